@@ -1,0 +1,1 @@
+"""Simulate labelled images, train the real/bogus network, export it, prove it and measure it."""
