@@ -1,0 +1,287 @@
+"""Images in: FITS files, arrays and CCDData become a native float32 image and a mask.
+
+FITS is big-endian and often integer; Numba and SEP want neither. The conversion happens here, once.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+log = logging.getLogger(__name__)
+
+# DATAMAX is left out: the FITS standard makes it the largest value in the image.
+_SATURATION_KEYS = ("SATURATE", "SATLEVEL")
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """An image read from a file.
+
+    Attributes
+    ----------
+    data : ndarray of float32, shape (ny, nx)
+        Pixels, native byte order, C-contiguous; BLANK pixels are NaN.
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels; from an extension named MASK, as `astropy.nddata.CCDData` writes it.
+    header : astropy.io.fits.Header
+        Header of the HDU that the pixels come from.
+    saturation : float or None
+        Saturation level in the units of `data`, when the header gives one.
+    hdu : int
+        Number of the HDU, counted from 0.
+    """
+
+    data: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None
+    header: Any
+    saturation: float | None
+    hdu: int
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """Keep Astropy's warnings off the terminal; they are logged and given back as texts.
+
+    Yields
+    ------
+    list of str
+        Filled when the block ends.
+    """
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield texts
+        finally:
+            texts.extend(" ".join(str(w.message).split()) for w in caught)
+    for text in texts:
+        log.debug("astropy: %s", text)
+
+
+def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> LoadedImage:
+    """Read an image from a FITS file.
+
+    Plain, ``.gz`` and tile-compressed ``.fz`` files are read; BSCALE, BZERO and BLANK are applied.
+    Leading axes of length 1 are dropped.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    hdu : int or str, optional
+        Number (from 0) or EXTNAME of the HDU. The first one with a 2-D image by default.
+
+    Returns
+    -------
+    LoadedImage
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, truncated or not FITS; the HDU does not exist or holds a table,
+        no data, or a cube.
+    """
+    from astropy.io import fits
+
+    path = Path(path)
+    check_file(path)
+    with collect_warnings():
+        try:
+            # A memory map could not be scaled, and the pixels are converted at once anyway.
+            with fits.open(path, memmap=False) as hdus:
+                return _read_hdu(path, hdus, hdu)
+        except InputError:
+            raise
+        except Exception as error:
+            # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
+            raise InputError(
+                f"{path} cannot be read as FITS ({_one_line(error)}); "
+                "it is no FITS file, or truncated or damaged"
+            ) from error
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is no readable, non-empty file.
+
+    Raises
+    ------
+    InputError
+        With the reason.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, not a file")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path} is empty (0 bytes)")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
+
+
+def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Turn what the caller has into the image that the kernels take.
+
+    Parameters
+    ----------
+    image : array_like, masked array, NDData or CCDData, shape (ny, nx)
+        Any real dtype, byte order and memory layout. Values beyond float32 become infinite, which
+        later stages treat as bad pixels.
+    mask : array_like of bool or int, shape (ny, nx), optional
+        Nonzero marks bad pixels; joined with the mask that `image` carries.
+
+    Returns
+    -------
+    data : ndarray of float32, shape (ny, nx)
+        Native, C-contiguous; the caller's own memory when that is so already.
+    mask : ndarray of bool, shape (ny, nx), or None
+        None when neither argument has a mask.
+
+    Raises
+    ------
+    InputError
+        The image is not 2-D, is empty or holds no real numbers, or the mask has another shape.
+    """
+    own_mask = None
+    if isinstance(image, np.ma.MaskedArray):
+        own_mask = None if image.mask is np.ma.nomask else np.ma.getmaskarray(image)
+        image = image.data
+    elif not isinstance(image, np.ndarray) and hasattr(image, "data") and hasattr(image, "mask"):
+        own_mask, image = image.mask, image.data
+    try:
+        pixels = np.asarray(image)
+    except ValueError as error:
+        raise InputError(f"the image is not an array of numbers: {_one_line(error)}") from error
+    if pixels.dtype.kind not in "fiub":
+        raise InputError(
+            f"the image must hold real numbers, not {_kind(pixels.dtype)}; convert it first"
+        )
+    if pixels.ndim != 2:
+        hint = "; give one plane, such as image[0]" if pixels.ndim > 2 else ""
+        raise InputError(f"the image must be 2-D, not {pixels.ndim}-D {pixels.shape}{hint}")
+    if pixels.size == 0:
+        raise InputError(f"the image has no pixels: its shape is {pixels.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = np.require(pixels, np.float32, ["C", "A"])
+    bad = None
+    for one in (own_mask, mask):
+        if one is not None and one is not np.ma.nomask:
+            flags = _as_mask(one, data.shape)
+            bad = flags if bad is None else bad | flags
+    return data, bad
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    flags = np.asarray(mask)
+    if flags.dtype.kind not in "biu":
+        raise InputError(f"the mask must hold bool or integers, not {_kind(flags.dtype)}")
+    if flags.shape != shape:
+        raise InputError(f"the mask has the shape {flags.shape}, the image {shape}")
+    return np.require(flags, np.bool_, ["C", "A"])
+
+
+def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
+    number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
+    hdu = hdus[number]
+    if not hdu.is_image:
+        raise InputError(
+            f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}"
+        )
+    data = hdu.data
+    if data is None:
+        raise InputError(f"HDU {number} of {path} has no data; the file has {_listing(hdus)}")
+    while data.ndim > 2 and data.shape[0] == 1:
+        data = data[0]
+    if data.ndim > 2:
+        raise InputError(
+            f"HDU {number} of {path} is a cube of shape {data.shape}, not a 2-D image; "
+            "write the plane that you want to a file of its own"
+        )
+    pixels, mask = as_image(data, _mask_extension(hdus, number, data.shape))
+    saturation = _saturation(hdu.header)
+    if saturation is None:
+        saturation = _saturation(hdus[0].header)
+    return LoadedImage(pixels, mask, hdu.header, saturation, number)
+
+
+def _first_image(path: Path, hdus: Any) -> int:
+    cube = None
+    for number, hdu in enumerate(hdus):
+        # The shape is read from the header, so that skipped HDUs are not read.
+        shape = [n for n in hdu.shape] if hdu.is_image else []
+        if not shape or 0 in shape:
+            continue
+        while len(shape) > 2 and shape[0] == 1:
+            del shape[0]
+        if len(shape) == 2:
+            return number
+        cube = number if cube is None else cube
+    if cube is not None:
+        # The reader says why a cube is refused.
+        return cube
+    raise InputError(f"{path} has no 2-D image; it has {_listing(hdus)}")
+
+
+def _find_hdu(path: Path, hdus: Any, wanted: int | str) -> int:
+    if isinstance(wanted, str) and wanted.lstrip("-").isdigit():
+        wanted = int(wanted)
+    if isinstance(wanted, str):
+        for number, hdu in enumerate(hdus):
+            if hdu.name.upper() == wanted.strip().upper():
+                return number
+    elif 0 <= wanted < len(hdus):
+        return wanted
+    raise InputError(f"{path} has no HDU {wanted!r}; it has {_listing(hdus)}")
+
+
+def _listing(hdus: Any) -> str:
+    parts = []
+    for number, hdu in enumerate(hdus):
+        name = f" {hdu.name}" if hdu.name else ""
+        if not hdu.is_image:
+            what = "table"
+        elif hdu.shape:
+            what = "image " + " x ".join(str(n) for n in hdu.shape)
+        else:
+            what = "no data"
+        parts.append(f"{number}{name} ({what})")
+    return "HDU " + ", ".join(parts)
+
+
+def _mask_extension(hdus: Any, number: int, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    for other, hdu in enumerate(hdus):
+        if other != number and hdu.is_image and hdu.name == "MASK" and hdu.shape == shape:
+            values: NDArray[Any] = hdu.data
+            return values.astype(bool)
+    return None
+
+
+def _saturation(header: Any) -> float | None:
+    for key in _SATURATION_KEYS:
+        value = header.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            level = float(value)
+            if np.isfinite(level) and level > 0:
+                return level
+    return None
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
+    return names.get(dtype.kind, str(dtype))
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

@@ -1,0 +1,309 @@
+"""Catalogues in and out: position columns, pixel origin, formats.
+
+Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, RbinferError
+from .images import check_file, collect_warnings
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+#: Names of the position columns in the order in which they are looked for, and their pixel origin.
+POSITION_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("x", "y", 0),
+    ("x_centroid", "y_centroid", 0),
+    ("xcentroid", "ycentroid", 0),
+    ("XWIN_IMAGE", "YWIN_IMAGE", 1),
+    ("X_IMAGE", "Y_IMAGE", 1),
+)
+
+_FORMATS = {
+    ".ecsv": "ascii.ecsv",
+    ".csv": "ascii.csv",
+    ".fits": "fits",
+    ".fit": "fits",
+    ".fts": "fits",
+    ".fits.gz": "fits",
+    ".fit.gz": "fits",
+    ".vot": "votable",
+    ".votable": "votable",
+    ".xml": "votable",
+}
+_READ_ONLY_FORMATS = {".cat": "ascii.sextractor", ".ldac": "fits"}
+_PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
+
+
+def as_table(obj: Any) -> "Table":
+    """Make an Astropy table of what the caller has.
+
+    Parameters
+    ----------
+    obj : Table, QTable, structured array, mapping of arrays, or pandas data frame
+        The catalogue.
+
+    Returns
+    -------
+    Table
+        A copy; changing it leaves `obj` as it was.
+
+    Raises
+    ------
+    InputError
+        `obj` is none of these, or its columns differ in length.
+    """
+    from astropy.table import Table
+
+    if isinstance(obj, Table):
+        return obj.copy()
+    structured = isinstance(obj, np.ndarray) and obj.dtype.names is not None
+    if not structured and not isinstance(obj, Mapping) and not hasattr(obj, "to_records"):
+        raise InputError(
+            f"the catalogue must be a table, a structured array, a mapping of columns or a data "
+            f"frame, not {type(obj).__name__}"
+        )
+    try:
+        if structured or isinstance(obj, Mapping):
+            return Table(obj, copy=True)
+        # Records would turn text and missing values into Python objects.
+        if hasattr(Table, "from_pandas") and type(obj).__module__.startswith("pandas"):
+            return Table.from_pandas(obj)
+        return Table(obj.to_records(index=False), copy=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the catalogue cannot be made a table: {error}") from error
+
+
+def positions(
+    table: Any, x_col: str | None = None, y_col: str | None = None, origin: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the positions in a catalogue.
+
+    Parameters
+    ----------
+    table : Table or anything that `as_table` takes
+        The catalogue.
+    x_col, y_col : str, optional
+        Names of the columns; both or none. By default the first pair of `POSITION_COLUMNS` that
+        is there.
+    origin : {0, 1}, optional
+        What the catalogue calls the first pixel. By default 1 for the names of SExtractor and 0
+        for all others.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+        0-based positions in pixels; NaN where masked.
+
+    Raises
+    ------
+    InputError
+        No position columns; one that is not numeric or in a unit other than pixels.
+    """
+    from astropy.table import Table
+
+    if not isinstance(table, Table):
+        table = as_table(table)
+    if (x_col is None) != (y_col is None):
+        raise InputError(
+            f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}"
+        )
+    if origin not in (None, 0, 1):
+        raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
+    have = list(table.colnames)
+    if x_col is None or y_col is None:
+        pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
+        if pair is None:
+            known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS)
+            raise InputError(
+                f"the catalogue has no position columns ({known}); it has {_names(have)}"
+            )
+        x_col, y_col, own_origin = pair
+    else:
+        missing = [name for name in (x_col, y_col) if name not in have]
+        if missing:
+            raise InputError(
+                f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}"
+            )
+        own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
+    shift = own_origin if origin is None else origin
+    return _pixels(table[x_col], x_col, shift), _pixels(table[y_col], y_col, shift)
+
+
+def read_catalog(path: str | PathLike[str]) -> "Table":
+    """Read a catalogue; its suffix says which format it has.
+
+    ECSV, CSV, FITS, FITS_LDAC, VOTable and SExtractor's ASCII (``.cat``) are read. In a FITS file
+    with an LDAC_OBJECTS extension that is the catalogue, otherwise the first table.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, of an unknown suffix, or cannot be read as that format.
+    """
+    from astropy.table import Table
+
+    path = Path(path)
+    check_file(path)
+    known = _FORMATS | _READ_ONLY_FORMATS
+    kind = _format(path, known)
+    if kind == "ascii.sextractor" and _is_fits(path):
+        # SExtractor calls its output .cat in every format.
+        kind = "fits"
+    with collect_warnings():
+        try:
+            if kind == "fits":
+                return _read_fits(path)
+            return Table.read(path, format=kind)
+        except InputError:
+            raise
+        except Exception as error:
+            # The readers raise nearly anything on damaged files, errors of a YAML parser too.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise InputError(f"{path} cannot be read as {kind}: {reason}") from error
+
+
+def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
+    """Refuse an output path before any work is done.
+
+    Parameters
+    ----------
+    path : str or path
+        Where a catalogue is to be written.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        The suffix is unknown, the folder does not exist, or the file does and must be kept.
+    """
+    path = Path(path)
+    _format(path, _FORMATS)
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} for the output does not exist")
+    if path.is_dir():
+        raise InputError(f"the output {path} is a directory")
+    if path.exists() and not overwrite:
+        raise InputError(f"the output {path} exists and is kept; ask to overwrite it")
+
+
+def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = False) -> None:
+    """Write a catalogue; the suffix says in which format.
+
+    The file is written beside its place and renamed, so that it is there whole or not at all.
+
+    Parameters
+    ----------
+    table : Table
+        The catalogue.
+    path : str or path
+        ``.ecsv``, ``.csv``, ``.fits``, ``.fit``, ``.fts`` (also ``.gz``), ``.vot``, ``.votable`` or
+        ``.xml``.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        As from `check_output`, or the table does not fit into the format.
+    RbinferError
+        The file system refused.
+    """
+    path = Path(path)
+    check_output(path, overwrite)
+    kind = _format(path, _FORMATS)
+    suffix = next(s for s in sorted(_FORMATS, key=len, reverse=True) if _ends(path, s))
+    beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
+    try:
+        with collect_warnings():
+            table.write(beside, format=kind)
+        os.replace(beside, path)
+    except OSError as error:
+        raise RbinferError(f"{path} cannot be written: {error.strerror or error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"the table does not fit into {path.name} ({kind}): {reason}") from error
+    finally:
+        # Gone after the renaming; here after anything else, an interrupt included.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:
+    unit = getattr(column, "unit", None)
+    if unit is not None and str(unit).strip().lower() not in _PIXEL_UNITS:
+        raise InputError(
+            f"the position column {name} is in {unit}, not in pixels; convert it first"
+        )
+    mask = getattr(column, "mask", None)
+    values = getattr(column, "unmasked", column)
+    values = getattr(values, "value", values)
+    values = np.asarray(np.ma.getdata(values))
+    if values.dtype.kind not in "fiu" or values.ndim != 1:
+        what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
+        raise InputError(f"the position column {name} must hold one number a row, it is {what}")
+    out = values.astype(np.float64)
+    if mask is not None:
+        out[np.broadcast_to(np.asarray(mask, dtype=bool), out.shape)] = np.nan
+    out -= origin
+    return out
+
+
+def _ends(path: Path, suffix: str) -> bool:
+    return path.name.lower().endswith(suffix)
+
+
+def _format(path: Path, known: Mapping[str, str]) -> str:
+    for suffix, kind in known.items():
+        if _ends(path, suffix):
+            return kind
+    raise InputError(
+        f"the suffix of {path.name} names no catalogue format; known are {', '.join(known)}"
+    )
+
+
+def _is_fits(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(9) == b"SIMPLE  ="
+
+
+def _read_fits(path: Path) -> "Table":
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(path, memmap=False) as hdus:
+        tables = [
+            n for n, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+        ]
+        ldac = [n for n in tables if hdus[n].name == "LDAC_OBJECTS"]
+        if not tables:
+            raise InputError(f"{path} has no table extension; is it an image?")
+        # NaN stays NaN and empty text stays text: masked, they would come back changed.
+        return Table.read(hdus[(ldac or tables)[0]], mask_invalid=False)
+
+
+def _names(columns: list[str]) -> str:
+    return ", ".join(columns) if columns else "no columns"
