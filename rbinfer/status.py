@@ -68,4 +68,4 @@ def is_scored(status: ArrayLike) -> NDArray[np.bool_]:
     -------
     ndarray of bool, shape (n,)
     """
-    return (np.asarray(status) & UNSCORED) == 0
+    return np.asarray((np.asarray(status) & UNSCORED) == 0, dtype=np.bool_)

@@ -1,0 +1,232 @@
+"""The functions of the seed's API: thin faces of `Classifier` and of the cutouts."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .classifier import Classifier, KerasNetwork, catalogue_fwhm
+from .cutouts import Cutter, preprocess_cutout, reference_spec
+from .errors import InputError
+from .registry import resolve
+from .spec import DEFAULT_FWHM
+from .status import is_scored
+from .tables import as_table, positions
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["classify_realbogus", "extract_cutouts", "load_realbogus_model", "preprocess_cutout"]
+
+log = logging.getLogger(__name__)
+
+Verbose = bool | Callable[..., Any]
+
+
+@contextlib.contextmanager
+def _reporting(verbose: Verbose) -> Iterator[None]:
+    """Send what rbinfer logs to the caller's function, or to stderr for True, while it lasts."""
+    if not verbose:
+        yield
+        return
+    root = logging.getLogger("rbinfer")
+    handler: logging.Handler = logging.StreamHandler()
+    if callable(verbose):
+        handler = logging.Handler()
+        handler.emit = lambda record: verbose(record.getMessage())  # type: ignore[method-assign]
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(min(logging.INFO, before or logging.INFO))
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: str, stamp: int) -> Classifier:
+    return Classifier(path)
+
+
+def _load(model_file: Any) -> Classifier:
+    path = resolve(model_file)
+    # The time stamp makes a file that was replaced load again.
+    return _loaded(os.fspath(path), path.stat().st_mtime_ns)
+
+
+def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False) -> Classifier:
+    """Load a trained real/bogus model.
+
+    Parameters
+    ----------
+    model_file : str or path, optional
+        Path of an ``.onnx`` file, or the name of an installed model; None for the model that came
+        with rbinfer.
+    verbose : bool or callable
+        Tell what was loaded.
+
+    Returns
+    -------
+    Classifier
+        What ``classify_realbogus(model=...)`` takes; it also has Keras's ``predict``.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        No such model; a Keras file; or not a model of ours.
+    """
+    with _reporting(verbose):
+        classifier = _load(model_file)
+        log.info("loaded model %s %s", classifier.spec.name, classifier.spec.version)
+    return classifier
+
+
+def extract_cutouts(
+    obj: Any,
+    image: ArrayLike,
+    bg: ArrayLike | None = None,
+    err: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    radius: int = 15,
+    fwhm: float | None = None,
+    target_fwhm: float = 3.0,
+    asinh_softening: float | None = None,
+    verbose: Verbose = False,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Extract and preprocess the cutouts of all objects, as the reference implementation does.
+
+    Parameters
+    ----------
+    obj : Table or anything that `rbinfer.tables.as_table` takes
+        Catalogue with columns ``x`` and ``y`` in 0-based pixels.
+    image : array_like, shape (height, width)
+        Science image.
+    bg, err : array_like, shape (height, width), or float, optional
+        Background and noise; each cutout provides its own without them.
+    mask : array_like of bool, shape (height, width), optional
+        True for bad pixels; with half of a cutout or more of it bad, the object is left out.
+    radius : int
+        The cutouts are ``2 * radius + 1`` pixels on a side.
+    fwhm : float, optional
+        FWHM of the image in pixels. Without it, the median of the column ``fwhm``, else 2.35 times
+        the median of ``a``, else 3.0.
+    target_fwhm : float
+        FWHM to rescale to.
+    asinh_softening : float, optional
+        Softening in units of the noise; 3.0 unless given.
+    verbose : bool or callable
+        Tell how many were extracted.
+
+    Returns
+    -------
+    cutouts : ndarray of float32, shape (n_valid, 2 * radius + 1, 2 * radius + 1, 2)
+    valid_indices : ndarray of int64, shape (n_valid,)
+        Rows of `obj` that the cutouts belong to. The window of an object left out leaves the image,
+        or has too few good pixels.
+
+    Raises
+    ------
+    InputError
+        No positions, shapes that do not match, parameters out of range.
+    """
+    if isinstance(radius, bool) or int(radius) != radius or radius < 2:
+        raise InputError(f"radius must be an integer of at least 2 pixels, not {radius!r}")
+    table = as_table(obj)
+    x, y = positions(table)
+    if fwhm is None:
+        fwhm = catalogue_fwhm(table) or DEFAULT_FWHM
+    spec = reference_spec(int(radius), target_fwhm, asinh_softening)
+    with _reporting(verbose):
+        cutouts = Cutter.prepare(image, spec, fwhm=fwhm, bg=bg, err=err, mask=mask).cut(x, y)
+        valid = np.flatnonzero(is_scored(cutouts.status))
+        log.info("extracted %d of %d cutouts", len(valid), len(x))
+    return cutouts.pixels[valid], valid
+
+
+def classify_realbogus(
+    obj: Any,
+    image: ArrayLike,
+    model: Any = None,
+    model_file: str | None = None,
+    bg: ArrayLike | None = None,
+    err: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    fwhm: float | None = None,
+    asinh_softening: float | None = None,
+    threshold: float = 0.5,
+    add_score: bool = True,
+    flag_bogus: bool = True,
+    batch_size: int = 128,
+    verbose: Verbose = False,
+    *,
+    real_source_types: Sequence[str] | None = None,
+) -> "Table":
+    """Classify detected objects as real or bogus.
+
+    Parameters
+    ----------
+    obj : Table or anything that `rbinfer.tables.as_table` takes
+        Catalogue with columns ``x`` and ``y`` in 0-based pixels. Not modified.
+    image : array_like, shape (height, width)
+        Science image.
+    model : Classifier or Keras-like model, optional
+        What `load_realbogus_model` returns, or anything with ``predict`` and ``input_shape``.
+    model_file : str or path, optional
+        Path or name of a model, if `model` is not given; without either, the model that came with
+        rbinfer.
+    bg, err : array_like, shape (height, width), or float, optional
+        Background and noise in the units of the image.
+    mask : array_like of bool, shape (height, width), optional
+        True for bad pixels.
+    fwhm : float, optional
+        FWHM of the image in pixels; measured on star-like detections unless given.
+    asinh_softening : float, optional
+        Softening in units of the noise; the model's own (3.0) unless given.
+    threshold : float
+        Objects with a score above it are real; one equal to it is not.
+    add_score : bool
+        Add the columns ``rb_score`` (NaN where there is none), ``rb_status`` and, for a model with
+        classes, ``rb_class``; columns of these names are replaced.
+    flag_bogus : bool
+        Set bit 0x1000 of ``flags`` for what is not real, and return the real rows only.
+    batch_size : int
+        Batch of a Keras model's ``predict``. An ONNX model runs in batches of its own fixed size,
+        so that no score depends on this.
+    verbose : bool or callable
+        Tell what happens, on stderr or by calling it with each message.
+    real_source_types : sequence of str, optional
+        Classes that count as real, for a model with classes; the model's own unless given.
+
+    Returns
+    -------
+    Table
+        A new table: the real rows if `flag_bogus`, else all rows in their order.
+
+    Raises
+    ------
+    InputError
+        An image, catalogue or parameter that cannot be used.
+    ModelError
+        A model that cannot be used.
+    """
+    if isinstance(batch_size, bool) or int(batch_size) < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size!r}")
+    with _reporting(verbose):
+        if model is None:
+            classifier = _load(model_file)
+        elif isinstance(model, Classifier):
+            classifier = model
+        else:
+            classifier = Classifier(KerasNetwork(model, int(batch_size)))
+        if real_source_types is not None:
+            classifier = classifier.counting(real_source_types)
+        return classifier.classify(
+            obj, image, bg=bg, err=err, mask=mask, fwhm=fwhm, asinh_softening=asinh_softening,
+            threshold=threshold, add_score=add_score, flag_bogus=flag_bogus,
+        )  # fmt: skip

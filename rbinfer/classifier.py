@@ -1,0 +1,560 @@
+"""`Classifier`: load a model once, score many detections; the only place where the stages meet."""
+
+import dataclasses
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .cutouts import Cutouts, Cutter
+from .errors import InputError, ModelError
+from .images import as_image
+from .registry import resolve
+from .session import Output, Session
+from .spec import DEFAULT_FWHM, ModelSpec, PreprocessSpec
+from .status import UNSCORED, Status
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+#: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
+BOGUS_FLAG = 0x1000
+#: Rows that a worker takes at a time; it cuts and scores them batch by batch in its own buffers.
+_TASK_ROWS = 512
+
+
+class Scores(NamedTuple):
+    """Scores of detections, in the order of their positions.
+
+    Attributes
+    ----------
+    score : ndarray of float32, shape (n,)
+        Calibrated probability of being real; NaN where `status` says why there is none.
+    status : ndarray of int32, shape (n,)
+        Bits of `rbinfer.Status`.
+    classes : ndarray of float32, shape (n, k), or None
+        Probability of each class of ``spec.classes``; None for a model that has no classes.
+    """
+
+    score: NDArray[np.float32]
+    status: NDArray[np.int32]
+    classes: NDArray[np.float32] | None
+
+
+class Measured(NamedTuple):
+    """A FWHM in pixels and where it is from: given, measured, catalogue or assumed."""
+
+    fwhm: float
+    source: str
+
+
+class Network(Protocol):
+    """What the classifier needs of a network: its spec, its batch, and a way to run it."""
+
+    spec: ModelSpec
+    batch: int
+
+    def run(self, cutouts: NDArray[np.float32]) -> Output:
+        """Score cutouts (n, size, size, 2)."""
+        ...
+
+
+class KerasNetwork:
+    """A model with Keras's ``predict`` and ``input_shape``, taken as the seed's API takes it.
+
+    Its cutouts are made by the reference preset, with the size of its input (31 where that is open).
+
+    Parameters
+    ----------
+    model : object
+        Has ``predict(cutouts, batch_size=..., verbose=...)`` and ``input_shape``.
+    batch_size : int
+        Given to ``predict``.
+    """
+
+    #: Rows of each call of ``predict``, which costs milliseconds whatever it is given.
+    batch = 4096
+
+    def __init__(self, model: Any, batch_size: int = 128) -> None:
+        shape = tuple(model.input_shape)
+        if len(shape) != 4 or shape[3] != 2 or shape[1] != shape[2]:
+            raise InputError(f"the model takes {shape}; it must take (None, size, size, 2)")
+        size = 31 if shape[1] is None else int(shape[1])
+        if size % 2 == 0:
+            raise InputError(f"the model takes cutouts of {size} pixels; an odd size is needed")
+        self.model = model
+        self.batch_size = batch_size
+        name = str(getattr(model, "name", "keras"))
+        self.spec = ModelSpec(name=name, version="", preprocess=PreprocessSpec.reference(size))
+
+    def run(self, cutouts: NDArray[np.float32]) -> Output:
+        """Score cutouts with ``predict``."""
+        found = np.asarray(
+            self.model.predict(cutouts, batch_size=self.batch_size, verbose=0), np.float32
+        )
+        if found.size != len(cutouts):
+            raise ModelError(
+                f"predict returned shape {found.shape} for {len(cutouts)} cutouts; one score each is "
+                "needed"
+            )
+        return Output(found.reshape(-1), None)
+
+
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use (cpusets and affinity included)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(len(os.sched_getaffinity(0)), 1)
+    return os.cpu_count() or 1
+
+
+class Classifier:
+    """A real/bogus classifier: loads a model once, scores many detections.
+
+    Thread-safe, and can be pickled (the model's path travels, not the session).
+
+    Parameters
+    ----------
+    model : str, path, Keras-like model or Network, optional
+        Path or name of a model; None for the one that came with rbinfer. An object with ``predict``
+        and ``input_shape`` is used as it is, with the reference preprocessing.
+    device : {"auto", "cpu", "cuda"}
+        Where to run; ``cuda`` raises if it is not had.
+    threads : int, optional
+        Worker threads; by default one for each CPU that the process may use.
+    real_source_types : sequence of str, optional
+        Classes that count as real; by default those the model was shipped with.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What the model says of itself.
+
+    Raises
+    ------
+    ModelError
+        No such model, or a file that is not one of ours.
+    DeviceError
+        The device was not had.
+    InputError
+        A parameter out of range, or a class that the model does not have.
+
+    Examples
+    --------
+    >>> from rbinfer import Classifier
+    >>> classifier = Classifier()
+    >>> classifier.spec.threshold
+    0.5
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        device: str = "auto",
+        threads: int | None = None,
+        real_source_types: Sequence[str] | None = None,
+    ) -> None:
+        if threads is not None and (isinstance(threads, bool) or int(threads) < 1):
+            raise InputError(f"threads must be at least 1, not {threads!r}")
+        self.device = device
+        self.threads = usable_cpus() if threads is None else int(threads)
+        self._injected: Network | None = None
+        if hasattr(model, "spec") and hasattr(model, "run"):
+            self._injected = model
+        elif hasattr(model, "predict") and hasattr(model, "input_shape"):
+            self._injected = KerasNetwork(model)
+        self._path = resolve(model) if self._injected is None else None
+        self._lock = threading.Lock()
+        self._open()
+        self.real_source_types = self._real(real_source_types)
+
+    def _open(self) -> None:
+        self._network: Network = self._injected or Session(str(self._path), self.device)
+        self.spec = self._network.spec
+        self._pid = os.getpid()
+
+    def counting(self, real_source_types: Sequence[str]) -> "Classifier":
+        """Return a classifier with the same session that counts other classes as real."""
+        twin = object.__new__(Classifier)
+        twin.__dict__.update(self.__dict__)
+        twin.real_source_types = twin._real(real_source_types)
+        return twin
+
+    def _real(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        real = self.spec.real if names is None else (names,) if isinstance(names, str) else tuple(names)
+        unknown = [name for name in real if name not in self.spec.classes]
+        if unknown or not real:
+            raise InputError(
+                f"real_source_types {list(real)} must name classes of the model "
+                f"({', '.join(self.spec.classes)})"
+            )
+        return real
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "model": self._injected or self._path,
+            "device": self.device,
+            "threads": self.threads,
+            "real_source_types": self.real_source_types,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @property
+    def input_shape(self) -> tuple[None, int, int, int]:
+        """Shape of the network's input, as Keras gives it."""
+        size = self.spec.preprocess.size
+        return (None, size, size, 2)
+
+    def predict(self, cutouts: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> Any:
+        """Score ready cutouts, with the call and the result of Keras's ``predict``.
+
+        Parameters
+        ----------
+        cutouts : array_like, shape (n, size, size, 2)
+            As `extract_cutouts` makes them.
+        batch_size, verbose : int, optional
+            Taken for the sake of the call; the session has a batch of its own.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, 1)
+        """
+        pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
+        if pixels.ndim != 4 or pixels.shape[1:] != self.input_shape[1:]:
+            raise InputError(
+                f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
+            )
+        return self._scores_of(self._ready().run(pixels))[:, np.newaxis]
+
+    def _ready(self) -> Network:
+        # ONNX Runtime sessions do not survive a fork.
+        if self._pid != os.getpid():
+            with self._lock:
+                if self._pid != os.getpid():
+                    self._open()
+        return self._network
+
+    def _scores_of(self, output: Output) -> NDArray[np.float32]:
+        if output.classes is None or self.real_source_types == self.spec.real:
+            if output.classes is None and self.real_source_types != self.spec.real:
+                raise InputError(
+                    f"this model cannot count {list(self.real_source_types)} as real: it has one score, "
+                    f"for {list(self.spec.real)}"
+                )
+            return output.score
+        columns = [self.spec.classes.index(name) for name in self.real_source_types]
+        total: NDArray[np.float32] = output.classes[:, columns].sum(axis=1, dtype=np.float32)
+        return np.minimum(total, np.float32(1))
+
+    def measure_fwhm(
+        self,
+        image: NDArray[np.float32],
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        mask: NDArray[np.bool_] | None = None,
+        saturation: float | None = None,
+        table: "Table | None" = None,
+    ) -> Measured:
+        """Find the FWHM of an image's stars.
+
+        From the star-like among the given positions; failing that, from detections of our own;
+        failing that, from the catalogue's columns ``fwhm`` or ``a``; failing that, 3 pixels.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (height, width)
+        x, y : ndarray of float64, shape (n,)
+            0-based positions in pixels.
+        mask : ndarray of bool, shape (height, width), optional
+        saturation : float, optional
+        table : Table, optional
+            Catalogue of the positions.
+
+        Returns
+        -------
+        Measured
+        """
+        from .detect import detect, estimate_fwhm
+
+        estimate = estimate_fwhm(image, x, y, mask=mask, saturation=saturation)
+        if estimate.fwhm is None:
+            found = detect(image, mask=mask)
+            estimate = estimate_fwhm(
+                image,
+                np.asarray(found["x"]),
+                np.asarray(found["y"]),
+                mask=mask,
+                saturation=saturation,
+            )
+        if estimate.fwhm is not None:
+            return Measured(float(estimate.fwhm), "measured")
+        value = None if table is None else catalogue_fwhm(table)
+        if value is not None:
+            log.warning(
+                "FWHM not measured (%s); the catalogue's %.2f px is used", estimate.reason, value
+            )
+            return Measured(value, "catalogue")
+        log.warning("FWHM not measured (%s); %.1f px is assumed", estimate.reason, DEFAULT_FWHM)
+        return Measured(DEFAULT_FWHM, "assumed")
+
+    def score(
+        self,
+        image: ArrayLike,
+        x: ArrayLike,
+        y: ArrayLike,
+        fwhm: float | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        saturation: float | None = None,
+        asinh_softening: float | None = None,
+    ) -> Scores:
+        """Score positions on an image.
+
+        Parameters
+        ----------
+        image : array_like, shape (height, width)
+            Pixels, of any real dtype and byte order; also ``CCDData`` with its mask.
+        x, y : array_like, shape (n,)
+            Column and row in pixels; the centre of the first pixel is (0, 0).
+        fwhm : float, optional
+            FWHM of stars in pixels; measured on the image unless given.
+        bg, err : array_like, shape (height, width), or float, optional
+            Background and noise in the units of the image.
+        mask : array_like of bool, shape (height, width), optional
+            True for bad pixels.
+        progress : callable, optional
+            Called as ``progress(done, total)`` while rows are scored.
+        saturation : float, optional
+            Level at or above which a pixel is saturated.
+        asinh_softening : float, optional
+            Softening in units of the noise, instead of the model's own.
+
+        Returns
+        -------
+        Scores
+
+        Raises
+        ------
+        InputError
+            Shapes that do not match or parameters out of range. A position that cannot be scored is
+            not an error: it has NaN and a reason.
+        """
+        columns, rows = _positions(x, y)
+        pixels, bad = as_image(image, mask)
+        source = "given"
+        if fwhm is None and len(columns):
+            fwhm, source = self.measure_fwhm(pixels, columns, rows, bad, saturation)
+        result = self._score(
+            pixels, columns, rows, fwhm, bg, err, bad, saturation, asinh_softening, progress
+        )
+        if source == "assumed":
+            result.status[:] |= int(Status.FWHM_ASSUMED)
+        return result
+
+    def _score(
+        self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
+        fwhm: float | None, bg: ArrayLike | None, err: ArrayLike | None,
+        mask: NDArray[np.bool_] | None, saturation: float | None, asinh_softening: float | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> Scores:  # fmt: skip
+        network = self._ready()
+        preprocess = self.spec.preprocess
+        if asinh_softening is not None:
+            preprocess = dataclasses.replace(preprocess, asinh_softening=float(asinh_softening))
+        cutter = Cutter.prepare(
+            image, preprocess, fwhm=fwhm, bg=bg, err=err, mask=mask, saturation=saturation
+        )
+        n, k = len(x), len(self.spec.classes)
+        score = np.full(n, np.nan, np.float32)
+        status = np.zeros(n, np.int32)
+        has_classes = self.spec.classes != ("bogus", "real")
+        classes = np.full((n, k), np.nan, np.float32) if has_classes else None
+        result = Scores(score, status, classes)
+        task_rows = max(_TASK_ROWS, network.batch)
+        starts = range(0, n, task_rows)
+        done = 0
+        # Keras models are not known to be thread-safe.
+        workers = min(self.threads if self._injected is None else 1, len(starts))
+
+        def work(start: int) -> int:
+            stop = min(start + task_rows, n)
+            self._score_rows(network, cutter, x, y, slice(start, stop), result)
+            return stop - start
+
+        for rows in _map(work, starts, workers):
+            done += rows
+            if progress is not None:
+                progress(done, n)
+        if fwhm is not None and not self.spec.fwhm_range[0] <= fwhm <= self.spec.fwhm_range[1]:
+            status |= int(Status.FWHM_OUT_OF_RANGE)
+        return result
+
+    def _score_rows(
+        self, network: Network, cutter: Cutter, x: NDArray[np.float64], y: NDArray[np.float64],
+        rows: slice, result: Scores,
+    ) -> None:  # fmt: skip
+        size = cutter.spec.size
+        batch = min(network.batch, rows.stop - rows.start)
+        pixels = np.empty((batch, size, size, 2), np.float32)
+        snr = np.empty(batch, np.float32)
+        for start in range(rows.start, rows.stop, batch):
+            part = slice(start, min(start + batch, rows.stop))
+            m = part.stop - part.start
+            cutouts = Cutouts(pixels[:m], result.status[part], snr[:m])
+            cutter.cut_into(x[part], y[part], cutouts)
+            good = (cutouts.status & UNSCORED) == 0
+            if not good.any():
+                continue
+            output = network.run(cutouts.pixels)
+            score = self._scores_of(output)
+            broken = good & ~np.isfinite(score)
+            cutouts.status[broken] |= int(Status.SCORE_NOT_FINITE)
+            cutouts.status[good & (cutouts.snr < self.spec.snr_range[0])] |= int(Status.LOW_SNR)
+            good &= ~broken
+            result.score[part] = np.where(good, score, np.float32(np.nan))
+            if result.classes is not None and output.classes is not None:
+                result.classes[part] = np.where(good[:, None], output.classes, np.float32(np.nan))
+
+    def classify(
+        self,
+        table: Any,
+        image: ArrayLike,
+        *,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        fwhm: float | None = None,
+        saturation: float | None = None,
+        asinh_softening: float | None = None,
+        threshold: float | None = None,
+        add_score: bool = True,
+        flag_bogus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Table":
+        """Score a catalogue.
+
+        Parameters
+        ----------
+        table : Table or anything that `rbinfer.tables.as_table` takes
+            Detections; columns ``x`` and ``y`` (0-based pixels) or a known alias. Not modified.
+        image, bg, err, mask, fwhm, saturation, asinh_softening, progress
+            As for :meth:`score`.
+        threshold : float, optional
+            Scores above it are real; the model's own unless given.
+        add_score : bool
+            Add the columns ``rb_score``, ``rb_status`` and, for a model with classes, ``rb_class``.
+        flag_bogus : bool
+            Set bit 0x1000 of ``flags`` for all that is not real, and return the real rows only.
+            Unscored rows are not returned then; how many is logged.
+
+        Returns
+        -------
+        Table
+            A new table: the same rows in the same order, unless filtered. Its ``meta`` names the
+            model, its version, the threshold and the FWHM.
+        """
+        from .tables import as_table, positions
+
+        limit = self.spec.threshold if threshold is None else float(threshold)
+        if not 0 <= limit <= 1:
+            raise InputError(f"threshold must lie in [0, 1], not {threshold}")
+        result = as_table(table)
+        x, y = positions(result)
+        pixels, bad = as_image(image, mask)
+        measured = Measured(DEFAULT_FWHM if fwhm is None else float(fwhm), "given")
+        if fwhm is None and len(x):
+            measured = self.measure_fwhm(pixels, x, y, bad, saturation, result)
+        scores = self._score(
+            pixels, x, y, measured.fwhm, bg, err, bad, saturation, asinh_softening, progress
+        )
+        if measured.source == "assumed":
+            scores.status[:] |= int(Status.FWHM_ASSUMED)
+        # Comparing with NaN is False: what has no score is not real.
+        real = scores.score > limit
+        unscored = int(np.count_nonzero(scores.status & UNSCORED))
+        log.info("%d rows: %d real, %d bogus, %d unscored", len(x), real.sum(),
+                 len(x) - real.sum() - unscored, unscored)  # fmt: skip
+        if add_score:
+            result["rb_score"] = scores.score
+            result["rb_status"] = scores.status
+            if scores.classes is not None:
+                result["rb_class"] = self._class_names(scores)
+        result.meta.update(
+            rb_model=self.spec.name, rb_version=self.spec.version, rb_threshold=limit,
+            rb_fwhm=measured.fwhm, rb_fwhm_source=measured.source,
+            rb_real=list(self.real_source_types),
+        )  # fmt: skip
+        if flag_bogus:
+            flags = np.zeros(len(x), np.int32)
+            if "flags" in result.colnames:
+                flags = np.asarray(result["flags"])
+                if flags.dtype.kind not in "iu":
+                    raise InputError(f"column 'flags' has dtype {flags.dtype}, not an integer one")
+                if flags.dtype.itemsize < 2 or flags.dtype == np.int8:
+                    flags = flags.astype(np.int32)  # bit 0x1000 needs 13 bits
+            result["flags"] = np.where(real, flags, flags | flags.dtype.type(BOGUS_FLAG))
+            if unscored:
+                log.warning("%d of %d rows could not be scored and are left out", unscored, len(x))
+            result = result[real]
+        return result
+
+    def _class_names(self, scores: Scores) -> NDArray[np.str_]:
+        if scores.classes is None or len(scores.score) == 0:
+            return np.zeros(0, dtype=f"U{max(map(len, self.spec.classes))}")
+        names = np.array([*self.spec.classes, ""])
+        best = np.argmax(np.nan_to_num(scores.classes, nan=-1.0), axis=1)
+        return names[np.where(np.isnan(scores.score), len(self.spec.classes), best)]
+
+
+def catalogue_fwhm(table: "Table") -> float | None:
+    """FWHM from a catalogue's columns, as the reference takes it.
+
+    The median of column ``fwhm``, else 2.35 times that of ``a`` (a Gaussian's FWHM per sigma), else
+    None.
+    """
+    for name, factor in (("fwhm", 1.0), ("a", 2.35)):
+        if name in table.colnames and len(table):
+            values: NDArray[np.float64] = np.ma.filled(np.ma.asarray(table[name], float), np.nan)
+            values = values[np.isfinite(values)]
+            if values.size and np.median(values) > 0:
+                return factor * float(np.median(values))
+    return None
+
+
+def _positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    found = []
+    for name, value in (("x", x), ("y", y)):
+        try:
+            array = np.ma.filled(np.ma.asarray(value, dtype=np.float64), np.nan)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} must be numbers (pixels): {error}") from error
+        if array.ndim > 1:
+            raise InputError(f"{name} must be one-dimensional, not of shape {array.shape}")
+        found.append(np.ascontiguousarray(np.atleast_1d(array)))
+    if found[0].shape != found[1].shape:
+        raise InputError(f"x has {found[0].size} positions but y has {found[1].size}")
+    return found[0], found[1]
+
+
+def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
+    """Yield ``work(item)`` in order; inline for one worker. An error cancels what has not begun."""
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="rbinfer") as pool:
+        try:
+            yield from pool.map(work, items)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

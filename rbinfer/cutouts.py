@@ -1,0 +1,296 @@
+"""Arrays in, cutouts and status bits out: validates, then calls the kernels."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _kernels
+from .errors import InputError
+from .images import as_image
+from .spec import PreprocessSpec
+
+_NO_MAP = np.zeros((1, 1), np.float32)
+_NO_MASK = np.zeros((1, 1), np.bool_)
+
+
+class Cutouts(NamedTuple):
+    """Cutouts with what is known of each.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (n, size, size, 2)
+        Zeros where a cutout could not be made.
+    status : ndarray of int32, shape (n,)
+        Bits of `rbinfer.Status`.
+    snr : ndarray of float32, shape (n,)
+        Signal in the central 3 x 3 (rescaled) pixels over its noise; NaN without a cutout.
+    """
+
+    pixels: NDArray[np.float32]
+    status: NDArray[np.int32]
+    snr: NDArray[np.float32]
+
+
+def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple[float, int, int]:
+    """Return the scale and the integer factors of block averaging and replication.
+
+    Parameters
+    ----------
+    fwhm : float or None
+        FWHM of the image in pixels; None or not above 0 means no rescaling.
+    target_fwhm : float
+        FWHM aimed at, in pixels.
+    threshold : float
+        Nothing is done while the scale lies within [1 / threshold, threshold].
+
+    Returns
+    -------
+    scale : float
+        ``fwhm / target_fwhm``, or 1.0.
+    down, up : int
+        Side of the blocks that are averaged and times that a pixel is repeated; one of them is 1.
+    """
+    if fwhm is None or not fwhm > 0:
+        return 1.0, 1, 1
+    scale = fwhm / target_fwhm
+    if scale > threshold:
+        return scale, max(round(scale), 1), 1
+    if scale < 1.0 / threshold:
+        return scale, 1, max(round(1.0 / scale), 1)
+    return scale, 1, 1
+
+
+def _map_or_scalar(
+    value: ArrayLike | None, shape: tuple[int, int], name: str
+) -> tuple[NDArray[np.float32], bool, float, bool]:
+    """Return (map, has map, scalar, has scalar) of an optional map or number."""
+    if value is None:
+        return _NO_MAP, False, 0.0, False
+    array = np.asarray(value)
+    if array.ndim == 0:
+        try:
+            return _NO_MAP, False, float(array), True
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+    if array.shape != shape:
+        raise InputError(
+            f"{name} has shape {array.shape} but the image has {shape}; give a map of the same shape "
+            "or a number"
+        )
+    return as_image(array)[0], True, 0.0, False
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """An image made ready for cutting; :meth:`cut` may be called from many threads.
+
+    Make it with :meth:`prepare`.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (height, width)
+    mask : ndarray of bool, shape (height, width) or (1, 1)
+        True for bad pixels.
+    spec : PreprocessSpec
+    scale : float
+        FWHM over target FWHM.
+    down, up : int
+        Integer factors of the rescaling.
+    """
+
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    has_mask: bool
+    bg: tuple[NDArray[np.float32], bool, float, bool]
+    err: tuple[NDArray[np.float32], bool, float, bool]
+    spec: PreprocessSpec
+    scale: float
+    down: int
+    up: int
+    saturation: float
+
+    @classmethod
+    def prepare(
+        cls,
+        image: ArrayLike,
+        spec: PreprocessSpec,
+        *,
+        fwhm: float | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        saturation: float | None = None,
+    ) -> Self:
+        """Validate an image and what belongs to it.
+
+        Parameters
+        ----------
+        image : array_like, shape (height, width)
+            Pixels in any real dtype and byte order; converted once. Pixels that are not finite count
+            as bad.
+        spec : PreprocessSpec
+        fwhm : float, optional
+            FWHM of stars in pixels; None for no rescaling.
+        bg, err : array_like or float, optional
+            Background and noise, in the units of the image: a map of its shape or a number. Without
+            them each cutout provides its own.
+        mask : array_like of bool, shape (height, width), optional
+            True for bad pixels.
+        saturation : float, optional
+            Pixels at or above this are saturated.
+
+        Raises
+        ------
+        InputError
+            Shapes that do not match, or a FWHM that is not a positive number.
+        """
+        pixels, bad = as_image(image, mask)
+        if fwhm is not None and not (np.isfinite(fwhm) and fwhm > 0):
+            if spec.preset != "reference":
+                raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
+            fwhm = None  # the reference takes this for "do not rescale"
+        scale, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
+        return cls(
+            image=pixels,
+            mask=_NO_MASK if bad is None else bad,
+            has_mask=bad is not None,
+            bg=_map_or_scalar(bg, pixels.shape, "bg"),
+            err=_map_or_scalar(err, pixels.shape, "err"),
+            spec=spec,
+            scale=scale,
+            down=min(down, max(pixels.shape)),
+            up=up,
+            saturation=np.inf if saturation is None else float(saturation),
+        )
+
+    def cut(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Cutouts:
+        """Cut out objects.
+
+        Parameters
+        ----------
+        x, y : ndarray of float64, shape (n,)
+            Column and row of each object; the centre of the first pixel is (0, 0).
+
+        Returns
+        -------
+        Cutouts
+            One entry a position, in the same order.
+        """
+        n, size = len(x), self.spec.size
+        cutouts = Cutouts(
+            np.empty((n, size, size, 2), np.float32), np.empty(n, np.int32), np.empty(n, np.float32)
+        )
+        self.cut_into(x, y, cutouts)
+        return cutouts
+
+    def cut_into(self, x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
+        """Cut out objects as :meth:`cut` does, into arrays that exist already."""
+        spec = self.spec
+        common = (self.image, self.mask, self.has_mask, *self.bg, *self.err, x, y)
+        if spec.preset == "reference":
+            _kernels.cut_reference(
+                *common, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
+                self.saturation, *out,
+            )  # fmt: skip
+        else:
+            _kernels.cut_default(
+                *common, spec.recentre, self.down, self.up, spec.asinh_softening, spec.min_good,
+                spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip,
+                self.saturation, *out,
+            )  # fmt: skip
+
+
+def preprocess_cutout(
+    cutout_sci: ArrayLike,
+    cutout_bg: ArrayLike | None = None,
+    cutout_err: ArrayLike | None = None,
+    fwhm: float | None = None,
+    target_fwhm: float = 3.0,
+    target_size: int = 31,
+    downscale_threshold: float = 1.5,
+    normalize: bool = True,
+    asinh_softening: float | None = None,
+) -> tuple[NDArray[np.float32], float]:
+    """Preprocess one cutout for the network, as the reference implementation does.
+
+    The cutout is rescaled by an integer factor towards the canonical FWHM (block means or pixel
+    replication), its background is subtracted, the linear and asinh channels are made and each is
+    divided by its largest absolute value; at last it is cropped, or padded by edge replication, to
+    `target_size`.
+
+    Parameters
+    ----------
+    cutout_sci : array_like, shape (h, w)
+        Science pixels.
+    cutout_bg : array_like, shape (h, w), or float, optional
+        Background. Without it, the median of the four edge rows and columns.
+    cutout_err : array_like or float, optional
+        Noise; its median is used. Without it, 1.4826 times the MAD of the cutout. A value that is not
+        finite or not above 0 becomes 1.0.
+    fwhm : float, optional
+        FWHM of the image in pixels; None or not above 0 for no rescaling.
+    target_fwhm : float
+        FWHM to rescale to.
+    target_size : int
+        Side of the result in pixels.
+    downscale_threshold : float
+        Average blocks only if ``fwhm / target_fwhm`` is above this; replicate only if it is below its
+        inverse.
+    normalize : bool
+        Divide each channel by its largest absolute value, where that is above 1e-10.
+    asinh_softening : float, optional
+        Softening in units of the noise; 3.0 unless given.
+
+    Returns
+    -------
+    preprocessed : ndarray of float32, shape (target_size, target_size, 2)
+    scale_factor : float
+        ``fwhm / target_fwhm``, not rounded; 1.0 without FWHM.
+
+    Raises
+    ------
+    InputError
+        A cutout that is not two-dimensional or is empty, maps of another shape, or parameters that
+        are not positive.
+    """
+    shape = as_image(cutout_sci)[0].shape
+    for name, value in (("target_fwhm", target_fwhm), ("target_size", target_size),
+                        ("downscale_threshold", downscale_threshold)):  # fmt: skip
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be a positive number, not {value}")
+    # A single cutout keeps its precision: without normalisation the output shows every digit.
+    maps = [np.asarray(a).dtype for a in (cutout_sci, cutout_bg) if a is not None and np.ndim(a)]
+    widest = np.result_type(*maps)
+    sci = np.ascontiguousarray(cutout_sci, np.float32 if widest == np.float32 else np.float64)
+    bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, shape, "cutout_bg")
+    bg_map = np.ascontiguousarray(cutout_bg if has_map else bg_map, dtype=sci.dtype)
+    sigma = 0.0
+    if cutout_err is not None:
+        errors = np.asarray(cutout_err, dtype=np.float64)
+        errors = errors[~np.isnan(errors)]
+        sigma = float(np.median(errors)) if errors.size else np.nan
+    scale, down, up = rescaling(fwhm, target_fwhm, downscale_threshold)
+    if down > min(sci.shape):
+        raise InputError(
+            f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of {down}; "
+            f"give a larger cutout or check fwhm={fwhm}"
+        )
+    softening = (
+        PreprocessSpec.reference().asinh_softening if asinh_softening is None else asinh_softening
+    )
+    out = np.empty((int(target_size), int(target_size), 2), np.float32)
+    _kernels.preprocess_reference(
+        sci, bg_map, has_map, background, has_background, sigma, cutout_err is not None,
+        down, up, float(softening), bool(normalize), out,
+    )  # fmt: skip
+    return out, scale
+
+
+def reference_spec(radius: int, target_fwhm: float, asinh_softening: float | None) -> PreprocessSpec:
+    """Return the reference spec with the parameters of the seed's API."""
+    spec = PreprocessSpec.reference(2 * radius + 1)
+    softening = spec.asinh_softening if asinh_softening is None else float(asinh_softening)
+    return dataclasses.replace(spec, target_fwhm=float(target_fwhm), asinh_softening=softening)
