@@ -1,0 +1,289 @@
+"""The Numba kernels of the simulator, and nothing else.
+
+Images are C-contiguous float32 arrays of shape (height, width) that are added to in place; the
+centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which besides the signal
+keeps the class of the largest single contribution to each pixel.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+
+def _jit(function: Callable[..., Any]) -> Any:
+    """Compile without the GIL; cached on disk where some cache directory is writable."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither this package nor the home directory is writable
+        return numba.njit(nogil=True)(function)
+
+
+@_jit
+def _put(art, best, cls, y, x, value, code):
+    art[y, x] += value
+    size = abs(value)
+    if size > best[y, x]:
+        best[y, x] = size
+        cls[y, x] = code
+
+
+@_jit
+def add_stamps(image, ix, iy, zone, phase, flux, radius, stamps):
+    """Add `flux` times a stamp of shape (n, n), cut to a circle, at each of many pixels.
+
+    `stamps` is (zone, phase, n, n) with odd n; `radius` is at most n // 2.
+    """
+    height, width = image.shape
+    centre = stamps.shape[2] // 2
+    for k in range(ix.size):
+        r = radius[k]
+        stamp = stamps[zone[k], phase[k]]
+        f = flux[k]
+        x0, y0 = ix[k], iy[k]
+        for y in range(max(y0 - r, 0), min(y0 + r + 1, height)):
+            dy = y - y0
+            half = int(math.sqrt(r * r - dy * dy) + 0.5)
+            left = max(x0 - half, 0)
+            right = min(x0 + half + 1, width)
+            if right <= left:
+                continue
+            source = stamp[dy + centre]
+            target = image[y]
+            shift = centre - x0
+            for x in range(left, right):
+                target[x] += f * source[x + shift]
+
+
+@_jit
+def merge(art, best, cls, layer, code):
+    """Add a whole layer of one class of artefact."""
+    for y in range(art.shape[0]):
+        for x in range(art.shape[1]):
+            if layer[y, x] != 0:
+                _put(art, best, cls, y, x, layer[y, x], code)
+
+
+@_jit
+def add_pixels(art, best, cls, x, y, value, code):
+    """Add a value to single pixels; those off the image are skipped."""
+    for k in range(x.size):
+        if 0 <= y[k] < art.shape[0] and 0 <= x[k] < art.shape[1]:
+            _put(art, best, cls, y[k], x[k], np.float32(value[k]), code)
+
+
+@_jit
+def add_particles(
+    art, best, cls, x, y, angle, length, charge, sigma_start, sigma_end, wiggle, rng, code
+):
+    """Add the charge of ionising particles: a walk of short steps, each blurred by diffusion.
+
+    Charge fluctuates from step to step with the Moyal approximation of Landau's law; `wiggle`
+    is the rms change of direction (radians) per square root of pixel (multiple scattering).
+    Returns the charge-weighted mean position of each.
+    """
+    height, width = art.shape
+    mean_x, mean_y = np.empty(x.size), np.empty(x.size)
+    wx, wy = np.empty(32), np.empty(32)
+    for k in range(x.size):
+        steps = max(1, math.ceil(length[k] / 0.33))
+        step = length[k] / steps
+        gain = np.empty(steps)
+        total = 0.0
+        for i in range(steps):
+            z = rng.standard_normal()
+            # -ln(z^2) follows Moyal's law; clipped at four widths as delta electrons leave.
+            loss = 1.0 + 0.2 * min(-math.log(z * z + 1e-12), 8.0)
+            gain[i] = max(loss, 0.1)
+            total += gain[i]
+        px, py, a = x[k], y[k], angle[k]
+        sum_x = sum_y = 0.0
+        for i in range(steps):
+            q = charge[k] * gain[i] / total
+            a += wiggle[k] * math.sqrt(step) * rng.standard_normal()
+            px += step * math.cos(a)
+            py += step * math.sin(a)
+            sum_x += q * px
+            sum_y += q * py
+            s = sigma_start[k] + (sigma_end[k] - sigma_start[k]) * (i + 0.5) / steps
+            reach = int(3.5 * s + 1.0)
+            cx, cy = math.floor(px + 0.5), math.floor(py + 0.5)
+            if cx < -reach or cy < -reach or cx >= width + reach or cy >= height + reach:
+                continue
+            scale = 1.0 / (math.sqrt(2.0) * s)
+            for j in range(2 * reach + 1):
+                dx = cx - reach + j - px
+                dy = cy - reach + j - py
+                wx[j] = 0.5 * (math.erf((dx + 0.5) * scale) - math.erf((dx - 0.5) * scale))
+                wy[j] = 0.5 * (math.erf((dy + 0.5) * scale) - math.erf((dy - 0.5) * scale))
+            for jy in range(2 * reach + 1):
+                yy = cy - reach + jy
+                if yy < 0 or yy >= height:
+                    continue
+                for jx in range(2 * reach + 1):
+                    xx = cx - reach + jx
+                    if 0 <= xx < width:
+                        _put(art, best, cls, yy, xx, np.float32(q * wy[jy] * wx[jx]), code)
+        mean_x[k] = sum_x / charge[k]
+        mean_y[k] = sum_y / charge[k]
+    return mean_x, mean_y
+
+
+@_jit
+def add_line(
+    art, best, cls, x0, y0, x1, y1, profile, sampling, amplitude, soft, period, duty, phase, code
+):
+    """Add a straight trail from (x0, y0) to (x1, y1).
+
+    `profile` is the brightness across the trail at 0, 1, 2, ... `sampling` pixels from its axis;
+    the ends fade over `soft` pixels. With `period` above 0 the trail is dashed: lit for the
+    fraction `duty` of each period.
+    """
+    height, width = art.shape
+    dx, dy = x1 - x0, y1 - y0
+    length = math.sqrt(dx * dx + dy * dy)
+    ux, uy = dx / length, dy / length
+    reach = (profile.size - 2) * sampling
+    for y in range(height):
+        # The stretch of this row that lies within reach of the axis.
+        if abs(uy) > 1e-6:
+            middle = x0 + (y - y0) * ux / uy
+            half = reach / abs(uy) + 1
+            left, right = max(0, int(middle - half)), min(width, int(middle + half) + 2)
+        elif abs(y - y0) <= reach:
+            left, right = 0, width
+        else:
+            continue
+        for x in range(left, right):
+            along = (x - x0) * ux + (y - y0) * uy
+            across = abs((x - x0) * uy - (y - y0) * ux)
+            if across >= reach or along < -3 * soft or along > length + 3 * soft:
+                continue
+            t = across / sampling
+            i = int(t)
+            value = profile[i] + (t - i) * (profile[i + 1] - profile[i])
+            s = 1.0 / (math.sqrt(2.0) * soft)
+            value *= 0.5 * (math.erf(along * s) - math.erf((along - length) * s))
+            if period > 0:
+                # Lit where the cosine is above a level; a steep logistic softens the edges.
+                c = math.cos(2 * math.pi * (along / period + phase)) - math.cos(math.pi * duty)
+                value /= 1 + math.exp(-c * period / soft)
+            if value != 0:
+                _put(art, best, cls, y, x, np.float32(amplitude * value), code)
+
+
+@_jit
+def add_spike(art, best, cls, x0, y0, angle, amplitude, scale, length, sigma, code):
+    """Add one arm of a diffraction spike.
+
+    Brightness ``amplitude / (1 + (r / scale)**2)`` along the arm, a Gaussian of `sigma` pixels
+    across it, and a fade to nothing at `length`.
+    """
+    height, width = art.shape
+    ux, uy = math.cos(angle), math.sin(angle)
+    reach = 4 * sigma
+    xa, xb = min(x0, x0 + length * ux) - reach, max(x0, x0 + length * ux) + reach
+    ya, yb = min(y0, y0 + length * uy) - reach, max(y0, y0 + length * uy) + reach
+    for y in range(max(0, int(ya)), min(height, int(yb) + 2)):
+        for x in range(max(0, int(xa)), min(width, int(xb) + 2)):
+            along = (x - x0) * ux + (y - y0) * uy
+            across = (x - x0) * uy - (y - y0) * ux
+            if along < 0 or along > length or abs(across) > reach:
+                continue
+            value = amplitude / (1 + (along / scale) ** 2) * (1 - along / length)
+            value *= math.exp(-0.5 * (across / sigma) ** 2)
+            _put(art, best, cls, y, x, np.float32(value), code)
+
+
+@_jit
+def add_disc(art, best, cls, x0, y0, outer, inner, soft, value, code):
+    """Add an evenly lit disc of radius `outer` with a hole of radius `inner` and soft edges."""
+    height, width = art.shape
+    reach = outer + 4 * soft
+    for y in range(max(0, int(y0 - reach)), min(height, int(y0 + reach) + 2)):
+        for x in range(max(0, int(x0 - reach)), min(width, int(x0 + reach) + 2)):
+            r = math.sqrt((x - x0) ** 2 + (y - y0) ** 2)
+            if r > reach:
+                continue
+            v = 1 / (1 + math.exp((r - outer) / soft))
+            if inner > 0:
+                v *= 1 / (1 + math.exp((inner - r) / soft))
+            _put(art, best, cls, y, x, np.float32(value * v), code)
+
+
+@_jit
+def bloom(signal, full_well, art, best, cls, code):
+    """Let the charge above the full well run along the columns, half each way.
+
+    `signal` is what the pixels would hold in electrons; the charge that a pixel gets from its
+    saturated neighbours is added to it and to the artefacts. Returns how many columns bled.
+    """
+    height, width = signal.shape
+    bled = 0
+    for x in range(width):
+        y = 0
+        while y < height:
+            if signal[y, x] <= full_well:
+                y += 1
+                continue
+            start = y
+            excess = 0.0
+            while y < height and signal[y, x] > full_well:
+                excess += signal[y, x] - full_well
+                y += 1
+            bled += 1
+            for step in (-1, 1):
+                left = 0.5 * excess
+                row = start - 1 if step < 0 else y
+                while left > 0 and 0 <= row < height:
+                    room = full_well - signal[row, x]
+                    if room > 0:
+                        take = min(room, left)
+                        signal[row, x] += take
+                        _put(art, best, cls, row, x, np.float32(take), code)
+                        left -= take
+                    row += step
+    return bled
+
+
+@_jit
+def resample(layers, variance, magnitude, cls, matrix, shift, table, out, out_variance, out_cls):
+    """Resample layers (k, h, w) at ``source = matrix @ (x, y) + shift`` with a separable kernel.
+
+    `table` is (phases + 1, taps): the weights for each sub-pixel phase. Variances get the squared
+    weights, and a pixel's class is that of the largest `magnitude` among the four around its
+    source. Sources off the image repeat the edge.
+    """
+    n_layers, height, width = layers.shape
+    phases, taps = table.shape[0] - 1, table.shape[1]
+    first = taps // 2 - 1
+    for y in range(height):
+        for x in range(width):
+            sx = matrix[0, 0] * x + matrix[0, 1] * y + shift[0]
+            sy = matrix[1, 0] * x + matrix[1, 1] * y + shift[1]
+            ix, iy = math.floor(sx), math.floor(sy)
+            wx = table[int((sx - ix) * phases + 0.5)]
+            wy = table[int((sy - iy) * phases + 0.5)]
+            for k in range(n_layers):
+                out[k, y, x] = 0
+            var = np.float32(0)
+            for j in range(taps):
+                yy = min(max(iy - first + j, 0), height - 1)
+                for i in range(taps):
+                    xx = min(max(ix - first + i, 0), width - 1)
+                    weight = wy[j] * wx[i]
+                    for k in range(n_layers):
+                        out[k, y, x] += weight * layers[k, yy, xx]
+                    var += weight * weight * variance[yy, xx]
+            out_variance[y, x] = var
+            top = np.float32(0)
+            out_cls[y, x] = 0
+            for j in range(2):
+                yy = min(max(iy + j, 0), height - 1)
+                for i in range(2):
+                    xx = min(max(ix + i, 0), width - 1)
+                    if magnitude[yy, xx] > top:
+                        top = magnitude[yy, xx]
+                        out_cls[y, x] = cls[yy, xx]

@@ -1,0 +1,360 @@
+"""Every range that the simulator draws from, in physical units, with where it comes from.
+
+All values are plain numbers, tuples and strings, so ``dataclasses.asdict`` gives what TOML can
+hold and `SimulateConfig.from_dict` reads it back. A pair is the low and high end of a range.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ._draw import Range
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """What is in the sky.
+
+    Attributes
+    ----------
+    crowding : Range
+        Stars with a peak above 5 sigma per square FWHM, log-uniform. 1e-4 is a high-latitude
+        field; Baade's window from a 1 m telescope has 0.1 to 0.3.
+    max_stars : int
+        Ceiling on the stars above 5 sigma in a frame of 512 x 512 pixels; scales with the area.
+    star_slope : Range
+        Slope a of the counts N(>F) ~ F**-a. Star counts rise by 0.2 to 0.45 dex a magnitude
+        (Bahcall & Soneira 1980, ApJS 44, 73), which is a = 0.5 to 1.1.
+    faintest : float
+        Peak of the faintest stars, in sigma of the sky; fainter ones are but a smooth glow.
+    brightest : Range
+        Flux of the brightest possible star, as the ratio of its peak to the full well,
+        log-uniform.
+    pair_fraction : Range
+        Fraction of the stars that get a companion nearby, on top of chance alignments.
+    pair_separation : Range
+        Separation of these, in FWHM.
+    pair_contrast : Range
+        Flux of the companion over that of the star, log-uniform.
+    galaxies : Range
+        Galaxies in a frame of 512 x 512 pixels, log-uniform; zero with `no_galaxies`.
+    no_galaxies : float
+        Probability of a frame without galaxies.
+    galaxy_slope : float
+        Slope a of galaxy counts; 1.0 to 1.5, the Euclidean value (Yasuda et al. 2001, AJ 122,
+        1104).
+    galaxy_peak : Range
+        Range of the peak surface brightness that galaxies are drawn from, in sigma of the sky.
+    galaxy_size : Range
+        Half-light radius in FWHM, log-uniform. Ground-based surveys find half of the galaxies
+        with 0.3 to 2 times the seeing (Shen et al. 2003, MNRAS 343, 978).
+    sersic : Range
+        Sersic index: 0.5 (irregular) to 4 (elliptical).
+    nebula : float
+        Probability of nebulosity.
+    asteroids : float
+        Mean number of asteroid trails in a frame.
+    """
+
+    crowding: Range = (2e-4, 0.3)
+    max_stars: int = 3000
+    star_slope: Range = (0.45, 1.1)
+    faintest: float = 0.3
+    brightest: Range = (0.05, 200.0)
+    pair_fraction: Range = (0.0, 0.25)
+    pair_separation: Range = (0.3, 3.0)
+    pair_contrast: Range = (0.05, 1.0)
+    galaxies: Range = (2.0, 80.0)
+    no_galaxies: float = 0.35
+    galaxy_slope: float = 0.9
+    galaxy_peak: Range = (1.5, 400.0)
+    galaxy_size: Range = (0.3, 6.0)
+    sersic: Range = (0.5, 4.0)
+    nebula: float = 0.06
+    asteroids: float = 0.1
+
+
+@dataclass(frozen=True)
+class PSFConfig:
+    """What the atmosphere and the telescope make of a star.
+
+    Attributes
+    ----------
+    fwhm : Range
+        FWHM in pixels before trailing and aberration, log-uniform over the whole range in
+        `wide_fraction` of the frames and over `common_fwhm` in the others.
+    common_fwhm : Range
+        Where most telescopes work: critically sampled to comfortably oversampled.
+    wide_fraction : float
+        See `fwhm`.
+    beta : Range
+        Moffat's beta. 4.765 is Kolmogorov turbulence, real telescopes have 2.5 to 3.5 (Trujillo
+        et al. 2001, MNRAS 328, 977).
+    gaussian, trailed, aberrated : float
+        Probabilities of the kinds of PSF; the rest is Moffat.
+    ellipticity : Range
+        1 - b/a of the Gaussian and Moffat profiles (Rayleigh distributed, clipped); these two
+        are its scale and its ceiling.
+    trail_length : Range
+        Length of the trail left by bad tracking, in FWHM, log-uniform.
+    defocus, astigmatism, coma, trefoil : Range
+        Noll-normalised Zernike coefficients in waves rms.
+    diffraction : Range
+        lambda / D over the seeing FWHM: 0.1 for a 1 m telescope in arcsecond seeing, 0.4 for
+        a 20 cm one.
+    obscuration : Range
+        Diameter of the central obstruction over that of the pupil.
+    varying : float
+        Probability that the PSF varies over the frame.
+    """
+
+    fwhm: Range = (1.0, 14.0)
+    common_fwhm: Range = (1.5, 8.0)
+    wide_fraction: float = 0.2
+    beta: Range = (2.0, 5.0)
+    gaussian: float = 0.12
+    trailed: float = 0.15
+    aberrated: float = 0.15
+    ellipticity: Range = (0.07, 0.5)
+    trail_length: Range = (0.4, 4.0)
+    defocus: Range = (0.0, 0.45)
+    astigmatism: Range = (0.0, 0.25)
+    coma: Range = (0.0, 0.25)
+    trefoil: Range = (0.0, 0.1)
+    diffraction: Range = (0.1, 0.4)
+    obscuration: Range = (0.0, 0.5)
+    varying: float = 0.35
+
+
+@dataclass(frozen=True)
+class SkyConfig:
+    """What the sky and the optics add to all of it.
+
+    Attributes
+    ----------
+    level : Range
+        Sky in electrons a pixel, log-uniform: a narrow-band minute to a moonlit i-band stack.
+    gradient : Range
+        Change of the sky across the frame, as a fraction of it (moonlight, twilight, horizon).
+    vignetting : Range
+        Loss of light in the corners.
+    flattened : float
+        Probability that the frame has been divided by a flat field.
+    fringes : float
+        Probability of fringes; night-sky lines in thinned CCDs give 1 to 5 % in i and z.
+    fringe_amplitude : Range
+        Amplitude of the fringes as a fraction of the sky.
+    patches : float
+        Probability of an uneven sky on scales of tens of pixels (bad flat, thin cloud, dust).
+    patch_amplitude : Range
+        Their rms as a fraction of the sky, log-uniform.
+    amplifiers : float
+        Probability that the frame is read by two amplifiers of different bias and gain.
+    """
+
+    level: Range = (5.0, 4e4)
+    gradient: Range = (0.0, 0.12)
+    vignetting: Range = (0.0, 0.35)
+    flattened: float = 0.75
+    fringes: float = 0.08
+    fringe_amplitude: Range = (0.005, 0.04)
+    patches: float = 0.25
+    patch_amplitude: Range = (0.001, 0.01)
+    amplifiers: float = 0.08
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """What the camera and the pipeline make of the light.
+
+    Attributes
+    ----------
+    gain : Range
+        Electrons per ADU, log-uniform: CMOS cameras from 0.3, binned or stacked CCD frames up
+        to 8.
+    read_noise : Range
+        Electrons rms, log-uniform: 1.5 for CMOS, 20 for old CCDs.
+    full_well : Range
+        Electrons, log-uniform: 15,000 (small CMOS pixels) to 300,000 (24 um CCD pixels).
+    bits : tuple of int
+        Of the converter; one is drawn.
+    bias : Range
+        ADU, log-uniform.
+    bias_subtracted : float
+        Probability that the bias is taken out.
+    flat_noise : Range
+        Pixel-to-pixel error left after flat fielding, as a fraction of the signal, log-uniform.
+    nonlinearity : Range
+        Loss of signal at full well, as a fraction.
+    row_noise : float
+        Probability of row or column noise.
+    row_noise_size : Range
+        Its rms in units of the sky noise, log-uniform.
+    banding : float
+        Probability of a periodic pattern along the rows or columns (interference).
+    blooming : float
+        Probability that saturated pixels bleed; cameras with antiblooming gates and CMOS do not.
+    resampled : float
+        Probability that the frame was resampled (aligned), with bilinear, cubic or Lanczos-3
+        interpolation; this correlates the noise.
+    sky_subtracted : float
+        Probability that a sky was subtracted, so that the pixels scatter around 0.
+    rounded : float
+        Probability that pixels are integers, where nothing above made them fractional.
+    quantised : float
+        Probability of lossy compression: pixels rounded to a fraction of the noise, 1/16 to 1/2
+        (fpack's q of 16 to 2; Pence et al. 2010, PASP 122, 1065).
+    dead_edge : float
+        Probability of an overscan, empty or vignetted strip at the edge.
+    masked : float
+        Probability of a masked region; half of these also hold NaN.
+    """
+
+    gain: Range = (0.3, 8.0)
+    read_noise: Range = (1.5, 20.0)
+    full_well: Range = (1.5e4, 3e5)
+    bits: tuple[int, ...] = (12, 14, 16, 16, 16, 16)
+    bias: Range = (50.0, 3000.0)
+    bias_subtracted: float = 0.5
+    flat_noise: Range = (5e-4, 1e-2)
+    nonlinearity: Range = (0.0, 0.03)
+    row_noise: float = 0.12
+    row_noise_size: Range = (0.05, 0.5)
+    banding: float = 0.06
+    blooming: float = 0.5
+    resampled: float = 0.2
+    sky_subtracted: float = 0.25
+    rounded: float = 0.6
+    quantised: float = 0.08
+    dead_edge: float = 0.12
+    masked: float = 0.12
+
+
+@dataclass(frozen=True)
+class ArtefactConfig:
+    """What is neither sky nor noise. Counts are for frames of 512 x 512 pixels.
+
+    Attributes
+    ----------
+    pixel_size : Range
+        Microns, log-uniform, after binning: 4 (CMOS) to 45 (24 um binned 2 x 2).
+    thickness : Range
+        Of the silicon in microns, log-uniform: 5 for CMOS, 15 for thinned CCDs, 250 for deeply
+        depleted ones.
+    diffusion : Range
+        Rms spread of the charge in pixels.
+    cosmic_rays : Range
+        Number of particles, log-uniform. At sea level one muon a minute and cm2, three times that
+        at 4 km, and as many Compton electrons from radioactivity around (Groom 2002, Exp.
+        Astron. 14, 45): 1 to 60 for exposures of 1 to 30 minutes; more here for the sake of
+        numbers.
+    no_cosmic_rays : float
+        Probability of a frame without any.
+    muon_fraction : Range
+        Of the particles; the others are electrons (spots and worms).
+    electron_energy : Range
+        Deposited by an electron, keV, log-uniform; 3.65 eV make one pair in silicon.
+    hot_pixels : Range
+        Number of hot and warm pixels, log-uniform; uncooled or old CCDs have thousands.
+    no_hot_pixels : float
+        Probability of a frame without (dark subtracted and interpolated over).
+    hot_size : Range
+        Signal in units of the sky noise, N(>q) ~ 1/q.
+    hot_shared : float
+        Fraction of them that spill into neighbours.
+    cold_pixels : Range
+        Number, log-uniform.
+    no_cold_pixels : float
+        Probability of a frame without.
+    columns : float
+        Mean number of bad columns and rows.
+    traps : float
+        Mean number of charge traps: short runs along a column.
+    trails : float
+        Mean number of satellite and aeroplane trails.
+    trail_peak : Range
+        Brightness of a trail in units of the sky noise, log-uniform.
+    spikes : float
+        Probability that bright stars show diffraction spikes.
+    spike_strength : Range
+        Fraction of a star's light that goes into the spikes, log-uniform.
+    halos : float
+        Probability of halos around bright stars.
+    ghosts : float
+        Probability of ghosts of bright stars.
+    """
+
+    pixel_size: Range = (4.0, 45.0)
+    thickness: Range = (5.0, 250.0)
+    diffusion: Range = (0.15, 0.55)
+    cosmic_rays: Range = (3.0, 250.0)
+    no_cosmic_rays: float = 0.08
+    muon_fraction: Range = (0.2, 0.9)
+    electron_energy: Range = (0.5, 300.0)
+    hot_pixels: Range = (3.0, 800.0)
+    no_hot_pixels: float = 0.25
+    hot_size: Range = (2.5, 3000.0)
+    hot_shared: float = 0.2
+    cold_pixels: Range = (1.0, 200.0)
+    no_cold_pixels: float = 0.6
+    columns: float = 0.6
+    traps: float = 0.5
+    trails: float = 0.3
+    trail_peak: Range = (0.7, 200.0)
+    spikes: float = 0.4
+    spike_strength: Range = (0.001, 0.03)
+    halos: float = 0.15
+    ghosts: float = 0.12
+
+
+@dataclass(frozen=True)
+class SimulateConfig:
+    """Everything that `draw_frame` draws from.
+
+    Attributes
+    ----------
+    width, height : int
+        Of the frame in pixels.
+    field, psf, sky, detector, artefacts
+        The ranges by subject.
+    """
+
+    width: int = 512
+    height: int = 512
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    psf: PSFConfig = dataclasses.field(default_factory=PSFConfig)
+    sky: SkyConfig = dataclasses.field(default_factory=SkyConfig)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
+    artefacts: ArtefactConfig = dataclasses.field(default_factory=ArtefactConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if value < 64:
+                raise ValueError(f"{name} must be at least 64 pixels, not {value}")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make a config from nested dicts, as TOML gives them; what is missing keeps its default.
+
+        Raises
+        ------
+        ValueError
+            When a key is unknown.
+        """
+        return _from_dict(cls, data, "simulate")
+
+
+def _from_dict(cls: Any, data: Mapping[str, Any], where: str) -> Any:
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        raise ValueError(f"[{where}] has unknown keys {unknown}; it knows {sorted(known)}")
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            values[name] = _from_dict(known[name].default_factory, value, f"{where}.{name}")
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**values)

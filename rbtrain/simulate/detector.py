@@ -1,0 +1,249 @@
+"""Sky, optics, detector and pipeline: from expected light to the numbers in the file."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _render
+from ._draw import chance, log_uniform, smooth_field, uniform
+from .config import DetectorConfig, SkyConfig
+
+F32 = NDArray[np.float32]
+
+#: Phases of a pixel that resampling kernels are tabulated at.
+_PHASES = 64
+
+
+def photon_noise(
+    expected: F32, rng: np.random.Generator, flat_noise: float = 0.0, floor: float = 0.0
+) -> F32:
+    """Return a Poisson draw of `expected` (electrons), with the flat field's error on top.
+
+    Above 30 electrons the normal approximation is used. Negative expectations (cold pixels) stay
+    as they are but for the `floor`: rms noise in electrons of all else, added in quadrature.
+    """
+    mean = np.maximum(expected, 0)
+    variance = mean + np.float32(floor**2)
+    if flat_noise > 0:
+        variance += np.float32(flat_noise**2) * mean * mean
+    few = (mean < 30) & (mean > 0)
+    some = bool(few.any())
+    if some:
+        low = mean[few]
+        variance[few] -= low
+    out = rng.standard_normal(expected.shape, dtype=np.float32)
+    np.sqrt(variance, out=variance)
+    out *= variance
+    out += expected
+    if some:
+        out[few] += rng.poisson(low).astype(np.float32) - low
+    return out
+
+
+def draw_sky(config: SkyConfig, rng: np.random.Generator, shape: tuple[int, int], level: float) -> F32:
+    """Draw the sky in electrons: `level`, a gradient, patches and fringes."""
+    height, width = shape
+    v = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+    u = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
+    angle, slope = uniform(rng, (0, 2 * math.pi)), uniform(rng, config.gradient)
+    bend = uniform(rng, (-0.3, 0.3)) * slope
+    sky = 1 + np.float32(slope * math.cos(angle)) * u + np.float32(slope * math.sin(angle)) * v
+    sky = sky + np.float32(bend) * (u * u + v * v)
+    if chance(rng, config.patches):
+        size = log_uniform(rng, config.patch_amplitude)
+        sky += np.float32(size) * smooth_field(rng, shape, log_uniform(rng, (25.0, 150.0)))
+    if chance(rng, config.fringes):
+        # Interference orders follow the thickness of the silicon, which is smooth.
+        phase = smooth_field(rng, shape, 150.0) * np.float32(uniform(rng, (4, 20)))
+        sky += np.float32(uniform(rng, config.fringe_amplitude)) * np.sin(phase)
+    return np.float32(level) * sky
+
+
+def draw_vignetting(config: SkyConfig, rng: np.random.Generator, shape: tuple[int, int]) -> F32:
+    """Draw the throughput: 1 on the optical axis, less by the fourth power of the distance.
+
+    The frame may be any part of the field, so the axis need not lie on it.
+    """
+    height, width = shape
+    loss = uniform(rng, config.vignetting)
+    cx, cy = uniform(rng, (-0.3, 1.3)), uniform(rng, (-0.3, 1.3))
+    v = np.linspace(0, 1, height, dtype=np.float32)[:, None] - np.float32(cy)
+    u = np.linspace(0, 1, width, dtype=np.float32)[None, :] - np.float32(cx)
+    r2 = u * u + v * v
+    return 1 - np.float32(loss) * np.minimum(r2 * (0.5 + 0.5 * r2), 1) / 1.5
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera and how its frames are treated.
+
+    Attributes
+    ----------
+    gain : float
+        Electrons per ADU.
+    read_noise, full_well : float
+        Electrons.
+    bias : float
+        ADU in the frame as delivered.
+    ceiling : float
+        Largest number of the converter, ADU, less the bias if that was subtracted.
+    flat_noise, nonlinearity : float
+        As fractions of the signal.
+    blooming : bool
+        Whether saturated pixels bleed.
+    """
+
+    gain: float
+    read_noise: float
+    full_well: float
+    bias: float
+    ceiling: float
+    flat_noise: float
+    nonlinearity: float
+    blooming: bool
+
+    @property
+    def saturation(self) -> float:
+        """Level in ADU at which pixels saturate, by the well or the converter."""
+        return min(self.full_well * (1 - self.nonlinearity) / self.gain + self.bias, self.ceiling)
+
+
+def draw_camera(config: DetectorConfig, rng: np.random.Generator) -> Camera:
+    """Draw a camera."""
+    gain = log_uniform(rng, config.gain)
+    full_well = log_uniform(rng, config.full_well)
+    top = float(2 ** int(rng.choice(config.bits)) - 1)
+    bias = log_uniform(rng, config.bias)
+    # Nobody builds a converter that only sees a corner of the well, nor one that wastes bits.
+    while full_well / gain < 0.05 * top:
+        gain *= 0.5
+    while full_well / gain > 4 * top:
+        gain *= 2
+    bias = min(bias, 0.1 * top)
+    subtracted = chance(rng, config.bias_subtracted)
+    return Camera(
+        gain=gain,
+        read_noise=log_uniform(rng, config.read_noise),
+        full_well=full_well,
+        bias=0.0 if subtracted else bias,
+        ceiling=top - bias if subtracted else top,
+        flat_noise=log_uniform(rng, config.flat_noise),
+        nonlinearity=uniform(rng, config.nonlinearity),
+        blooming=chance(rng, config.blooming),
+    )
+
+
+def add_pattern_noise(
+    image: F32, config: DetectorConfig, rng: np.random.Generator, noise: float
+) -> None:
+    """Add row or column noise and banding in place; `noise` is the rms of a sky pixel."""
+    height, width = image.shape
+    if chance(rng, config.row_noise):
+        size = noise * log_uniform(rng, config.row_noise_size)
+        if chance(rng, 0.6):
+            image += rng.normal(0, size, height).astype(np.float32)[:, None]
+        else:
+            image += rng.normal(0, size, width).astype(np.float32)[None, :]
+    if chance(rng, config.banding):
+        size = noise * log_uniform(rng, config.row_noise_size)
+        y, x = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
+        ky, kx = rng.normal(0, 0.15, 2)
+        if chance(rng, 0.5):
+            kx = 0.0
+        phase = np.float32(ky) * y[:, None] + np.float32(kx) * x[None, :]
+        image += np.float32(size) * np.sin(phase + np.float32(uniform(rng, (0, 6.3))))
+
+
+def kernel_table(kind: str) -> F32:
+    """Return the weights of an interpolation kernel, shape (phases + 1, taps), rows summing to 1.
+
+    `kind` is ``"bilinear"``, ``"cubic"`` (Keys 1981, a = -0.5) or ``"lanczos3"``.
+    """
+    taps = {"bilinear": 2, "cubic": 4, "lanczos3": 6}[kind]
+    phase = np.arange(_PHASES + 1)[:, None] / _PHASES
+    t = np.abs(phase - (np.arange(taps) - (taps // 2 - 1))[None, :])
+    if kind == "bilinear":
+        weights = np.clip(1 - t, 0, None)
+    elif kind == "cubic":
+        near = 1.5 * t**3 - 2.5 * t**2 + 1
+        far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+        weights = np.where(t < 1, near, np.where(t < 2, far, 0))
+    else:
+        weights = np.where(t < 3, np.sinc(t) * np.sinc(t / 3), 0)
+    table: F32 = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return table
+
+
+@dataclass(frozen=True)
+class Warp:
+    """An affine map from output to input pixels, and the kernel to interpolate with."""
+
+    matrix: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    kernel: str
+
+    def apply(
+        self, layers: F32, variance: F32, magnitude: F32, cls: NDArray[np.uint8]
+    ) -> tuple[F32, F32, NDArray[np.uint8]]:
+        """Return layers (k, h, w), their variance map and the class map, resampled."""
+        out, out_variance = np.empty_like(layers), np.empty_like(variance)
+        out_cls = np.empty_like(cls)
+        _render.resample(
+            layers, variance, magnitude, cls, self.matrix, self.shift, kernel_table(self.kernel),
+            out, out_variance, out_cls,
+        )  # fmt: skip
+        return out, out_variance, out_cls
+
+    def positions(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where input positions end up in the output."""
+        back = np.linalg.inv(self.matrix) @ (np.stack([x, y]) - self.shift[:, None])
+        return back[0], back[1]
+
+
+def draw_warp(rng: np.random.Generator, shape: tuple[int, int]) -> Warp:
+    """Draw the resampling of an aligned frame: a shift, in half of them with a small rotation."""
+    angle, scale = 0.0, 1.0
+    if chance(rng, 0.5):
+        angle, scale = rng.normal(0, 0.004), 1 + rng.normal(0, 0.002)
+    c, s = scale * math.cos(angle), scale * math.sin(angle)
+    matrix = np.array([[c, -s], [s, c]])
+    centre = 0.5 * np.array([shape[1], shape[0]])
+    shift = centre - matrix @ centre + rng.uniform(-1, 1, 2)
+    return Warp(matrix, shift, str(rng.choice(("bilinear", "cubic", "lanczos3"))))
+
+
+def draw_mask(
+    config: DetectorConfig, rng: np.random.Generator, image: F32, level: float
+) -> NDArray[np.bool_] | None:
+    """Draw an empty edge and a masked region; the image is changed in place.
+
+    Empty edges hold one value (zero, or the `level`); masked regions may hold NaN.
+    """
+    height, width = image.shape
+    mask: NDArray[np.bool_] | None = None
+    if chance(rng, config.dead_edge):
+        strip = int(rng.integers(2, max(3, min(height, width) // 12)))
+        side = int(rng.integers(0, 4))
+        where = (
+            (slice(0, strip), slice(None)), (slice(height - strip, height), slice(None)),
+            (slice(None), slice(0, strip)), (slice(None), slice(width - strip, width)),
+        )[side]  # fmt: skip
+        image[where] = 0.0 if chance(rng, 0.5) else level
+        if chance(rng, 0.5):
+            mask = np.zeros(image.shape, bool)
+            mask[where] = True
+    if chance(rng, config.masked):
+        mask = np.zeros(image.shape, bool) if mask is None else mask
+        block = np.zeros(image.shape, bool)
+        for _ in range(int(rng.integers(1, 6))):
+            y, x = int(rng.integers(0, height)), int(rng.integers(0, width))
+            h, w = (int(v) for v in np.exp(rng.uniform(0, 4, 2)))
+            block[y : y + h, x : x + w] = True
+        mask |= block
+        if chance(rng, 0.5):
+            image[block] = np.nan
+    return mask

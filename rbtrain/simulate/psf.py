@@ -1,0 +1,503 @@
+"""Point-spread functions: rendered oversampled, integrated over pixels, normalised to unit flux.
+
+A `PSF` holds one stamp for each sub-pixel position on a grid of odd `oversampling`, so that adding
+a star is adding a stamp. Positions are snapped to that grid (a third of a pixel for wide PSFs, an
+eleventh for undersampled ones) and what was drawn is what the truth table says.
+
+FWHM means that of the optical profile, without the pixel: ``sqrt(4 A / pi)`` for the area A
+above half of the maximum, which for an ellipse is the geometric mean of the axes.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+from . import _render
+from ._draw import chance, log_uniform, uniform
+from .config import PSFConfig
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: Samples per FWHM that the profiles are rendered with.
+_SAMPLES = 10.0
+_SIGMA = 2 * math.sqrt(2 * math.log(2))
+
+
+def oversampling_for(fwhm: float) -> int:
+    """Return the odd number of samples a pixel for a FWHM in pixels: 3 to 11."""
+    return int(np.clip(2 * round((_SAMPLES / fwhm - 1) / 2) + 1, 3, 11))
+
+
+def _half_size(radius: int, oversampling: int) -> int:
+    # Stamps at all sub-pixel positions need the margin of one pixel beyond their radius.
+    return radius * oversampling + oversampling - 1
+
+
+def _grid(radius: int, oversampling: int) -> tuple[F32, F32]:
+    half = _half_size(radius, oversampling)
+    u = (np.arange(-half, half + 1) / oversampling).astype(np.float32)
+    return u[None, :], u[:, None]
+
+
+def _ellipse(radius: int, oversampling: int, axis_ratio: float, angle: float) -> F32:
+    """Square of the elliptical radius, which has the same area as the circle of that radius."""
+    x, y = _grid(radius, oversampling)
+    c, s, q = math.cos(angle), math.sin(angle), axis_ratio
+    xx = np.float32(c * c * q + s * s / q)
+    yy = np.float32(s * s * q + c * c / q)
+    xy = np.float32(2 * c * s * (q - 1 / q))
+    return xx * x**2 + yy * y**2 + xy * (x * y)
+
+
+def gaussian_profile(
+    fwhm: float, radius: int, oversampling: int, axis_ratio: float = 1.0, angle: float = 0.0
+) -> F32:
+    """Return a Gaussian on the oversampled grid; `angle` (radians) is that of the long axis."""
+    r2 = _ellipse(radius, oversampling, axis_ratio, angle)
+    return np.exp(np.float32(-0.5 * (_SIGMA / fwhm) ** 2) * r2)
+
+
+def moffat_profile(
+    fwhm: float,
+    beta: float,
+    radius: int,
+    oversampling: int,
+    axis_ratio: float = 1.0,
+    angle: float = 0.0,
+) -> F32:
+    """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM."""
+    alpha = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    r2 = _ellipse(radius, oversampling, axis_ratio, angle)
+    return np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
+
+
+def aberrated_profile(
+    fwhm: float,
+    radius: int,
+    oversampling: int,
+    *,
+    defocus: float = 0.0,
+    astigmatism: float = 0.0,
+    coma: float = 0.0,
+    trefoil: float = 0.0,
+    angle: float = 0.0,
+    coma_angle: float = 0.0,
+    diffraction: float = 0.2,
+    obscuration: float = 0.3,
+) -> F32:
+    """Return the PSF of an annular pupil with aberrations, blurred by the seeing.
+
+    The light in the pupil, with a phase of Zernike polynomials, is Fourier transformed; the
+    modulus squared is the PSF, which is convolved with a Kolmogorov-like seeing profile.
+
+    Parameters
+    ----------
+    fwhm : float
+        FWHM of the seeing alone, pixels.
+    radius, oversampling : int
+        Of the grid.
+    defocus, astigmatism, coma, trefoil : float
+        Coefficients in waves rms, in Noll's normalisation (Noll 1976, JOSA 66, 207).
+    angle, coma_angle : float
+        Directions of astigmatism (and trefoil) and of coma, radians.
+    diffraction : float
+        lambda / D in units of `fwhm`.
+    obscuration : float
+        Diameter of the central hole over that of the pupil.
+    """
+    half = _half_size(radius, oversampling)
+    n = fft.next_fast_len(2 * half + 1)
+    samples = diffraction * fwhm * oversampling  # lambda / D in samples of the grid
+    if samples < 1:
+        samples = 1.0  # the pupil would not fit the grid; the seeing hides the difference
+    u = fft.fftfreq(n, 1 / n).astype(np.float32)
+    rho_x, rho_y = (2 * samples / n) * u[None, :], (2 * samples / n) * u[:, None]
+    rho2 = rho_x**2 + rho_y**2
+    pupil = (rho2 <= 1) & (rho2 >= obscuration**2)
+    py, px = np.nonzero(pupil)
+    x, y = rho_x[0, px], rho_y[py, 0]
+    r2 = x * x + y * y
+    theta = np.arctan2(y, x)
+    waves = defocus * math.sqrt(3) * (2 * r2 - 1)
+    waves += astigmatism * math.sqrt(6) * r2 * np.cos(2 * (theta - angle))
+    waves += coma * math.sqrt(8) * (3 * r2 - 2) * np.sqrt(r2) * np.cos(theta - coma_angle)
+    waves += trefoil * math.sqrt(8) * r2**1.5 * np.cos(3 * (theta - angle))
+    field = np.zeros((n, n), np.complex64)
+    field[py, px] = np.exp(np.complex64(2j * np.pi) * waves)
+    optical = np.abs(fft.fft2(field, overwrite_x=True)) ** 2
+    # Seeing: exp(-k |f|^(5/3)) is the long-exposure transfer function (Fried 1966, JOSA 56,
+    # 1372); 0.9759 / fwhm is r0 / lambda.
+    fy, fx = fft.fftfreq(n).astype(np.float32), fft.rfftfreq(n).astype(np.float32)
+    f = np.hypot(fx[None, :], fy[:, None]) * np.float32(fwhm * oversampling / 0.9759)
+    transfer = fft.rfft2(optical) * np.exp(np.float32(-3.4419) * f ** np.float32(5 / 3))
+    blurred = fft.fftshift(fft.irfft2(transfer, s=(n, n)))
+    middle = n // 2
+    cut = blurred[middle - half : middle + half + 1, middle - half : middle + half + 1]
+    return _recentre(np.maximum(cut, 0).astype(np.float32))
+
+
+def trail_profile(
+    profile: F32, oversampling: int, length: float, angle: float, bend: float = 0.0
+) -> F32:
+    """Return a profile smeared along an arc: what a tracking error makes of it.
+
+    Parameters
+    ----------
+    profile : array
+        Oversampled profile.
+    oversampling : int
+        Its samples a pixel.
+    length : float
+        Of the trail, pixels.
+    angle : float
+        Direction, radians.
+    bend : float
+        Sideways excursion of the middle of the arc, as a fraction of `length`.
+    """
+    copies = max(2, round(length * oversampling / 2) + 1)
+    s = np.linspace(-0.5, 0.5, copies)
+    along, across = s * length, bend * length * (1 - 4 * s**2)
+    c, d = math.cos(angle), math.sin(angle)
+    sx = np.round((along * c - across * d) * oversampling).astype(int)
+    sy = np.round((along * d + across * c) * oversampling).astype(int)
+    out = np.zeros_like(profile)
+    n = profile.shape[0]
+    for dx, dy in zip(sx, sy, strict=True):
+        out[max(dy, 0) : n + min(dy, 0), max(dx, 0) : n + min(dx, 0)] += profile[
+            max(-dy, 0) : n - max(dy, 0), max(-dx, 0) : n - max(dx, 0)
+        ]
+    return _recentre(out)
+
+
+def _recentre(profile: F32) -> F32:
+    """Shift by whole samples so that the centroid of the part above half maximum is central."""
+    y, x = np.nonzero(profile > 0.5 * profile.max())
+    weight = profile[y, x]
+    half = profile.shape[0] // 2
+    shift = (
+        half - round(float(np.average(y, weights=weight))),
+        half - round(float(np.average(x, weights=weight))),
+    )
+    return np.roll(profile, shift, axis=(0, 1))
+
+
+def measure_fwhm(profile: F32, oversampling: int) -> float:
+    """Return ``sqrt(4 A / pi)`` in pixels for the area A above half of the maximum.
+
+    A sample near the half-maximum contour counts by where the contour cuts it, estimated from
+    the local gradient, so that the area is good to about a percent also for few samples.
+    """
+    half = 0.5 * profile.max()
+    rows, columns = np.nonzero(profile > 0.5 * half)
+    core = profile[
+        max(rows.min() - 2, 0) : rows.max() + 3, max(columns.min() - 2, 0) : columns.max() + 3
+    ].astype(np.float64)
+    gy, gx = np.gradient(core)
+    slope = np.maximum(np.hypot(gx, gy), 1e-12 * half)
+    area = np.clip((core - half) / slope + 0.5, 0, 1).sum()
+    return math.sqrt(4 * area / math.pi) / oversampling
+
+
+@dataclass(frozen=True, eq=False)
+class PSF:
+    """Pixel-integrated stamps of unit flux, for each zone of a frame and sub-pixel position.
+
+    Attributes
+    ----------
+    stamps : array, shape (zones, oversampling**2, n, n)
+        float32; the middle pixel of each is the one that the star is in. Zones are the cells of
+        a square grid over the frame, row by row; the sub-pixel positions go row by row too.
+    oversampling : int
+        Odd number of positions along one axis of a pixel.
+    fwhm : float
+        Pixels; mean over the zones.
+    profile : array
+        Oversampled profile of the middle zone, for what is not a point source.
+    """
+
+    stamps: F32
+    oversampling: int
+    fwhm: float
+    profile: F32
+
+    @classmethod
+    def from_profiles(cls, profiles: list[F32], oversampling: int) -> Self:
+        """Make a PSF from oversampled profiles (as the functions above return), one a zone."""
+        tapered = [_taper(p, oversampling) for p in profiles]
+        stamps = np.stack([_integrate(p, oversampling) for p in tapered])
+        fwhm = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
+        return cls(stamps, oversampling, fwhm, tapered[len(tapered) // 2])
+
+    @classmethod
+    def gaussian(cls, fwhm: float, *, axis_ratio: float = 1.0, angle: float = 0.0) -> Self:
+        """Return a Gaussian PSF of the given FWHM in pixels."""
+        s, r = oversampling_for(fwhm), max(4, math.ceil(2.6 * fwhm / axis_ratio**0.5))
+        return cls.from_profiles([gaussian_profile(fwhm, r, s, axis_ratio, angle)], s)
+
+    @classmethod
+    def moffat(
+        cls, fwhm: float, beta: float = 3.0, *, axis_ratio: float = 1.0, angle: float = 0.0
+    ) -> Self:
+        """Return a Moffat PSF of the given FWHM in pixels, cut at 10 FWHM."""
+        s, r = oversampling_for(fwhm), max(8, math.ceil(10 * fwhm))
+        return cls.from_profiles([moffat_profile(fwhm, beta, r, s, axis_ratio, angle)], s)
+
+    @classmethod
+    def aberrated(cls, fwhm: float, **aberrations: float) -> Self:
+        """Return an aberrated PSF; `fwhm` is that of the seeing, see `aberrated_profile`."""
+        s = oversampling_for(fwhm)
+        r = math.ceil(6 * fwhm + aberration_reach(fwhm, **aberrations))
+        return cls.from_profiles([aberrated_profile(fwhm, r, s, **aberrations)], s)
+
+    @classmethod
+    def from_image(cls, image: ArrayLike) -> Self:
+        """Make a PSF from its picture, sampled once a pixel and centred on the middle pixel.
+
+        Raises
+        ------
+        ValueError
+            When the picture is not square with an odd side, or has no positive sum.
+        """
+        picture = np.ascontiguousarray(image, dtype=np.float32)
+        if picture.ndim != 2 or picture.shape[0] != picture.shape[1] or not picture.shape[0] % 2:
+            raise ValueError(
+                f"a PSF image must be square with an odd side, not of shape {picture.shape}; "
+                "pad it so that the star is on the middle pixel"
+            )
+        if not (np.isfinite(picture).all() and picture.sum() > 0):
+            raise ValueError("a PSF image must be finite with a positive sum; subtract its sky")
+        s, radius = 5, picture.shape[0] // 2
+        half = _half_size(radius, s)
+        # Linear interpolation between pixel centres: it keeps the flux and adds no ringing.
+        u = np.arange(-half, half + 1) / s
+        t = np.abs(u[:, None] - np.arange(-radius, radius + 1)[None, :])
+        weights = np.clip(1 - t, 0, None).astype(np.float32)
+        return cls.from_profiles([weights @ picture @ weights.T], s)
+
+    @cached_property
+    def radius(self) -> int:
+        """Radius of the stamps in pixels."""
+        return self.stamps.shape[2] // 2
+
+    @cached_property
+    def peaks(self) -> F32:
+        """Brightest pixel of each stamp, shape (zones, oversampling**2)."""
+        peaks: F32 = self.stamps.max(axis=(2, 3))
+        return peaks
+
+    @cached_property
+    def reach(self) -> F64:
+        """Brightest pixel at a distance of r pixels or more, for r = 0, 1, ..., radius."""
+        centre = self.oversampling**2 // 2
+        top = self.stamps[:, centre].max(axis=0)
+        y, x = np.indices(top.shape) - self.radius
+        ring = np.rint(np.hypot(x, y)).astype(int).ravel()
+        reach = np.zeros(ring.max() + 1)
+        np.maximum.at(reach, ring, top.ravel())
+        return np.maximum.accumulate(reach[::-1])[::-1][: self.radius + 1]
+
+    def radius_for(self, flux: F64, level: float) -> NDArray[np.int64]:
+        """Return the radius in pixels beyond which a source of `flux` stays below `level`."""
+        need = level / np.maximum(flux, 1e-30)
+        beyond = np.searchsorted(-self.reach, -need, side="right")
+        return np.clip(beyond + 1, 2, self.radius)
+
+    def snap(
+        self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions."""
+        s, h = self.oversampling, self.oversampling // 2
+        tx = np.floor(np.asarray(x, np.float64) * s + 0.5).astype(np.int64)
+        ty = np.floor(np.asarray(y, np.float64) * s + 0.5).astype(np.int64)
+        ix, iy = (tx + h) // s, (ty + h) // s
+        phase = (ty - iy * s + h) * s + tx - ix * s + h
+        n = math.isqrt(self.stamps.shape[0])
+        zx = np.clip(ix * n // shape[1], 0, n - 1)
+        zy = np.clip(iy * n // shape[0], 0, n - 1)
+        return ix, iy, zy * n + zx, phase
+
+    def snapped(self, x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
+        """Return the positions that sources asked for at (x, y) are drawn at."""
+        s = self.oversampling
+        return (
+            np.floor(np.asarray(x, np.float64) * s + 0.5) / s,
+            np.floor(np.asarray(y, np.float64) * s + 0.5) / s,
+        )
+
+    def add_points(
+        self,
+        image: F32,
+        x: ArrayLike,
+        y: ArrayLike,
+        flux: ArrayLike,
+        level: float,
+        radius: NDArray[np.int64] | None = None,
+    ) -> F64:
+        """Add point sources to an image and return the brightest pixel of each.
+
+        Parameters
+        ----------
+        image : array, shape (h, w)
+            C-contiguous float32, changed in place.
+        x, y, flux : array, shape (n,)
+            0-based positions and total fluxes.
+        level : float
+            Wings below this may be left out.
+        radius : array, shape (n,), optional
+            Where to cut each instead, pixels.
+        """
+        flux = np.asarray(flux, np.float64)
+        ix, iy, zone, phase = self.snap(x, y, (image.shape[0], image.shape[1]))
+        if radius is None:
+            radius = self.radius_for(flux, level)
+        amount = flux.astype(np.float32)
+        _render.add_stamps(image, ix, iy, zone, phase, amount, radius, self.stamps)
+        return flux * self.peaks[zone, phase]
+
+    def line_spread(self, angle: float, width: float, sampling: float) -> F32:
+        """Return the brightness across a line of unit brightness a pixel of length.
+
+        Parameters
+        ----------
+        angle : float
+            Direction of the line, radians.
+        width : float
+            Full width of the line before the PSF, pixels.
+        sampling : float
+            Distance between the samples, pixels; the first is on the axis.
+        """
+        u = (np.arange(self.profile.shape[0]) - self.profile.shape[0] // 2) / self.oversampling
+        across = u[None, :] * math.sin(angle) - u[:, None] * math.cos(angle)
+        half = math.ceil((u[-1] * 1.42 + width / 2) / sampling) + 1
+        index = np.rint(across / sampling).astype(np.int64).ravel() + half
+        lsf = np.bincount(index, self.profile.ravel(), minlength=2 * half + 1)
+        # Blurred by at least a sample of the profile, or the projected grid would beat.
+        box = max(1, round(max(width, 1.5 / self.oversampling) / sampling))
+        smooth = np.convolve(lsf, np.ones(box) / box, mode="same") / sampling
+        folded = 0.5 * (smooth[half:] + smooth[half::-1][: half + 1])
+        seen = folded > 1e-4 * folded.max()
+        return np.append(folded[: int(np.flatnonzero(seen)[-1]) + 2], [0.0, 0.0]).astype(np.float32)
+
+
+def _taper(profile: F32, oversampling: int) -> F32:
+    """Fade the outer eighth to nothing, or bright stars end in a visible rim; then normalise."""
+    half = profile.shape[0] // 2
+    u = np.abs(np.arange(-half, half + 1)) / (half - oversampling + 1)
+    edge = (0.5 + 0.5 * np.cos(np.pi * np.clip((u - 0.875) / 0.125, 0, 1))).astype(np.float32)
+    faded = profile * edge[:, None] * edge[None, :]
+    return faded / np.float32(faded.sum(dtype=np.float64))
+
+
+def _integrate(profile: F32, oversampling: int) -> F32:
+    """Sum a profile over the pixels, for every sub-pixel position of its centre."""
+    s = oversampling
+    half = profile.shape[0] // 2
+    n = 2 * ((half - s + 1) // s) + 1
+    # First sample of pixel d for position p: the centre, less the shift, less half a pixel.
+    first = (half + s * np.arange(-(n // 2), n // 2 + 1))[None, :] - np.arange(-(s // 2), s // 2 + 1)[
+        :, None
+    ]
+    first = first - s // 2
+    rows = np.zeros((profile.shape[0] + 1, profile.shape[1]))
+    np.cumsum(profile, axis=0, out=rows[1:])
+    tall = rows[first + s] - rows[first]  # (phase, n, columns)
+    columns = np.zeros((*tall.shape[:2], tall.shape[2] + 1))
+    np.cumsum(tall, axis=2, out=columns[..., 1:])
+    wide = columns[..., first + s] - columns[..., first]  # (phase y, n, phase x, n)
+    stamps = np.ascontiguousarray(wide.transpose(0, 2, 1, 3), dtype=np.float32)
+    return stamps.reshape(s * s, n, n)
+
+
+def aberration_reach(
+    fwhm: float,
+    *,
+    defocus: float = 0.0,
+    astigmatism: float = 0.0,
+    coma: float = 0.0,
+    trefoil: float = 0.0,
+    diffraction: float = 0.2,
+    **_: float,
+) -> float:
+    """Return how far (pixels) the aberrations throw light, by the slope of the wavefront."""
+    slope = 4 * math.sqrt(3) * abs(defocus) + 2 * math.sqrt(6) * abs(astigmatism)
+    slope += math.sqrt(8) * (7 * abs(coma) + 3 * abs(trefoil))
+    return 2 * slope * diffraction * fwhm
+
+
+def draw_psf(config: PSFConfig, rng: np.random.Generator, brightest: float) -> PSF:
+    """Draw the PSF of a frame.
+
+    Parameters
+    ----------
+    config : PSFConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    brightest : float
+        Peak of the brightest star in units of the noise: how far out the wings matter.
+    """
+    span = config.fwhm if chance(rng, config.wide_fraction) else config.common_fwhm
+    fwhm = log_uniform(rng, span)
+    zones = 2 if chance(rng, config.varying) else 1
+    kind = rng.random()
+    trailed = kind < config.trailed
+    aberrated = not trailed and kind < config.trailed + config.aberrated
+    gaussian = rng.random() < config.gaussian / max(1 - config.aberrated, 1e-9)
+    beta = uniform(rng, config.beta)
+    scale, ceiling = config.ellipticity
+    shear = rng.normal(0, scale, 2)
+    drift = rng.normal(0, scale, (2, 2))  # change of the shear over the frame
+    s = oversampling_for(fwhm)
+    # A Moffat profile falls to 0.2 / brightest of its peak at this radius.
+    alpha = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    wings = alpha * math.sqrt(max((5 * brightest) ** (1 / beta) - 1, 1))
+    radius = math.ceil(np.clip(1.15 * wings, 3 * fwhm + 2, min(160, 60 + 12 * fwhm)))
+    length = 0.0
+    bad: dict[str, float] = {}
+    if gaussian and not aberrated:
+        radius = math.ceil(3 * fwhm + 2)
+    if trailed:
+        length = fwhm * log_uniform(rng, config.trail_length)
+        radius = math.ceil(radius + length / 2)
+        trail_angle, bend = uniform(rng, (0, math.pi)), rng.normal(0, 0.12)
+    if aberrated:
+        bad = {
+            "defocus": uniform(rng, config.defocus) * rng.choice((-1, 1)),
+            "astigmatism": uniform(rng, config.astigmatism),
+            "coma": uniform(rng, config.coma),
+            "trefoil": uniform(rng, config.trefoil),
+            "angle": uniform(rng, (0, 2 * math.pi)),
+            "coma_angle": uniform(rng, (0, 2 * math.pi)),
+            "diffraction": log_uniform(rng, config.diffraction),
+            "obscuration": uniform(rng, config.obscuration),
+        }
+        radius = math.ceil(min(6 * fwhm + aberration_reach(fwhm, **bad), 160))
+    radius = min(radius, 170)
+    profiles = []
+    for j in range(zones):
+        for i in range(zones):
+            position = np.array([2 * i - 1, 2 * j - 1]) if zones == 2 else np.zeros(2)
+            if aberrated:
+                here = dict(bad)
+                here["defocus"] *= 1 + 0.4 * position[0]
+                here["coma"] *= 1 + 0.5 * position[1]
+                here["coma_angle"] += 0.5 * position[0]
+                profiles.append(aberrated_profile(fwhm, radius, s, **here))
+                continue
+            e = shear + drift @ position
+            size = float(min(np.hypot(*e), ceiling))
+            angle = 0.5 * math.atan2(e[1], e[0])
+            if gaussian:
+                profile = gaussian_profile(fwhm, radius, s, 1 - size, angle)
+            else:
+                profile = moffat_profile(fwhm, beta, radius, s, 1 - size, angle)
+            if trailed:
+                profile = trail_profile(profile, s, length, trail_angle, bend)
+            profiles.append(profile)
+    return PSF.from_profiles(profiles, s)

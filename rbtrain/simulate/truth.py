@@ -1,0 +1,60 @@
+"""The truth table: what was planted where."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the truth table; `kind` is one type for all of them or one each."""
+
+    kind: str | list[str]
+    x: F64
+    y: F64
+    flux: F64
+    peak: F64
+
+
+def inside(x: F64, y: F64, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Say which positions lie on a frame of `shape` (height, width)."""
+    return (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
+
+
+def nearest(x: F64, y: F64, shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the index (rows, columns) of the nearest pixel of the frame."""
+    ix = np.clip(np.rint(x), 0, shape[1] - 1).astype(np.int64)
+    iy = np.clip(np.rint(y), 0, shape[0] - 1).astype(np.int64)
+    return iy, ix
+
+
+def extreme(signal: F32, x: F64, y: F64) -> F64:
+    """Return the value furthest from zero among the 3 x 3 pixels around each position."""
+    best = np.zeros(x.size)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            value = signal[nearest(x + dx, y + dy, (signal.shape[0], signal.shape[1]))]
+            best = np.where(np.abs(value) > np.abs(best), value, best)
+    return best
+
+
+def truth_table(rows: list[Rows], fwhm: float, shape: tuple[int, int]) -> Table:
+    """Return the rows that lie on the frame: x, y, flux, peak, type, fwhm."""
+    kinds = [k for r in rows for k in ([r.kind] * r.x.size if isinstance(r.kind, str) else r.kind)]
+    x, y = np.concatenate([r.x for r in rows]), np.concatenate([r.y for r in rows])
+    kept = inside(x, y, shape)
+    return Table(
+        {
+            "x": x[kept],
+            "y": y[kept],
+            "flux": np.concatenate([r.flux for r in rows])[kept],
+            "peak": np.concatenate([r.peak for r in rows])[kept],
+            "type": np.array(kinds, dtype="U12")[kept],
+            "fwhm": np.full(int(kept.sum()), fwhm),
+        }
+    )
