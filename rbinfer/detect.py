@@ -1,0 +1,147 @@
+"""Source detection with SEP, for images that come without a catalogue."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .fwhm import FwhmEstimate, estimate_fwhm
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["FwhmEstimate", "detect", "estimate_fwhm"]
+
+log = logging.getLogger(__name__)
+
+_MESH = 64  # pixels; side of the background mesh
+_MAX_SUB_OBJECTS = 65536
+_COLUMNS = {
+    "x": np.float64,
+    "y": np.float64,
+    "xpeak": np.int32,
+    "ypeak": np.int32,
+    "flux": np.float64,
+    "peak": np.float64,
+    "a": np.float64,
+    "b": np.float64,
+    "theta": np.float64,
+    "npix": np.int32,
+    "flags": np.int32,
+    "fwhm": np.float64,
+}
+
+
+def detect(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    threshold: float = 5.0,
+    minarea: int = 3,
+) -> "Table":
+    """Detect sources.
+
+    The background is subtracted and the image smoothed with SEP's 3 x 3 kernel, as in
+    SExtractor's default.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Native byte order, C-contiguous, as from `rbinfer.images.as_image`. Pixels that are not
+        finite count as masked.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels.
+    threshold : float
+        Level of a pixel above the background in units of its noise.
+    minarea : int
+        Least number of connected pixels above the threshold.
+
+    Returns
+    -------
+    Table
+        One row a source, with ``x``, ``y`` (0-based centroid, pixels), ``xpeak``, ``ypeak``
+        (brightest pixel), ``flux`` (isophotal) and ``peak`` above the background, ``a``, ``b``
+        (rms along the axes, pixels), ``theta`` (radians), ``npix``, ``flags`` (of SEP) and
+        ``fwhm`` (that of a Gaussian with those axes, pixels). Without rows when the image is
+        constant or has no good pixel.
+
+    Raises
+    ------
+    InputError
+        `threshold` or `minarea` is not above 0, or SEP cannot handle the image.
+    """
+    if not (np.isfinite(threshold) and threshold > 0):
+        raise InputError(f"the threshold must be finite and above 0, not {threshold}")
+    if minarea < 1:
+        raise InputError(f"minarea must be at least 1, not {minarea}")
+    bad = ~np.isfinite(image)
+    if mask is not None:
+        bad |= mask
+    good = image[~bad]
+    if good.size == 0 or good.min() == good.max():
+        return _as_table(np.zeros(0, dtype=[(n, t) for n, t in _COLUMNS.items() if n != "fwhm"]))
+    # SEP adds up masked pixels before it drops them, and works in place on what it gets.
+    data = np.where(bad, np.float32(np.median(good)), image)
+    background = sep.Background(data, mask=bad, bw=_MESH, bh=_MESH)
+    noise = float(background.globalrms)
+    if not noise > 0:
+        # A noise-free or coarsely quantised image: anything that stands out at all.
+        noise = 1e-4 * float(good.max() - np.median(good))
+    data -= background.back(dtype=np.float32)
+
+    def extract() -> NDArray[Any]:
+        found: NDArray[Any] = sep.extract(
+            data, float(threshold), err=noise, mask=bad, minarea=int(minarea)
+        )
+        return found
+
+    return _as_table(_with_room(extract, image.size))
+
+
+def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
+    """Run SEP again with larger buffers for as long as it says that one overflowed.
+
+    The sizes are global in SEP, so they are put back.
+    """
+    stack, sub_objects = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    try:
+        while True:
+            try:
+                return extract()
+            except Exception as error:
+                # SEP raises a bare Exception with a text for all of its failures.
+                text = str(error)
+                if "pixel buffer full" in text and sep.get_extract_pixstack() < n_pixels:
+                    size = min(n_pixels, 4 * sep.get_extract_pixstack())
+                    log.debug("pixel stack of SEP raised to %d", size)
+                    sep.set_extract_pixstack(size)
+                elif "deblending overflow" in text and (sep.get_sub_object_limit() < _MAX_SUB_OBJECTS):
+                    limit = 4 * sep.get_sub_object_limit()
+                    log.debug("sub-object limit of SEP raised to %d", limit)
+                    sep.set_sub_object_limit(limit)
+                else:
+                    raise InputError(
+                        f"the detection failed ({text}); mask the bad parts of the image or raise "
+                        "the threshold"
+                    ) from error
+    finally:
+        sep.set_extract_pixstack(stack)
+        sep.set_sub_object_limit(sub_objects)
+
+
+def _as_table(found: NDArray[Any]) -> "Table":
+    from astropy.table import Table
+
+    table = Table()
+    for name, kind in _COLUMNS.items():
+        if name == "fwhm":
+            values = 2.0 * np.sqrt(np.log(2.0) * (found["a"] ** 2 + found["b"] ** 2))
+        elif name == "flags" and "flag" in (found.dtype.names or ()):
+            values = found["flag"]
+        else:
+            values = found[name]
+        table[name] = values.astype(kind)
+    return table
