@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _render
+
 #: Low and high end of a range.
 Range = tuple[float, float]
 
@@ -41,20 +43,13 @@ def power_law(
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> NDArray[np.float32]:
     """Draw a smooth random field with features of about `cell` pixels and unit variance.
 
-    Random numbers on a coarse grid are interpolated by cubic B-splines as a product of two thin
-    matrices, which for a frame of 512 x 512 pixels is far cheaper than a Fourier transform.
+    Random numbers on a coarse grid are interpolated by cubic B-splines, which for a frame of
+    512 x 512 pixels is far cheaper than a Fourier transform.
     """
     height, width = shape
-    rows, columns = _spline_matrix(height, cell), _spline_matrix(width, cell)
-    coarse = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
+    knots = (int((height - 1) / cell) + 4, int((width - 1) / cell) + 4)
+    coarse = rng.standard_normal(knots, dtype=np.float32)
+    out = np.empty(shape, np.float32)
     # The sum of squared B-spline weights is 0.479 on average along one axis.
-    return rows @ (coarse / np.float32(0.479)) @ columns.T
-
-
-def _spline_matrix(n: int, cell: float) -> NDArray[np.float32]:
-    position = np.arange(n) / max(cell, 1.0)
-    knots = np.arange(int(position[-1]) + 4) - 1
-    t = np.abs(position[:, None] - knots[None, :])
-    inner = 2 / 3 - t**2 + t**3 / 2
-    outer = np.clip(2 - t, 0, None) ** 3 / 6
-    return np.where(t < 1, inner, outer).astype(np.float32)
+    _render.spline_surface(coarse / np.float32(0.479), cell, out)
+    return out

@@ -249,14 +249,67 @@ def bloom(signal, full_well, art, best, cls, code):
 
 
 @_jit
-def resample(layers, variance, magnitude, cls, matrix, shift, table, out, out_variance, out_cls):
-    """Resample layers (k, h, w) at ``source = matrix @ (x, y) + shift`` with a separable kernel.
+def spline_surface(coarse, cell, out):
+    """Fill `out` with the uniform cubic B-spline surface over knots `cell` pixels apart."""
+    height, width = out.shape
+    row = np.empty(coarse.shape[1], np.float32)
+    weights = np.empty((width, 4), np.float32)
+    for x in range(width):
+        _spline_weights(x / cell - math.floor(x / cell), weights[x])
+    wy = np.empty(4, np.float32)
+    for y in range(height):
+        j = math.floor(y / cell)
+        _spline_weights(y / cell - j, wy)
+        for i in range(coarse.shape[1]):
+            row[i] = (
+                wy[0] * coarse[j, i]
+                + wy[1] * coarse[j + 1, i]
+                + wy[2] * coarse[j + 2, i]
+                + wy[3] * coarse[j + 3, i]
+            )
+        for x in range(width):
+            i = math.floor(x / cell)
+            w = weights[x]
+            out[y, x] = w[0] * row[i] + w[1] * row[i + 1] + w[2] * row[i + 2] + w[3] * row[i + 3]
 
-    `table` is (phases + 1, taps): the weights for each sub-pixel phase. Variances get the squared
-    weights, and a pixel's class is that of the largest `magnitude` among the four around its
-    source. Sources off the image repeat the edge.
+
+@_jit
+def _spline_weights(t, out):
+    out[0] = (1 - t) ** 3 / 6
+    out[1] = 2 / 3 - t * t + t**3 / 2
+    out[3] = t**3 / 6
+    out[2] = 1 - out[0] - out[1] - out[3]
+
+
+@_jit
+def add_noise(expected, normal, flat_noise, floor):
+    """Turn standard `normal` deviates into noisy pixels, in place.
+
+    The variance is photons plus flat-field error plus ``floor**2``; the second term of the
+    Cornish-Fisher expansion gives it the skewness of the photons' Poisson distribution.
     """
-    n_layers, height, width = layers.shape
+    for y in range(expected.shape[0]):
+        for x in range(expected.shape[1]):
+            mean = max(expected[y, x], np.float32(0))
+            variance = mean + (flat_noise * mean) ** 2 + floor * floor
+            z = normal[y, x]
+            if variance > 0:
+                skew = mean / (variance * math.sqrt(variance))
+                z = math.sqrt(variance) * (z + skew * (z * z - 1) / 6)
+            else:
+                z = 0.0
+            normal[y, x] = expected[y, x] + z
+
+
+@_jit
+def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, out_cls):
+    """Resample four layers at ``source = matrix @ (x, y) + shift`` with a separable kernel.
+
+    `table` is (phases + 1, taps): the weights for each sub-pixel phase. `out` is (5, h, w): the
+    layers and the sum of squared weights. A pixel's class is that of the largest artefact among
+    the four pixels around its source. Sources off the image repeat the edge.
+    """
+    height, width = image.shape
     phases, taps = table.shape[0] - 1, table.shape[1]
     first = taps // 2 - 1
     for y in range(height):
@@ -266,24 +319,25 @@ def resample(layers, variance, magnitude, cls, matrix, shift, table, out, out_va
             ix, iy = math.floor(sx), math.floor(sy)
             wx = table[int((sx - ix) * phases + 0.5)]
             wy = table[int((sy - iy) * phases + 0.5)]
-            for k in range(n_layers):
-                out[k, y, x] = 0
-            var = np.float32(0)
+            a = b = c = d = squares = np.float32(0)
             for j in range(taps):
                 yy = min(max(iy - first + j, 0), height - 1)
                 for i in range(taps):
                     xx = min(max(ix - first + i, 0), width - 1)
                     weight = wy[j] * wx[i]
-                    for k in range(n_layers):
-                        out[k, y, x] += weight * layers[k, yy, xx]
-                    var += weight * weight * variance[yy, xx]
-            out_variance[y, x] = var
+                    a += weight * image[yy, xx]
+                    b += weight * stars[yy, xx]
+                    c += weight * galaxies[yy, xx]
+                    d += weight * artefacts[yy, xx]
+                    squares += weight * weight
+            out[0, y, x], out[1, y, x], out[2, y, x], out[3, y, x] = a, b, c, d
+            out[4, y, x] = squares
             top = np.float32(0)
             out_cls[y, x] = 0
             for j in range(2):
                 yy = min(max(iy + j, 0), height - 1)
                 for i in range(2):
                     xx = min(max(ix + i, 0), width - 1)
-                    if magnitude[yy, xx] > top:
-                        top = magnitude[yy, xx]
+                    if abs(artefacts[yy, xx]) > top:
+                        top = abs(artefacts[yy, xx])
                         out_cls[y, x] = cls[yy, xx]

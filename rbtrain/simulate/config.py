@@ -31,6 +31,9 @@ class FieldConfig:
     brightest : Range
         Flux of the brightest possible star, as the ratio of its peak to the full well,
         log-uniform.
+    bright_stars : Range
+        Mean number of stars brighter than the counts give, of 50 sigma up to twice the
+        brightest, so that saturation, bleeding and spikes are seen often enough.
     pair_fraction : Range
         Fraction of the stars that get a companion nearby, on top of chance alignments.
     pair_separation : Range
@@ -62,6 +65,7 @@ class FieldConfig:
     star_slope: Range = (0.45, 1.1)
     faintest: float = 0.3
     brightest: Range = (0.05, 200.0)
+    bright_stars: Range = (0.0, 4.0)
     pair_fraction: Range = (0.0, 0.25)
     pair_separation: Range = (0.3, 3.0)
     pair_contrast: Range = (0.05, 1.0)

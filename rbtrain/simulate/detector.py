@@ -19,26 +19,31 @@ _PHASES = 64
 def photon_noise(
     expected: F32, rng: np.random.Generator, flat_noise: float = 0.0, floor: float = 0.0
 ) -> F32:
-    """Return a Poisson draw of `expected` (electrons), with the flat field's error on top.
+    """Return a Poisson draw of `expected` (electrons) with other noise on top.
 
-    Above 30 electrons the normal approximation is used. Negative expectations (cold pixels) stay
-    as they are but for the `floor`: rms noise in electrons of all else, added in quadrature.
+    Above 12 electrons a normal deviate with the right variance and skewness is used, below it
+    the Poisson distribution itself. Negative expectations (cold pixels) stay as they are but for
+    the `floor`.
+
+    Parameters
+    ----------
+    expected : array, shape (h, w)
+        float32.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    flat_noise : float
+        Rms error of the flat field as a fraction of the signal.
+    floor : float
+        Rms of all other noise, electrons.
     """
-    mean = np.maximum(expected, 0)
-    variance = mean + np.float32(floor**2)
-    if flat_noise > 0:
-        variance += np.float32(flat_noise**2) * mean * mean
-    few = (mean < 30) & (mean > 0)
-    some = bool(few.any())
-    if some:
-        low = mean[few]
-        variance[few] -= low
     out = rng.standard_normal(expected.shape, dtype=np.float32)
-    np.sqrt(variance, out=variance)
-    out *= variance
-    out += expected
-    if some:
-        out[few] += rng.poisson(low).astype(np.float32) - low
+    few = (expected < 12) & (expected > 0)
+    if not few.any():
+        _render.add_noise(expected, out, np.float32(flat_noise), np.float32(floor))
+        return out
+    other = np.float32(floor) * out[few] + rng.poisson(expected[few]).astype(np.float32)
+    _render.add_noise(expected, out, np.float32(flat_noise), np.float32(floor))
+    out[few] = other
     return out
 
 
@@ -185,16 +190,16 @@ class Warp:
     kernel: str
 
     def apply(
-        self, layers: F32, variance: F32, magnitude: F32, cls: NDArray[np.uint8]
-    ) -> tuple[F32, F32, NDArray[np.uint8]]:
-        """Return layers (k, h, w), their variance map and the class map, resampled."""
-        out, out_variance = np.empty_like(layers), np.empty_like(variance)
+        self, image: F32, stars: F32, galaxies: F32, artefacts: F32, cls: NDArray[np.uint8]
+    ) -> tuple[F32, NDArray[np.uint8]]:
+        """Return the four layers and the sum of squared weights (5, h, w), and the class map."""
+        out = np.empty((5, *image.shape), np.float32)
         out_cls = np.empty_like(cls)
+        table = kernel_table(self.kernel)
         _render.resample(
-            layers, variance, magnitude, cls, self.matrix, self.shift, kernel_table(self.kernel),
-            out, out_variance, out_cls,
-        )  # fmt: skip
-        return out, out_variance, out_cls
+            image, stars, galaxies, artefacts, cls, self.matrix, self.shift, table, out, out_cls
+        )
+        return out, out_cls
 
     def positions(
         self, x: NDArray[np.float64], y: NDArray[np.float64]

@@ -165,9 +165,9 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
     cls = canvas.cls
     if chance(rng, config.detector.resampled):
         warp = detector.draw_warp(rng, shape)
-        layers = np.stack([image, stars, galaxies, signal])
-        layers, variance, cls = warp.apply(layers, variance, np.abs(signal), cls)
-        image, stars, galaxies, signal = layers
+        layers, cls = warp.apply(image, stars, galaxies, signal, cls)
+        image, stars, galaxies, signal, squares = layers
+        variance *= squares
         x, y = warp.positions(x, y)
         gx, gy = warp.positions(gx, gy)
         ax, ay = warp.positions(ax, ay)

@@ -127,16 +127,13 @@ def galaxy_points(galaxy: Galaxy, fwhm: float, rng: np.random.Generator) -> tupl
 def add_galaxy(image: F32, galaxy: Galaxy, psf: PSF, level: float, rng: np.random.Generator) -> float:
     """Add a galaxy to an image and return its brightest pixel.
 
-    Wings of the PSF below `level` are left out. The radius is common to all points, set by a
-    part of the light as large as that within one PSF, lest a thousand cut wings add up to a rim.
+    Wings of the PSF below `level` are left out, and for each point long before, for a thousand
+    of them add up.
     """
     x, y, flux = galaxy_points(galaxy, psf.fwhm, rng)
-    concentrated = min(1.0, (psf.fwhm / galaxy.half_light) ** 2)
-    bright = max(float(flux.max()), galaxy.flux * concentrated)
-    common = int(psf.radius_for(np.array([bright]), 0.3 * level)[0])
     # Beyond 4 FWHM even a Moffat PSF adds less than the galaxy's own wings.
-    common = min(common, max(6, math.ceil(4 * psf.fwhm)))
-    radius = np.full(flux.size, common)
+    most = max(6, math.ceil(4 * psf.fwhm))
+    radius = np.minimum(psf.radius_for(20 * flux, level), most)
     peaks = psf.add_points(image, x, y, flux, level, radius)
     ix, iy = round(galaxy.x), round(galaxy.y)
     if 0 <= iy < image.shape[0] and 0 <= ix < image.shape[1]:
@@ -184,6 +181,9 @@ def draw_stars(
     snr = power_law(rng, config.faintest, high, slope, n)
     x = rng.uniform(-margin - 0.5, shape[1] - 0.5 + margin, n)
     y = rng.uniform(-margin - 0.5, shape[0] - 0.5 + margin, n)
+    extra = int(rng.poisson(uniform(rng, config.bright_stars)))
+    if extra:
+        snr[:extra] = log_uniforms(rng, (min(50.0, high), 2 * high), min(extra, n))
     flux = snr * noise / peak
     pairs = np.flatnonzero(rng.random(n) < uniform(rng, config.pair_fraction))
     if pairs.size:
@@ -248,7 +248,7 @@ def draw_nebula(
     A sum over octaves with a power spectrum k**-3, as interstellar clouds have (Gautier et al.
     1992, AJ 103, 1313), made positive and patchy by an exponential.
     """
-    strength = noise * log_uniform(rng, (0.5, 20.0))
+    strength = noise * log_uniform(rng, (0.3, 8.0))
     cell, total = 200.0, np.zeros(shape, np.float32)
     smooth = total
     while cell > 3 * fwhm:
