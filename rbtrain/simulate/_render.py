@@ -306,8 +306,8 @@ def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, 
     """Resample four layers at ``source = matrix @ (x, y) + shift`` with a separable kernel.
 
     `table` is (phases + 1, taps): the weights for each sub-pixel phase. `out` is (5, h, w): the
-    layers and the sum of squared weights. A pixel's class is that of the largest artefact among
-    the four pixels around its source. Sources off the image repeat the edge.
+    layers and the sum of squared weights. A pixel's class is that of the largest contribution
+    to its artefacts. Sources off the image repeat the edge.
     """
     height, width = image.shape
     phases, taps = table.shape[0] - 1, table.shape[1]
@@ -319,7 +319,8 @@ def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, 
             ix, iy = math.floor(sx), math.floor(sy)
             wx = table[int((sx - ix) * phases + 0.5)]
             wy = table[int((sy - iy) * phases + 0.5)]
-            a = b = c = d = squares = np.float32(0)
+            a = b = c = d = squares = top = np.float32(0)
+            out_cls[y, x] = 0
             for j in range(taps):
                 yy = min(max(iy - first + j, 0), height - 1)
                 for i in range(taps):
@@ -328,16 +329,11 @@ def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, 
                     a += weight * image[yy, xx]
                     b += weight * stars[yy, xx]
                     c += weight * galaxies[yy, xx]
-                    d += weight * artefacts[yy, xx]
+                    part = weight * artefacts[yy, xx]
+                    d += part
                     squares += weight * weight
+                    if abs(part) > top:
+                        top = abs(part)
+                        out_cls[y, x] = cls[yy, xx]
             out[0, y, x], out[1, y, x], out[2, y, x], out[3, y, x] = a, b, c, d
             out[4, y, x] = squares
-            top = np.float32(0)
-            out_cls[y, x] = 0
-            for j in range(2):
-                yy = min(max(iy + j, 0), height - 1)
-                for i in range(2):
-                    xx = min(max(ix + i, 0), width - 1)
-                    if abs(artefacts[yy, xx]) > top:
-                        top = abs(artefacts[yy, xx])
-                        out_cls[y, x] = cls[yy, xx]

@@ -329,8 +329,7 @@ def add_trail(
         Length of a dash and its gap in pixels and the lit part; 0 for a steady trail.
     """
     angle = math.atan2(end[1] - start[1], end[0] - start[0])
-    sampling = 0.25
-    profile = psf.line_spread(angle, width, sampling)
+    profile, sampling = psf.line_spread(angle, width)
     amplitude = peak / float(profile[0])
     soft = max(0.5 * psf.fwhm, 0.5)
     _render.add_line(

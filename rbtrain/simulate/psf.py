@@ -360,7 +360,7 @@ class PSF:
         _render.add_stamps(image, ix, iy, zone, phase, amount, radius, self.stamps)
         return flux * self.peaks[zone, phase]
 
-    def line_spread(self, angle: float, width: float, sampling: float) -> F32:
+    def line_spread(self, angle: float, width: float) -> tuple[F32, float]:
         """Return the brightness across a line of unit brightness a pixel of length.
 
         Parameters
@@ -369,20 +369,29 @@ class PSF:
             Direction of the line, radians.
         width : float
             Full width of the line before the PSF, pixels.
+
+        Returns
+        -------
+        profile : array
+            Brightness from the axis outwards; it ends in zeros.
         sampling : float
-            Distance between the samples, pixels; the first is on the axis.
+            Distance between the samples, pixels.
         """
-        u = (np.arange(self.profile.shape[0]) - self.profile.shape[0] // 2) / self.oversampling
+        s = self.oversampling
+        u = np.arange(self.profile.shape[0]) - self.profile.shape[0] // 2
         across = u[None, :] * math.sin(angle) - u[:, None] * math.cos(angle)
-        half = math.ceil((u[-1] * 1.42 + width / 2) / sampling) + 1
-        index = np.rint(across / sampling).astype(np.int64).ravel() + half
-        lsf = np.bincount(index, self.profile.ravel(), minlength=2 * half + 1)
-        # Blurred by at least a sample of the profile, or the projected grid would beat.
-        box = max(1, round(max(width, 1.5 / self.oversampling) / sampling))
-        smooth = np.convolve(lsf, np.ones(box) / box, mode="same") / sampling
-        folded = 0.5 * (smooth[half:] + smooth[half::-1][: half + 1])
-        seen = folded > 1e-4 * folded.max()
-        return np.append(folded[: int(np.flatnonzero(seen)[-1]) + 2], [0.0, 0.0]).astype(np.float32)
+        half = math.ceil(1.42 * u[-1] + 0.5 * width * s) + 2
+        # Each sample is shared between the two nearest bins, or its grid would beat with them.
+        low = np.floor(across).astype(np.int64)
+        share = (across - low).ravel()
+        index, light = low.ravel() + half, self.profile.ravel()
+        lsf = np.bincount(index, light * (1 - share), minlength=2 * half + 1)
+        lsf[1:] += np.bincount(index, light * share, minlength=2 * half + 1)[:-1]
+        box = max(1, 2 * round((width * s - 1) / 2) + 1)
+        smooth = np.convolve(lsf, np.full(box, s / box), mode="same")
+        folded = 0.5 * (smooth[half:] + smooth[half::-1])
+        last = int(np.flatnonzero(folded > 1e-4 * folded.max())[-1])
+        return np.append(folded[: last + 1], [0.0, 0.0]).astype(np.float32), 1 / s
 
 
 def _taper(profile: F32, oversampling: int) -> F32:

@@ -1,0 +1,117 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rbtrain.simulate import Artefact, DetectorConfig, SimulateConfig, draw_frame
+
+SMALL = SimulateConfig(width=200, height=160)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return [draw_frame(SMALL, np.random.default_rng(seed)) for seed in range(60)]
+
+
+def test_the_same_seed_gives_the_same_bytes(frames):
+    for seed in (0, 7, 23):
+        again = draw_frame(SMALL, np.random.default_rng(seed))
+        for name in ("image", "stars", "galaxies", "artefacts", "artefact_class", "sky", "noise"):
+            assert getattr(again, name).tobytes() == getattr(frames[seed], name).tobytes()
+        assert all((again.truth[c] == frames[seed].truth[c]).all() for c in again.truth.colnames)
+
+
+def test_layers_have_their_shapes_and_types(frames):
+    for frame in frames:
+        for name in ("image", "stars", "galaxies", "artefacts", "sky", "noise"):
+            layer = getattr(frame, name)
+            assert layer.shape == (160, 200)
+            assert layer.dtype == np.float32
+            assert layer.flags.c_contiguous
+            assert name == "image" or np.isfinite(layer).all()
+        assert frame.artefact_class.dtype == np.uint8
+        assert frame.artefact_class.max() <= max(Artefact)
+        assert (frame.noise > 0).all()
+        bad = ~np.isfinite(frame.image)
+        assert not bad.any() or (frame.mask is not None and frame.mask[bad].all())
+        assert frame.truth.colnames == ["x", "y", "flux", "peak", "type", "fwhm"]
+        assert 0 < frame.fwhm < 60
+        assert frame.crowding >= 0
+
+
+def test_the_image_is_its_layers_plus_noise(frames):
+    """Away from saturation and masks the residuals scatter by the noise map's figure."""
+    spreads = []
+    for frame in frames:
+        layers = frame.sky + frame.stars + frame.galaxies + frame.artefacts
+        sky_only = np.abs(layers - frame.sky) < 0.3 * frame.noise
+        if frame.mask is not None:
+            sky_only &= ~frame.mask
+        if sky_only.sum() < 3000:
+            continue
+        pull = ((frame.image - layers) / frame.noise)[sky_only]
+        # An empty edge that is not in the mask is no noise.
+        spreads.append(1.4826 * np.median(np.abs(pull - np.median(pull))))
+        assert abs(np.median(pull)) < 1.0
+    assert len(spreads) > 25
+    assert np.median(spreads) == pytest.approx(1.0, abs=0.05)
+
+
+def test_noise_is_photons_and_read_noise():
+    from rbtrain.simulate.detector import photon_noise
+
+    for level, floor in ((0.0, 7.0), (3.0, 0.0), (11.0, 4.0), (25.0, 2.0), (1000.0, 10.0)):
+        expected = np.full((400, 400), level, np.float32)
+        noisy = photon_noise(expected, np.random.default_rng(1), floor=floor).astype(float)
+        assert noisy.mean() == pytest.approx(level, abs=0.05 + 0.002 * level)
+        assert noisy.var() == pytest.approx(level + floor**2, rel=0.02)
+        skew = ((noisy - noisy.mean()) ** 3).mean() / noisy.std() ** 3
+        assert skew == pytest.approx(level / (level + floor**2) ** 1.5, abs=0.03)
+
+
+def test_every_kind_of_artefact_appears_and_is_labelled(frames):
+    seen = set(np.unique(np.concatenate([f.artefact_class.ravel() for f in frames])))
+    assert seen >= {a.value for a in Artefact} - {Artefact.ASTEROID}
+    for frame in frames:
+        unlabelled = np.abs(frame.artefacts / frame.noise)[frame.artefact_class == 0]
+        assert unlabelled.max() < 0.051
+    cold = np.concatenate([f.artefacts[f.artefact_class == Artefact.COLD] for f in frames])
+    assert np.mean(cold < 0) > 0.9
+    types = {t for f in frames for t in f.truth["type"]}
+    assert types >= {"star", "galaxy", "cosmic_ray", "hot_pixel", "cold_pixel", "bad_column"}
+
+
+def test_truth_positions_are_the_brightest_places(frames):
+    """Bright isolated stars have their centroid where the table says, resampled or not."""
+    checked = 0
+    for frame in frames:
+        table = frame.truth[frame.truth["type"] == "star"]
+        for row in table[table["peak"] > 30 * np.median(frame.noise)]:
+            r = int(np.ceil(1.5 * frame.fwhm)) + 2
+            x, y = round(row["x"]), round(row["y"])
+            if not (r <= x < 200 - r and r <= y < 160 - r):
+                continue
+            near = np.hypot(table["x"] - row["x"], table["y"] - row["y"]) < 4 * frame.fwhm + 4
+            if table["peak"][near].sum() > 1.02 * row["peak"]:
+                continue
+            cut = frame.stars[y - r : y + r + 1, x - r : x + r + 1].astype(float)
+            v, u = np.indices(cut.shape) - r
+            cut = np.where(cut > 0.3 * cut.max(), cut, 0)
+            dx = (cut * u).sum() / cut.sum() + x - row["x"]
+            dy = (cut * v).sum() / cut.sum() + y - row["y"]
+            assert np.hypot(dx, dy) < max(0.35, 0.25 * frame.fwhm)
+            assert cut.max() == pytest.approx(row["peak"], rel=0.35)
+            checked += 1
+    assert checked > 30
+
+
+def test_config_survives_plain_data():
+    config = SimulateConfig(width=300, detector=DetectorConfig(gain=(1.0, 2.0)))
+    plain = dataclasses.asdict(config)
+    assert SimulateConfig.from_dict(plain) == config
+    as_toml = {"width": 300, "detector": {"gain": [1.0, 2.0]}}
+    assert SimulateConfig.from_dict(as_toml) == config
+    with pytest.raises(ValueError, match="unknown keys \\['gaim'\\]"):
+        SimulateConfig.from_dict({"detector": {"gaim": [1, 2]}})
+    with pytest.raises(ValueError, match="at least 64"):
+        SimulateConfig(width=10)
