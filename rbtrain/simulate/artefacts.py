@@ -187,9 +187,11 @@ def draw_particles(canvas: Canvas, config: ArtefactConfig, rng: np.random.Genera
     area = canvas.signal.size / 512**2
     n = int(rng.poisson(log_uniform(rng, config.cosmic_rays) * area))
     muons = int(rng.binomial(n, uniform(rng, config.muon_fraction)))
+    deep = chance(rng, config.depleted)
+    thickness = log_uniform(rng, config.depleted_thickness if deep else config.thickness)
     silicon = {
         "pixel": log_uniform(rng, config.pixel_size),
-        "thickness": log_uniform(rng, config.thickness),
+        "thickness": thickness,
         "diffusion": uniform(rng, config.diffusion),
     }
     add_muons(canvas, rng, muons, **silicon)

@@ -45,7 +45,8 @@ class FieldConfig:
     no_galaxies : float
         Probability of a frame without galaxies.
     galaxy_slope : float
-        Slope a of galaxy counts; 1.0 to 1.5, the Euclidean value (Yasuda et al. 2001, AJ 122,
+        Slope a of the counts; below the Euclidean 1.5 and faint counts of 1.0, so that bright
+        ones are seen often enough (Yasuda et al. 2001, AJ 122,
         1104).
     galaxy_peak : Range
         Range of the peak surface brightness that galaxies are drawn from, in sigma of the sky.
@@ -69,10 +70,10 @@ class FieldConfig:
     pair_fraction: Range = (0.0, 0.25)
     pair_separation: Range = (0.3, 3.0)
     pair_contrast: Range = (0.05, 1.0)
-    galaxies: Range = (2.0, 80.0)
-    no_galaxies: float = 0.35
-    galaxy_slope: float = 0.9
-    galaxy_peak: Range = (1.5, 400.0)
+    galaxies: Range = (3.0, 150.0)
+    no_galaxies: float = 0.25
+    galaxy_slope: float = 0.8
+    galaxy_peak: Range = (2.5, 600.0)
     galaxy_size: Range = (0.3, 6.0)
     sersic: Range = (0.5, 4.0)
     nebula: float = 0.06
@@ -244,8 +245,12 @@ class ArtefactConfig:
     pixel_size : Range
         Microns, log-uniform, after binning: 4 (CMOS) to 45 (24 um binned 2 x 2).
     thickness : Range
-        Of the silicon in microns, log-uniform: 5 for CMOS, 15 for thinned CCDs, 250 for deeply
-        depleted ones.
+        Of the sensitive silicon in microns, log-uniform: 4 for CMOS, 10 to 20 for thinned and
+        front-illuminated CCDs, 40 for deep ones.
+    depleted : float
+        Probability of a fully depleted device instead, of `depleted_thickness` microns.
+    depleted_thickness : Range
+        100 (e2v high-rho) to 250 (LBNL devices of DECam), microns, log-uniform.
     diffusion : Range
         Rms spread of the charge in pixels.
     cosmic_rays : Range
@@ -258,7 +263,8 @@ class ArtefactConfig:
     muon_fraction : Range
         Of the particles; the others are electrons (spots and worms).
     electron_energy : Range
-        Deposited by an electron, keV, log-uniform; 3.65 eV make one pair in silicon.
+        Deposited by an electron, keV, log-uniform; 3.65 eV make one pair in silicon. The low
+        end are X-rays and tracks that only clip the sensitive layer.
     hot_pixels : Range
         Number of hot and warm pixels, log-uniform; uncooled or old CCDs have thousands.
     no_hot_pixels : float
@@ -290,23 +296,25 @@ class ArtefactConfig:
     """
 
     pixel_size: Range = (4.0, 45.0)
-    thickness: Range = (5.0, 250.0)
-    diffusion: Range = (0.15, 0.55)
+    thickness: Range = (4.0, 40.0)
+    depleted: float = 0.15
+    depleted_thickness: Range = (100.0, 250.0)
+    diffusion: Range = (0.12, 0.5)
     cosmic_rays: Range = (3.0, 250.0)
     no_cosmic_rays: float = 0.08
     muon_fraction: Range = (0.2, 0.9)
-    electron_energy: Range = (0.5, 300.0)
+    electron_energy: Range = (0.2, 300.0)
     hot_pixels: Range = (3.0, 800.0)
     no_hot_pixels: float = 0.25
     hot_size: Range = (2.5, 3000.0)
-    hot_shared: float = 0.2
+    hot_shared: float = 0.12
     cold_pixels: Range = (1.0, 200.0)
     no_cold_pixels: float = 0.6
     columns: float = 0.6
     traps: float = 0.5
-    trails: float = 0.3
+    trails: float = 0.45
     trail_peak: Range = (0.7, 200.0)
-    spikes: float = 0.4
+    spikes: float = 0.5
     spike_strength: Range = (0.001, 0.03)
     halos: float = 0.15
     ghosts: float = 0.12
