@@ -1,1 +1,40 @@
-"""Simulate labelled images, train the real/bogus network, export it, prove it and measure it."""
+"""Simulate labelled images, train the real/bogus network, export it, prove it and measure it.
+
+The public names are loaded when first used; TensorFlow only with what needs it.
+"""
+
+from typing import Any
+
+from rbinfer import DEFAULT_ASINH_SOFTENING_SIGMA, __version__
+
+_ROOMS = {
+    "create_compact_model": "model",
+    "create_realbogus_model": "model",
+    "generate_realbogus_training_data": "seed_data",
+    "load_realbogus_model": "api",
+    "save_realbogus_model": "api",
+    "simulate_image": "simulate",
+    "train_realbogus_classifier": "api",
+}
+
+__all__ = [  # noqa: F822 - loaded by __getattr__
+    "DEFAULT_ASINH_SOFTENING_SIGMA",
+    "__version__",
+    "create_compact_model",
+    "create_realbogus_model",
+    "generate_realbogus_training_data",
+    "load_realbogus_model",
+    "save_realbogus_model",
+    "simulate_image",
+    "train_realbogus_classifier",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,223 @@
+"""The training functions of the seed's API."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer import InputError, ModelNotFoundError
+from rbinfer.registry import user_directory
+
+from .seed_data import generate_realbogus_training_data
+
+if TYPE_CHECKING:
+    import keras
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_NAME = "realbogus_default.keras"
+
+
+def load_realbogus_model(model_file: str | None = None, verbose: bool = False) -> "keras.Model":
+    """Load a Keras model, for training on or for exporting.
+
+    Parameters
+    ----------
+    model_file : str or path, optional
+        A ``.keras`` or ``.h5`` file; by default ``realbogus_default.keras`` in the user's model
+        directory.
+    verbose : bool
+        Log what was loaded.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such file.
+    """
+    import keras
+
+    path = _model_path(model_file)
+    if not path.is_file():
+        raise ModelNotFoundError(f"there is no Keras model {path}; train one, or give its path")
+    # Never runs code from the file.
+    model = keras.models.load_model(path, safe_mode=True)
+    log.log(logging.INFO if verbose else logging.DEBUG, "loaded %s", path)
+    return model
+
+
+def save_realbogus_model(
+    model: "keras.Model", model_file: str | None = None, verbose: bool = False
+) -> None:
+    """Save a trained Keras model.
+
+    Parameters
+    ----------
+    model : keras.Model
+    model_file : str or path, optional
+        A ``.keras`` or ``.h5`` file; by default ``realbogus_default.keras`` in the user's model
+        directory. Folders are made as needed.
+    verbose : bool
+        Log where it was saved.
+    """
+    path = _model_path(model_file)
+    if path.suffix not in (".keras", ".h5"):
+        raise InputError(f"model_file must end in .keras or .h5, not {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    try:
+        model.save(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    log.log(logging.INFO if verbose else logging.DEBUG, "saved %s", path)
+
+
+def train_realbogus_classifier(
+    training_data: Any = None,
+    n_simulated: int = 1000,
+    image_size: tuple[int, int] = (2048, 2048),
+    fwhm_range: tuple[float, float] = (1.5, 8.0),
+    real_source_types: Sequence[str] | None = None,
+    validation_split: float = 0.15,
+    model: "keras.Model | None" = None,
+    model_file: str | None = None,
+    epochs: int = 50,
+    batch_size: int = 64,
+    class_weight: str | dict[int, float] | None = "balanced",
+    callbacks: list[Any] | None = None,
+    verbose: bool = True,
+    *,
+    seed: int | None = None,
+) -> tuple["keras.Model", "keras.callbacks.History"]:
+    """Train the real/bogus classifier on simulated or given data.
+
+    Parameters
+    ----------
+    training_data : dict or tuple, optional
+        A dict with ``X`` (n, size, size, 2) and ``y`` (n,), or a tuple ``(X, y)`` or
+        ``(X, y, fwhm)``. Simulated unless given.
+    n_simulated : int
+        Images to simulate.
+    image_size : tuple of int
+        (width, height) of these in pixels.
+    fwhm_range : tuple of float
+        FWHM of these in pixels.
+    real_source_types : sequence of str
+        Source types that count as real in these; ``["star"]`` unless given.
+    validation_split : float
+        Fraction for validation, in (0, 1); drawn at random.
+    model : keras.Model, optional
+        Model to train; a new one of the reference architecture unless given.
+    model_file : str or path, optional
+        Where to save the trained model; not saved unless given.
+    epochs, batch_size : int
+    class_weight : "balanced" or dict, optional
+        Weight of each class; ``"balanced"`` is n / (2 n_class), and none if there is but one class.
+    callbacks : list, optional
+        Keras callbacks, instead of early stopping on ``val_loss`` (patience 10, best weights
+        restored) and halving of the learning rate after 5 epochs without gain (floor 1e-6).
+    verbose : bool
+        Show progress.
+    seed : int, optional
+        Seed of simulation, split and shuffling.
+
+    Returns
+    -------
+    model : keras.Model
+    history : keras.callbacks.History
+
+    Raises
+    ------
+    InputError
+        Training data of another form, or parameters out of range.
+    """
+    import keras
+
+    from .model import create_realbogus_model
+
+    if not 0 < validation_split < 1:
+        raise InputError(f"validation_split must lie between 0 and 1, not {validation_split}")
+    if training_data is None:
+        training_data = generate_realbogus_training_data(
+            n_images=n_simulated,
+            image_size=image_size,
+            fwhm_range=fwhm_range,
+            real_source_types=["star"] if real_source_types is None else real_source_types,
+            seed=seed,
+            verbose=verbose,
+        )
+    x, y = _pairs(training_data)
+    if model is None:
+        model = create_realbogus_model(x.shape[1:])
+    rng = np.random.default_rng(seed)
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    order = rng.permutation(len(x))
+    n_held_out = min(max(round(validation_split * len(x)), 1), len(x) - 1)
+    held_out, training = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+    if callbacks is None:
+        callbacks = [
+            keras.callbacks.EarlyStopping("val_loss", patience=10, restore_best_weights=True),
+            keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=5, min_lr=1e-6),
+        ]
+    history = model.fit(
+        x[training],
+        y[training],
+        validation_data=(x[held_out], y[held_out]),
+        epochs=epochs,
+        batch_size=batch_size,
+        class_weight=_class_weight(class_weight, y[training]),
+        callbacks=callbacks,
+        verbose=1 if verbose else 0,
+    )
+    if model_file is not None:
+        save_realbogus_model(model, model_file, verbose=verbose)
+    return model, history
+
+
+def _model_path(model_file: str | os.PathLike[str] | None) -> Path:
+    return user_directory() / _DEFAULT_NAME if model_file is None else Path(model_file).expanduser()
+
+
+def _pairs(data: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if isinstance(data, dict):
+        missing = [key for key in ("X", "y") if key not in data]
+        if missing:
+            raise InputError(f"training_data lacks {missing}; it has {sorted(data)}")
+        x, y = data["X"], data["y"]
+    elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        x, y = data[0], data[1]
+    else:
+        raise InputError(
+            "training_data must be a dict with 'X' and 'y', or a tuple (X, y) or (X, y, fwhm), not "
+            f"{type(data).__name__}"
+        )
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    if x.ndim != 4 or y.shape != (len(x),):
+        raise InputError(f"X must be (n, size, size, channels) and y (n,), not {x.shape} and {y.shape}")
+    if len(x) < 2:
+        raise InputError(f"{len(x)} cutouts are too few to train and validate on; simulate more")
+    if not np.isin(y, (0, 1)).all():
+        raise InputError("y must be 1 for real and 0 for bogus")
+    return x, y
+
+
+def _class_weight(
+    wanted: str | dict[int, float] | None, y: NDArray[np.float32]
+) -> dict[int, float] | None:
+    if wanted != "balanced":
+        if isinstance(wanted, str):
+            raise InputError(f"class_weight must be 'balanced', a dict or None, not {wanted!r}")
+        return wanted
+    counts = [int((y == 0).sum()), int((y == 1).sum())]
+    if 0 in counts:
+        return None
+    return {i: len(y) / (2 * n) for i, n in enumerate(counts)}

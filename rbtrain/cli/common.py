@@ -1,0 +1,62 @@
+"""What the verbs share: where a training keeps its files, and progress bars."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Directory of one training: ``train`` and ``test`` sets, ``fit`` with checkpoints, the model."""
+
+    root: Path
+
+    @property
+    def train(self) -> Path:
+        """The training and validation set."""
+        return self.root / "train"
+
+    @property
+    def test(self) -> Path:
+        """The test set."""
+        return self.root / "test"
+
+    @property
+    def fit(self) -> Path:
+        """Checkpoints and history."""
+        return self.root / "fit"
+
+    @property
+    def model(self) -> Path:
+        """The exported model."""
+        return self.root / "model.onnx"
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration and ``--dir``."""
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="TOML file of the training")
+    parser.add_argument("--dir", type=Path, help="where its files go (default: runs/NAME)")
+
+
+def open_workspace(options: argparse.Namespace) -> tuple[TrainConfig, Workspace]:
+    """Read the configuration and find its directory."""
+    config = TrainConfig.read(options.config)
+    return config, Workspace(options.dir or Path("runs") / (config.name or options.config.stem))
+
+
+@contextmanager
+def bar(title: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar; yields ``progress(done, total)``."""
+    with tqdm(desc=title, unit=unit, disable=quiet) as shown:
+
+        def progress(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield progress

@@ -1,0 +1,61 @@
+"""``rbtrain evaluate``: measure a model on simulation and on labelled images."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from .common import Workspace, open_workspace
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Add the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "evaluate", help="measure a model: AUC, true- and false-positive rates"
+    )
+    parser.add_argument(
+        "model", metavar="CONFIG|MODEL", help="TOML of the training, or a model's path or name"
+    )
+    parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
+    parser.add_argument("--images", type=Path, help="folder of labelled images (NAME.ecsv, NAME.fits)")
+    parser.add_argument("-o", "--output", type=Path, help="directory for metrics.json, card and plots")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print the tables, write ``metrics.json``, ``CARD.md`` and the plots."""
+    from rbinfer import Classifier
+    from rbinfer.registry import resolve
+
+    from ..card import write_card
+    from ..dataset import Dataset
+    from ..evaluate import evaluate_images, evaluate_simulation, format_bins, format_groups
+
+    config, test = None, None
+    if options.model.lower().endswith(".toml"):
+        options.config = Path(options.model)
+        config, where = open_workspace(options)
+        path, test = where.model, where.test
+    else:
+        path = resolve(options.model)
+        if options.dir is not None:
+            test = Workspace(options.dir).test
+    classifier = Classifier(path, device="cpu")
+    metrics: dict[str, Any] = {"model": classifier.spec.name, "version": classifier.spec.version}
+    if test is not None:
+        metrics["simulation"] = evaluate_simulation(path, Dataset.open(test))
+        print(format_bins(metrics["simulation"]))
+    if options.images is not None:
+        for given in (False, True):
+            groups = evaluate_images(classifier, options.images, given_fwhm=given)
+            metrics["images_fwhm_given" if given else "images"] = groups
+            print(f"\nlabelled images, FWHM {'given' if given else 'measured'}")
+            print(format_groups(groups))
+    if test is None and options.images is None:
+        raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(metrics, indent=1, sort_keys=True) + "\n"
+        (options.output / "metrics.json").write_text(text, encoding="utf-8")
+        write_card(classifier.spec, metrics, options.output / "CARD.md")
+    return 0

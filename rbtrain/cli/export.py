@@ -1,0 +1,42 @@
+"""``rbtrain export``: Keras to a self-describing ONNX file."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..config import TrainConfig
+from .common import open_workspace
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Add the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "export", help="export a fitted network (TOML) or any Keras file (.keras, .h5) to ONNX"
+    )
+    parser.add_argument("config", metavar="CONFIG|FILE", type=Path)
+    parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
+    parser.add_argument("-o", "--output", type=Path, help="the .onnx file")
+    parser.add_argument(
+        "--config", dest="trained_with", type=Path, help="for a Keras file: the TOML it was trained with"
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export; a difference between Keras and ONNX Runtime is an error and writes nothing."""
+    from ..release import export_keras, export_run
+
+    if options.config.suffix.lower() == ".toml":
+        from ..dataset import Dataset
+
+        config, where = open_workspace(options)
+        output = options.output or where.model
+        worst = export_run(config, Dataset.open(where.train), where.fit / "best.keras", output)
+    else:
+        if not options.config.is_file():
+            raise FileNotFoundError(f"{options.config} is not a file")
+        output = options.output or options.config.with_suffix(".onnx")
+        trained_with = options.trained_with and TrainConfig.read(options.trained_with)
+        worst = export_keras(options.config, output, trained_with)
+    print(f"{output}: Keras and ONNX Runtime differ by {worst:.1e} at most on 1000 cutouts")
+    return 0

@@ -1,0 +1,29 @@
+"""``rbtrain fit``: fit the network to the simulated set."""
+
+import argparse
+from typing import Any
+
+from .common import add_workspace, open_workspace
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Add the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "fit", help="fit the network; Ctrl-C keeps the best so far"
+    )
+    add_workspace(parser)
+    parser.add_argument("--resume", action="store_true", help="go on where the last fit stopped")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit."""
+    from ..dataset import Dataset
+    from ..fit import fit
+
+    config, where = open_workspace(options)
+    fit(
+        config, Dataset.open(where.train), where.fit, resume=options.resume,
+        verbose=0 if options.quiet else 1,
+    )  # fmt: skip
+    return 0

@@ -1,0 +1,192 @@
+"""One training, from frozen dataclasses to TOML and back: every seed and every range.
+
+The ranges of the simulator stand in :mod:`rbtrain.simulate.config` and are one table of the file.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+
+from rbinfer import PreprocessSpec
+
+from .simulate.config import SimulateConfig
+
+#: Classes of a detection, in the order of a multi-class model's output.
+CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How labelled cutouts are made of simulated frames.
+
+    Attributes
+    ----------
+    frames : int
+        Frames for training and validation.
+    test_frames : int
+        Frames, from seeds of their own, that training never sees.
+    seed : int
+        Seed of all frames; frame i depends on it and on i alone.
+    validation : float
+        Fraction of the frames kept for early stopping and calibration.
+    per_class : int
+        At most so many detections of a class are taken from one frame, drawn at random.
+    threshold : tuple of float
+        Detection threshold in sigma a pixel, drawn for each frame from this range.
+    min_area : tuple of int
+        Least area of a detection in pixels; one of these is drawn for each frame.
+    filtered : float
+        Probability that a frame is detected with SEP's matched filter.
+    fwhm_scatter : float
+        Scatter (lognormal sigma) of the FWHM given to the preprocessing about the true one.
+    maps_given : float
+        Probability that a frame's true sky and noise are given to the preprocessing.
+    """
+
+    frames: int = 1500
+    test_frames: int = 300
+    seed: int = 1
+    validation: float = 0.15
+    per_class: int = 60
+    threshold: tuple[float, float] = (3.0, 6.0)
+    min_area: tuple[int, ...] = (1, 1, 3, 5)
+    filtered: float = 0.3
+    fwhm_scatter: float = 0.06
+    maps_given: float = 0.1
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network.
+
+    Attributes
+    ----------
+    architecture : {"reference", "compact"}
+        ``reference``: the seed's, with one score. ``compact``: depthwise-separable, multi-class.
+    filters : tuple of int
+    dense_units : int
+        Of ``reference``.
+    dropout : float
+    """
+
+    architecture: str = "compact"
+    filters: tuple[int, ...] = (32, 64, 128)
+    dense_units: int = 64
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ("reference", "compact"):
+            raise ValueError(f"architecture must be 'reference' or 'compact', not {self.architecture!r}")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How the network is fitted.
+
+    Attributes
+    ----------
+    epochs, batch_size, seed : int
+    learning_rate : float
+        At the start; falls along a cosine to a hundredth of it.
+    patience : int
+        Epochs without a better validation loss after which it stops.
+    balance : float
+        Exponent of the class weights (n / (k n_class)) ** balance; 0 for none, 1 for balanced.
+    mixed_precision : bool
+        Compute in float16 where the backend gains from it.
+    """
+
+    epochs: int = 20
+    batch_size: int = 256
+    seed: int = 1
+    learning_rate: float = 2e-3
+    patience: int = 8
+    balance: float = 0.5
+    mixed_precision: bool = False
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training from simulation to model file.
+
+    Attributes
+    ----------
+    name, version : str
+        Of the model.
+    real : tuple of str
+        Classes that count as real in the score.
+    preprocess : PreprocessSpec
+    simulate : SimulateConfig
+    data : DataConfig
+    network : NetworkConfig
+    fit : FitConfig
+    """
+
+    name: str
+    version: str = "1"
+    real: tuple[str, ...] = ("star",)
+    preprocess: PreprocessSpec = field(default_factory=PreprocessSpec.default)
+    simulate: SimulateConfig = field(default_factory=SimulateConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.real if name not in CLASSES]
+        if unknown or not self.real:
+            raise ValueError(f"real must name some of {', '.join(CLASSES)}, not {list(self.real)}")
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Self:
+        """Read a TOML file.
+
+        Raises
+        ------
+        ValueError
+            Not TOML, a key that is unknown, or a value out of range; names the file.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Make a configuration of nested dicts; what is missing keeps its default."""
+        values = dict(data)
+        preprocess = dict(values.pop("preprocess", {}))
+        if preprocess.get("preset") == "reference":
+            spec = PreprocessSpec.reference()
+        else:
+            spec = PreprocessSpec.default()
+        made: dict[str, Any] = {"preprocess": _replace(spec, preprocess, "preprocess")}
+        made["simulate"] = SimulateConfig.from_dict(values.pop("simulate", {}))
+        for key, default in (("data", DataConfig()), ("network", NetworkConfig()), ("fit", FitConfig())):
+            made[key] = _replace(default, values.pop(key, {}), key)
+        return _replace(cls(name="", **made), values, "the top level")
+
+    def to_toml(self) -> str:
+        """Return the TOML text, complete with defaults."""
+        return tomli_w.dumps(dataclasses.asdict(self))
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON form."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _replace(default: Any, values: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in dataclasses.fields(default)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"{where} has unknown keys {unknown}; it knows {sorted(known)}")
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return dataclasses.replace(default, **plain)

@@ -1,0 +1,256 @@
+"""Labelled cutouts on disk: detect, label, cut by rbinfer's kernels, store; read back as memory maps.
+
+A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
+each) and ``dataset.json``. It appears under its name only when it is complete.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer import PreprocessSpec
+from rbinfer.classifier import usable_cpus
+from rbinfer.cutouts import Cutter
+from rbinfer.detect import detect
+from rbinfer.errors import RbinferError
+from rbinfer.status import is_scored
+
+from .config import CLASSES, DataConfig, TrainConfig
+from .label import AMBIGUOUS, label_detections
+from .simulate import Frame, draw_frame
+
+log = logging.getLogger(__name__)
+
+#: What is stored of each cutout. S/N: light of the 3 x 3 native pixels around the peak over its noise.
+ROW = np.dtype(
+    [
+        ("label", "i1"),
+        ("frame", "i4"),
+        ("x", "f4"),
+        ("y", "f4"),
+        ("snr", "f4"),
+        ("fwhm", "f4"),
+        ("crowding", "f4"),
+    ]
+)
+_PER_TASK = 8
+#: Frames for testing are drawn from this index on; training frames lie below it.
+TEST_FRAMES_FROM = 10_000_000
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled cutouts.
+
+    Attributes
+    ----------
+    pixels : ndarray of float16, shape (n, size, size, 2)
+        A read-only memory map when read from disk.
+    rows : structured ndarray, shape (n,)
+        Fields of `ROW`; ``label`` is an index into `rbtrain.config.CLASSES`.
+    """
+
+    pixels: NDArray[np.float16]
+    rows: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Self:
+        """Open a dataset on disk without reading the pixels.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no complete dataset.
+        """
+        where = Path(directory)
+        if not (where / "dataset.json").is_file():
+            raise FileNotFoundError(
+                f"{where} is not a dataset; make one with 'rbtrain simulate CONFIG -o {where}'"
+            )
+        rows = np.load(where / "rows.npy")
+        size = json.loads((where / "dataset.json").read_text())["size"]
+        shape = (len(rows), size, size, 2)
+        if len(rows) == 0:
+            return cls(np.zeros(shape, np.float16), rows)
+        return cls(np.memmap(where / "pixels.f16", np.float16, "r", shape=shape), rows)
+
+    def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the rows for training and those for validation; no frame is in both."""
+        every = max(round(1 / validation), 2)
+        held_out = self.rows["frame"] % every == 0
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def frame_rng(seed: int, index: int) -> np.random.Generator:
+    """Return the generator of one frame: it depends on the seed and the index alone."""
+    return np.random.default_rng(np.random.SeedSequence([seed, index]))
+
+
+def cut_frame(
+    frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator, index: int = 0
+) -> tuple[NDArray[np.float16], NDArray[Any]]:
+    """Detect, label and cut the objects of one frame, as a telescope's pipeline might.
+
+    Parameters
+    ----------
+    frame : Frame
+    spec : PreprocessSpec
+        How the cutouts are made.
+    data : DataConfig
+    rng : numpy.random.Generator
+        For what a pipeline may choose: threshold, filter, positions, FWHM error, maps.
+    index : int
+        Number of the frame, stored with each row.
+
+    Returns
+    -------
+    pixels : ndarray of float16, shape (n, size, size, 2)
+    rows : structured ndarray, shape (n,)
+    """
+    empty = np.zeros((0, spec.size, spec.size, 2), np.float16), np.zeros(0, ROW)
+    threshold = float(rng.uniform(*data.threshold))
+    min_area = int(rng.choice(data.min_area))
+    filtered = bool(rng.random() < data.filtered)
+    found = detect(
+        frame.image, mask=frame.mask, threshold=threshold, minarea=min_area, matched_filter=filtered
+    )
+    if len(found) == 0:
+        return empty
+    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
+    x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
+    labels = label_detections(frame, x, y, xpeak, ypeak)
+    chosen = _at_most(labels, data.per_class, rng)
+    labels, x, y, xpeak, ypeak = (a[chosen] for a in (labels, x, y, xpeak, ypeak))
+    if rng.random() < 0.25:
+        # Some catalogues give the brightest pixel, some a fitted centre.
+        x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
+    fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
+    given = rng.random() < data.maps_given
+    cutter = Cutter.prepare(
+        frame.image,
+        spec,
+        fwhm=fwhm,
+        mask=frame.mask,
+        bg=frame.sky if given else None,
+        err=frame.noise if given else None,
+    )
+    cutouts = cutter.cut(x, y)
+    good = is_scored(cutouts.status)
+    rows = np.zeros(int(good.sum()), ROW)
+    rows["label"], rows["frame"] = labels[good], index
+    rows["x"], rows["y"] = x[good], y[good]
+    rows["snr"] = _aperture_snr(frame, xpeak[good], ypeak[good])
+    rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
+    return cutouts.pixels[good].astype(np.float16), rows
+
+
+def build_dataset(
+    config: TrainConfig,
+    directory: str | os.PathLike[str],
+    *,
+    test: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """Simulate frames and store their labelled cutouts.
+
+    The result depends on the configuration alone, not on the number of workers.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    directory : path
+        Made here; must not exist.
+    test : bool
+        Make the test set instead of the training set.
+    workers : int, optional
+        Processes; one for each usable CPU unless given.
+    progress : callable, optional
+        Called as ``progress(frames_done, frames)``.
+
+    Returns
+    -------
+    Dataset
+    """
+    where = Path(directory)
+    if where.exists():
+        raise FileExistsError(f"{where} exists; remove it or name another directory")
+    n = config.data.test_frames if test else config.data.frames
+    first = TEST_FRAMES_FROM if test else 0
+    tasks = [
+        (config, range(i, min(i + _PER_TASK, first + n))) for i in range(first, first + n, _PER_TASK)
+    ]
+    part = where.with_name(where.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    rows, done = [], 0
+    with open(part / "pixels.f16", "wb") as stream:
+        for (_, frames), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
+            pixels.tofile(stream)
+            rows.append(known)
+            done += len(frames)
+            if progress is not None:
+                progress(done, n)
+    known = np.concatenate(rows) if rows else np.zeros(0, ROW)
+    np.save(part / "rows.npy", known)
+    counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
+    about = {"size": config.preprocess.size, "config": config.hash, "test": test, "counts": counts}
+    (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
+    part.rename(where)
+    log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
+    return Dataset.open(where)
+
+
+def _run(
+    tasks: list[tuple[TrainConfig, range]], workers: int | None
+) -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
+    workers = usable_cpus() if workers is None else workers
+    if workers <= 1:
+        yield from map(_simulate, tasks)
+        return
+    # Spawned, because threads of a parent that has run Numba or TensorFlow do not survive a fork.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_simulate, tasks)
+
+
+def _simulate(task: tuple[TrainConfig, range]) -> tuple[NDArray[np.float16], NDArray[Any]]:
+    config, indices = task
+    parts = []
+    for index in indices:
+        rng = frame_rng(config.data.seed, index)
+        try:
+            frame = draw_frame(config.simulate, rng)
+            parts.append(cut_frame(frame, config.preprocess, config.data, rng, index))
+        except (RbinferError, ArithmeticError, IndexError, ValueError) as error:
+            raise RuntimeError(f"frame {index} of seed {config.data.seed}: {error}") from error
+    return np.concatenate([p for p, _ in parts]), np.concatenate([r for _, r in parts])
+
+
+def _at_most(labels: NDArray[np.int8], limit: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Choose up to `limit` rows of each class, none of the ambiguous, in their order."""
+    order = rng.permutation(len(labels))
+    chosen = [order[labels[order] == i][:limit] for i in range(AMBIGUOUS + 1, len(CLASSES))]
+    return np.sort(np.concatenate(chosen))
+
+
+def _aperture_snr(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    height, width = frame.image.shape
+    total = np.zeros(len(x))
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            at = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
+            total += np.nan_to_num(frame.image[at].astype(float) - frame.sky[at])
+    return total / (3.0 * frame.noise[y, x])

@@ -1,0 +1,135 @@
+"""Labels: which layer of a simulated frame a detection owes its existence to."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .config import CLASSES
+from .simulate import Artefact, Frame
+
+#: Label of a detection that is not to be learnt from.
+AMBIGUOUS = -1
+_STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
+_TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
+_NOISE = CLASSES.index("noise")
+
+
+def label_detections(
+    frame: Frame,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    xpeak: NDArray[np.int64],
+    ypeak: NDArray[np.int64],
+) -> NDArray[np.int8]:
+    """Label detections by asking whether they would exist without each layer.
+
+    At the brightest pixel of a detection the expected signal of sources and of artefacts is known.
+    Where an artefact makes up most of the light and no source of comparable peak lies under it, the
+    detection is that artefact's; where a source's own core does, it is the source's; where neither
+    does and no source is near, it is noise. Everything between is ambiguous.
+
+    Two special cases: the bleeding core of a saturated star is the star's, wherever on the plateau
+    the brightest pixel lies; and a flash along a trail that is as compact as a star is ambiguous.
+
+    Parameters
+    ----------
+    frame : Frame
+    x, y : ndarray of float, shape (n,)
+        Centroid of each detection, 0-based pixels.
+    xpeak, ypeak : ndarray of int, shape (n,)
+        Brightest pixel of each detection, 0-based.
+
+    Returns
+    -------
+    ndarray of int8, shape (n,)
+        Index into `rbtrain.config.CLASSES`, or `AMBIGUOUS`.
+    """
+    at = (ypeak, xpeak)
+    noise = frame.noise[at].astype(float)
+    artefact = frame.artefacts[at].astype(float)
+    sources = frame.stars[at].astype(float) + frame.galaxies[at]
+    excess = np.maximum(frame.image[at].astype(float) - frame.sky[at], noise)
+    core, kind = _source_under(frame, xpeak, ypeak)
+    labels = np.full(len(xpeak), AMBIGUOUS, np.int8)
+
+    by_artefact = (artefact > 0.5 * excess) & (artefact > 2 * noise)
+    alone = (core < 0.3 * artefact) | (core < 2 * noise)
+    codes = _class_of_artefact()[frame.artefact_class[at]]
+    labels = np.where(by_artefact & alone, codes, labels)
+    labels[(labels == _TRAIL) & _is_compact(frame, xpeak, ypeak)] = AMBIGUOUS
+    # Glare belongs to a star: where the star itself is under the detection, it is a star.
+    glare = by_artefact & (codes == _SPIKE)
+    own_core, own_kind = _source_under(frame, x, y)
+    own_core, own_kind = np.maximum(own_core, core), np.where(own_core > core, own_kind, kind)
+    labels = np.where(glare & (own_core > artefact), own_kind, labels)
+    labels = np.where(glare & (own_core > 0.3 * artefact) & (own_core <= artefact), AMBIGUOUS, labels)
+
+    # The rest of the light must be the source's own, not a brighter neighbour's wing.
+    untouched = np.abs(artefact) < 0.1 * excess
+    by_source = (
+        (core > 2 * noise) & (core > 0.35 * sources) & (core > 0.4 * excess)
+        & (untouched | (np.abs(artefact) < 0.3 * core))
+    )  # fmt: skip
+    labels = np.where(by_source & ~by_artefact, kind, labels)
+
+    by_noise = (
+        (np.abs(artefact) < 0.25 * noise) & (core < noise) & (sources < 0.3 * excess) & (sources < noise)
+    )
+    labels = np.where(by_noise, _NOISE, labels)
+    return labels.astype(np.int8)
+
+
+def _class_of_artefact() -> NDArray[np.int8]:
+    """Table from `Artefact` codes to class indices."""
+    names = {
+        Artefact.COSMIC_RAY: "cosmic_ray",
+        Artefact.HOT_PIXEL: "hot_pixel",
+        Artefact.TRAIL: "trail",
+        Artefact.SPIKE: "spike",
+    }
+    table = np.full(max(int(a) for a in Artefact) + 1, AMBIGUOUS, np.int8)
+    for code, name in names.items():
+        table[int(code)] = CLASSES.index(name)
+    return table
+
+
+def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell where the artefact layer falls off in all directions, as a star does."""
+    height, width = frame.artefacts.shape
+    radius = max(1.5 * frame.fwhm, 2.0)
+    around = np.zeros(len(xpeak))
+    for angle in np.arange(0, 2 * np.pi, np.pi / 8):
+        at = (
+            np.clip(np.rint(ypeak + radius * np.sin(angle)).astype(int), 0, height - 1),
+            np.clip(np.rint(xpeak + radius * np.cos(angle)).astype(int), 0, width - 1),
+        )
+        around = np.maximum(around, frame.artefacts[at])
+    return around < 0.3 * frame.artefacts[ypeak, xpeak]
+
+
+def _source_under(
+    frame: Frame, xs: NDArray[Any], ys: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Peak that the strongest true source contributes to each position, and that source's class."""
+    truth = frame.truth
+    types = np.asarray(truth["type"])
+    listed = np.flatnonzero(np.isin(types, ["star", "galaxy", "asteroid"]))
+    core = np.zeros(len(xs))
+    kind = np.full(len(xs), AMBIGUOUS, np.int8)
+    if len(listed) == 0 or len(xs) == 0:
+        return core, kind
+    x, y = np.asarray(truth["x"], float)[listed], np.asarray(truth["y"], float)[listed]
+    peak, width = np.asarray(truth["peak"], float)[listed], np.asarray(truth["fwhm"], float)[listed]
+    codes = np.select([types[listed] == "star", types[listed] == "galaxy"], [_STAR, _GALAXY], AMBIGUOUS)
+    k = min(8, len(listed))
+    points = np.column_stack([xs, ys]).astype(float)
+    distance, index = cKDTree(np.column_stack([x, y])).query(points, k=[*range(1, k + 1)])
+    # A core reaches half its width, and at least to the next pixel.
+    reach = np.maximum(0.55 * width[index], 1.2)
+    contribution = peak[index] * np.exp(-2.0 * (distance / np.maximum(width[index], 1.5)) ** 2)
+    contribution[distance > reach] = 0.0
+    best = np.argmax(contribution, axis=1)
+    rows = np.arange(len(points))
+    return contribution[rows, best], codes[index[rows, best]].astype(np.int8)

@@ -1,0 +1,91 @@
+"""Figures of merit of scores against labels: pure functions of arrays."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating]
+
+
+def auc(real: Bools, score: Floats) -> float:
+    """Area under the ROC curve: the probability that a real one scores above a bogus one.
+
+    From the ranks, ties counted half (Mann and Whitney 1947). NaN when a class is empty.
+    """
+    n_real, n_bogus = int(real.sum()), int((~real).sum())
+    if n_real == 0 or n_bogus == 0:
+        return float("nan")
+    ranks = rankdata(score)
+    return float((ranks[real].sum() - n_real * (n_real + 1) / 2) / (n_real * n_bogus))
+
+
+def rates_at(real: Bools, score: Floats, threshold: float) -> tuple[float, float]:
+    """True- and false-positive rate at a threshold; scores equal to it are not real."""
+    above = score > threshold
+    true_rate = float(above[real].mean()) if real.any() else float("nan")
+    false_rate = float(above[~real].mean()) if (~real).any() else float("nan")
+    return true_rate, false_rate
+
+
+def threshold_for_missed(real: Bools, score: Floats, missed: float) -> float:
+    """Largest threshold at which no more than a fraction `missed` of the real are lost."""
+    values = np.sort(np.asarray(score)[real])
+    if len(values) == 0:
+        return float("nan")
+    lost = int(np.floor(missed * len(values) + 1e-9))
+    # Just below the first score that has to be kept.
+    below = np.nextafter(values.dtype.type(values[lost]), values.dtype.type(-np.inf))
+    return float(max(below, 0.0))
+
+
+def threshold_for_false(real: Bools, score: Floats, false: float) -> float:
+    """Smallest threshold at which no more than a fraction `false` of the bogus pass."""
+    values = np.sort(np.asarray(score)[~real])[::-1]
+    if len(values) == 0:
+        return float("nan")
+    passed = int(np.floor(false * len(values) + 1e-9))
+    return float(values[passed]) if passed < len(values) else 0.0
+
+
+def false_rate_at_true_rate(real: Bools, score: Floats, true_rate: float) -> float:
+    """False-positive rate where at least `true_rate` of the real are kept."""
+    if not real.any() or real.all():
+        return float("nan")
+    return rates_at(real, score, threshold_for_missed(real, score, 1 - true_rate))[1]
+
+
+def bootstrap(
+    figure: Callable[[Bools, Floats], float],
+    real: Bools,
+    score: Floats,
+    rng: np.random.Generator,
+    samples: int = 200,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a figure of merit, real and bogus resampled apart."""
+    positive, negative = np.flatnonzero(real), np.flatnonzero(~real)
+    values = []
+    for _ in range(samples):
+        rows = np.concatenate(
+            [rng.choice(part, len(part)) for part in (positive, negative) if len(part)]
+        )
+        values.append(figure(real[rows], score[rows]))
+    low, high = np.nanpercentile(values, [50 * (1 - level), 50 * (1 + level)])
+    return float(low), float(high)
+
+
+def expected_calibration_error(real: Bools, score: Floats, bins: int = 15) -> float:
+    """Mean distance of the score from the fraction that is real, over equal bins of the score.
+
+    Naeini et al. 2015 (AAAI), as used by Guo et al. 2017, arXiv:1706.04599.
+    """
+    which = np.minimum((score * bins).astype(int), bins - 1)
+    total = 0.0
+    for i in range(bins):
+        inside = which == i
+        if inside.any():
+            total += inside.mean() * abs(float(score[inside].mean()) - float(real[inside].mean()))
+    return total

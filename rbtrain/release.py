@@ -1,0 +1,119 @@
+"""From a finished run to a model file: calibrate on held-out frames, find thresholds, export."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer import ModelSpec, PreprocessSpec
+
+from .calibrate import calibrate, operating_points
+from .config import CLASSES, TrainConfig
+from .dataset import Dataset, cut_frame, frame_rng
+from .export import N_PROOF, export_model, keras_outputs
+from .fit import class_weights, targets_of
+from .simulate import draw_frame
+
+#: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
+_PROOF_SEED = 20_011
+
+
+def export_run(
+    config: TrainConfig, data: Dataset, keras_file: str | os.PathLike[str], path: str | os.PathLike[str]
+) -> float:
+    """Calibrate the network of a run on the validation frames and export it.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    data : Dataset
+        The training set; only its validation frames are used.
+    keras_file : path
+        The network.
+    path : path
+        The ``.onnx`` file.
+
+    Returns
+    -------
+    float
+        Largest difference between Keras and ONNX Runtime on 1,000 of the validation cutouts.
+    """
+    model = keras.models.load_model(keras_file, safe_mode=True)
+    _, held_out = data.split(config.data.validation)
+    labels = data.rows["label"][held_out]
+    pixels = data.pixels[held_out].astype(np.float32)
+    targets = targets_of(config, labels)
+    real = np.isin(labels, [CLASSES.index(name) for name in config.real])
+    # Half of the weight is on real ones, so that a score of 0.5 is even odds for either side.
+    model, parameters = calibrate(model, pixels, targets, class_weights(real, 1.0))
+    multi = targets.shape[1] > 1
+    spec = ModelSpec(
+        name=config.name,
+        version=config.version,
+        preprocess=config.preprocess,
+        classes=CLASSES if multi else ("bogus", "real"),
+        real=config.real if multi else ("real",),
+        calibration={**parameters, "counted_as_real": list(config.real)},
+        fwhm_range=_percentiles(data.rows["fwhm"]),
+        snr_range=(float(np.percentile(data.rows["snr"], 0.5)), float("inf")),
+        config_hash=config.hash,
+    )
+    score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
+    import dataclasses
+
+    spec = dataclasses.replace(spec, operating_points=operating_points(real, score))
+    proof = np.random.default_rng(config.fit.seed).permutation(len(pixels))[:N_PROOF]
+    return export_model(model, spec, path, pixels[proof])
+
+
+def export_keras(
+    keras_file: str | os.PathLike[str], path: str | os.PathLike[str], config: TrainConfig | None = None
+) -> float:
+    """Export a Keras file as it is, without calibration, proved on freshly simulated cutouts.
+
+    Parameters
+    ----------
+    keras_file : path
+        A model with one score (or, with `config`, the classes that it names).
+    path : path
+        The ``.onnx`` file.
+    config : TrainConfig, optional
+        How the model was trained; without it the reference preprocessing is taken.
+
+    Returns
+    -------
+    float
+        Largest difference between Keras and ONNX Runtime on 1,000 simulated cutouts.
+    """
+    model = keras.models.load_model(keras_file, safe_mode=True)
+    if config is None:
+        size = model.input_shape[1] or 31
+        config = TrainConfig(name=Path(path).stem, preprocess=PreprocessSpec.reference(size))
+    multi = model.output_shape[-1] > 1
+    spec = ModelSpec(
+        name=config.name,
+        version=config.version,
+        preprocess=config.preprocess,
+        classes=CLASSES if multi else ("bogus", "real"),
+        real=config.real if multi else ("real",),
+        config_hash=config.hash,
+    )
+    return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
+
+
+def simulated_cutouts(config: TrainConfig, n: int) -> NDArray[np.float32]:
+    """Cut at least `n` cutouts from freshly simulated frames."""
+    parts: list[NDArray[np.float16]] = []
+    index = 0
+    while sum(map(len, parts)) < n:
+        rng = frame_rng(_PROOF_SEED, index)
+        parts.append(cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)[0])
+        index += 1
+    return np.concatenate(parts)[:n].astype(np.float32)
+
+
+def _percentiles(values: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = np.percentile(values, [0.5, 99.5])
+    return round(float(low), 2), round(float(high), 2)

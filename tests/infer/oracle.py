@@ -1,0 +1,153 @@
+"""Slow, plain-NumPy versions of both presets, written from their description and not from the kernels."""
+
+import numpy as np
+
+from rbinfer.status import Status
+
+MAD = 1.482602218505602
+
+
+def rescale_factors(fwhm, spec):
+    scale = fwhm / spec.target_fwhm
+    if scale > spec.rescale_threshold:
+        return int(np.round(scale)), 1
+    if scale < 1 / spec.rescale_threshold:
+        return 1, int(np.round(1 / scale))
+    return 1, 1
+
+
+def reference(image, x, y, spec, fwhm, mask=None):
+    """One object by the reference preset: (cutout, status)."""
+    radius = spec.size // 2
+    height, width = image.shape
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return None, Status.POSITION_NOT_FINITE
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        return None, Status.OFF_IMAGE
+    x1, x2 = int(x - radius), int(x + radius + 1)
+    y1, y2 = int(y - radius), int(y + radius + 1)
+    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+        return None, Status.WINDOW_OFF_IMAGE
+    cut = image[y1:y2, x1:x2].astype(np.float64)
+    bad = ~np.isfinite(cut)
+    if mask is not None:
+        bad |= mask[y1:y2, x1:x2]
+    status = 0
+    if (~bad).mean() < spec.min_good:
+        return None, Status.TOO_FEW_GOOD_PIXELS
+    if bad.any():
+        cut[bad] = np.median(cut[~bad])
+        status = Status.PARTLY_MASKED
+    edges = np.concatenate([cut[0], cut[-1], cut[:, 0], cut[:, -1]])
+    level = np.median(edges)
+    sigma = MAD * np.median(np.abs(cut - np.median(cut)))
+    if not (np.isfinite(sigma) and sigma > 0):
+        sigma = 1.0
+    down, up = rescale_factors(fwhm, spec)
+    if down > 1:
+        h, w = (n // down * down for n in cut.shape)
+        cut = cut[:h, :w].reshape(h // down, down, w // down, down).mean(axis=(1, 3))
+    cut = np.repeat(np.repeat(cut, up, axis=0), up, axis=1) - level
+    channels = [cut, np.arcsinh(cut / (spec.asinh_softening * sigma))]
+    out = []
+    for channel in channels:
+        peak = np.abs(channel).max()
+        channel = channel / peak if peak > 1e-10 else channel
+        for axis in (0, 1):
+            n = channel.shape[axis]
+            if n > spec.size:
+                start = (n - spec.size) // 2
+                channel = channel.take(range(start, start + spec.size), axis=axis)
+            else:
+                before = (spec.size - n) // 2
+                pad = [(0, 0), (0, 0)]
+                pad[axis] = (before, spec.size - n - before)
+                channel = np.pad(channel, pad, mode="edge")
+        out.append(channel)
+    return np.stack(out, axis=-1), status
+
+
+def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
+    """One object by the default preset: (cutout, status, S/N)."""
+    height, width = image.shape
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return None, Status.POSITION_NOT_FINITE, np.nan
+    ci, cj = int(np.floor(y + 0.5)), int(np.floor(x + 0.5))
+    if not (0 <= ci < height and 0 <= cj < width):
+        return None, Status.OFF_IMAGE, np.nan
+    ok = np.isfinite(image)
+    if mask is not None:
+        ok &= ~mask
+    candidates = [
+        (-float(image[i, j]), (i - ci) ** 2 + (j - cj) ** 2, i, j)
+        for i in range(max(ci - spec.recentre, 0), min(ci + spec.recentre + 1, height))
+        for j in range(max(cj - spec.recentre, 0), min(cj + spec.recentre + 1, width))
+        if ok[i, j]
+    ]
+    if candidates and spec.recentre:
+        _, _, ci, cj = min(candidates)
+    down, up = rescale_factors(fwhm, spec)
+    size, half = spec.size, spec.size // 2
+    pixels = image.astype(np.float64) - (0 if bg is None or np.ndim(bg) == 0 else bg)
+    value = np.zeros((size, size))
+    good = np.zeros((size, size), bool)
+    n_good = n_inside = n_native = 0
+    noise_at = {}
+    for i in range(size):
+        for j in range(size):
+            if down > 1:
+                rows = ci + (i - half) * down - (down - 1) // 2 + np.arange(down)
+                cols = cj + (j - half) * down - (down - 1) // 2 + np.arange(down)
+            else:
+                rows = np.array([ci + (i - half + (up - 1) // 2) // up])
+                cols = np.array([cj + (j - half + (up - 1) // 2) // up])
+            middle = rows[(len(rows) - 1) // 2], cols[(len(cols) - 1) // 2]
+            if 0 <= middle[0] < height and 0 <= middle[1] < width:
+                noise_at[i, j] = middle
+            cells = [(a, b) for a in rows for b in cols]
+            inside = [(a, b) for a, b in cells if 0 <= a < height and 0 <= b < width]
+            fine = [p for p in inside if ok[p]]
+            n_native, n_inside, n_good = (
+                n_native + len(cells), n_inside + len(inside), n_good + len(fine),
+            )  # fmt: skip
+            if fine:
+                good[i, j] = True
+                value[i, j] = np.mean([pixels[p] for p in fine])
+    status = 0
+    if n_inside < n_native:
+        status |= Status.NEAR_EDGE
+    if n_good < n_inside:
+        status |= Status.PARTLY_MASKED
+    core = (slice(half - 1, half + 2),) * 2
+    if n_good < spec.min_good * n_native or not good[core].any():
+        return None, status | Status.TOO_FEW_GOOD_PIXELS, np.nan
+    ring = np.ones((size, size), bool)
+    ring[1:-1, 1:-1] = False
+    sample = value[ring & good]
+    if len(sample) < 2 * size:
+        sample = value[good]
+    level = np.median(sample)
+    sigma = MAD * np.median(np.abs(sample - level))
+    if bg is not None:
+        level = float(bg) if np.ndim(bg) == 0 else 0.0
+    if err is not None:
+        if np.ndim(err):
+            at = [noise_at[p] for p in zip(*np.nonzero(ring), strict=True) if p in noise_at]
+            sigma = np.median([err[p] for p in at]) if at else err[ci, cj]
+        else:
+            sigma = float(err)
+        sigma /= down
+    value = np.where(good, value - level, 0.0)
+    peak = np.abs(value).max()
+    if not 1e-4 * peak < sigma < np.inf:
+        sigma = 1e-4 * peak if peak > 0 else 1.0
+    snr = value[core].sum() / (3 * sigma)
+    centre = max(np.abs(value[core]).max(), sigma)
+    curved = np.arcsinh(value / (spec.asinh_softening * sigma))
+    out = []
+    for channel, norm in ((value, spec.linear_norm), (curved, spec.asinh_norm)):
+        top = centre if norm == "centre" else max(peak, sigma)
+        if channel is curved:
+            top = np.arcsinh(top / (spec.asinh_softening * sigma))
+        out.append(np.clip(channel / top, -spec.clip, spec.clip))
+    return np.stack(out, axis=-1), status, snr
