@@ -4,7 +4,7 @@
 with given numbers of everything.
 """
 
-from .artefacts import Artefact
+from .canvas import Artefact
 from .config import (
     ArtefactConfig,
     DetectorConfig,

@@ -46,8 +46,7 @@ class FieldConfig:
         Probability of a frame without galaxies.
     galaxy_slope : float
         Slope a of the counts; below the Euclidean 1.5 and faint counts of 1.0, so that bright
-        ones are seen often enough (Yasuda et al. 2001, AJ 122,
-        1104).
+        ones are seen often enough (Yasuda et al. 2001, AJ 122, 1104).
     galaxy_peak : Range
         Range of the peak surface brightness that galaxies are drawn from, in sigma of the sky.
     galaxy_size : Range
@@ -119,10 +118,10 @@ class PSFConfig:
     wide_fraction: float = 0.2
     beta: Range = (2.0, 5.0)
     gaussian: float = 0.12
-    trailed: float = 0.15
+    trailed: float = 0.18
     aberrated: float = 0.15
     ellipticity: Range = (0.07, 0.5)
-    trail_length: Range = (0.4, 4.0)
+    trail_length: Range = (0.4, 6.0)
     defocus: Range = (0.0, 0.45)
     astigmatism: Range = (0.0, 0.25)
     coma: Range = (0.0, 0.25)
@@ -256,8 +255,8 @@ class ArtefactConfig:
     cosmic_rays : Range
         Number of particles, log-uniform. At sea level one muon a minute and cm2, three times that
         at 4 km, and as many Compton electrons from radioactivity around (Groom 2002, Exp.
-        Astron. 14, 45): 1 to 60 for exposures of 1 to 30 minutes; more here for the sake of
-        numbers.
+        Astron. 14, 45): 1 to 60 for exposures of 1 to 30 minutes; long ones in orbit have
+        hundreds.
     no_cosmic_rays : float
         Probability of a frame without any.
     muon_fraction : Range
@@ -300,7 +299,7 @@ class ArtefactConfig:
     depleted: float = 0.15
     depleted_thickness: Range = (100.0, 250.0)
     diffusion: Range = (0.12, 0.5)
-    cosmic_rays: Range = (3.0, 250.0)
+    cosmic_rays: Range = (3.0, 500.0)
     no_cosmic_rays: float = 0.08
     muon_fraction: Range = (0.2, 0.9)
     electron_energy: Range = (0.2, 300.0)

@@ -7,9 +7,9 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from . import _render, artefacts, detector, sources
+from . import _render, artefacts, detector, particles, sources
 from ._draw import chance, log_uniform
-from .artefacts import Artefact, Canvas
+from .canvas import Artefact, Canvas
 from .config import SimulateConfig
 from .psf import draw_psf
 from .truth import Rows, extreme, inside, nearest, truth_table
@@ -109,7 +109,7 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
     # Silicon.
     throughput = detector.draw_vignetting(config.sky, rng, shape)
     artefacts.draw_defects(canvas, config.artefacts, rng, noise, level)
-    artefacts.draw_particles(canvas, config.artefacts, rng)
+    particles.draw_particles(canvas, config.artefacts, rng)
     electrons = throughput * (sky + stars + galaxies) + canvas.signal
     if camera.blooming:
         _render.bloom(electrons, np.float32(camera.full_well), *canvas.layers, int(Artefact.SPIKE))

@@ -9,9 +9,9 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from . import artefacts, detector, sources
+from . import artefacts, detector, particles, sources
 from ._draw import chance, log_uniform, log_uniforms, uniform
-from .artefacts import Canvas
+from .canvas import Canvas
 from .psf import PSF
 from .truth import Rows, extreme, truth_table
 
@@ -157,15 +157,15 @@ def simulate_image(
         mx, my = uniform(rng, (0, width)), uniform(rng, (0, height))
         far = 1.5 * math.hypot(width, height)
         dx, dy = far * math.cos(angle), far * math.sin(angle)
-        peak = noise * log_uniform(rng, (3.0, 100.0))
-        artefacts.add_trail(canvas, rng, psf, (mx - dx, my - dy), (mx + dx, my + dy), peak=peak)
-        canvas.record("satellite", *(np.array([v]) for v in (mx, my, peak * width)))
+        bright = noise * log_uniform(rng, (3.0, 100.0))
+        artefacts.add_trail(canvas, rng, psf, (mx - dx, my - dy), (mx + dx, my + dy), peak=bright)
+        canvas.record("satellite", *(np.array([v]) for v in (mx, my, bright * width)))
     artefacts.add_hot_pixels(
         canvas, rng, noise * log_uniforms(rng, (10.0, 1000.0), n_hot_pixels), shared=0.15
     )
     muons = int(rng.binomial(n_cosmic_rays, 0.5))
-    artefacts.add_muons(canvas, rng, muons, **_SILICON)
-    artefacts.add_electrons(canvas, rng, n_cosmic_rays - muons, energy=_ENERGY, **_SILICON)
+    particles.add_muons(canvas, rng, muons, **_SILICON)
+    particles.add_electrons(canvas, rng, n_cosmic_rays - muons, energy=_ENERGY, **_SILICON)
     for _ in range(n_bad_columns):
         artefacts.draw_column(canvas, rng, noise, background * gain)
     image = detector.photon_noise(light + canvas.signal, rng, floor=readnoise) / np.float32(gain)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from rbtrain.simulate import PSF, simulate_image
+from rbtrain.simulate import PSF, _render, artefacts, particles, simulate_image
+from rbtrain.simulate.canvas import Canvas
+from rbtrain.simulate.sources import Galaxy, add_galaxy
 
 EMPTY = dict(n_stars=0, n_galaxies=0, n_cosmic_rays=0, n_hot_pixels=0)
 
@@ -55,8 +57,6 @@ def test_fluxes_are_what_the_table_says():
 
 
 def test_galaxies_are_convolved_and_have_their_half_light_radius():
-    from rbtrain.simulate.sources import Galaxy, add_galaxy
-
     psf = PSF.gaussian(2.0)
     rng = np.random.default_rng(0)
     for n, tolerance in ((0.5, 0.04), (1.0, 0.05), (2.0, 0.1), (4.0, 0.2)):
@@ -77,8 +77,6 @@ def test_galaxies_are_convolved_and_have_their_half_light_radius():
 
 
 def test_galaxies_are_smooth():
-    from rbtrain.simulate.sources import Galaxy, add_galaxy
-
     image = np.zeros((121, 121), np.float32)
     psf = PSF.gaussian(4.0)
     add_galaxy(image, Galaxy(60, 60, 1e5, 12.0), psf, 1e-4, np.random.default_rng(0))
@@ -89,10 +87,8 @@ def test_galaxies_are_smooth():
 
 
 def test_cosmic_rays_and_hot_pixels_are_not_convolved():
-    from rbtrain.simulate import artefacts
-
-    canvas = artefacts.Canvas.blank((256, 256))
-    artefacts.add_electrons(
+    canvas = Canvas.blank((256, 256))
+    particles.add_electrons(
         canvas, np.random.default_rng(0), 40, pixel=15, thickness=20, diffusion=0.3,
         energy=(1.0, 20.0),
     )  # fmt: skip
@@ -110,10 +106,8 @@ def test_cosmic_rays_and_hot_pixels_are_not_convolved():
 
 
 def test_muon_charge_and_length():
-    from rbtrain.simulate import artefacts
-
-    canvas = artefacts.Canvas.blank((2048, 2048))
-    artefacts.add_muons(canvas, np.random.default_rng(1), 300, pixel=15, thickness=15, diffusion=0.3)
+    canvas = Canvas.blank((2048, 2048))
+    particles.add_muons(canvas, np.random.default_rng(1), 300, pixel=15, thickness=15, diffusion=0.3)
     charge = np.array([t[3] for t in canvas.truth])
     # 80 electrons a micron through at least 15 microns, and few graze.
     assert charge.min() >= 1200
@@ -122,9 +116,7 @@ def test_muon_charge_and_length():
 
 
 def test_trails_have_the_width_of_the_psf():
-    from rbtrain.simulate import artefacts
-
-    canvas = artefacts.Canvas.blank((101, 101))
+    canvas = Canvas.blank((101, 101))
     rng = np.random.default_rng(0)
     artefacts.add_trail(canvas, rng, PSF.gaussian(5.0), (-50.0, 50.0), (150.0, 50.0), peak=100.0)
     column = canvas.signal[:, 50].astype(float)
@@ -135,12 +127,10 @@ def test_trails_have_the_width_of_the_psf():
 
 
 def test_bleeding_keeps_the_charge():
-    from rbtrain.simulate import _render, artefacts
-
     signal = np.full((200, 40), 100, np.float32)
     signal[90:96, 18:22] = 5e4
     before = signal.copy()
-    canvas = artefacts.Canvas.blank(signal.shape)
+    canvas = Canvas.blank(signal.shape)
     assert _render.bloom(signal, np.float32(1e4), *canvas.layers, 4) == 4
     assert canvas.signal.sum() == pytest.approx((before - 1e4).clip(0).sum(), rel=1e-3)
     np.minimum(signal, 1e4, out=signal)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from rbtrain.simulate import PSF, PSFConfig
-from rbtrain.simulate.psf import draw_psf, measure_fwhm, oversampling_for
+from rbtrain.simulate.profiles import measure_fwhm, oversampling_for
+from rbtrain.simulate.psf import draw_psf
 
 
 def centroid(image):

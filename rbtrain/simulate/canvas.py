@@ -1,0 +1,78 @@
+"""Where artefacts are painted: their signal, their class, and the list of what was painted."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+
+class Artefact(IntEnum):
+    """Codes of `Frame.artefact_class`.
+
+    `ASTEROID` is a short trail of a real object: not an artefact, not a star, not to be scored.
+    """
+
+    NONE = 0
+    #: Cosmic rays and other particles: spots, worms and tracks.
+    COSMIC_RAY = 1
+    #: Hot and warm pixels, bright columns and rows, traps.
+    HOT_PIXEL = 2
+    #: Satellites and aeroplanes.
+    TRAIL = 3
+    #: Diffraction spikes, halos, ghosts, bleeding columns.
+    SPIKE = 4
+    #: Cold pixels, holes from bad darks, dark columns: the signal is negative.
+    COLD = 5
+    #: Moving objects.
+    ASTEROID = 6
+
+
+@dataclass
+class Canvas:
+    """Where artefacts are painted, and what was painted.
+
+    Attributes
+    ----------
+    signal : array, shape (h, w)
+        Electrons, float32; may be negative.
+    best : array, shape (h, w)
+        Size of the largest single contribution so far, electrons, float32.
+    cls : array, shape (h, w)
+        `Artefact` code of that contribution, uint8.
+    truth : list of (type, x, y, flux)
+        One entry for each artefact.
+    """
+
+    signal: F32
+    best: F32
+    cls: NDArray[np.uint8]
+    truth: list[tuple[str, float, float, float]] = field(default_factory=list)
+
+    @classmethod
+    def blank(cls, shape: tuple[int, int]) -> Self:
+        """Return an empty canvas."""
+        return cls(np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.uint8))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.signal.shape[0], self.signal.shape[1]
+
+    @property
+    def layers(self) -> tuple[F32, F32, NDArray[np.uint8]]:
+        """The three arrays, in the order that the kernels take them."""
+        return self.signal, self.best, self.cls
+
+    def record(self, kind: str, x: F64, y: F64, flux: F64) -> None:
+        """Note artefacts of one type that have their middle on the frame."""
+        height, width = self.shape
+        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+        self.truth.extend(
+            (kind, float(a), float(b), float(c))
+            for a, b, c in zip(x[inside], y[inside], flux[inside], strict=True)
+        )
