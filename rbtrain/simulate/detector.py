@@ -223,26 +223,33 @@ def draw_warp(rng: np.random.Generator, shape: tuple[int, int]) -> Warp:
 
 def draw_mask(
     config: DetectorConfig, rng: np.random.Generator, image: F32, level: float
-) -> NDArray[np.bool_] | None:
-    """Draw an empty edge and a masked region; the image is changed in place.
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
+    """Draw an empty edge and masked regions; the image is changed in place.
 
     Empty edges hold one value (zero, or the `level`); masked regions may hold NaN.
+
+    Returns
+    -------
+    mask : bool array or None
+        The pixels that are said to be bad.
+    empty : bool array
+        The pixels that hold nothing of the sky any more, said to be bad or not.
     """
     height, width = image.shape
-    mask: NDArray[np.bool_] | None = None
+    mask, empty = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
     if chance(rng, config.dead_edge):
         strip = int(rng.integers(2, max(3, min(height, width) // 12)))
-        side = int(rng.integers(0, 4))
         where = (
-            (slice(0, strip), slice(None)), (slice(height - strip, height), slice(None)),
-            (slice(None), slice(0, strip)), (slice(None), slice(width - strip, width)),
-        )[side]  # fmt: skip
+            (slice(0, strip), slice(None)),
+            (slice(height - strip, height), slice(None)),
+            (slice(None), slice(0, strip)),
+            (slice(None), slice(width - strip, width)),
+        )[int(rng.integers(0, 4))]
         image[where] = 0.0 if chance(rng, 0.5) else level
+        empty[where] = True
         if chance(rng, 0.5):
-            mask = np.zeros(image.shape, bool)
             mask[where] = True
     if chance(rng, config.masked):
-        mask = np.zeros(image.shape, bool) if mask is None else mask
         block = np.zeros(image.shape, bool)
         for _ in range(int(rng.integers(1, 6))):
             y, x = int(rng.integers(0, height)), int(rng.integers(0, width))
@@ -251,4 +258,5 @@ def draw_mask(
         mask |= block
         if chance(rng, 0.5):
             image[block] = np.nan
-    return mask
+            empty |= block
+    return (mask if mask.any() else None), empty

@@ -48,7 +48,8 @@ class Frame:
     crowding : float
         Stars with a peak above 5 sigma per square FWHM.
     truth : astropy Table
-        x, y (0-based pixels), flux and peak (ADU), type, fwhm. Stars with a peak below 1 sigma
+        x, y (0-based pixels), flux and peak (ADU), type, fwhm. Sources under an empty edge or NaN
+        are in neither the layers nor the table. Stars with a peak below 1 sigma
         are on the layer but not in the table. Types: star, galaxy, asteroid, cosmic_ray,
         hot_pixel, cold_pixel, bad_column, bad_row, trap, satellite, spike, ghost.
     """
@@ -179,7 +180,10 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         image = np.rint(image / step) * step
     elif typical > 0.8 and chance(rng, config.detector.rounded):
         image = np.rint(image)
-    mask = detector.draw_mask(config.detector, rng, image, float(np.median(sky[::8, ::8])))
+    middle = float(np.median(sky[::8, ::8]))
+    mask, empty = detector.draw_mask(config.detector, rng, image, middle)
+    for layer in (stars, galaxies, signal, cls):
+        layer[empty] = 0  # what shows at the edge of an empty strip is not what was there
 
     seen_at = seen[nearest(x, y, shape)] / camera.gain
     peak, flux = points.peak * seen_at, points.flux * seen_at
@@ -193,6 +197,8 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         Rows("galaxy", gx, gy, galaxy_flux, np.array(galaxy_peaks) / camera.gain),
         Rows([t[0] for t in made], ax, ay, artefact_flux, extreme(signal, ax, ay)),
     ]
+    truth = truth_table(rows, psf.fwhm, shape)
+    truth = truth[~empty[nearest(np.asarray(truth["x"]), np.asarray(truth["y"]), shape)]]
     return Frame(
         image=np.ascontiguousarray(image, dtype=np.float32),
         mask=mask,
@@ -205,5 +211,5 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         saturation=saturation,
         fwhm=psf.fwhm,
         crowding=crowding,
-        truth=truth_table(rows, psf.fwhm, shape),
+        truth=truth,
     )

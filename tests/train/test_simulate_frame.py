@@ -115,3 +115,22 @@ def test_config_survives_plain_data():
         SimulateConfig.from_dict({"detector": {"gaim": [1, 2]}})
     with pytest.raises(ValueError, match="at least 64"):
         SimulateConfig(width=10)
+
+
+def test_what_is_under_an_empty_edge_is_gone():
+    config = SimulateConfig(
+        width=128, height=128, detector=DetectorConfig(dead_edge=1.0, masked=1.0, resampled=0.0)
+    )
+    for seed in range(12):
+        frame = draw_frame(config, np.random.default_rng(seed))
+        assert frame.mask is not None
+        gone = ~np.isfinite(frame.image)
+        edges = [frame.image[:2], frame.image[-2:], frame.image[:, :2].T, frame.image[:, -2:].T]
+        flat = [np.nanmax(e) == np.nanmin(e) for e in edges]
+        assert any(flat)
+        for layer in (frame.stars, frame.galaxies, frame.artefacts):
+            assert not layer[gone].any()
+            strips = [layer[:2], layer[-2:], layer[:, :2].T, layer[:, -2:].T]
+            assert any(f and not s.any() for f, s in zip(flat, strips, strict=True))
+        x, y = np.rint(frame.truth["x"]).astype(int), np.rint(frame.truth["y"]).astype(int)
+        assert not gone[y, x].any()
