@@ -41,11 +41,12 @@ def detect(
     mask: NDArray[np.bool_] | None = None,
     threshold: float = 5.0,
     minarea: int = 3,
+    matched_filter: bool = True,
 ) -> "Table":
     """Detect sources.
 
-    The background is subtracted and the image smoothed with SEP's 3 x 3 kernel, as in
-    SExtractor's default.
+    The background is subtracted and, by default, the image smoothed with the 3 x 3 kernel that is
+    the default of SEP and SExtractor.
 
     Parameters
     ----------
@@ -55,9 +56,11 @@ def detect(
     mask : ndarray of bool, shape (ny, nx), optional
         True for bad pixels.
     threshold : float
-        Level of a pixel above the background in units of its noise.
+        Level above the background in units of the noise, both of the smoothed image if it is.
     minarea : int
         Least number of connected pixels above the threshold.
+    matched_filter : bool
+        Smooth before the threshold is applied; without it single-pixel hits are found too.
 
     Returns
     -------
@@ -86,15 +89,20 @@ def detect(
     # SEP adds up masked pixels before it drops them, and works in place on what it gets.
     data = np.where(bad, np.float32(np.median(good)), image)
     background = sep.Background(data, mask=bad, bw=_MESH, bh=_MESH)
-    noise = float(background.globalrms)
-    if not noise > 0:
+    floor = 0.1 * float(background.globalrms)
+    if not floor > 0:
         # A noise-free or coarsely quantised image: anything that stands out at all.
-        noise = 1e-4 * float(good.max() - np.median(good))
+        floor = 1e-4 * float(good.max() - np.median(good))
+    # A map, not one number: with that SEP takes the threshold for one of the unsmoothed image.
+    noise = np.maximum(background.rms(dtype=np.float32), np.float32(floor))
     data -= background.back(dtype=np.float32)
+
+    # SEP's own default kernel, or none.
+    options: dict[str, Any] = {} if matched_filter else {"filter_kernel": None}
 
     def extract() -> NDArray[Any]:
         found: NDArray[Any] = sep.extract(
-            data, float(threshold), err=noise, mask=bad, minarea=int(minarea)
+            data, float(threshold), err=noise, mask=bad, minarea=int(minarea), **options
         )
         return found
 
@@ -113,6 +121,8 @@ def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[An
                 return extract()
             except Exception as error:
                 # SEP raises a bare Exception with a text for all of its failures.
+                if type(error) is not Exception:
+                    raise
                 text = str(error)
                 if "pixel buffer full" in text and sep.get_extract_pixstack() < n_pixels:
                     size = min(n_pixels, 4 * sep.get_extract_pixstack())

@@ -23,6 +23,8 @@ _MIN_STARS = 5
 _MIN_SNR = 12.0  # of the brightest pixel; below, the half maximum drowns in noise
 _REACH = 14  # pixels that a profile is followed from its peak; FWHM up to about 20
 _SHARP = 1.9  # FWHM below this occurs among cosmic rays too
+_SHARPEST = 1.05  # no telescope's stars are sharper, but diffused cosmic rays are
+_COMPACT = 0.55  # share of a group within 10 % of its width; an even spread has 0.29
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _PIXEL = _FWHM_PER_SIGMA / np.sqrt(12.0)  # what integration over the pixel adds in quadrature
 _RAYS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
@@ -91,7 +93,7 @@ class _Cores:
     """Gaussian fits to the cores of peaks."""
 
     log_fwhm: Floats
-    ellipticity: Floats
+    ellipticity: Floats  # shape (n, 2): along the axes and along the diagonals
     residual: Floats  # rms over the fitted height
     height: Floats  # over the height of the brightest pixel
     dy: Floats  # of the centre from the brightest pixel
@@ -145,14 +147,15 @@ def estimate_fwhm(
     small = np.flatnonzero(round_ones & (log_fwhm < np.log(2.6)))
     cores = _fit_cores(pixels, peaks[small], 1.0)
     log_fwhm[small] = cores.log_fwhm
-    round_ones[small] = (cores.ellipticity < 0.4) & (cores.residual < 0.12)
-    round_ones &= np.isfinite(log_fwhm)
+    round_ones[small] = _alike(cores) & (cores.residual < 0.12)
     peaks, log_fwhm = peaks[round_ones], log_fwhm[round_ones]
     if len(log_fwhm) < _MIN_STARS:
         return _unknown(len(log_fwhm), "round, smooth peaks")
     locus = _stellar_locus(log_fwhm)
     if locus is None:
-        return _unknown(0, "peaks of one width")
+        return FwhmEstimate(
+            None, 0, float("nan"), f"the widths of {len(log_fwhm)} smooth peaks do not agree"
+        )
     peaks = peaks[np.abs(log_fwhm - locus) < 0.2]
     cores = _fit_cores(pixels, peaks, max(0.5 * np.hypot(np.exp(locus), _PIXEL), 1.0))
     used = np.isfinite(cores.log_fwhm)
@@ -164,7 +167,22 @@ def estimate_fwhm(
     fwhm = float(np.exp(centre))
     if fwhm < 3.0:
         fwhm = _without_wings(fwhm, _wing(pixels, peaks, cores, used))
+    if fwhm < _SHARPEST:
+        return FwhmEstimate(
+            None, int(used.sum()), float("nan"),
+            f"the smooth peaks are {fwhm:.2f} pixels wide, as cosmic rays are and stars are not",
+        )  # fmt: skip
     return FwhmEstimate(fwhm, int(used.sum()), scatter)
+
+
+def _alike(cores: _Cores) -> NDArray[np.bool_]:
+    """Tell which cores are round, or elongated as most others are."""
+    known = np.isfinite(cores.log_fwhm)
+    if not known.any():
+        return known
+    common = np.median(cores.ellipticity[known], axis=0)
+    length = np.hypot(*cores.ellipticity.T)
+    return known & ((length < 0.4) | (np.hypot(*(cores.ellipticity - common).T) < 0.3))
 
 
 def _unknown(n: int, what: str) -> FwhmEstimate:
@@ -201,7 +219,7 @@ def _smooth_peaks(pixels: _Pixels, x: Floats, y: Floats, saturation: float | Non
     level = _shared_level(peak[top]) if saturation is None else saturation
     top &= peak < level
     py, px, box, peak = py[top], px[top], box[top], peak[top]
-    noise = _pixel_noise(pixels.data)
+    noise = _pixel_noise(pixels)
     sky = _sky(pixels, py, px)
     height = peak - sky
     neighbours = (box[:, [1, 3, 5, 7]] - sky[:, None]).min(axis=1)
@@ -220,14 +238,17 @@ def _shared_level(peak: NDArray[np.float32]) -> float:
     return level if np.count_nonzero(peak >= level) >= 3 else np.inf
 
 
-def _pixel_noise(data: NDArray[np.float32]) -> float:
+def _pixel_noise(pixels: _Pixels) -> float:
     """Estimate the noise of a pixel from neighbouring pixels, blind to slow gradients."""
-    rows = data[:: max(1, data.shape[0] // 64)]
-    with np.errstate(invalid="ignore", over="ignore"):
-        steps = np.abs(np.diff(rows[:, ::1], axis=1)).ravel()
-    steps = steps[:: max(1, len(steps) // 50_000)]
+    ny, nx = pixels.data.shape
+    # Positions spread evenly over the image; the golden ratio avoids lining up with its columns.
+    index = np.arange(min(20_000, ny * nx), dtype=np.int64)
+    place = (np.mod(index * 0.6180339887498949, 1.0) * (ny * nx)).astype(np.int64)
+    y, x = place // nx, place % nx
+    with np.errstate(over="ignore"):
+        steps = np.abs(pixels.at(y, x + 1) - pixels.at(y, x))
     steps = steps[np.isfinite(steps)]
-    return 1.4826 / np.sqrt(2.0) * float(np.median(steps)) if len(steps) else 0.0
+    return 1.4826 / float(np.sqrt(2.0)) * float(np.median(steps)) if len(steps) else 0.0
 
 
 def _sky(pixels: _Pixels, y: Ints, x: Ints) -> Floats:
@@ -325,7 +346,7 @@ def _fit_cores(pixels: _Pixels, peaks: _Peaks, radius: float) -> _Cores:
     freedom = np.maximum(usable.sum(axis=1) - 6, 1)
     return _Cores(
         log_fwhm=np.where(good, np.log(_FWHM_PER_SIGMA * np.sqrt(np.where(good, core, 1.0))), np.nan),
-        ellipticity=np.hypot(0.5 * (sxx - syy), sxy) / mean,
+        ellipticity=np.stack([0.5 * (sxx - syy), sxy], axis=1) / mean[:, None],
         residual=np.sqrt((error * error).sum(axis=1) / freedom),
         height=np.exp(np.clip(c + 0.5 * (bx * x0 + by * y0), -3.0, 3.0)),
         dy=y0,
@@ -339,7 +360,7 @@ class _Group:
 
     log_fwhm: float
     density: float
-    compact: bool
+    compactness: float  # how many of those within 35 % lie within 10 %
 
 
 def _groups(log_fwhm: Floats) -> list[_Group]:
@@ -355,9 +376,11 @@ def _groups(log_fwhm: Floats) -> list[_Group]:
     for top in tops[np.argsort(-density[tops], kind="stable")]:
         centre = float(start + (top + 0.5) * step)
         away = np.abs(log_fwhm - centre)
-        if np.count_nonzero(away < 0.15) >= _MIN_STARS:
-            compact = np.count_nonzero(away < 0.1) > 0.55 * np.count_nonzero(away < 0.35)
-            found.append(_Group(centre, float(density[top]), bool(compact)))
+        compactness = np.count_nonzero(away < 0.1) / np.count_nonzero(away < 0.35)
+        # A spread group may be blends and a sharp one cosmic rays, so they must be larger.
+        sure = compactness > (_COMPACT if centre >= np.log(_SHARP) else 0.75)
+        if np.count_nonzero(away < 0.15) >= (_MIN_STARS if sure else 2 * _MIN_STARS):
+            found.append(_Group(centre, float(density[top]), compactness))
     return found
 
 
@@ -369,17 +392,17 @@ def _stellar_locus(log_fwhm: Floats) -> float | None:
     groups the sharper one is the stars.
     """
     groups = _groups(log_fwhm)
-    sharp = [g for g in groups if g.compact and g.log_fwhm < np.log(_SHARP)]
-    wide = [g for g in groups if g.log_fwhm >= np.log(_SHARP)]
-    if wide:
-        first = wide[0]
-        wide = [g for g in wide if g.compact and g.density > 0.4 * first.density] or [first]
-        best = min(wide, key=lambda g: g.log_fwhm)
-        if not sharp or (best.compact and best.density > 0.15 * sharp[0].density):
-            return best.log_fwhm
-        if best.density > 3.0 * sharp[0].density:
-            return best.log_fwhm
-    return sharp[0].log_fwhm if sharp else None
+    limit = np.log(_SHARP)
+    sharp = next((g for g in groups if g.log_fwhm < limit and g.compactness > _COMPACT), None)
+    wide = [g for g in groups if g.log_fwhm >= limit]
+    if not wide:
+        return sharp.log_fwhm if sharp else None
+    compact = [g for g in wide if g.compactness > _COMPACT and g.density > 0.4 * wide[0].density]
+    best = min(compact, key=lambda g: g.log_fwhm) if compact else wide[0]
+    if sharp is None or best.density > sharp.density:
+        return best.log_fwhm
+    stars = best.density > 0.35 * sharp.density and best.compactness > sharp.compactness - 0.05
+    return best.log_fwhm if stars and compact else sharp.log_fwhm
 
 
 def _clip(log_fwhm: Floats, used: NDArray[np.bool_]) -> tuple[float, float, NDArray[np.bool_]]:

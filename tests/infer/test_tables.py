@@ -246,7 +246,7 @@ def test_read_refuses(tmp_path):
 def test_write_keeps_existing_output_unless_told(tmp_path):
     path = tmp_path / "out.ecsv"
     path.write_text("precious")
-    with pytest.raises(InputError, match="out.ecsv exists and is kept"):
+    with pytest.raises(InputError, match=r"out\.ecsv exists and is kept"):
         write_catalog(sample(), path)
     assert path.read_text() == "precious"
     write_catalog(sample(), path, overwrite=True)
