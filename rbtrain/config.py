@@ -46,6 +46,10 @@ class DataConfig:
         Probability that a frame is detected with SEP's matched filter.
     fwhm_scatter : float
         Scatter (lognormal sigma) of the FWHM given to the preprocessing about the true one.
+    fwhm_excess : tuple of float
+        In half of the frames the FWHM given is larger by a factor drawn from this range: pipelines
+        also quote half-light diameters and second moments, which the wings of a Moffat profile
+        make up to 1.4 times its FWHM (beta = 2.5).
     maps_given : float
         Probability that a frame's true sky and noise are given to the preprocessing.
     """
@@ -59,6 +63,7 @@ class DataConfig:
     min_area: tuple[int, ...] = (1, 1, 3, 5)
     filtered: float = 0.3
     fwhm_scatter: float = 0.06
+    fwhm_excess: tuple[float, float] = (1.0, 1.4)
     maps_given: float = 0.1
 
 

@@ -138,6 +138,8 @@ def cut_frame(
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
     fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
+    if rng.random() < 0.5:
+        fwhm *= float(rng.uniform(*data.fwhm_excess))
     given = rng.random() < data.maps_given
     cutter = Cutter.prepare(
         frame.image,

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,7 @@ def figures(
     return result
 
 
-def evaluate_simulation(
-    model: str | os.PathLike[str], data: Dataset, real_types: Sequence[str]
-) -> dict[str, Any]:
+def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[str, Any]:
     """Measure a model on simulated cutouts that training has not seen.
 
     Parameters
@@ -116,8 +114,6 @@ def evaluate_simulation(
     model : path
         The ``.onnx`` file; its preprocessing must be the one that the dataset was cut with.
     data : Dataset
-    real_types : sequence of str
-        Classes that count as real.
 
     Returns
     -------
@@ -127,6 +123,8 @@ def evaluate_simulation(
     """
     session = Session(model, "cpu")
     threshold = session.spec.threshold
+    # A model with one score cannot name what it counts as real by its own classes.
+    real_types = session.spec.calibration.get("counted_as_real", session.spec.real)
     rows = data.rows
     real = np.isin(rows["label"], [CLASSES.index(name) for name in real_types])
     parts = [
@@ -279,4 +277,15 @@ def format_groups(groups: dict[str, dict[str, Any]]) -> str:
             f"{name:20s} {f['n_real']:6d} {f['n_bogus']:6d} {f['unscored']:6d} {f['auc']:7.4f} "
             f"{f['true_rate']:7.4f} {f['false_rate']:7.4f} {f['false_at_95']:7.4f} {f['false_at_99']:7.4f}"
         )
+    return "\n".join(lines)
+
+
+def format_bins(measured: dict[str, Any]) -> str:
+    """Format what `evaluate_simulation` found as text tables."""
+    lines = ["simulated test frames", format_groups({"all": measured["overall"]}), ""]
+    lines += [f"{'class':20s} {'n':>6s} {'called real':>12s}"]
+    for name, f in measured["by_class"].items():
+        lines.append(f"{name:20s} {f['n']:6d} {f['called_real']:12.4f}")
+    for key in ("by_snr", "by_fwhm", "by_crowding"):
+        lines += ["", key.replace("_", " "), format_groups(measured[key])]
     return "\n".join(lines)

@@ -1,0 +1,334 @@
+"""Classifier and classify_realbogus: rows, bits, threads, copies, and what is refused."""
+
+import multiprocessing
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from astropy.table import MaskedColumn, Table
+
+from rbinfer import (
+    Classifier,
+    InputError,
+    ModelError,
+    ModelNotFoundError,
+    Status,
+    classify_realbogus,
+    extract_cutouts,
+    load_realbogus_model,
+)
+from rbinfer.session import Session
+from rbinfer.status import UNSCORED, explain, is_scored
+
+
+def test_it_tells_stars_from_hits(classifier, scene):
+    image, table, fwhm = scene
+    scores = classifier.score(image, table["x"], table["y"], fwhm=fwhm)
+    scored = is_scored(scores.status)
+    real = np.asarray(table["real"])
+    called = scores.score > classifier.spec.threshold
+    assert scores.score.dtype == np.float32
+    assert scores.status.dtype == np.int32
+    assert called[real & scored].mean() >= 0.95
+    assert called[~real & scored].mean() <= 0.05
+
+
+def test_fwhm_is_measured_when_not_given(classifier, scene):
+    image, table, fwhm = scene
+    out = classifier.classify(table, image)
+    assert out.meta["rb_fwhm_source"] == "measured"
+    assert out.meta["rb_fwhm"] == pytest.approx(fwhm, rel=0.1)
+
+
+def test_every_row_is_scored_or_told_why(classifier, scene):
+    image, _, fwhm = scene
+    x = np.array([200.0, np.nan, 200.0, -1.0, 400.0, 1e300, np.inf, -0.5, 399.49, 0, 399])
+    y = np.array([200.0, 10.0, np.inf, 10.0, 10.0, 10.0, 1.0, 200, 200, 0, 399])
+    scores = classifier.score(image, x, y, fwhm=fwhm)
+    assert np.array_equal(np.isfinite(scores.score), is_scored(scores.status))
+    assert ((scores.score >= 0) & (scores.score <= 1))[is_scored(scores.status)].all()
+    assert (scores.status[[1, 2, 6]] == Status.POSITION_NOT_FINITE).all()
+    assert (scores.status[[3, 4, 5]] == Status.OFF_IMAGE).all()
+    assert is_scored(scores.status)[0]
+
+
+def test_scores_do_not_depend_on_the_company(classifier, scene):
+    image, table, fwhm = scene
+    x, y = np.asarray(table["x"]), np.asarray(table["y"])
+    together = classifier.score(image, x, y, fwhm=fwhm).score
+    alone = np.concatenate([classifier.score(image, a, b, fwhm=fwhm).score for a, b in zip(x, y, strict=True)])
+    order = np.random.default_rng(0).permutation(len(x))
+    shuffled = classifier.score(image, x[order], y[order], fwhm=fwhm).score
+    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_array_equal(shuffled, together[order])
+
+
+def test_scores_do_not_depend_on_threads_or_layout(model_path, scene):
+    image, table, fwhm = scene
+    x, y = (np.tile(np.asarray(table[c]), 30) for c in "xy")
+    one = Classifier(model_path, threads=1).score(image, x, y, fwhm=fwhm)
+    many = Classifier(model_path, threads=5)
+    for other in (
+        image, image.astype(">f4"), image.astype(np.float64), np.asfortranarray(image),
+        np.repeat(image, 2, axis=0)[::2],
+    ):  # fmt: skip
+        got = many.score(other, x, y, fwhm=fwhm)
+        np.testing.assert_array_equal(got.score, one.score)
+        np.testing.assert_array_equal(got.status, one.status)
+
+
+def test_one_classifier_serves_many_threads(classifier, scene):
+    image, table, fwhm = scene
+    expected = classifier.score(image, table["x"], table["y"], fwhm=fwhm).score
+    barrier = threading.Barrier(8)
+
+    def work(_):
+        barrier.wait()
+        return classifier.score(image, table["x"], table["y"], fwhm=fwhm).score
+
+    with ThreadPoolExecutor(8) as pool:
+        for got in pool.map(work, range(8)):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_it_can_be_pickled(classifier, scene):
+    image, table, fwhm = scene
+    twin = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(
+        twin.score(image, table["x"], table["y"], fwhm=fwhm).score,
+        classifier.score(image, table["x"], table["y"], fwhm=fwhm).score,
+    )
+
+
+def _score_in_child(queue, classifier, image, x, y, fwhm):
+    queue.put(classifier.score(image, x, y, fwhm=fwhm).score)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_children_of_a_process_that_has_scored(classifier, scene, method):
+    image, table, fwhm = scene
+    x, y = np.asarray(table["x"]), np.asarray(table["y"])
+    expected = classifier.score(image, x, y, fwhm=fwhm).score
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_score_in_child, args=(queue, classifier, image, x, y, fwhm))
+    child.start()
+    got = queue.get(timeout=120)
+    child.join()
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_progress_reaches_the_end(classifier, scene):
+    image, table, fwhm = scene
+    seen = []
+    n = 2000
+    classifier.score(
+        image, np.full(n, 200.0), np.full(n, 200.0), fwhm=fwhm, progress=lambda *a: seen.append(a)
+    )
+    assert seen[-1] == (n, n)
+    assert [a for a, _ in seen] == sorted(a for a, _ in seen)
+
+
+def test_the_callers_table_is_left_alone(scene):
+    image, table, fwhm = scene
+    table = table.copy()
+    table["rb_score"] = "old"
+    before = table.copy()
+    out = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)
+    assert table.colnames == before.colnames
+    assert all(np.array_equal(table[c], before[c]) for c in table.colnames)
+    assert out["id"].tolist() == before["id"].tolist()
+    assert out["rb_score"].dtype == np.float32
+    assert {"rb_score", "rb_status"} <= set(out.colnames)
+
+
+def test_flag_bogus_returns_the_real_ones(scene):
+    image, table, fwhm = scene
+    table = Table(table)
+    table["flags"] = np.int16(3)
+    table.add_row([np.nan, 10.0, True, 100, 3])
+    every = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)
+    kept = classify_realbogus(table, image, fwhm=fwhm)
+    wanted = np.asarray(every["rb_score"]) > 0.5
+    assert kept["id"].tolist() == every["id"][wanted].tolist()
+    assert 100 not in kept["id"]
+    assert (kept["flags"] == 3).all()
+    assert "flags" in classify_realbogus(table["x", "y"], image, fwhm=fwhm).colnames
+
+
+def test_a_score_equal_to_the_threshold_is_not_real(scene):
+    image, table, fwhm = scene
+    every = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)
+    limit = float(np.nanmax(every["rb_score"]))
+    assert len(classify_realbogus(table, image, fwhm=fwhm, threshold=limit)) == 0
+
+
+def test_without_scores(scene):
+    image, table, fwhm = scene
+    out = classify_realbogus(table, image, fwhm=fwhm, add_score=False, flag_bogus=False)
+    assert out.colnames == table.colnames
+
+
+def test_nothing_in_nothing_out(scene):
+    image, table, _ = scene
+    for flag_bogus in (False, True):
+        out = classify_realbogus(table[:0], image, flag_bogus=flag_bogus)
+        assert len(out) == 0
+        assert {"x", "y", "real", "id", "rb_score", "rb_status"} <= set(out.colnames)
+
+
+def test_masked_positions_are_told(scene):
+    image, table, fwhm = scene
+    x = MaskedColumn(table["x"], mask=np.arange(len(table)) == 7)
+    out = classify_realbogus(Table({"x": x, "y": table["y"]}), image, fwhm=fwhm, flag_bogus=False)
+    assert out["rb_status"][7] & UNSCORED == Status.POSITION_NOT_FINITE
+    assert np.isnan(out["rb_score"][7])
+
+
+def test_masks_of_ccddata_count(scene):
+    image, table, fwhm = scene
+    mask = np.zeros(image.shape, bool)
+    x0, y0 = int(table["x"][0]), int(table["y"][0])
+    mask[max(y0 - 40, 0) : y0 + 40, max(x0 - 40, 0) : x0 + 40] = True
+    out = classify_realbogus(table, CCDData(image, unit="adu", mask=mask), fwhm=fwhm, flag_bogus=False)
+    assert not is_scored(out["rb_status"])[0]
+
+
+class Constant:
+    """Has what a Keras model has, and says what it was asked."""
+
+    input_shape = (None, 31, 31, 2)
+    name = "constant"
+
+    def __init__(self):
+        self.batches = []
+
+    def predict(self, cutouts, batch_size=None, verbose=0):
+        self.batches.append((cutouts.shape, batch_size))
+        return np.full((len(cutouts), 1), 0.75, np.float32)
+
+
+def test_a_keras_like_model_is_taken_as_it_is(scene):
+    image, table, fwhm = scene
+    model = Constant()
+    out = classify_realbogus(table, image, model=model, fwhm=fwhm, flag_bogus=False, batch_size=7)
+    _, valid = extract_cutouts(table, image, fwhm=fwhm)
+    scored = np.flatnonzero(np.isfinite(out["rb_score"]))
+    assert scored.tolist() == valid.tolist()
+    assert (out["rb_score"][scored] == 0.75).all()
+    assert model.batches[0][1] == 7
+
+
+@pytest.mark.parametrize("shape", [(None, 31, 30, 2), (None, 30, 30, 2), (None, 31, 31, 3)])
+def test_shapes_that_cannot_be_are_refused(scene, shape):
+    model = Constant()
+    model.input_shape = shape
+    with pytest.raises(ValueError, match="the model takes"):
+        classify_realbogus(scene[1], scene[0], model=model)
+
+
+def test_a_dynamic_shape_means_31(scene):
+    model = Constant()
+    model.input_shape = (None, None, None, 2)
+    assert Classifier(model).input_shape == (None, 31, 31, 2)
+
+
+def test_loaded_model_is_what_model_takes(scene):
+    image, table, fwhm = scene
+    model = load_realbogus_model()
+    given = classify_realbogus(table, image, model=model, fwhm=fwhm, flag_bogus=False)
+    default = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)
+    np.testing.assert_array_equal(given["rb_score"], default["rb_score"])
+
+
+def test_predict_has_the_call_of_keras(scene):
+    image, table, fwhm = scene
+    model = load_realbogus_model("reference")
+    cutouts, valid = extract_cutouts(table, image, fwhm=fwhm)
+    got = model.predict(cutouts, batch_size=16, verbose=0)
+    scores = model.score(image, table["x"], table["y"], fwhm=fwhm).score
+    assert got.shape == (len(valid), 1)
+    np.testing.assert_array_equal(got[:, 0], scores[valid])
+    with pytest.raises(InputError, match="cutouts have shape"):
+        model.predict(np.zeros((2, 21, 21, 2)))
+
+
+def test_verbose_reports(scene, capsys):
+    image, table, fwhm = scene
+    said = []
+    classify_realbogus(table, image, fwhm=fwhm, verbose=said.append)
+    assert any("real" in line for line in said)
+    classify_realbogus(table, image, fwhm=fwhm, verbose=True)
+    assert "real" in capsys.readouterr().err
+    classify_realbogus(table, image, fwhm=fwhm)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_keras_files_are_refused_with_the_remedy(tmp_path, suffix):
+    path = tmp_path / f"mine{suffix}"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"rbtrain export .*mine"):
+        load_realbogus_model(str(path))
+
+
+def test_models_that_are_none(tmp_path, scene):
+    with pytest.raises(ModelNotFoundError, match="no_such_model"):
+        Classifier("no_such_model")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not an ONNX file")
+    with pytest.raises(ModelError, match="broken.onnx is not a model"):
+        Classifier(broken)
+
+
+def test_installed_models_are_found_by_name(tmp_path, monkeypatch, model_path):
+    monkeypatch.setenv("RBINFER_MODELS", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.onnx").write_bytes(model_path.read_bytes())
+    assert Classifier("mine").spec == Session(model_path).spec
+
+
+def test_parameters_out_of_range(scene, classifier):
+    image, table, _ = scene
+    for kwargs, says in (
+        ({"threshold": 1.5}, "threshold"),
+        ({"fwhm": 0.0}, "fwhm"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"bg": np.zeros((3, 3))}, "bg has shape"),
+        ({"mask": np.zeros((3, 3), bool)}, "mask"),
+        ({"real_source_types": ["unicorn"]}, "unicorn"),
+        ({"asinh_softening": -1.0}, "asinh_softening"),
+    ):
+        if says == "fwhm" and classifier.spec.preprocess.preset == "reference":
+            continue  # there it means: do not rescale
+        with pytest.raises(InputError, match=says):
+            classify_realbogus(table, image, **{"fwhm": 3.0, **kwargs})
+    with pytest.raises(InputError, match="x has 2 positions but y has 1"):
+        classifier.score(image, [1, 2], [1])
+    with pytest.raises(InputError, match="threads"):
+        Classifier(threads=0)
+    with pytest.raises(InputError, match="device"):
+        Classifier(device="tpu")
+
+
+def test_cuda_is_given_or_refused():
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        assert Classifier(device="cuda")._network.device == "cuda"
+    else:
+        from rbinfer import DeviceError
+
+        with pytest.raises(DeviceError, match="CPUExecutionProvider"):
+            Classifier(device="cuda")
+
+
+def test_status_explains_itself():
+    words = explain(Status.NEAR_EDGE | Status.OFF_IMAGE)
+    assert [w.split(":")[0] for w in words] == ["OFF_IMAGE", "NEAR_EDGE"]
+    assert explain(0) == []
+    assert all(explain(bit) for bit in Status)
