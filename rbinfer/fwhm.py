@@ -182,7 +182,9 @@ def _alike(cores: _Cores) -> NDArray[np.bool_]:
         return known
     common = np.median(cores.ellipticity[known], axis=0)
     length = np.hypot(*cores.ellipticity.T)
-    return known & ((length < 0.4) | (np.hypot(*(cores.ellipticity - common).T) < 0.3))
+    apart = np.hypot(*(cores.ellipticity - common).T)
+    alike: NDArray[np.bool_] = known & ((length < 0.4) | (apart < 0.3))
+    return alike
 
 
 def _unknown(n: int, what: str) -> FwhmEstimate:

@@ -118,9 +118,7 @@ def positions(
     if not isinstance(table, Table):
         table = as_table(table)
     if (x_col is None) != (y_col is None):
-        raise InputError(
-            f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}"
-        )
+        raise InputError(f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}")
     if origin not in (None, 0, 1):
         raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
     have = list(table.colnames)
@@ -128,16 +126,12 @@ def positions(
         pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
         if pair is None:
             known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS)
-            raise InputError(
-                f"the catalogue has no position columns ({known}); it has {_names(have)}"
-            )
+            raise InputError(f"the catalogue has no position columns ({known}); it has {_names(have)}")
         x_col, y_col, own_origin = pair
     else:
         missing = [name for name in (x_col, y_col) if name not in have]
         if missing:
-            raise InputError(
-                f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}"
-            )
+            raise InputError(f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}")
         own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
     shift = own_origin if origin is None else origin
     return _pixels(table[x_col], x_col, shift), _pixels(table[y_col], y_col, shift)
@@ -207,13 +201,14 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
     if path.is_dir():
         raise InputError(f"the output {path} is a directory")
     if path.exists() and not overwrite:
-        raise InputError(f"the output {path} exists and is kept; ask to overwrite it")
+        raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
 
 
 def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = False) -> None:
     """Write a catalogue; the suffix says in which format.
 
     The file is written beside its place and renamed, so that it is there whole or not at all.
+    ECSV and FITS keep ``table.meta``; CSV and VOTable have no place for it.
 
     Parameters
     ----------
@@ -255,13 +250,14 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
 def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:
     unit = getattr(column, "unit", None)
     if unit is not None and str(unit).strip().lower() not in _PIXEL_UNITS:
-        raise InputError(
-            f"the position column {name} is in {unit}, not in pixels; convert it first"
-        )
+        raise InputError(f"the position column {name} is in {unit}, not in pixels; convert it first")
     mask = getattr(column, "mask", None)
     values = getattr(column, "unmasked", column)
     values = getattr(values, "value", values)
     values = np.asarray(np.ma.getdata(values))
+    if values.shape == (0,):
+        # A text format cannot tell the type of a column without rows.
+        return np.zeros(0)
     if values.dtype.kind not in "fiu" or values.ndim != 1:
         what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
         raise InputError(f"the position column {name} must hold one number a row, it is {what}")
@@ -295,9 +291,7 @@ def _read_fits(path: Path) -> "Table":
     from astropy.table import Table
 
     with fits.open(path, memmap=False) as hdus:
-        tables = [
-            n for n, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
-        ]
+        tables = [n for n, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         ldac = [n for n in tables if hdus[n].name == "LDAC_OBJECTS"]
         if not tables:
             raise InputError(f"{path} has no table extension; is it an image?")

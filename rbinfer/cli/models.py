@@ -1,0 +1,120 @@
+"""``rbinfer models``: which models there are, what they say of themselves, whether they work."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from .common import add_common_options
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "models",
+        help="list models, describe one, or check that it works",
+        description="List the installed models, describe one, or run its golden pairs.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add_common_options(actions.add_parser("list", help="list the installed models"))
+    for name, text in (
+        ("info", "say what a model is and how it decides"),
+        ("verify", "run the golden pairs inside a model file"),
+    ):
+        action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        action.add_argument(
+            "model", nargs="?", metavar="MODEL", help="name or file; the one in rbinfer by default"
+        )
+        add_common_options(action)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    if options.action == "list":
+        return _list()
+    from ..registry import resolve
+
+    path = resolve(options.model)
+    return _info(path) if options.action == "info" else _verify(path)
+
+
+def _list() -> int:
+    from ..errors import ModelError
+    from ..registry import list_models, resolve, user_directory
+    from ..session import read_spec
+
+    entries = list_models()
+    try:
+        default = resolve(None)
+    except ModelError:
+        default = None
+    rows = []
+    for entry in entries:
+        try:
+            spec = read_spec(entry.path)
+            what = f"{spec.version}, {len(spec.classes)} classes"
+        except ModelError as error:
+            what = f"unusable: {' '.join(str(error).split())}"
+        mark = "*" if entry.path == default else " "
+        rows.append((f"{mark} {entry.name}", entry.origin, what, str(entry.path)))
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        sys.stdout.write("  ".join([*cells, row[3]]) + "\n")
+    if default is None:
+        print(
+            f"no model came with this rbinfer; own models go to {user_directory()}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _info(path: Path) -> int:
+    from ..session import read_spec
+
+    spec = read_spec(path)
+    cut = spec.preprocess
+    n_golden = 0 if spec.golden is None else len(spec.golden.scores)
+    facts = [
+        ("model", f"{spec.name} {spec.version}"),
+        ("file", str(path)),
+        ("classes", ", ".join(spec.classes)),
+        ("real", ", ".join(spec.real)),
+        ("threshold", f"{spec.threshold:g}"),
+        *(
+            (
+                f"threshold {point.name}",
+                f"{point.threshold:.4g}: misses {point.missed:.3%} of the real, "
+                f"passes {point.false:.3%} of the bogus",
+            )
+            for point in spec.operating_points
+        ),
+        ("trained on FWHM", _span(spec.fwhm_range, " px")),
+        ("trained on S/N", _span(spec.snr_range, "")),
+        ("cutouts", f"{cut.preset} preset, {cut.size} x {cut.size}, to FWHM {cut.target_fwhm:g} px"),
+        ("calibration", str(spec.calibration.get("method", "none"))),
+        ("configuration", spec.config_hash or "unknown"),
+        ("golden pairs", str(n_golden)),
+    ]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        sys.stdout.write(f"{name.ljust(width)}  {value}\n")
+    return 0
+
+
+def _verify(path: Path) -> int:
+    from ..session import verify
+
+    result = verify(path)
+    verdict = "ok" if result.ok else "FAILED"
+    sys.stdout.write(
+        f"{path}: {verdict}, {result.n} golden pairs, "
+        f"largest difference of a score {result.max_difference:.2g}\n"
+    )
+    return 0 if result.ok else 1
+
+
+def _span(ends: tuple[float, float], unit: str) -> str:
+    low, high = ends
+    return f"{low:g} to {high:g}{unit}" if high != float("inf") else f"from {low:g}{unit}"
