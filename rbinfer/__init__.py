@@ -25,7 +25,24 @@ _ROOMS = {
     "RbinferError": "errors",
 }
 
-__all__ = [*_ROOMS, "__version__"]
+__all__ = [
+    "DEFAULT_ASINH_SOFTENING_SIGMA",
+    "Classifier",
+    "DeviceError",
+    "InputError",
+    "ModelError",
+    "ModelNotFoundError",
+    "ModelSpec",
+    "PreprocessSpec",
+    "RbinferError",
+    "Scores",
+    "Status",
+    "__version__",
+    "classify_realbogus",
+    "extract_cutouts",
+    "load_realbogus_model",
+    "preprocess_cutout",
+]
 
 if TYPE_CHECKING:
     from .api import (

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .classifier import Classifier, KerasNetwork, catalogue_fwhm
+from .classifier import Classifier
 from .cutouts import Cutter, preprocess_cutout, reference_spec
 from .errors import InputError
+from .measure import catalogue_fwhm
+from .networks import KerasNetwork
 from .registry import resolve
 from .spec import DEFAULT_FWHM
 from .status import is_scored

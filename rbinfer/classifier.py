@@ -6,17 +6,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cutouts import Cutouts, Cutter
-from .errors import InputError, ModelError
+from .errors import InputError
 from .images import as_image
+from .measure import Measured, measure_fwhm
+from .networks import KerasNetwork, Network
 from .registry import resolve
 from .session import Output, Session
-from .spec import DEFAULT_FWHM, ModelSpec, PreprocessSpec
 from .status import UNSCORED, Status
 
 if TYPE_CHECKING:
@@ -46,65 +47,6 @@ class Scores(NamedTuple):
     score: NDArray[np.float32]
     status: NDArray[np.int32]
     classes: NDArray[np.float32] | None
-
-
-class Measured(NamedTuple):
-    """A FWHM in pixels and where it is from: given, measured, catalogue or assumed."""
-
-    fwhm: float
-    source: str
-
-
-class Network(Protocol):
-    """What the classifier needs of a network: its spec, its batch, and a way to run it."""
-
-    spec: ModelSpec
-    batch: int
-
-    def run(self, cutouts: NDArray[np.float32]) -> Output:
-        """Score cutouts (n, size, size, 2)."""
-        ...
-
-
-class KerasNetwork:
-    """A model with Keras's ``predict`` and ``input_shape``, taken as the seed's API takes it.
-
-    Its cutouts are made by the reference preset, with the size of its input (31 where that is open).
-
-    Parameters
-    ----------
-    model : object
-        Has ``predict(cutouts, batch_size=..., verbose=...)`` and ``input_shape``.
-    batch_size : int
-        Given to ``predict``.
-    """
-
-    #: Rows of each call of ``predict``, which costs milliseconds whatever it is given.
-    batch = 4096
-
-    def __init__(self, model: Any, batch_size: int = 128) -> None:
-        shape = tuple(model.input_shape)
-        if len(shape) != 4 or shape[3] != 2 or shape[1] != shape[2]:
-            raise InputError(f"the model takes {shape}; it must take (None, size, size, 2)")
-        size = 31 if shape[1] is None else int(shape[1])
-        if size % 2 == 0:
-            raise InputError(f"the model takes cutouts of {size} pixels; an odd size is needed")
-        self.model = model
-        self.batch_size = batch_size
-        name = str(getattr(model, "name", "keras"))
-        self.spec = ModelSpec(name=name, version="", preprocess=PreprocessSpec.reference(size))
-
-    def run(self, cutouts: NDArray[np.float32]) -> Output:
-        """Score cutouts with ``predict``."""
-        found = np.asarray(
-            self.model.predict(cutouts, batch_size=self.batch_size, verbose=0), np.float32
-        )
-        if found.size != len(cutouts):
-            raise ModelError(
-                f"predict returned shape {found.shape} for {len(cutouts)} cutouts; one score each is "
-                "needed"
-            )
-        return Output(found.reshape(-1), None)
 
 
 def usable_cpus() -> int:
@@ -254,57 +196,6 @@ class Classifier:
         total: NDArray[np.float32] = output.classes[:, columns].sum(axis=1, dtype=np.float32)
         return np.minimum(total, np.float32(1))
 
-    def measure_fwhm(
-        self,
-        image: NDArray[np.float32],
-        x: NDArray[np.float64],
-        y: NDArray[np.float64],
-        mask: NDArray[np.bool_] | None = None,
-        saturation: float | None = None,
-        table: "Table | None" = None,
-    ) -> Measured:
-        """Find the FWHM of an image's stars.
-
-        From the star-like among the given positions; failing that, from detections of our own;
-        failing that, from the catalogue's columns ``fwhm`` or ``a``; failing that, 3 pixels.
-
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-        x, y : ndarray of float64, shape (n,)
-            0-based positions in pixels.
-        mask : ndarray of bool, shape (height, width), optional
-        saturation : float, optional
-        table : Table, optional
-            Catalogue of the positions.
-
-        Returns
-        -------
-        Measured
-        """
-        from .detect import detect, estimate_fwhm
-
-        estimate = estimate_fwhm(image, x, y, mask=mask, saturation=saturation)
-        if estimate.fwhm is None:
-            found = detect(image, mask=mask)
-            estimate = estimate_fwhm(
-                image,
-                np.asarray(found["x"]),
-                np.asarray(found["y"]),
-                mask=mask,
-                saturation=saturation,
-            )
-        if estimate.fwhm is not None:
-            return Measured(float(estimate.fwhm), "measured")
-        value = None if table is None else catalogue_fwhm(table)
-        if value is not None:
-            log.warning(
-                "FWHM not measured (%s); the catalogue's %.2f px is used", estimate.reason, value
-            )
-            return Measured(value, "catalogue")
-        log.warning("FWHM not measured (%s); %.1f px is assumed", estimate.reason, DEFAULT_FWHM)
-        return Measured(DEFAULT_FWHM, "assumed")
-
     def score(
         self,
         image: ArrayLike,
@@ -352,19 +243,17 @@ class Classifier:
         """
         columns, rows = _positions(x, y)
         pixels, bad = as_image(image, mask)
-        source = "given"
-        if fwhm is None and len(columns):
-            fwhm, source = self.measure_fwhm(pixels, columns, rows, bad, saturation)
-        result = self._score(
-            pixels, columns, rows, fwhm, bg, err, bad, saturation, asinh_softening, progress
+        if fwhm is None:
+            measured = measure_fwhm(pixels, columns, rows, bad, saturation)
+        else:
+            measured = Measured(fwhm, "given")
+        return self._score(
+            pixels, columns, rows, measured, bg, err, bad, saturation, asinh_softening, progress
         )
-        if source == "assumed":
-            result.status[:] |= int(Status.FWHM_ASSUMED)
-        return result
 
     def _score(
         self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
-        fwhm: float | None, bg: ArrayLike | None, err: ArrayLike | None,
+        measured: Measured, bg: ArrayLike | None, err: ArrayLike | None,
         mask: NDArray[np.bool_] | None, saturation: float | None, asinh_softening: float | None,
         progress: Callable[[int, int], None] | None,
     ) -> Scores:  # fmt: skip
@@ -373,7 +262,7 @@ class Classifier:
         if asinh_softening is not None:
             preprocess = dataclasses.replace(preprocess, asinh_softening=float(asinh_softening))
         cutter = Cutter.prepare(
-            image, preprocess, fwhm=fwhm, bg=bg, err=err, mask=mask, saturation=saturation
+            image, preprocess, fwhm=measured.fwhm, bg=bg, err=err, mask=mask, saturation=saturation
         )
         n, k = len(x), len(self.spec.classes)
         score = np.full(n, np.nan, np.float32)
@@ -396,8 +285,10 @@ class Classifier:
             done += rows
             if progress is not None:
                 progress(done, n)
-        if fwhm is not None and not self.spec.fwhm_range[0] <= fwhm <= self.spec.fwhm_range[1]:
+        if not self.spec.fwhm_range[0] <= measured.fwhm <= self.spec.fwhm_range[1]:
             status |= int(Status.FWHM_OUT_OF_RANGE)
+        if not measured.is_trusted:
+            status |= int(Status.FWHM_ASSUMED)
         return result
 
     def _score_rows(
@@ -472,14 +363,11 @@ class Classifier:
         result = as_table(table)
         x, y = positions(result)
         pixels, bad = as_image(image, mask)
-        measured = Measured(DEFAULT_FWHM if fwhm is None else float(fwhm), "given")
-        if fwhm is None and len(x):
-            measured = self.measure_fwhm(pixels, x, y, bad, saturation, result)
-        scores = self._score(
-            pixels, x, y, measured.fwhm, bg, err, bad, saturation, asinh_softening, progress
-        )
-        if measured.source == "assumed":
-            scores.status[:] |= int(Status.FWHM_ASSUMED)
+        if fwhm is None:
+            measured = measure_fwhm(pixels, x, y, bad, saturation, result)
+        else:
+            measured = Measured(float(fwhm), "given")
+        scores = self._score(pixels, x, y, measured, bg, err, bad, saturation, asinh_softening, progress)
         # Comparing with NaN is False: what has no score is not real.
         real = scores.score > limit
         unscored = int(np.count_nonzero(scores.status & UNSCORED))
@@ -515,21 +403,6 @@ class Classifier:
         names = np.array([*self.spec.classes, ""])
         best = np.argmax(np.nan_to_num(scores.classes, nan=-1.0), axis=1)
         return names[np.where(np.isnan(scores.score), len(self.spec.classes), best)]
-
-
-def catalogue_fwhm(table: "Table") -> float | None:
-    """FWHM from a catalogue's columns, as the reference takes it.
-
-    The median of column ``fwhm``, else 2.35 times that of ``a`` (a Gaussian's FWHM per sigma), else
-    None.
-    """
-    for name, factor in (("fwhm", 1.0), ("a", 2.35)):
-        if name in table.colnames and len(table):
-            values: NDArray[np.float64] = np.ma.filled(np.ma.asarray(table[name], float), np.nan)
-            values = values[np.isfinite(values)]
-            if values.size and np.median(values) > 0:
-                return factor * float(np.median(values))
-    return None
 
 
 def _positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

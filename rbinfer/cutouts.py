@@ -275,8 +275,8 @@ def preprocess_cutout(
     scale, down, up = rescaling(fwhm, target_fwhm, downscale_threshold)
     if down > min(sci.shape):
         raise InputError(
-            f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of {down}; "
-            f"give a larger cutout or check fwhm={fwhm}"
+            f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of "
+            f"{down}; give a larger cutout or check fwhm={fwhm}"
         )
     softening = (
         PreprocessSpec.reference().asinh_softening if asinh_softening is None else asinh_softening

@@ -17,7 +17,7 @@ _ROOMS = {
     "train_realbogus_classifier": "api",
 }
 
-__all__ = [  # noqa: F822 - loaded by __getattr__
+__all__ = [
     "DEFAULT_ASINH_SOFTENING_SIGMA",
     "__version__",
     "create_compact_model",

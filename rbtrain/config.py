@@ -20,6 +20,8 @@ from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
+#: Indices of those that are in the sky.
+SOURCES = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class DataConfig:
         Seed of all frames; frame i depends on it and on i alone.
     validation : float
         Fraction of the frames kept for early stopping and calibration.
-    per_class : int
-        At most so many detections of a class are taken from one frame, drawn at random.
+    per_class, sources : int
+        At most so many detections of a bogus class, and of stars and galaxies together, are taken
+        from one frame, drawn at random.
     threshold : tuple of float
         Detection threshold in sigma a pixel, drawn for each frame from this range.
     min_area : tuple of int
@@ -46,9 +49,9 @@ class DataConfig:
         Probability that a frame is detected with SEP's matched filter.
     fwhm_scatter : float
         Scatter (lognormal sigma) of the FWHM given to the preprocessing about the true one.
-    fwhm_excess : tuple of float
-        In half of the frames the FWHM given is larger by a factor drawn from this range: pipelines
-        also quote half-light diameters and second moments, which the wings of a Moffat profile
+    fwhm_excess, fwhm_excess_fraction : tuple of float, float
+        In this fraction of the frames the FWHM given is larger by a factor drawn from this range:
+        pipelines also quote half-light diameters and second moments, which the wings of a Moffat profile
         make up to 1.4 times its FWHM (beta = 2.5).
     maps_given : float
         Probability that a frame's true sky and noise are given to the preprocessing.
@@ -59,11 +62,13 @@ class DataConfig:
     seed: int = 1
     validation: float = 0.15
     per_class: int = 60
+    sources: int = 180
     threshold: tuple[float, float] = (3.0, 6.0)
     min_area: tuple[int, ...] = (1, 1, 3, 5)
     filtered: float = 0.3
     fwhm_scatter: float = 0.06
     fwhm_excess: tuple[float, float] = (1.0, 1.4)
+    fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
 
 
@@ -103,7 +108,8 @@ class FitConfig:
     patience : int
         Epochs without a better validation loss after which it stops.
     balance : float
-        Exponent of the class weights (n / (k n_class)) ** balance; 0 for none, 1 for balanced.
+        Exponent of the class weights (n / (k n_class)) ** balance; 0 for none, 1 for balanced. Stars
+        and galaxies count as one class here: their ratio is left as it is in the sky.
     mixed_precision : bool
         Compute in float16 where the backend gains from it.
     """

@@ -25,8 +25,8 @@ from rbinfer.detect import detect
 from rbinfer.errors import RbinferError
 from rbinfer.status import is_scored
 
-from .config import CLASSES, DataConfig, TrainConfig
-from .label import AMBIGUOUS, label_detections
+from .config import CLASSES, SOURCES, DataConfig, TrainConfig
+from .label import label_detections
 from .simulate import Frame, draw_frame
 
 log = logging.getLogger(__name__)
@@ -132,13 +132,13 @@ def cut_frame(
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
     labels = label_detections(frame, x, y, xpeak, ypeak)
-    chosen = _at_most(labels, data.per_class, rng)
+    chosen = _at_most(labels, data, rng)
     labels, x, y, xpeak, ypeak = (a[chosen] for a in (labels, x, y, xpeak, ypeak))
     if rng.random() < 0.25:
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
     fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
-    if rng.random() < 0.5:
+    if rng.random() < data.fwhm_excess_fraction:
         fwhm *= float(rng.uniform(*data.fwhm_excess))
     given = rng.random() < data.maps_given
     cutter = Cutter.prepare(
@@ -241,10 +241,18 @@ def _simulate(task: tuple[TrainConfig, range]) -> tuple[NDArray[np.float16], NDA
     return np.concatenate([p for p, _ in parts]), np.concatenate([r for _, r in parts])
 
 
-def _at_most(labels: NDArray[np.int8], limit: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Choose up to `limit` rows of each class, none of the ambiguous, in their order."""
+def _at_most(labels: NDArray[np.int8], data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Choose some rows of each bogus class and of the sources, in their order.
+
+    Stars and galaxies are drawn together: how many galaxies there are among the stars of a field is
+    something to be learnt.
+    """
     order = rng.permutation(len(labels))
-    chosen = [order[labels[order] == i][:limit] for i in range(AMBIGUOUS + 1, len(CLASSES))]
+    drawn = labels[order]
+    chosen = [order[np.isin(drawn, SOURCES)][: data.sources]]
+    for i in range(len(CLASSES)):
+        if i not in SOURCES:
+            chosen.append(order[drawn == i][: data.per_class])
     return np.sort(np.concatenate(chosen))
 
 

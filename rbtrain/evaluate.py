@@ -1,5 +1,6 @@
 """Measure a model file: on simulated test cutouts and on labelled images."""
 
+import itertools
 import logging
 import os
 import re
@@ -159,7 +160,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         ("by_crowding", "crowding", CROWDING_BINS),
     ):
         result[key] = {}
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             inside = (rows[column] >= low) & (rows[column] < high)
             name = f"{low:g}-{high:g}" if np.isfinite(high) else f">{low:g}"
             result[key][name] = figures(real[inside], score[inside], threshold)
@@ -270,12 +271,13 @@ def evaluate_images(
 
 def format_groups(groups: dict[str, dict[str, Any]]) -> str:
     """Format `figures` of named groups as a text table."""
-    head = f"{'group':20s} {'real':>6s} {'bogus':>6s} {'unsc.':>6s} {'AUC':>7s} {'kept':>7s} {'let in':>7s} "
-    lines = [head + f"{'FPR@95':>7s} {'FPR@99':>7s}"]
+    names = ("real", "bogus", "unsc.", "AUC", "kept", "let in", "FPR@95", "FPR@99")
+    lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in names)]
     for name, f in groups.items():
         lines.append(
-            f"{name:20s} {f['n_real']:6d} {f['n_bogus']:6d} {f['unscored']:6d} {f['auc']:7.4f} "
-            f"{f['true_rate']:7.4f} {f['false_rate']:7.4f} {f['false_at_95']:7.4f} {f['false_at_99']:7.4f}"
+            f"{name:20s} {f['n_real']:7d} {f['n_bogus']:7d} {f['unscored']:7d} {f['auc']:7.4f} "
+            f"{f['true_rate']:7.4f} {f['false_rate']:7.4f} "
+            f"{f['false_at_95']:7.4f} {f['false_at_99']:7.4f}"
         )
     return "\n".join(lines)
 

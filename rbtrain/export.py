@@ -1,5 +1,6 @@
 """Keras to ONNX, proved: the graph is checked, run against Keras, and tells all about itself."""
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -130,8 +131,6 @@ def _convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
 
 
 def _describe(proto: onnx.ModelProto, spec: ModelSpec, golden: GoldenPairs) -> None:
-    import dataclasses
-
     entry = proto.metadata_props.add()
     entry.key = METADATA_KEY
     entry.value = dataclasses.replace(spec, golden=golden).to_json()

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import CLASSES, TrainConfig
+from .config import CLASSES, SOURCES, TrainConfig
 from .dataset import Dataset
 from .model import create_compact_model, create_realbogus_model
 
@@ -188,7 +188,8 @@ def fit(
         model.optimizer.learning_rate = config.fit.learning_rate
     labels = data.rows["label"]
     targets = targets_of(config, labels)
-    judged = targets[:, 0] if targets.shape[1] == 1 else labels
+    # One score: real against bogus. Classes: the sources together against each kind of bogus.
+    judged = targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
     weights = class_weights(judged, config.fit.balance)
     training, validation = data.split(config.data.validation)
     batches = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)

@@ -109,6 +109,20 @@ def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]
     return around < 0.3 * frame.artefacts[ypeak, xpeak]
 
 
+def _bump(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Height of the expected starlight above its median one FWHM away."""
+    height, width = frame.stars.shape
+    radius = max(frame.fwhm, 1.5)
+    around = [
+        frame.stars[
+            np.clip(np.rint(ypeak + radius * np.sin(angle)).astype(int), 0, height - 1),
+            np.clip(np.rint(xpeak + radius * np.cos(angle)).astype(int), 0, width - 1),
+        ]
+        for angle in np.arange(0, 2 * np.pi, np.pi / 6)
+    ]
+    return frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+
+
 def _source_under(
     frame: Frame, xs: NDArray[Any], ys: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:

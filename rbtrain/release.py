@@ -1,5 +1,6 @@
 """From a finished run to a model file: calibrate on held-out frames, find thresholds, export."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def export_run(
     Returns
     -------
     float
-        Largest difference between Keras and ONNX Runtime on 1,000 of the validation cutouts.
+        Largest difference between Keras and ONNX Runtime on 1,000 cutouts, of the validation frames
+        as far as these go.
     """
     model = keras.models.load_model(keras_file, safe_mode=True)
-    _, held_out = data.split(config.data.validation)
+    training, held_out = data.split(config.data.validation)
     labels = data.rows["label"][held_out]
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
@@ -61,11 +63,10 @@ def export_run(
         config_hash=config.hash,
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    import dataclasses
-
     spec = dataclasses.replace(spec, operating_points=operating_points(real, score))
-    proof = np.random.default_rng(config.fit.seed).permutation(len(pixels))[:N_PROOF]
-    return export_model(model, spec, path, pixels[proof])
+    rng = np.random.default_rng(config.fit.seed)
+    proof = np.concatenate([rng.permutation(held_out), rng.permutation(training)])[:N_PROOF]
+    return export_model(model, spec, path, data.pixels[np.sort(proof)].astype(np.float32))
 
 
 def export_keras(

@@ -31,10 +31,10 @@ def run(options: argparse.Namespace) -> int:
     from ..dataset import Dataset
     from ..evaluate import evaluate_images, evaluate_simulation, format_bins, format_groups
 
-    config, test = None, None
+    test = None
     if options.model.lower().endswith(".toml"):
         options.config = Path(options.model)
-        config, where = open_workspace(options)
+        _, where = open_workspace(options)
         path, test = where.model, where.test
     else:
         path = resolve(options.model)

@@ -1,4 +1,4 @@
-"""Slow, plain-NumPy versions of both presets, written from their description and not from the kernels."""
+"""Slow, plain-NumPy versions of both presets, written from their description."""
 
 import numpy as np
 

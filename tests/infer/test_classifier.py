@@ -59,7 +59,8 @@ def test_scores_do_not_depend_on_the_company(classifier, scene):
     image, table, fwhm = scene
     x, y = np.asarray(table["x"]), np.asarray(table["y"])
     together = classifier.score(image, x, y, fwhm=fwhm).score
-    alone = np.concatenate([classifier.score(image, a, b, fwhm=fwhm).score for a, b in zip(x, y, strict=True)])
+    each = [classifier.score(image, a, b, fwhm=fwhm).score for a, b in zip(x, y, strict=True)]
+    alone = np.concatenate(each)
     order = np.random.default_rng(0).permutation(len(x))
     shuffled = classifier.score(image, x[order], y[order], fwhm=fwhm).score
     np.testing.assert_array_equal(alone, together)
@@ -123,7 +124,7 @@ def test_children_of_a_process_that_has_scored(classifier, scene, method):
 
 
 def test_progress_reaches_the_end(classifier, scene):
-    image, table, fwhm = scene
+    image, _, fwhm = scene
     seen = []
     n = 2000
     classifier.score(
@@ -281,7 +282,7 @@ def test_models_that_are_none(tmp_path, scene):
         Classifier("no_such_model")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not an ONNX file")
-    with pytest.raises(ModelError, match="broken.onnx is not a model"):
+    with pytest.raises(ModelError, match=r"broken\.onnx is not a model"):
         Classifier(broken)
 
 

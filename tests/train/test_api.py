@@ -1,0 +1,170 @@
+"""The training side of the seed's API."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from rbinfer import InputError, ModelNotFoundError, classify_realbogus
+from rbtrain import (
+    create_realbogus_model,
+    generate_realbogus_training_data,
+    load_realbogus_model,
+    save_realbogus_model,
+    simulate_image,
+    train_realbogus_classifier,
+)
+
+
+@pytest.fixture(scope="module")
+def training_data():
+    return generate_realbogus_training_data(n_images=4, image_size=(400, 300), seed=3)
+
+
+def test_the_reference_architecture():
+    model = create_realbogus_model()
+    assert model.count_params() == 102_177
+    assert model.input_shape == (None, 31, 31, 2)
+    assert model.output_shape == (None, 1)
+    assert model.loss == "binary_crossentropy"
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    block = ["Conv2D", "BatchNormalization", "MaxPooling2D"]
+    tail = ["GlobalAveragePooling2D", "Dense", "Dropout", "Dense"]
+    assert kinds == ["InputLayer", *block * 3, *tail]
+    scores = model.predict(np.zeros((2, 31, 31, 2)), verbose=0)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_open_and_other_shapes():
+    open_model = create_realbogus_model((None, None, 2))
+    assert open_model.predict(np.zeros((1, 41, 41, 2)), verbose=0).shape == (1, 1)
+    small = create_realbogus_model((21, 21, 2), filters=(4, 8), dense_units=3, dropout_rate=0.0)
+    assert small.input_shape == (None, 21, 21, 2)
+    for kwargs in ({"input_shape": (31, 31)}, {"filters": ()}, {"dropout_rate": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(kwargs))):
+            create_realbogus_model(**kwargs)
+
+
+def test_training_data(training_data):
+    x, y, fwhm = (training_data[k] for k in ("X", "y", "fwhm"))
+    assert x.dtype == y.dtype == np.float32
+    assert x.shape == (len(y), 31, 31, 2)
+    assert fwhm.shape == y.shape
+    assert set(np.unique(y)) == {0.0, 1.0}
+    assert np.abs(x).max() <= 1
+    types = training_data["metadata"]["type"]
+    assert ((types == "star") == (y == 1)).all()
+
+
+def test_augmentation_repeats_each_cutout_six_times(training_data):
+    plain = generate_realbogus_training_data(n_images=4, image_size=(400, 300), seed=3, augment=False)
+    n = len(plain["y"])
+    assert len(training_data["y"]) == 6 * n
+    np.testing.assert_array_equal(training_data["X"][:n], plain["X"])
+    np.testing.assert_array_equal(training_data["X"][n : 2 * n], np.rot90(plain["X"], axes=(1, 2)))
+
+
+def test_seeds(training_data):
+    again = generate_realbogus_training_data(n_images=4, image_size=(400, 300), seed=3)
+    assert again["X"].tobytes() == training_data["X"].tobytes()
+    other = generate_realbogus_training_data(n_images=4, image_size=(400, 300), seed=4)
+    assert other["X"].tobytes() != training_data["X"].tobytes()
+
+
+def test_galaxies_count_when_asked():
+    data = generate_realbogus_training_data(
+        n_images=2, image_size=(400, 400), seed=1, real_source_types=["star", "galaxy"],
+        aberration_fraction=1.0, cutout_radius=10, augment=False,
+    )  # fmt: skip
+    assert data["X"].shape[1:] == (21, 21, 2)
+    types = data["metadata"]["type"]
+    assert (data["y"][types == "galaxy"] == 1).all()
+    assert (types == "galaxy").any()
+
+
+def test_bad_parameters():
+    for kwargs, says in (
+        ({"n_images": 0}, "n_images"),
+        ({"real_source_types": ["unicorn"]}, "unicorn"),
+        ({"fwhm_range": (5, 2)}, "fwhm_range"),
+    ):
+        with pytest.raises(InputError, match=says):
+            generate_realbogus_training_data(**{"n_images": 1, "image_size": (64, 64), **kwargs})
+
+
+def test_train_save_load_classify(training_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("RBINFER_MODELS", str(tmp_path / "models"))
+    path = tmp_path / "deep" / "mine.keras"
+    model, history = train_realbogus_classifier(
+        training_data, epochs=2, verbose=False, model_file=str(path), seed=1
+    )
+    assert len(history.history["val_loss"]) == 2
+    x = training_data["X"][:50]
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(load_realbogus_model(str(path)).predict(x, verbose=0), expected)
+    assert not (tmp_path / "models").exists()
+    with pytest.raises(ModelNotFoundError, match="realbogus_default"):
+        load_realbogus_model()
+    save_realbogus_model(model)
+    np.testing.assert_array_equal(load_realbogus_model().predict(x, verbose=0), expected)
+
+    made = simulate_image(width=200, height=200, n_stars=20, seed=5)
+    out = classify_realbogus(made["catalog"]["x", "y"], made["image"], model=model, fwhm=3.0,
+                             flag_bogus=False)  # fmt: skip
+    scored = np.isfinite(out["rb_score"])
+    assert scored.sum() > 10
+    assert ((out["rb_score"][scored] >= 0) & (out["rb_score"][scored] <= 1)).all()
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_both_keras_formats(tmp_path, suffix):
+    model = create_realbogus_model(filters=(2,), dense_units=2)
+    path = str(tmp_path / f"m{suffix}")
+    save_realbogus_model(model, path)
+    assert os.listdir(tmp_path) == [f"m{suffix}"]
+    x = np.random.default_rng(0).random((3, 31, 31, 2), np.float32)
+    np.testing.assert_array_equal(
+        load_realbogus_model(path).predict(x, verbose=0), model.predict(x, verbose=0)
+    )
+    with pytest.raises(InputError, match=r"\.txt"):
+        save_realbogus_model(model, str(tmp_path / "m.txt"))
+
+
+def test_forms_of_training_data(training_data):
+    x, y = training_data["X"][:60], training_data["y"][:60]
+    for form in ((x, y), (x, y, training_data["fwhm"][:60]), {"X": x, "y": y}):
+        model = create_realbogus_model(filters=(2,), dense_units=2)
+        got, history = train_realbogus_classifier(form, model=model, epochs=1, verbose=False)
+        assert got is model
+        assert len(history.history["loss"]) == 1
+    for form, says in (
+        ({"X": x}, "lacks"),
+        ((x,), "tuple"),
+        ((x, y[:-1]), "must be"),
+        ((x, y + 2), "1 for real"),
+    ):
+        with pytest.raises(InputError, match=says):
+            train_realbogus_classifier(form, epochs=1, verbose=False)
+    with pytest.raises(InputError, match="validation_split"):
+        train_realbogus_classifier((x, y), validation_split=1.0)
+
+
+def test_one_class_has_no_weights(training_data):
+    seen = {}
+
+    class Model:
+        def fit(self, *args, **kwargs):
+            seen.update(kwargs)
+
+    x = training_data["X"][:20]
+    train_realbogus_classifier((x, np.ones(20)), model=Model(), verbose=False)
+    assert seen["class_weight"] is None
+    train_realbogus_classifier((x, np.arange(20) < 5), model=Model(), verbose=False, seed=0)
+    weights, n = seen["class_weight"], 17
+    ones = round(n / (2 * weights[1]))
+    assert weights == {0: n / (2 * (n - ones)), 1: n / (2 * ones)}
+    assert [type(c) for c in seen["callbacks"]] == [
+        keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau,
+    ]  # fmt: skip

@@ -1,0 +1,177 @@
+"""Labels and datasets: what a detection owes its existence to, and the same seed, the same bytes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from rbtrain.config import CLASSES, TrainConfig
+from rbtrain.dataset import Dataset, build_dataset, cut_frame, frame_rng
+from rbtrain.label import AMBIGUOUS, label_detections
+from rbtrain.simulate import Artefact, Frame, draw_frame
+
+STAR, GALAXY, CR, HOT, TRAIL, SPIKE, NOISE = range(len(CLASSES))
+
+
+def made_frame(sources=(), artefacts=(), noise=5.0):
+    """Build a frame of known layers: sources (x, y, peak, type), artefacts (x, y, value, code)."""
+    shape, fwhm = (120, 120), 4.0
+    y, x = np.indices(shape)
+    stars, galaxies, art = (np.zeros(shape, np.float32) for _ in range(3))
+    classes = np.zeros(shape, np.uint8)
+    for x0, y0, peak, kind in sources:
+        shape_of = peak * np.exp(-4 * np.log(2) * ((x - x0) ** 2 + (y - y0) ** 2) / fwhm**2)
+        (galaxies if kind == "galaxy" else stars)[...] += shape_of.astype(np.float32)
+    for x0, y0, value, code in artefacts:
+        art[y0, x0] += value
+        classes[y0, x0] = code
+    rng = np.random.default_rng(0)
+    image = 100 + stars + galaxies + art + rng.normal(0, noise, shape)
+    truth = Table(
+        {
+            "x": [float(s[0]) for s in sources], "y": [float(s[1]) for s in sources],
+            "flux": [1.0] * len(sources), "peak": [float(s[2]) for s in sources],
+            "type": np.array([s[3] for s in sources], "U12"), "fwhm": [fwhm] * len(sources),
+        }
+    )  # fmt: skip
+    return Frame(
+        image.astype(np.float32), None, stars, galaxies, art, classes,
+        np.full(shape, 100, np.float32), np.full(shape, noise, np.float32), None, fwhm, 0.0, truth,
+    )  # fmt: skip
+
+
+def label_at(frame, *positions):
+    x, y = (np.array(c) for c in zip(*positions, strict=True))
+    return label_detections(frame, x.astype(float), y.astype(float), x, y).tolist()
+
+
+def test_lone_objects_get_their_class():
+    frame = made_frame(
+        [(30, 30, 500, "star"), (60, 30, 300, "galaxy"), (90, 30, 80, "asteroid")],
+        [(30, 80, 400, Artefact.COSMIC_RAY), (60, 80, 90, Artefact.HOT_PIXEL),
+         (90, 80, 90, Artefact.SPIKE)],
+    )  # fmt: skip
+    at = [(30, 30), (60, 30), (90, 30), (30, 80), (60, 80), (90, 80), (45, 55)]
+    assert label_at(frame, *at[:6]) == [STAR, GALAXY, AMBIGUOUS, CR, HOT, SPIKE]
+
+
+def test_noise_is_where_nothing_is():
+    frame = made_frame([(30, 30, 500, "star")])
+    frame.image[90, 90] = 100 + 4 * 5
+    assert label_at(frame, (90, 90)) == [NOISE]
+
+
+def test_a_cosmic_ray_on_a_star_is_judged_by_what_would_be_left():
+    # Bright star, faint hit: the star would be detected without it.
+    bright = made_frame([(30, 30, 2000, "star")], [(30, 30, 100, Artefact.COSMIC_RAY)])
+    # Faint star, bright hit: not the star's doing; comparable: ambiguous.
+    faint = made_frame([(30, 30, 20, "star")], [(30, 30, 2000, Artefact.COSMIC_RAY)])
+    equal = made_frame([(30, 30, 300, "star")], [(30, 30, 400, Artefact.COSMIC_RAY)])
+    assert label_at(bright, (30, 30)) == [STAR]
+    assert label_at(faint, (30, 30)) == [CR]
+    assert label_at(equal, (30, 30)) == [AMBIGUOUS]
+
+
+def test_a_hit_in_the_wing_of_a_bright_star_is_a_hit():
+    frame = made_frame([(30, 30, 3000, "star")], [(36, 30, 800, Artefact.COSMIC_RAY)])
+    assert label_at(frame, (36, 30), (30, 30)) == [CR, STAR]
+
+
+def test_flashes_as_compact_as_stars_are_not_learnt_as_trails():
+    frame = made_frame([], [(30, 30, 500, Artefact.TRAIL)])
+    line = made_frame([], [(x, 60, 500, Artefact.TRAIL) for x in range(10, 110)])
+    assert label_at(frame, (30, 30)) == [AMBIGUOUS]
+    assert label_at(line, (60, 60)) == [TRAIL]
+
+
+def test_the_bleeding_core_of_a_star_is_the_star():
+    column = [(30, y, 3000, Artefact.SPIKE) for y in range(20, 41)]
+    frame = made_frame([(30, 30, 9000, "star")], column)
+    x, y = np.array([30.0, 30.0]), np.array([30.0, 38.0])
+    labels = label_detections(frame, x, y, np.array([30, 30]), np.array([22, 38]))
+    assert labels.tolist() == [STAR, SPIKE]
+
+
+def test_the_same_seed_gives_the_same_bytes(config, data, tmp_path):
+    again = build_dataset(config, tmp_path / "again", workers=2)
+    assert again.rows.tobytes() == data.rows.tobytes()
+    assert again.pixels.tobytes() == data.pixels.tobytes()
+    other = dataclasses.replace(config, data=dataclasses.replace(config.data, seed=6, frames=4))
+    assert build_dataset(other, tmp_path / "other", workers=1).pixels.tobytes() != (
+        data.pixels[: len(Dataset.open(tmp_path / "other"))].tobytes()
+    )
+
+
+def test_a_dataset_is_what_it_says(config, data):
+    assert data.pixels.dtype == np.float16
+    assert isinstance(data.pixels, np.memmap)
+    assert data.pixels.shape == (len(data), 31, 31, 2)
+    assert np.isfinite(data.pixels).all()
+    assert set(np.unique(data.rows["label"])) <= set(range(len(CLASSES)))
+    counts = np.bincount(data.rows["label"], minlength=len(CLASSES))
+    assert counts[STAR] > 100
+    assert counts[CR] > 100
+    for inside, limit in (
+        (data.rows["label"] <= GALAXY, config.data.sources),
+        (data.rows["label"] == HOT, config.data.per_class),
+    ):
+        assert np.bincount(data.rows["frame"][inside]).max() <= limit
+
+
+def test_no_frame_is_on_both_sides_of_the_split(config, data):
+    training, held_out = data.split(config.data.validation)
+    frames = data.rows["frame"]
+    assert not set(frames[training]) & set(frames[held_out])
+    assert len(training) + len(held_out) == len(data)
+    assert 0.05 < len(held_out) / len(data) < 0.35
+
+
+def test_test_frames_are_others(config, data, tmp_path):
+    test = build_dataset(config, tmp_path / "test", test=True, workers=1)
+    assert not set(test.rows["frame"]) & set(data.rows["frame"])
+
+
+def test_cutouts_are_those_of_the_kernels(config):
+    frame = draw_frame(config.simulate, frame_rng(5, 0))
+    plain = dataclasses.replace(config.data, fwhm_scatter=0.0, fwhm_excess=(1.0, 1.0), maps_given=0.0)
+    pixels, rows = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
+    from rbinfer.cutouts import Cutter
+
+    cutter = Cutter.prepare(frame.image, config.preprocess, fwhm=frame.fwhm, mask=frame.mask)
+    direct = cutter.cut(rows["x"].astype(float), rows["y"].astype(float)).pixels
+    np.testing.assert_allclose(pixels.astype(np.float32), direct, rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_is_overwritten_or_half_there(config, data, tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(FileExistsError, match="taken exists"):
+        build_dataset(config, tmp_path / "taken")
+    with pytest.raises(FileNotFoundError, match="rbtrain simulate"):
+        Dataset.open(tmp_path / "taken")
+
+
+def test_config_round_trip(config, tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(config.to_toml())
+    assert TrainConfig.read(path) == config
+    assert TrainConfig.read(path).hash == config.hash
+    assert dataclasses.replace(config, version="2").hash != config.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name = 'a'\n[fit]\nepoch = 3", "fit has unknown keys"),
+        ("name = 'a'\n[simulate.psf]\nseeing = 3", "unknown keys"),
+        ("name = 'a'\nreal = ['unicorn']", "unicorn"),
+        ("name = 'a'\n[preprocess]\nsize = 30", "size must be odd"),
+        ("name = ", "Invalid value"),
+    ],
+)
+def test_config_errors_name_file_and_key(tmp_path, text, says):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says) as caught:
+        TrainConfig.read(path)
+    assert "bad.toml" in str(caught.value)

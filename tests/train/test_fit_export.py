@@ -1,0 +1,250 @@
+"""Fit, resume, calibrate, export: the same function in Keras and in ONNX Runtime, or no file."""
+
+import dataclasses
+import json
+import signal
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from rbinfer import Classifier, ModelError
+from rbinfer.session import Session, verify
+from rbinfer.spec import METADATA_KEY, ModelSpec
+from rbtrain.calibrate import calibrate
+from rbtrain.config import CLASSES
+from rbtrain.dataset import build_dataset
+from rbtrain.evaluate import evaluate_simulation
+from rbtrain.export import ExportError, export_model, keras_outputs
+from rbtrain.fit import Batches, augment, build, class_weights, fit, targets_of
+from rbtrain.metrics import auc
+from rbtrain.release import export_run
+
+
+@pytest.fixture(scope="module")
+def fitted(config, data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("fit")
+    return fit(config, data, run, verbose=0), run
+
+
+@pytest.fixture(scope="module")
+def exported(config, data, fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    return path, export_run(config, data, fitted[1] / "best.keras", path)
+
+
+def test_fitting_learns(config, data, fitted):
+    _, held_out = data.split(config.data.validation)
+    score = keras_outputs(fitted[0], CLASSES, ["star"])(data.pixels[held_out].astype("f4"))["score"]
+    assert auc(data.rows["label"][held_out] == 0, score[:, 0]) > 0.8
+
+
+def test_a_run_holds_its_config_and_history(config, fitted):
+    run = fitted[1]
+    assert json.loads((run / "state.json").read_text())["epoch"] == config.fit.epochs
+    assert (run / "config.toml").read_text() == config.to_toml()
+    assert not list(run.glob("*.part*"))
+
+
+def test_a_run_in_use_is_not_overwritten(config, data, fitted):
+    with pytest.raises(FileExistsError, match="--resume"):
+        fit(config, data, fitted[1], verbose=0)
+
+
+def test_resuming_gives_what_an_undisturbed_run_gives(config, data, fitted, tmp_path):
+    # One epoch of a run whose schedule is for three, then the rest.
+    class StopAfterFirst(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    import rbtrain.fit as room
+
+    original = room._Stop
+    room._Stop = lambda *a: StopAfterFirst()
+    try:
+        fit(config, data, tmp_path, verbose=0)
+    finally:
+        room._Stop = original
+    assert json.loads((tmp_path / "state.json").read_text())["epoch"] == 1
+    resumed = fit(config, data, tmp_path, resume=True, verbose=0)
+    pixels = data.pixels[:200].astype(np.float32)
+    np.testing.assert_allclose(
+        resumed.predict(pixels, verbose=0), fitted[0].predict(pixels, verbose=0), atol=0.02
+    )
+
+
+def test_ctrl_c_before_anything_is_saved_is_not_swallowed(config, data, tmp_path, monkeypatch):
+    def interrupt(self, index):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Batches, "__getitem__", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, data, tmp_path, verbose=0)
+
+
+def test_batches_depend_on_seed_and_epoch_alone(config, data):
+    labels = data.rows["label"]
+    targets, weights = targets_of(config, labels), class_weights(labels, 0.5)
+    rows = np.arange(len(data))
+    one = Batches(data, rows, targets, weights, 64, seed=3)
+    two = Batches(data, rows, targets, weights, 64, seed=3)
+    np.testing.assert_array_equal(one[1][0], two[1][0])
+    one.on_epoch_end()
+    assert not np.array_equal(one[1][0], two[1][0])
+    plain = Batches(data, rows, targets, weights, 64)
+    np.testing.assert_array_equal(plain[0][0], data.pixels[:64].astype("f4"))
+    assert sum(len(plain[i][0]) for i in range(len(plain))) == len(data)
+
+
+def test_the_eight_symmetries_are_eight():
+    cutout = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    seen = {augment(cutout, turn).tobytes() for turn in range(8)}
+    assert len(seen) == 8
+    assert all(augment(cutout, turn)[0, 1, 1, 0] == 4 for turn in range(8))
+
+
+def test_class_weights():
+    weights = class_weights(np.array([0] * 90 + [1] * 10), 1.0)
+    assert weights[:90].sum() == pytest.approx(weights[90:].sum())
+    assert weights.mean() == pytest.approx(1.0)
+    assert (class_weights(np.array([0, 0, 1]), 0.0) == 1).all()
+
+
+def test_export_is_the_same_function(exported, fitted, data, config):
+    path, worst = exported
+    assert worst <= 1e-5
+    session = Session(path)
+    pixels = data.pixels[:1000].astype(np.float32)
+    output = session.run(pixels)
+    assert output.classes.shape == (1000, len(CLASSES))
+    np.testing.assert_allclose(output.classes.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(output.score, output.classes[:, 0], atol=1e-6)
+    # Calibration is a temperature: it changes probabilities, not their order.
+    raw = fitted[0].predict(pixels, verbose=0)
+    assert (raw.argmax(axis=1) == output.classes.argmax(axis=1)).all()
+
+
+def test_the_file_tells_all(exported, config):
+    spec = Session(exported[0]).spec
+    assert spec.name == "tiny"
+    assert spec.preprocess == config.preprocess
+    assert spec.classes == CLASSES
+    assert spec.real == ("star",)
+    assert spec.config_hash == config.hash
+    assert spec.calibration["method"] == "temperature"
+    assert [p.name for p in spec.operating_points] == [
+        "missed 1.0%", "missed 2.0%", "missed 5.0%", "false 0.1%", "false 1.0%",
+    ]  # fmt: skip
+    assert 0.5 < spec.fwhm_range[0] < spec.fwhm_range[1] < 30
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    onnx.checker.check_model(onnx.load(exported[0]), full_check=True)
+
+
+def test_golden_pairs_verify(exported, tmp_path):
+    result = verify(exported[0])
+    assert result.ok
+    assert result.n == 8
+    assert result.max_difference < 1e-6
+    # A weight that was changed is found out.
+    proto = onnx.load(exported[0])
+    for tensor in proto.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.ndim == 4:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array * 1.1, tensor.name))
+    onnx.save(proto, tmp_path / "changed.onnx")
+    assert not verify(tmp_path / "changed.onnx").ok
+
+
+def test_real_source_types_at_run_time(exported, data):
+    stars = Classifier(exported[0])
+    both = stars.counting(["star", "galaxy"])
+    pixels = data.pixels[:100].astype(np.float32)
+    classes = Session(exported[0]).run(pixels).classes
+    np.testing.assert_allclose(stars.predict(pixels)[:, 0], classes[:, 0], atol=1e-6)
+    np.testing.assert_allclose(both.predict(pixels)[:, 0], classes[:, :2].sum(axis=1), atol=1e-6)
+    assert stars.real_source_types == ("star",)
+
+
+def test_classes_of_an_image(exported, config):
+    from rbtrain.dataset import frame_rng
+    from rbtrain.simulate import draw_frame
+
+    frame = draw_frame(config.simulate, frame_rng(99, 0))
+    truth = frame.truth[:20]
+    scores = Classifier(exported[0]).score(frame.image, truth["x"], truth["y"], fwhm=frame.fwhm)
+    assert scores.classes.shape == (len(truth), len(CLASSES))
+    scored = np.isfinite(scores.score)
+    np.testing.assert_allclose(scores.classes[scored, 0], scores.score[scored], atol=1e-6)
+
+
+def test_a_file_that_differs_is_not_written(exported, fitted, data, tmp_path, monkeypatch):
+    import rbtrain.export as room
+
+    spec = dataclasses.replace(Session(exported[0]).spec, golden=None)
+    other = keras.models.clone_model(fitted[0])  # same shape, other weights
+    convert = room._convert
+    monkeypatch.setattr(room, "_convert", lambda model, spec: convert(other, spec))
+    pixels = data.pixels[:1000].astype(np.float32)
+    with pytest.raises(ExportError, match="differ by"):
+        export_model(fitted[0], spec, tmp_path / "m.onnx", pixels)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ExportError, match="1000 cutouts"):
+        export_model(fitted[0], spec, tmp_path / "m.onnx", pixels[:10])
+
+
+@pytest.mark.parametrize("change", ["none", "schema", "size", "classes", "json", "nan"])
+def test_files_that_are_not_ours_are_refused(exported, tmp_path, change):
+    proto = onnx.load(exported[0])
+    entry = next(p for p in proto.metadata_props if p.key == METADATA_KEY)
+    data = json.loads(entry.value)
+    if change == "none":
+        proto.metadata_props.remove(entry)
+    elif change == "json":
+        entry.value = "{"
+    else:
+        if change == "schema":
+            data["schema"] = 99
+        elif change == "size":
+            data["preprocess"]["size"] = 21
+        elif change == "classes":
+            data["classes"] = ["star", "bogus"]
+        else:
+            data["threshold"] = 7
+        entry.value = json.dumps(data)
+    path = tmp_path / "other.onnx"
+    onnx.save(proto, path)
+    with pytest.raises(ModelError, match=r"other\.onnx"):
+        Classifier(path)
+
+
+def test_calibration_finds_the_scale_that_was_hidden(config, data):
+    model = build(config)
+    pixels = data.pixels[:1500].astype(np.float32)
+    # Fresh weights say nothing about anything: make them opinionated first.
+    kernel, bias = model.layers[-1].get_weights()
+    spread = np.log(model.predict(pixels, verbose=0)).std()
+    model.layers[-1].set_weights([kernel * 2 / spread, bias])
+    classes = model.predict(pixels, verbose=0)
+    rng = np.random.default_rng(0)
+    drawn = np.array([rng.choice(len(CLASSES), p=p / p.sum()) for p in classes.astype(float)])
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * 3, bias * 3])  # now three times too certain
+    calibrated, found = calibrate(model, pixels, np.eye(len(CLASSES), dtype="f4")[drawn])
+    assert found["temperature"] == pytest.approx(3, rel=0.15)
+    assert calibrated.count_params() == model.count_params()
+
+
+def test_the_reference_architecture_goes_all_the_way(reference_config, tmp_path):
+    data = build_dataset(reference_config, tmp_path / "train", workers=1)
+    run = tmp_path / "fit"
+    fit(reference_config, data, run, verbose=0)
+    path = tmp_path / "m.onnx"
+    assert export_run(reference_config, data, run / "best.keras", path) <= 1e-5
+    spec = Session(path).spec
+    assert spec.classes == ("bogus", "real")
+    assert spec.calibration["method"] == "platt"
+    measured = evaluate_simulation(path, data)
+    assert measured["overall"]["n_real"] == int((data.rows["label"] == 0).sum())
+    assert measured["by_class"]["star"]["real"]
+    assert not measured["by_class"]["galaxy"]["real"]
