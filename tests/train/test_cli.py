@@ -1,0 +1,93 @@
+"""``rbtrain`` as a user types it, from simulation to a card."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from rbinfer.session import verify
+from rbtrain.dataset import frame_rng
+from rbtrain.simulate import draw_frame
+
+
+def rbtrain(*args, cwd):
+    command = [sys.executable, "-c", "import sys; from rbtrain.cli import main; sys.exit(main())"]
+    return subprocess.run(
+        [*command, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def labelled(config, tmp_path_factory):
+    """Two labelled images, as a user would have them."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for k in range(2):
+        frame = draw_frame(config.simulate, frame_rng(77, k))
+        truth = frame.truth[np.isin(frame.truth["type"], ["star", "cosmic_ray", "hot_pixel"])]
+        table = Table({"x": truth["x"], "y": truth["y"], "label": (truth["type"] == "star").astype(int)})
+        table["label"][:2] = -1
+        table.meta["fwhm_px"] = frame.fwhm
+        table.write(folder / f"field_{k}.ecsv")
+        fits.writeto(folder / f"field_{k}.fits", np.nan_to_num(frame.image))
+    return folder
+
+
+def test_from_simulation_to_card(config, labelled, tmp_path):
+    (tmp_path / "c.toml").write_text(config.to_toml())
+    for verb in ("simulate", "fit", "export"):
+        done = rbtrain(verb, "c.toml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    model = tmp_path / "runs" / "tiny" / "model.onnx"
+    assert verify(model).ok
+    done = rbtrain("evaluate", "c.toml", "--images", labelled, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["simulation"]["overall"]["n_real"] > 100
+    assert set(metrics["simulation"]["by_snr"]) == {"3-5", "5-10", "10-30", "30-100", ">100"}
+    group = metrics["images"]["field"]
+    tables = [Table.read(path) for path in sorted(labelled.glob("*.ecsv"))]
+    assert group["n_real"] + group["n_bogus"] + group["unscored"] == sum(
+        int((t["label"] >= 0).sum()) for t in tables
+    )
+    assert f"{metrics['simulation']['overall']['auc']:.4f}" in done.stdout
+    card = (tmp_path / "out" / "CARD.md").read_text()
+    assert f"{group['auc']:.4f}" in card
+    assert config.hash in card
+    # Again: a finished fit is not overwritten, and --resume has nothing left to do.
+    again = rbtrain("fit", "c.toml", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "--resume" in again.stderr
+    assert rbtrain("fit", "c.toml", "--resume", cwd=tmp_path).returncode == 0
+
+
+def test_export_of_any_keras_file(tmp_path):
+    from rbtrain import create_realbogus_model, save_realbogus_model
+
+    save_realbogus_model(create_realbogus_model(filters=(4,), dense_units=4), str(tmp_path / "m.keras"))
+    done = rbtrain("export", "m.keras", "-o", "m.onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert verify(tmp_path / "m.onnx").ok
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (("fit", "missing.toml"), 1, "missing.toml"),
+        (("export", "missing.keras"), 1, "missing.keras is not a file"),
+        (("evaluate", "no_such_model"), 1, "no_such_model"),
+        (("evaluate", "reference"), 1, "nothing to measure on"),
+        (("evaluate", "reference", "--images", "."), 1, "no labelled images"),
+        (("dance",), 2, "invalid choice"),
+        ((), 2, "VERB"),
+    ],
+)
+def test_errors_are_one_sentence(tmp_path, args, code, says):
+    done = rbtrain(*args, cwd=tmp_path)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
