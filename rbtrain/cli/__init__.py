@@ -5,12 +5,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from rbinfer import __version__
 
-from . import evaluate, export, fit, simulate
-
-_VERBS = (simulate, fit, export, evaluate)
+_VERBS = ("simulate", "fit", "export", "evaluate")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rbtrain {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in _VERBS:
+    for name in _VERBS:
+        module = import_module(f".{name}", __name__)
         verb = module.add_parser(verbs)
         verb.add_argument("--debug", action="store_true", help="show tracebacks")
         verb.add_argument("-q", "--quiet", action="store_true", help="no progress, warnings only")
@@ -31,7 +31,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 fine, 1 error, 2 usage, 130 Ctrl-C)."""
-    options = build_parser().parse_args(argv)
+    try:
+        options = build_parser().parse_args(argv)
+    except ModuleNotFoundError as error:
+        print(
+            f"rbtrain: error: {error.name} is not installed; rbtrain needs more than rbinfer does: "
+            "pip install 'rbinfer[train]'",
+            file=sys.stderr,
+        )
+        return 1
     logging.basicConfig(
         level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )

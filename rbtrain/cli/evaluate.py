@@ -18,12 +18,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
     parser.add_argument("--images", type=Path, help="folder of labelled images (NAME.ecsv, NAME.fits)")
-    parser.add_argument("-o", "--output", type=Path, help="directory for metrics.json, card and plots")
+    parser.add_argument("-o", "--output", type=Path, help="directory for metrics.json and CARD.md")
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print the tables, write ``metrics.json``, ``CARD.md`` and the plots."""
+    """Measure, print the tables, write ``metrics.json`` and ``CARD.md``."""
     from rbinfer import Classifier
     from rbinfer.registry import resolve
 
