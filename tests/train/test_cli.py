@@ -1,8 +1,12 @@
 """``rbtrain`` as a user types it, from simulation to a card."""
 
+import dataclasses
 import json
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +75,31 @@ def test_export_of_any_keras_file(tmp_path):
     done = rbtrain("export", "m.keras", "-o", "m.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert verify(tmp_path / "m.onnx").ok
+
+
+def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
+    long = dataclasses.replace(config, fit=dataclasses.replace(config.fit, epochs=6, patience=99))
+    (tmp_path / "c.toml").write_text(long.to_toml())
+    root = tmp_path / "runs" / "tiny"
+    root.mkdir(parents=True)
+    (root / "train").symlink_to(Path(data.pixels.filename).parent)
+    state = root / "fit" / "state.json"
+    code = "import sys; from rbtrain.cli import main; sys.exit(main(['fit', 'c.toml']))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 300
+        while not state.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=120)
+    assert b"stopped by hand" in said
+    assert b"Traceback" not in said
+    stopped_after = json.loads(state.read_text())["epoch"]
+    assert 1 <= stopped_after < 6
+    assert (root / "fit" / "best.keras").exists()
+    assert not list((root / "fit").glob("*.part*"))
+    done = rbtrain("fit", "c.toml", "--resume", "-q", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(state.read_text())["epoch"] == 6
 
 
 @pytest.mark.parametrize(
