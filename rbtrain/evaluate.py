@@ -15,6 +15,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rbinfer import Classifier
+from rbinfer.cutouts import Cutter
 from rbinfer.images import load_image
 from rbinfer.session import Session
 from rbinfer.status import is_scored
@@ -49,12 +50,15 @@ class Scored:
         NaN for what could not be scored.
     fwhm : float or None
         FWHM used, where it is one for all.
+    cutouts : ndarray of float32, shape (n, size, size, 2), or None
+        What the network saw.
     """
 
     name: str
     real: NDArray[np.bool_]
     score: NDArray[np.float32]
     fwhm: float | None = None
+    cutouts: NDArray[np.float32] | None = None
 
 
 def figures(
@@ -220,7 +224,10 @@ def score_case(
     judged = label >= 0
     score = np.asarray(result["rb_score"], np.float32)
     assert np.array_equal(np.isfinite(score), is_scored(np.asarray(result["rb_status"])))
-    return Scored(name, label[judged] == 1, score[judged], result.meta["rb_fwhm"])
+    used = float(result.meta["rb_fwhm"])
+    cutter = Cutter.prepare(image.data, classifier.spec.preprocess, fwhm=used, mask=image.mask)
+    pixels = cutter.cut(x[judged], y[judged]).pixels
+    return Scored(name, label[judged] == 1, score[judged], used, pixels)
 
 
 def _score_cube(classifier: Classifier, name: str, table: Table, cube: NDArray[Any]) -> Scored:
@@ -234,10 +241,13 @@ def _score_cube(classifier: Classifier, name: str, table: Table, cube: NDArray[A
     return Scored(name, label[judged] == 1, score[judged])
 
 
-def evaluate_images(
-    classifier: Classifier, folder: str | os.PathLike[str], given_fwhm: bool = False
-) -> dict[str, Any]:
-    """Measure a classifier on a folder of labelled images, by group.
+def score_images(
+    classifier: Classifier,
+    folder: str | os.PathLike[str],
+    given_fwhm: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, list[Scored]]:
+    """Score the labelled detections of a folder of images, by group.
 
     Parameters
     ----------
@@ -246,24 +256,41 @@ def evaluate_images(
         See `labelled_cases`.
     given_fwhm : bool
         Take the FWHM from the tables (``fwhm_px``) instead of measuring it.
+    progress : callable, optional
+        Called as ``progress(images_done, images)``.
 
     Returns
     -------
-    dict
-        `figures` of each group, and the FWHM used for each image.
+    dict of lists of Scored
     """
     groups: dict[str, list[Scored]] = {}
-    for table, image in labelled_cases(folder):
+    cases = labelled_cases(folder)
+    for done, (table, image) in enumerate(cases, 1):
         scored = score_case(classifier, table, image, given_fwhm)
         if scored is not None:
             groups.setdefault(group_of(scored.name), []).append(scored)
+        if progress is not None:
+            progress(done, len(cases))
+    return groups
+
+
+def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[str, Any]:
+    """Figures of each group, with intervals, and the FWHM used for each image.
+
+    Parameters
+    ----------
+    groups : dict of lists of Scored
+        From `score_images`.
+    threshold : float
+        Scores above it are real.
+    """
     rng = np.random.default_rng(0)
     result = {}
     for name, cases in groups.items():
         real = np.concatenate([c.real for c in cases])
         score = np.concatenate([c.score for c in cases])
         result[name] = {
-            **figures(real, score, classifier.spec.threshold, rng),
+            **figures(real, score, threshold, rng),
             "fwhm": {c.name: c.fwhm for c in cases if c.fwhm is not None},
         }
     return result

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .common import Workspace, open_workspace
+from .common import Workspace, bar, open_workspace
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -18,6 +18,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
     parser.add_argument("--images", type=Path, help="folder of labelled images (NAME.ecsv, NAME.fits)")
+    parser.add_argument(
+        "--plots", action="store_true", help="draw ROC, histograms and the worst mistakes there too"
+    )
     parser.add_argument("-o", "--output", type=Path, help="directory for metrics.json and CARD.md")
     return parser
 
@@ -29,7 +32,14 @@ def run(options: argparse.Namespace) -> int:
 
     from ..card import write_card
     from ..dataset import Dataset
-    from ..evaluate import evaluate_images, evaluate_simulation, format_bins, format_groups
+    from ..evaluate import (
+        evaluate_simulation,
+        format_bins,
+        format_groups,
+        measure_groups,
+        score_images,
+    )
+    from ..plots import draw_groups, draw_mistakes
 
     test = None
     if options.model.lower().endswith(".toml"):
@@ -41,16 +51,18 @@ def run(options: argparse.Namespace) -> int:
         if options.dir is not None:
             test = Workspace(options.dir).test
     classifier = Classifier(path, device="cpu")
+    scored: dict[str, Any] = {}
     metrics: dict[str, Any] = {"model": classifier.spec.name, "version": classifier.spec.version}
     if test is not None:
         metrics["simulation"] = evaluate_simulation(path, Dataset.open(test))
         print(format_bins(metrics["simulation"]))
     if options.images is not None:
-        for given in (False, True):
-            groups = evaluate_images(classifier, options.images, given_fwhm=given)
-            metrics["images_fwhm_given" if given else "images"] = groups
+        for given, key in ((False, "images"), (True, "images_fwhm_given")):
+            with bar(f"FWHM {'given' if given else 'measured'}", "image", options.quiet) as progress:
+                scored[key] = score_images(classifier, options.images, given, progress)
+            metrics[key] = measure_groups(scored[key], classifier.spec.threshold)
             print(f"\nlabelled images, FWHM {'given' if given else 'measured'}")
-            print(format_groups(groups))
+            print(format_groups(metrics[key]))
     if test is None and options.images is None:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
     if options.output is not None:
@@ -58,4 +70,7 @@ def run(options: argparse.Namespace) -> int:
         text = json.dumps(metrics, indent=1, sort_keys=True) + "\n"
         (options.output / "metrics.json").write_text(text, encoding="utf-8")
         write_card(classifier.spec, metrics, options.output / "CARD.md")
+        if options.plots and "images" in scored:
+            draw_groups(scored["images"], classifier.spec.threshold, options.output / "groups.png")
+            draw_mistakes(scored["images"], options.output / "mistakes.png")
     return 0

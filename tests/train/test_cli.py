@@ -47,7 +47,7 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
         assert done.returncode == 0, done.stderr
     model = tmp_path / "runs" / "tiny" / "model.onnx"
     assert verify(model).ok
-    done = rbtrain("evaluate", "c.toml", "--images", labelled, "-o", "out", cwd=tmp_path)
+    done = rbtrain("evaluate", "c.toml", "--images", labelled, "-o", "out", "--plots", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["simulation"]["overall"]["n_real"] > 100
@@ -58,6 +58,8 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
         int((t["label"] >= 0).sum()) for t in tables
     )
     assert f"{metrics['simulation']['overall']['auc']:.4f}" in done.stdout
+    for name in ("groups.png", "mistakes.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
     card = (tmp_path / "out" / "CARD.md").read_text()
     assert f"{group['auc']:.4f}" in card
     assert config.hash in card
