@@ -81,8 +81,8 @@ def asinh_array(values: Any, out: Any) -> None:
 # -------------------------------------------------------------------------- order statistics
 #
 # LLVM vectorises counts and maxima of integers but not maxima of floats, so these look at the bits of
-# floats. To bisect for a value takes some 20 counts, of 23 ns each for 961 pixels with AVX-512: a
-# tenth of what selection by partition takes, whose branches nobody can predict.
+# floats. To bisect for a value takes some 20 counts, of 23 ns each for 961 pixels with AVX-512; a
+# selection by partition takes ten times as long, for its branches cannot be predicted.
 
 
 def _bits(values: Any) -> Any:
@@ -320,10 +320,13 @@ def _reference_finish(
     hu, wu = hs * up, ws * up
     top = (hu - size) // 2 if hu > size else -((size - hu) // 2)
     left = (wu - size) // 2 if wu > size else -((size - wu) // 2)
+    column = np.empty(size, np.int64)  # divisions are slow
+    for j in range(size):
+        column[j] = min(max(j + left, 0), wu - 1) // up
     for i in range(size):
         row = min(max(i + top, 0), hu - 1) // up * ws
         for j in range(size):
-            p = row + min(max(j + left, 0), wu - 1) // up
+            p = row + column[j]
             out[i, j, 0] = pairs[p, 0]
             out[i, j, 1] = pairs[p, 1]
 
@@ -467,55 +470,64 @@ def _add_rows(source: Any, sign: float, top: int, left: int, h: int, total: Any)
 
 
 @_jit
+def _block_sum(columns: Any, j: int, down: int) -> Any:
+    total = columns[np.uint64(j * down)]
+    for p in range(j * down + 1, j * down + down):
+        total += columns[np.uint64(p)]
+    return total
+
+
+@_jit
 def _fetch_whole(
-    image: Any, bg_map: Any, has_bg_map: bool, ci: int, cj: int, offset: Any, down: int,
+    image: Any, bg_map: Any, has_bg_map: bool, ci: int, cj: int, at: Any, down: int,
     columns: Any, window: Any,
 ) -> None:  # fmt: skip
     """Fill the rescaled window, all of which is on the image and unmasked."""
-    size = offset.size
-    if down == 1:
-        for i in range(size):
-            a = np.uint64(ci + offset[i])
-            for j in range(size):
-                b = np.uint64(cj + offset[j])
-                window[i * size + j] = image[a, b] - (bg_map[a, b] if has_bg_map else np.float32(0.0))
-        return
+    size = at.size // down
     for i in range(size):
-        # Down the columns first, which are contiguous, in double precision.
+        if down == 1:
+            a = np.uint64(ci + at[i])
+            for j in range(size):
+                b = np.uint64(cj + at[j])
+                window[i * size + j] = image[a, b] - (bg_map[a, b] if has_bg_map else np.float32(0.0))
+            continue
+        # Down the columns first, along which memory is contiguous, and in double precision.
         columns[:] = 0.0
-        _add_rows(image, 1.0, ci + offset[i], cj + offset[0], down, columns)
+        _add_rows(image, 1.0, ci + at[i * down], cj + at[0], down, columns)
         if has_bg_map:
-            _add_rows(bg_map, -1.0, ci + offset[i], cj + offset[0], down, columns)
+            _add_rows(bg_map, -1.0, ci + at[i * down], cj + at[0], down, columns)
         for j in range(size):
-            total = columns[j * down]
-            for p in range(j * down + 1, j * down + down):
-                total += columns[p]
-            window[i * size + j] = total / (down * down)
+            window[i * size + j] = _block_sum(columns, j, down) / (down * down)
 
 
 @_jit
 def _fetch_partly(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool,
-    ci: int, cj: int, offset: Any, down: int, window: Any, good: Any,
+    ci: int, cj: int, at: Any, down: int, columns: Any, counts: Any, window: Any, good: Any,
 ) -> Any:  # fmt: skip
-    """Fill the rescaled window pixel by pixel; return how many are good, and how many on the image."""
+    """Fill the rescaled window; return how many pixels are good, and how many on the image."""
     height, width = image.shape
-    size = offset.size
+    size = at.size // down
     n_good, n_inside = 0, 0
     for i in range(size):
-        top, bottom = max(ci + offset[i], 0), min(ci + offset[i] + down, height)
-        for j in range(size):
-            left, right = max(cj + offset[j], 0), min(cj + offset[j] + down, width)
-            n_inside += max(bottom - top, 0) * max(right - left, 0)
-            total, n = 0.0, 0
-            for a in range(top, bottom):
-                for b in range(left, right):
+        columns[:] = 0.0
+        counts[:] = 0
+        for q in range(i * down, i * down + down):
+            a = ci + at[q]
+            if not 0 <= a < height:
+                continue
+            for p in range(at.size):
+                b = cj + at[p]
+                if 0 <= b < width:
+                    n_inside += 1
                     if _is_good(image, mask, has_mask, a, b):
-                        total += float(image[a, b]) - (bg_map[a, b] if has_bg_map else 0.0)
-                        n += 1
+                        columns[p] += image[a, b] - (bg_map[a, b] if has_bg_map else 0.0)
+                        counts[p] += 1
+        for j in range(size):
+            n = _block_sum(counts, j, down)
             n_good += n
             good[i * size + j] = n > 0
-            window[i * size + j] = total / n if n > 0 else 0.0
+            window[i * size + j] = _block_sum(columns, j, down) / max(n, 1)
     return n_good, n_inside
 
 
@@ -539,14 +551,14 @@ def _border(values: Any, good: Any, size: int, ring: Any) -> int:
 
 
 @_jit
-def _border_noise(err_map: Any, ci: int, cj: int, offset: Any, down: int, scratch: Any) -> float:
+def _border_noise(err_map: Any, ci: int, cj: int, at: Any, down: int, scratch: Any) -> float:
     """Median of the noise map in the middles of the blocks along the window's border."""
     height, width = err_map.shape
-    size, n = offset.size, 0
+    size, n = at.size // down, 0
     for i in range(size):
-        a = ci + offset[i] + (down - 1) // 2
+        a = ci + at[i * down + (down - 1) // 2]
         for j in range(0, size, 1 if i == 0 or i == size - 1 else size - 1):
-            b = cj + offset[j] + (down - 1) // 2
+            b = cj + at[j * down + (down - 1) // 2]
             if 0 <= a < height and 0 <= b < width and math.isfinite(err_map[a, b]):
                 scratch[n] = err_map[a, b]
                 n += 1
@@ -569,15 +581,13 @@ def cut_default(
     window = np.empty(_padded(n_pixels), np.float32)
     ring, scratch = np.empty_like(window), np.empty_like(window)
     good = np.empty(n_pixels, np.bool_)
-    columns = np.empty(size * down)
+    columns, counts = np.empty(size * down), np.empty(size * down, np.int64)
     limit = np.float32(clip)
-    # First pixel of each block, from the central one: block (half, half) has that in its middle.
-    offset = np.empty(size, np.int64)
-    for i in range(size):
-        offset[i] = (i - half) * down - (down - 1) // 2
-        if up > 1:
-            offset[i] = (i - half + (up - 1) // 2) // up
-    span = offset[size - 1] + down - offset[0]
+    # Offsets of the pixels of the window from its centre, the middle of block (half, half).
+    at = np.empty(size * down, np.int64)
+    for p in range(size * down):
+        at[p] = (p - half * down - (down - 1) // 2 + (up - 1) // 2) // up
+    span = at[size * down - 1] + 1 - at[0]
     for k in range(x.size):
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
@@ -589,19 +599,31 @@ def cut_default(
             ci, cj = _brightest(image, mask, has_mask, ci, cj, recentre)
 
         # Pixels, rescaled. A pixel that is not finite makes its block so.
-        top, left = ci + offset[0], cj + offset[0]
+        top, left = ci + at[0], cj + at[0]
         whole = (
             top >= 0 and left >= 0 and top + span <= height and left + span <= width
             and not (has_mask and _any_masked(mask, top, left, span, span))
         )  # fmt: skip
         if whole:
-            _fetch_whole(image, bg_map, has_bg_map, ci, cj, offset, down, columns, window)
+            _fetch_whole(image, bg_map, has_bg_map, ci, cj, at, down, columns, window)
             whole = _all_finite(window, n_pixels)
         good[:] = True
         if not whole:
             n_native = n_pixels * down * down
             n_good, n_inside = _fetch_partly(
-                image, mask, has_mask, bg_map, has_bg_map, ci, cj, offset, down, window, good
+                image,
+                mask,
+                has_mask,
+                bg_map,
+                has_bg_map,
+                ci,
+                cj,
+                at,
+                down,
+                columns,
+                counts,
+                window,
+                good,
             )
             if n_inside < n_native:
                 status[k] |= NEAR_EDGE
@@ -630,7 +652,7 @@ def cut_default(
             if need_sigma:
                 sigma = _sigma_of(ring, n, middle, scratch)
         if has_err_map:
-            sigma = _border_noise(err_map, ci, cj, offset, down, scratch)
+            sigma = _border_noise(err_map, ci, cj, at, down, scratch)
         if has_err_map or has_sigma:
             sigma /= down  # the noise of a block mean of independent pixels
 
