@@ -269,7 +269,7 @@ def _block_mean(window: Any, w: int, i: int, j: int, f: int) -> Any:
         for p in range(a * w + j * f + 1, a * w + j * f + f):
             row += window[p]
         total = total + row if a > i * f else row
-    return total / (f * f)
+    return window.dtype.type(total / (f * f))
 
 
 @_jit
