@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .errors import ModelError, ModelNotFoundError
 
 #: Name of the model that is used when none is asked for.
-DEFAULT_MODEL = "reference"
+DEFAULT_MODEL = "default"
 #: Environment variable that names the directory of the user's own models.
 MODELS_VARIABLE = "RBINFER_MODELS"
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
