@@ -20,6 +20,10 @@ _SQRT2 = np.float32(math.sqrt(2.0))
 # 1 / Phi^-1(3/4): scales the MAD of normal deviates to their standard deviation.
 _MAD_TO_SIGMA = 1.482602218505602
 
+# A resampled pixel counts as good when more than this share of it is; sums of shares are rounded.
+_LEAST_SHARE = 0.4999
+_ROUNDING = 1e-6
+
 # Status bits, as in rbinfer.status (a test compares them).
 POSITION_NOT_FINITE = 1
 OFF_IMAGE = 2
@@ -462,72 +466,66 @@ def _brightest(image: Any, mask: Any, has_mask: bool, i0: int, j0: int, reach: i
 
 
 @_jit
-def _add_rows(source: Any, sign: float, top: int, left: int, h: int, total: Any) -> None:
-    for i in range(h):
-        a = np.uint64(top + i)
-        for j in range(total.size):
-            total[j] += sign * source[a, np.uint64(left + j)]
-
-
-@_jit
-def _block_sum(columns: Any, j: int, down: int) -> Any:
-    total = columns[np.uint64(j * down)]
-    for p in range(j * down + 1, j * down + down):
-        total += columns[np.uint64(p)]
+def _weighed(weights: Any, j: int, values: Any, at: int) -> Any:
+    total = 0.0
+    for t in range(weights.shape[1]):
+        total += weights[j, t] * values[np.uint64(at + t)]
     return total
 
 
 @_jit
 def _fetch_whole(
-    image: Any, bg_map: Any, has_bg_map: bool, ci: int, cj: int, at: Any, down: int,
+    image: Any, bg_map: Any, has_bg_map: bool, top: int, left: int, first: Any, weights: Any,
     columns: Any, window: Any,
 ) -> None:  # fmt: skip
-    """Fill the rescaled window, all of which is on the image and unmasked."""
-    size = at.size // down
+    """Fill the resampled window, all of which is on the image and unmasked."""
+    size, taps = weights.shape
     for i in range(size):
-        if down == 1:
-            a = np.uint64(ci + at[i])
-            for j in range(size):
-                b = np.uint64(cj + at[j])
-                window[i * size + j] = image[a, b] - (bg_map[a, b] if has_bg_map else np.float32(0.0))
-            continue
         # Down the columns first, along which memory is contiguous, and in double precision.
         columns[:] = 0.0
-        _add_rows(image, 1.0, ci + at[i * down], cj + at[0], down, columns)
-        if has_bg_map:
-            _add_rows(bg_map, -1.0, ci + at[i * down], cj + at[0], down, columns)
+        for t in range(taps):
+            w = weights[i, t]
+            if w > 0:
+                a = np.uint64(top + first[i] + t)
+                for p in range(columns.size):
+                    columns[p] += w * image[a, np.uint64(left + p)]
+                if has_bg_map:
+                    for p in range(columns.size):
+                        columns[p] -= w * bg_map[a, np.uint64(left + p)]
         for j in range(size):
-            window[i * size + j] = _block_sum(columns, j, down) / (down * down)
+            window[i * size + j] = _weighed(weights, j, columns, first[j])
 
 
 @_jit
 def _fetch_partly(
-    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool,
-    ci: int, cj: int, at: Any, down: int, columns: Any, counts: Any, window: Any, good: Any,
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, top: int, left: int,
+    first: Any, weights: Any, columns: Any, known: Any, inside: Any, window: Any, good: Any,
 ) -> Any:  # fmt: skip
-    """Fill the rescaled window; return how many pixels are good, and how many on the image."""
+    """Fill the resampled window; return how much of it is good, and on the image, in its pixels."""
     height, width = image.shape
-    size = at.size // down
-    n_good, n_inside = 0, 0
+    size, taps = weights.shape
+    n_good, n_inside = 0.0, 0.0
     for i in range(size):
         columns[:] = 0.0
-        counts[:] = 0
-        for q in range(i * down, i * down + down):
-            a = ci + at[q]
-            if not 0 <= a < height:
-                continue
-            for p in range(at.size):
-                b = cj + at[p]
-                if 0 <= b < width:
-                    n_inside += 1
-                    if _is_good(image, mask, has_mask, a, b):
-                        columns[p] += image[a, b] - (bg_map[a, b] if has_bg_map else 0.0)
-                        counts[p] += 1
+        known[:] = 0.0
+        inside[:] = 0.0
+        for t in range(taps):
+            w, a = weights[i, t], top + first[i] + t
+            if w > 0 and 0 <= a < height:
+                for p in range(columns.size):
+                    b = left + p
+                    if 0 <= b < width:
+                        inside[p] += w
+                        if _is_good(image, mask, has_mask, a, b):
+                            columns[p] += w * (image[a, b] - (bg_map[a, b] if has_bg_map else 0.0))
+                            known[p] += w
         for j in range(size):
-            n = _block_sum(counts, j, down)
-            n_good += n
-            good[i * size + j] = n > 0
-            window[i * size + j] = _block_sum(columns, j, down) / max(n, 1)
+            share = _weighed(weights, j, known, first[j])
+            n_good += share
+            n_inside += _weighed(weights, j, inside, first[j])
+            good[i * size + j] = share > _LEAST_SHARE
+            value = _weighed(weights, j, columns, first[j])
+            window[i * size + j] = value / share if share > _LEAST_SHARE else 0.0
     return n_good, n_inside
 
 
@@ -551,14 +549,14 @@ def _border(values: Any, good: Any, size: int, ring: Any) -> int:
 
 
 @_jit
-def _border_noise(err_map: Any, ci: int, cj: int, at: Any, down: int, scratch: Any) -> float:
-    """Median of the noise map in the middles of the blocks along the window's border."""
+def _border_noise(err_map: Any, ci: int, cj: int, middles: Any, scratch: Any) -> float:
+    """Median of the noise map in the middles of the pixels along the window's border."""
     height, width = err_map.shape
-    size, n = at.size // down, 0
+    size, n = middles.size, 0
     for i in range(size):
-        a = ci + at[i * down + (down - 1) // 2]
+        a = ci + middles[i]
         for j in range(0, size, 1 if i == 0 or i == size - 1 else size - 1):
-            b = cj + at[j * down + (down - 1) // 2]
+            b = cj + middles[j]
             if 0 <= a < height and 0 <= b < width and math.isfinite(err_map[a, b]):
                 scratch[n] = err_map[a, b]
                 n += 1
@@ -569,7 +567,8 @@ def _border_noise(err_map: Any, ci: int, cj: int, at: Any, down: int, scratch: A
 def cut_default(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, background: float,
     has_background: bool, err_map: Any, has_err_map: bool, sigma_given: float, has_sigma: bool,
-    x: Any, y: Any, recentre: int, down: int, up: int, softening: float, min_good: float,
+    x: Any, y: Any, recentre: int, start: int, span: int, first: Any, weights: Any, middles: Any,
+    noise_factor: float, softening: float, min_good: float,
     centre_linear: bool, centre_asinh: bool, clip: float, saturation: float,
     out: Any, status: Any, snr: Any,
 ) -> None:  # fmt: skip
@@ -581,13 +580,8 @@ def cut_default(
     window = np.empty(_padded(n_pixels), np.float32)
     ring, scratch = np.empty_like(window), np.empty_like(window)
     good = np.empty(n_pixels, np.bool_)
-    columns, counts = np.empty(size * down), np.empty(size * down, np.int64)
+    columns, known, inside = np.empty(span), np.empty(span), np.empty(span)
     limit = np.float32(clip)
-    # Offsets of the pixels of the window from its centre, the middle of block (half, half).
-    at = np.empty(size * down, np.int64)
-    for p in range(size * down):
-        at[p] = (p - half * down - (down - 1) // 2 + (up - 1) // 2) // up
-    span = at[size * down - 1] + 1 - at[0]
     for k in range(x.size):
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
@@ -598,42 +592,30 @@ def cut_default(
         if recentre > 0:
             ci, cj = _brightest(image, mask, has_mask, ci, cj, recentre)
 
-        # Pixels, rescaled. A pixel that is not finite makes its block so.
-        top, left = ci + at[0], cj + at[0]
+        # Pixels, resampled. A pixel that is not finite makes those that it is part of so.
+        top, left = ci + start, cj + start
         whole = (
             top >= 0 and left >= 0 and top + span <= height and left + span <= width
             and not (has_mask and _any_masked(mask, top, left, span, span))
         )  # fmt: skip
         if whole:
-            _fetch_whole(image, bg_map, has_bg_map, ci, cj, at, down, columns, window)
+            _fetch_whole(image, bg_map, has_bg_map, top, left, first, weights, columns, window)
             whole = _all_finite(window, n_pixels)
         good[:] = True
         if not whole:
-            n_native = n_pixels * down * down
             n_good, n_inside = _fetch_partly(
-                image,
-                mask,
-                has_mask,
-                bg_map,
-                has_bg_map,
-                ci,
-                cj,
-                at,
-                down,
-                columns,
-                counts,
-                window,
-                good,
-            )
-            if n_inside < n_native:
+                image, mask, has_mask, bg_map, has_bg_map, top, left, first, weights,
+                columns, known, inside, window, good,
+            )  # fmt: skip
+            if n_inside < n_pixels - _ROUNDING:
                 status[k] |= NEAR_EDGE
-            if n_good < n_inside:
+            if n_good < n_inside - _ROUNDING:
                 status[k] |= PARTLY_MASKED
             centre_good = False
             for i in range(half - 1, half + 2):
                 for j in range(half - 1, half + 2):
                     centre_good = centre_good or good[i * size + j]
-            if n_good < min_good * n_native or not centre_good:
+            if n_good < min_good * n_pixels or not centre_good:
                 status[k] |= TOO_FEW_GOOD_PIXELS
                 out[k] = 0.0
                 continue
@@ -652,9 +634,9 @@ def cut_default(
             if need_sigma:
                 sigma = _sigma_of(ring, n, middle, scratch)
         if has_err_map:
-            sigma = _border_noise(err_map, ci, cj, at, down, scratch)
+            sigma = _border_noise(err_map, ci, cj, middles, scratch)
         if has_err_map or has_sigma:
-            sigma /= down  # the noise of a block mean of independent pixels
+            sigma *= noise_factor  # resampling averages independent pixels
 
         # Subtract, and find what to normalise by.
         zero_level = np.float32(0.0 if has_bg_map else level)

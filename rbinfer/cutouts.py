@@ -63,6 +63,68 @@ def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple
     return scale, 1, 1
 
 
+class Taps(NamedTuple):
+    """How one axis of a window is resampled; both axes are resampled alike.
+
+    Attributes
+    ----------
+    start, span : int
+        First native pixel from the centre, and number of native pixels.
+    first : ndarray of int64, shape (size,)
+        First native pixel of each resampled one, counted from `start`.
+    weights : ndarray of float64, shape (size, taps)
+        Weights of the native pixels from there on; each row sums to 1.
+    middle : ndarray of int64, shape (size,)
+        Native pixel in the middle of each resampled one, counted from the centre.
+    noise_factor : float
+        Noise of the resampled pixels over that of the native ones, where these are independent.
+    """
+
+    start: int
+    span: int
+    first: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    middle: NDArray[np.int64]
+    noise_factor: float
+
+
+def resampling(size: int, scale: float) -> Taps:
+    """Return the weights that resample a window by `scale`, symmetric about the central pixel.
+
+    Resampled pixel i stands at ``(i - size // 2) * scale`` native pixels from the centre. Its value
+    is the mean over an interval of ``max(scale, 1)`` native pixels: the mean over its own area when
+    the image shrinks, linear interpolation when it grows.
+
+    Parameters
+    ----------
+    size : int
+        Side of the resampled window; odd.
+    scale : float
+        Native pixels per resampled pixel.
+    """
+    width = max(scale, 1.0)
+    centre = (np.arange(size) - size // 2) * scale
+    low, high = centre - width / 2, centre + width / 2
+    first = np.floor(low + 0.5 + 1e-9).astype(np.int64)
+    last = np.ceil(high - 0.5 - 1e-9).astype(np.int64)
+    taps = int((last - first).max()) + 1
+    # No row reads past the end of the window.
+    first = np.minimum(first, last[-1] + 1 - taps)
+    pixel = first[:, np.newaxis] + np.arange(taps)
+    overlap = np.minimum(pixel + 0.5, high[:, np.newaxis]) - np.maximum(pixel - 0.5, low[:, np.newaxis])
+    weights = np.where(overlap > 1e-9, overlap, 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    start = int(first[0])
+    return Taps(
+        start,
+        int(last[-1]) + 1 - start,
+        first - start,
+        weights,
+        np.rint(centre).astype(np.int64),
+        float((weights**2).sum(axis=1).mean()),
+    )
+
+
 def _map_or_scalar(
     value: ArrayLike | None, shape: tuple[int, int], name: str
 ) -> tuple[NDArray[np.float32], bool, float, bool]:
@@ -98,7 +160,9 @@ class Cutter:
     scale : float
         FWHM over target FWHM.
     down, up : int
-        Integer factors of the rescaling.
+        Integer factors of the reference's rescaling.
+    taps : Taps
+        Resampling of the default preset.
     """
 
     image: NDArray[np.float32]
@@ -110,6 +174,7 @@ class Cutter:
     scale: float
     down: int
     up: int
+    taps: Taps
     saturation: float
 
     @classmethod
@@ -153,6 +218,7 @@ class Cutter:
                 raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
             fwhm = None  # the reference takes this for "do not rescale"
         scale, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
+        rescales = not 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold
         return cls(
             image=pixels,
             mask=_NO_MASK if bad is None else bad,
@@ -163,6 +229,7 @@ class Cutter:
             scale=scale,
             down=min(down, max(pixels.shape)),
             up=up,
+            taps=resampling(spec.size, min(scale, float(max(pixels.shape))) if rescales else 1.0),
             saturation=np.inf if saturation is None else float(saturation),
         )
 
@@ -197,7 +264,7 @@ class Cutter:
             )  # fmt: skip
         else:
             _kernels.cut_default(
-                *common, spec.recentre, self.down, self.up, spec.asinh_softening, spec.min_good,
+                *common, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
                 spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip,
                 self.saturation, *out,
             )  # fmt: skip

@@ -42,9 +42,10 @@ class PreprocessSpec:
         Which kernel cuts. ``reference`` reproduces the published behaviour bit for bit in its
         choices: truncated window position, rescaling after the cut, padding by edge replication,
         noise from the MAD of the whole cutout, objects near an edge left out. ``default`` centres
-        on the nearest pixel, cuts ``size`` times the rescaling factor, fills pixels that are off
-        the image, masked or not finite with the background, and takes background and noise from
-        the border of the rescaled window.
+        on the nearest pixel, resamples so that the FWHM is `target_fwhm` whatever it was (the mean
+        over each new pixel's area when the image shrinks, linear interpolation when it grows), cuts
+        as many native pixels as that takes, fills pixels that are off the image, masked or not
+        finite with the background, and takes background and noise from the border of the window.
     size : int
         Side of the cutout that the network sees, in (rescaled) pixels; odd.
     target_fwhm : float
@@ -116,7 +117,7 @@ class PreprocessSpec:
     @classmethod
     def default(cls, size: int = 31) -> Self:
         """Return the spec that new models are trained with."""
-        return cls(size=size)
+        return cls(size=size, target_fwhm=4.0, rescale_threshold=1.0, min_good=0.1)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -16,6 +16,17 @@ def rescale_factors(fwhm, spec):
     return 1, 1
 
 
+def share_of_pixels(centre, width):
+    """Shares that the pixels around `centre` have in an interval of `width`: {offset: share}."""
+    low, high = centre - width / 2, centre + width / 2
+    shares = {}
+    for k in range(int(np.floor(low)) - 1, int(np.ceil(high)) + 2):
+        overlap = min(k + 0.5, high) - max(k - 0.5, low)
+        if overlap > 1e-9:
+            shares[k] = overlap / width
+    return shares
+
+
 def reference(image, x, y, spec, fwhm, mask=None):
     """One object by the reference preset: (cutout, status)."""
     radius = spec.size // 2
@@ -86,37 +97,39 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
     ]
     if candidates and spec.recentre:
         _, _, ci, cj = min(candidates)
-    down, up = rescale_factors(fwhm, spec)
+    scale = fwhm / spec.target_fwhm
+    if 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold:
+        scale = 1.0
     size, half = spec.size, spec.size // 2
     pixels = image.astype(np.float64) - (0 if bg is None or np.ndim(bg) == 0 else bg)
+    shares = [share_of_pixels((p - half) * scale, max(scale, 1.0)) for p in range(size)]
     value = np.zeros((size, size))
     good = np.zeros((size, size), bool)
-    n_good = n_inside = n_native = 0
+    n_good = n_inside = 0.0
     noise_at = {}
     for i in range(size):
         for j in range(size):
-            if down > 1:
-                rows = ci + (i - half) * down - (down - 1) // 2 + np.arange(down)
-                cols = cj + (j - half) * down - (down - 1) // 2 + np.arange(down)
-            else:
-                rows = np.array([ci + (i - half + (up - 1) // 2) // up])
-                cols = np.array([cj + (j - half + (up - 1) // 2) // up])
-            middle = rows[(len(rows) - 1) // 2], cols[(len(cols) - 1) // 2]
+            middle = ci + int(np.rint((i - half) * scale)), cj + int(np.rint((j - half) * scale))
             if 0 <= middle[0] < height and 0 <= middle[1] < width:
                 noise_at[i, j] = middle
-            cells = [(a, b) for a in rows for b in cols]
-            inside = [(a, b) for a, b in cells if 0 <= a < height and 0 <= b < width]
-            fine = [p for p in inside if ok[p]]
-            n_native, n_inside, n_good = (
-                n_native + len(cells), n_inside + len(inside), n_good + len(fine),
-            )  # fmt: skip
-            if fine:
+            total = share = 0.0
+            for di, wi in shares[i].items():
+                for dj, wj in shares[j].items():
+                    a, b = ci + di, cj + dj
+                    if 0 <= a < height and 0 <= b < width:
+                        n_inside += wi * wj
+                        if ok[a, b]:
+                            total += wi * wj * pixels[a, b]
+                            share += wi * wj
+            n_good += share
+            if share > 0.4999:
                 good[i, j] = True
-                value[i, j] = np.mean([pixels[p] for p in fine])
+                value[i, j] = total / share
+    n_native = size * size
     status = 0
-    if n_inside < n_native:
+    if n_inside < n_native - 1e-6:
         status |= Status.NEAR_EDGE
-    if n_good < n_inside:
+    if n_good < n_inside - 1e-6:
         status |= Status.PARTLY_MASKED
     core = (slice(half - 1, half + 2),) * 2
     if n_good < spec.min_good * n_native or not good[core].any():
@@ -136,7 +149,7 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
             sigma = np.median([err[p] for p in at]) if at else err[ci, cj]
         else:
             sigma = float(err)
-        sigma /= down
+        sigma *= np.mean([sum(w * w for w in share.values()) for share in shares])
     value = np.where(good, value - level, 0.0)
     peak = np.abs(value).max()
     if not 1e-4 * peak < sigma < np.inf:
