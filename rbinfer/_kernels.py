@@ -32,6 +32,7 @@ TOO_FEW_GOOD_PIXELS = 8
 NEAR_EDGE = 256
 PARTLY_MASKED = 512
 SATURATED = 1024
+_REJECTED = POSITION_NOT_FINITE | OFF_IMAGE | WINDOW_OFF_IMAGE | TOO_FEW_GOOD_PIXELS
 
 # Scratch is padded to whole vectors of this many values.
 _LANES = 64
@@ -120,12 +121,16 @@ def _all_finite(values: Any, n: int) -> Any:
 
 @_jit
 def _peak(values: Any, n: int) -> Any:
-    """Return the largest absolute value of ``values[:n]``; overwrites ``values[n]``."""
+    """Return the largest absolute value of ``values[:n]`` but NaN; overwrites ``values[n]``."""
     bits = _bits(values)
+    number = bits.dtype.type
     magnitude = np.iinfo(bits.dtype).max
-    peak = bits.dtype.type(0)
+    values[n] = np.inf
+    infinite = bits[n]
+    peak = number(0)
     for i in range(n):
-        peak = max(peak, bits.dtype.type(bits[i] & magnitude))
+        value = number(bits[i] & magnitude)
+        peak = max(peak, value if value <= infinite else number(0))
     bits[n] = peak
     return values[n]
 
@@ -220,6 +225,27 @@ def _position_status(x: float, y: float, width: int, height: int) -> int:
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
         return OFF_IMAGE
     return 0
+
+
+@_jit
+def _clear_rejected(status: Any, out: Any) -> None:
+    """Zero the cutouts that could not be made."""
+    for k in range(status.size):
+        if status[k] & _REJECTED:
+            out[k] = 0.0
+
+
+@_jit
+def _copy(source: Any, n: int, target: Any) -> None:
+    # Loops compile in a fraction of the time that assignments to slices take.
+    for p in range(n):
+        target[p] = source[p]
+
+
+@_jit
+def _fill(target: Any, value: Any) -> None:
+    for p in range(target.size):
+        target[p] = value
 
 
 @_jit
@@ -349,7 +375,7 @@ def preprocess_reference(
     if not has_bg_map and not has_background:
         background = _edge_median(window, h, w, scratch)
     if not has_sigma:
-        scratch[: h * w] = window
+        _copy(window, h * w, scratch)
         sigma = _sigma_of(window, h * w, _median(scratch, h * w), scratch)
     if not (sigma > 0 and sigma < np.inf):
         sigma = 1.0
@@ -397,14 +423,12 @@ def cut_reference(
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
         if status[k]:
-            out[k] = 0.0
             continue
         # Truncation toward zero, as in the reference.
         x1, x2 = int(x[k] - radius), int(x[k] + radius + 1)
         y1, y2 = int(y[k] - radius), int(y[k] + radius + 1)
         if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
             status[k] = WINDOW_OFF_IMAGE
-            out[k] = 0.0
             continue
         h, w = y2 - y1, x2 - x1
         n = h * w
@@ -413,7 +437,6 @@ def cut_reference(
             status[k] = PARTLY_MASKED
             if not _fill_bad(window, mask, has_mask, y1, x1, h, w, min_good * n, scratch):
                 status[k] = TOO_FEW_GOOD_PIXELS
-                out[k] = 0.0
                 continue
         level = background
         if has_bg_map:
@@ -430,7 +453,7 @@ def cut_reference(
                         n_noise += 1
             sigma = _median(scratch, n_noise) if n_noise > 0 else np.nan
         elif not has_sigma:
-            scratch[:n] = window[:n]
+            _copy(window, n, scratch)
             sigma = _sigma_of(window, n, _median(scratch, n), scratch)
         if not (sigma > 0 and sigma < np.inf):
             sigma = 1.0
@@ -445,6 +468,7 @@ def cut_reference(
                 if window[p] >= saturation:
                     status[k] |= SATURATED
         snr[k] = total / (3.0 * sigma)
+    _clear_rejected(status, out)
 
 
 # ----------------------------------------------------------------------------- default preset
@@ -482,7 +506,7 @@ def _fetch_whole(
     size, taps = weights.shape
     for i in range(size):
         # Down the columns first, along which memory is contiguous, and in double precision.
-        columns[:] = 0.0
+        _fill(columns, 0.0)
         for t in range(taps):
             w = weights[i, t]
             if w > 0:
@@ -506,9 +530,9 @@ def _fetch_partly(
     size, taps = weights.shape
     n_good, n_inside = 0.0, 0.0
     for i in range(size):
-        columns[:] = 0.0
-        known[:] = 0.0
-        inside[:] = 0.0
+        _fill(columns, 0.0)
+        _fill(known, 0.0)
+        _fill(inside, 0.0)
         for t in range(taps):
             w, a = weights[i, t], top + first[i] + t
             if w > 0 and 0 <= a < height:
@@ -586,7 +610,6 @@ def cut_default(
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
         if status[k]:
-            out[k] = 0.0
             continue
         ci, cj = math.floor(y[k] + 0.5), math.floor(x[k] + 0.5)
         if recentre > 0:
@@ -601,7 +624,7 @@ def cut_default(
         if whole:
             _fetch_whole(image, bg_map, has_bg_map, top, left, first, weights, columns, window)
             whole = _all_finite(window, n_pixels)
-        good[:] = True
+        _fill(good, True)
         if not whole:
             n_good, n_inside = _fetch_partly(
                 image, mask, has_mask, bg_map, has_bg_map, top, left, first, weights,
@@ -617,7 +640,6 @@ def cut_default(
                     centre_good = centre_good or good[i * size + j]
             if n_good < min_good * n_pixels or not centre_good:
                 status[k] |= TOO_FEW_GOOD_PIXELS
-                out[k] = 0.0
                 continue
 
         # Background and noise from the border of the window.
@@ -627,7 +649,7 @@ def cut_default(
         need_sigma = not has_err_map and not has_sigma
         if need_level or need_sigma:
             n = _border(window, good, size, ring)
-            scratch[:n] = ring[:n]
+            _copy(ring, n, scratch)
             middle = _median(scratch, n)
             if need_level:
                 level = middle
@@ -664,6 +686,7 @@ def cut_default(
                 for j in range(max(cj - 1, 0), min(cj + 2, width)):
                     if image[i, j] >= saturation:
                         status[k] |= SATURATED
+    _clear_rejected(status, out)
 
 
 def warmup() -> float:

@@ -110,8 +110,6 @@ class FitConfig:
     balance : float
         Exponent of the class weights (n / (k n_class)) ** balance; 0 for none, 1 for balanced. Stars
         and galaxies count as one class here: their ratio is left as it is in the sky.
-    mixed_precision : bool
-        Compute in float16 where the backend gains from it.
     """
 
     epochs: int = 20
@@ -120,7 +118,6 @@ class FitConfig:
     learning_rate: float = 2e-3
     patience: int = 8
     balance: float = 0.5
-    mixed_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,8 +187,17 @@ class TrainConfig:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _hash(dataclasses.asdict(self))
+
+    @property
+    def data_hash(self) -> str:
+        """The same of what a dataset depends on alone."""
+        parts = (self.preprocess, self.simulate, self.data)
+        return _hash([dataclasses.asdict(part) for part in parts])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _replace(default: Any, values: dict[str, Any], where: str) -> Any:

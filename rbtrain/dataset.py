@@ -31,7 +31,8 @@ from .simulate import Frame, draw_frame
 
 log = logging.getLogger(__name__)
 
-#: What is stored of each cutout. S/N: light of the 3 x 3 native pixels around the peak over its noise.
+#: What is stored of each cutout. ``snr``: light of the 3 x 3 native pixels around the peak over its
+#: expected noise. ``window_snr``: the same in rescaled pixels, as the kernel measures it.
 ROW = np.dtype(
     [
         ("label", "i1"),
@@ -39,6 +40,7 @@ ROW = np.dtype(
         ("x", "f4"),
         ("y", "f4"),
         ("snr", "f4"),
+        ("window_snr", "f4"),
         ("fwhm", "f4"),
         ("crowding", "f4"),
     ]
@@ -154,6 +156,7 @@ def cut_frame(
     rows = np.zeros(int(good.sum()), ROW)
     rows["label"], rows["frame"] = labels[good], index
     rows["x"], rows["y"] = x[good], y[good]
+    rows["window_snr"] = cutouts.snr[good]
     rows["snr"] = _aperture_snr(frame, xpeak[good], ypeak[good])
     rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
     return cutouts.pixels[good].astype(np.float16), rows
@@ -209,7 +212,12 @@ def build_dataset(
     known = np.concatenate(rows) if rows else np.zeros(0, ROW)
     np.save(part / "rows.npy", known)
     counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
-    about = {"size": config.preprocess.size, "config": config.hash, "test": test, "counts": counts}
+    about = {
+        "size": config.preprocess.size,
+        "cut_from": config.data_hash,
+        "test": test,
+        "counts": counts,
+    }
     (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
     part.rename(where)
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)

@@ -175,8 +175,6 @@ def fit(
     if state.exists() and not resume:
         raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
     first, history = 0, dict[str, list[float]]()
-    if config.fit.mixed_precision:
-        keras.mixed_precision.set_global_policy("mixed_float16")
     (where / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     if state.exists():
         saved = json.loads(state.read_text())

@@ -73,6 +73,12 @@ def label_detections(
         & (untouched | (np.abs(artefact) < 0.3 * core))
     )  # fmt: skip
     labels = np.where(by_source & ~by_artefact, kind, labels)
+    # In a crowded field many detections are faint stars on a neighbour's wing, or several as one:
+    # they are stars where the starlight itself has a bump.
+    bump = _bump(frame, xpeak, ypeak)
+    clean = np.abs(artefact) < np.minimum(0.1 * excess, 0.2 * bump)
+    by_blend = (bump > 2 * noise) & clean & ~by_source & ~by_artefact
+    labels = np.where(by_blend & (kind != _GALAXY), _STAR, labels)
 
     by_noise = (
         (np.abs(artefact) < 0.25 * noise) & (core < noise) & (sources < 0.3 * excess) & (sources < noise)

@@ -51,6 +51,7 @@ def export_run(
     # Half of the weight is on real ones, so that a score of 0.5 is even odds for either side.
     model, parameters = calibrate(model, pixels, targets, class_weights(real, 1.0))
     multi = targets.shape[1] > 1
+    real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
     spec = ModelSpec(
         name=config.name,
         version=config.version,
@@ -59,7 +60,7 @@ def export_run(
         real=config.real if multi else ("real",),
         calibration={**parameters, "counted_as_real": list(config.real)},
         fwhm_range=_percentiles(data.rows["fwhm"]),
-        snr_range=(float(np.percentile(data.rows["snr"], 0.5)), float("inf")),
+        snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
         config_hash=config.hash,
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
