@@ -1,9 +1,8 @@
 """The functions of the seed's API: thin faces of `Classifier` and of the cutouts."""
 
-import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from .registry import resolve
 from .spec import DEFAULT_FWHM
 from .status import is_scored
 from .tables import as_table, positions
+from .verbosity import Verbose, reporting
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -26,29 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["classify_realbogus", "extract_cutouts", "load_realbogus_model", "preprocess_cutout"]
 
 log = logging.getLogger(__name__)
-
-Verbose = bool | Callable[..., Any]
-
-
-@contextlib.contextmanager
-def _reporting(verbose: Verbose) -> Iterator[None]:
-    """Send what rbinfer logs to the caller's function, or to stderr for True, while it lasts."""
-    if not verbose:
-        yield
-        return
-    root = logging.getLogger("rbinfer")
-    handler: logging.Handler = logging.StreamHandler()
-    if callable(verbose):
-        handler = logging.Handler()
-        handler.emit = lambda record: verbose(record.getMessage())  # type: ignore[method-assign]
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(min(logging.INFO, before or logging.INFO))
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
 
 
 @lru_cache(maxsize=4)
@@ -83,7 +60,7 @@ def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False
     ModelNotFoundError, ModelError
         No such model; a Keras file; or not a model of ours.
     """
-    with _reporting(verbose):
+    with reporting(verbose):
         classifier = _load(model_file)
         log.info("loaded model %s %s", classifier.spec.name, classifier.spec.version)
     return classifier
@@ -144,7 +121,7 @@ def extract_cutouts(
     if fwhm is None:
         fwhm = catalogue_fwhm(table) or DEFAULT_FWHM
     spec = reference_spec(int(radius), target_fwhm, asinh_softening)
-    with _reporting(verbose):
+    with reporting(verbose):
         cutouts = Cutter.prepare(image, spec, fwhm=fwhm, bg=bg, err=err, mask=mask).cut(x, y)
         valid = np.flatnonzero(is_scored(cutouts.status))
         log.info("extracted %d of %d cutouts", len(valid), len(x))
@@ -219,11 +196,15 @@ def classify_realbogus(
     """
     if isinstance(batch_size, bool) or int(batch_size) < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size!r}")
-    with _reporting(verbose):
+    with reporting(verbose):
         if model is None:
             classifier = _load(model_file)
         elif isinstance(model, Classifier):
             classifier = model
+        elif isinstance(model, (str, os.PathLike)):
+            raise InputError(
+                f"model must be a loaded model; for a name or path use model_file={model!r}"
+            )
         else:
             classifier = Classifier(KerasNetwork(model, int(batch_size)))
         if real_source_types is not None:

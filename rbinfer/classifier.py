@@ -37,7 +37,8 @@ class Scores(NamedTuple):
     Attributes
     ----------
     score : ndarray of float32, shape (n,)
-        Calibrated probability of being real; NaN where `status` says why there is none.
+        Probability of being real, calibrated for even odds of real and bogus; NaN where `status` says
+        why there is none.
     status : ndarray of int32, shape (n,)
         Bits of `rbinfer.Status`.
     classes : ndarray of float32, shape (n, k), or None
@@ -111,13 +112,15 @@ class Classifier:
             self._injected = model
         elif hasattr(model, "predict") and hasattr(model, "input_shape"):
             self._injected = KerasNetwork(model)
-        self._path = resolve(model) if self._injected is None else None
+        self._path = None if self._injected is not None else resolve(model).resolve()
         self._lock = threading.Lock()
         self._open()
         self.real_source_types = self._real(real_source_types)
 
     def _open(self) -> None:
-        self._network: Network = self._injected or Session(str(self._path), self.device)
+        self._network: Network = (
+            Session(str(self._path), self.device) if self._injected is None else self._injected
+        )
         self.spec = self._network.spec
         self._pid = os.getpid()
 
@@ -140,7 +143,7 @@ class Classifier:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "model": self._injected or self._path,
+            "model": self._path if self._injected is None else self._injected,
             "device": self.device,
             "threads": self.threads,
             "real_source_types": self.real_source_types,
@@ -219,7 +222,9 @@ class Classifier:
         x, y : array_like, shape (n,)
             Column and row in pixels; the centre of the first pixel is (0, 0).
         fwhm : float, optional
-            FWHM of stars in pixels; measured on the image unless given.
+            FWHM of stars in pixels. Unless given it is measured on the star-like among the positions,
+            or on detections of the whole image where these are too few; so it, and with it every
+            score, then depends on which positions are asked for together.
         bg, err : array_like, shape (height, width), or float, optional
             Background and noise in the units of the image.
         mask : array_like of bool, shape (height, width), optional
@@ -246,7 +251,7 @@ class Classifier:
         if fwhm is None:
             measured = measure_fwhm(pixels, columns, rows, bad, saturation)
         else:
-            measured = Measured(fwhm, "given")
+            measured = Measured(_number(fwhm, "fwhm"), "given")
         return self._score(
             pixels, columns, rows, measured, bg, err, bad, saturation, asinh_softening, progress
         )
@@ -257,6 +262,8 @@ class Classifier:
         mask: NDArray[np.bool_] | None, saturation: float | None, asinh_softening: float | None,
         progress: Callable[[int, int], None] | None,
     ) -> Scores:  # fmt: skip
+        if not (np.isfinite(measured.fwhm) and measured.fwhm > 0):
+            raise InputError(f"fwhm must be a positive number of pixels, not {measured.fwhm}")
         network = self._ready()
         preprocess = self.spec.preprocess
         if asinh_softening is not None:
@@ -287,6 +294,10 @@ class Classifier:
                 progress(done, n)
         if not self.spec.fwhm_range[0] <= measured.fwhm <= self.spec.fwhm_range[1]:
             status |= int(Status.FWHM_OUT_OF_RANGE)
+            log.warning(
+                "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
+                measured.fwhm, measured.source, *self.spec.fwhm_range,
+            )  # fmt: skip
         if not measured.is_trusted:
             status |= int(Status.FWHM_ASSUMED)
         return result
@@ -307,15 +318,15 @@ class Classifier:
             good = (cutouts.status & UNSCORED) == 0
             if not good.any():
                 continue
-            output = network.run(cutouts.pixels)
-            score = self._scores_of(output)
-            broken = good & ~np.isfinite(score)
-            cutouts.status[broken] |= int(Status.SCORE_NOT_FINITE)
+            output = network.run(cutouts.pixels if good.all() else cutouts.pixels[good])
+            found = self._scores_of(output)
+            finite = np.isfinite(found)
+            rows_in_part = np.flatnonzero(good)
+            cutouts.status[rows_in_part[~finite]] |= int(Status.SCORE_NOT_FINITE)
             cutouts.status[good & (cutouts.snr < self.spec.snr_range[0])] |= int(Status.LOW_SNR)
-            good &= ~broken
-            result.score[part] = np.where(good, score, np.float32(np.nan))
+            result.score[part][rows_in_part[finite]] = found[finite]
             if result.classes is not None and output.classes is not None:
-                result.classes[part] = np.where(good[:, None], output.classes, np.float32(np.nan))
+                result.classes[part][rows_in_part[finite]] = output.classes[finite]
 
     def classify(
         self,
@@ -366,7 +377,7 @@ class Classifier:
         if fwhm is None:
             measured = measure_fwhm(pixels, x, y, bad, saturation, result)
         else:
-            measured = Measured(float(fwhm), "given")
+            measured = Measured(_number(fwhm, "fwhm"), "given")
         scores = self._score(pixels, x, y, measured, bg, err, bad, saturation, asinh_softening, progress)
         # Comparing with NaN is False: what has no score is not real.
         real = scores.score > limit
@@ -378,20 +389,24 @@ class Classifier:
             result["rb_status"] = scores.status
             if scores.classes is not None:
                 result["rb_class"] = self._class_names(scores)
+            elif "rb_class" in result.colnames:
+                # From another model: it would stand beside scores that it does not belong to.
+                result.remove_column("rb_class")
         result.meta.update(
             rb_model=self.spec.name, rb_version=self.spec.version, rb_threshold=limit,
             rb_fwhm=measured.fwhm, rb_fwhm_source=measured.source,
             rb_real=list(self.real_source_types),
         )  # fmt: skip
         if flag_bogus:
-            flags = np.zeros(len(x), np.int32)
+            flags: Any = np.zeros(len(x), np.int32)
             if "flags" in result.colnames:
-                flags = np.asarray(result["flags"])
+                flags = result["flags"].copy()
                 if flags.dtype.kind not in "iu":
                     raise InputError(f"column 'flags' has dtype {flags.dtype}, not an integer one")
                 if flags.dtype.itemsize < 2 or flags.dtype == np.int8:
                     flags = flags.astype(np.int32)  # bit 0x1000 needs 13 bits
-            result["flags"] = np.where(real, flags, flags | flags.dtype.type(BOGUS_FLAG))
+            flags[~real] |= flags.dtype.type(BOGUS_FLAG)
+            result["flags"] = flags
             if unscored:
                 log.warning("%d of %d rows could not be scored and are left out", unscored, len(x))
             result = result[real]
@@ -403,6 +418,13 @@ class Classifier:
         names = np.array([*self.spec.classes, ""])
         best = np.argmax(np.nan_to_num(scores.classes, nan=-1.0), axis=1)
         return names[np.where(np.isnan(scores.score), len(self.spec.classes), best)]
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number, not {value!r}") from error
 
 
 def _positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

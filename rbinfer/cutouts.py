@@ -213,6 +213,13 @@ class Cutter:
             Shapes that do not match, or a FWHM that is not a positive number.
         """
         pixels, bad = as_image(image, mask)
+        background = _map_or_scalar(bg, pixels.shape, "bg")
+        if background[1] and not np.isfinite(background[0]).all():
+            # What has no background cannot be told from it.
+            unknown = ~np.isfinite(background[0])
+            bad = unknown if bad is None else bad | unknown
+        if not np.isfinite(background[2]):
+            raise InputError(f"bg must be finite, not {background[2]}")
         if fwhm is not None and not (np.isfinite(fwhm) and fwhm > 0):
             if spec.preset != "reference":
                 raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
@@ -223,7 +230,7 @@ class Cutter:
             image=pixels,
             mask=_NO_MASK if bad is None else bad,
             has_mask=bad is not None,
-            bg=_map_or_scalar(bg, pixels.shape, "bg"),
+            bg=background,
             err=_map_or_scalar(err, pixels.shape, "err"),
             spec=spec,
             scale=scale,
@@ -291,7 +298,7 @@ def preprocess_cutout(
     Parameters
     ----------
     cutout_sci : array_like, shape (h, w)
-        Science pixels.
+        Science pixels; those that are not finite take the median of the others.
     cutout_bg : array_like, shape (h, w), or float, optional
         Background. Without it, the median of the four edge rows and columns.
     cutout_err : array_like or float, optional
@@ -324,15 +331,27 @@ def preprocess_cutout(
         are not positive.
     """
     shape = as_image(cutout_sci)[0].shape
-    for name, value in (("target_fwhm", target_fwhm), ("target_size", target_size),
-                        ("downscale_threshold", downscale_threshold)):  # fmt: skip
+    if asinh_softening is None:
+        asinh_softening = PreprocessSpec.reference().asinh_softening
+    for name, value in (
+        ("target_fwhm", target_fwhm), ("target_size", target_size), ("asinh_softening", asinh_softening),
+        ("downscale_threshold", downscale_threshold),
+    ):  # fmt: skip
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} must be a positive number, not {value}")
+    if fwhm is not None and np.isinf(fwhm):
+        raise InputError(f"fwhm must be a number of pixels, not {fwhm}")
     # A single cutout keeps its precision: without normalisation the output shows every digit.
     maps = [np.asarray(a).dtype for a in (cutout_sci, cutout_bg) if a is not None and np.ndim(a)]
     widest = np.result_type(*maps)
     sci = np.ascontiguousarray(cutout_sci, np.float32 if widest == np.float32 else np.float64)
     bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, shape, "cutout_bg")
+    finite = np.isfinite(sci)
+    if not finite.all():
+        if not finite.any():
+            raise InputError("the cutout has no finite pixel")
+        # As masked pixels are treated where a whole image is given.
+        sci = np.where(finite, sci, np.median(sci[finite]))
     bg_map = np.ascontiguousarray(cutout_bg if has_map else bg_map, dtype=sci.dtype)
     sigma = 0.0
     if cutout_err is not None:
@@ -345,13 +364,10 @@ def preprocess_cutout(
             f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of "
             f"{down}; give a larger cutout or check fwhm={fwhm}"
         )
-    softening = (
-        PreprocessSpec.reference().asinh_softening if asinh_softening is None else asinh_softening
-    )
     out = np.empty((int(target_size), int(target_size), 2), np.float32)
     _kernels.preprocess_reference(
         sci, bg_map, has_map, background, has_background, sigma, cutout_err is not None,
-        down, up, float(softening), bool(normalize), out,
+        down, up, float(asinh_softening), bool(normalize), out,
     )  # fmt: skip
     return out, scale
 

@@ -1,6 +1,7 @@
 """Source detection with SEP, for images that come without a catalogue."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _MESH = 64  # pixels; side of the background mesh
 _MAX_SUB_OBJECTS = 65536
+_sep_sizes = threading.Lock()
 _COLUMNS = {
     "x": np.float64,
     "y": np.float64,
@@ -112,8 +114,13 @@ def detect(
 def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
     """Run SEP again with larger buffers for as long as it says that one overflowed.
 
-    The sizes are global in SEP, so they are put back.
+    The sizes are global in SEP, so one thread at a time, and they are put back.
     """
+    with _sep_sizes:
+        return _retried(extract, n_pixels)
+
+
+def _retried(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
     stack, sub_objects = sep.get_extract_pixstack(), sep.get_sub_object_limit()
     try:
         while True:

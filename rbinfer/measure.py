@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detect import detect
+from .errors import InputError
 from .fwhm import estimate_fwhm
 from .spec import DEFAULT_FWHM
 
@@ -59,10 +60,14 @@ def measure_fwhm(
         return Measured(DEFAULT_FWHM, "assumed")
     estimate = estimate_fwhm(image, x, y, mask=mask, saturation=saturation)
     if estimate.fwhm is None:
-        found = detect(image, mask=mask)
-        estimate = estimate_fwhm(
-            image, np.asarray(found["x"]), np.asarray(found["y"]), mask=mask, saturation=saturation
-        )
+        try:
+            found = detect(image, mask=mask)
+        except InputError as error:
+            log.warning("no detections to measure the FWHM on: %s", error)
+        else:
+            estimate = estimate_fwhm(
+                image, np.asarray(found["x"]), np.asarray(found["y"]), mask=mask, saturation=saturation
+            )
     if estimate.fwhm is not None:
         return Measured(float(estimate.fwhm), "measured")
     value = None if table is None else catalogue_fwhm(table)

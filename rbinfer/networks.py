@@ -38,7 +38,10 @@ class KerasNetwork:
     batch = 4096
 
     def __init__(self, model: Any, batch_size: int = 128) -> None:
-        shape = tuple(model.input_shape)
+        shape = model.input_shape
+        if isinstance(shape, list) and len(shape) == 1:
+            shape = shape[0]  # of a model with a list of one input
+        shape = tuple(shape)
         if len(shape) != 4 or shape[3] != 2 or shape[1] != shape[2]:
             raise InputError(f"the model takes {shape}; it must take (None, size, size, 2)")
         size = 31 if shape[1] is None else int(shape[1])

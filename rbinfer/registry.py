@@ -1,10 +1,11 @@
 """From a model's name or path to a file that exists."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import ModelError, ModelNotFoundError
+from .errors import InputError, ModelError, ModelNotFoundError
 
 #: Name of the model that is used when none is asked for.
 DEFAULT_MODEL = "default"
@@ -53,8 +54,8 @@ def resolve(model: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     model : str or path, optional
-        A path to an ``.onnx`` file, or the name of an installed model. None means the model that
-        came with rbinfer.
+        The name of an installed model, or else the path to an ``.onnx`` file. None means the model
+        that came with rbinfer.
 
     Returns
     -------
@@ -67,21 +68,33 @@ def resolve(model: str | os.PathLike[str] | None = None) -> Path:
     ModelError
         The file is a Keras model, which has to be exported first.
     """
-    name = os.fspath(DEFAULT_MODEL if model is None else model)
+    entries = list_models()
+    if model is None:
+        # Whatever lies in the current directory or among the user's models: this is the shipped one.
+        shipped = [e.path for e in entries if e.origin == "shipped" and e.name == DEFAULT_MODEL]
+        if not shipped:
+            raise ModelNotFoundError(
+                f"the model {DEFAULT_MODEL!r} is missing from {shipped_directory()}; install rbinfer "
+                "again"
+            )
+        return shipped[0]
+    if not isinstance(model, (str, os.PathLike)):
+        raise InputError(f"a model is named by its path or name, not by a {type(model).__name__}")
+    name = os.fspath(model)
+    for entry in entries:
+        if entry.name == name:
+            return entry.path
     path = Path(name).expanduser()
-    if path.suffix.lower() in _KERAS_SUFFIXES:
+    if path.is_dir() and (path / "model.onnx").is_file():
+        return path / "model.onnx"
+    if path.is_file() and path.suffix.lower() in _KERAS_SUFFIXES:
+        line = f"rbtrain export {shlex.quote(name)} -o {shlex.quote(str(path.with_suffix('.onnx')))}"
         raise ModelError(
-            f"{name} is a Keras file, and rbinfer runs ONNX: convert it once with "
-            f"'rbtrain export {name} -o {path.with_suffix('.onnx')}' and give the result"
+            f"{name} is a Keras file, and rbinfer runs ONNX: convert it once with '{line}' and give the "
+            "result"
         )
     if path.is_file():
         return path
-    if path.is_dir() and (path / "model.onnx").is_file():
-        return path / "model.onnx"
-    entries = list_models()
-    for entry in entries:
-        if entry.name == name and (model is not None or entry.origin == "shipped"):
-            return entry.path
     known = ", ".join(sorted({entry.name for entry in entries})) or "none"
     raise ModelNotFoundError(
         f"no model file and no installed model is named {name!r}; installed: {known} "

@@ -86,6 +86,8 @@ class Session:
         self.spec = _spec_of(self._session, self.path)
         self._input, self._outputs = _check_signature(self._session, self.spec, self.path)
         log.info("%s: running on %s", self.path, self.device)
+        if device == "auto" and _CUDA in available and self.device == "cpu":
+            log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
 
     def run(self, cutouts: NDArray[np.float32]) -> Output:
         """Score ready cutouts.
@@ -183,7 +185,10 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, li
     wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
     if not set(wanted) <= set(outputs):
         raise ModelError(f"{path} has outputs {outputs} but needs {wanted}; export it again")
-    probe = session.run(wanted, {inputs[0].name: np.zeros((CPU_BATCH, size, size, 2), np.float32)})
+    try:
+        probe = session.run(wanted, {inputs[0].name: np.zeros((CPU_BATCH, size, size, 2), np.float32)})
+    except Exception as error:  # as in _load
+        raise ModelError(f"{path} cannot be run: {error}") from error
     widths = [math.prod(r.shape[1:]) for r in probe]
     if widths != [1, len(spec.classes)][: len(wanted)] or any(len(r) != CPU_BATCH for r in probe):
         raise ModelError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rbinfer import InputError, ModelNotFoundError
 from rbinfer.registry import user_directory
+from rbinfer.verbosity import Verbose, reporting
 
 from .seed_data import generate_realbogus_training_data
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 _DEFAULT_NAME = "realbogus_default.keras"
 
 
-def load_realbogus_model(model_file: str | None = None, verbose: bool = False) -> "keras.Model":
+def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False) -> "keras.Model":
     """Load a Keras model, for training on or for exporting.
 
     Parameters
@@ -30,8 +31,8 @@ def load_realbogus_model(model_file: str | None = None, verbose: bool = False) -
     model_file : str or path, optional
         A ``.keras`` or ``.h5`` file; by default ``realbogus_default.keras`` in the user's model
         directory.
-    verbose : bool
-        Log what was loaded.
+    verbose : bool or callable
+        Tell what was loaded.
 
     Returns
     -------
@@ -49,12 +50,13 @@ def load_realbogus_model(model_file: str | None = None, verbose: bool = False) -
         raise ModelNotFoundError(f"there is no Keras model {path}; train one, or give its path")
     # Never runs code from the file.
     model = keras.models.load_model(path, safe_mode=True)
-    log.log(logging.INFO if verbose else logging.DEBUG, "loaded %s", path)
+    with reporting(verbose, "rbtrain"):
+        log.info("loaded %s", path)
     return model
 
 
 def save_realbogus_model(
-    model: "keras.Model", model_file: str | None = None, verbose: bool = False
+    model: "keras.Model", model_file: str | None = None, verbose: Verbose = False
 ) -> None:
     """Save a trained Keras model.
 
@@ -64,20 +66,18 @@ def save_realbogus_model(
     model_file : str or path, optional
         A ``.keras`` or ``.h5`` file; by default ``realbogus_default.keras`` in the user's model
         directory. Folders are made as needed.
-    verbose : bool
-        Log where it was saved.
+    verbose : bool or callable
+        Tell where it was saved.
     """
+    from .fit import save_atomically
+
     path = _model_path(model_file)
-    if path.suffix not in (".keras", ".h5"):
-        raise InputError(f"model_file must end in .keras or .h5, not {path.name!r}")
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise InputError(f"model_file must end in .keras, .h5 or .hdf5, not {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        model.save(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    log.log(logging.INFO if verbose else logging.DEBUG, "saved %s", path)
+    save_atomically(model, path)
+    with reporting(verbose, "rbtrain"):
+        log.info("saved %s", path)
 
 
 def train_realbogus_classifier(
@@ -113,7 +113,9 @@ def train_realbogus_classifier(
     real_source_types : sequence of str
         Source types that count as real in these; ``["star"]`` unless given.
     validation_split : float
-        Fraction for validation, in (0, 1); drawn at random.
+        Fraction for validation, in (0, 1); drawn at random. Of data with ``metadata["image"]``, as
+        `generate_realbogus_training_data` gives, whole images are drawn, so that no turned copy of a
+        cutout is on both sides.
     model : keras.Model, optional
         Model to train; a new one of the reference architecture unless given.
     model_file : str or path, optional
@@ -154,15 +156,13 @@ def train_realbogus_classifier(
             seed=seed,
             verbose=verbose,
         )
-    x, y = _pairs(training_data)
+    x, y, images = _pairs(training_data)
     if model is None:
         model = create_realbogus_model(x.shape[1:])
     rng = np.random.default_rng(seed)
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    order = rng.permutation(len(x))
-    n_held_out = min(max(round(validation_split * len(x)), 1), len(x) - 1)
-    held_out, training = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+    training, held_out = _split(images, validation_split, rng)
     if callbacks is None:
         callbacks = [
             keras.callbacks.EarlyStopping("val_loss", patience=10, restore_best_weights=True),
@@ -187,12 +187,28 @@ def _model_path(model_file: str | os.PathLike[str] | None) -> Path:
     return user_directory() / _DEFAULT_NAME if model_file is None else Path(model_file).expanduser()
 
 
-def _pairs(data: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _split(
+    images: NDArray[Any], fraction: float, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw whole images for validation until they hold `fraction` of the rows."""
+    names, index, counts = np.unique(images, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(names))
+    enough = np.cumsum(counts[order]) >= fraction * len(images)
+    n_held_out = min(int(np.argmax(enough)) + 1, len(names) - 1)
+    held_out = np.isin(index, order[:n_held_out])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _pairs(data: Any) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]:
+    """Cutouts, labels, and the image that each is from (each its own where that is not known)."""
+    images = None
     if isinstance(data, dict):
         missing = [key for key in ("X", "y") if key not in data]
         if missing:
             raise InputError(f"training_data lacks {missing}; it has {sorted(data)}")
         x, y = data["X"], data["y"]
+        metadata = data.get("metadata")
+        images = metadata.get("image") if isinstance(metadata, dict) else None
     elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
         x, y = data[0], data[1]
     else:
@@ -201,13 +217,17 @@ def _pairs(data: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             f"{type(data).__name__}"
         )
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    if y.shape == (len(x), 1):
+        y = y[:, 0]
     if x.ndim != 4 or y.shape != (len(x),):
         raise InputError(f"X must be (n, size, size, channels) and y (n,), not {x.shape} and {y.shape}")
     if len(x) < 2:
         raise InputError(f"{len(x)} cutouts are too few to train and validate on; simulate more")
     if not np.isin(y, (0, 1)).all():
         raise InputError("y must be 1 for real and 0 for bogus")
-    return x, y
+    if images is None or len(images) != len(x) or len(np.unique(images)) < 2:
+        images = np.arange(len(x))
+    return x, y, np.asarray(images)
 
 
 def _class_weight(

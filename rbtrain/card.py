@@ -1,6 +1,5 @@
 """The model card: what a model is, how it was measured, what it cannot do; all from its own files."""
 
-from pathlib import Path
 from typing import Any
 
 from rbinfer.spec import ModelSpec
@@ -17,8 +16,8 @@ _COLUMNS = (
 )
 
 
-def write_card(spec: ModelSpec, metrics: dict[str, Any], path: Path) -> None:
-    """Write the card of a model as Markdown.
+def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
+    """Return the card of a model as Markdown.
 
     Parameters
     ----------
@@ -26,13 +25,7 @@ def write_card(spec: ModelSpec, metrics: dict[str, Any], path: Path) -> None:
         What the model file says of itself.
     metrics : dict
         What ``rbtrain evaluate`` measured.
-    path : pathlib.Path
     """
-    path.write_text(card_text(spec, metrics), encoding="utf-8")
-
-
-def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
-    """Return the text of a card."""
     preprocess = spec.preprocess
     low, high = spec.fwhm_range
     parts = [

@@ -71,6 +71,15 @@ class DataConfig:
     fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.frames < 2 or self.test_frames < 0:
+            raise ValueError(
+                f"frames must be at least 2 and test_frames 0, not {self.frames} and {self.test_frames}"
+            )
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation must lie between 0 and 1, not {self.validation}")
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -118,6 +127,11 @@ class FitConfig:
     learning_rate: float = 2e-3
     patience: int = 8
     balance: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if min(self.epochs, self.batch_size, self.patience) < 1 or not self.learning_rate > 0:
+            raise ValueError(f"epochs, batch_size, patience and learning_rate must be above 0: {self}")
 
 
 @dataclass(frozen=True)
@@ -194,6 +208,19 @@ class TrainConfig:
         """The same of what a dataset depends on alone."""
         parts = (self.preprocess, self.simulate, self.data)
         return _hash([dataclasses.asdict(part) for part in parts])
+
+
+def _check_types(settings: Any) -> None:
+    """Refuse text or lists where numbers are due, which TOML cannot know."""
+    for item in dataclasses.fields(settings):
+        value, default = getattr(settings, item.name), item.default
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if isinstance(default, tuple):
+            fine = isinstance(value, tuple) and len(value) > 0
+        else:
+            fine = number and not (isinstance(default, int) and isinstance(value, float))
+        if not fine:
+            raise ValueError(f"{item.name} must be like {default!r}, not {value!r}")
 
 
 def _hash(value: Any) -> str:

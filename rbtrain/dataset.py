@@ -60,34 +60,64 @@ class Dataset:
         A read-only memory map when read from disk.
     rows : structured ndarray, shape (n,)
         Fields of `ROW`; ``label`` is an index into `rbtrain.config.CLASSES`.
+    preprocess : PreprocessSpec
+        How the cutouts were made.
     """
 
     pixels: NDArray[np.float16]
     rows: NDArray[Any]
+    preprocess: PreprocessSpec
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str]) -> Self:
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        config: TrainConfig | None = None,
+        preprocess: PreprocessSpec | None = None,
+    ) -> Self:
         """Open a dataset on disk without reading the pixels.
+
+        Parameters
+        ----------
+        directory : path
+        config : TrainConfig, optional
+            What it must have been made from.
+        preprocess : PreprocessSpec, optional
+            How its cutouts must have been made.
 
         Raises
         ------
         FileNotFoundError
             There is no complete dataset.
+        ValueError
+            It was made from something else.
         """
         where = Path(directory)
         if not (where / "dataset.json").is_file():
             raise FileNotFoundError(
-                f"{where} is not a dataset; make one with 'rbtrain simulate CONFIG -o {where}'"
+                f"{where} is not a dataset; make one with 'rbtrain simulate CONFIG --dir {where.parent}'"
+            )
+        about = json.loads((where / "dataset.json").read_text())
+        made_by = PreprocessSpec.from_dict(about["preprocess"])
+        if config is not None and about["cut_from"] != config.data_hash:
+            raise ValueError(
+                f"{where} was simulated from other settings ({about['cut_from']}) than the "
+                f"configuration has now ({config.data_hash}); remove it and simulate again, or name "
+                "another --dir"
+            )
+        if preprocess is not None and preprocess != made_by:
+            raise ValueError(
+                f"{where} holds cutouts of the {made_by.preset} preset ({made_by}), but the model takes "
+                f"{preprocess}"
             )
         rows = np.load(where / "rows.npy")
-        size = json.loads((where / "dataset.json").read_text())["size"]
-        shape = (len(rows), size, size, 2)
+        shape = (len(rows), made_by.size, made_by.size, 2)
         if len(rows) == 0:
-            return cls(np.zeros(shape, np.float16), rows)
-        return cls(np.memmap(where / "pixels.f16", np.float16, "r", shape=shape), rows)
+            return cls(np.zeros(shape, np.float16), rows, made_by)
+        return cls(np.memmap(where / "pixels.f16", np.float16, "r", shape=shape), rows, made_by)
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows for training and those for validation; no frame is in both."""
@@ -213,8 +243,8 @@ def build_dataset(
     np.save(part / "rows.npy", known)
     counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
     about = {
-        "size": config.preprocess.size,
         "cut_from": config.data_hash,
+        "preprocess": config.preprocess.to_dict(),
         "test": test,
         "counts": counts,
     }

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rbinfer import Classifier
 from rbinfer.cutouts import Cutter
+from rbinfer.errors import InputError
 from rbinfer.images import load_image
 from rbinfer.session import Session
 from rbinfer.status import is_scored
@@ -206,6 +207,11 @@ def score_case(
     A cube is taken as one cutout a row of the table, centred on the object.
     """
     table = Table.read(table_path)
+    if "label" not in table.colnames:
+        raise InputError(
+            f"{table_path} has no column 'label' (1 real, 0 bogus, -1 not to be judged); it has "
+            f"{', '.join(table.colnames)}"
+        )
     label = np.asarray(table["label"])
     name = table_path.stem
     with fits.open(image_path) as hdus:

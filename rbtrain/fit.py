@@ -1,5 +1,6 @@
 """Fit a network to a dataset on disk: in-batch augmentation, class weights, checkpoints, resume."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -119,6 +120,10 @@ class _Checkpoint(keras.callbacks.Callback):
         for key, value in (logs or {}).items():
             self._history.setdefault(key, []).append(float(value))
         losses = self._history["val_loss"]
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(
+                f"the validation loss of epoch {epoch + 1} is {losses[-1]}; lower the learning rate"
+            )
         if losses[-1] == min(losses):
             save_atomically(self.model, self._run / "best.keras")
         save_atomically(self.model, self._run / "last.keras")
@@ -152,7 +157,7 @@ def fit(
 ) -> keras.Model:
     """Fit a network and return the best of its epochs.
 
-    Ctrl-C stops after the batch; the best network so far stays in the run directory.
+    Ctrl-C stops after the batch and is passed on; the best network so far stays in the run directory.
 
     Parameters
     ----------
@@ -175,8 +180,16 @@ def fit(
     if state.exists() and not resume:
         raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
     first, history = 0, dict[str, list[float]]()
-    (where / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     if state.exists():
+        begun = TrainConfig.read(where / "config.toml")
+        same = dataclasses.replace(
+            begun.fit, epochs=config.fit.epochs, patience=config.fit.patience
+        )  # these two may change
+        if dataclasses.replace(begun, fit=same) != config:
+            raise ValueError(
+                f"{where} was begun with another configuration ({where / 'config.toml'}); only epochs "
+                "and patience may change on --resume"
+            )
         saved = json.loads(state.read_text())
         first, history = saved["epoch"], saved["history"]
         model = keras.models.load_model(where / "last.keras")
@@ -184,6 +197,7 @@ def fit(
     else:
         model = build(config)
         model.optimizer.learning_rate = config.fit.learning_rate
+    (where / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     labels = data.rows["label"]
     targets = targets_of(config, labels)
     # One score: real against bogus. Classes: the sources together against each kind of bogus.
@@ -208,14 +222,17 @@ def fit(
             callbacks=callbacks, verbose=verbose, shuffle=False,
         )  # fmt: skip
     except KeyboardInterrupt:
-        if not (where / "best.keras").exists():
-            raise
-        log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
+        if (where / "best.keras").exists():
+            log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
+        raise
     return keras.models.load_model(where / "best.keras")
 
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Save a Keras model beside its path, then rename."""
     part = path.with_name(f"{path.stem}.part{path.suffix}")
-    model.save(part)
-    os.replace(part, path)
+    try:
+        model.save(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

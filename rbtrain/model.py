@@ -1,7 +1,6 @@
 """Keras builders, and nothing else. They use the Keras 3 API alone, so any backend will do."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
@@ -46,16 +45,18 @@ def create_realbogus_model(
     shape = tuple(input_shape)
     if len(shape) != 3 or shape[2] is None:
         raise ValueError(f"input_shape must be (height, width, channels), not {input_shape}")
-    if not filters or min(filters) < 1:
+    if len(filters) == 0 or min(filters) < 1:
         raise ValueError(f"filters must be one or more positive numbers, not {filters}")
     if not 0 <= dropout_rate < 1:
         raise ValueError(f"dropout_rate must lie in [0, 1), not {dropout_rate}")
     inputs = keras.Input(shape, name="cutouts")
     x = inputs
     for n in filters:
-        x = layers.Conv2D(n, 3, padding="same", activation="relu")(x)
+        x = layers.Conv2D(int(n), 3, padding="same", activation="relu")(x)
         x = layers.BatchNormalization()(x)
-        x = layers.MaxPooling2D(2)(x)
+        # A map of one pixel cannot be halved: deep networks of small cutouts stop pooling there.
+        if None in x.shape[1:3] or min(x.shape[1:3]) > 1:
+            x = layers.MaxPooling2D(2)(x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dense(dense_units, activation="relu")(x)
     x = layers.Dropout(dropout_rate)(x)
@@ -111,10 +112,10 @@ def create_compact_model(
     return model
 
 
-def compile_binary(model: keras.Model, optimizer: Any = None) -> None:
+def compile_binary(model: keras.Model) -> None:
     """Compile a one-score model as the reference implementation does."""
     model.compile(
-        optimizer=optimizer or keras.optimizers.Adam(1e-3),
+        optimizer=keras.optimizers.Adam(1e-3),
         loss="binary_crossentropy",
         metrics=["accuracy", keras.metrics.AUC(name="auc")],
     )

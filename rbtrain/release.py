@@ -19,6 +19,7 @@ from .simulate import draw_frame
 
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
 _PROOF_SEED = 20_011
+_MOST_FRAMES = 200
 
 
 def export_run(
@@ -110,6 +111,11 @@ def simulated_cutouts(config: TrainConfig, n: int) -> NDArray[np.float32]:
     parts: list[NDArray[np.float16]] = []
     index = 0
     while sum(map(len, parts)) < n:
+        if index >= _MOST_FRAMES:
+            raise ValueError(
+                f"{index} simulated frames gave {sum(map(len, parts))} cutouts; {n} are needed. Check "
+                "the ranges under [simulate] and [data]"
+            )
         rng = frame_rng(_PROOF_SEED, index)
         parts.append(cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)[0])
         index += 1

@@ -1,7 +1,7 @@
 """Labelled training data as the seed's API asks for it: everything in memory."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from rbinfer import InputError, extract_cutouts
 from rbinfer.detect import detect
+from rbinfer.verbosity import Verbose, reporting
 
 from .simulate import PSF, simulate_image
 
@@ -58,7 +59,7 @@ def generate_realbogus_training_data(
     gain_range: tuple[float, float] = (0.5, 2),
     asinh_softening: float | None = None,
     seed: int | None = None,
-    verbose: bool | Callable[..., Any] = False,
+    verbose: Verbose = False,
 ) -> dict[str, Any]:
     """Simulate images, detect on them, and cut out what was found, with labels.
 
@@ -105,7 +106,7 @@ def generate_realbogus_training_data(
     seed : int, optional
         The same seed gives the same bytes.
     verbose : bool or callable
-        Log progress, or call it with each message.
+        Tell the progress, or call it with each message.
 
     Returns
     -------
@@ -120,16 +121,25 @@ def generate_realbogus_training_data(
         A range out of order or a parameter out of range.
     """
     parameters = {key: value for key, value in locals().items() if key != "verbose"}
+    if isinstance(real_source_types, str):
+        real_source_types = (real_source_types,)
     wanted = ("star",) if real_source_types is None else tuple(real_source_types)
     unknown = [name for name in wanted if name not in ("star", "galaxy")]
     if unknown or not wanted:
         raise InputError(f"real_source_types must be of 'star' and 'galaxy', not {list(wanted)}")
     if n_images < 1:
         raise InputError(f"n_images must be at least 1, not {n_images}")
+    if len(np.atleast_1d(image_size)) != 2:
+        raise InputError(f"image_size must be (width, height) in pixels, not {image_size}")
+    if not 0 <= close_pair_fraction <= 1:
+        raise InputError(f"close_pair_fraction must lie in [0, 1], not {close_pair_fraction}")
+    if not detection_threshold > 0:
+        raise InputError(f"detection_threshold must be above 0, not {detection_threshold}")
     for name, value in parameters.items():
+        if name.endswith("_range") and len(np.atleast_1d(value)) != 2:
+            raise InputError(f"{name} must be a pair (low, high), not {value}")
         if name.endswith("_range") and not 0 <= value[0] <= value[1]:
             raise InputError(f"{name} must be (low, high) with 0 <= low <= high, not {value}")
-    report = verbose if callable(verbose) else log.info if verbose else log.debug
     rng = np.random.default_rng(seed)
     cutouts, labels, widths, indices, positions, types = [], [], [], [], [], []
 
@@ -180,7 +190,8 @@ def generate_realbogus_training_data(
         indices.append(np.full(len(valid), index))
         positions.append(np.column_stack([found["x"], found["y"]])[valid])
         types.append(matched[valid])
-        report(f"image {index + 1} of {n_images}: {len(valid)} cutouts")
+        with reporting(verbose, "rbtrain"):
+            log.info("image %d of %d: %d cutouts", index + 1, n_images, len(valid))
     views = _VIEWS if augment else 1
     x = np.concatenate(cutouts)
     where = np.concatenate(positions)

@@ -176,7 +176,8 @@ def _listing(counts: dict[str, int]) -> str:
 def _print_json(summary: dict[str, Any], scored: "Table | None") -> None:
     result: dict[str, Any] = {"summary": summary}
     if scored is not None:
-        columns = {name: plain(scored[name]) for name in scored.colnames}
+        # Cell by cell: a column of coordinates or times is no array.
+        columns = {name: [plain(cell) for cell in scored[name]] for name in scored.colnames}
         result["rows"] = [
             dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
         ]

@@ -1,10 +1,13 @@
 """What the verbs share: where a training keeps its files, and progress bars."""
 
 import argparse
+import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -60,3 +63,19 @@ def bar(title: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], Non
             shown.update(done - shown.n)
 
         yield progress
+
+
+def without_nan(value: Any) -> Any:
+    """Return nested figures with None for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and rename it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .common import Workspace, bar, open_workspace
+from .common import Workspace, bar, open_workspace, without_nan, write_text
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from rbinfer import Classifier
     from rbinfer.registry import resolve
 
-    from ..card import write_card
+    from ..card import card_text
     from ..dataset import Dataset
     from ..evaluate import (
         evaluate_simulation,
@@ -54,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     scored: dict[str, Any] = {}
     metrics: dict[str, Any] = {"model": classifier.spec.name, "version": classifier.spec.version}
     if test is not None:
-        metrics["simulation"] = evaluate_simulation(path, Dataset.open(test))
+        metrics["simulation"] = evaluate_simulation(
+            path, Dataset.open(test, preprocess=classifier.spec.preprocess)
+        )
         print(format_bins(metrics["simulation"]))
     if options.images is not None:
         for given, key in ((False, "images"), (True, "images_fwhm_given")):
@@ -67,9 +69,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(metrics, indent=1, sort_keys=True) + "\n"
-        (options.output / "metrics.json").write_text(text, encoding="utf-8")
-        write_card(classifier.spec, metrics, options.output / "CARD.md")
+        text = json.dumps(without_nan(metrics), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        write_text(options.output / "metrics.json", text)
+        write_text(options.output / "CARD.md", card_text(classifier.spec, metrics))
         if options.plots and "images" in scored:
             draw_groups(scored["images"], classifier.spec.threshold, options.output / "groups.png")
             draw_mistakes(scored["images"], options.output / "mistakes.png")

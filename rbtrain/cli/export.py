@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
         config, where = open_workspace(options)
         output = options.output or where.model
-        worst = export_run(config, Dataset.open(where.train), where.fit / "best.keras", output)
+        worst = export_run(config, Dataset.open(where.train, config), where.fit / "best.keras", output)
     else:
         if not options.config.is_file():
             raise FileNotFoundError(f"{options.config} is not a file")

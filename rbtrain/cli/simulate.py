@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ..dataset import build_dataset
+from ..dataset import Dataset, build_dataset
 from .common import add_workspace, bar, open_workspace
 
 
@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     config, where = open_workspace(options)
     for test, directory in ((False, where.train), (True, where.test)):
         if directory.exists():
+            Dataset.open(directory, config)  # refuses one of other settings
             continue
         with bar(directory.name, "frame", options.quiet) as progress:
             build_dataset(config, directory, test=test, workers=options.workers, progress=progress)

@@ -95,6 +95,12 @@ def simulate_image(
     ValueError
         When a parameter makes no sense.
     """
+    star_flux_range, galaxy_flux_range, companion_separation_fwhm, companion_flux_ratio = (
+        (value, value) if np.ndim(value) == 0 else value
+        for value in (
+            star_flux_range, galaxy_flux_range, companion_separation_fwhm, companion_flux_ratio,
+        )
+    )  # fmt: skip
     counts = {
         "n_stars": n_stars, "n_galaxies": n_galaxies, "n_cosmic_rays": n_cosmic_rays,
         "n_hot_pixels": n_hot_pixels, "n_satellites": n_satellites, "n_bad_columns": n_bad_columns,

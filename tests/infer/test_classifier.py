@@ -2,6 +2,8 @@
 
 import multiprocessing
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +22,7 @@ from rbinfer import (
     extract_cutouts,
     load_realbogus_model,
 )
+from rbinfer.registry import resolve
 from rbinfer.session import Session
 from rbinfer.status import UNSCORED, explain, is_scored
 
@@ -168,6 +171,22 @@ def test_a_score_equal_to_the_threshold_is_not_real(scene):
     assert len(classify_realbogus(table, image, fwhm=fwhm, threshold=limit)) == 0
 
 
+def test_a_class_of_another_model_does_not_stay(scene):
+    image, table, fwhm = scene
+    table = Table(table)
+    table["rb_class"] = "galaxy"
+    out = classify_realbogus(table, image, model_file="reference", fwhm=fwhm, flag_bogus=False)
+    assert "rb_class" not in out.colnames
+
+
+def test_masked_flags_stay_masked(scene):
+    image, table, fwhm = scene
+    table = Table(table, masked=True)
+    table["flags"] = MaskedColumn(np.zeros(len(table), np.int32), mask=np.arange(len(table)) == 3)
+    out = classify_realbogus(table, image, fwhm=fwhm, threshold=0.0)
+    assert out["flags"].mask[np.asarray(out["id"]) == 3].all()
+
+
 def test_without_scores(scene):
     image, table, fwhm = scene
     out = classify_realbogus(table, image, fwhm=fwhm, add_score=False, flag_bogus=False)
@@ -232,6 +251,15 @@ def test_shapes_that_cannot_be_are_refused(scene, shape):
         classify_realbogus(scene[1], scene[0], model=model)
 
 
+def test_only_what_can_be_scored_reaches_the_model(scene):
+    image, _, fwhm = scene
+    model = Constant()
+    classify_realbogus(
+        {"x": [200.0, 1.0, np.nan], "y": [200.0, 1.0, 5.0]}, image, model=model, fwhm=fwhm
+    )
+    assert [shape for shape, _ in model.batches] == [(1, 31, 31, 2)]
+
+
 def test_a_dynamic_shape_means_31(scene):
     model = Constant()
     model.input_shape = (None, None, None, 2)
@@ -258,15 +286,45 @@ def test_predict_has_the_call_of_keras(scene):
         model.predict(np.zeros((2, 21, 21, 2)))
 
 
-def test_verbose_reports(scene, capsys):
+def test_verbose_reports(scene, tmp_path):
     image, table, fwhm = scene
     said = []
     classify_realbogus(table, image, fwhm=fwhm, verbose=said.append)
     assert any("real" in line for line in said)
-    classify_realbogus(table, image, fwhm=fwhm, verbose=True)
-    assert "real" in capsys.readouterr().err
-    classify_realbogus(table, image, fwhm=fwhm)
-    assert capsys.readouterr().err == ""
+    # In a process of its own: pytest's handlers would count as a logging configuration.
+    np.save(tmp_path / "image.npy", image)
+    for configure, verbose, times in (
+        ("", True, 1),
+        ("", False, 0),
+        ("logging.basicConfig(level=20)", True, 1),
+    ):
+        code = (
+            f"import logging, numpy as np, rbinfer\n{configure}\n"
+            f"image = np.load({str(tmp_path / 'image.npy')!r})\n"
+            "table = {'x': [200.0], 'y': [200.0]}\n"
+            f"rbinfer.classify_realbogus(table, image, fwhm=3.2, verbose={verbose})"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stderr.count("1 rows:") == times
+        assert done.stdout == ""
+
+
+def test_each_thread_hears_its_own_call(scene):
+    image, table, fwhm = scene
+    heard = {name: [] for name in "ab"}
+    barrier = threading.Barrier(2)
+
+    def work(name):
+        for _ in range(5):
+            barrier.wait()
+            rows = table[: 10 if name == "a" else 20]
+            classify_realbogus(rows, image, fwhm=fwhm, verbose=heard[name].append)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, "ab"))
+    for name, n in (("a", 10), ("b", 20)):
+        assert len([line for line in heard[name] if line.startswith(f"{n} rows")]) == 5
+        assert not [line for line in heard[name] if "rows:" in line and not line.startswith(f"{n} rows")]
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
@@ -284,6 +342,21 @@ def test_models_that_are_none(tmp_path, scene):
     broken.write_bytes(b"not an ONNX file")
     with pytest.raises(ModelError, match=r"broken\.onnx is not a model"):
         Classifier(broken)
+
+
+def test_no_file_stands_in_for_the_shipped_model(tmp_path, monkeypatch, model_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RBINFER_MODELS", str(tmp_path / "own"))
+    for name in ("default", "reference"):
+        (tmp_path / name).write_text("not a model")
+        (tmp_path / "own" / name).mkdir(parents=True)
+        (tmp_path / "own" / name / "model.onnx").write_text("nor this")
+    assert resolve(None) == model_path
+
+
+def test_a_missing_keras_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.h5"):
+        load_realbogus_model(str(tmp_path / "gone.h5"))
 
 
 def test_installed_models_are_found_by_name(tmp_path, monkeypatch, model_path):

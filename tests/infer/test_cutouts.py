@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbinfer import InputError, PreprocessSpec, Status, _kernels, extract_cutouts, preprocess_cutout
-from rbinfer.cutouts import Cutter, rescaling
+from rbinfer.cutouts import Cutter, resampling, rescaling
 
 from . import oracle
 
@@ -54,7 +54,9 @@ def test_reference_kernel_equals_oracle(seed, fwhm, masked, size):
         expected, status = oracle.reference(image, x[k], y[k], spec, fwhm, mask)
         assert got.status[k] == status
         if expected is not None:
-            np.testing.assert_allclose(got.pixels[k], expected, rtol=0, atol=2e-5)
+            # Float32 like the reference itself: at a sky of 500 its steps are 3e-5 ADU. The golden
+            # vectors hold the kernel to 1e-5.
+            np.testing.assert_allclose(got.pixels[k], expected, rtol=0, atol=1e-4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -179,11 +181,50 @@ def test_rescaling():
         ({"cutout_sci": np.zeros((9, 9)), "cutout_bg": np.zeros((8, 9))}, "cutout_bg"),
         ({"cutout_sci": np.zeros((9, 9)), "fwhm": 90.0}, "blocks of 30"),
         ({"cutout_sci": np.zeros((9, 9)), "target_size": 0}, "target_size"),
+        ({"cutout_sci": np.zeros((9, 9)), "asinh_softening": -1.0}, "asinh_softening"),
+        ({"cutout_sci": np.zeros((9, 9)), "fwhm": np.inf}, "fwhm"),
     ],
 )
 def test_preprocess_refuses(kwargs, says):
     with pytest.raises(InputError, match=says):
         preprocess_cutout(**kwargs)
+
+
+def test_pixels_that_are_not_finite_take_the_median():
+    cutout = np.random.default_rng(0).normal(100, 5, (31, 31))
+    cutout[15, 15] += 500
+    filled = cutout.copy()
+    cutout[3, 4], cutout[20, 7] = np.nan, np.inf
+    filled[3, 4] = filled[20, 7] = np.median(cutout[np.isfinite(cutout)])
+    np.testing.assert_array_equal(preprocess_cutout(cutout)[0], preprocess_cutout(filled)[0])
+    with pytest.raises(InputError, match="no finite pixel"):
+        preprocess_cutout(np.full((9, 9), np.nan))
+
+
+def test_resampling_conserves_the_mean_and_is_symmetric():
+    for scale in (0.2, 0.5, 1.0, 1.3, 2.0, 3.7):
+        taps = resampling(31, scale)
+        np.testing.assert_allclose(taps.weights.sum(axis=1), 1)
+        native = np.zeros((31, taps.span))
+        for i, first in enumerate(taps.first):
+            native[i, first : first + taps.weights.shape[1]] += taps.weights[i]
+        np.testing.assert_allclose(native, native[::-1, ::-1], atol=1e-9)
+        # Linear interpolation keeps a slope exactly; a mean over part pixels to an eighth of a pixel.
+        where = native @ (taps.start + np.arange(taps.span))
+        atol = 1e-9 if scale <= 1 or scale == round(scale) else 0.125
+        np.testing.assert_allclose(where, (np.arange(31) - 15) * scale, atol=atol)
+
+
+def test_scores_know_no_orientation():
+    image = scene(np.random.default_rng(5), 90, 90)
+    x, y = np.array([40.0, 60.0]), np.array([33.0, 71.0])
+    spec = dataclasses.replace(PreprocessSpec.default(), recentre=0)
+    for fwhm in (1.5, 3.0, 4.0, 7.0):
+        base = Cutter.prepare(image, spec, fwhm=fwhm).cut(x, y).pixels
+        flipped = Cutter.prepare(image[:, ::-1], spec, fwhm=fwhm).cut(89 - x, y).pixels
+        np.testing.assert_allclose(flipped[:, :, ::-1], base, atol=1e-5)
+        turned = Cutter.prepare(image.T, spec, fwhm=fwhm).cut(y, x).pixels
+        np.testing.assert_allclose(turned.transpose(0, 2, 1, 3), base, atol=1e-5)
 
 
 def test_extract_of_nothing_is_nothing():

@@ -151,6 +151,31 @@ def test_forms_of_training_data(training_data):
         train_realbogus_classifier((x, y), validation_split=1.0)
 
 
+def test_no_turned_copy_is_on_both_sides(training_data):
+    seen = {}
+
+    class Model:
+        def fit(self, x, y, validation_data, **kwargs):
+            seen.update(train=x, held_out=validation_data[0])
+
+    train_realbogus_classifier(training_data, model=Model(), verbose=False, seed=0)
+    total = {cutout.sum().round(3) for cutout in seen["train"].astype(float)}
+    assert not [c for c in seen["held_out"].astype(float) if c.sum().round(3) in total]
+    assert 0.1 < len(seen["held_out"]) / len(training_data["X"]) < 0.5
+
+
+def test_verbose_reaches_the_caller(tmp_path, capsys):
+    said = []
+    save_realbogus_model(
+        create_realbogus_model(filters=(2,), dense_units=2),
+        str(tmp_path / "m.keras"),
+        verbose=said.append,
+    )
+    assert said == [f"saved {tmp_path / 'm.keras'}"]
+    simulate_image(width=64, height=64, verbose=said.append, seed=0)
+    assert "64 x 64" in said[-1]
+
+
 def test_one_class_has_no_weights(training_data):
     seen = {}
 

@@ -68,6 +68,16 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
     assert again.returncode == 1
     assert "--resume" in again.stderr
     assert rbtrain("fit", "c.toml", "--resume", cwd=tmp_path).returncode == 0
+    # What was made from other settings is refused, not mixed.
+    changed = dataclasses.replace(config, data=dataclasses.replace(config.data, per_class=29))
+    (tmp_path / "c.toml").write_text(changed.to_toml())
+    for verb in ("simulate", "export"):
+        done = rbtrain(verb, "c.toml", cwd=tmp_path)
+        assert done.returncode == 1
+        assert "other settings" in done.stderr
+    done = rbtrain("evaluate", "reference", "--dir", "runs/tiny", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "preset" in done.stderr
 
 
 def test_export_of_any_keras_file(tmp_path):
@@ -93,6 +103,7 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
             time.sleep(0.02)
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=120)
+    assert child.returncode == 130
     assert b"stopped by hand" in said
     assert b"Traceback" not in said
     stopped_after = json.loads(state.read_text())["epoch"]

@@ -63,10 +63,14 @@ def test_resuming_gives_what_an_undisturbed_run_gives(config, data, fitted, tmp_
     original = room._Stop
     room._Stop = lambda *a: StopAfterFirst()
     try:
-        fit(config, data, tmp_path, verbose=0)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, data, tmp_path, verbose=0)
     finally:
         room._Stop = original
     assert json.loads((tmp_path / "state.json").read_text())["epoch"] == 1
+    other = dataclasses.replace(config, real=("galaxy",))
+    with pytest.raises(ValueError, match="another configuration"):
+        fit(other, data, tmp_path, resume=True, verbose=0)
     resumed = fit(config, data, tmp_path, resume=True, verbose=0)
     pixels = data.pixels[:200].astype(np.float32)
     np.testing.assert_allclose(
