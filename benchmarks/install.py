@@ -5,7 +5,6 @@ without extras, prints a table and, with ``--json FILE``, writes it.
 """
 
 import argparse
-import importlib.metadata
 import json
 import platform
 import statistics
@@ -27,6 +26,7 @@ for d in m.distributions():
     sizes[d.metadata["Name"]] = sum(f.stat().st_size for f in files if f.is_file())
 print(json.dumps(sizes))
 """
+_VERSION = "from importlib.metadata import version; print(version('rbinfer'))"
 _TIME = "import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
 
 
@@ -57,7 +57,7 @@ def measure() -> dict[str, object]:
         return {
             "cpu": processor(),
             "python": platform.python_version(),
-            "version": importlib.metadata.version("rbinfer"),
+            "version": subprocess.check_output([str(python), "-c", _VERSION], text=True).strip(),
             "bytes": dict(sorted(sizes.items(), key=lambda item: -item[1])),
             "import_rbinfer_s": import_time(python, "rbinfer"),
             "import_numpy_s": import_time(python, "numpy"),

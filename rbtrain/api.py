@@ -85,7 +85,7 @@ def train_realbogus_classifier(
     n_simulated: int = 1000,
     image_size: tuple[int, int] = (2048, 2048),
     fwhm_range: tuple[float, float] = (1.5, 8.0),
-    real_source_types: Sequence[str] | None = None,
+    real_source_types: Sequence[str] = ("star",),
     validation_split: float = 0.15,
     model: "keras.Model | None" = None,
     model_file: str | None = None,
@@ -111,7 +111,7 @@ def train_realbogus_classifier(
     fwhm_range : tuple of float
         FWHM of these in pixels.
     real_source_types : sequence of str
-        Source types that count as real in these; ``["star"]`` unless given.
+        Source types that count as real in these, of ``"star"`` and ``"galaxy"``.
     validation_split : float
         Fraction for validation, in (0, 1); drawn at random. Of data with ``metadata["image"]``, as
         `generate_realbogus_training_data` gives, whole images are drawn, so that no turned copy of a
@@ -152,7 +152,7 @@ def train_realbogus_classifier(
             n_images=n_simulated,
             image_size=image_size,
             fwhm_range=fwhm_range,
-            real_source_types=["star"] if real_source_types is None else real_source_types,
+            real_source_types=real_source_types,
             seed=seed,
             verbose=verbose,
         )

@@ -47,7 +47,7 @@ def generate_realbogus_training_data(
     match_radius: float = 3.0,
     cutout_radius: int = 15,
     augment: bool = True,
-    real_source_types: Sequence[str] | None = None,
+    real_source_types: Sequence[str] = ("star",),
     close_pair_fraction: float = 0.2,
     min_separation_fwhm: float = 1.0,
     max_separation_fwhm: float = 3.0,
@@ -88,7 +88,7 @@ def generate_realbogus_training_data(
     augment : bool
         Return each cutout six times: four rotations and two flips.
     real_source_types : sequence of str
-        Types that count as real, of ``"star"`` and ``"galaxy"``; ``["star"]`` unless given.
+        Types that count as real, of ``"star"`` and ``"galaxy"``.
     close_pair_fraction : float
         Fraction of stars with a companion.
     min_separation_fwhm, max_separation_fwhm : float
@@ -123,7 +123,7 @@ def generate_realbogus_training_data(
     parameters = {key: value for key, value in locals().items() if key != "verbose"}
     if isinstance(real_source_types, str):
         real_source_types = (real_source_types,)
-    wanted = ("star",) if real_source_types is None else tuple(real_source_types)
+    wanted = tuple(real_source_types)
     unknown = [name for name in wanted if name not in ("star", "galaxy")]
     if unknown or not wanted:
         raise InputError(f"real_source_types must be of 'star' and 'galaxy', not {list(wanted)}")
