@@ -26,7 +26,7 @@ from rbinfer.cutouts import Cutouts, Cutter, rescaling
 from tests.infer import oracle
 
 CHUNK = 512
-FWHM = {"as is": 3.0, "down 2": 6.0, "up 2": 1.5}
+FWHM = {"FWHM 3": 3.0, "FWHM 6": 6.0, "FWHM 1.5": 1.5}
 
 
 def cpu_name():
@@ -189,7 +189,7 @@ def main():
         for case, fwhm in FWHM.items():
             cutter = Cutter.prepare(image, spec, fwhm=fwhm)
             # The reference rescales what it has cut, the default preset cuts what it needs.
-            side = spec.size if preset == "reference" else -(-spec.size * cutter.down // cutter.up)
+            side = spec.size if preset == "reference" else cutter.taps.span
             moved = 4 * side**2 + 8 * spec.size**2
             for threads in (1, 2):
                 taken, cpu = time_kernel(cutter, x, y, threads, options.repeats)
