@@ -74,7 +74,7 @@ def check(image, x, y):
 
 
 def plain_loop(image, x, y, fwhm, spec):
-    """Cut and preprocess as the seed text describes it, an object at a time."""
+    """Cut and preprocess as the reference implementation does, an object at a time."""
     radius, size = spec.size // 2, spec.size
     _, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
     cutouts, valid = [], []

@@ -1,4 +1,4 @@
-"""The functions of the seed's API: thin faces of `Classifier` and of the cutouts."""
+"""The functions of the reference API: thin faces of `Classifier` and of the cutouts."""
 
 import logging
 import os

@@ -373,7 +373,7 @@ def preprocess_cutout(
 
 
 def reference_spec(radius: int, target_fwhm: float, asinh_softening: float | None) -> PreprocessSpec:
-    """Return the reference spec with the parameters of the seed's API."""
+    """Return the reference spec with the parameters of the reference API."""
     spec = PreprocessSpec.reference(2 * radius + 1)
     softening = spec.asinh_softening if asinh_softening is None else float(asinh_softening)
     return dataclasses.replace(spec, target_fwhm=float(target_fwhm), asinh_softening=softening)

@@ -22,7 +22,7 @@ class Network(Protocol):
 
 
 class KerasNetwork:
-    """A model with Keras's ``predict`` and ``input_shape``, taken as the seed's API takes it.
+    """A model with Keras's ``predict`` and ``input_shape``, taken as the reference API takes it.
 
     Its cutouts are made by the reference preset, with the size of its input (31 where that is open).
 

@@ -1,4 +1,4 @@
-"""What `verbose=` means in the functions of the seed's API, for rbinfer and rbtrain alike."""
+"""What `verbose=` means in the functions of the reference API, for rbinfer and rbtrain alike."""
 
 import contextlib
 import logging

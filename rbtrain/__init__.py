@@ -10,7 +10,7 @@ from rbinfer import DEFAULT_ASINH_SOFTENING_SIGMA, __version__
 _ROOMS = {
     "create_compact_model": "model",
     "create_realbogus_model": "model",
-    "generate_realbogus_training_data": "seed_data",
+    "generate_realbogus_training_data": "training_data",
     "load_realbogus_model": "api",
     "save_realbogus_model": "api",
     "simulate_image": "simulate",

@@ -1,4 +1,4 @@
-"""The training functions of the seed's API."""
+"""The training functions of the reference API."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from rbinfer import InputError, ModelNotFoundError
 from rbinfer.registry import user_directory
 from rbinfer.verbosity import Verbose, reporting
 
-from .seed_data import generate_realbogus_training_data
+from .training_data import generate_realbogus_training_data
 
 if TYPE_CHECKING:
     import keras

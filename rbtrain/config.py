@@ -88,7 +88,7 @@ class NetworkConfig:
     Attributes
     ----------
     architecture : {"reference", "compact"}
-        ``reference``: the seed's, with one score. ``compact``: depthwise-separable, multi-class.
+        ``reference``: the reference implementation's, with one score. ``compact``: depthwise-separable, multi-class.
     filters : tuple of int
     dense_units : int
         Of ``reference``.

@@ -66,7 +66,7 @@ def draw(scored: Table, types: np.ndarray, threshold: float) -> None:
     )  # fmt: skip
     axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title="rbinfer classify field.fits")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, frameon=False)
-    figure.savefig(HERE / "field.png", dpi=90)
+    figure.savefig(HERE / "field.png", dpi=75, bbox_inches="tight")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`simulate_image`: an image with given numbers of everything, as the seed's API has it."""
+"""`simulate_image`: an image with given numbers of everything, as the reference API has it."""
 
 import logging
 import math

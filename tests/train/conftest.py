@@ -27,7 +27,7 @@ def config() -> TrainConfig:
 
 @pytest.fixture(scope="session")
 def reference_config(config) -> TrainConfig:
-    """The same with the seed's architecture and preprocessing, made small."""
+    """The same with the reference architecture and preprocessing, made small."""
     return dataclasses.replace(
         config,
         name="tiny-reference",

@@ -1,4 +1,4 @@
-"""The training side of the seed's API."""
+"""The training side of the reference API."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Labelled training data as the seed's API asks for it: everything in memory."""
+"""Labelled training data as the reference API asks for it: everything in memory."""
 
 import logging
 from collections.abc import Sequence
