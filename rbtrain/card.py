@@ -24,7 +24,7 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
     spec : ModelSpec
         What the model file says of itself.
     metrics : dict
-        What ``rbtrain evaluate`` measured.
+        What ``rbtrain evaluate`` measured; None for what could not be.
     """
     preprocess = spec.preprocess
     low, high = spec.fwhm_range
@@ -89,7 +89,7 @@ def _limits(metrics: dict[str, Any]) -> str:
     lines = []
     for key in ("by_snr", "by_fwhm", "by_crowding"):
         for name, f in metrics.get("simulation", {}).get(key, {}).items():
-            if f["auc"] < 0.98:
+            if f["auc"] is not None and f["auc"] < 0.98:
                 what = key.removeprefix("by_").replace("snr", "S/N").replace("fwhm", "FWHM")
                 lines.append(f"- Simulation, {what} {name}: AUC {f['auc']:.3f}.")
     for name, f in metrics.get("simulation", {}).get("by_class", {}).items():
@@ -110,7 +110,10 @@ def _limits(metrics: dict[str, Any]) -> str:
 def _figures(rows: dict[str, dict[str, Any]], title: str) -> str:
     return _table(
         (title, *(name for name, _, _ in _COLUMNS)),
-        [(name, *(form.format(f[key]) for _, key, form in _COLUMNS)) for name, f in rows.items()],
+        [
+            (name, *("-" if f[key] is None else form.format(f[key]) for _, key, form in _COLUMNS))
+            for name, f in rows.items()
+        ],
     )
 
 

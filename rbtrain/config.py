@@ -88,7 +88,8 @@ class NetworkConfig:
     Attributes
     ----------
     architecture : {"reference", "compact"}
-        ``reference``: the reference implementation's, with one score. ``compact``: depthwise-separable, multi-class.
+        ``reference``: that of the reference implementation, with one score. ``compact``:
+        depthwise-separable, multi-class.
     filters : tuple of int
     dense_units : int
         Of ``reference``.

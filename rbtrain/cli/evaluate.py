@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(without_nan(metrics), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        metrics = without_nan(metrics)
+        text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
         write_text(options.output / "metrics.json", text)
         write_text(options.output / "CARD.md", card_text(classifier.spec, metrics))
         if options.plots and "images" in scored:
