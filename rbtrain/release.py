@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,16 +54,12 @@ def export_run(
     model, parameters = calibrate(model, pixels, targets, class_weights(real, 1.0))
     multi = targets.shape[1] > 1
     real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
-    spec = ModelSpec(
-        name=config.name,
-        version=config.version,
-        preprocess=config.preprocess,
-        classes=CLASSES if multi else ("bogus", "real"),
-        real=config.real if multi else ("real",),
+    spec = _spec(
+        config,
+        multi,
         calibration={**parameters, "counted_as_real": list(config.real)},
         fwhm_range=_percentiles(data.rows["fwhm"]),
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
-        config_hash=config.hash,
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
     spec = dataclasses.replace(spec, operating_points=operating_points(real, score))
@@ -94,15 +91,7 @@ def export_keras(
     if config is None:
         size = model.input_shape[1] or 31
         config = TrainConfig(name=Path(path).stem, preprocess=PreprocessSpec.reference(size))
-    multi = model.output_shape[-1] > 1
-    spec = ModelSpec(
-        name=config.name,
-        version=config.version,
-        preprocess=config.preprocess,
-        classes=CLASSES if multi else ("bogus", "real"),
-        real=config.real if multi else ("real",),
-        config_hash=config.hash,
-    )
+    spec = _spec(config, model.output_shape[-1] > 1)
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
 
 
@@ -120,6 +109,19 @@ def simulated_cutouts(config: TrainConfig, n: int) -> NDArray[np.float32]:
         parts.append(cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)[0])
         index += 1
     return np.concatenate(parts)[:n].astype(np.float32)
+
+
+def _spec(config: TrainConfig, multi: bool, **measured: Any) -> ModelSpec:
+    """Spec of a model with one score, or with classes."""
+    return ModelSpec(
+        name=config.name,
+        version=config.version,
+        preprocess=config.preprocess,
+        classes=CLASSES if multi else ("bogus", "real"),
+        real=config.real if multi else ("real",),
+        config_hash=config.hash,
+        **measured,
+    )
 
 
 def _percentiles(values: NDArray[np.float32]) -> tuple[float, float]:
