@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -344,7 +344,9 @@ def preprocess_cutout(
     # A single cutout keeps its precision: without normalisation the output shows every digit.
     maps = [np.asarray(a).dtype for a in (cutout_sci, cutout_bg) if a is not None and np.ndim(a)]
     widest = np.result_type(*maps)
-    sci = np.ascontiguousarray(cutout_sci, np.float32 if widest == np.float32 else np.float64)
+    sci: NDArray[Any] = np.ascontiguousarray(
+        cutout_sci, np.float32 if widest == np.float32 else np.float64
+    )
     bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, shape, "cutout_bg")
     finite = np.isfinite(sci)
     if not finite.all():
