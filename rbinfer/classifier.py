@@ -372,7 +372,8 @@ class Classifier:
         if not 0 <= limit <= 1:
             raise InputError(f"threshold must lie in [0, 1], not {threshold}")
         result = as_table(table)
-        x, y = positions(result)
+        # An empty table need not name the columns that it has no rows for.
+        x, y = positions(result) if result.colnames else (np.zeros(0), np.zeros(0))
         pixels, bad = as_image(image, mask)
         if fwhm is None:
             measured = measure_fwhm(pixels, x, y, bad, saturation, result)

@@ -157,8 +157,6 @@ class Cutter:
     mask : ndarray of bool, shape (height, width) or (1, 1)
         True for bad pixels.
     spec : PreprocessSpec
-    scale : float
-        FWHM over target FWHM.
     down, up : int
         Integer factors of the reference's rescaling.
     taps : Taps
@@ -171,7 +169,6 @@ class Cutter:
     bg: tuple[NDArray[np.float32], bool, float, bool]
     err: tuple[NDArray[np.float32], bool, float, bool]
     spec: PreprocessSpec
-    scale: float
     down: int
     up: int
     taps: Taps
@@ -233,7 +230,6 @@ class Cutter:
             bg=background,
             err=_map_or_scalar(err, pixels.shape, "err"),
             spec=spec,
-            scale=scale,
             down=min(down, max(pixels.shape)),
             up=up,
             taps=resampling(spec.size, min(scale, float(max(pixels.shape))) if rescales else 1.0),

@@ -77,8 +77,8 @@ class DataConfig:
             raise ValueError(
                 f"frames must be at least 2 and test_frames 0, not {self.frames} and {self.test_frames}"
             )
-        if not 0 < self.validation < 1:
-            raise ValueError(f"validation must lie between 0 and 1, not {self.validation}")
+        if not 0 < self.validation <= 0.5:
+            raise ValueError(f"validation must be above 0 and at most 0.5, not {self.validation}")
 
 
 @dataclass(frozen=True)

@@ -54,14 +54,14 @@ class Batches(keras.utils.PyDataset):
         super().__init__(workers=1)
         self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
         self._batch_size, self._seed = batch_size, seed
-        self.epoch = 0
-        self._shuffle()
+        self.start_epoch(0)
 
-    def _shuffle(self) -> None:
+    def start_epoch(self, epoch: int) -> None:
+        """Shuffle for an epoch, counted from 0."""
+        self._epoch = epoch
         self._order = self._rows
         if self._seed is not None:
-            self._rng = np.random.default_rng([self._seed, self.epoch])
-            self._order = self._rng.permutation(self._rows)
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
 
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
@@ -72,15 +72,10 @@ class Batches(keras.utils.PyDataset):
         pixels = self._data.pixels[rows].astype(np.float32)
         if self._seed is not None:
             # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
-            turns = np.random.default_rng([self._seed, self.epoch, index]).integers(0, 8, 4)
+            turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
             for part, turn in zip(np.array_split(pixels, 4), turns, strict=True):
                 part[...] = augment(part, int(turn))
         return pixels, self._targets[rows], self._weights[rows]
-
-    def on_epoch_end(self) -> None:
-        """Shuffle anew."""
-        self.epoch += 1
-        self._shuffle()
 
 
 def augment(cutouts: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
@@ -113,8 +108,8 @@ class _Checkpoint(keras.callbacks.Callback):
         self._run, self._train, self._history = run, train, history
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._train.epoch = epoch
-        self._train._shuffle()
+        # Keras asks for the epoch's batches after this; a resumed run begins where it stopped.
+        self._train.start_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         for key, value in (logs or {}).items():

@@ -101,31 +101,26 @@ def _class_of_artefact() -> NDArray[np.int8]:
     return table
 
 
+def _around(
+    layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64], radius: float, points: int
+) -> NDArray[np.float32]:
+    """Values of a layer on circles about positions, shape (points, n); the edge goes on outside."""
+    height, width = layer.shape
+    angle = 2 * np.pi * np.arange(points)[:, np.newaxis] / points
+    rows = np.clip(np.rint(y + radius * np.sin(angle)).astype(int), 0, height - 1)
+    columns = np.clip(np.rint(x + radius * np.cos(angle)).astype(int), 0, width - 1)
+    return layer[rows, columns]
+
+
 def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell where the artefact layer falls off in all directions, as a star does."""
-    height, width = frame.artefacts.shape
-    radius = max(1.5 * frame.fwhm, 2.0)
-    around = np.zeros(len(xpeak))
-    for angle in np.arange(0, 2 * np.pi, np.pi / 8):
-        at = (
-            np.clip(np.rint(ypeak + radius * np.sin(angle)).astype(int), 0, height - 1),
-            np.clip(np.rint(xpeak + radius * np.cos(angle)).astype(int), 0, width - 1),
-        )
-        around = np.maximum(around, frame.artefacts[at])
-    return around < 0.3 * frame.artefacts[ypeak, xpeak]
+    around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
+    return around.max(axis=0) < 0.3 * frame.artefacts[ypeak, xpeak]
 
 
 def _bump(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.float64]:
     """Height of the expected starlight above its median one FWHM away."""
-    height, width = frame.stars.shape
-    radius = max(frame.fwhm, 1.5)
-    around = [
-        frame.stars[
-            np.clip(np.rint(ypeak + radius * np.sin(angle)).astype(int), 0, height - 1),
-            np.clip(np.rint(xpeak + radius * np.cos(angle)).astype(int), 0, width - 1),
-        ]
-        for angle in np.arange(0, 2 * np.pi, np.pi / 6)
-    ]
+    around = _around(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
     return frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
 
 

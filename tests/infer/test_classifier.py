@@ -201,6 +201,12 @@ def test_nothing_in_nothing_out(scene):
         assert {"x", "y", "real", "id", "rb_score", "rb_status"} <= set(out.colnames)
 
 
+def test_a_table_without_columns_is_empty_too(scene):
+    out = classify_realbogus(Table(), scene[0])
+    assert len(out) == 0
+    assert {"rb_score", "rb_status", "flags"} <= set(out.colnames)
+
+
 def test_masked_positions_are_told(scene):
     image, table, fwhm = scene
     x = MaskedColumn(table["x"], mask=np.arange(len(table)) == 7)
@@ -377,8 +383,6 @@ def test_parameters_out_of_range(scene, classifier):
         ({"real_source_types": ["unicorn"]}, "unicorn"),
         ({"asinh_softening": -1.0}, "asinh_softening"),
     ):
-        if says == "fwhm" and classifier.spec.preprocess.preset == "reference":
-            continue  # there it means: do not rescale
         with pytest.raises(InputError, match=says):
             classify_realbogus(table, image, **{"fwhm": 3.0, **kwargs})
     with pytest.raises(InputError, match="x has 2 positions but y has 1"):
