@@ -44,6 +44,7 @@ def detect(
     threshold: float = 5.0,
     minarea: int = 3,
     matched_filter: bool = True,
+    deblend_cont: float = 0.005,
 ) -> "Table":
     """Detect sources.
 
@@ -63,6 +64,9 @@ def detect(
         Least number of connected pixels above the threshold.
     matched_filter : bool
         Smooth before the threshold is applied; without it single-pixel hits are found too.
+    deblend_cont : float
+        Least share of the light that a peak must have to become a source of its own; 1 for no
+        deblending.
 
     Returns
     -------
@@ -76,10 +80,12 @@ def detect(
     Raises
     ------
     InputError
-        `threshold` or `minarea` is not above 0, or SEP cannot handle the image.
+        `threshold` or `minarea` is not above 0, `deblend_cont` no share, or SEP cannot handle the image.
     """
     if not (np.isfinite(threshold) and threshold > 0):
         raise InputError(f"the threshold must be finite and above 0, not {threshold}")
+    if not 0 <= deblend_cont <= 1:
+        raise InputError(f"deblend_cont must lie between 0 and 1, not {deblend_cont}")
     if minarea < 1:
         raise InputError(f"minarea must be at least 1, not {minarea}")
     bad = ~np.isfinite(image)
@@ -100,7 +106,9 @@ def detect(
     data -= background.back(dtype=np.float32)
 
     # SEP's own default kernel, or none.
-    options: dict[str, Any] = {} if matched_filter else {"filter_kernel": None}
+    options: dict[str, Any] = {"deblend_cont": float(deblend_cont)}
+    if not matched_filter:
+        options["filter_kernel"] = None
 
     def extract() -> NDArray[Any]:
         found: NDArray[Any] = sep.extract(

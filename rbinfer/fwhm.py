@@ -106,6 +106,7 @@ def estimate_fwhm(
     y: ArrayLike,
     mask: NDArray[np.bool_] | None = None,
     saturation: float | None = None,
+    min_stars: int = _MIN_STARS,
 ) -> FwhmEstimate:
     """Measure the FWHM of the stars among a list of positions.
 
@@ -122,11 +123,13 @@ def estimate_fwhm(
     saturation : float, optional
         Peaks at or above it are left out. Without it, a level that several peaks share is taken
         for saturation.
+    min_stars : int
+        Fewer star-like detections than this that agree are no measurement.
 
     Returns
     -------
     FwhmEstimate
-        With ``fwhm`` None and the reason when fewer than 5 star-like detections agree.
+        With ``fwhm`` None and the reason when fewer than `min_stars` star-like detections agree.
 
     Raises
     ------
@@ -140,8 +143,9 @@ def estimate_fwhm(
         raise InputError(f"the image must be 2-D, not {image.ndim}-D")
     pixels = _Pixels(image, mask)
     peaks = _smooth_peaks(pixels, xs, ys, saturation)
-    if len(peaks.x) < _MIN_STARS:
-        return _unknown(len(peaks.x), "bright, unsaturated peaks with raised neighbours on all sides")
+    if len(peaks.x) < min_stars:
+        what = "bright, unsaturated peaks with raised neighbours on all sides"
+        return _unknown(len(peaks.x), what, min_stars)
     log_fwhm, round_ones = _half_maximum_widths(pixels, peaks)
     # The rays cannot resolve small peaks; a fit measures them and tells them from a star.
     small = np.flatnonzero(round_ones & (log_fwhm < np.log(2.6)))
@@ -149,9 +153,9 @@ def estimate_fwhm(
     log_fwhm[small] = cores.log_fwhm
     round_ones[small] = _alike(cores) & (cores.residual < 0.12)
     peaks, log_fwhm = peaks[round_ones], log_fwhm[round_ones]
-    if len(log_fwhm) < _MIN_STARS:
-        return _unknown(len(log_fwhm), "round, smooth peaks")
-    locus = _stellar_locus(log_fwhm)
+    if len(log_fwhm) < min_stars:
+        return _unknown(len(log_fwhm), "round, smooth peaks", min_stars)
+    locus = _stellar_locus(log_fwhm, min_stars)
     if locus is None:
         return FwhmEstimate(
             None, 0, float("nan"), f"the widths of {len(log_fwhm)} smooth peaks do not agree"
@@ -162,8 +166,8 @@ def estimate_fwhm(
     if used.any():
         used &= cores.residual <= max(3.0 * float(np.median(cores.residual[used])), 0.05)
     centre, scatter, used = _clip(cores.log_fwhm, used)
-    if used.sum() < _MIN_STARS:
-        return _unknown(int(used.sum()), "peaks with the profile of a star")
+    if used.sum() < min_stars:
+        return _unknown(int(used.sum()), "peaks with the profile of a star", min_stars)
     fwhm = float(np.exp(centre))
     if fwhm < 3.0:
         fwhm = _without_wings(fwhm, _wing(pixels, peaks, cores, used))
@@ -187,8 +191,8 @@ def _alike(cores: _Cores) -> NDArray[np.bool_]:
     return alike
 
 
-def _unknown(n: int, what: str) -> FwhmEstimate:
-    return FwhmEstimate(None, n, float("nan"), f"only {n} {what}, {_MIN_STARS} are needed")
+def _unknown(n: int, what: str, needed: int) -> FwhmEstimate:
+    return FwhmEstimate(None, n, float("nan"), f"only {n} {what}, {needed} are needed")
 
 
 def _grid(radius: int) -> tuple[Ints, Ints]:
@@ -365,7 +369,7 @@ class _Group:
     compactness: float  # how many of those within 35 % lie within 10 %
 
 
-def _groups(log_fwhm: Floats) -> list[_Group]:
+def _groups(log_fwhm: Floats, min_stars: int) -> list[_Group]:
     """Find the local maxima of the density of the log widths, densest first."""
     start, step, smooth = np.log(0.3), 0.01, 6
     bins = np.clip(((log_fwhm - start) / step).astype(int), 0, 460)
@@ -381,19 +385,19 @@ def _groups(log_fwhm: Floats) -> list[_Group]:
         compactness = np.count_nonzero(away < 0.1) / np.count_nonzero(away < 0.35)
         # A spread group may be blends and a sharp one cosmic rays, so they must be larger.
         sure = compactness > (_COMPACT if centre >= np.log(_SHARP) else 0.75)
-        if np.count_nonzero(away < 0.15) >= (_MIN_STARS if sure else 2 * _MIN_STARS):
+        if np.count_nonzero(away < 0.15) >= (min_stars if sure else 2 * min_stars):
             found.append(_Group(centre, float(density[top]), compactness))
     return found
 
 
-def _stellar_locus(log_fwhm: Floats) -> float | None:
+def _stellar_locus(log_fwhm: Floats, min_stars: int) -> float | None:
     """Find the log width at which the stars are.
 
     Stars are a compact group; galaxies, blends and cosmic rays are spread. Nothing is sharper than
     the PSF, so beside a compact group of wide peaks the sharp ones are cosmic rays, and among wide
     groups the sharper one is the stars.
     """
-    groups = _groups(log_fwhm)
+    groups = _groups(log_fwhm, min_stars)
     limit = np.log(_SHARP)
     sharp = next((g for g in groups if g.log_fwhm < limit and g.compactness > _COMPACT), None)
     wide = [g for g in groups if g.log_fwhm >= limit]

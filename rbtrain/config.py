@@ -47,6 +47,9 @@ class DataConfig:
         Least area of a detection in pixels; one of these is drawn for each frame.
     filtered : float
         Probability that a frame is detected with SEP's matched filter.
+    deblending : tuple of float
+        SEP's deblending contrast; one of these is drawn for each frame (1 is none at all, so that
+        centroids fall between the stars of a blend).
     fwhm_scatter : float
         Scatter (lognormal sigma) of the FWHM given to the preprocessing about the true one.
     fwhm_excess, fwhm_excess_fraction : tuple of float, float
@@ -66,6 +69,7 @@ class DataConfig:
     threshold: tuple[float, float] = (3.0, 6.0)
     min_area: tuple[int, ...] = (1, 1, 3, 5)
     filtered: float = 0.3
+    deblending: tuple[float, ...] = (0.005, 0.005, 0.005, 0.02, 1.0)
     fwhm_scatter: float = 0.06
     fwhm_excess: tuple[float, float] = (1.0, 1.4)
     fwhm_excess_fraction: float = 0.3

@@ -157,7 +157,12 @@ def cut_frame(
     min_area = int(rng.choice(data.min_area))
     filtered = bool(rng.random() < data.filtered)
     found = detect(
-        frame.image, mask=frame.mask, threshold=threshold, minarea=min_area, matched_filter=filtered
+        frame.image,
+        mask=frame.mask,
+        threshold=threshold,
+        minarea=min_area,
+        matched_filter=filtered,
+        deblend_cont=float(rng.choice(data.deblending)),
     )
     if len(found) == 0:
         return empty

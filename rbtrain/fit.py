@@ -92,6 +92,11 @@ def targets_of(config: TrainConfig, labels: NDArray[np.int8]) -> NDArray[np.floa
     return np.eye(len(CLASSES), dtype=np.float32)[labels]
 
 
+def judged_as(targets: NDArray[np.float32], labels: NDArray[np.int8]) -> NDArray[Any]:
+    """What is balanced against what: one score, real and bogus; classes, all sources and each bogus."""
+    return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
+
+
 def class_weights(labels: NDArray[Any], balance: float) -> NDArray[np.float32]:
     """Weight of each row: (n / (k n_class)) ** balance, with mean 1."""
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -195,9 +200,7 @@ def fit(
     (where / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     labels = data.rows["label"]
     targets = targets_of(config, labels)
-    # One score: real against bogus. Classes: the sources together against each kind of bogus.
-    judged = targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
-    weights = class_weights(judged, config.fit.balance)
+    weights = class_weights(judged_as(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
     batches = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
     held_out = Batches(data, validation, targets, weights, 1024)

@@ -30,8 +30,10 @@ def label_detections(
     detection is that artefact's; where a source's own core does, it is the source's; where neither
     does and no source is near, it is noise. Everything between is ambiguous.
 
-    Two special cases: the bleeding core of a saturated star is the star's, wherever on the plateau
-    the brightest pixel lies; and a flash along a trail that is as compact as a star is ambiguous.
+    Special cases: where the centroid lies on a star or galaxy and the brightest pixel on an artefact
+    beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
+    saturated star is the star's, wherever on the plateau the brightest pixel lies, and the rest of that
+    plateau is ambiguous; so is a flash along a trail that is as compact as a star.
 
     Parameters
     ----------
@@ -59,9 +61,18 @@ def label_detections(
     codes = _class_of_artefact()[frame.artefact_class[at]]
     labels = np.where(by_artefact & alone, codes, labels)
     labels[(labels == _TRAIL) & _is_compact(frame, xpeak, ypeak)] = AMBIGUOUS
+    # A source at the centroid is detected with or without the artefact at the rim of its detection.
+    own_core, own_kind = _source_under(frame, x, y)
+    beside = by_artefact & (np.hypot(x - xpeak, y - ypeak) > 1.5)
+    xc, yc = _nearest(frame, x, y)
+    labels = np.where(beside & (_light_near(frame, xc, yc) > 0.3 * artefact), AMBIGUOUS, labels)
+    # The window will be moved to the brightest pixel next to the centroid: none may be the artefact's.
+    touched = np.abs(_box(frame.artefacts, xc, yc)).max(axis=0)
+    undisturbed = beside & (touched < 0.3 * own_core)
+    labels = np.where(undisturbed & (own_core > 5 * noise), own_kind, labels)
     # Glare belongs to a star: where the star itself is under the detection, it is a star.
     glare = by_artefact & (codes == _SPIKE)
-    own_core, own_kind = _source_under(frame, x, y)
+    labels = np.where(glare & _near_saturated(frame, xpeak, ypeak), AMBIGUOUS, labels)
     own_core, own_kind = np.maximum(own_core, core), np.where(own_core > core, own_kind, kind)
     labels = np.where(glare & (own_core > artefact), own_kind, labels)
     labels = np.where(glare & (own_core > 0.3 * artefact) & (own_core <= artefact), AMBIGUOUS, labels)
@@ -115,7 +126,43 @@ def _around(
 def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell where the artefact layer falls off in all directions, as a star does."""
     around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
-    return around.max(axis=0) < 0.3 * frame.artefacts[ypeak, xpeak]
+    return around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+
+
+def _nearest(
+    frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixels that positions fall into, those off the image moved to its edge."""
+    height, width = frame.image.shape
+    return (
+        np.clip(np.rint(x).astype(np.int64), 0, width - 1),
+        np.clip(np.rint(y).astype(np.int64), 0, height - 1),
+    )
+
+
+def _box(layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Values of the 3 x 3 pixels about each position, shape (9, n); the edge goes on outside."""
+    height, width = layer.shape
+    dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
+    return layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+
+
+def _light_near(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Highest expected light of stars and galaxies within a FWHM of each position."""
+    light = frame.stars + frame.galaxies
+    rings = [_around(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
+    return np.concatenate(rings).max(axis=0)
+
+
+def _near_saturated(
+    frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell which pixels belong to the burnt-out image of a star: at the full level, or next to it."""
+    full = float(np.nanmax(frame.image)) if frame.saturation is None else frame.saturation
+    ring = _around(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    level = frame.sky[ypeak, xpeak] + 0.9 * (full - frame.sky[ypeak, xpeak])
+    burnt: NDArray[np.bool_] = (ring >= level).sum(axis=0) >= 2
+    return burnt
 
 
 def _bump(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from .calibrate import calibrate, operating_points
 from .config import CLASSES, TrainConfig
 from .dataset import Dataset, cut_frame, frame_rng
 from .export import N_PROOF, export_model, keras_outputs
-from .fit import class_weights, targets_of
+from .fit import class_weights, judged_as, targets_of
 from .simulate import draw_frame
 
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
@@ -50,8 +50,9 @@ def export_run(
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
     real = np.isin(labels, [CLASSES.index(name) for name in config.real])
-    # Half of the weight is on real ones, so that a score of 0.5 is even odds for either side.
-    model, parameters = calibrate(model, pixels, targets, class_weights(real, 1.0))
+    # A score is the probability in a catalogue mixed as the one that it was fitted on.
+    weights = class_weights(judged_as(targets, labels), config.fit.balance)
+    model, parameters = calibrate(model, pixels, targets, weights)
     multi = targets.shape[1] > 1
     real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
     spec = _spec(

@@ -251,7 +251,10 @@ class ArtefactConfig:
     depleted_thickness : Range
         100 (e2v high-rho) to 250 (LBNL devices of DECam), microns, log-uniform.
     diffusion : Range
-        Rms spread of the charge in pixels.
+        Rms spread of charge that crosses the whole silicon, microns: 1.5 to 4 in thinned and
+        front-illuminated CCDs, up to 7.5 in fully depleted ones (DECam's requirement; Flaugher et
+        al. 2015, AJ 150, 150). Never more than 0.4 of the thickness, or half a
+        pixel.
     cosmic_rays : Range
         Number of particles, log-uniform. At sea level one muon a minute and cm2, three times that
         at 4 km, and as many Compton electrons from radioactivity around (Groom 2002, Exp.
@@ -298,7 +301,7 @@ class ArtefactConfig:
     thickness: Range = (4.0, 40.0)
     depleted: float = 0.15
     depleted_thickness: Range = (100.0, 250.0)
-    diffusion: Range = (0.12, 0.5)
+    diffusion: Range = (1.5, 7.5)
     cosmic_rays: Range = (3.0, 500.0)
     no_cosmic_rays: float = 0.08
     muon_fraction: Range = (0.2, 0.9)

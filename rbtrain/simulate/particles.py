@@ -106,10 +106,9 @@ def draw_particles(canvas: Canvas, config: ArtefactConfig, rng: np.random.Genera
     muons = int(rng.binomial(n, uniform(rng, config.muon_fraction)))
     deep = chance(rng, config.depleted)
     thickness = log_uniform(rng, config.depleted_thickness if deep else config.thickness)
-    silicon = {
-        "pixel": log_uniform(rng, config.pixel_size),
-        "thickness": thickness,
-        "diffusion": uniform(rng, config.diffusion),
-    }
+    pixel = log_uniform(rng, config.pixel_size)
+    # No maker gives a detector pixels that its charge would blur.
+    spread = min(uniform(rng, config.diffusion), 0.4 * thickness, 0.5 * pixel)
+    silicon = {"pixel": pixel, "thickness": thickness, "diffusion": spread / pixel}
     add_muons(canvas, rng, muons, **silicon)
     add_electrons(canvas, rng, n - muons, energy=config.electron_energy, **silicon)
