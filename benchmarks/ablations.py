@@ -1,4 +1,4 @@
-"""What each choice of the default preset and of the simulator is worth: small trainings, one change each.
+"""What each choice of the default preset and the simulator is worth: small trainings, one change each.
 
 ``python benchmarks/ablations.py [--images DIR] [--only NAME ...] [--json FILE]`` simulates, fits and
 measures every variant with the same frames, epochs and seeds, and prints a table. With ``--merge FILE
