@@ -124,6 +124,9 @@ class FitConfig:
     balance : float
         Exponent of the class weights (n / (k n_class)) ** balance; 0 for none, 1 for balanced. Stars
         and galaxies count as one class here: their ratio is left as it is in the sky.
+    precision : {"float32", "mixed_float16", "mixed_bfloat16"}
+        Keras's dtype policy. The mixed ones are for GPUs; weights are float32 in all of them, and so is
+        the exported network.
     """
 
     epochs: int = 20
@@ -132,9 +135,15 @@ class FitConfig:
     learning_rate: float = 2e-3
     patience: int = 8
     balance: float = 0.5
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _check_types(self)
+        if self.precision not in ("float32", "mixed_float16", "mixed_bfloat16"):
+            raise ValueError(
+                "precision must be 'float32', 'mixed_float16' or 'mixed_bfloat16', not "
+                f"{self.precision!r}"
+            )
         if min(self.epochs, self.batch_size, self.patience) < 1 or not self.learning_rate > 0:
             raise ValueError(f"epochs, batch_size, patience and learning_rate must be above 0: {self}")
 
@@ -220,7 +229,9 @@ def _check_types(settings: Any) -> None:
     for item in dataclasses.fields(settings):
         value, default = getattr(settings, item.name), item.default
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if isinstance(default, tuple):
+        if isinstance(default, str):
+            fine = isinstance(value, str)
+        elif isinstance(default, tuple):
             fine = isinstance(value, tuple) and len(value) > 0
         else:
             fine = number and not (isinstance(default, int) and isinstance(value, float))

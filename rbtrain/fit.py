@@ -23,11 +23,26 @@ def build(config: TrainConfig) -> keras.Model:
     """Build the network that a configuration asks for, with weights from its seed."""
     keras.utils.set_random_seed(config.fit.seed)
     size, network = config.preprocess.size, config.network
-    if network.architecture == "reference":
-        return create_realbogus_model(
-            (size, size, 2), network.filters, network.dense_units, network.dropout
-        )
-    return create_compact_model(len(CLASSES), size, network.filters, network.dropout)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.fit.precision)
+    try:
+        if network.architecture == "reference":
+            return create_realbogus_model(
+                (size, size, 2), network.filters, network.dense_units, network.dropout
+            )
+        return create_compact_model(len(CLASSES), size, network.filters, network.dropout)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
+    """Return the network computing in float32: `model` itself, or its twin with the same weights."""
+    if config.fit.precision == "float32":
+        return model
+    plain = dataclasses.replace(config, fit=dataclasses.replace(config.fit, precision="float32"))
+    twin = build(plain)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 class Batches(keras.utils.PyDataset):
@@ -173,6 +188,7 @@ def fit(
     Returns
     -------
     keras.Model
+        Computes in float32, whatever the precision of the fit.
     """
     where = Path(run)
     where.mkdir(parents=True, exist_ok=True)
@@ -223,7 +239,7 @@ def fit(
         if (where / "best.keras").exists():
             log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
         raise
-    return keras.models.load_model(where / "best.keras")
+    return in_single_precision(config, keras.models.load_model(where / "best.keras"))
 
 
 def save_atomically(model: keras.Model, path: Path) -> None:

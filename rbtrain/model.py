@@ -60,7 +60,7 @@ def create_realbogus_model(
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dense(dense_units, activation="relu")(x)
     x = layers.Dropout(dropout_rate)(x)
-    outputs = layers.Dense(1, activation="sigmoid", name="score")(x)
+    outputs = layers.Dense(1, activation="sigmoid", name="score", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name="realbogus")
     compile_binary(model)
     return model
@@ -106,7 +106,7 @@ def create_compact_model(
     x = layers.DepthwiseConv2D(x.shape[1], padding="valid", use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization(momentum=_MOMENTUM)(layers.Flatten()(x)))
     x = layers.Dropout(dropout_rate)(x)
-    outputs = layers.Dense(n_classes, activation="softmax", name="classes")(x)
+    outputs = layers.Dense(n_classes, activation="softmax", name="classes", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name="compact")
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
     return model

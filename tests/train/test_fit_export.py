@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -38,6 +42,48 @@ def test_fitting_learns(config, data, fitted):
     _, held_out = data.split(config.data.validation)
     score = keras_outputs(fitted[0], CLASSES, ["star"])(data.pixels[held_out].astype("f4"))["score"]
     assert auc(data.rows["label"][held_out] == 0, score[:, 0]) > 0.8
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_fit_in_mixed_precision_is_exported_in_float32(config, data, tmp_path, precision):
+    half = dataclasses.replace(
+        config, fit=dataclasses.replace(config.fit, precision=precision, epochs=2)
+    )
+    model = fit(half, data, tmp_path / "fit", verbose=0)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    saved = keras.models.load_model(tmp_path / "fit" / "best.keras")
+    assert precision in {layer.dtype_policy.name for layer in saved.layers}
+    path = tmp_path / "model.onnx"
+    assert export_run(half, data, tmp_path / "fit" / "best.keras", path) < 1e-5
+    assert len(Session(path, "cpu").run(data.pixels[:3].astype("f4")).score) == 3
+
+
+def test_training_needs_no_tensorflow(config, data, tmp_path):
+    # With another backend of Keras, in a process where TensorFlow cannot be imported.
+    script = """
+import sys
+sys.modules["tensorflow"] = None
+from rbtrain.config import TrainConfig
+from rbtrain.dataset import Dataset
+from rbtrain.fit import fit
+import keras
+assert keras.backend.backend() == "jax"
+config = TrainConfig.read(sys.argv[1])
+fit(config, Dataset.open(sys.argv[2]), sys.argv[3], verbose=0)
+"""
+    short = dataclasses.replace(config, fit=dataclasses.replace(config.fit, epochs=2))
+    (tmp_path / "config.toml").write_text(short.to_toml())
+    where = Path(data.pixels.filename).parent
+    arguments = [str(tmp_path / "config.toml"), str(where), str(tmp_path / "fit")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    # TensorFlow is needed to export what JAX has fitted.
+    assert export_run(short, data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx") < 1e-5
 
 
 def test_a_run_holds_its_config_and_history(config, fitted):
