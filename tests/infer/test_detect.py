@@ -9,6 +9,7 @@ from astropy.table import Table
 
 from rbinfer.detect import detect, estimate_fwhm
 from rbinfer.errors import InputError
+from rbinfer.measure import measure_fwhm
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 SIZE = 512
@@ -146,9 +147,60 @@ def test_fwhm_of_odd_images_is_unknown_without_warnings(value, shape):
         assert estimate_fwhm(image, [], []).fwhm is None
 
 
+def test_fwhm_of_wide_faint_stars_is_measured_on_the_binned_image():
+    # Peaks of 7 sigma: too faint for the pixels as they are, not for means of four.
+    rng = np.random.default_rng(1)
+    image = np.full((300, 300), SKY)
+    for x, y in rng.uniform(30, 270, (40, 2)):
+        ix, iy = round(x), round(y)
+        stamp = 7 * NOISE * star(9.0, 3.5, 1.0, x - ix, y - iy, 22)
+        image[iy - 22 : iy + 23, ix - 22 : ix + 23] += stamp
+    image = (image + rng.normal(0, NOISE, image.shape)).astype(np.float32)
+    found = detect(image)
+    x, y = np.asarray(found["x"]), np.asarray(found["y"])
+    assert estimate_fwhm(image, x, y).fwhm is None
+    measured = measure_fwhm(image, x, y)
+    assert measured.source == "measured"
+    assert measured.fwhm == pytest.approx(9.0, rel=0.1)
+
+
+@pytest.mark.parametrize("n_stars", [1, 2, 3])
+def test_fwhm_of_few_stars_is_used_but_not_trusted(n_stars):
+    image = np.random.default_rng(2).normal(SKY, NOISE, (200, 200))
+    for k in range(n_stars):
+        image[40:81, 40 + 41 * k : 81 + 41 * k] += 300 * NOISE * star(6.0, 3.5, 1.0, 0.2, 0.1, 20)
+    image = image.astype(np.float32)
+    measured = measure_fwhm(image, np.array([60.0]), np.array([60.0]))
+    assert not measured.is_trusted
+    if n_stars == 1:
+        assert measured == (3.0, "assumed")
+    else:
+        assert measured.source == "few"
+        assert measured.fwhm == pytest.approx(6.0, rel=0.1)
+
+
+def test_two_cosmic_rays_are_not_taken_for_stars():
+    image = np.random.default_rng(3).normal(SKY, NOISE, (200, 200)).astype(np.float32)
+    spot = np.outer([0.3, 1.0, 0.3], [0.3, 1.0, 0.3])
+    for at in (50, 120, 160):
+        image[at - 1 : at + 2, at - 1 : at + 2] += (100 * NOISE * spot).astype(np.float32)
+    assert measure_fwhm(image, np.array([50.0, 120.0]), np.array([50.0, 120.0])) == (3.0, "assumed")
+
+
 def test_fwhm_refuses_unequal_positions():
     with pytest.raises(InputError, match="x and y must be 1-D and of one length"):
         estimate_fwhm(np.zeros((9, 9), np.float32), [1.0, 2.0], [1.0])
+
+
+def test_deblending_decides_how_many_a_blend_is():
+    image = np.full((60, 60), SKY)
+    for dx in (-4, 4):
+        image[9:50, 9 + dx : 50 + dx] += 200 * NOISE * star(4.0, 3.5, 1.0, 0, 0, 20)
+    image = (image + np.random.default_rng(0).normal(0, NOISE, image.shape)).astype(np.float32)
+    assert len(detect(image)) == 2
+    whole = detect(image, deblend_cont=1.0)
+    assert len(whole) == 1
+    assert float(whole["x"][0]) == pytest.approx(29.0, abs=0.3)
 
 
 def test_detect_finds_stars_where_they_are():

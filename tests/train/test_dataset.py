@@ -73,6 +73,30 @@ def test_a_cosmic_ray_on_a_star_is_judged_by_what_would_be_left():
     assert label_at(equal, (30, 30)) == [AMBIGUOUS]
 
 
+def test_a_detection_is_judged_by_what_lies_at_its_centroid():
+    # Two pixels off the star's centre a hit is the brightest pixel of the star's own detection.
+    frame = made_frame(
+        [(30, 30, 300, "star"), (70, 30, 12, "star"), (30, 80, 400, "star")],
+        [(33, 30, 900, Artefact.COSMIC_RAY), (73, 30, 900, Artefact.COSMIC_RAY),
+         (31, 80, 900, Artefact.COSMIC_RAY)],
+    )  # fmt: skip
+    x, y = np.array([30.0, 70.0, 33.0, 30.0]), np.array([30.0, 30.0, 27.0, 80.0])
+    xpeak, ypeak = np.array([33, 73, 33, 31]), np.array([30, 30, 30, 80])
+    labels = label_detections(frame, x, y, xpeak, ypeak).tolist()
+    # It would be there without the hit; too faint for that; the centroid beside the core; and a hit so
+    # near that the window is centred on it.
+    assert labels == [STAR, CR, AMBIGUOUS, AMBIGUOUS]
+
+
+def test_the_plateau_of_a_burnt_out_star_is_no_spike():
+    frame = made_frame([(60, 60, 5000, "star")], [(60, 66, 900, Artefact.SPIKE)])
+    image = frame.image.copy()
+    image[40:81, 59:62] = 1100.0
+    burnt = dataclasses.replace(frame, image=image, saturation=1100.0)
+    assert label_at(burnt, (60, 66)) == [AMBIGUOUS]
+    assert label_at(frame, (60, 66)) == [SPIKE]
+
+
 def test_a_hit_in_the_wing_of_a_bright_star_is_a_hit():
     frame = made_frame([(30, 30, 3000, "star")], [(36, 30, 800, Artefact.COSMIC_RAY)])
     assert label_at(frame, (36, 30), (30, 30)) == [CR, STAR]
