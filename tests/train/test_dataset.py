@@ -80,7 +80,7 @@ def test_a_detection_is_judged_by_what_lies_at_its_centroid():
         [(33, 30, 900, Artefact.COSMIC_RAY), (73, 30, 900, Artefact.COSMIC_RAY),
          (31, 80, 900, Artefact.COSMIC_RAY)],
     )  # fmt: skip
-    x, y = np.array([30.0, 70.0, 33.0, 30.0]), np.array([30.0, 30.0, 27.0, 80.0])
+    x, y = np.array([30.0, 70.0, 32.0, 30.0]), np.array([30.0, 30.0, 28.0, 80.0])
     xpeak, ypeak = np.array([33, 73, 33, 31]), np.array([30, 30, 30, 80])
     labels = label_detections(frame, x, y, xpeak, ypeak).tolist()
     # It would be there without the hit; too faint for that; the centroid beside the core; and a hit so
