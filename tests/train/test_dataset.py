@@ -77,7 +77,7 @@ def test_a_detection_is_judged_by_what_lies_at_its_centroid():
     # Two pixels off the star's centre a hit is the brightest pixel of the star's own detection.
     frame = made_frame(
         [(30, 30, 300, "star"), (70, 30, 12, "star"), (30, 80, 400, "star")],
-        [(33, 30, 900, Artefact.COSMIC_RAY), (73, 30, 900, Artefact.COSMIC_RAY),
+        [(33, 30, 800, Artefact.COSMIC_RAY), (73, 30, 900, Artefact.COSMIC_RAY),
          (31, 80, 900, Artefact.COSMIC_RAY)],
     )  # fmt: skip
     x, y = np.array([30.0, 70.0, 32.0, 30.0]), np.array([30.0, 30.0, 28.0, 80.0])
