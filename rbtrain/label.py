@@ -111,13 +111,13 @@ def _is_doubtful(
 ) -> NDArray[np.bool_]:
     """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
     planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
-    before, made = _box(unknown, x, y), _box(planted, x, y)
-    noise = frame.noise[y, x]
+    before, noise = _box(unknown, x, y), frame.noise[y, x]
+    outshone = _OUTSHONE * _box(planted, x, y).max(axis=0)
     top, mean = np.abs(before).max(axis=0), np.abs(before.mean(axis=0))
-    in_a_pixel = (top > 3 * noise) & (top > _OUTSHONE * made.max(axis=0))
     # The mean of nine pixels has a third of the noise of one.
-    together = (mean > noise) & (mean > _OUTSHONE * made.mean(axis=0))
-    doubtful: NDArray[np.bool_] = in_a_pixel | together
+    doubtful: NDArray[np.bool_] = (top > np.maximum(3 * noise, outshone)) | (
+        mean > np.maximum(noise, outshone)
+    )
     return doubtful
 
 

@@ -422,15 +422,15 @@ def _background(pixels: F32, bad: Mask) -> tuple[F32, F32, F32]:
     """Return the pixels with the bad ones filled, their smooth level and their noise."""
     good = pixels[~bad]
     filled = np.where(bad, np.float32(np.median(good) if good.size else 0), pixels)
-    background = sep.Background(filled, mask=bad, bw=_MESH, bh=_MESH)
-    level = background.back(dtype=np.float32)
+    level = sep.Background(filled, mask=bad, bw=_MESH, bh=_MESH).back(dtype=np.float32)
+    filled = np.where(bad, level, filled)
+    # Measured on what is left, or a slope within a mesh would count as noise.
+    rest = sep.Background(filled - level, mask=bad, bw=_MESH, bh=_MESH)
     # Whole numbers are known to 1 / sqrt(12) at best.
     whole = bool((np.rint(good) == good).all())
-    floor = max(
-        0.1 * float(background.globalrms), 0.29 if whole else 1e-6 * float(np.ptp(filled)), 1e-20
-    )
-    rms = np.maximum(background.rms(dtype=np.float32), np.float32(floor))
-    return np.where(bad, level, filled), level, rms
+    floor = max(0.1 * float(rest.globalrms), 0.29 if whole else 1e-6 * float(np.ptp(filled)), 1e-20)
+    rms = np.maximum(rest.rms(dtype=np.float32), np.float32(floor))
+    return filled, level, rms
 
 
 def _significance(pixels: F32) -> F32:
