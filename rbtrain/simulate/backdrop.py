@@ -179,10 +179,13 @@ Backdrop = DarkPatch | SkyPatch
 
 @dataclass(frozen=True)
 class _Dark:
-    """A dark in the scratch folder: pixels with NaN, and in how many darks each stands out."""
+    """A dark in the scratch folder: pixels with NaN, and in how many darks of its shape each stands out.
+
+    The second file is there when they are enough to tell.
+    """
 
     pixels: Path
-    often: Path | None
+    often: Path
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,8 @@ class Backdrops:
                 pixels=patch, sky=sky, rms=rms, bad=seen > 0, empty=empty, **stored.known
             )  # fmt: skip
         view = _draw_view(rng, pixels.shape, self.shape, lambda at: np.isfinite(pixels[at]).mean())
-        often = None if stored.often is None else view.of(np.load(stored.often, mmap_mode="r"))
+        enough = stored.often.exists()
+        often = view.of(np.load(stored.often, mmap_mode="r")) if enough else None
         return _dark_patch(view.of(pixels), often)
 
 
@@ -305,8 +309,7 @@ def open_backdrops(
     with tempfile.TemporaryDirectory(prefix="rbtrain-", ignore_cleanup_errors=True) as scratch:
         stored: list[_Dark | _Image] = []
         often: dict[tuple[int, ...], NDArray[np.uint16]] = {}
-        shapes: dict[tuple[int, ...], list[str]] = defaultdict(list)
-        kept: list[tuple[Path, tuple[int, ...]]] = []
+        names: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for k, file in enumerate(files):
             loaded = _load(file.path, shape)
             path = Path(scratch, f"{k}.npy")
@@ -317,24 +320,19 @@ def open_backdrops(
             if loaded.mask is not None:
                 pixels = np.where(loaded.mask, np.float32(np.nan), pixels)
             np.save(path, pixels)
-            z = _significance(pixels)
-            count = often.setdefault(pixels.shape, np.zeros(pixels.shape, np.uint16))
-            count += z > _AGAIN
-            shapes[pixels.shape].append(file.path.name)
-            kept.append((path, pixels.shape))
-        for size, names in shapes.items():
-            if len(names) < ENOUGH_DARKS:
+            size = pixels.shape
+            count = often.setdefault(size, np.zeros(size, np.uint16))
+            count += _significance(pixels) > _AGAIN
+            names[size].append(file.path.name)
+            stored.append(_Dark(path, Path(scratch, f"often-{size[0]}-{size[1]}.npy")))
+        for size, some in names.items():
+            if len(some) >= ENOUGH_DARKS:
+                np.save(Path(scratch, f"often-{size[0]}-{size[1]}.npy"), often[size])
+            else:
                 log.warning(
                     "%s: cosmic rays in it count as hot pixels; %d darks of one camera tell them apart",
-                    ", ".join(names), ENOUGH_DARKS,
+                    ", ".join(some), ENOUGH_DARKS,
                 )  # fmt: skip
-            else:
-                np.save(Path(scratch, f"often-{size[0]}-{size[1]}.npy"), often[size])
-        for path, size in kept:
-            enough = len(shapes[size]) >= ENOUGH_DARKS
-            stored.append(
-                _Dark(path, Path(scratch, f"often-{size[0]}-{size[1]}.npy") if enough else None)
-            )
         yield Backdrops(tuple(files), fraction, shape, tuple(stored))
 
 
@@ -350,12 +348,7 @@ def _load(path: Path, shape: tuple[int, int]) -> LoadedImage:
     good = np.isfinite(loaded.data)
     if loaded.mask is not None:
         good &= ~loaded.mask
-    share = float(good.mean())
-    if share < 0.5:
-        raise InputError(
-            f"{path} has {100 * share:.0f} % good pixels, the others are NaN, infinite or masked; "
-            "at least half must be good: give another file or cut it to its good part"
-        )
+    _check_share(path, good)
     values = loaded.data[good]
     low, high = float(values.min()), float(values.max())
     if low == high:
@@ -365,10 +358,20 @@ def _load(path: Path, shape: tuple[int, int]) -> LoadedImage:
     return loaded
 
 
+def _check_share(path: Path, good: Mask) -> None:
+    share = float(good.mean())
+    if share < 0.5:
+        raise InputError(
+            f"{path} has {100 * share:.0f} % good pixels, the others are NaN, infinite, masked or "
+            "empty; at least half must be good: give another file or cut it to its good part"
+        )
+
+
 def _store_image(path: Path, loaded: LoadedImage, target: Path) -> _Image:
     """Measure a sky image and leave it in the scratch folder."""
     empty = ~np.isfinite(loaded.data) | _empty_border(loaded.data)
     bad = empty if loaded.mask is None else empty | loaded.mask
+    _check_share(path, ~bad)
     found = detect(loaded.data, mask=bad)
     measured = measure_fwhm(
         loaded.data, np.asarray(found["x"], float), np.asarray(found["y"], float),

@@ -12,8 +12,7 @@ from ._draw import chance, log_uniform
 from .backdrop import Backdrop, SkyPatch
 from .canvas import Artefact, Canvas
 from .config import SimulateConfig
-from .psf import PSF, draw_psf
-from .sources import Galaxy, Points
+from .psf import draw_psf
 from .truth import Rows, extreme, inside, nearest, truth_table
 
 F32 = NDArray[np.float32]
@@ -201,8 +200,7 @@ def draw_frame(
 
     x, y = points.x, points.y
     gx, gy = np.array([g.x for g in drawn]), np.array([g.y for g in drawn])
-    made = canvas.truth
-    ax, ay = np.array([t[1] for t in made]), np.array([t[2] for t in made])
+    ax, ay = np.array([t[1] for t in canvas.truth]), np.array([t[2] for t in canvas.truth])
     cls = canvas.cls
     if chance(rng, config.detector.resampled):
         warp = detector.draw_warp(rng, shape)
@@ -230,19 +228,14 @@ def draw_frame(
         mask = dark.bad if mask is None else mask | dark.bad
 
     seen_at = seen[nearest(x, y, shape)] / camera.gain
-    peak, flux = points.peak * seen_at, points.flux * seen_at
-    on_frame = inside(x, y, shape)
-    above = on_frame & (peak > typical)
-    crowding = float((on_frame & (peak > 5 * typical)).sum()) * psf.fwhm**2 / image.size
-    galaxy_flux = np.array([g.flux for g in drawn]) / camera.gain
-    artefact_flux = np.array([t[3] for t in made]) / camera.gain
-    rows = [
-        Rows("star", x[above], y[above], flux[above], peak[above]),
-        Rows("galaxy", gx, gy, galaxy_flux, np.array(galaxy_peaks) / camera.gain),
-        Rows([t[0] for t in made], ax, ay, artefact_flux, extreme(signal, ax, ay)),
-    ]
-    truth = truth_table(rows, psf.fwhm, shape)
-    truth = truth[~empty[nearest(np.asarray(truth["x"]), np.asarray(truth["y"]), shape)]]
+    truth, crowding = _truth(
+        Rows("star", x, y, points.flux * seen_at, points.peak * seen_at),
+        _galaxy_rows(drawn, gx, gy, galaxy_peaks, camera.gain),
+        _artefact_rows(canvas, ax, ay, signal, camera.gain),
+        psf.fwhm,
+        typical,
+        empty,
+    )
     return Frame(
         image=np.ascontiguousarray(image, dtype=np.float32),
         mask=mask,
@@ -299,6 +292,7 @@ def _plant(config: SimulateConfig, rng: np.random.Generator, patch: SkyPatch) ->
         charge = held + stars + galaxies + canvas.signal
         _render.bloom(charge, well, *canvas.layers, int(Artefact.SPIKE))
     added = np.minimum(stars + galaxies + canvas.signal, np.maximum(well - held, 0))
+    added[np.abs(added) < 1e-6] = 0  # the noise of less underflows
     image = base + detector.photon_noise(added, rng, camera.flat_noise) / np.float32(gain)
     np.clip(image, min(0.0, patch.low), full, out=image)
     if patch.whole:
@@ -313,8 +307,16 @@ def _plant(config: SimulateConfig, rng: np.random.Generator, patch: SkyPatch) ->
     cls = np.where(np.abs(signal) > 0.05 * patch.rms, canvas.cls, np.uint8(0))
     for layer in (stars, galaxies, signal, cls, unknown):
         layer[patch.empty] = 0
-    truth, crowding = _truth(points, drawn, galaxy_peaks, canvas, signal, psf, gain, rms)
-    truth = truth[~patch.empty[nearest(np.asarray(truth["x"]), np.asarray(truth["y"]), shape)]]
+    ax, ay = np.array([t[1] for t in canvas.truth]), np.array([t[2] for t in canvas.truth])
+    gx, gy = np.array([g.x for g in drawn]), np.array([g.y for g in drawn])
+    truth, crowding = _truth(
+        Rows("star", points.x, points.y, points.flux / gain, points.peak / gain),
+        _galaxy_rows(drawn, gx, gy, galaxy_peaks, gain),
+        _artefact_rows(canvas, ax, ay, signal, gain),
+        psf.fwhm,
+        rms,
+        patch.empty,
+    )
     return Frame(
         image=np.ascontiguousarray(image, dtype=np.float32),
         mask=patch.bad if patch.bad.any() else None,
@@ -332,30 +334,29 @@ def _plant(config: SimulateConfig, rng: np.random.Generator, patch: SkyPatch) ->
     )
 
 
+def _galaxy_rows(drawn: list[sources.Galaxy], x: F64, y: F64, peaks: list[float], gain: float) -> Rows:
+    return Rows("galaxy", x, y, np.array([g.flux for g in drawn]) / gain, np.array(peaks) / gain)
+
+
+def _artefact_rows(canvas: Canvas, x: F64, y: F64, signal: F32, gain: float) -> Rows:
+    kinds, flux = [t[0] for t in canvas.truth], np.array([t[3] for t in canvas.truth]) / gain
+    return Rows(kinds, x, y, flux, extreme(signal, x, y))
+
+
 def _truth(
-    points: Points,
-    drawn: list[Galaxy],
-    galaxy_peaks: list[float],
-    canvas: Canvas,
-    signal: F32,
-    psf: PSF,
-    gain: float,
+    stars: Rows,
+    galaxies: Rows,
+    made: Rows,
+    fwhm: float,
     typical: float,
+    empty: NDArray[np.bool_],
 ) -> tuple[Table, float]:
-    """Return the table of what was planted on a sky image, and the crowding."""
-    shape = canvas.shape
-    peak = points.peak / gain
-    on_frame = inside(points.x, points.y, shape)
-    above = on_frame & (peak > typical)
-    gx, gy = np.array([g.x for g in drawn]), np.array([g.y for g in drawn])
-    made = canvas.truth
-    ax, ay = np.array([t[1] for t in made]), np.array([t[2] for t in made])
-    rows = [
-        Rows("star", points.x[above], points.y[above], points.flux[above] / gain, peak[above]),
-        Rows("galaxy", gx, gy, np.array([g.flux for g in drawn]) / gain, np.array(galaxy_peaks) / gain),
-        Rows(
-            [t[0] for t in made], ax, ay, np.array([t[3] for t in made]) / gain, extreme(signal, ax, ay)
-        ),
-    ]
-    crowding = float((on_frame & (peak > 5 * typical)).sum()) * psf.fwhm**2 / signal.size
-    return truth_table(rows, psf.fwhm, shape), crowding
+    """Return the table of what shows on a frame of noise `typical`, and its crowding."""
+    shape = (empty.shape[0], empty.shape[1])
+    on_frame = inside(stars.x, stars.y, shape)
+    above = on_frame & (stars.peak > typical)
+    listed = Rows("star", *(v[above] for v in (stars.x, stars.y, stars.flux, stars.peak)))
+    truth = truth_table([listed, galaxies, made], fwhm, shape)
+    truth = truth[~empty[nearest(np.asarray(truth["x"]), np.asarray(truth["y"]), shape)]]
+    crowding = float((on_frame & (stars.peak > 5 * typical)).sum()) * fwhm**2 / empty.size
+    return truth, crowding

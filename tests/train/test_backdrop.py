@@ -208,6 +208,23 @@ def test_the_noise_is_that_of_the_dark(tmp_path, rms):
         assert rest.std() == pytest.approx(np.median(frame.noise), rel=0.04)
 
 
+def test_frames_on_darks_are_their_layers_plus_noise(darks):
+    """Flattened, resampled, sky subtracted or not."""
+    config, spreads = SimulateConfig(width=160, height=128), []
+    for seed, patch in enumerate(patches(30, darks, shape=(128, 160))):
+        frame = draw_frame(config, np.random.default_rng(seed), patch)
+        layers = frame.sky + frame.stars + frame.galaxies + frame.artefacts
+        sky_only = np.abs(layers - frame.sky) < 0.3 * frame.noise
+        if frame.mask is not None:
+            sky_only &= ~frame.mask
+        if sky_only.sum() > 3000:
+            pull = ((frame.image - layers) / frame.noise)[sky_only]
+            assert abs(np.median(pull)) < 1.0
+            spreads.append(1.4826 * np.median(np.abs(pull - np.median(pull))))
+    assert len(spreads) > 10
+    assert np.median(spreads) == pytest.approx(1.0, abs=0.06)
+
+
 def test_missing_pixels_of_a_dark_stay_masked(tmp_path):
     pixels = np.random.default_rng(5).normal(500, 6, (SIZE, SIZE)).astype(np.float32)
     pixels[30:40, 50:70] = np.nan
@@ -406,6 +423,9 @@ def test_bad_files_are_refused_before_anything_is_written(tiny, darks, tmp_path,
     fits.writeto(tmp_path / "small.fits", rng.normal(size=(150, 100)).astype(np.float32))
     fits.writeto(tmp_path / "constant.fits", np.full((150, 150), 7, np.int16))
     fits.writeto(tmp_path / "nan.fits", np.full((150, 150), np.nan, np.float32))
+    empty = np.zeros((150, 150), np.float32)
+    empty[:40] = rng.normal(500, 9, (40, 150))
+    fits.writeto(tmp_path / "empty.fits", empty)
     (tmp_path / "copy.fits").write_bytes(darks[0].read_bytes())
     (tmp_path / "c.toml").write_text(tiny.to_toml())
     says = {
@@ -415,10 +435,13 @@ def test_bad_files_are_refused_before_anything_is_written(tiny, darks, tmp_path,
         "small.fits": ["100 x 150 pixels", "frames of 128 x 128", "[simulate]"],
         "constant.fits": ["constant", "7"],
         "nan.fits": ["0 % good pixels"],
+        "empty.fits": ["27 % good pixels", "empty"],
         "copy.fits": ["same bytes", "dark_0.fits"],
     }
     for option in ("--darks", "--images"):
         for name, words in says.items():
+            if option == "--darks" and name == "empty.fits":
+                continue  # a dark may be zero over large parts
             files = [str(tmp_path / name)]
             command = [
                 "simulate",
