@@ -210,7 +210,9 @@ def test_the_noise_is_that_of_the_dark(tmp_path, rms):
 
 def test_frames_on_darks_are_their_layers_plus_noise(darks):
     """Flattened, resampled, sky subtracted or not."""
-    config, spreads = SimulateConfig(width=160, height=128), []
+    # Non-linear cameras lose up to some sigma of a bright sky, which `sky` does not follow.
+    linear, spreads = DetectorConfig(nonlinearity=(0.0, 0.0)), []
+    config = SimulateConfig(width=160, height=128, detector=linear)
     for seed, patch in enumerate(patches(30, darks, shape=(128, 160))):
         frame = draw_frame(config, np.random.default_rng(seed), patch)
         layers = frame.sky + frame.stars + frame.galaxies + frame.artefacts
@@ -219,7 +221,7 @@ def test_frames_on_darks_are_their_layers_plus_noise(darks):
             sky_only &= ~frame.mask
         if sky_only.sum() > 3000:
             pull = ((frame.image - layers) / frame.noise)[sky_only]
-            assert abs(np.median(pull)) < 1.0
+            assert abs(np.median(pull)) < 0.5
             spreads.append(1.4826 * np.median(np.abs(pull - np.median(pull))))
     assert len(spreads) > 10
     assert np.median(spreads) == pytest.approx(1.0, abs=0.06)
