@@ -285,8 +285,8 @@ def check_backdrops(directory: str | os.PathLike[str], asked: dict[str, Any] | N
     recorded = json.loads((where / "dataset.json").read_text()).get("backdrops")
     if _identity(recorded) != _identity(asked):
         raise ValueError(
-            f"{where} was simulated {_in_words(recorded)}, and now it is asked for {_in_words(asked)}; "
-            "give the same again, remove it and simulate again, or name another --dir"
+            f"{where} was simulated {_in_words(recorded)}; now it would be {_in_words(asked)}. "
+            "Give the same again, remove it and simulate again, or name another --dir"
         )
 
 
