@@ -1,7 +1,7 @@
 """Labelled cutouts on disk: detect, label, cut by rbinfer's kernels, store; read back as memory maps.
 
 A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
-each) and ``dataset.json``. It appears under its name only when it is complete.
+each) and ``dataset.json`` (how it was made). It appears under its name only when it is complete.
 """
 
 import json
@@ -27,7 +27,7 @@ from rbinfer.status import is_scored
 
 from .config import CLASSES, SOURCES, DataConfig, TrainConfig
 from .label import label_detections
-from .simulate import Frame, draw_frame
+from .simulate import Backdrops, Frame, draw_frame
 
 log = logging.getLogger(__name__)
 
@@ -204,10 +204,12 @@ def build_dataset(
     test: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    backdrops: Backdrops | None = None,
 ) -> Dataset:
     """Simulate frames and store their labelled cutouts.
 
-    The result depends on the configuration alone, not on the number of workers.
+    The result depends on the configuration and the backdrops alone, not on the number of workers.
+    A frame that draws no backdrop is the one that there would be without any.
 
     Parameters
     ----------
@@ -220,6 +222,8 @@ def build_dataset(
         Processes; one for each usable CPU unless given.
     progress : callable, optional
         Called as ``progress(frames_done, frames)``.
+    backdrops : Backdrops, optional
+        Real pixels for some of the frames, from `rbtrain.simulate.open_backdrops`.
 
     Returns
     -------
@@ -231,14 +235,15 @@ def build_dataset(
     n = config.data.test_frames if test else config.data.frames
     first = TEST_FRAMES_FROM if test else 0
     tasks = [
-        (config, range(i, min(i + _PER_TASK, first + n))) for i in range(first, first + n, _PER_TASK)
+        (config, range(i, min(i + _PER_TASK, first + n)), backdrops)
+        for i in range(first, first + n, _PER_TASK)
     ]
     part = where.with_name(where.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     rows, done = [], 0
     with open(part / "pixels.f16", "wb") as stream:
-        for (_, frames), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
+        for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
             pixels.tofile(stream)
             rows.append(known)
             done += len(frames)
@@ -253,15 +258,56 @@ def build_dataset(
         "test": test,
         "counts": counts,
     }
+    if backdrops is not None:
+        about["backdrops"] = backdrops.to_dict()
     (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
     part.rename(where)
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
     return Dataset.open(where)
 
 
-def _run(
-    tasks: list[tuple[TrainConfig, range]], workers: int | None
-) -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
+def check_backdrops(directory: str | os.PathLike[str], asked: dict[str, Any] | None) -> None:
+    """Refuse a dataset that was made with other backdrops.
+
+    Parameters
+    ----------
+    directory : path
+    asked : dict, optional
+        From `rbtrain.simulate.describe`; None for no backdrops. Names do not count, contents do.
+
+    Raises
+    ------
+    ValueError
+        It was made with others, with another fraction, or with some where none are asked for or the
+        other way round.
+    """
+    where = Path(directory)
+    recorded = json.loads((where / "dataset.json").read_text()).get("backdrops")
+    if _identity(recorded) != _identity(asked):
+        raise ValueError(
+            f"{where} was simulated {_in_words(recorded)}; now it would be {_in_words(asked)}. "
+            "Give the same again, remove it and simulate again, or name another --dir"
+        )
+
+
+def _identity(backdrops: dict[str, Any] | None) -> Any:
+    if backdrops is None:
+        return None
+    return backdrops["fraction"], sorted((f["kind"], f["sha256"]) for f in backdrops["files"])
+
+
+def _in_words(backdrops: dict[str, Any] | None) -> str:
+    if backdrops is None:
+        return "without backdrops"
+    files = [f"{f['kind']} {f['name']} ({f['sha256'][:8]})" for f in backdrops["files"]]
+    shown = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+    return f"with {shown} in {backdrops['fraction']:g} of the frames"
+
+
+_Task = tuple[TrainConfig, range, Backdrops | None]
+
+
+def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
     workers = usable_cpus() if workers is None else workers
     if workers <= 1:
         yield from map(_simulate, tasks)
@@ -271,13 +317,17 @@ def _run(
         yield from pool.map(_simulate, tasks)
 
 
-def _simulate(task: tuple[TrainConfig, range]) -> tuple[NDArray[np.float16], NDArray[Any]]:
-    config, indices = task
+def _simulate(task: _Task) -> tuple[NDArray[np.float16], NDArray[Any]]:
+    config, indices, backdrops = task
     parts = []
     for index in indices:
         rng = frame_rng(config.data.seed, index)
         try:
-            frame = draw_frame(config.simulate, rng)
+            backdrop = None
+            if backdrops is not None:
+                # From a generator of its own, so that the other frames stay as they are without.
+                backdrop = backdrops.draw(np.random.default_rng([config.data.seed, index, 1]))
+            frame = draw_frame(config.simulate, rng, backdrop)
             parts.append(cut_frame(frame, config.preprocess, config.data, rng, index))
         except (RbinferError, ArithmeticError, IndexError, ValueError) as error:
             raise RuntimeError(f"frame {index} of seed {config.data.seed}: {error}") from error

@@ -11,6 +11,8 @@ from .simulate import Artefact, Frame
 
 #: Label of a detection that is not to be learnt from.
 AMBIGUOUS = -1
+#: Share of the planted light below which what was there before does not matter.
+_OUTSHONE = 0.3
 _STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
 _TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
 _NOISE = CLASSES.index("noise")
@@ -33,7 +35,9 @@ def label_detections(
     Special cases: where the centroid lies on a star or galaxy and the brightest pixel on an artefact
     beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
     saturated star is the star's, wherever on the plateau the brightest pixel lies, and the rest of that
-    plateau is ambiguous; so is a flash along a trail that is as compact as a star.
+    plateau is ambiguous; so is a flash along a trail that is as compact as a star. Where something of
+    unknown nature may have been there before (`Frame.unknown`), nothing is noise, and only what clearly
+    outshines it has the class of what was planted.
 
     Parameters
     ----------
@@ -95,7 +99,26 @@ def label_detections(
         (np.abs(artefact) < 0.25 * noise) & (core < noise) & (sources < 0.3 * excess) & (sources < noise)
     )
     labels = np.where(by_noise, _NOISE, labels)
+    if frame.unknown is not None:
+        labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
+        labels[_is_doubtful(frame, frame.unknown, xc, yc)] = AMBIGUOUS
+        labels[(labels == _NOISE) & _box(frame.unknown, xpeak, ypeak).any(axis=0)] = AMBIGUOUS
     return labels.astype(np.int8)
+
+
+def _is_doubtful(
+    frame: Frame, unknown: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
+    planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
+    before, noise = _box(unknown, x, y), frame.noise[y, x]
+    outshone = _OUTSHONE * _box(planted, x, y).max(axis=0)
+    top, mean = np.abs(before).max(axis=0), np.abs(before.mean(axis=0))
+    # The mean of nine pixels has a third of the noise of one.
+    doubtful: NDArray[np.bool_] = (top > np.maximum(3 * noise, outshone)) | (
+        mean > np.maximum(noise, outshone)
+    )
+    return doubtful
 
 
 def _class_of_artefact() -> NDArray[np.int8]:

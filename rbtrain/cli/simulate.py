@@ -1,10 +1,16 @@
 """``rbtrain simulate``: labelled cutouts on disk."""
 
 import argparse
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
-from ..dataset import Dataset, build_dataset
+from ..dataset import Dataset, build_dataset, check_backdrops
+from ..simulate import describe, identify, open_backdrops
 from .common import add_workspace, bar, open_workspace
+
+#: Fraction of the frames that take a backdrop unless said.
+_FRACTION = 0.5
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -14,16 +20,59 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     add_workspace(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one for each CPU)")
+    group = parser.add_argument_group(
+        "backdrops",
+        "Real pixels of your camera, in FITS files at least as large as the frames. What is already in "
+        "a sky image is not learnt from, only what is planted on it.",
+    )
+    group.add_argument(
+        "--darks",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="single dark or bias frames, for noise and defects; of three or more of one camera, cosmic "
+        "rays are told from hot pixels",
+    )
+    group.add_argument(
+        "--images",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="sky images to plant sources on",
+    )
+    group.add_argument(
+        "--backdrop-fraction",
+        metavar="F",
+        type=float,
+        help=f"fraction of the frames that take one of these files (default: {_FRACTION})",
+    )
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the training set and the test set, whichever is not there yet."""
     config, where = open_workspace(options)
+    files = identify(options.darks, options.images)
+    if not files and options.backdrop_fraction is not None:
+        raise ValueError("--backdrop-fraction is given without --darks or --images; give some files")
+    fraction = _FRACTION if options.backdrop_fraction is None else options.backdrop_fraction
+    missing = []
     for test, directory in ((False, where.train), (True, where.test)):
         if directory.exists():
             Dataset.open(directory, config)  # refuses one of other settings
-            continue
-        with bar(directory.name, "frame", options.quiet) as progress:
-            build_dataset(config, directory, test=test, workers=options.workers, progress=progress)
+            check_backdrops(directory, describe(files, fraction) if files else None)
+        else:
+            missing.append((test, directory))
+    if not missing:
+        return 0
+    shape = (config.simulate.height, config.simulate.width)
+    with open_backdrops(files, shape, fraction) if files else nullcontext() as backdrops:
+        for test, directory in missing:
+            with bar(directory.name, "frame", options.quiet) as progress:
+                build_dataset(
+                    config, directory, test=test, workers=options.workers, progress=progress,
+                    backdrops=backdrops,
+                )  # fmt: skip
     return 0

@@ -1,9 +1,10 @@
 """Simulated images with known contents.
 
 `draw_frame` draws one frame from broad ranges, for training; `simulate_image` makes an image
-with given numbers of everything.
+with given numbers of everything. `open_backdrops` gives frames that are drawn on real pixels.
 """
 
+from .backdrop import Backdrops, DarkPatch, SkyPatch, describe, identify, open_backdrops
 from .canvas import Artefact
 from .config import (
     ArtefactConfig,
@@ -21,12 +22,18 @@ __all__ = [
     "PSF",
     "Artefact",
     "ArtefactConfig",
+    "Backdrops",
+    "DarkPatch",
     "DetectorConfig",
     "FieldConfig",
     "Frame",
     "PSFConfig",
     "SimulateConfig",
     "SkyConfig",
+    "SkyPatch",
+    "describe",
     "draw_frame",
+    "identify",
+    "open_backdrops",
     "simulate_image",
 ]

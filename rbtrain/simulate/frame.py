@@ -1,7 +1,7 @@
 """One random realistic frame, with everything in it on separate layers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.table import Table
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import _render, artefacts, detector, particles, sources
 from ._draw import chance, log_uniform
+from .backdrop import Backdrop, SkyPatch
 from .canvas import Artefact, Canvas
 from .config import SimulateConfig
 from .psf import draw_psf
@@ -52,6 +53,10 @@ class Frame:
         are in neither the layers nor the table. Stars with a peak below 1 sigma
         are on the layer but not in the table. Types: star, galaxy, asteroid, cosmic_ray,
         hot_pixel, cold_pixel, bad_column, bad_row, trap, satellite, spike, ghost.
+    unknown : array or None
+        What was in the pixels before anything was planted and is of unknown nature, less the sky:
+        all of a sky image, noise and sources alike; of a dark, what may be a particle or a noisy
+        pixel. None when all is known. `crowding` and `truth` know nothing of it.
     """
 
     image: F32
@@ -66,9 +71,12 @@ class Frame:
     fwhm: float
     crowding: float
     truth: Table
+    unknown: F32 | None = None
 
 
-def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
+def draw_frame(
+    config: SimulateConfig, rng: np.random.Generator, backdrop: Backdrop | None = None
+) -> Frame:
     """Draw one frame.
 
     Parameters
@@ -77,13 +85,28 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         Ranges to draw from, and the size of the frame.
     rng : numpy.random.Generator
         Source of all randomness: the same state gives the same bytes.
+    backdrop : DarkPatch or SkyPatch, optional
+        Real pixels of the frame's size. A piece of a dark takes the place of read noise, pattern
+        noise and defects; on a piece of a sky image sources and artefacts are planted.
 
     Returns
     -------
     Frame
+
+    Raises
+    ------
+    ValueError
+        The backdrop is of another size than the frame.
     """
     shape = (config.height, config.width)
+    if backdrop is not None and backdrop.pixels.shape != shape:
+        raise ValueError(f"the backdrop has the shape {backdrop.pixels.shape}, the frame {shape}")
+    if isinstance(backdrop, SkyPatch):
+        return _plant(config, rng, backdrop)
+    dark = backdrop
     camera = detector.draw_camera(config.detector, rng)
+    if dark is not None:
+        camera = replace(camera, read_noise=camera.gain * float(np.median(dark.rms)))
     room = min(camera.full_well, (camera.ceiling - camera.bias) * camera.gain)
     level = min(log_uniform(rng, config.sky.level), 0.4 * room)
     noise = math.sqrt(level + camera.read_noise**2)
@@ -109,16 +132,26 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
 
     # Silicon.
     throughput = detector.draw_vignetting(config.sky, rng, shape)
-    artefacts.draw_defects(canvas, config.artefacts, rng, noise, level)
+    if dark is None:
+        artefacts.draw_defects(canvas, config.artefacts, rng, noise, level)
     particles.draw_particles(canvas, config.artefacts, rng)
     electrons = throughput * (sky + stars + galaxies) + canvas.signal
     if camera.blooming:
         _render.bloom(electrons, np.float32(camera.full_well), *canvas.layers, int(Artefact.SPIKE))
     np.minimum(electrons, camera.full_well, out=electrons)
-    image = detector.photon_noise(electrons, rng, camera.flat_noise, camera.read_noise)
+    if dark is not None:
+        # The charge of a hot pixel leaves less room for light.
+        np.minimum(electrons, camera.full_well - camera.gain * np.maximum(dark.signal, 0), out=electrons)
+        np.maximum(electrons, 0, out=electrons)
+    floor = camera.read_noise if dark is None else 0.0
+    image = detector.photon_noise(electrons, rng, camera.flat_noise, floor)
     if camera.nonlinearity > 0:
         image *= 1 - np.float32(camera.nonlinearity / camera.full_well) * np.maximum(image, 0)
-    detector.add_pattern_noise(image, config.detector, rng, noise)
+    if dark is None:
+        detector.add_pattern_noise(image, config.detector, rng, noise)
+    else:
+        image += np.float32(camera.gain) * dark.pixels
+        dark.add_to(canvas, camera.gain)
 
     # Numbers.
     scale = np.float32(1 / camera.gain)
@@ -126,7 +159,10 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
     floor = 0.0 if camera.bias > 0 else -1e6
     np.clip(image, floor, camera.ceiling, out=image)
     light = throughput * sky
-    variance = light + np.float32(camera.read_noise**2 + camera.gain**2 / 12)
+    if dark is None:
+        variance = light + np.float32(camera.read_noise**2 + camera.gain**2 / 12)
+    else:
+        variance = light + np.float32(camera.gain**2) * (dark.rms**2 + np.float32(1 / 12))
     variance += np.float32(camera.flat_noise**2) * light * light
     variance *= scale * scale
     stars *= scale
@@ -139,12 +175,15 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         image = (image - np.float32(camera.bias)) * flat + np.float32(camera.bias)
         signal *= flat
         variance *= flat * flat
+        dark = None if dark is None else dark.flattened(flat)
     else:
         seen = throughput
         stars *= throughput
         galaxies *= throughput
         sky *= throughput
     sky += np.float32(camera.bias)
+    if dark is not None:
+        sky += dark.pattern
     if chance(rng, config.sky.amplifiers):
         half = int(rng.integers(1, shape[1] // 2)) + shape[1] // 4
         step = np.float32(noise / camera.gain * rng.normal(0, 4))
@@ -161,8 +200,7 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
 
     x, y = points.x, points.y
     gx, gy = np.array([g.x for g in drawn]), np.array([g.y for g in drawn])
-    made = canvas.truth
-    ax, ay = np.array([t[1] for t in made]), np.array([t[2] for t in made])
+    ax, ay = np.array([t[1] for t in canvas.truth]), np.array([t[2] for t in canvas.truth])
     cls = canvas.cls
     if chance(rng, config.detector.resampled):
         warp = detector.draw_warp(rng, shape)
@@ -172,6 +210,7 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         x, y = warp.positions(x, y)
         gx, gy = warp.positions(gx, gy)
         ax, ay = warp.positions(ax, ay)
+        dark = None if dark is None else dark.resampled(warp)
     rms = np.sqrt(variance)
     typical = float(np.median(rms[::8, ::8]))
     cls = np.where(np.abs(signal) > 0.05 * rms, cls, np.uint8(0))
@@ -182,23 +221,21 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         image = np.rint(image)
     middle = float(np.median(sky[::8, ::8]))
     mask, empty = detector.draw_mask(config.detector, rng, image, middle)
-    for layer in (stars, galaxies, signal, cls):
+    unknown = None if dark is None else dark.unknown
+    for layer in (stars, galaxies, signal, cls, *(() if unknown is None else (unknown,))):
         layer[empty] = 0  # what shows at the edge of an empty strip is not what was there
+    if dark is not None and dark.bad.any():
+        mask = dark.bad if mask is None else mask | dark.bad
 
     seen_at = seen[nearest(x, y, shape)] / camera.gain
-    peak, flux = points.peak * seen_at, points.flux * seen_at
-    on_frame = inside(x, y, shape)
-    above = on_frame & (peak > typical)
-    crowding = float((on_frame & (peak > 5 * typical)).sum()) * psf.fwhm**2 / image.size
-    galaxy_flux = np.array([g.flux for g in drawn]) / camera.gain
-    artefact_flux = np.array([t[3] for t in made]) / camera.gain
-    rows = [
-        Rows("star", x[above], y[above], flux[above], peak[above]),
-        Rows("galaxy", gx, gy, galaxy_flux, np.array(galaxy_peaks) / camera.gain),
-        Rows([t[0] for t in made], ax, ay, artefact_flux, extreme(signal, ax, ay)),
-    ]
-    truth = truth_table(rows, psf.fwhm, shape)
-    truth = truth[~empty[nearest(np.asarray(truth["x"]), np.asarray(truth["y"]), shape)]]
+    truth, crowding = _truth(
+        Rows("star", x, y, points.flux * seen_at, points.peak * seen_at),
+        _galaxy_rows(drawn, gx, gy, galaxy_peaks, camera.gain),
+        _artefact_rows(canvas, ax, ay, signal, camera.gain),
+        psf.fwhm,
+        typical,
+        empty,
+    )
     return Frame(
         image=np.ascontiguousarray(image, dtype=np.float32),
         mask=mask,
@@ -212,4 +249,114 @@ def draw_frame(config: SimulateConfig, rng: np.random.Generator) -> Frame:
         fwhm=psf.fwhm,
         crowding=crowding,
         truth=truth,
+        unknown=unknown,
     )
+
+
+def _plant(config: SimulateConfig, rng: np.random.Generator, patch: SkyPatch) -> Frame:
+    """Draw a frame on a piece of a sky image: what is added brings the photon noise of its own light."""
+    shape = (config.height, config.width)
+    camera = detector.draw_camera(config.detector, rng)
+    rms = float(np.median(patch.rms))
+    # No camera's noise is below an electron: pixels in other units than ADU show by that.
+    gain = max(camera.gain if patch.gain is None else patch.gain, 1 / rms)
+    full = max(patch.high, patch.saturation or patch.high)
+    middle = float(np.median(patch.sky))
+    noise, room = gain * rms, gain * max(full - middle, 10 * rms)
+    level = gain * max(middle, 0.0)
+    brightest = log_uniform(rng, config.field.brightest) * room / noise
+    psf_config = config.psf
+    if patch.fwhm is not None:
+        # The FWHM that was measured has any trailing and aberration in it.
+        span = (patch.fwhm, patch.fwhm)
+        psf_config = replace(psf_config, fwhm=span, common_fwhm=span, trailed=0.0, aberrated=0.0)
+    psf = draw_psf(psf_config, rng, brightest)
+
+    points = sources.draw_stars(config.field, rng, shape, psf, noise, brightest)
+    stars = np.zeros(shape, np.float32)
+    psf.add_points(stars, points.x, points.y, points.flux, _LEVEL * noise)
+    galaxies = np.zeros(shape, np.float32)
+    drawn = sources.draw_galaxies(config.field, rng, shape, psf.fwhm, noise)
+    galaxy_peaks = [sources.add_galaxy(galaxies, g, psf, _LEVEL * noise, rng) for g in drawn]
+    canvas = Canvas.blank(shape)
+    artefacts.draw_asteroids(canvas, config.field, rng, psf, noise)
+    artefacts.draw_trails(canvas, config.artefacts, rng, psf, noise)
+    artefacts.draw_glare(canvas, config.artefacts, rng, psf, points, noise)
+    artefacts.draw_defects(canvas, config.artefacts, rng, noise, level)
+    particles.draw_particles(canvas, config.artefacts, rng)
+
+    base = np.where(patch.empty, patch.sky, patch.pixels)
+    held = base * np.float32(gain)
+    well = np.float32(gain * full)
+    if camera.blooming:
+        charge = held + stars + galaxies + canvas.signal
+        _render.bloom(charge, well, *canvas.layers, int(Artefact.SPIKE))
+    added = np.minimum(stars + galaxies + canvas.signal, np.maximum(well - held, 0))
+    added[np.abs(added) < 1e-6] = 0  # the noise of less underflows
+    image = base + detector.photon_noise(added, rng, camera.flat_noise) / np.float32(gain)
+    np.clip(image, min(0.0, patch.low), full, out=image)
+    if patch.whole:
+        image = np.rint(image)
+    image[patch.empty] = patch.pixels[patch.empty]
+
+    scale = np.float32(1 / gain)
+    stars *= scale
+    galaxies *= scale
+    signal = canvas.signal * scale
+    unknown = base - patch.sky
+    cls = np.where(np.abs(signal) > 0.05 * patch.rms, canvas.cls, np.uint8(0))
+    for layer in (stars, galaxies, signal, cls, unknown):
+        layer[patch.empty] = 0
+    ax, ay = np.array([t[1] for t in canvas.truth]), np.array([t[2] for t in canvas.truth])
+    gx, gy = np.array([g.x for g in drawn]), np.array([g.y for g in drawn])
+    truth, crowding = _truth(
+        Rows("star", points.x, points.y, points.flux / gain, points.peak / gain),
+        _galaxy_rows(drawn, gx, gy, galaxy_peaks, gain),
+        _artefact_rows(canvas, ax, ay, signal, gain),
+        psf.fwhm,
+        rms,
+        patch.empty,
+    )
+    return Frame(
+        image=np.ascontiguousarray(image, dtype=np.float32),
+        mask=patch.bad if patch.bad.any() else None,
+        stars=stars,
+        galaxies=galaxies,
+        artefacts=signal,
+        artefact_class=cls,
+        sky=patch.sky,
+        noise=patch.rms,
+        saturation=patch.saturation,
+        fwhm=psf.fwhm,
+        crowding=crowding,
+        truth=truth,
+        unknown=unknown,
+    )
+
+
+def _galaxy_rows(drawn: list[sources.Galaxy], x: F64, y: F64, peaks: list[float], gain: float) -> Rows:
+    return Rows("galaxy", x, y, np.array([g.flux for g in drawn]) / gain, np.array(peaks) / gain)
+
+
+def _artefact_rows(canvas: Canvas, x: F64, y: F64, signal: F32, gain: float) -> Rows:
+    kinds, flux = [t[0] for t in canvas.truth], np.array([t[3] for t in canvas.truth]) / gain
+    return Rows(kinds, x, y, flux, extreme(signal, x, y))
+
+
+def _truth(
+    stars: Rows,
+    galaxies: Rows,
+    made: Rows,
+    fwhm: float,
+    typical: float,
+    empty: NDArray[np.bool_],
+) -> tuple[Table, float]:
+    """Return the table of what shows on a frame of noise `typical`, and its crowding."""
+    shape = (empty.shape[0], empty.shape[1])
+    on_frame = inside(stars.x, stars.y, shape)
+    above = on_frame & (stars.peak > typical)
+    listed = Rows("star", *(v[above] for v in (stars.x, stars.y, stars.flux, stars.peak)))
+    truth = truth_table([listed, galaxies, made], fwhm, shape)
+    truth = truth[~empty[nearest(np.asarray(truth["x"]), np.asarray(truth["y"]), shape)]]
+    crowding = float((on_frame & (stars.peak > 5 * typical)).sum()) * fwhm**2 / empty.size
+    return truth, crowding
