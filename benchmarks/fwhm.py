@@ -88,7 +88,7 @@ def measure_cell(width: float, share: float, frames: int) -> dict[str, Any]:
         tried += 1
         if measured.source == "measured":
             ratios.append(measured.fwhm / frame.fwhm)
-        elif measured.source == "few":
+        elif measured.source == "few stars":
             few += 1
         else:
             refused += 1

@@ -23,7 +23,7 @@ _FEW = 2
 
 
 class Measured(NamedTuple):
-    """A FWHM in pixels and where it is from: given, measured, few (stars), catalogue or assumed."""
+    """A FWHM in pixels and where it is from: given, measured, few stars, catalogue or assumed."""
 
     fwhm: float
     source: str
@@ -84,7 +84,7 @@ def measure_fwhm(
         if estimate.fwhm is not None and estimate.fwhm > _WIDE:
             few = factor * float(estimate.fwhm)
             log.warning("FWHM from %d stars only: %.2f px", estimate.n_stars, few)
-            return Measured(few, "few")
+            return Measured(few, "few stars")
     value = None if table is None else catalogue_fwhm(table)
     if value is not None:
         log.warning("FWHM not measured (%s); the catalogue's %.2f px is used", why, value)

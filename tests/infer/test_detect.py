@@ -175,7 +175,7 @@ def test_fwhm_of_few_stars_is_used_but_not_trusted(n_stars):
     if n_stars == 1:
         assert measured == (3.0, "assumed")
     else:
-        assert measured.source == "few"
+        assert measured.source == "few stars"
         assert measured.fwhm == pytest.approx(6.0, rel=0.1)
 
 
