@@ -52,6 +52,41 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
     figure.savefig(path, dpi=90)
 
 
+def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Draw the fraction that is real against the score, and how many there are in each bin.
+
+    Parameters
+    ----------
+    curves : dict of lists of dict
+        By name, from `rbtrain.metrics.reliability`; those of fewer than 20 detections are left out.
+    path : pathlib.Path
+        PNG or PDF.
+    """
+    shown = {name: rows for name, rows in curves.items() if sum(r["n"] for r in rows) >= 20}
+    if not shown:
+        return
+    figure = Figure(figsize=(3.4 * len(shown), 5.0), layout="constrained")
+    axes = figure.subplots(2, len(shown), squeeze=False, sharex=True, height_ratios=(2, 1))
+    for (top, bottom), (name, rows) in zip(axes.T, shown.items(), strict=True):
+        mean, real = np.array([r["score"] for r in rows]), np.array([r["real"] for r in rows])
+        n = np.array([r["n"] for r in rows])
+        # Wilson 1927, J. Am. Stat. Assoc. 22, 209: 95 % of a binomial fraction.
+        z = 1.96
+        middle = (real + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(real * (1 - real) / n + z**2 / (4 * n**2))
+        low, high = np.minimum(middle - half, real), np.maximum(middle + half, real)
+        top.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
+        top.errorbar(mean, real, [real - low, high - real], fmt="o", markersize=3, linewidth=1)
+        top.set(xlim=(0, 1), ylim=(-0.03, 1.03), title=f"{name}\nn = {n.sum()}")
+        edges = np.array([r["low"] for r in rows])
+        widths = np.array([r["high"] for r in rows]) - edges
+        bottom.bar(edges, n, widths, align="edge", edgecolor="w", linewidth=0.5)
+        bottom.set(yscale="log", ylim=(0.7, None), xlabel="score")
+    axes[0, 0].set_ylabel("fraction real")
+    axes[1, 0].set_ylabel("detections")
+    figure.savefig(path, dpi=90)
+
+
 def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
     """Draw the cutouts (asinh channel) that were most wrong: bogus scored high, real scored low.
 
