@@ -139,7 +139,8 @@ def la_cosmic(
         **LA_COSMIC,
     )
     dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
-    return 1.0 - _at(masked, x, y, dx, dy).any(axis=1)
+    clear: F64 = np.where(np.any(_at(masked, x, y, dx, dy), axis=1), 0.0, 1.0)
+    return clear
 
 
 def pixel_noise(image: F32, mask: NDArray[np.bool_] | None = None) -> float:

@@ -1,5 +1,6 @@
 """The model card: what a model is, how it was measured, what it cannot do; all from its own files."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rbinfer.spec import ModelSpec
@@ -266,7 +267,7 @@ def _figures(rows: dict[str, dict[str, Any]], title: str) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(row) for row in rows)]
     return "\n".join(f"| {line} |" for line in lines)
 

@@ -37,8 +37,7 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
             shown[name] = real[scored], score[scored]
     if not shown:
         return
-    rows = math.ceil((1 + len(shown)) / _PER_ROW)
-    columns = min(1 + len(shown), _PER_ROW)
+    rows, columns = _grid(1 + len(shown))
     figure = Figure(figsize=(4.2 * columns, 3.8 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for name, (real, score) in shown.items():
@@ -54,7 +53,7 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
         panel.axvline(threshold, color="k", linewidth=0.8, linestyle=":", label="threshold")
         panel.set(yscale="log", ylim=(0.7, None), xlabel="score", ylabel="detections in bin")
         panel.set_title(f"{name}: {real.sum()} real, {(~real).sum()} bogus", fontsize="medium")
-    axes[1].legend(fontsize="small", loc="upper center")
+    axes[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(0.08, 0.6))
     for panel in axes[1 + len(shown) :]:
         panel.set_axis_off()
     figure.savefig(path, dpi=90)
@@ -73,8 +72,7 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
     shown = {name: rows for name, rows in curves.items() if sum(r["n"] for r in rows) >= 20}
     if not shown:
         return
-    rows = math.ceil(len(shown) / _PER_ROW)
-    columns = min(len(shown), _PER_ROW)
+    rows, columns = _grid(len(shown))
     figure = Figure(figsize=(3.6 * columns, 4.6 * rows), layout="constrained")
     axes: Any = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(2, 1) * rows)
     for k, (name, found) in enumerate(shown.items()):
@@ -89,13 +87,17 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
             errors = [(real - low)[few], (high - real)[few]]
             top.errorbar(
                 mean[few], real[few], errors, fmt="o", color="C0", mfc=face, markersize=4,
-                linewidth=1 if face == "C0" else 0.4, clip_on=False,
+                linewidth=1 if face == "C0" else 0.4,
             )  # fmt: skip
-        top.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction real", title=f"{name}: {n.sum()}")
+        top.set(
+            xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), ylabel="fraction real", title=f"{name}: {n.sum()}"
+        )
         edges = np.array([r["low"] for r in found])
         widths = np.array([r["high"] for r in found]) - edges
         bottom.bar(edges, n, widths, align="edge", edgecolor="w", linewidth=0.5)
-        bottom.set(xlim=(0, 1), yscale="log", ylim=(0.7, None), xlabel="score", ylabel="detections")
+        bottom.set(
+            xlim=(-0.02, 1.02), yscale="log", ylim=(0.7, None), xlabel="score", ylabel="detections"
+        )
     for panel in axes[2 * rows - 2 :, len(shown) - columns * (rows - 1) :].flat:
         panel.set_axis_off()
     figure.savefig(path, dpi=90)
@@ -132,7 +134,7 @@ def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
     wrong = np.where(real, 1 - score, score)
     wrong[~np.isfinite(wrong)] = -1
     figure = Figure(figsize=(13, 11.5), layout="constrained")
-    halves = figure.subfigures(2, 1)
+    halves: Any = figure.subfigures(2, 1)
     for half, kind, title in (
         (halves[0], real, "real, scored lowest"),
         (halves[1], ~real, "bogus, scored highest"),
@@ -151,6 +153,12 @@ def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
         for panel in half.axes:
             panel.set_axis_off()
     figure.savefig(path, dpi=80)
+
+
+def _grid(panels: int) -> tuple[int, int]:
+    """Rows and columns for a number of panels, without a row of gaps."""
+    rows = math.ceil(panels / _PER_ROW)
+    return rows, math.ceil(panels / rows)
 
 
 def roc_curve(
