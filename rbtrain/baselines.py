@@ -1,7 +1,8 @@
 """Simple means of telling real from bogus, to measure the network against: pure functions.
 
 Each gives a score for every detection of an image, higher for more real. `THRESHOLDS` holds the fixed
-value above which a detection counts as real; nothing here was fitted to the data it is measured on.
+value above which a detection counts as real. The thresholds were not fitted; the form of each score
+(local background, noise, ratios) was chosen on labelled frames and simulation, in its own favour.
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ Ints = NDArray[np.int64]
 #: Scores above these are real. ``sharpness``: a hit of one pixel has 0, a straight track one pixel
 #: wide has 0.5 (two of its four neighbours lie on it), and so has a Gaussian star of FWHM 2 pixels,
 #: the least that samples it (Nyquist). ``la_cosmic`` is a verdict, 0 or 1. ``width_and_peak``: half as
-#: wide, half as much light under its peak or half as round as a star.
+#: wide, half as much light under its peak or a quarter as round as a star.
 THRESHOLDS = {"sharpness": 0.5, "la_cosmic": 0.5, "width_and_peak": 0.5}
 
 #: Parameters of ``astroscrappy.detect_cosmics``: its defaults, which are those of van Dokkum 2001.
@@ -97,7 +98,7 @@ def la_cosmic(
     parameters `LA_COSMIC`. The sky is subtracted first and the measured noise of a pixel (photons of
     the sky and read-out together) given as the read noise, so that bias and read noise need not be
     known. It is measured on differences of adjacent pixels: crowded stars widen the rms of the sky
-    itself threefold, and the mask then misses a fourth of the hits.
+    itself about twofold, and the mask then missed 30 % of the hits on labelled crowded frames.
 
     Parameters
     ----------
