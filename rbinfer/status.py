@@ -33,7 +33,9 @@ MEANING: dict[Status, str] = {
     Status.SATURATED: "a central pixel is at or above the saturation level",
     Status.FWHM_OUT_OF_RANGE: "the FWHM lies outside the range that the model was trained on",
     Status.LOW_SNR: "the S/N lies below the range that the model was trained on",
-    Status.FWHM_ASSUMED: "the FWHM could not be measured well: that of too few stars, the catalogue's or a default was taken",
+    Status.FWHM_ASSUMED: (
+        "the FWHM could not be measured well: that of few stars, the catalogue's or a default was taken"
+    ),
 }
 
 #: Any of these bits means that the row has no score.

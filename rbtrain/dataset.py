@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from rbinfer import PreprocessSpec
@@ -131,6 +132,41 @@ def frame_rng(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
+def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) -> Table:
+    """Detect and label the objects of one frame, as a telescope's pipeline might.
+
+    Parameters
+    ----------
+    frame : Frame
+    data : DataConfig
+    rng : numpy.random.Generator
+        For what a pipeline may choose: threshold, area, filter, deblending; and for which are taken.
+
+    Returns
+    -------
+    Table
+        The columns of `rbinfer.detect.detect` and ``label``; only the detections that are taken.
+    """
+    threshold = float(rng.uniform(*data.threshold))
+    min_area = int(rng.choice(data.min_area))
+    filtered = bool(rng.random() < data.filtered)
+    found = detect(
+        frame.image,
+        mask=frame.mask,
+        threshold=threshold,
+        minarea=min_area,
+        matched_filter=filtered,
+        deblend_cont=float(rng.choice(data.deblending)),
+    )
+    if len(found) == 0:
+        found["label"] = np.zeros(0, np.int8)
+        return found
+    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
+    x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
+    found["label"] = label_detections(frame, x, y, xpeak, ypeak)
+    return found[_at_most(np.asarray(found["label"]), data, rng)]
+
+
 def cut_frame(
     frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator, index: int = 0
 ) -> tuple[NDArray[np.float16], NDArray[Any]]:
@@ -152,25 +188,33 @@ def cut_frame(
     pixels : ndarray of float16, shape (n, size, size, 2)
     rows : structured ndarray, shape (n,)
     """
-    empty = np.zeros((0, spec.size, spec.size, 2), np.float16), np.zeros(0, ROW)
-    threshold = float(rng.uniform(*data.threshold))
-    min_area = int(rng.choice(data.min_area))
-    filtered = bool(rng.random() < data.filtered)
-    found = detect(
-        frame.image,
-        mask=frame.mask,
-        threshold=threshold,
-        minarea=min_area,
-        matched_filter=filtered,
-        deblend_cont=float(rng.choice(data.deblending)),
-    )
+    pixels, rows, _ = cut_detections(frame, find_detections(frame, data, rng), spec, data, rng, index)
+    return pixels, rows
+
+
+def cut_detections(
+    frame: Frame,
+    found: Table,
+    spec: PreprocessSpec,
+    data: DataConfig,
+    rng: np.random.Generator,
+    index: int = 0,
+) -> tuple[NDArray[np.float16], NDArray[Any], NDArray[np.bool_]]:
+    """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`.
+
+    Returns
+    -------
+    pixels : ndarray of float16, shape (n, size, size, 2)
+    rows : structured ndarray, shape (n,)
+    good : ndarray of bool, shape (len(found),)
+        Which detections the rows are: those that can be scored.
+    """
     if len(found) == 0:
-        return empty
+        empty = np.zeros((0, spec.size, spec.size, 2), np.float16)
+        return empty, np.zeros(0, ROW), np.zeros(0, bool)
+    labels = np.asarray(found["label"])
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    labels = label_detections(frame, x, y, xpeak, ypeak)
-    chosen = _at_most(labels, data, rng)
-    labels, x, y, xpeak, ypeak = (a[chosen] for a in (labels, x, y, xpeak, ypeak))
     if rng.random() < 0.25:
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
@@ -194,7 +238,7 @@ def cut_frame(
     rows["window_snr"] = cutouts.snr[good]
     rows["snr"] = _aperture_snr(frame, xpeak[good], ypeak[good])
     rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
-    return cutouts.pixels[good].astype(np.float16), rows
+    return cutouts.pixels[good].astype(np.float16), rows, good
 
 
 def build_dataset(

@@ -1,6 +1,5 @@
 """Measure a model file: on simulated test cutouts and on labelled images."""
 
-import itertools
 import logging
 import os
 import re
@@ -22,7 +21,8 @@ from rbinfer.session import Session
 from rbinfer.status import is_scored
 from rbinfer.tables import positions
 
-from .config import CLASSES
+from .baselines import baseline_scores
+from .config import CLASSES, SOURCES
 from .dataset import Dataset
 from .metrics import (
     auc,
@@ -30,13 +30,17 @@ from .metrics import (
     expected_calibration_error,
     false_rate_at_true_rate,
     rates_at,
+    reliability,
+    shift_prior,
 )
+from .readings import bins_of, points_by_bin, read_simulation, short_figures
 
 log = logging.getLogger(__name__)
 
-SNR_BINS = (3.0, 5.0, 10.0, 30.0, 100.0, np.inf)
-FWHM_BINS = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 15.0)
-CROWDING_BINS = (0.0, 0.003, 0.03, 0.1, np.inf)
+#: Group that stands for all images together; no case can have the name.
+ALL = "all together"
+#: Classes that are in the sky.
+SKY = tuple(CLASSES[i] for i in SOURCES)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Scored:
         FWHM used, where it is one for all.
     cutouts : ndarray of float32, shape (n, size, size, 2), or None
         What the network saw.
+    sky_score : ndarray of float32, shape (n,), or None
+        Scores with stars and galaxies counted as real, for a model that has both classes.
+    baselines : dict of ndarray of float64, shape (n,), or None
+        Scores by other means, see `rbtrain.baselines`.
     """
 
     name: str
@@ -60,6 +68,8 @@ class Scored:
     score: NDArray[np.float32]
     fwhm: float | None = None
     cutouts: NDArray[np.float32] | None = None
+    sky_score: NDArray[np.float32] | None = None
+    baselines: dict[str, NDArray[np.float64]] | None = None
 
 
 def figures(
@@ -124,8 +134,9 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     Returns
     -------
     dict
-        ``overall``, ``by_class`` (rate called real of each), ``by_snr``, ``by_fwhm``, ``by_crowding``,
-        and the expected calibration error.
+        ``overall``, ``by_class`` (rate called real of each), ``by_snr``, ``by_fwhm``, ``by_crowding``;
+        ``calibration_error`` and ``reliability``; ``readings`` (`read_simulation`) and
+        ``operating_points`` (`points_by_bin`).
     """
     session = Session(model, "cpu")
     threshold = session.spec.threshold
@@ -151,24 +162,23 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         "threshold": threshold,
         "overall": figures(real, score, threshold, np.random.default_rng(0)),
         "calibration_error": expected_calibration_error(real, score),
+        "reliability": reliability(real, score),
         "by_class": by_class,
     }
-    classes = parts[0].classes
-    if classes is not None:
-        best = np.concatenate([np.argmax(p.classes, axis=1) for p in parts])
+    sky_score = score
+    if parts[0].classes is not None:
+        classes = np.concatenate([p.classes for p in parts if p.classes is not None])
         counts = np.zeros((len(CLASSES), len(CLASSES)), int)
-        np.add.at(counts, (rows["label"], best), 1)
+        np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
         result["confusion"] = counts.tolist()
-    for key, column, edges in (
-        ("by_snr", "snr", SNR_BINS),
-        ("by_fwhm", "fwhm", FWHM_BINS),
-        ("by_crowding", "crowding", CROWDING_BINS),
-    ):
-        result[key] = {}
-        for low, high in itertools.pairwise(edges):
-            inside = (rows[column] >= low) & (rows[column] < high)
-            name = f"{low:g}-{high:g}" if np.isfinite(high) else f">{low:g}"
-            result[key][name] = figures(real[inside], score[inside], threshold)
+        columns = [session.spec.classes.index(name) for name in SKY]
+        sky_score = np.minimum(classes[:, columns].sum(axis=1, dtype=np.float32), np.float32(1))
+    for key, bins in bins_of(rows).items():
+        result[key] = {
+            at: figures(real[inside], score[inside], threshold) for at, inside in bins.items()
+        }
+    result["readings"] = read_simulation(rows, score, sky_score, real, threshold)
+    result["operating_points"] = points_by_bin(session.spec.operating_points, rows, real, score)
     return result
 
 
@@ -200,11 +210,16 @@ def labelled_cases(folder: str | os.PathLike[str]) -> list[tuple[Path, Path]]:
 
 
 def score_case(
-    classifier: Classifier, table_path: Path, image_path: Path, given_fwhm: bool
+    classifier: Classifier,
+    table_path: Path,
+    image_path: Path,
+    given_fwhm: bool,
+    baselines: bool = False,
 ) -> Scored | None:
     """Score the labelled detections of one image; None where its FWHM is asked for and not known.
 
-    A cube is taken as one cutout a row of the table, centred on the object.
+    A cube is taken as one cutout a row of the table, centred on the object. With `baselines` the
+    detections are scored by `rbtrain.baselines` too, with the same FWHM.
     """
     table = Table.read(table_path)
     if "label" not in table.colnames:
@@ -217,7 +232,7 @@ def score_case(
     with fits.open(image_path) as hdus:
         cube = hdus[0].data if hdus[0].data is not None and hdus[0].data.ndim == 3 else None
     if cube is not None:
-        return _score_cube(classifier, name, table, cube) if given_fwhm else None
+        return _score_cube(classifier, name, table, cube, baselines) if given_fwhm else None
     fwhm = table.meta.get("fwhm_px") if given_fwhm else None
     if given_fwhm and fwhm is None:
         return None
@@ -233,18 +248,58 @@ def score_case(
     used = float(result.meta["rb_fwhm"])
     cutter = Cutter.prepare(image.data, classifier.spec.preprocess, fwhm=used, mask=image.mask)
     pixels = cutter.cut(x[judged], y[judged]).pixels
-    return Scored(name, label[judged] == 1, score[judged], used, pixels)
+    sky = _counting_sky(classifier)
+    sky_score, others = None, None
+    if sky is not None:
+        sky_score = sky.score(
+            image.data, x, y, fwhm=used, mask=image.mask, saturation=image.saturation
+        ).score[judged]
+    if baselines:
+        others = baseline_scores(
+            image.data, table[judged], used, mask=image.mask, gain=_gain(image.header, table),
+            saturation=image.saturation,
+        )  # fmt: skip
+    return Scored(name, label[judged] == 1, score[judged], used, pixels, sky_score, others)
 
 
-def _score_cube(classifier: Classifier, name: str, table: Table, cube: NDArray[Any]) -> Scored:
+def _counting_sky(classifier: Classifier) -> Classifier | None:
+    """Return the same classifier with stars and galaxies real, where the model has both classes."""
+    return classifier.counting(SKY) if set(SKY) <= set(classifier.spec.classes) else None
+
+
+def _gain(header: Any, table: Table) -> float | None:
+    """Electrons per unit of the image, by the header or else the table."""
+    for value in (header.get("GAIN"), table.meta.get("gain")):
+        if isinstance(value, int | float) and np.isfinite(value) and value > 0:
+            return float(value)
+    return None
+
+
+def _score_cube(
+    classifier: Classifier, name: str, table: Table, cube: NDArray[Any], baselines: bool
+) -> Scored:
     label = np.asarray(table["label"])
     widths = np.asarray(table["frame_fwhm"], float)
     score = np.full(len(table), np.nan, np.float32)
     centre = [cube.shape[2] // 2], [cube.shape[1] // 2]
-    for i in np.flatnonzero(label >= 0):
-        score[i] = classifier.score(cube[i], *centre, fwhm=float(widths[i])).score[0]
     judged = label >= 0
-    return Scored(name, label[judged] == 1, score[judged])
+    sky = _counting_sky(classifier)
+    sky_score, parts = np.full(len(table), np.nan, np.float32), []
+    gain = _gain({}, table)
+    for i in np.flatnonzero(judged):
+        width = float(widths[i])
+        score[i] = classifier.score(cube[i], *centre, fwhm=width).score[0]
+        if sky is not None:
+            sky_score[i] = sky.score(cube[i], *centre, fwhm=width).score[0]
+        if baselines:
+            row = table[i : i + 1].copy()
+            row["xpeak"], row["ypeak"] = centre
+            parts.append(baseline_scores(cube[i], row, width, gain=gain))
+    others = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else None
+    return Scored(
+        name, label[judged] == 1, score[judged],
+        sky_score=None if sky is None else sky_score[judged], baselines=others,
+    )  # fmt: skip
 
 
 def score_images(
@@ -252,6 +307,7 @@ def score_images(
     folder: str | os.PathLike[str],
     given_fwhm: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    baselines: bool = False,
 ) -> dict[str, list[Scored]]:
     """Score the labelled detections of a folder of images, by group.
 
@@ -264,6 +320,8 @@ def score_images(
         Take the FWHM from the tables (``fwhm_px``) instead of measuring it.
     progress : callable, optional
         Called as ``progress(images_done, images)``.
+    baselines : bool
+        Score by `rbtrain.baselines` too.
 
     Returns
     -------
@@ -272,7 +330,7 @@ def score_images(
     groups: dict[str, list[Scored]] = {}
     cases = labelled_cases(folder)
     for done, (table, image) in enumerate(cases, 1):
-        scored = score_case(classifier, table, image, given_fwhm)
+        scored = score_case(classifier, table, image, given_fwhm, baselines)
         if scored is not None:
             groups.setdefault(group_of(scored.name), []).append(scored)
         if progress is not None:
@@ -283,6 +341,9 @@ def score_images(
 def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[str, Any]:
     """Figures of each group, with intervals, and the FWHM used for each image.
 
+    ``with_galaxies`` holds the figures with stars and galaxies counted as real, for a model that has
+    both classes: to a label that means "in the sky" the shipped score does wrong on galaxies.
+
     Parameters
     ----------
     groups : dict of lists of Scored
@@ -291,7 +352,7 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
         Scores above it are real.
     """
     rng = np.random.default_rng(0)
-    result = {}
+    result: dict[str, Any] = {}
     for name, cases in groups.items():
         real = np.concatenate([c.real for c in cases])
         score = np.concatenate([c.score for c in cases])
@@ -299,6 +360,50 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
             **figures(real, score, threshold, rng),
             "fwhm": {c.name: c.fwhm for c in cases if c.fwhm is not None},
         }
+        sky = [c.sky_score for c in cases if c.sky_score is not None]
+        if len(sky) == len(cases):
+            result[name]["with_galaxies"] = short_figures(real, np.concatenate(sky), threshold)
+    return result
+
+
+def measure_calibration(
+    groups: dict[str, list[Scored]], prior: float | None = None
+) -> dict[str, dict[str, Any]]:
+    """Compare scores with the fraction that is real, for each group and for `ALL`.
+
+    Parameters
+    ----------
+    groups : dict of lists of Scored
+        From `score_images`.
+    prior : float, optional
+        Fraction of real ones that the scores are calibrated for. Adds ``error_of_mix``: the error
+        after the scores are moved to the fraction that the group has (`shift_prior`).
+
+    Returns
+    -------
+    dict
+        By group: ``n``, ``fraction_real``, ``error``, ``reliability`` and, with `prior`,
+        ``error_of_mix``.
+    """
+    result = {}
+    for name, cases in {**groups, ALL: [c for g in groups.values() for c in g]}.items():
+        if not cases:
+            continue
+        score = np.concatenate([c.score for c in cases])
+        scored = np.isfinite(score)
+        score, real = score[scored], np.concatenate([c.real for c in cases])[scored]
+        if len(score) == 0:
+            continue
+        found: dict[str, Any] = {
+            "n": len(score),
+            "fraction_real": float(real.mean()),
+            "error": expected_calibration_error(real, score),
+            "reliability": reliability(real, score),
+        }
+        if prior is not None and 0 < prior < 1:
+            moved = shift_prior(score.astype(float), prior, found["fraction_real"])
+            found["error_of_mix"] = expected_calibration_error(real, moved)
+        result[name] = found
     return result
 
 
@@ -315,6 +420,25 @@ def format_groups(groups: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def format_sky(groups: dict[str, dict[str, Any]]) -> str:
+    """Format groups with stars and galaxies counted as real; empty for a model without both."""
+    lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in ("AUC", "kept", "let in"))]
+    lines += [
+        f"{name:20s} {f['auc']:7.4f} {f['true_rate']:7.4f} {f['false_rate']:7.4f}"
+        for name, f in ((name, g["with_galaxies"]) for name, g in groups.items() if "with_galaxies" in g)
+    ]
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def format_calibration(groups: dict[str, dict[str, Any]]) -> str:
+    """Format what `measure_calibration` found as a text table."""
+    lines = [f"{'group':20s} {'n':>7s} {'real':>7s} {'ECE':>7s} {'of mix':>7s}"]
+    for name, f in groups.items():
+        mix = f"{f['error_of_mix']:7.4f}" if "error_of_mix" in f else f"{'-':>7s}"
+        lines.append(f"{name:20s} {f['n']:7d} {f['fraction_real']:7.4f} {f['error']:7.4f} {mix}")
+    return "\n".join(lines)
+
+
 def format_bins(measured: dict[str, Any]) -> str:
     """Format what `evaluate_simulation` found as text tables."""
     lines = ["simulated test frames", format_groups({"all": measured["overall"]}), ""]
@@ -323,4 +447,30 @@ def format_bins(measured: dict[str, Any]) -> str:
         lines.append(f"{name:20s} {f['n']:6d} {f['called_real']:12.4f}")
     for key in ("by_snr", "by_fwhm", "by_crowding"):
         lines += ["", key.replace("_", " "), format_groups(measured[key])]
+    lines += ["", _format_readings(measured["readings"])]
+    for key in ("by_snr", "by_fwhm"):
+        lines += ["", _format_points(measured["operating_points"], key)]
+    lines += ["", f"expected calibration error {measured['calibration_error']:.4f}"]
+    return "\n".join(lines)
+
+
+def _format_readings(readings: dict[str, Any]) -> str:
+    """Format the AUC of each reading, overall and by bins."""
+    lines = [f"{'AUC':20s} " + " ".join(f"{name:>16s}" for name in readings)]
+    for key in ("overall", "by_snr", "by_fwhm", "by_crowding"):
+        first = next(iter(readings.values()))[key]
+        for at in [""] if key == "overall" else first:
+            found = [r[key] if key == "overall" else r[key][at] for r in readings.values()]
+            title = f"{key.removeprefix('by_')} {at}".strip()
+            lines.append(f"{title:20s} " + " ".join(f"{f['auc']:16.4f}" for f in found))
+    return "\n".join(lines)
+
+
+def _format_points(points: dict[str, Any], key: str) -> str:
+    """Format missed / false of each operating point by bins."""
+    bins = list(next(iter(points.values()))[key]) if points else []
+    lines = [f"{'missed / false ' + key[3:]:22s} " + " ".join(f"{at:>15s}" for at in bins)]
+    for name, point in points.items():
+        cells = (f"{point[key][at]['missed']:.3f} / {point[key][at]['false']:.3f}" for at in bins)
+        lines.append(f"{name:22s} " + " ".join(f"{c:>15s}" for c in cells))
     return "\n".join(lines)

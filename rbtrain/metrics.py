@@ -77,15 +77,60 @@ def bootstrap(
     return float(low), float(high)
 
 
+def reliability(real: Bools, score: Floats, bins: int = 15) -> list[dict[str, float]]:
+    """Fraction that is real in equal bins of the score; empty bins are left out.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+        From 0 to 1.
+    bins : int
+
+    Returns
+    -------
+    list of dict
+        ``low``, ``high`` (edges of the bin), ``n``, ``score`` (mean) and ``real`` (fraction).
+    """
+    which = np.minimum((score * bins).astype(int), bins - 1)
+    rows = []
+    for i in range(bins):
+        inside = which == i
+        if inside.any():
+            rows.append(
+                {
+                    "low": i / bins,
+                    "high": (i + 1) / bins,
+                    "n": int(inside.sum()),
+                    "score": float(score[inside].mean()),
+                    "real": float(real[inside].mean()),
+                }
+            )
+    return rows
+
+
 def expected_calibration_error(real: Bools, score: Floats, bins: int = 15) -> float:
     """Mean distance of the score from the fraction that is real, over equal bins of the score.
 
     Naeini et al. 2015 (AAAI), as used by Guo et al. 2017, arXiv:1706.04599.
     """
-    which = np.minimum((score * bins).astype(int), bins - 1)
-    total = 0.0
-    for i in range(bins):
-        inside = which == i
-        if inside.any():
-            total += inside.mean() * abs(float(score[inside].mean()) - float(real[inside].mean()))
-    return total
+    rows = reliability(real, score, bins)
+    return sum(row["n"] / len(score) * abs(row["score"] - row["real"]) for row in rows)
+
+
+def shift_prior(score: Floats, had: float, has: float) -> Floats:
+    """Probabilities for another fraction of real ones than they were calibrated for.
+
+    The odds times the ratio of the prior odds; Saerens, Latinne and Decaestecker 2002, Neural
+    Computation 14, 21. Right where the two classes themselves are as they were.
+
+    Parameters
+    ----------
+    score : ndarray of float, shape (n,)
+    had, has : float
+        Fraction of real ones that the scores are calibrated for, and that there is; both between 0
+        and 1.
+    """
+    real, bogus = score * (has / had), (1 - score) * ((1 - has) / (1 - had))
+    shifted: Floats = real / np.maximum(real + bogus, np.finfo(float).tiny)
+    return shifted

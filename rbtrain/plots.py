@@ -1,16 +1,19 @@
-"""Pictures of what was measured: ROC curves, score histograms, the worst mistakes."""
+"""Pictures of what was measured: ROC curves, score histograms, reliability, the worst mistakes."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from .evaluate import Scored
 
-_PANELS = 48
+_PANELS = 24
+_PER_ROW = 4
 
 
 def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path) -> None:
@@ -34,22 +37,81 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
             shown[name] = real[scored], score[scored]
     if not shown:
         return
-    figure = Figure(figsize=(4.2 * (1 + len(shown)), 4.0), layout="constrained")
-    axes = figure.subplots(1, 1 + len(shown), squeeze=False)[0]
+    rows, columns = _grid(1 + len(shown))
+    figure = Figure(figsize=(4.2 * columns, 3.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for name, (real, score) in shown.items():
         false_rate, true_rate = roc_curve(real, score)
         axes[0].plot(np.maximum(false_rate, 1e-4), true_rate, drawstyle="steps-post", label=name)
-    axes[0].set(xscale="log", xlim=(1e-4, 1), ylim=(0.5, 1.005), title="ROC")
+    axes[0].set(xscale="log", xlim=(1e-4, 1), ylim=(0.5, 1.01), title="ROC (left edge: none let in)")
     axes[0].set(xlabel="false-positive rate", ylabel="true-positive rate")
     axes[0].legend(fontsize="small", loc="lower right")
     bins = np.linspace(0, 1, 41)
-    for panel, (name, (real, score)) in zip(axes[1:], shown.items(), strict=True):
-        panel.hist(score[real], bins, density=True, histtype="step", label=f"real: {real.sum()}")
-        panel.hist(score[~real], bins, density=True, histtype="step", label=f"bogus: {(~real).sum()}")
-        panel.axvline(threshold, color="k", linewidth=0.8, linestyle=":")
-        panel.set(yscale="log", xlabel="score", ylabel="density", title=name)
-        panel.legend(fontsize="small", loc="upper center")
+    for panel, (name, (real, score)) in zip(axes[1:], shown.items(), strict=False):
+        panel.hist(score[~real], bins, color="C1", alpha=0.6, label="bogus")
+        panel.hist(score[real], bins, color="C0", histtype="step", linewidth=1.3, label="real")
+        panel.axvline(threshold, color="k", linewidth=0.8, linestyle=":", label="threshold")
+        panel.set(yscale="log", ylim=(0.7, None), xlabel="score", ylabel="detections in bin")
+        panel.set_title(f"{name}: {real.sum()} real, {(~real).sum()} bogus", fontsize="medium")
+    axes[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(0.08, 0.6))
+    for panel in axes[1 + len(shown) :]:
+        panel.set_axis_off()
     figure.savefig(path, dpi=90)
+
+
+def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Draw the fraction that is real against the score, and how many there are in each bin.
+
+    Parameters
+    ----------
+    curves : dict of lists of dict
+        By name, from `rbtrain.metrics.reliability`; those of fewer than 20 detections are left out.
+    path : pathlib.Path
+        PNG or PDF.
+    """
+    shown = {name: rows for name, rows in curves.items() if sum(r["n"] for r in rows) >= 20}
+    if not shown:
+        return
+    rows, columns = _grid(len(shown))
+    figure = Figure(figsize=(3.6 * columns, 4.6 * rows), layout="constrained")
+    axes: Any = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(2, 1) * rows)
+    for k, (name, found) in enumerate(shown.items()):
+        row, column = divmod(k, columns)
+        top, bottom = axes[2 * row, column], axes[2 * row + 1, column]
+        mean, real = np.array([r["score"] for r in found]), np.array([r["real"] for r in found])
+        n = np.array([r["n"] for r in found])
+        low, high = wilson_interval(real, n)
+        top.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
+        # Bins of a few say little: they are hollow.
+        for few, face in ((n >= 10, "C0"), (n < 10, "none")):
+            errors = [(real - low)[few], (high - real)[few]]
+            top.errorbar(
+                mean[few], real[few], errors, fmt="o", color="C0", mfc=face, markersize=4,
+                linewidth=1 if face == "C0" else 0.4,
+            )  # fmt: skip
+        top.set(
+            xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), ylabel="fraction real", title=f"{name}: {n.sum()}"
+        )
+        edges = np.array([r["low"] for r in found])
+        widths = np.array([r["high"] for r in found]) - edges
+        bottom.bar(edges, n, widths, align="edge", edgecolor="w", linewidth=0.5)
+        bottom.set(
+            xlim=(-0.02, 1.02), yscale="log", ylim=(0.7, None), xlabel="score", ylabel="detections"
+        )
+    for panel in axes[2 * rows - 2 :, len(shown) - columns * (rows - 1) :].flat:
+        panel.set_axis_off()
+    figure.savefig(path, dpi=90)
+
+
+def wilson_interval(
+    fraction: NDArray[np.float64], n: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
+    z = 1.959964
+    middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2))
+    # Rounding must not put the end of an interval on the wrong side of the fraction.
+    return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)
 
 
 def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
@@ -71,20 +133,32 @@ def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
     cutouts = np.concatenate([c.cutouts for c in cases if c.cutouts is not None])
     wrong = np.where(real, 1 - score, score)
     wrong[~np.isfinite(wrong)] = -1
-    figure = Figure(figsize=(13, 10.5), layout="constrained")
-    halves = figure.subfigures(2, 1)
+    figure = Figure(figsize=(13, 11.5), layout="constrained")
+    halves: Any = figure.subfigures(2, 1)
     for half, kind, title in (
         (halves[0], real, "real, scored lowest"),
         (halves[1], ~real, "bogus, scored highest"),
     ):
         half.suptitle(title)
         worst = np.flatnonzero(kind)[np.argsort(-wrong[kind], kind="stable")][:_PANELS]
-        for panel, k in zip(half.subplots(4, _PANELS // 4).flat, worst, strict=False):
-            panel.imshow(cutouts[k, :, :, 1], origin="lower", cmap="gray", vmin=-0.3, vmax=1)
-            panel.set_title(f"{score[k]:.2f}\n{names[k]}", fontsize=5, pad=1)
+        for panel, k in zip(half.subplots(3, _PANELS // 3).flat, worst, strict=False):
+            shown = cutouts[k, :, :, 1]
+            middle = shown.shape[0] // 2
+            # Stretched to the object in the middle: its neighbours may be far brighter.
+            core = float(shown[middle - 2 : middle + 3, middle - 2 : middle + 3].max())
+            top = max(1.3 * core, 0.1)
+            panel.imshow(shown, origin="lower", cmap="gray", vmin=-0.3 * top, vmax=top)
+            panel.add_patch(Circle((middle, middle), 5, fill=False, edgecolor="C1", linewidth=0.7))
+            panel.set_title(f"{score[k]:.2f}  {names[k]}", fontsize=7, pad=2)
         for panel in half.axes:
             panel.set_axis_off()
     figure.savefig(path, dpi=80)
+
+
+def _grid(panels: int) -> tuple[int, int]:
+    """Rows and columns for a number of panels, without a row of gaps."""
+    rows = math.ceil(panels / _PER_ROW)
+    return rows, math.ceil(panels / rows)
 
 
 def roc_curve(

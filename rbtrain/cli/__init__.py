@@ -9,7 +9,7 @@ from importlib import import_module
 
 from rbinfer import __version__
 
-_VERBS = ("simulate", "fit", "export", "evaluate")
+_VERBS = ("simulate", "fit", "export", "evaluate", "sheet")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -47,7 +47,8 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
         assert done.returncode == 0, done.stderr
     model = tmp_path / "runs" / "tiny" / "model.onnx"
     assert verify(model).ok
-    done = rbtrain("evaluate", "c.toml", "--images", labelled, "-o", "out", "--plots", cwd=tmp_path)
+    wanted = ("--images", labelled, "-o", "out", "--plots", "--baselines")
+    done = rbtrain("evaluate", "c.toml", *wanted, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["simulation"]["overall"]["n_real"] > 100
@@ -59,7 +60,23 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
     )
     assert f"{metrics['simulation']['overall']['auc']:.4f}" in done.stdout
     assert (tmp_path / "out" / "mistakes.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    # What was added stands beside what was there, in the card too.
+    versus = metrics["baselines"]
+    assert versus["images"]["field"]["network"]["auc"] == pytest.approx(group["auc"])
+    assert versus["images"]["field"]["width_and_peak"]["auc"] is None  # no such columns
+    counts = metrics["simulation"]["by_class"]
+    assert {k: f["n"] for k, f in versus["simulation"]["by_class"].items()} == {
+        k: f["n"] for k, f in counts.items()
+    }
+    shipped = metrics["simulation"]["readings"]["shipped"]
+    assert shipped["overall"]["auc"] == metrics["simulation"]["overall"]["auc"]
+    assert len(metrics["simulation"]["operating_points"]) == 5
+    assert set(metrics["calibration"]) == {"images", "images_fwhm_given"}
+    assert 0 <= group["with_galaxies"]["auc"] <= 1
     card = (tmp_path / "out" / "CARD.md").read_text()
+    assert "la_cosmic AUC / kept / let in" in card
+    assert f"{versus['images']['field']['sharpness']['auc']:.4f}" in card
     assert f"{group['auc']:.4f}" in card
     assert config.hash in card
     # Again: a finished fit is not overwritten, and --resume has nothing left to do.
@@ -122,6 +139,8 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
         (("evaluate", "no_such_model"), 1, "no_such_model"),
         (("evaluate", "reference"), 1, "nothing to measure on"),
         (("evaluate", "reference", "--images", "."), 1, "no labelled images"),
+        (("evaluate", "reference", "--images", ".", "--plots"), 1, "-o DIR"),
+        (("sheet", "missing.toml", "-o", "a.png"), 1, "missing.toml"),
         (("dance",), 2, "invalid choice"),
         ((), 2, "VERB"),
     ],

@@ -7,7 +7,14 @@ import pytest
 from astropy.table import Table
 
 from rbtrain.config import CLASSES, TrainConfig
-from rbtrain.dataset import Dataset, build_dataset, cut_frame, frame_rng
+from rbtrain.dataset import (
+    Dataset,
+    build_dataset,
+    cut_detections,
+    cut_frame,
+    find_detections,
+    frame_rng,
+)
 from rbtrain.label import AMBIGUOUS, label_detections
 from rbtrain.simulate import Artefact, Frame, draw_frame
 
@@ -165,6 +172,28 @@ def test_cutouts_are_those_of_the_kernels(config):
     cutter = Cutter.prepare(frame.image, config.preprocess, fwhm=frame.fwhm, mask=frame.mask)
     direct = cutter.cut(rows["x"].astype(float), rows["y"].astype(float)).pixels
     np.testing.assert_allclose(pixels.astype(np.float32), direct, rtol=1e-3, atol=1e-3)
+
+
+def test_a_frames_rows_are_those_of_its_catalogue(config):
+    # Recorded before detection and cutting became two functions: the draws, and so the bytes, stay.
+    frame = made_frame(
+        [(30, 30, 500, "star"), (60, 30, 300, "galaxy"), (95, 60, 900, "star")],
+        [(30, 80, 400, Artefact.COSMIC_RAY), (60, 80, 190, Artefact.HOT_PIXEL),
+         (90, 85, 200, Artefact.SPIKE)],
+    )  # fmt: skip
+    pixels, rows = cut_frame(frame, config.preprocess, config.data, np.random.default_rng(2), 7)
+    assert rows["label"].tolist() == [STAR, GALAXY, STAR, CR, HOT, SPIKE, NOISE]
+    x = [29.775, 60.157, 95.062, 29.65, 59.933, 90.169, 36.923]
+    np.testing.assert_allclose(rows["x"], x, atol=2e-3)
+    assert float(pixels.astype(float).sum()) == pytest.approx(237.25, abs=0.5)
+    # In two steps: the same, with the catalogue beside it.
+    rng = np.random.default_rng(2)
+    found = find_detections(frame, config.data, rng)
+    again, known, good = cut_detections(frame, found, config.preprocess, config.data, rng, 7)
+    assert again.tobytes() == pixels.tobytes()
+    assert known.tobytes() == rows.tobytes()
+    assert np.array_equal(np.asarray(found["label"])[good], rows["label"])
+    assert (np.hypot(found["xpeak"][good] - rows["x"], found["ypeak"][good] - rows["y"]) < 1).all()
 
 
 def test_nothing_is_overwritten_or_half_there(config, data, tmp_path):

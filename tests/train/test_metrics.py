@@ -5,17 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rbinfer.spec import OperatingPoint
 from rbtrain.calibrate import operating_points
-from rbtrain.evaluate import figures, group_of
+from rbtrain.config import CLASSES
+from rbtrain.dataset import ROW
+from rbtrain.evaluate import ALL, Scored, figures, group_of, measure_calibration, measure_groups
 from rbtrain.metrics import (
     auc,
     bootstrap,
     expected_calibration_error,
     false_rate_at_true_rate,
     rates_at,
+    reliability,
+    shift_prior,
     threshold_for_false,
     threshold_for_missed,
 )
+from rbtrain.readings import points_by_bin, read_simulation
 
 samples = st.integers(0, 2**31).map(np.random.default_rng)
 
@@ -92,3 +98,73 @@ def test_calibration_error():
 def test_groups():
     assert group_of("saao_val_0062") == "saao_val"
     assert group_of("single_apogee300") == "single_apogee300"
+
+
+def test_reliability_by_hand():
+    score = np.array([0.05, 0.15, 0.15, 0.95, 1.0, 1.0])
+    real = np.array([False, False, True, True, True, False])
+    rows = reliability(real, score, bins=10)
+    assert [(r["low"], r["n"]) for r in rows] == [(0.0, 1), (0.1, 2), (0.9, 3)]
+    assert [r["real"] for r in rows] == pytest.approx([0, 1 / 2, 2 / 3])
+    assert [r["score"] for r in rows] == pytest.approx([0.05, 0.15, 2.95 / 3])
+    wanted = (1 * 0.05 + 2 * 0.35 + 3 * (2.95 / 3 - 2 / 3)) / 6
+    assert expected_calibration_error(real, score, bins=10) == pytest.approx(wanted)
+
+
+def test_scores_for_another_mix_are_calibrated_again():
+    # Two Gaussians; the posterior for one prior, moved to another, is the posterior for that.
+    rng = np.random.default_rng(4)
+    real = rng.random(200_000) < 0.9
+    z = rng.normal(np.where(real, 1.0, -1.0), 1.0)
+    half = 1 / (1 + np.exp(-2 * z))
+    assert expected_calibration_error(real, half) > 0.05
+    assert expected_calibration_error(real, shift_prior(half, 0.5, 0.9)) < 0.01
+    np.testing.assert_allclose(shift_prior(half, 0.3, 0.3), half, atol=1e-12)
+    assert shift_prior(np.array([0.0, 1.0]), 0.3, 0.9).tolist() == [0.0, 1.0]
+
+
+def test_calibration_of_each_group_and_of_all():
+    one = Scored("a_1", np.array([True, True]), np.array([0.8, np.nan], np.float32))
+    two = Scored("b_1", np.array([False, False]), np.array([0.4, 0.4], np.float32))
+    found = measure_calibration({"a": [one], "b": [two]}, prior=0.5)
+    assert [found[name]["n"] for name in ("a", "b", ALL)] == [1, 2, 3]
+    assert found["a"]["error"] == pytest.approx(0.2)
+    assert found[ALL]["error"] == pytest.approx((0.2 + 2 * 0.4) / 3)
+    assert found["b"]["error_of_mix"] == 0  # nothing is real there
+    assert found[ALL]["fraction_real"] == pytest.approx(1 / 3)
+
+
+def test_images_with_galaxies_counted():
+    real = np.arange(6) < 4
+    score = np.array([0.9, 0.9, 0.2, 0.9, 0.1, 0.1], np.float32)
+    sky = np.maximum(score, np.array([0, 0, 0.8, 0, 0, 0], np.float32))
+    found = measure_groups({"a": [Scored("a_1", real, score, 3.0, None, sky)]}, 0.5)["a"]
+    assert found["true_rate"] == 0.75
+    assert found["with_galaxies"]["true_rate"] == 1.0
+    without = measure_groups({"a": [Scored("a_1", real, score, 3.0)]}, 0.5)["a"]
+    assert "with_galaxies" not in without
+
+
+def test_readings_and_points_by_bin():
+    rows = np.zeros(6, ROW)
+    rows["label"] = [CLASSES.index(n) for n in ("star", "star", "galaxy", "galaxy", "trail", "noise")]
+    rows["snr"] = [4, 50, 50, 50, 50, 4]
+    rows["fwhm"], rows["crowding"] = 2.5, 0.01
+    real = rows["label"] == 0
+    score = np.array([0.4, 0.9, 0.8, 0.1, 0.2, 0.3], np.float32)
+    sky = np.array([0.4, 0.9, 0.9, 0.9, 0.2, 0.3], np.float32)
+    found = read_simulation(rows, score, sky, real, 0.5)
+    overall = {name: f["overall"] for name, f in found.items()}
+    # Stars 0.4 and 0.9 against galaxies 0.8 and 0.1, trail 0.2, noise 0.3: seven of eight in order.
+    assert overall["shipped"]["auc"] == pytest.approx(7 / 8)
+    assert (overall["without_galaxies"]["auc"], overall["without_galaxies"]["n_bogus"]) == (1.0, 2)
+    assert (overall["with_galaxies"]["auc"], overall["with_galaxies"]["n_real"]) == (1.0, 4)
+    assert found["shipped"]["by_class"]["galaxy"] == 0.5
+    assert found["with_galaxies"]["by_class"]["galaxy"] == 1.0
+    assert "galaxy" not in found["without_galaxies"]["by_class"]
+    assert found["shipped"]["by_snr"]["3-5"]["true_rate"] == 0.0
+    points = points_by_bin([OperatingPoint("low", 0.35, 0.0, 0.0)], rows, real, score)
+    assert points["low"]["by_snr"]["3-5"] == {"missed": 0.0, "false": 0.0}
+    assert points["low"]["by_snr"]["30-100"]["false"] == pytest.approx(1 / 3)
+    assert points["low"]["overall"] == {"missed": 0.0, "false": 0.25}
+    assert set(points["low"]["by_fwhm"]) >= {"1-2", "2-3"}

@@ -5,8 +5,8 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from rbtrain.evaluate import Scored
-from rbtrain.metrics import auc
-from rbtrain.plots import draw_groups, draw_mistakes, roc_curve
+from rbtrain.metrics import auc, reliability
+from rbtrain.plots import draw_groups, draw_mistakes, draw_reliability, roc_curve, wilson_interval
 
 
 def made(n, cutouts=True):
@@ -34,7 +34,20 @@ def test_pictures_are_drawn_where_there_is_something_to_draw(tmp_path):
     assert not (tmp_path / "none.png").exists()
     draw_groups({"field": [made(100), made(60)]}, 0.5, tmp_path / "groups.png")
     draw_mistakes({"field": [made(100)]}, tmp_path / "mistakes.png")
-    for name in ("groups.png", "mistakes.png"):
+    rng = np.random.default_rng(1)
+    score = rng.random(500)
+    curve = reliability(rng.random(500) < score, score)
+    draw_reliability({"few": curve[:0]}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    draw_reliability(dict.fromkeys("abcde", curve), tmp_path / "reliability.png")
+    for name in ("groups.png", "mistakes.png", "reliability.png"):
         picture = matplotlib.image.imread(tmp_path / name)
         assert picture.shape[0] > 200
         assert picture[..., :3].std() > 0.05
+
+
+def test_interval_of_a_fraction():
+    # Wilson's interval of 1 in 10, and of none and all of one.
+    low, high = wilson_interval(np.array([0.1, 0.0, 1.0]), np.array([10, 1, 1]))
+    np.testing.assert_allclose(low, [0.0179, 0.0, 0.2065], atol=1e-4)
+    np.testing.assert_allclose(high, [0.4042, 0.7935, 1.0], atol=1e-4)
