@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .centres import centres
 from .cutouts import Cutouts, Cutter
 from .errors import InputError
 from .images import as_image
@@ -212,6 +213,7 @@ class Classifier:
         *,
         saturation: float | None = None,
         asinh_softening: float | None = None,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> Scores:
         """Score positions on an image.
 
@@ -235,6 +237,9 @@ class Classifier:
             Level at or above which a pixel is saturated.
         asinh_softening : float, optional
             Softening in units of the noise, instead of the model's own.
+        peaks : (array_like, array_like), each of shape (n,), optional
+            Column and row of each detection's brightest pixel, NaN where unknown. The default preset
+            centres the cutout there if it is clearly brighter than what lies at the position.
 
         Returns
         -------
@@ -252,9 +257,25 @@ class Classifier:
             measured = measure_fwhm(pixels, columns, rows, bad, saturation)
         else:
             measured = Measured(_number(fwhm, "fwhm"), "given")
+        if peaks is not None:
+            brightest = _positions(*peaks)
+            if len(brightest[0]) != len(columns):
+                raise InputError(
+                    f"peaks has {len(brightest[0])} rows, but there are {len(columns)} positions"
+                )
+            columns, rows = self._centred(pixels, columns, rows, brightest, saturation)
         return self._score(
             pixels, columns, rows, measured, bg, err, bad, saturation, asinh_softening, progress
         )
+
+    def _centred(
+        self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
+        peaks: tuple[NDArray[np.float64], NDArray[np.float64]], saturation: float | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Centre on the brightest pixels, for a preset that moves centres at all."""
+        if self.spec.preprocess.recentre == 0:
+            return x, y
+        return centres(image, x, y, *peaks, self.spec.preprocess.size // 2, saturation)
 
     def _score(
         self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
@@ -349,7 +370,9 @@ class Classifier:
         Parameters
         ----------
         table : Table or anything that `rbinfer.tables.as_table` takes
-            Detections; columns ``x`` and ``y`` (0-based pixels) or a known alias. Not modified.
+            Detections; columns ``x`` and ``y`` (0-based pixels) or a known alias. Not modified. Where
+            it also has the brightest pixel of each (``xpeak``, ``ypeak`` or SExtractor's names), the
+            default preset centres the cutout there if that is clearly brighter than the position.
         image, bg, err, mask, fwhm, saturation, asinh_softening, progress
             As for :meth:`score`.
         threshold : float, optional
@@ -366,7 +389,7 @@ class Classifier:
             A new table: the same rows in the same order, unless filtered. Its ``meta`` names the
             model, its version, the threshold and the FWHM.
         """
-        from .tables import as_table, positions
+        from .tables import as_table, peaks, positions
 
         limit = self.spec.threshold if threshold is None else float(threshold)
         if not 0 <= limit <= 1:
@@ -379,6 +402,9 @@ class Classifier:
             measured = measure_fwhm(pixels, x, y, bad, saturation, result)
         else:
             measured = Measured(_number(fwhm, "fwhm"), "given")
+        brightest = peaks(result)
+        if brightest is not None:
+            x, y = self._centred(pixels, x, y, brightest, saturation)
         scores = self._score(pixels, x, y, measured, bg, err, bad, saturation, asinh_softening, progress)
         # Comparing with NaN is False: what has no score is not real.
         real = scores.score > limit

@@ -31,6 +31,11 @@ POSITION_COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("XWIN_IMAGE", "YWIN_IMAGE", 1),
     ("X_IMAGE", "Y_IMAGE", 1),
 )
+#: Names of the columns with a detection's brightest pixel, and their pixel origin.
+PEAK_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("xpeak", "ypeak", 0),
+    ("XPEAK_IMAGE", "YPEAK_IMAGE", 1),
+)
 
 _FORMATS = {
     ".ecsv": "ascii.ecsv",
@@ -135,6 +140,20 @@ def positions(
         own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
     shift = own_origin if origin is None else origin
     return _pixels(table[x_col], x_col, shift), _pixels(table[y_col], y_col, shift)
+
+
+def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Find each detection's brightest pixel in a catalogue, as SEP and SExtractor give it.
+
+    Returns
+    -------
+    (ndarray, ndarray) of float64, shape (n,), or None
+        0-based pixels, NaN where masked; None when the catalogue has no such columns.
+    """
+    for x, y, origin in PEAK_COLUMNS:
+        if x in table.colnames and y in table.colnames:
+            return _pixels(table[x], x, origin), _pixels(table[y], y, origin)
+    return None
 
 
 def read_catalog(path: str | PathLike[str]) -> "Table":

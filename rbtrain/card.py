@@ -5,6 +5,8 @@ from typing import Any
 
 from rbinfer.spec import ModelSpec
 
+from .evaluate import WAYS
+
 _COLUMNS = (
     ("real", "n_real", "{:d}"),
     ("bogus", "n_bogus", "{:d}"),
@@ -55,7 +57,7 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         ]
     if "simulation" in metrics:
         parts += _simulation(metrics["simulation"], metrics.get("baselines", {}))
-    for key, title in (("images", "FWHM measured"), ("images_fwhm_given", "FWHM given")):
+    for key, title, *_ in WAYS:
         if key in metrics:
             parts += [f"## Labelled real images, {title}", _figures(metrics[key], "group")]
             parts += _images_more(metrics, key)

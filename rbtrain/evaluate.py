@@ -14,12 +14,13 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rbinfer import Classifier
+from rbinfer.centres import centres
 from rbinfer.cutouts import Cutter
 from rbinfer.errors import InputError
 from rbinfer.images import load_image
 from rbinfer.session import Session
 from rbinfer.status import is_scored
-from rbinfer.tables import positions
+from rbinfer.tables import peaks, positions
 
 from .baselines import baseline_scores
 from .config import CLASSES, SOURCES
@@ -182,6 +183,20 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     return result
 
 
+#: Ways in which labelled images are scored: key of the figures, title, FWHM given, centroids alone.
+WAYS = (
+    ("images", "FWHM measured", False, False),
+    ("images_fwhm_given", "FWHM given", True, False),
+    ("images_centroids", "FWHM measured, the brightest pixels not given", False, True),
+)
+
+
+def ways_for(folder: str | os.PathLike[str]) -> tuple[tuple[str, str, bool, bool], ...]:
+    """Return the `WAYS` that differ for the tables of a folder: not all name brightest pixels."""
+    named = any(peaks(Table.read(table)) is not None for table, _ in labelled_cases(folder))
+    return WAYS if named else WAYS[:2]
+
+
 def group_of(case: str) -> str:
     """Group that a case belongs to: its name without the running number."""
     return re.sub(r"_\d+$", "", case)
@@ -215,11 +230,13 @@ def score_case(
     image_path: Path,
     given_fwhm: bool,
     baselines: bool = False,
+    centroids: bool = False,
 ) -> Scored | None:
     """Score the labelled detections of one image; None where its FWHM is asked for and not known.
 
     A cube is taken as one cutout a row of the table, centred on the object. With `baselines` the
-    detections are scored by `rbtrain.baselines` too, with the same FWHM.
+    detections are scored by `rbtrain.baselines` too, with the same FWHM. With `centroids` the columns
+    of the brightest pixel are kept from the classifier.
     """
     table = Table.read(table_path)
     if "label" not in table.colnames:
@@ -239,20 +256,27 @@ def score_case(
     image = load_image(image_path)
     # Every detection is scored, also those not to be judged: a catalogue has them all.
     x, y = positions(table)
+    catalogue, brightest = Table({"x": x, "y": y}), None if centroids else peaks(table)
+    if brightest is not None:
+        catalogue["xpeak"], catalogue["ypeak"] = brightest
     result = classifier.classify(
-        Table({"x": x, "y": y}), image.data, mask=image.mask, fwhm=fwhm, saturation=image.saturation
+        catalogue, image.data, mask=image.mask, fwhm=fwhm, saturation=image.saturation
     )
     judged = label >= 0
     score = np.asarray(result["rb_score"], np.float32)
     assert np.array_equal(np.isfinite(score), is_scored(np.asarray(result["rb_status"])))
     used = float(result.meta["rb_fwhm"])
     cutter = Cutter.prepare(image.data, classifier.spec.preprocess, fwhm=used, mask=image.mask)
-    pixels = cutter.cut(x[judged], y[judged]).pixels
+    spec = classifier.spec.preprocess
+    at = x, y
+    if brightest is not None and spec.recentre > 0:
+        at = centres(image.data, x, y, *brightest, spec.size // 2, image.saturation)
+    pixels = cutter.cut(at[0][judged], at[1][judged]).pixels
     sky = _counting_sky(classifier)
     sky_score, others = None, None
     if sky is not None:
         sky_score = sky.score(
-            image.data, x, y, fwhm=used, mask=image.mask, saturation=image.saturation
+            image.data, x, y, fwhm=used, mask=image.mask, saturation=image.saturation, peaks=brightest
         ).score[judged]
     if baselines:
         others = baseline_scores(
@@ -308,6 +332,7 @@ def score_images(
     given_fwhm: bool = False,
     progress: Callable[[int, int], None] | None = None,
     baselines: bool = False,
+    centroids: bool = False,
 ) -> dict[str, list[Scored]]:
     """Score the labelled detections of a folder of images, by group.
 
@@ -322,6 +347,8 @@ def score_images(
         Called as ``progress(images_done, images)``.
     baselines : bool
         Score by `rbtrain.baselines` too.
+    centroids : bool
+        Keep the columns of the brightest pixel from the classifier.
 
     Returns
     -------
@@ -330,7 +357,7 @@ def score_images(
     groups: dict[str, list[Scored]] = {}
     cases = labelled_cases(folder)
     for done, (table, image) in enumerate(cases, 1):
-        scored = score_case(classifier, table, image, given_fwhm, baselines)
+        scored = score_case(classifier, table, image, given_fwhm, baselines, centroids)
         if scored is not None:
             groups.setdefault(group_of(scored.name), []).append(scored)
         if progress is not None:

@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
         measure_calibration,
         measure_groups,
         score_images,
+        ways_for,
     )
     from ..versus import classes_table, compare_groups, format_table, groups_table
 
@@ -82,11 +83,11 @@ def run(options: argparse.Namespace) -> int:
             print(format_table(*classes_table(versus["simulation"])))
             print(format_table(*groups_table(_pooled(versus["simulation"]))))
     if options.images is not None:
-        for given, key in ((False, "images"), (True, "images_fwhm_given")):
-            title = f"FWHM {'given' if given else 'measured'}"
+        for key, title, given, centroids in ways_for(options.images):
+            simple = options.baselines and not centroids
             with bar(title, "image", options.quiet) as progress:
                 scored[key] = score_images(
-                    classifier, options.images, given, progress, options.baselines
+                    classifier, options.images, given, progress, simple, centroids
                 )
             metrics[key] = measure_groups(scored[key], classifier.spec.threshold)
             print(f"\nlabelled images, {title}")
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             sky = format_sky(metrics[key])
             if sky:
                 print(f"\nthe same, stars and galaxies counted as real\n{sky}")
-            if options.baselines:
+            if simple:
                 versus[key] = compare_groups(scored[key], classifier.spec.threshold)
                 print("\nthe same beside simple means")
                 print(format_table(*groups_table(versus[key])))
