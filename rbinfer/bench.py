@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import __version__, _kernels
 from .classifier import Classifier, Scores, usable_cpus
 from .errors import RbinferError
-from .machine import peak_bytes, processor, resident_bytes
+from .machine import peak_bytes, processor, reset_peak, resident_bytes
 from .registry import resolve
 
 #: FWHM of the stars of the scenes, in pixels.
@@ -79,8 +79,8 @@ def make_scene(side: int, n: int, seed: int = 0) -> Scene:
     stars = min(n, _MOST_STARS)
     flux = 10 ** rng.uniform(1.5, 4, stars)
     dy, dx = np.mgrid[-_STAMP : _STAMP + 1, -_STAMP : _STAMP + 1].reshape(2, 1, -1)
-    for start in range(0, stars, 1000):
-        part = slice(start, min(start + 1000, stars))
+    for start in range(0, stars, 200):
+        part = slice(start, min(start + 200, stars))
         cx, cy = x[part, np.newaxis], y[part, np.newaxis]
         j, i = np.rint(cx).astype(int) + dx, np.rint(cy).astype(int) + dy
         inside = (i >= 0) & (i < side) & (j >= 0) & (j < side)
@@ -261,8 +261,8 @@ def measure_memory(
     -------
     dict
         In bytes: ``image``, ``input`` (the positions), ``output`` (scores, status, classes);
-        ``baseline``, when the model is loaded and has scored a few; ``before``, the peak until the
-        scoring begins; ``peak``; and what is beyond the image and the output, with the baseline
+        ``baseline``, when the model is loaded and has scored a few; ``before``, when the scoring
+        begins (the peak until then, where the system cannot start anew); ``peak``; and what is beyond the image and the output, with the baseline
         (``beyond``) and without it (``beyond_baseline``).
     """
     code = f"from rbinfer.bench import _memory; _memory({(n, side, model, device, threads)!r})"
@@ -277,6 +277,7 @@ def _memory(task: tuple[int, int, str | None, str, int | None]) -> None:
     _score(classifier, make_scene(512, 2000))
     baseline = resident_bytes()
     scene = make_scene(side, n)
+    reset_peak()
     before = peak_bytes()
     found = _score(classifier, scene)
     peak = peak_bytes()

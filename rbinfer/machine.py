@@ -29,9 +29,18 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process ever had."""
+    """Return the most memory that this process ever had, or had since `reset_peak`."""
     # A child inherits what getrusage says of its parent; this one starts with the program.
     return _status("VmHWM") or _most_ever()
+
+
+def reset_peak() -> bool:
+    """Let `peak_bytes` count from now on; returns whether the system does that."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def _status(key: str) -> int:
