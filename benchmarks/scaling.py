@@ -146,10 +146,11 @@ def plot(objects, sides, path):
     left.set(xlabel="objects", ylabel="seconds a call", title=f"{SIDE} x {SIDE} image")
     left.legend()
     side = [row["side"] for row in sides]
-    right.semilogx(side, [1e6 * row["seconds"] / row["objects"] for row in sides], "o-", base=2)
+    each = [1e6 * row["seconds"] / row["objects"] for row in sides]
+    right.semilogx(side, each, "o-", base=2)
     right.set_xticks(side, [str(s) for s in side])
     right.set(xlabel="side of the image (pixels)", ylabel="microseconds an object",
-              title=f"{N:,} objects", ylim=(0, None))  # fmt: skip
+              title=f"{N:,} objects", ylim=(0, 1.2 * max(each)))  # fmt: skip
     figure.suptitle(f"{processor()}, {usable_cpus()} CPUs", fontsize="small")
     figure.savefig(path, dpi=120)
     print(f"\ndrawn: {path}")

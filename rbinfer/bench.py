@@ -262,8 +262,9 @@ def measure_memory(
     dict
         In bytes: ``image``, ``input`` (the positions), ``output`` (scores, status, classes);
         ``baseline``, when the model is loaded and has scored a few; ``before``, when the scoring
-        begins (the peak until then, where the system cannot start anew); ``peak``; and what is beyond the image and the output, with the baseline
-        (``beyond``) and without it (``beyond_baseline``).
+        begins (the peak until then, where the system cannot start anew); ``peak``; and what is
+        beyond the image and the output, with the baseline (``beyond``) and without it
+        (``beyond_baseline``).
     """
     code = f"from rbinfer.bench import _memory; _memory({(n, side, model, device, threads)!r})"
     found: dict[str, Any] = json.loads(_child([sys.executable, "-c", code]).splitlines()[-1])
