@@ -4,8 +4,8 @@
 
 The stages of ``rbinfer classify IMAGE``, by the calls that it makes: read, detect, measure the FWHM,
 score. Within the detection, SEP's own background and extraction are timed where they are called; the
-rest of it is ours. The image is made here (2048 x 2048, 2,000 stars) unless one is given. Before anything
-is timed, the stages must give the scores of the whole.
+rest of it is ours. The image is made here (2048 x 2048, 2,000 stars) unless one is given. Before
+anything is timed, the stages must give the scores of the whole.
 """
 
 import argparse
