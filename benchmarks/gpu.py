@@ -4,8 +4,8 @@
 
 Runs where this ONNX Runtime has CUDA, and otherwise says so and ends well. Records objects a second by
 threads, and the share of the time in which no batch is with the GPU's session. A batch's copies to the
-GPU and back are part of its call, so the GPU itself waits for at least that share. Scores must agree with
-the CPU's before anything is timed.
+GPU and back are part of its call, so the GPU itself waits for at least that share. Scores must agree
+with the CPU's before anything is timed.
 """
 
 import argparse

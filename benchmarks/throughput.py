@@ -96,10 +96,11 @@ def contestants(model, files, scene, threads):
         classifier = Classifier(path, device="cpu", threads=n)
         return lambda: classifier.score(scene.image, scene.x, scene.y, fwhm=FWHM)
 
-    def alone(path, n):
-        session, cutouts = Session(path, "cpu"), cut_all(path, scene)
-        return lambda: session_alone(session, cutouts, n)
+    def alone(name, n):
+        session = Session(files[name], "cpu")
+        return lambda: session_alone(session, ready[name], n)
 
+    ready = {name: cut_all(path, scene) for name, path in files.items()}
     actions = {}
     if model is not None:
         actions["reference pipeline"] = lambda: reference_pipeline.score(
@@ -108,7 +109,7 @@ def contestants(model, files, scene, threads):
     for n in sorted({1, 2, threads}):
         for name, path in files.items():
             actions[f"{name} network, {n} threads"] = ours(path, n)
-            actions[f"{name} session alone, {n} threads"] = alone(path, n)
+            actions[f"{name} session alone, {n} threads"] = alone(name, n)
     return actions
 
 

@@ -51,7 +51,7 @@ class Effort(NamedTuple):
     memory_side: int
 
 
-FULL = Effort(1.0, 300, 100, 5, 8.0, 1_000_000, 4096)
+FULL = Effort(0.7, 300, 100, 5, 8.0, 1_000_000, 4096)
 QUICK = Effort(0.1, 20, 5, 1, 0.5, 20_000, 1024)
 
 
@@ -156,14 +156,14 @@ def run_bench(
 
 def machine() -> dict[str, Any]:
     """Return the CPU's name, the CPUs that this process may use, and the versions that matter."""
-    from importlib.metadata import version
-
     return {
         "cpu": processor(),
         "cpus": usable_cpus(),
         "python": platform.python_version(),
         "rbinfer": __version__,
-        **{name: version(name) for name in ("numpy", "numba", "onnxruntime")},
+        "numpy": np.__version__,
+        "numba": _version("numba"),
+        "onnxruntime": _version("onnxruntime", "onnxruntime-gpu"),
     }
 
 
@@ -356,6 +356,18 @@ def _timed(
         action()
         yield time.perf_counter() - start
         done += 1
+
+
+def _version(*names: str) -> str:
+    """Version of the first of several distributions that is there."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"
 
 
 def _child(command: list[str]) -> str:
