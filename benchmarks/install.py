@@ -7,16 +7,13 @@ without extras, prints a table and, with ``--json FILE``, writes it.
 import argparse
 import json
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-#: Runs of each import; the median is told.
-RUNS = 15
+from _common import ROOT, add_json, import_time, processor, write_json
 
 _SIZES = """
 import importlib.metadata as m, json
@@ -27,23 +24,6 @@ for d in m.distributions():
 print(json.dumps(sizes))
 """
 _VERSION = "from importlib.metadata import version; print(version('rbinfer'))"
-_TIME = "import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
-
-
-def processor() -> str:
-    """Name of the CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), "unknown")
-
-
-def import_time(python: Path, name: str) -> float:
-    """Median seconds of ``import name`` in a fresh process, files in the page cache."""
-    command = [str(python), "-c", _TIME.format(name=name)]
-    times = [float(subprocess.check_output(command, text=True)) for _ in range(RUNS + 1)]
-    return statistics.median(times[1:])
 
 
 def measure() -> dict[str, object]:
@@ -67,7 +47,7 @@ def measure() -> dict[str, object]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    add_json(parser)
     options = parser.parse_args()
     found = measure()
     sizes = found["bytes"]
@@ -78,8 +58,7 @@ def main() -> None:
     print(f"  {'together':20s} {sum(sizes.values()) / 1e6:8.1f} MB")
     print(f"import rbinfer: {found['import_rbinfer_s'] * 1e3:.0f} ms")
     print(f"import numpy:   {found['import_numpy_s'] * 1e3:.0f} ms")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, found)
 
 
 if __name__ == "__main__":

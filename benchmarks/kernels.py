@@ -9,7 +9,6 @@ while they stay as they are for more threads, these do not hinder each other.
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -17,37 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from astropy.stats import mad_std
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from _common import processor, seconds_of
+from reference_pipeline import cut_objects
 
 from rbinfer import PreprocessSpec
-from rbinfer.cutouts import Cutouts, Cutter, rescaling
+from rbinfer.bench import make_scene
+from rbinfer.cutouts import Cutouts, Cutter
 from tests.infer import oracle
 
 CHUNK = 512
 FWHM = {"FWHM 3": 3.0, "FWHM 6": 6.0, "FWHM 1.5": 1.5}
-
-
-def cpu_name():
-    """Return the CPU's model name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def make_scene(side, n, rng):
-    """Return a noisy image of stars, and their positions in no order."""
-    image = rng.normal(500, 7, (side, side)).astype(np.float32)
-    x, y = rng.uniform(70, side - 70, n), rng.uniform(70, side - 70, n)
-    dy, dx = np.mgrid[-7:8, -7:8]
-    for cx, cy, flux in zip(x, y, 10 ** rng.uniform(1.5, 4, n), strict=True):
-        i, j = round(cy), round(cx)
-        shape = np.exp(-((dx + j - cx) ** 2 + (dy + i - cy) ** 2) / (2 * 1.3**2))
-        image[i - 7 : i + 8, j - 7 : j + 8] += (flux * shape).astype(np.float32)
-    return image, x, y
 
 
 def check(image, x, y):
@@ -71,56 +49,6 @@ def check(image, x, y):
     if max(worst.values()) > 2e-5:
         sys.exit(f"cutouts differ from the oracle's by {worst}")
     return worst
-
-
-def plain_loop(image, x, y, fwhm, spec):
-    """Cut and preprocess as the reference implementation does, an object at a time."""
-    radius, size = spec.size // 2, spec.size
-    _, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
-    cutouts, valid = [], []
-    for k in range(len(x)):
-        x1, x2 = int(x[k] - radius), int(x[k] + radius + 1)
-        y1, y2 = int(y[k] - radius), int(y[k] + radius + 1)
-        if x1 < 0 or y1 < 0 or x2 > image.shape[1] or y2 > image.shape[0]:
-            continue
-        cut = image[y1:y2, x1:x2].astype(np.float32)
-        level = np.median(np.concatenate([cut[0], cut[-1], cut[:, 0], cut[:, -1]]))
-        sigma = mad_std(cut)
-        if not (np.isfinite(sigma) and sigma > 0):
-            sigma = 1.0
-        if down > 1:
-            h, w = cut.shape[0] // down, cut.shape[1] // down
-            cut = cut[: h * down, : w * down].reshape(h, down, w, down).mean(axis=(1, 3))
-        elif up > 1:
-            cut = np.repeat(np.repeat(cut, up, axis=0), up, axis=1)
-        linear = cut - level
-        curved = np.arcsinh(linear / (spec.asinh_softening * sigma))
-        channels = np.stack([linear, curved], axis=-1)
-        peaks = np.abs(channels).max(axis=(0, 1))
-        channels /= np.where(peaks > 1e-10, peaks, 1.0)
-        for axis in (0, 1):
-            n = channels.shape[axis]
-            if n > size:
-                start = (n - size) // 2
-                channels = channels.take(range(start, start + size), axis=axis)
-            elif n < size:
-                pad = [(0, 0)] * 3
-                pad[axis] = ((size - n) // 2, size - n - (size - n) // 2)
-                channels = np.pad(channels, pad, mode="edge")
-        cutouts.append(channels.astype(np.float32))
-        valid.append(k)
-    return np.array(cutouts), np.array(valid)
-
-
-def seconds_of(action, repeats):
-    """Return the seconds that each of several calls took, after one that is not counted."""
-    action()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - start)
-    return taken
 
 
 def time_kernel(cutter, x, y, threads, repeats):
@@ -167,11 +95,11 @@ def main():
     parser.add_argument("--json", type=Path, help="write the numbers here")
     options = parser.parse_args()
 
-    image, x, y = make_scene(options.side, options.objects, np.random.default_rng(0))
+    image, x, y = make_scene(options.side, options.objects)
     worst = check(image, x, y)
     bandwidth = copy_bandwidth()
     print(
-        f"{cpu_name()}, {options.side} x {options.side} float32, {options.objects} objects in no order"
+        f"{processor()}, {options.side} x {options.side} float32, {options.objects} objects in no order"
     )
     print(f"largest difference from the oracle: {worst['reference']:.1e}, {worst['default']:.1e}")
     print(f"a copy moves {bandwidth / 1e9:.1f} GB/s")
@@ -180,9 +108,9 @@ def main():
     )
 
     rows, loops = [], {}
-    few_x, few_y, spec = x[:1000], y[:1000], PreprocessSpec.reference()
+    few_x, few_y = x[:1000], y[:1000]
     for case, fwhm in FWHM.items():
-        taken = seconds_of(lambda f=fwhm: plain_loop(image, few_x, few_y, f, spec), 3)
+        taken = seconds_of(lambda f=fwhm: cut_objects(image, few_x, few_y, f), 3)
         loops[case] = len(few_x) / statistics.median(taken)
     for preset in ("reference", "default"):
         spec = getattr(PreprocessSpec, preset)()
@@ -209,7 +137,7 @@ def main():
     print("plain NumPy loop: " + ", ".join(f"{case} {rate:,.0f}/s" for case, rate in loops.items()))
     if options.json:
         report = {
-            "cpu": cpu_name(), "objects": options.objects, "side": options.side,
+            "cpu": processor(), "objects": options.objects, "side": options.side,
             "copy_bytes_per_s": bandwidth, "largest_difference": worst,
             "loop_objects_per_s": loops, "rows": rows,
         }  # fmt: skip

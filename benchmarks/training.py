@@ -10,15 +10,12 @@ stores them (here they are made in the batch, so they cost nothing before the fi
 import argparse
 import dataclasses
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from install import ROOT, processor
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from _common import ROOT, processor
 
 from rbinfer.classifier import usable_cpus
 from rbtrain.config import TrainConfig

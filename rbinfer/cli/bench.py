@@ -1,0 +1,47 @@
+"""``rbinfer bench``: what scoring costs on this machine."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .common import add_common_options
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "bench",
+        help="measure the speed and the memory on this machine",
+        description=(
+            "Measure objects a second by threads and batch, the latency of an object and of a typical "
+            "frame, the start of a new process and the peak memory, on simulated images. Takes less "
+            "than a minute once the kernels are compiled."
+        ),
+    )
+    parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--quick", action="store_true", help="some seconds only; rough figures")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..bench import as_text, run_bench
+    from ..errors import InputError
+
+    if options.json and not options.json.absolute().parent.is_dir():
+        raise InputError(f"there is no directory {options.json.absolute().parent} for {options.json}")
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(f"rbinfer: {text} ...", file=sys.stderr)
+
+    found = run_bench(options.model, options.device, options.quick, say)
+    sys.stdout.write(as_text(found) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return 0

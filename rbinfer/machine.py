@@ -1,0 +1,62 @@
+"""What this machine is, and the memory that this process takes; the standard library alone."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+
+def processor() -> str:
+    """Return the name of the CPU, or what the system has for one."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        try:
+            return subprocess.check_output(command, text=True).strip()
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process has now; where that is not told, the most it ever had."""
+    return _status("VmRSS") or _most_ever()
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process ever had, or had since `reset_peak`."""
+    # A child inherits what getrusage says of its parent; this one starts with the program.
+    return _status("VmHWM") or _most_ever()
+
+
+def reset_peak() -> bool:
+    """Let `peak_bytes` count from now on; returns whether the system does that."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _status(key: str) -> int:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(key + ":"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def _most_ever() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
