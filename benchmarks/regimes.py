@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _common import ROOT
 from astropy.table import Table
-from install import ROOT
 
 from rbinfer import Classifier
 from rbtrain.config import CLASSES, TrainConfig
