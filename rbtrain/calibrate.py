@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
 from rbinfer.spec import OperatingPoint
 
+from .config import SOURCES
 from .metrics import rates_at, threshold_for_false, threshold_for_missed
 
 
@@ -17,12 +18,15 @@ def calibrate(
     cutouts: NDArray[np.float32],
     targets: NDArray[np.float32],
     weights: NDArray[np.float32] | None = None,
+    sources: Sequence[int] = (),
 ) -> tuple[keras.Model, dict[str, object]]:
     """Calibrate a network by rescaling its last layer.
 
     One score: Platt scaling of the logit, sigmoid(a z + b) (Platt 1999). Classes: temperature
-    scaling, softmax(z / T) (Guo et al. 2017, arXiv:1706.04599). Both are linear in the logit, so they
-    become part of the last layer's weights: the calibrated network is again a network.
+    scaling, softmax(z / T) (Guo et al. 2017, arXiv:1706.04599), with one shift b of the logits of all
+    `sources`, which moves their odds against the others as another mix of the two does. Both are
+    linear in the logit, so they become part of the last layer's weights: the calibrated network is
+    again a network.
 
     Parameters
     ----------
@@ -32,7 +36,9 @@ def calibrate(
         Held-out inputs.
     targets : ndarray of float32, shape (n, 1) or (n, k)
     weights : ndarray of float32, shape (n,), optional
-        Weight of each input.
+        Weight of each input; they make the mix that the result is calibrated for.
+    sources : sequence of int
+        Columns of the classes whose logits are shifted together; none by default.
 
     Returns
     -------
@@ -58,15 +64,42 @@ def calibrate(
         twin.layers[-1].set_weights([kernel * slope, bias * slope + shift])
         return twin, {"method": "platt", "slope": slope, "shift": shift}
 
-    def tempered(log_t: float) -> float:
-        v = logits * np.exp(-log_t)
+    is_source = np.isin(np.arange(targets.shape[1]), sources).astype(float)
+
+    def tempered(p: NDArray[np.float64]) -> float:
+        v = logits * np.exp(-p[0])
+        if len(sources):
+            v = v + p[1] * is_source
         v = v - v.max(axis=1, keepdims=True)
         loss = np.log(np.exp(v).sum(axis=1)) - (v * targets).sum(axis=1)
         return float(np.average(loss, weights=weights))
 
-    temperature = float(np.exp(minimize_scalar(tempered, bounds=(-2, 2), method="bounded").x))
-    twin.layers[-1].set_weights([kernel / temperature, bias / temperature])
-    return twin, {"method": "temperature", "temperature": temperature}
+    start = [0.0, 0.0] if len(sources) else [0.0]
+    found = minimize(tempered, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9})
+    temperature = float(np.exp(found.x[0]))
+    shift = float(found.x[1]) if len(sources) else 0.0
+    twin.layers[-1].set_weights([kernel / temperature, bias / temperature + shift * is_source])
+    return twin, {"method": "temperature", "temperature": temperature, "shift": shift}
+
+
+def mixed(labels: NDArray[np.int8], sources: float) -> NDArray[np.float32]:
+    """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
+
+    Parameters
+    ----------
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    sources : float
+        The share, between 0 and 1.
+    """
+    in_the_sky = np.isin(labels, SOURCES)
+    share = float(in_the_sky.mean())
+    if not 0 < share < 1:
+        raise ValueError(
+            f"{share:.0%} of {len(labels)} held-out cutouts are stars or galaxies; a calibration needs "
+            "sources and artefacts: simulate more frames, or change the ranges under [simulate]"
+        )
+    return np.where(in_the_sky, sources / share, (1 - sources) / (1 - share)).astype(np.float32)
 
 
 def operating_points(

@@ -46,7 +46,7 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
     if spec.operating_points:
         parts += [
             "## Operating points",
-            "On the validation frames (simulated):",
+            "On the validation frames (simulated); galaxies that do not count as real take no part:",
             _table(
                 ("chosen for", "threshold", "real missed", "bogus let through"),
                 [
@@ -69,7 +69,7 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
     parts = [
         "## Simulated test frames",
         "From seeds that training never saw. Expected calibration error "
-        f"{measured['calibration_error']:.4f}.",
+        f"{measured['calibration_error']:.4f}, in the mix that the score is calibrated for.",
         _figures({"all": measured["overall"]}, ""),
         _table(
             ("class", "n", "counts as", "called real"),

@@ -158,6 +158,9 @@ class TrainConfig:
         Of the model.
     real : tuple of str
         Classes that count as real in the score.
+    sources : float
+        Share of stars and galaxies in the catalogues that the score is a probability for. At a few
+        sigma a telescope's single exposure gives one artefact for some five to ten sources.
     preprocess : PreprocessSpec
     simulate : SimulateConfig
     data : DataConfig
@@ -168,6 +171,7 @@ class TrainConfig:
     name: str
     version: str = "1"
     real: tuple[str, ...] = ("star",)
+    sources: float = 0.85
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec.default)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -178,6 +182,8 @@ class TrainConfig:
         unknown = [name for name in self.real if name not in CLASSES]
         if unknown or not self.real:
             raise ValueError(f"real must name some of {', '.join(CLASSES)}, not {list(self.real)}")
+        if not 0 < self.sources < 1:
+            raise ValueError(f"sources must be a share between 0 and 1, not {self.sources}")
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Self:

@@ -23,6 +23,7 @@ from rbinfer.status import is_scored
 from rbinfer.tables import peaks, positions
 
 from .baselines import baseline_scores
+from .calibrate import mixed
 from .config import CLASSES, SOURCES
 from .dataset import Dataset
 from .metrics import (
@@ -136,7 +137,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     -------
     dict
         ``overall``, ``by_class`` (rate called real of each), ``by_snr``, ``by_fwhm``, ``by_crowding``;
-        ``calibration_error`` and ``reliability``; ``readings`` (`read_simulation`) and
+        ``calibration_error`` and ``reliability`` in the mix that the score is calibrated for, and
+        ``fraction_real`` in it; ``readings`` (`read_simulation`) and
         ``operating_points`` (`points_by_bin`).
     """
     session = Session(model, "cpu")
@@ -149,6 +151,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         session.run(data.pixels[i : i + 4096].astype(np.float32)) for i in range(0, len(rows), 4096)
     ]
     score = np.concatenate([p.score for p in parts])
+    share = session.spec.calibration.get("sources")
+    weights = np.ones(len(rows)) if share is None else mixed(rows["label"], share)
     by_class = {}
     for i, name in enumerate(CLASSES):
         inside = rows["label"] == i
@@ -162,8 +166,9 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     result: dict[str, Any] = {
         "threshold": threshold,
         "overall": figures(real, score, threshold, np.random.default_rng(0)),
-        "calibration_error": expected_calibration_error(real, score),
-        "reliability": reliability(real, score),
+        "fraction_real": float(np.average(real, weights=weights)),
+        "calibration_error": expected_calibration_error(real, score, weights=weights),
+        "reliability": reliability(real, score, weights=weights),
         "by_class": by_class,
     }
     sky_score = score
@@ -179,7 +184,10 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
             at: figures(real[inside], score[inside], threshold) for at, inside in bins.items()
         }
     result["readings"] = read_simulation(rows, score, sky_score, real, threshold)
-    result["operating_points"] = points_by_bin(session.spec.operating_points, rows, real, score)
+    judged = real | ~np.isin(rows["label"], SOURCES)
+    result["operating_points"] = points_by_bin(
+        session.spec.operating_points, rows[judged], real[judged], score[judged]
+    )
     return result
 
 

@@ -77,7 +77,9 @@ def bootstrap(
     return float(low), float(high)
 
 
-def reliability(real: Bools, score: Floats, bins: int = 15) -> list[dict[str, float]]:
+def reliability(
+    real: Bools, score: Floats, bins: int = 15, weights: Floats | None = None
+) -> list[dict[str, float]]:
     """Fraction that is real in equal bins of the score; empty bins are left out.
 
     Parameters
@@ -86,12 +88,17 @@ def reliability(real: Bools, score: Floats, bins: int = 15) -> list[dict[str, fl
     score : ndarray of float, shape (n,)
         From 0 to 1.
     bins : int
+    weights : ndarray of float, shape (n,), optional
+        Of each row, for another mix than that of the rows.
 
     Returns
     -------
     list of dict
-        ``low``, ``high`` (edges of the bin), ``n``, ``score`` (mean) and ``real`` (fraction).
+        ``low``, ``high`` (edges of the bin), ``n``, ``share`` of the weight, ``score`` (mean) and
+        ``real`` (fraction).
     """
+    weights = np.ones(len(score)) if weights is None else weights
+    total = float(np.sum(weights))
     which = np.minimum((score * bins).astype(int), bins - 1)
     rows = []
     for i in range(bins):
@@ -102,20 +109,23 @@ def reliability(real: Bools, score: Floats, bins: int = 15) -> list[dict[str, fl
                     "low": i / bins,
                     "high": (i + 1) / bins,
                     "n": int(inside.sum()),
-                    "score": float(score[inside].mean()),
-                    "real": float(real[inside].mean()),
+                    "share": float(weights[inside].sum()) / total,
+                    "score": float(np.average(score[inside], weights=weights[inside])),
+                    "real": float(np.average(real[inside], weights=weights[inside])),
                 }
             )
     return rows
 
 
-def expected_calibration_error(real: Bools, score: Floats, bins: int = 15) -> float:
+def expected_calibration_error(
+    real: Bools, score: Floats, bins: int = 15, weights: Floats | None = None
+) -> float:
     """Mean distance of the score from the fraction that is real, over equal bins of the score.
 
     Naeini et al. 2015 (AAAI), as used by Guo et al. 2017, arXiv:1706.04599.
     """
-    rows = reliability(real, score, bins)
-    return sum(row["n"] / len(score) * abs(row["score"] - row["real"]) for row in rows)
+    rows = reliability(real, score, bins, weights)
+    return sum(row["share"] * abs(row["score"] - row["real"]) for row in rows)
 
 
 def shift_prior(score: Floats, had: float, has: float) -> Floats:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from rbinfer import ModelSpec, PreprocessSpec
 
-from .calibrate import calibrate, operating_points
-from .config import CLASSES, TrainConfig
+from .calibrate import calibrate, mixed, operating_points
+from .config import CLASSES, SOURCES, TrainConfig
 from .dataset import Dataset, cut_frame, frame_rng
 from .export import N_PROOF, export_model, keras_outputs
-from .fit import class_weights, in_single_precision, judged_as, targets_of
+from .fit import in_single_precision, targets_of
 from .simulate import draw_frame
 
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
@@ -50,20 +50,21 @@ def export_run(
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
     real = np.isin(labels, [CLASSES.index(name) for name in config.real])
-    # A score is the probability in a catalogue mixed as the one that it was fitted on.
-    weights = class_weights(judged_as(targets, labels), config.fit.balance)
-    model, parameters = calibrate(model, pixels, targets, weights)
+    weights = mixed(labels, config.sources)
+    model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
     real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
     spec = _spec(
         config,
         multi,
-        calibration={**parameters, "counted_as_real": list(config.real)},
+        calibration={**parameters, "counted_as_real": list(config.real), "sources": config.sources},
         fwhm_range=_percentiles(data.rows["fwhm"]),
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    spec = dataclasses.replace(spec, operating_points=operating_points(real, score))
+    # Sources that are not counted as real are no artefacts either: they have no part in the rates.
+    judged = real | ~np.isin(labels, SOURCES)
+    spec = dataclasses.replace(spec, operating_points=operating_points(real[judged], score[judged]))
     rng = np.random.default_rng(config.fit.seed)
     proof = np.concatenate([rng.permutation(held_out), rng.permutation(training)])[:N_PROOF]
     return export_model(model, spec, path, data.pixels[np.sort(proof)].astype(np.float32))

@@ -75,8 +75,7 @@ def run(options: argparse.Namespace) -> int:
         data = Dataset.open(test, preprocess=classifier.spec.preprocess)
         metrics["simulation"] = evaluate_simulation(path, data)
         print(format_bins(metrics["simulation"]))
-        overall = metrics["simulation"]["overall"]
-        prior = overall["n_real"] / max(overall["n_real"] + overall["n_bogus"], 1)
+        prior = metrics["simulation"]["fraction_real"]
         if options.baselines:
             versus["simulation"] = _on_simulation(path, test, options)
             print("\nthe same beside simple means, on frames drawn again")

@@ -16,8 +16,8 @@ import pytest
 from rbinfer import Classifier, ModelError
 from rbinfer.session import Session, verify
 from rbinfer.spec import METADATA_KEY, ModelSpec
-from rbtrain.calibrate import calibrate
-from rbtrain.config import CLASSES
+from rbtrain.calibrate import calibrate, mixed
+from rbtrain.config import CLASSES, SOURCES
 from rbtrain.dataset import build_dataset
 from rbtrain.evaluate import evaluate_simulation
 from rbtrain.export import ExportError, export_model, keras_outputs
@@ -283,6 +283,25 @@ def test_calibration_finds_the_scale_that_was_hidden(config, data):
     calibrated, found = calibrate(model, pixels, np.eye(len(CLASSES), dtype="f4")[drawn])
     assert found["temperature"] == pytest.approx(3, rel=0.15)
     assert calibrated.count_params() == model.count_params()
+
+
+def test_calibration_is_for_the_mix_that_is_asked_for(config, data, fitted):
+    model, _ = fitted
+    _, held_out = data.split(config.data.validation)
+    pixels, labels = data.pixels[held_out].astype("f4"), data.rows["label"][held_out]
+    targets = targets_of(config, labels)
+    in_the_sky = np.isin(labels, SOURCES)
+    for share in (0.3, 0.95):
+        weights = mixed(labels, share)
+        assert weights.mean() == pytest.approx(1, rel=1e-5)
+        assert weights[in_the_sky].sum() / weights.sum() == pytest.approx(share, rel=1e-5)
+        calibrated, found = calibrate(model, pixels, targets, weights, SOURCES)
+        score = calibrated.predict(pixels, verbose=0)[:, list(SOURCES)].sum(axis=1)
+        # With a free shift the mean score of a calibrated model is the share of the sources.
+        assert np.average(score, weights=weights) == pytest.approx(share, abs=2e-3)
+    assert found["shift"] > 0
+    with pytest.raises(ValueError, match="needs sources and artefacts"):
+        mixed(labels[in_the_sky], 0.5)
 
 
 def test_the_reference_architecture_goes_all_the_way(reference_config, tmp_path):

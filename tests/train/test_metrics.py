@@ -111,6 +111,18 @@ def test_reliability_by_hand():
     assert expected_calibration_error(real, score, bins=10) == pytest.approx(wanted)
 
 
+def test_reliability_of_another_mix():
+    # The bogus counted three times are the bogus weighted three times.
+    rng = np.random.default_rng(2)
+    score = rng.random(5000)
+    real = rng.random(5000) < score
+    rows = np.concatenate([np.flatnonzero(real), *3 * [np.flatnonzero(~real)]])
+    weights = np.where(real, 1.0, 3.0)
+    wanted = expected_calibration_error(real[rows], score[rows])
+    assert wanted > 0.1
+    assert expected_calibration_error(real, score, weights=weights) == pytest.approx(wanted)
+
+
 def test_scores_for_another_mix_are_calibrated_again():
     # Two Gaussians; the posterior for one prior, moved to another, is the posterior for that.
     rng = np.random.default_rng(4)
