@@ -160,7 +160,8 @@ class TrainConfig:
         Classes that count as real in the score.
     sources : float
         Share of stars and galaxies in the catalogues that the score is a probability for. At a few
-        sigma a telescope's single exposure gives one artefact for some five to ten sources.
+        sigma a telescope's single exposure gives one artefact for some five to ten sources; seven is
+        in the middle.
     preprocess : PreprocessSpec
     simulate : SimulateConfig
     data : DataConfig
@@ -171,7 +172,7 @@ class TrainConfig:
     name: str
     version: str = "1"
     real: tuple[str, ...] = ("star",)
-    sources: float = 0.85
+    sources: float = 0.875
     preprocess: PreprocessSpec = field(default_factory=PreprocessSpec.default)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     data: DataConfig = field(default_factory=DataConfig)
