@@ -38,7 +38,8 @@ class Scores(NamedTuple):
     Attributes
     ----------
     score : ndarray of float32, shape (n,)
-        Probability of being real, calibrated for even odds of real and bogus; NaN where `status` says
+        Probability of being real, in a catalogue of the mix that the model was calibrated for (the
+        share of its ``sources`` in ``spec.calibration``); NaN where `status` says
         why there is none.
     status : ndarray of int32, shape (n,)
         Bits of `rbinfer.Status`.

@@ -180,7 +180,7 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
             for name, f in calibration.items()
         ]  # fmt: skip
         parts += [
-            "Calibration. Scores are probabilities for the mix of classes in the simulation; the last "
+            "Calibration. Scores are probabilities for the mix named under Calibration above; the last "
             "column is the error after they are moved to the fraction that is real here:",
             _table(("group", "n", "fraction real", "ECE", "ECE, mix corrected"), rows),
         ]
