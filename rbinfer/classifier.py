@@ -259,24 +259,25 @@ class Classifier:
         else:
             measured = Measured(_number(fwhm, "fwhm"), "given")
         if peaks is not None:
-            brightest = _positions(*peaks)
-            if len(brightest[0]) != len(columns):
-                raise InputError(
-                    f"peaks has {len(brightest[0])} rows, but there are {len(columns)} positions"
-                )
-            columns, rows = self._centred(pixels, columns, rows, brightest, saturation)
+            brightest = _peaks(peaks, len(columns))
+            columns, rows = self._centred(pixels, columns, rows, brightest, measured, bad, saturation)
         return self._score(
             pixels, columns, rows, measured, bg, err, bad, saturation, asinh_softening, progress
         )
 
     def _centred(
         self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
-        peaks: tuple[NDArray[np.float64], NDArray[np.float64]], saturation: float | None,
+        peaks: tuple[NDArray[np.float64], NDArray[np.float64]], measured: Measured,
+        mask: NDArray[np.bool_] | None, saturation: float | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Centre on the brightest pixels, for a preset that moves centres at all."""
-        if self.spec.preprocess.recentre == 0:
+        spec = self.spec.preprocess
+        if spec.recentre == 0:
             return x, y
-        return centres(image, x, y, *peaks, self.spec.preprocess.size // 2, saturation)
+        return centres(
+            image, x, y, *peaks, reach=spec.size // 2, fwhm=measured.fwhm, mask=mask,
+            saturation=saturation,
+        )  # fmt: skip
 
     def _score(
         self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
@@ -403,9 +404,9 @@ class Classifier:
             measured = measure_fwhm(pixels, x, y, bad, saturation, result)
         else:
             measured = Measured(_number(fwhm, "fwhm"), "given")
-        brightest = peaks(result)
+        brightest = peaks(result) if self.spec.preprocess.recentre > 0 else None
         if brightest is not None:
-            x, y = self._centred(pixels, x, y, brightest, saturation)
+            x, y = self._centred(pixels, x, y, brightest, measured, bad, saturation)
         scores = self._score(pixels, x, y, measured, bg, err, bad, saturation, asinh_softening, progress)
         # Comparing with NaN is False: what has no score is not real.
         real = scores.score > limit
@@ -468,6 +469,21 @@ def _positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray
     if found[0].shape != found[1].shape:
         raise InputError(f"x has {found[0].size} positions but y has {found[1].size}")
     return found[0], found[1]
+
+
+def _peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check the brightest pixels that were given for n positions."""
+    try:
+        xpeak, ypeak = peaks
+    except (TypeError, ValueError) as error:
+        raise InputError(f"peaks must be a pair of columns and rows: {error}") from error
+    try:
+        found = _positions(xpeak, ypeak)
+    except InputError as error:
+        raise InputError(f"peaks: {error}") from error
+    if len(found[0]) != n:
+        raise InputError(f"peaks has {len(found[0])} rows, but there are {n} positions")
+    return found
 
 
 def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:

@@ -113,7 +113,8 @@ def _binned(
     def blocks(a: NDArray[Any]) -> NDArray[Any]:
         return a[:height, :width].reshape(height // 2, 2, width // 2, 2)
 
-    small: NDArray[np.float32] = blocks(image).mean(axis=(1, 3), dtype=np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        small: NDArray[np.float32] = blocks(image).mean(axis=(1, 3), dtype=np.float32)
     if mask is None:
         return small, None
     bad: NDArray[np.bool_] = np.asarray(blocks(mask).any(axis=(1, 3)))

@@ -145,6 +145,13 @@ def positions(
 def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Find each detection's brightest pixel in a catalogue, as SEP and SExtractor give it.
 
+    Columns of these names that do not hold pixels are not used; a warning says so.
+
+    Parameters
+    ----------
+    table : Table
+        The catalogue.
+
     Returns
     -------
     (ndarray, ndarray) of float64, shape (n,), or None
@@ -152,7 +159,10 @@ def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | N
     """
     for x, y, origin in PEAK_COLUMNS:
         if x in table.colnames and y in table.colnames:
-            return _pixels(table[x], x, origin), _pixels(table[y], y, origin)
+            try:
+                return _pixels(table[x], x, origin), _pixels(table[y], y, origin)
+            except InputError as error:
+                log.warning("%s and %s are not used as the brightest pixels: %s", x, y, error)
     return None
 
 

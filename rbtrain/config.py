@@ -81,6 +81,8 @@ class DataConfig:
             raise ValueError(
                 f"frames must be at least 2 and test_frames 0, not {self.frames} and {self.test_frames}"
             )
+        if not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in self.deblending):
+            raise ValueError(f"deblending must hold shares between 0 and 1, not {self.deblending}")
         if not 0 < self.validation <= 0.5:
             raise ValueError(f"validation must be above 0 and at most 0.5, not {self.validation}")
 
@@ -183,8 +185,8 @@ class TrainConfig:
         unknown = [name for name in self.real if name not in CLASSES]
         if unknown or not self.real:
             raise ValueError(f"real must name some of {', '.join(CLASSES)}, not {list(self.real)}")
-        if not 0 < self.sources < 1:
-            raise ValueError(f"sources must be a share between 0 and 1, not {self.sources}")
+        if not isinstance(self.sources, float) or not 0 < self.sources < 1:
+            raise ValueError(f"sources must be a share between 0 and 1, not {self.sources!r}")
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Self:

@@ -152,7 +152,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     ]
     score = np.concatenate([p.score for p in parts])
     share = session.spec.calibration.get("sources")
-    weights = np.ones(len(rows)) if share is None else mixed(rows["label"], share)
+    both = 0 < np.isin(rows["label"], SOURCES).mean() < 1
+    weights = np.ones(len(rows)) if share is None or not both else mixed(rows["label"], share)
     by_class = {}
     for i, name in enumerate(CLASSES):
         inside = rows["label"] == i
@@ -177,6 +178,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         counts = np.zeros((len(CLASSES), len(CLASSES)), int)
         np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
         result["confusion"] = counts.tolist()
+    if parts[0].classes is not None and set(SKY) <= set(session.spec.classes):
         columns = [session.spec.classes.index(name) for name in SKY]
         sky_score = np.minimum(classes[:, columns].sum(axis=1, dtype=np.float32), np.float32(1))
     for key, bins in bins_of(rows).items():
@@ -278,7 +280,10 @@ def score_case(
     spec = classifier.spec.preprocess
     at = x, y
     if brightest is not None and spec.recentre > 0:
-        at = centres(image.data, x, y, *brightest, spec.size // 2, image.saturation)
+        at = centres(
+            image.data, x, y, *brightest, reach=spec.size // 2, fwhm=used, mask=image.mask,
+            saturation=image.saturation,
+        )  # fmt: skip
     pixels = cutter.cut(at[0][judged], at[1][judged]).pixels
     sky = _counting_sky(classifier)
     sky_score, others = None, None

@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
     from ..bench import as_text, run_bench
     from ..errors import InputError
 
+    if options.json and options.json.is_dir():
+        raise InputError(f"{options.json} is a directory; name a file for --json")
     if options.json and not options.json.absolute().parent.is_dir():
         raise InputError(f"there is no directory {options.json.absolute().parent} for {options.json}")
 

@@ -24,7 +24,7 @@ def scene():
 
 def moved(image, x, y, px, py, **options):
     arrays = (np.array([float(v)]) for v in (x, y, px, py))
-    found = centres(image, *arrays, **{"reach": 15, **options})
+    found = centres(image, *arrays, **{"reach": 15, "fwhm": 4.0, **options})
     return float(found[0][0]), float(found[1][0])
 
 
