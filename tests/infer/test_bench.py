@@ -97,6 +97,8 @@ def test_machine_without_proc(monkeypatch):
 def test_directory_of_the_report_is_checked_before_measuring(tmp_path, capsys):
     assert main(["bench", "--json", str(tmp_path / "none" / "bench.json")]) == 1
     assert "no directory" in capsys.readouterr().err
+    assert main(["bench", "--json", str(tmp_path)]) == 1
+    assert "is a directory" in capsys.readouterr().err
 
 
 def test_failing_process_says_why(tmp_path):

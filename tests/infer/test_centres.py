@@ -41,6 +41,35 @@ def test_the_centre_moves_to_a_clearly_brighter_peak_and_only_there(scene):
     assert moved(scene, 1e300, 60.0, 1e300, 60) == (1e300, 60)
 
 
+def test_an_object_at_the_centroid_is_not_left_for_a_hit_that_is_not_much_higher(scene):
+    # Heights above the sky: star 400 at (60, 60), hit 900 at (66, 61); then a hit of 500.
+    assert moved(scene, 60.4, 60.1, 66, 61) == (66, 61)
+    lower = scene.copy()
+    lower[61, 66] -= 400
+    assert moved(lower, 60.4, 60.1, 66, 61) == (60.4, 60.1)
+    # The same hit is gone to from a centroid that lies on nothing.
+    assert moved(lower, 66.0, 68.0, 66, 61) == (66, 61)
+
+
+def test_masked_pixels_neither_attract_nor_count(scene):
+    mask = np.zeros(scene.shape, bool)
+    mask[61, 66] = True
+    assert moved(scene, 62.3, 60.2, 66, 61, mask=mask) == (62.3, 60.2)
+    # What is under a mask may be anything: it is no level to judge a peak by.
+    spoiled, mask = scene.copy(), np.zeros(scene.shape, bool)
+    spoiled[70:], mask[70:] = 1e6, True
+    assert moved(spoiled, 62.3, 60.2, 66, 61) == (62.3, 60.2)
+    assert moved(spoiled, 62.3, 60.2, 66, 61, mask=mask) == (66, 61)
+
+
+def test_a_star_beside_a_masked_blemish_keeps_its_score(scene):
+    image, mask = scene.copy(), np.zeros(scene.shape, bool)
+    image[39:42, 127:130], mask[39:42, 127:130] = 60000.0, True
+    table = Table({"x": [120.3], "y": [40.2], "xpeak": [128], "ypeak": [40]})
+    result = Classifier("default").classify(table, image, mask=mask, fwhm=4.0)
+    assert result["rb_score"][0] > 0.9
+
+
 def test_on_a_plateau_the_centroid_stays(scene):
     burnt = scene.copy()
     burnt[50:70, 59:62] = 1000.0
@@ -66,6 +95,17 @@ def test_peaks_are_found_by_name_and_origin():
         assert (found[0][0], found[1][0]) == (5 - shift, 7 - shift)
 
 
+@pytest.mark.parametrize("odd", [["n/a"], [None], [[1, 2]]])
+def test_peak_columns_of_an_odd_kind_are_passed_over(odd, caplog):
+    table = Table({"x": [1.0], "y": [2.0], "xpeak": odd, "ypeak": odd})
+    assert peaks(table) is None
+    assert "xpeak and ypeak are not used as the brightest pixels" in caplog.text
+    table["XPEAK_IMAGE"], table["YPEAK_IMAGE"] = [3], [4]
+    found = peaks(table)
+    assert found is not None
+    assert (found[0][0], found[1][0]) == (2, 3)
+
+
 def test_a_catalogue_with_peaks_is_scored_where_they_are(scene):
     classifier = Classifier("default", device="cpu")
     plain = Table({"x": [62.3, 120.3], "y": [60.2, 40.2]})
@@ -85,5 +125,10 @@ def test_a_catalogue_with_peaks_is_scored_where_they_are(scene):
 
 
 def test_peaks_of_another_length_are_refused(scene):
+    classifier = Classifier("default")
+    with pytest.raises(InputError, match="peaks must be a pair"):
+        classifier.score(scene, [1.0], [2.0], peaks=([1.0],))
+    with pytest.raises(InputError, match="peaks: x must be numbers"):
+        classifier.score(scene, [1.0], [2.0], peaks=(["a"], [1.0]))
     with pytest.raises(InputError, match="peaks has 1 rows, but there are 2 positions"):
         Classifier("default").score(scene, [1.0, 2.0], [1.0, 2.0], peaks=([1.0], [1.0]))

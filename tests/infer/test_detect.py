@@ -179,6 +179,16 @@ def test_fwhm_of_few_stars_is_used_but_not_trusted(n_stars):
         assert measured.fwhm == pytest.approx(6.0, rel=0.1)
 
 
+def test_odd_pixels_do_not_make_the_binned_image_warn():
+    image = np.random.default_rng(3).normal(SKY, NOISE, (64, 64)).astype(np.float32)
+    image[10, 10:12] = np.inf, -np.inf
+    image[20, 20:22] = 3e38
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measured = measure_fwhm(image, np.array([30.0]), np.array([30.0]))
+    assert measured == (3.0, "assumed")
+
+
 def test_two_cosmic_rays_are_not_taken_for_stars():
     image = np.random.default_rng(3).normal(SKY, NOISE, (200, 200)).astype(np.float32)
     spot = np.outer([0.3, 1.0, 0.3], [0.3, 1.0, 0.3])

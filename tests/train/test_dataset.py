@@ -220,6 +220,9 @@ def test_config_round_trip(config, tmp_path):
         ("name = 'a'\nreal = ['unicorn']", "unicorn"),
         ("name = 'a'\n[preprocess]\nsize = 30", "size must be odd"),
         ("name = ", "Invalid value"),
+        ("name = 'a'\n[data]\ndeblending = [2.0]", "deblending must hold shares"),
+        ("name = 'a'\nsources = '0.9'", "sources must be a share between 0 and 1, not '0.9'"),
+        ("name = 'a'\n[fit]\nprecision = 'half'", "precision must be 'float32'"),
     ],
 )
 def test_config_errors_name_file_and_key(tmp_path, text, says):
