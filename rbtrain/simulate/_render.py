@@ -167,9 +167,11 @@ def add_line(
             s = 1.0 / (math.sqrt(2.0) * soft)
             value *= 0.5 * (math.erf(along * s) - math.erf((along - length) * s))
             if period > 0:
-                # Lit where the cosine is above a level; a steep logistic softens the edges.
+                # Lit where the cosine is above a level. At the edges of a dash its slope turns it into
+                # pixels, and the logistic of 1.702 z is a Gaussian's integral within 0.01.
                 c = math.cos(2 * math.pi * (along / period + phase)) - math.cos(math.pi * duty)
-                value /= 1 + math.exp(-c * period / soft)
+                slope = 2 * math.pi / period * max(math.sin(math.pi * duty), 0.1)
+                value /= 1 + math.exp(-1.702 * c / (slope * soft))
             if value != 0:
                 _put(art, best, cls, y, x, np.float32(amplitude * value), code)
 
