@@ -13,7 +13,11 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.extending import overload
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, overload
+
+_codegen: Any = cgutils  # it has no annotations
 
 _LN2 = np.float32(math.log(2.0))
 _SQRT2 = np.float32(math.sqrt(2.0))
@@ -36,6 +40,9 @@ _REJECTED = POSITION_NOT_FINITE | OFF_IMAGE | WINDOW_OFF_IMAGE | TOO_FEW_GOOD_PI
 
 # Scratch is padded to whole vectors of this many values.
 _LANES = 64
+
+# Float32 pixels of a cache line, of 64 bytes on all that we know.
+_LINE = 16
 
 
 def _jit(function: Callable[..., Any]) -> Any:
@@ -208,14 +215,15 @@ def _write_channels(
     values: Any, n: int, inverse: Any, scale_linear: Any, scale_asinh: Any, limit: Any,
     curved: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Fill ``out[:n]``, shape (n, 2), with both channels of background-subtracted values."""
-    # By way of scratch: LLVM does not vectorise asinh into every other element.
+    """Fill `out` with both channels, in turns, of `n` background-subtracted values."""
+    # By way of scratch: LLVM does not vectorise asinh into every other element. Nor does it vectorise
+    # the second loop for an array of pairs, whose stride it does not know.
     for p in range(n):
         value = _asinh(np.float32(values[p] * inverse)) * scale_asinh
         curved[p] = min(max(value, -limit), limit)
     for p in range(n):
-        out[p, 0] = min(max(values[p] * scale_linear, -limit), limit)
-        out[p, 1] = curved[p]
+        out[np.uint64(2 * p)] = min(max(values[p] * scale_linear, -limit), limit)
+        out[np.uint64(2 * p + 1)] = curved[p]
 
 
 @_jit
@@ -270,6 +278,46 @@ def _any_masked(mask: Any, top: int, left: int, h: int, w: int) -> Any:
 @_jit
 def _is_good(image: Any, mask: Any, has_mask: bool, i: int, j: int) -> bool:
     return math.isfinite(image[i, j]) and not (has_mask and mask[i, j])
+
+
+def _code_of_prefetch(context: Any, image: Any, i: Any, j: Any) -> Any:
+    """Ask for the cache line of ``image[i, j]``, which must exist, without waiting for it."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = _codegen.get_item_pointer(
+            context, builder, signature.args[0], array, list(arguments[1:]), wraparound=False
+        )
+        address = ir.PointerType(ir.IntType(8))
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
+        function = _codegen.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = number(0), number(3), number(1)
+        builder.call(function, [builder.bitcast(pointer, address), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(image, types.intp, types.intp), code
+
+
+_prefetch: Any = intrinsic(_code_of_prefetch)
+
+
+@_jit
+def _prefetch_window(image: Any, x: float, y: float, start: int, span: int) -> None:
+    """Ask for the pixels of the next window while this one is being worked on.
+
+    Rows lie whole pages apart, so the hardware does not foresee them: in an image larger than the
+    caches, waiting for them took a third of the time.
+    """
+    height, width = image.shape
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        return
+    top, left = math.floor(y + 0.5) + start, math.floor(x + 0.5) + start
+    first, last = max(left, 0), min(left + span, width) - 1
+    for i in range(max(top, 0), min(top + span, height)):
+        for j in range(first, last, _LINE):
+            _prefetch(image, i, j)
+        _prefetch(image, i, last)
 
 
 # --------------------------------------------------------------------------- reference preset
@@ -343,7 +391,7 @@ def _reference_finish(
             scale_asinh = np.float32(1.0) / peak_asinh
     no_limit = np.float32(np.inf)
     if up == 1 and hs == size and ws == size:
-        flat = out.reshape(size * size, 2)
+        flat = out.reshape(2 * size * size)
         _write_channels(work, size * size, inverse, scale_linear, scale_asinh, no_limit, curved, flat)
         return
     _write_channels(work, hs * ws, inverse, scale_linear, scale_asinh, no_limit, curved, pairs)
@@ -357,8 +405,8 @@ def _reference_finish(
         row = min(max(i + top, 0), hu - 1) // up * ws
         for j in range(size):
             p = row + column[j]
-            out[i, j, 0] = pairs[p, 0]
-            out[i, j, 1] = pairs[p, 1]
+            out[i, j, 0] = pairs[2 * p]
+            out[i, j, 1] = pairs[2 * p + 1]
 
 
 @_jit
@@ -371,7 +419,7 @@ def preprocess_reference(
     window = cutout.reshape(h * w)
     scratch = np.empty(_padded(max(h * w, 2 * (h + w))), cutout.dtype)
     work = np.empty(_padded(h * w), cutout.dtype)
-    pairs = np.empty((h * w, 2), np.float32)
+    pairs = np.empty(2 * h * w, np.float32)
     if not has_bg_map and not has_background:
         background = _edge_median(window, h, w, scratch)
     if not has_sigma:
@@ -418,8 +466,10 @@ def cut_reference(
     room = _padded(max(side * side, 4 * side))
     window, bg_window = np.empty(room, np.float32), np.empty(room, np.float32)
     work, scratch = np.empty(room, np.float32), np.empty(room, np.float32)
-    pairs = np.empty((side * side, 2), np.float32)
+    pairs = np.empty(2 * side * side, np.float32)
     for k in range(x.size):
+        if k + 1 < x.size:
+            _prefetch_window(image, x[k + 1], y[k + 1], -radius, side - 1)
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
         if status[k]:
@@ -600,13 +650,15 @@ def cut_default(
     height, width = image.shape
     size = out.shape[1]
     half, n_pixels = size // 2, size * size
-    flat = out.reshape(x.size, n_pixels, 2)
+    flat = out.reshape(x.size, 2 * n_pixels)
     window = np.empty(_padded(n_pixels), np.float32)
     ring, scratch = np.empty_like(window), np.empty_like(window)
     good = np.empty(n_pixels, np.bool_)
     columns, known, inside = np.empty(span), np.empty(span), np.empty(span)
     limit = np.float32(clip)
     for k in range(x.size):
+        if k + 1 < x.size:
+            _prefetch_window(image, x[k + 1], y[k + 1], start, span)
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
         if status[k]:

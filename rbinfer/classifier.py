@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 BOGUS_FLAG = 0x1000
 #: Rows that a worker takes at a time; it cuts and scores them batch by batch in its own buffers.
 _TASK_ROWS = 512
+#: Rows of the image that are worked through from left to right together.
+_STRIP_ROWS = 32
 
 
 class Scores(NamedTuple):
@@ -298,6 +300,7 @@ class Classifier:
         score = np.full(n, np.nan, np.float32)
         status = np.zeros(n, np.int32)
         has_classes = self.spec.classes != ("bogus", "real")
+        order = _by_strips(x, y)
         classes = np.full((n, k), np.nan, np.float32) if has_classes else None
         result = Scores(score, status, classes)
         task_rows = max(_TASK_ROWS, network.batch)
@@ -307,9 +310,9 @@ class Classifier:
         workers = min(self.threads if self._injected is None else 1, len(starts))
 
         def work(start: int) -> int:
-            stop = min(start + task_rows, n)
-            self._score_rows(network, cutter, x, y, slice(start, stop), result)
-            return stop - start
+            rows = order[start : start + task_rows]
+            self._score_rows(network, cutter, x, y, rows, result)
+            return len(rows)
 
         for rows in _map(work, starts, workers):
             done += rows
@@ -327,29 +330,40 @@ class Classifier:
 
     def _score_rows(
         self, network: Network, cutter: Cutter, x: NDArray[np.float64], y: NDArray[np.float64],
-        rows: slice, result: Scores,
+        rows: NDArray[np.intp], result: Scores,
     ) -> None:  # fmt: skip
-        size = cutter.spec.size
-        batch = min(network.batch, rows.stop - rows.start)
+        size, n = cutter.spec.size, len(rows)
+        batch = min(network.batch, n)
         pixels = np.empty((batch, size, size, 2), np.float32)
-        snr = np.empty(batch, np.float32)
-        for start in range(rows.start, rows.stop, batch):
-            part = slice(start, min(start + batch, rows.stop))
-            m = part.stop - part.start
-            cutouts = Cutouts(pixels[:m], result.status[part], snr[:m])
+        status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
+        score = np.full(n, np.nan, np.float32)
+        classes = None if result.classes is None else np.empty((n, len(self.spec.classes)), np.float32)
+        x, y = x[rows], y[rows]
+        for start in range(0, n, batch):
+            part = slice(start, min(start + batch, n))
+            cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
             cutter.cut_into(x[part], y[part], cutouts)
             good = (cutouts.status & UNSCORED) == 0
-            if not good.any():
-                continue
-            output = network.run(cutouts.pixels if good.all() else cutouts.pixels[good])
-            found = self._scores_of(output)
-            finite = np.isfinite(found)
-            rows_in_part = np.flatnonzero(good)
-            cutouts.status[rows_in_part[~finite]] |= int(Status.SCORE_NOT_FINITE)
-            cutouts.status[good & (cutouts.snr < self.spec.snr_range[0])] |= int(Status.LOW_SNR)
-            result.score[part][rows_in_part[finite]] = found[finite]
-            if result.classes is not None and output.classes is not None:
-                result.classes[part][rows_in_part[finite]] = output.classes[finite]
+            ready: slice | NDArray[np.intp] = part
+            if not good.all():
+                ready = start + np.flatnonzero(good)
+                if ready.size == 0:
+                    continue
+                cutouts = cutouts._replace(pixels=cutouts.pixels[good])
+            output = network.run(cutouts.pixels)
+            score[ready] = self._scores_of(output)
+            if classes is not None and output.classes is not None:
+                classes[ready] = output.classes
+        # Once for all batches: for arrays this small NumPy's calls cost more than its loops.
+        scored = (status & UNSCORED) == 0
+        finite = np.isfinite(score)
+        status[scored & ~finite] |= int(Status.SCORE_NOT_FINITE)
+        status[scored & (snr < self.spec.snr_range[0])] |= int(Status.LOW_SNR)
+        result.status[rows] = status
+        has_score = scored & finite
+        result.score[rows[has_score]] = score[has_score]
+        if result.classes is not None and classes is not None:
+            result.classes[rows[has_score]] = classes[has_score]
 
     def classify(
         self,
@@ -484,6 +498,13 @@ def _peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
     if len(found[0]) != n:
         raise InputError(f"peaks has {len(found[0])} rows, but there are {n} positions")
     return found
+
+
+def _by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return an order in which neighbours follow each other, and find their pixels in the caches."""
+    # One finite number each for sorting by strip, then column; where the others go does not matter.
+    strip = np.nan_to_num(np.clip(y, -1e6, 1e6)) // _STRIP_ROWS
+    return np.argsort(strip * 1e8 + np.nan_to_num(np.clip(x, -1e6, 1e6)))
 
 
 def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:

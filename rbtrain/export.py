@@ -16,6 +16,8 @@ from rbinfer.errors import RbinferError
 from rbinfer.session import Session
 from rbinfer.spec import METADATA_KEY, GoldenPairs, ModelSpec
 
+from .graph import simplify
+
 log = logging.getLogger(__name__)
 
 OPSET = 17
@@ -116,18 +118,17 @@ def _convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     if k > 1 and k != len(spec.classes):
         raise ExportError(f"the model has {k} outputs but the spec names {len(spec.classes)} classes")
     signature = (tf.TensorSpec((None, size, size, 2), tf.float32, name="cutouts"),)
-    columns = [spec.classes.index(name) for name in spec.real]
+    is_real = np.isin(spec.classes, spec.real).astype(np.float32)
 
     def outputs(cutouts: Any) -> dict[str, Any]:
         found = model(cutouts, training=False)
         if k == 1:
             return {"score": found}
-        real = tf.reduce_sum(tf.gather(found, columns, axis=1), axis=1, keepdims=True)
-        return {"score": real, "classes": found}
+        return {"score": tf.matmul(found, is_real[:, np.newaxis]), "classes": found}
 
     function = tf.function(outputs, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return proto
+    return simplify(proto)
 
 
 def _describe(proto: onnx.ModelProto, spec: ModelSpec, golden: GoldenPairs) -> None:
