@@ -88,21 +88,20 @@ def detect(
         raise InputError(f"deblend_cont must lie between 0 and 1, not {deblend_cont}")
     if minarea < 1:
         raise InputError(f"minarea must be at least 1, not {minarea}")
-    bad = ~np.isfinite(image)
-    if mask is not None:
-        bad |= mask
-    good = image[~bad]
+    bad = _bad_pixels(image, mask)
+    good = image if bad is None else image[~bad]
     if good.size == 0 or good.min() == good.max():
         return _as_table(np.zeros(0, dtype=[(n, t) for n, t in _COLUMNS.items() if n != "fwhm"]))
     # SEP adds up masked pixels before it drops them, and works in place on what it gets.
-    data = np.where(bad, np.float32(np.median(good)), image)
+    data = image.copy() if bad is None else np.where(bad, np.float32(np.median(good)), image)
     background = sep.Background(data, mask=bad, bw=_MESH, bh=_MESH)
     floor = 0.1 * float(background.globalrms)
     if not floor > 0:
         # A noise-free or coarsely quantised image: anything that stands out at all.
         floor = 1e-4 * float(good.max() - np.median(good))
     # A map, not one number: with that SEP takes the threshold for one of the unsmoothed image.
-    noise = np.maximum(background.rms(dtype=np.float32), np.float32(floor))
+    noise = background.rms(dtype=np.float32)
+    np.maximum(noise, np.float32(floor), out=noise)
     data -= background.back(dtype=np.float32)
 
     # SEP's own default kernel, or none.
@@ -117,6 +116,18 @@ def detect(
         return found
 
     return _as_table(_with_room(extract, image.size))
+
+
+def _bad_pixels(
+    image: NDArray[np.float32], mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Return True for masked pixels and those that are not finite; None if there are none."""
+    if mask is None and image.size and np.isfinite(image.min()) and np.isfinite(image.max()):
+        return None
+    bad = ~np.isfinite(image)
+    if mask is not None:
+        bad |= mask
+    return bad if bad.any() else None
 
 
 def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
