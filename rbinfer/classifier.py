@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
 BOGUS_FLAG = 0x1000
-#: Rows that a worker takes at a time; it cuts and scores them batch by batch in its own buffers.
+#: Rows that a worker takes at a time, at most unless one batch is more; it cuts and scores them batch
+#: by batch in its own buffers.
 _TASK_ROWS = 512
 #: Rows of the image that are worked through from left to right together.
 _STRIP_ROWS = 32
@@ -303,11 +305,12 @@ class Classifier:
         order = _by_strips(x, y)
         classes = np.full((n, k), np.nan, np.float32) if has_classes else None
         result = Scores(score, status, classes)
-        task_rows = max(_TASK_ROWS, network.batch)
-        starts = range(0, n, task_rows)
-        done = 0
         # Keras models are not known to be thread-safe.
-        workers = min(self.threads if self._injected is None else 1, len(starts))
+        threads = self.threads if self._injected is None else 1
+        task_rows = _task_rows(n, threads, network.batch)
+        starts = range(0, n, task_rows)
+        workers = min(threads, len(starts))
+        done = 0
 
         def work(start: int) -> int:
             rows = order[start : start + task_rows]
@@ -500,6 +503,12 @@ def _peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return found
 
 
+def _task_rows(n: int, threads: int, batch: int) -> int:
+    """Return the rows of a task: whole batches, and few enough that every thread gets some."""
+    share = min(_TASK_ROWS, n // (2 * threads))
+    return max(share // batch * batch, batch)
+
+
 def _by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return an order in which neighbours follow each other, and find their pixels in the caches."""
     # One finite number each for sorting by strip, then column; where the others go does not matter.
@@ -508,13 +517,41 @@ def _by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int
 
 
 def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
-    """Yield ``work(item)`` in order; inline for one worker. An error cancels what has not begun."""
+    """Yield ``work(item)`` as they get done; an error anywhere ends the work of all.
+
+    The calling thread is one of the workers. One that only waited would be woken for each item, on the
+    CPU of the worker that woke it, and small catalogues lost a third of the second CPU by it.
+    """
+    left, taking = iter(items), threading.Lock()
+    failed = threading.Event()
+    results: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def take() -> int | None:
+        with taking:
+            return None if failed.is_set() else next(left, None)
+
+    def help_out() -> None:
+        try:
+            while (item := take()) is not None:
+                results.put(work(item))
+        except BaseException:
+            failed.set()
+            raise
+
     if workers <= 1:
         yield from map(work, items)
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="rbinfer") as pool:
+    with ThreadPoolExecutor(workers - 1, thread_name_prefix="rbinfer") as pool:
         try:
-            yield from pool.map(work, items)
+            helpers = [pool.submit(help_out) for _ in range(workers - 1)]
+            while (item := take()) is not None:
+                yield work(item)
+                while not results.empty():
+                    yield results.get()
+            for helper in helpers:
+                helper.result()
+            while not results.empty():
+                yield results.get()
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            failed.set()
             raise

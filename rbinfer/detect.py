@@ -118,9 +118,7 @@ def detect(
     return _as_table(_with_room(extract, image.size))
 
 
-def _bad_pixels(
-    image: NDArray[np.float32], mask: NDArray[np.bool_] | None
-) -> NDArray[np.bool_] | None:
+def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     """Return True for masked pixels and those that are not finite; None if there are none."""
     if mask is None and image.size and np.isfinite(image.min()) and np.isfinite(image.max()):
         return None

@@ -16,7 +16,7 @@ from .spec import METADATA_KEY, ModelSpec
 log = logging.getLogger(__name__)
 
 #: Rows a CPU session takes at a time: cutouts and activations stay in the core's cache.
-CPU_BATCH = 32
+CPU_BATCH = 64
 #: Rows a GPU session takes at a time.
 GPU_BATCH = 4096
 #: Largest difference that :func:`verify` accepts: builds of ONNX Runtime differ in rounding.

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,6 +23,7 @@ from rbinfer import (
     extract_cutouts,
     load_realbogus_model,
 )
+from rbinfer.classifier import _map, _task_rows
 from rbinfer.registry import resolve
 from rbinfer.session import Session
 from rbinfer.status import UNSCORED, explain, is_scored
@@ -135,6 +137,66 @@ def test_progress_reaches_the_end(classifier, scene):
     )
     assert seen[-1] == (n, n)
     assert [a for a, _ in seen] == sorted(a for a, _ in seen)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_task_is_done_once(workers):
+    done = list(_map(lambda item: item * 10, range(97), workers))
+    assert sorted(done) == [10 * item for item in range(97)]
+
+
+@pytest.mark.parametrize("where", ["calling thread", "helper"])
+def test_an_error_in_any_thread_ends_the_work(where):
+    caller, begun = threading.get_ident(), []
+
+    def work(item):
+        begun.append(item)
+        if (threading.get_ident() == caller) == (where == "calling thread"):
+            raise MemoryError(where)
+        time.sleep(0.001)
+        return item
+
+    with pytest.raises(MemoryError, match=where):
+        list(_map(work, range(10_000), 2))
+    assert len(begun) < 1000
+
+
+def test_an_interruption_by_the_caller_ends_the_work():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        time.sleep(0.001)
+        return item
+
+    tasks = _map(work, range(10_000), 3)
+    next(tasks)
+    with pytest.raises(KeyboardInterrupt):
+        tasks.throw(KeyboardInterrupt())
+    assert len(begun) < 1000
+
+
+@pytest.mark.parametrize(
+    ("n", "threads", "batch", "rows"),
+    [(1_000_000, 2, 64, 512), (512, 2, 64, 128), (10, 4, 64, 64), (0, 1, 64, 64), (9000, 1, 4096, 4096)],
+)
+def test_tasks_are_whole_batches_for_all_threads(n, threads, batch, rows):
+    assert _task_rows(n, threads, batch) == rows
+
+
+def test_rows_come_back_in_the_order_of_the_positions(classifier, scene):
+    """They are worked through in another one."""
+    image, table, fwhm = scene
+    x, y = np.asarray(table["x"], float), np.asarray(table["y"], float)
+    x, y = np.append(x, [np.nan, 50.0, -1e300]), np.append(y, [10.0, np.inf, 20.0])
+    shuffled = np.random.default_rng(1).permutation(len(x))
+    scores = classifier.score(image, x, y, fwhm=fwhm)
+    again = classifier.score(image, x[shuffled], y[shuffled], fwhm=fwhm)
+    for first, second in zip(scores, again, strict=True):
+        np.testing.assert_array_equal(first[shuffled], second)
+    assert scores.status[-3:].tolist() == [
+        Status.POSITION_NOT_FINITE, Status.POSITION_NOT_FINITE, Status.OFF_IMAGE,
+    ]  # fmt: skip
 
 
 def test_the_callers_table_is_left_alone(scene):
