@@ -119,6 +119,12 @@ def _padded(n: int) -> Any:
 
 
 @_jit
+def _lanes(n: int) -> Any:
+    """Round up to what loops over a short line take in whole vectors."""
+    return (n + 31) // 32 * 32
+
+
+@_jit
 def _all_finite(values: Any, n: int) -> Any:
     count = np.int32(0)
     for i in range(n):
@@ -571,6 +577,39 @@ def _fetch_whole(
 
 
 @_jit
+def _fetch_between(
+    image: Any, bg_map: Any, has_bg_map: bool, top: int, left: int, first: Any, weights: Any,
+    turned: Any, line: Any, rows: Any, window: Any,
+) -> None:  # fmt: skip
+    """Fill the window as `_fetch_whole` does, where two native pixels make one: a growing image.
+
+    Along each axis in turn the other one lies contiguous in memory, in whole vectors: twice as fast,
+    with the pixels turned over in between. With more pixels to turn over, that no longer pays.
+    """
+    size, span = weights.shape[0], turned.shape[0]
+    for i in range(span):
+        a = np.uint64(top + i)
+        for p in range(span):
+            turned[np.uint64(p), np.uint64(i)] = image[a, np.uint64(left + p)]
+        if has_bg_map:
+            for p in range(span):
+                turned[np.uint64(p), np.uint64(i)] -= bg_map[a, np.uint64(left + p)]
+    for j in range(size):
+        w0, w1 = weights[j, 0], weights[j, 1]
+        a, b = np.uint64(first[j]), np.uint64(first[j] + 1)
+        for i in range(turned.shape[1]):
+            line[i] = w0 * turned[a, np.uint64(i)] + w1 * turned[b, np.uint64(i)]
+        for i in range(span):
+            rows[np.uint64(i), np.uint64(j)] = line[i]
+    for i in range(size):
+        w0, w1 = weights[i, 0], weights[i, 1]
+        a, b = np.uint64(first[i]), np.uint64(first[i] + 1)
+        # What a row has beyond its end is overwritten by the next one; `window` has room for the last.
+        for j in range(rows.shape[1]):
+            window[np.uint64(i * size + j)] = w0 * rows[a, np.uint64(j)] + w1 * rows[b, np.uint64(j)]
+
+
+@_jit
 def _fetch_partly(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, top: int, left: int,
     first: Any, weights: Any, columns: Any, known: Any, inside: Any, window: Any, good: Any,
@@ -651,7 +690,11 @@ def cut_default(
     size = out.shape[1]
     half, n_pixels = size // 2, size * size
     flat = out.reshape(x.size, 2 * n_pixels)
-    window = np.empty(_padded(n_pixels), np.float32)
+    window = np.empty(_padded(n_pixels + _LANES), np.float32)
+    between = weights.shape[1] == 2
+    turned = np.zeros((span, _lanes(span)) if between else (0, 0), np.float32)
+    rows = np.zeros((span, _lanes(size)) if between else (0, 0))
+    line = np.empty(_lanes(span))
     ring, scratch = np.empty_like(window), np.empty_like(window)
     good = np.empty(n_pixels, np.bool_)
     columns, known, inside = np.empty(span), np.empty(span), np.empty(span)
@@ -674,7 +717,12 @@ def cut_default(
             and not (has_mask and _any_masked(mask, top, left, span, span))
         )  # fmt: skip
         if whole:
-            _fetch_whole(image, bg_map, has_bg_map, top, left, first, weights, columns, window)
+            if between:
+                _fetch_between(
+                    image, bg_map, has_bg_map, top, left, first, weights, turned, line, rows, window
+                )
+            else:
+                _fetch_whole(image, bg_map, has_bg_map, top, left, first, weights, columns, window)
             whole = _all_finite(window, n_pixels)
         _fill(good, True)
         if not whole:
