@@ -505,7 +505,7 @@ def _peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 def _task_rows(n: int, threads: int, batch: int) -> int:
     """Return the rows of a task: whole batches, and few enough that every thread gets some."""
-    share = min(_TASK_ROWS, n // (2 * threads))
+    share = min(_TASK_ROWS, n // (8 * threads))
     return max(share // batch * batch, batch)
 
 

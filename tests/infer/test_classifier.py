@@ -178,7 +178,7 @@ def test_an_interruption_by_the_caller_ends_the_work():
 
 @pytest.mark.parametrize(
     ("n", "threads", "batch", "rows"),
-    [(1_000_000, 2, 64, 512), (512, 2, 64, 128), (10, 4, 64, 64), (0, 1, 64, 64), (9000, 1, 4096, 4096)],
+    [(1_000_000, 2, 64, 512), (4096, 2, 64, 256), (10, 4, 64, 64), (0, 1, 64, 64), (9000, 1, 4096, 4096)],
 )
 def test_tasks_are_whole_batches_for_all_threads(n, threads, batch, rows):
     assert _task_rows(n, threads, batch) == rows
