@@ -1,11 +1,11 @@
-"""What static int8 quantisation, and folding in the graph, are worth for the default network.
+"""What static int8 quantisation, and ONNX Runtime's own optimisation, are worth for the default network.
 
     python benchmarks/int8.py [--images DIR] [--json FILE]
 
 Quantises with ONNX Runtime (QDQ, calibrated on simulated cutouts, metadata carried over), compares the
 speed of the sessions on ready cutouts and, with labelled images (NAME.fits with NAME.ecsv: x, y, label),
 the AUC of each group. Also counts the nodes that are left at each level of ONNX Runtime's own
-optimisation, which folds batch norms and changes the layout, and times each.
+optimisation, which fuses nodes and changes the layout, and times each.
 """
 
 import argparse

@@ -53,7 +53,7 @@ def check_bits():
             *(np.concatenate(column) for column in zip(*parts, strict=True))
         )
     for rows in (32, 96, 2048):
-        with mock.patch.object(classifier_module, "_TASK_ROWS", rows):
+        with mock.patch.object(classifier_module, "_task_rows", lambda *_, rows=rows: rows):
             found[f"tasks of {rows} rows"] = score(two, scene)
     order = np.random.default_rng(0).permutation(3000)
     mixed = score(two, scene, order)

@@ -28,12 +28,11 @@ from _common import (
 )
 
 from rbinfer.bench import FWHM, make_scene
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier, _task_rows, usable_cpus
 from rbinfer.cutouts import Cutter
 from rbinfer.registry import resolve
 from rbinfer.session import Session
 
-CHUNK = 512  # rows a worker takes at a time, as in Classifier
 SAME_SCORES = 1e-4
 TARGETS = {"reference": 4.5, "default": 40.0, "session": 0.6, "threads": 1.8}
 
@@ -46,7 +45,8 @@ def cut_all(path, scene):
 
 def session_alone(session, cutouts, threads):
     """Score ready cutouts on several threads, a chunk of rows at a time."""
-    parts = [cutouts[start : start + CHUNK] for start in range(0, len(cutouts), CHUNK)]
+    rows = _task_rows(len(cutouts), threads, session.batch)  # as in Classifier
+    parts = [cutouts[start : start + rows] for start in range(0, len(cutouts), rows)]
     if threads == 1:
         found = [session.run(part).score for part in parts]
     else:

@@ -44,6 +44,13 @@ _LANES = 64
 # Float32 pixels of a cache line, of 64 bytes on all that we know.
 _LINE = 16
 
+# Largest side of a window, in pixels, that is asked for ahead.
+_MOST_AHEAD = 128
+
+# Short lines are padded to whole vectors of this many values; at most `_LANES`, so that scratch with
+# room for that many more takes a line beyond its end.
+_SHORT_LANES = 32
+
 
 def _jit(function: Callable[..., Any]) -> Any:
     """Compile lazily, without the GIL; cached on disk where a place for the cache can be written."""
@@ -121,7 +128,7 @@ def _padded(n: int) -> Any:
 @_jit
 def _lanes(n: int) -> Any:
     """Round up to what loops over a short line take in whole vectors."""
-    return (n + 31) // 32 * 32
+    return (n + _SHORT_LANES - 1) // _SHORT_LANES * _SHORT_LANES
 
 
 @_jit
@@ -316,7 +323,8 @@ def _prefetch_window(image: Any, x: float, y: float, start: int, span: int) -> N
     caches, waiting for them took a third of the time.
     """
     height, width = image.shape
-    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+    # Windows that are large beside the caches would drive out the one that is being worked on.
+    if span > _MOST_AHEAD or not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
         return
     top, left = math.floor(y + 0.5) + start, math.floor(x + 0.5) + start
     first, last = max(left, 0), min(left + span, width) - 1

@@ -237,7 +237,8 @@ class Classifier:
         mask : array_like of bool, shape (height, width), optional
             True for bad pixels.
         progress : callable, optional
-            Called as ``progress(done, total)`` while rows are scored.
+            Called as ``progress(done, total)`` while rows are scored, by a thread that scores: it
+            should be quick.
         saturation : float, optional
             Level at or above which a pixel is saturated.
         asinh_softening : float, optional
@@ -340,7 +341,9 @@ class Classifier:
         pixels = np.empty((batch, size, size, 2), np.float32)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
         score = np.full(n, np.nan, np.float32)
-        classes = None if result.classes is None else np.empty((n, len(self.spec.classes)), np.float32)
+        classes = (
+            None if result.classes is None else np.full((n, len(self.spec.classes)), np.nan, np.float32)
+        )
         x, y = x[rows], y[rows]
         for start in range(0, n, batch):
             part = slice(start, min(start + batch, n))
@@ -504,7 +507,7 @@ def _peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def _task_rows(n: int, threads: int, batch: int) -> int:
-    """Return the rows of a task: whole batches, and few enough that every thread gets some."""
+    """Return the rows of a task: whole batches, and few enough that the threads end together."""
     share = min(_TASK_ROWS, n // (8 * threads))
     return max(share // batch * batch, batch)
 
@@ -517,10 +520,11 @@ def _by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int
 
 
 def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
-    """Yield ``work(item)`` as they get done; an error anywhere ends the work of all.
+    """Yield ``work(item)`` of all items, in any order; an error anywhere ends the work of all.
 
-    The calling thread is one of the workers. One that only waited would be woken for each item, on the
-    CPU of the worker that woke it, and small catalogues lost a third of the second CPU by it.
+    The calling thread is one of the workers, and tells of the others' items after its own. One that
+    only waited would be woken for each item, on the CPU of the worker that woke it, and small catalogues
+    lost a third of the second CPU by it.
     """
     left, taking = iter(items), threading.Lock()
     failed = threading.Event()

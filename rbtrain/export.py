@@ -70,7 +70,7 @@ def export_model(
         raise ExportError(f"the model takes {model.input_shape}, the spec asks for {(size, size, 2)}")
     cutouts = np.ascontiguousarray(cutouts[:N_PROOF], np.float32)
     expected = keras_outputs(model, spec.classes, spec.real)(cutouts)
-    proto = _convert(model, spec)
+    proto = simplify(convert(model, spec))
     golden = GoldenPairs(cutouts[:_N_GOLDEN], expected["score"][:_N_GOLDEN, 0])
     _describe(proto, spec, golden)
     onnx.checker.check_model(proto, full_check=True)
@@ -98,18 +98,19 @@ def keras_outputs(
     model: keras.Model, classes: Sequence[str], real: Sequence[str]
 ) -> Callable[[Any], dict[str, NDArray[np.float32]]]:
     """Return a function from cutouts to the outputs that the model file will have."""
+    is_real = _is_real(classes, real)
 
     def outputs(cutouts: Any) -> dict[str, NDArray[np.float32]]:
         found = np.asarray(model.predict(cutouts, batch_size=1024, verbose=0), np.float32)
         if found.shape[1] == 1:
             return {"score": found}
-        columns = [list(classes).index(name) for name in real]
-        return {"score": found[:, columns].sum(axis=1, keepdims=True), "classes": found}
+        return {"score": found @ is_real, "classes": found}
 
     return outputs
 
 
-def _convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
+def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
+    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has."""
     # Imported here: TensorFlow is needed for nothing but this.
     import tensorflow as tf
     import tf2onnx
@@ -118,17 +119,22 @@ def _convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     if k > 1 and k != len(spec.classes):
         raise ExportError(f"the model has {k} outputs but the spec names {len(spec.classes)} classes")
     signature = (tf.TensorSpec((None, size, size, 2), tf.float32, name="cutouts"),)
-    is_real = np.isin(spec.classes, spec.real).astype(np.float32)
+    is_real = _is_real(spec.classes, spec.real)
 
     def outputs(cutouts: Any) -> dict[str, Any]:
         found = model(cutouts, training=False)
         if k == 1:
             return {"score": found}
-        return {"score": tf.matmul(found, is_real[:, np.newaxis]), "classes": found}
+        return {"score": tf.matmul(found, is_real), "classes": found}
 
     function = tf.function(outputs, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return simplify(proto)
+    return proto
+
+
+def _is_real(classes: Sequence[str], real: Sequence[str]) -> NDArray[np.float32]:
+    """Return (k, 1) ones and zeros; a product with them is one node where gather and sum are two."""
+    return np.isin(classes, real).astype(np.float32)[:, np.newaxis]
 
 
 def _describe(proto: onnx.ModelProto, spec: ModelSpec, golden: GoldenPairs) -> None:

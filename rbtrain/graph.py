@@ -6,6 +6,7 @@ another memory layout than the convolutions, and goes to and fro between the two
 a max-pooling leaves out the last rows and columns of an image whose side it does not divide.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,21 +20,13 @@ def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
     return leave_out_unused(fold_scalings(proto))
 
 
-class _Scaling(NamedTuple):
-    """``x * factors + shifts``, with one number a channel: a Mul node and an Add node."""
-
-    multiply: onnx.NodeProto
-    add: onnx.NodeProto
-    factors: NDArray[np.float32]
-    shifts: NDArray[np.float32]
-
-
 def fold_scalings(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same function with scalings of channels (``x * a + b``) folded or moved.
 
     A scaling joins the convolution before it, also across a reshaping that only drops axes of length 1.
-    Elsewhere it becomes a convolution of 1 x 1 pixel, each channel by itself, which keeps the layout;
-    and it goes behind a max-pooling if no factor is negative, since it then commutes with the maximum.
+    Elsewhere one of images becomes a convolution of 1 x 1 pixel, each channel by itself, which keeps the
+    layout; and it goes behind a max-pooling if no factor is negative, since it then commutes with the
+    maximum. What is of another form (see `_Editor.find`) stays.
 
     Parameters
     ----------
@@ -46,18 +39,22 @@ def fold_scalings(proto: onnx.ModelProto) -> onnx.ModelProto:
     """
     result = onnx.ModelProto()
     result.CopyFrom(proto)
-    editor = _Editor(result.graph)
-    for scaling in editor.scalings():
-        editor.fold(scaling)
-    editor.finish()
+    if any(a.type in (a.GRAPH, a.GRAPHS) for node in result.graph.node for a in node.attribute):
+        return result  # branches and loops see names from outside
+    editor = _Editor(result.graph, _shapes(proto))
+    stays: set[str] = set()
+    while (scaling := editor.find(stays)) is not None:
+        if not editor.fold(scaling):
+            stays.add(scaling.end)
+    editor.write_constants()
     return result
 
 
 def leave_out_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same function without the pixels that a max-pooling drops.
 
-    Where it follows a convolution, with at most an activation between them, as many rows and columns
-    of the convolution's padding are taken away at the end.
+    Where a pooling without padding follows a convolution without strides, with nothing but ReLU between
+    them, that many rows and columns are taken from the end of the convolution's padding, if it has them.
 
     Parameters
     ----------
@@ -68,29 +65,41 @@ def leave_out_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
     -------
     onnx.ModelProto
     """
-    result = onnx.shape_inference.infer_shapes(proto)
-    sides = {
-        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim][2:]
-        for value in result.graph.value_info
-    }
-    editor = _Editor(result.graph)
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    shapes = _shapes(proto)
+    editor = _Editor(result.graph, shapes)
     for pool in [node for node in result.graph.node if node.op_type == "MaxPool"]:
         settings = _attributes(pool)
         before = editor.maker(pool.input[0])
-        while before is not None and before.op_type == "Relu" and editor.only_user(before):
+        while before is not None and before.op_type == "Relu" and editor.only_user(before) is not None:
             before = editor.maker(before.input[0])
         if before is None or before.op_type != "Conv" or editor.only_user(before) is None:
             continue
-        side = sides.get(pool.input[0], [])
-        kernel, steps = settings["kernel_shape"], settings.get("strides", [1, 1])
-        is_plain = not (any(settings.get("pads", ())) or settings.get("ceil_mode") or not all(side))
-        if len(side) == 2 and is_plain:
-            _crop(before, [(n - k) % s for n, k, s in zip(side, kernel, steps, strict=True)])
+        sides = shapes.get(pool.input[0], ())[2:]
+        steps = settings.get("strides", [1, 1])
+        if _is_plain(pool) and len(sides) == 2 and all(sides):
+            unused = [
+                (n - k) % s for n, k, s in zip(sides, settings["kernel_shape"], steps, strict=True)
+            ]
+            _crop(before, unused)
     del result.graph.value_info[:]  # of other sizes now
     return result
 
 
-def _crop(convolution: onnx.NodeProto, unused: list[int]) -> None:
+def _is_plain(pool: onnx.NodeProto) -> bool:
+    """Whether a pooling is of whole blocks of the image alone, and says nothing but their maxima."""
+    settings = _attributes(pool)
+    return (
+        len(pool.output) == 1
+        and not any(settings.get("pads", ()))
+        and not settings.get("ceil_mode", 0)
+        and settings.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        and all(step == 1 for step in settings.get("dilations", ()))
+    )
+
+
+def _crop(convolution: onnx.NodeProto, unused: Sequence[int]) -> None:
     settings = _attributes(convolution)
     pads, steps = settings.get("pads", [0] * 4), settings.get("strides", [1, 1])
     if any(step > 1 for step in steps) or any(pads[2 + axis] < unused[axis] for axis in (0, 1)):
@@ -104,120 +113,175 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
+def _shapes(proto: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what flows in a graph, where they can be inferred; 0 for an open side."""
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    return {
+        value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
+
+
+class _Scaling(NamedTuple):
+    """``x * factors + shifts``, with one number a channel: from tensor `start` to tensor `end`."""
+
+    multiply: onnx.NodeProto
+    add: onnx.NodeProto
+    factors: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+
+    @property
+    def start(self) -> str:
+        return self.multiply.input[0]
+
+    @property
+    def end(self) -> str:
+        return self.add.output[0]
+
+
 class _Editor:
-    """A graph with its constants and neighbours at hand."""
+    """A graph with its constants, shapes and neighbours at hand."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...]]) -> None:
         self.graph = graph
-        self.constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+        self.shapes = shapes
         self.outputs = {output.name for output in graph.output}
+        entries = {entry.name for entry in graph.input}  # a default of one may be overridden
+        self.constants = {
+            c.name: numpy_helper.to_array(c) for c in graph.initializer if c.name not in entries
+        }
 
-    def finish(self) -> None:
-        """Write the constants that are still used."""
-        used = {name for node in self.graph.node for name in node.input}
+    def write_constants(self) -> None:
+        """Add the constants that were made, and drop those that nobody uses any more."""
+        used = {name for node in self.graph.node for name in node.input} | self.outputs
+        known = {c.name for c in self.graph.initializer}
+        kept = [c for c in self.graph.initializer if c.name not in self.constants or c.name in used]
+        kept += [
+            numpy_helper.from_array(value, name)
+            for name, value in self.constants.items()
+            if name in used and name not in known
+        ]
         del self.graph.initializer[:]
-        for name, value in self.constants.items():
-            if name in used:
-                self.graph.initializer.append(numpy_helper.from_array(value, name))
+        self.graph.initializer.extend(kept)
 
-    def scalings(self) -> list[_Scaling]:
-        found = []
+    def find(self, stays: set[str]) -> _Scaling | None:
+        """Return the next scaling that is not known to stay.
+
+        The constants stand second, in float32, and have the shape (1, channels, 1, 1) beside images of
+        so many channels, or (channels,) beside rows of so many columns.
+        """
         for node in self.graph.node:
             add = self.only_user(node) if node.op_type == "Mul" else None
-            if add is None or add.op_type != "Add" or add.output[0] in self.outputs:
+            if add is None or add.op_type != "Add" or add.output[0] in self.outputs | stays:
                 continue
-            factors, shifts = self._per_channel(node), self._per_channel(add)
-            if factors is not None and shifts is not None and factors.shape == shifts.shape:
-                found.append(_Scaling(node, add, factors, shifts))
-        return found
+            factors, shifts = (self._constant(n.input[1]) for n in (node, add))
+            shape = self.shapes.get(node.input[0], ())
+            if factors is None or shifts is None or len(shape) not in (2, 4):
+                continue
+            n = shape[1]
+            expected = (1, n, 1, 1) if len(shape) == 4 else (n,)
+            if factors.shape == shifts.shape == expected and add.input[0] == node.output[0]:
+                return _Scaling(node, add, factors.reshape(-1), shifts.reshape(-1))
+        return None
 
-    def fold(self, scaling: _Scaling) -> None:
-        source = scaling.multiply.input[0]
-        before = self.maker(source)
-        if before is not None and self._drops_axes(before, scaling.factors.size):
+    def fold(self, scaling: _Scaling) -> bool:
+        """Fold or move a scaling; returns whether it could be done."""
+        before = self.maker(scaling.start)
+        if before is not None and self._drops_axes(before):
             before = self.maker(before.input[0])
-        if before is not None and before.op_type == "Conv" and self.only_user(before) is not None:
+        if before is not None and self._takes(before, scaling):
             self._join(before, scaling)
-            for user in self._users(scaling.add.output[0]):
-                for k, name in enumerate(user.input):
-                    if name == scaling.add.output[0]:
-                        user.input[k] = source
-            self._replace([scaling.multiply, scaling.add], [])
-        elif self.constants[scaling.multiply.input[1]].ndim == 4:
-            self._make_convolution(scaling, source)
-
-    def _users(self, name: str) -> list[onnx.NodeProto]:
-        return [node for node in self.graph.node if name in node.input]
+        elif len(self.shapes[scaling.start]) == 4:
+            self._make_convolution(scaling)
+        else:
+            return False
+        return True
 
     def only_user(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """Return the one node that takes what this one makes, if there is no other and no output."""
         users = self._users(node.output[0])
         return users[0] if len(users) == 1 and node.output[0] not in self.outputs else None
 
     def maker(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a tensor."""
         return next((node for node in self.graph.node if name in node.output), None)
 
-    def _per_channel(self, node: onnx.NodeProto) -> NDArray[np.float32] | None:
-        """Return the constant beside a node's first input, if it is one number a channel."""
-        value = self.constants.get(node.input[1])
-        if value is None or value.ndim not in (1, 4):
-            return None
-        channels = value.shape[1 if value.ndim == 4 else 0]
-        return value.reshape(-1) if value.size == channels else None
+    def _users(self, name: str) -> list[onnx.NodeProto]:
+        return [node for node in self.graph.node if name in node.input]
 
-    def _drops_axes(self, node: onnx.NodeProto, channels: int) -> bool:
-        shape = self.constants.get(node.input[1]) if node.op_type == "Reshape" else None
-        return (
-            shape is not None and shape.size == 2 and shape[1] == channels
-            and self.only_user(node) is not None
-        )  # fmt: skip
+    def _constant(self, name: str) -> NDArray[Any] | None:
+        value = self.constants.get(name)
+        return value if value is not None and value.dtype == np.float32 else None
+
+    def _drops_axes(self, node: onnx.NodeProto) -> bool:
+        """Whether a node makes (n, channels) from (n, channels, 1, 1), for one user."""
+        if node.op_type != "Reshape" or self.only_user(node) is None:
+            return False
+        before, after = (self.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
+        return len(before) == 4 and before[2:] == (1, 1) and after[1:] == before[1:2] != (0,)
+
+    def _takes(self, node: onnx.NodeProto, scaling: _Scaling) -> bool:
+        """Whether a node is a convolution for nobody else, whose weights are known."""
+        if node.op_type != "Conv" or self.only_user(node) is None:
+            return False
+        parameters = [self._constant(name) for name in node.input[1:]]
+        return all(p is not None and len(p) == scaling.factors.size for p in parameters)
 
     def _join(self, convolution: onnx.NodeProto, scaling: _Scaling) -> None:
-        weights = self.constants[convolution.input[1]]
-        has_bias = len(convolution.input) == 3
-        bias = self.constants[convolution.input[2]] if has_bias else np.float32(0)
+        weights, *bias = (self.constants[name] for name in convolution.input[1:])
         inputs = [
             convolution.input[0],
             *self._parameters(
                 scaling, weights * scaling.factors.reshape(-1, 1, 1, 1),
-                bias * scaling.factors + scaling.shifts,
+                (bias[0] if bias else 0) * scaling.factors + scaling.shifts,
             ),
         ]  # fmt: skip
         del convolution.input[:]
         convolution.input.extend(inputs)
+        for user in self._users(scaling.end):
+            for k, name in enumerate(user.input):
+                if name == scaling.end:
+                    user.input[k] = scaling.start
+        self._replace([scaling.multiply, scaling.add], [])
 
-    def _make_convolution(self, scaling: _Scaling, source: str) -> None:
-        name = end = scaling.add.output[0]
+    def _make_convolution(self, scaling: _Scaling) -> None:
+        start, end = scaling.start, scaling.end
         old, new = [scaling.multiply, scaling.add], []
         after = self.only_user(scaling.add)
-        if after is not None and after.op_type == "MaxPool" and (scaling.factors >= 0).all():
+        if after is not None and self._may_follow(after, scaling):
             pool = onnx.NodeProto()
             pool.CopyFrom(after)
             end = pool.output[0]
-            pool.input[0], pool.output[0] = source, f"{name}/pooled"
-            source = pool.output[0]
+            pool.input[0], pool.output[0] = start, f"{scaling.end}/pooled"
+            start = pool.output[0]
             old.append(after)
             new.append(pool)
         inputs = [
-            source,
+            start,
             *self._parameters(scaling, scaling.factors.reshape(-1, 1, 1, 1), scaling.shifts),
         ]
-        new.append(
-            helper.make_node(
-                "Conv", inputs, [end], f"{name}/conv", group=scaling.factors.size, kernel_shape=[1, 1]
-            )
-        )
+        settings = {"group": scaling.factors.size, "kernel_shape": [1, 1]}
+        new.append(helper.make_node("Conv", inputs, [end], f"{scaling.end}/conv", **settings))
         self._replace(old, new)
 
+    def _may_follow(self, node: onnx.NodeProto, scaling: _Scaling) -> bool:
+        is_pool = node.op_type == "MaxPool" and len(node.output) == 1
+        return is_pool and bool((scaling.factors >= 0).all())
+
     def _parameters(self, scaling: _Scaling, weights: Any, bias: Any) -> list[str]:
-        names = [f"{scaling.add.output[0]}/{what}" for what in ("weights", "bias")]
+        names = [f"{scaling.end}/{what}" for what in ("weights", "bias")]
         for name, value in zip(names, (weights, bias), strict=True):
             self.constants[name] = np.ascontiguousarray(value, np.float32)
         return names
 
     def _replace(self, old: list[onnx.NodeProto], new: list[onnx.NodeProto]) -> None:
-        nodes = list(self.graph.node)
-        at = nodes.index(old[0])
-        nodes[at:at] = new
-        kept = [node for node in nodes if node not in old]
+        """Put nodes in the place of others; nodes that were looked up before are stale then."""
+        gone = {node.output[0] for node in old}
+        nodes: list[onnx.NodeProto] = []
+        for node in self.graph.node:
+            if node.output[0] == old[0].output[0]:
+                nodes.extend(new)
+            if node.output[0] not in gone:
+                nodes.append(node)
         del self.graph.node[:]
-        self.graph.node.extend(kept)
+        self.graph.node.extend(nodes)

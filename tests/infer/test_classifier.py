@@ -25,7 +25,7 @@ from rbinfer import (
 )
 from rbinfer.classifier import _map, _task_rows
 from rbinfer.registry import resolve
-from rbinfer.session import Session
+from rbinfer.session import Output, Session
 from rbinfer.status import UNSCORED, explain, is_scored
 
 
@@ -178,10 +178,31 @@ def test_an_interruption_by_the_caller_ends_the_work():
 
 @pytest.mark.parametrize(
     ("n", "threads", "batch", "rows"),
-    [(1_000_000, 2, 64, 512), (4096, 2, 64, 256), (10, 4, 64, 64), (0, 1, 64, 64), (9000, 1, 4096, 4096)],
+    [
+        (1_000_000, 2, 64, 512),
+        (4096, 2, 64, 256),
+        (10, 4, 64, 64),
+        (0, 1, 64, 64),
+        (9000, 1, 4096, 4096),
+    ],
 )
-def test_tasks_are_whole_batches_for_all_threads(n, threads, batch, rows):
+def test_tasks_are_whole_batches(n, threads, batch, rows):
     assert _task_rows(n, threads, batch) == rows
+
+
+def test_classes_that_a_network_does_not_tell_are_nan(classifier, scene):
+    """One whose spec names classes may yet return scores alone."""
+
+    class ScoresAlone:
+        spec, batch = classifier.spec, 64
+
+        def run(self, cutouts):
+            return Output(np.full(len(cutouts), 0.5, np.float32), None)
+
+    image, table, fwhm = scene
+    scores = Classifier(ScoresAlone()).score(image, table["x"], table["y"], fwhm=fwhm)
+    assert np.isfinite(scores.score).any()
+    assert np.isnan(scores.classes).all()
 
 
 def test_rows_come_back_in_the_order_of_the_positions(classifier, scene):

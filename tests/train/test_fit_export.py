@@ -234,8 +234,8 @@ def test_a_file_that_differs_is_not_written(exported, fitted, data, tmp_path, mo
 
     spec = dataclasses.replace(Session(exported[0]).spec, golden=None)
     other = keras.models.clone_model(fitted[0])  # same shape, other weights
-    convert = room._convert
-    monkeypatch.setattr(room, "_convert", lambda model, spec: convert(other, spec))
+    convert = room.convert
+    monkeypatch.setattr(room, "convert", lambda model, spec: convert(other, spec))
     pixels = data.pixels[:1000].astype(np.float32)
     with pytest.raises(ExportError, match="differ by"):
         export_model(fitted[0], spec, tmp_path / "m.onnx", pixels)

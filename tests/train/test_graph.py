@@ -22,6 +22,8 @@ def graph(nodes, output="end", shape=(None, None, None, None)):
         "shifts": rng.normal(size=(1, CHANNELS, 1, 1)),
         "flat_factors": rng.uniform(0.3, 2.0, CHANNELS),
         "flat_shifts": rng.normal(size=CHANNELS),
+        "along": rng.normal(size=SIDE),
+        "single": rng.normal(size=(1, 1, 1, 1)),
         "flat": np.array([-1, CHANNELS]),
         "whole": rng.normal(size=(CHANNELS, CHANNELS, SIDE, SIDE)),
     }
@@ -49,10 +51,10 @@ def outputs(proto, level=onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL):
     return session.run(None, {"start": start})[0]
 
 
-def scaling(source, end, factors="factors", shifts="shifts"):
+def scaling(source, end, factors="factors", shifts="shifts", tag=""):
     return [
-        helper.make_node("Mul", [source, factors], ["multiplied"]),
-        helper.make_node("Add", ["multiplied", shifts], [end]),
+        helper.make_node("Mul", [source, factors], ["multiplied" + tag]),
+        helper.make_node("Add", ["multiplied" + tag, shifts], [end]),
     ]
 
 
@@ -65,8 +67,10 @@ def relu(source, end):
     return helper.make_node("Relu", [source], [end])
 
 
-def pool(source, end):
-    return helper.make_node("MaxPool", [source], [end], kernel_shape=[2, 2], strides=[2, 2])
+def pool(source, *ends, kernel_shape=(2, 2), **more):
+    return helper.make_node(
+        "MaxPool", [source], list(ends), kernel_shape=kernel_shape, strides=[2, 2], **more
+    )
 
 
 CASES = {
@@ -84,6 +88,28 @@ CASES = {
     ),
     "a negative factor": (
         [conv("start", "a"), relu("a", "b"), *scaling("b", "c", "mixed"), pool("c", "end")],
+        ["Conv", "Relu", "Conv", "MaxPool"],
+    ),
+    "three in a row": (
+        [
+            conv("start", "a"),
+            relu("a", "b"),
+            *scaling("b", "c"),
+            *scaling("c", "d", tag="2"),
+            *scaling("d", "e", tag="3"),
+            relu("e", "end"),
+        ],
+        ["Conv", "Relu", "Conv", "Relu"],
+    ),
+    "two behind another": (
+        [
+            conv("start", "a"),
+            *scaling("a", "b"),
+            relu("b", "c"),
+            *scaling("c", "d", tag="2"),
+            *scaling("d", "e", tag="3"),
+            pool("e", "end"),
+        ],
         ["Conv", "Relu", "Conv", "MaxPool"],
     ),
     "a convolution that others use": (
@@ -123,12 +149,39 @@ def test_across_a_reshaping():
     [
         [conv("start", "a"), *scaling("a", "end")],
         [conv("start", "a"), *scaling("a", "b", shifts="start"), relu("b", "end")],
+        [conv("start", "a"), *scaling("a", "b", "along", "along"), relu("b", "end")],
+        [relu("start", "a"), *scaling("a", "b", shifts="along"), relu("b", "end")],
+        [relu("start", "a"), *scaling("a", "b", "single", "single"), relu("b", "end")],
+        [relu("start", "a"), helper.make_node("Mul", ["factors", "a"], ["b"]),
+         helper.make_node("Add", ["b", "shifts"], ["c"]), relu("c", "end")],
     ],
-    ids=["its result is an output", "not by constants"],
-)
+    ids=["its result is an output", "not by constants", "along the columns", "shifts along the columns",
+         "one number for all", "constant first"],
+)  # fmt: skip
 def test_left_alone(nodes):
     proto = graph(nodes)
-    assert [n.op_type for n in fold_scalings(proto).graph.node] == [n.op_type for n in nodes]
+    folded = fold_scalings(proto)
+    assert list(folded.graph.node) == list(proto.graph.node)
+    np.testing.assert_array_equal(outputs(folded), outputs(proto))
+
+
+def test_a_reshaping_that_mixes_pixels_is_no_bridge():
+    nodes = [
+        conv("start", "a"),
+        helper.make_node("Reshape", ["a", "flat"], ["b"]),
+        *scaling("b", "c", "flat_factors", "flat_shifts"),
+        relu("c", "end"),
+    ]
+    proto = graph(nodes, shape=(None, CHANNELS))
+    folded = fold_scalings(proto)
+    assert list(folded.graph.node) == list(proto.graph.node)
+
+
+def test_defaults_of_inputs_are_no_constants():
+    proto = graph([conv("start", "a"), *scaling("a", "b"), relu("b", "end")])
+    entry = helper.make_tensor_value_info("factors", TensorProto.FLOAT, (1, CHANNELS, 1, 1))
+    proto.graph.input.append(entry)
+    assert list(fold_scalings(proto).graph.node) == list(proto.graph.node)
 
 
 def test_constants_that_nobody_uses_are_gone():
@@ -151,15 +204,19 @@ def test_pixels_that_a_pooling_drops_are_not_made():
 @pytest.mark.parametrize(
     "nodes",
     [
-        [conv("start", "a"), helper.make_node("MaxPool", ["a"], ["end"], kernel_shape=[3, 3],
-                                              strides=[2, 2])],
-        [conv("start", "a"), helper.make_node("MaxPool", ["a"], ["end"], kernel_shape=[2, 2],
-                                              strides=[2, 2], pads=[0, 0, 1, 1])],
+        [conv("start", "a"), pool("a", "end", kernel_shape=[3, 3])],
+        [conv("start", "a"), pool("a", "end", pads=[0, 0, 1, 1])],
+        [conv("start", "a"), pool("a", "end", auto_pad="SAME_UPPER")],
+        [conv("start", "a"), pool("a", "end", ceil_mode=1)],
+        [conv("start", "a"), pool("a", "end", dilations=[2, 2])],
+        [conv("start", "a"), pool("a", "b", "places"), helper.make_node("Cast", ["places"], ["c"], to=1),
+         helper.make_node("Add", ["b", "c"], ["end"])],
         [conv("start", "a"), pool("a", "b"), helper.make_node("GlobalMaxPool", ["a"], ["c"]),
          helper.make_node("Add", ["b", "c"], ["end"])],
         [helper.make_node("Conv", ["start", "kernel"], ["a"]), relu("a", "b"), pool("b", "end")],
     ],
-    ids=["all are used", "padded", "others use it", "no padding to take away"],
+    ids=["all are used", "padded", "padded by rule", "rounded up", "dilated", "with indices",
+         "others use it", "no padding to take away"],
 )  # fmt: skip
 def test_pixels_that_are_needed_stay(nodes):
     proto = graph(nodes)
