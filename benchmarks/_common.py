@@ -29,7 +29,6 @@ __all__ = [
     "medians",
     "multiply_adds",
     "processor",
-    "randomise_statistics",
     "reference_network",
     "seconds_of",
     "verdict",
@@ -119,7 +118,13 @@ def reference_network(folder: Path) -> tuple[Any, Path, Path]:
 
     keras.utils.set_random_seed(1)
     model = create_realbogus_model()
-    randomise_statistics(model)
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Gains, shifts, running means and variances.
+            spans = ((0.7, 1.3), (-0.2, 0.2), (0.0, 0.3), (0.3, 1.0))
+            shape = layer.gamma.shape
+            layer.set_weights([rng.uniform(*span, shape).astype(np.float32) for span in spans])
     found = model.predict(cut_objects(*make_scene(512, 500), FWHM)[0], verbose=0)
     logit = np.log(found / (1 - found))
     # An untrained network says nearly the same of everything.
@@ -131,20 +136,6 @@ def reference_network(folder: Path) -> tuple[Any, Path, Path]:
     model.save(keras_file)
     export_keras(keras_file, onnx_file)
     return model, keras_file, onnx_file
-
-
-def randomise_statistics(model: Any) -> None:
-    """Give the batch normalisations of a Keras model seeded weights that are no identity."""
-    import keras
-    import numpy as np
-
-    rng = np.random.default_rng(1)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            # Gains, shifts, running means and variances.
-            spans = ((0.7, 1.3), (-0.2, 0.2), (0.0, 0.3), (0.3, 1.0))
-            shape = layer.gamma.shape
-            layer.set_weights([rng.uniform(*span, shape).astype(np.float32) for span in spans])
 
 
 def multiply_adds(path: str | Path) -> int:

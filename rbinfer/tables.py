@@ -325,7 +325,7 @@ def _read_fits(path: Path) -> "Table":
         if not tables:
             raise InputError(f"{path} has no table extension; is it an image?")
         # NaN stays NaN and empty text stays text: masked, they would come back changed.
-        return Table.read(hdus[(ldac or tables)[0]], mask_invalid=False)
+        return Table.read(hdus[(ldac or tables)[0]], format="fits", mask_invalid=False)
 
 
 def _names(columns: list[str]) -> str:
