@@ -125,11 +125,14 @@ def judge_memory(memory):
         ("output", "scores, status and classes returned"),
         ("before", "when the scoring began"),
         ("peak", "peak"),
+        ("files", "of it pages of library files"),
     ):
         print(f"  {text:62s} {memory[key] / 1e6:8.1f} MB")
     verdict("peak beyond image, output and baseline", memory["beyond_baseline"] / 1e6,
             MEMORY_LIMIT / 1e6, " MB", below=True)  # fmt: skip
-    verdict("peak beyond image and output, baseline included", memory["beyond"] / 1e6,
+    verdict("peak beyond image and output, without pages of files", memory["beyond_own"] / 1e6,
+            MEMORY_LIMIT / 1e6, " MB", below=True)  # fmt: skip
+    verdict("peak beyond image and output, all included", memory["beyond"] / 1e6,
             MEMORY_LIMIT / 1e6, " MB", below=True)  # fmt: skip
 
 

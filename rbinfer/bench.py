@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import __version__, _kernels
 from .classifier import Classifier, Scores, usable_cpus
 from .errors import RbinferError
-from .machine import peak_bytes, processor, reset_peak, resident_bytes
+from .machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes
 from .registry import resolve
 
 #: FWHM of the stars of the scenes, in pixels.
@@ -264,7 +264,8 @@ def measure_memory(
         ``baseline``, when the model is loaded and has scored a few; ``before``, when the scoring
         begins (the peak until then, where the system cannot start anew); ``peak``; and what is
         beyond the image and the output, with the baseline (``beyond``) and without it
-        (``beyond_baseline``).
+        (``beyond_baseline``); ``files``, how much of the peak are pages of libraries, and what is
+        beyond image and output without these (``beyond_own``).
     """
     code = f"from rbinfer.bench import _memory; _memory({(n, side, model, device, threads)!r})"
     found: dict[str, Any] = json.loads(_child([sys.executable, "-c", code]).splitlines()[-1])
@@ -282,12 +283,14 @@ def _memory(task: tuple[int, int, str | None, str, int | None]) -> None:
     before = peak_bytes()
     found = _score(classifier, scene)
     peak = peak_bytes()
+    files = file_bytes()
     output = sum(part.nbytes for part in found if part is not None)
     beyond = peak - scene.image.nbytes - output
     report = {
         "positions": n, "side": side, "image": scene.image.nbytes,
         "input": scene.x.nbytes + scene.y.nbytes, "output": output, "baseline": baseline,
         "before": before, "peak": peak, "beyond": beyond, "beyond_baseline": beyond - baseline,
+        "files": files, "beyond_own": beyond - files,
     }  # fmt: skip
     print(json.dumps(report))
 

@@ -515,8 +515,12 @@ def _task_rows(n: int, threads: int, batch: int) -> int:
 def _by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return an order in which neighbours follow each other, and find their pixels in the caches."""
     # One finite number each for sorting by strip, then column; where the others go does not matter.
-    strip = np.nan_to_num(np.clip(y, -1e6, 1e6)) // _STRIP_ROWS
-    return np.argsort(strip * 1e8 + np.nan_to_num(np.clip(x, -1e6, 1e6)))
+    key, column = (np.nan_to_num(np.clip(values, -1e6, 1e6), copy=False) for values in (y, x))
+    key //= _STRIP_ROWS
+    key *= 1e8
+    key += column
+    del column
+    return np.argsort(key)
 
 
 def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:

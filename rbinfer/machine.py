@@ -34,6 +34,14 @@ def peak_bytes() -> int:
     return _status("VmHWM") or _most_ever()
 
 
+def file_bytes() -> int:
+    """Return how much of this process's memory are pages of files, libraries mostly; 0 if untold.
+
+    The system shares these among processes, and drops them when memory is short.
+    """
+    return _status("RssFile")
+
+
 def reset_peak() -> bool:
     """Let `peak_bytes` count from now on; returns whether the system does that."""
     try:

@@ -59,6 +59,8 @@ def test_memory_adds_up(measured):
     assert memory["output"] == 4 * (2 + 7) * memory["positions"]
     assert memory["beyond"] == memory["peak"] - memory["image"] - memory["output"]
     assert memory["beyond_baseline"] == memory["beyond"] - memory["baseline"]
+    assert memory["beyond_own"] == memory["beyond"] - memory["files"]
+    assert 0 <= memory["files"] < memory["peak"]
     assert memory["peak"] >= memory["before"]
 
 
@@ -83,6 +85,7 @@ def test_scene_has_stars_where_it_says():
 
 def test_memory_of_this_process_is_told():
     assert machine.peak_bytes() >= machine.resident_bytes() * 0.99 > 1e6
+    assert 0 <= machine.file_bytes() < machine.resident_bytes()
 
 
 def test_machine_without_proc(monkeypatch):
