@@ -386,6 +386,9 @@ class Classifier:
         add_score: bool = True,
         flag_bogus: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        x_col: str | None = None,
+        y_col: str | None = None,
+        origin: int | None = None,
     ) -> "Table":
         """Score a catalogue.
 
@@ -404,6 +407,9 @@ class Classifier:
         flag_bogus : bool
             Set bit 0x1000 of ``flags`` for all that is not real, and return the real rows only.
             Unscored rows are not returned then; how many is logged.
+        x_col, y_col, origin : str, str, {0, 1}, optional
+            Names of the position columns, and what they call the first pixel; see
+            `rbinfer.tables.positions`.
 
         Returns
         -------
@@ -418,7 +424,9 @@ class Classifier:
             raise InputError(f"threshold must lie in [0, 1], not {threshold}")
         result = as_table(table)
         # An empty table need not name the columns that it has no rows for.
-        x, y = positions(result) if result.colnames else (np.zeros(0), np.zeros(0))
+        x, y = np.zeros(0), np.zeros(0)
+        if result.colnames:
+            x, y = positions(result, x_col, y_col, origin)
         pixels, bad = as_image(image, mask)
         if fwhm is None:
             measured = measure_fwhm(pixels, x, y, bad, saturation, result)

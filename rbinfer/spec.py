@@ -240,6 +240,38 @@ class ModelSpec:
         if not 0 <= self.threshold <= 1:
             raise ModelError(f"threshold must lie in [0, 1], not {self.threshold}")
 
+    def point_for(
+        self, max_missed: float | None = None, max_false: float | None = None
+    ) -> OperatingPoint:
+        """Return the operating point that keeps a rate within bounds and is best in the other one.
+
+        Parameters
+        ----------
+        max_missed : float, optional
+            Largest share of the real that may be missed.
+        max_false : float, optional
+            Largest share of the bogus that may be let in. One of the two must be given.
+
+        Raises
+        ------
+        InputError
+            Both or none given, or no operating point of the model is so strict.
+        """
+        if (max_missed is None) == (max_false is None):
+            raise InputError("give one of max_missed and max_false")
+        bound, rate, other = (
+            (max_missed, "missed", "false") if max_false is None else (max_false, "false", "missed")
+        )
+        limit = 0.0 if bound is None else bound
+        fit = [p for p in self.operating_points if getattr(p, rate) <= limit]
+        if not fit:
+            have = ", ".join(f"{p.missed:.2%} / {p.false:.2%}" for p in self.operating_points) or "none"
+            raise InputError(
+                f"model {self.name} {self.version} has no operating point with at most {limit:.3g} "
+                f"{rate}; it has (missed / false): {have}"
+            )
+        return min(fit, key=lambda p: getattr(p, other))
+
     def to_json(self) -> str:
         """Return the JSON text that travels in the model file."""
         data = dataclasses.asdict(dataclasses.replace(self, golden=None))

@@ -4,10 +4,7 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 """
 
 import logging
-import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, RbinferError
+from .errors import InputError
 from .images import check_file, collect_warnings
+from .output import check_place, written_whole
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -225,12 +223,7 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
     """
     path = Path(path)
     _format(path, _FORMATS)
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} for the output does not exist")
-    if path.is_dir():
-        raise InputError(f"the output {path} is a directory")
-    if path.exists() and not overwrite:
-        raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
+    check_place(path, overwrite)
 
 
 def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = False) -> None:
@@ -260,20 +253,12 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
     check_output(path, overwrite)
     kind = _format(path, _FORMATS)
     suffix = next(s for s in sorted(_FORMATS, key=len, reverse=True) if _ends(path, s))
-    beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
     try:
-        with collect_warnings():
+        with written_whole(path, suffix) as beside, collect_warnings():
             table.write(beside, format=kind)
-        os.replace(beside, path)
-    except OSError as error:
-        raise RbinferError(f"{path} cannot be written: {error.strerror or error}") from error
     except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"the table does not fit into {path.name} ({kind}): {reason}") from error
-    finally:
-        # Gone after the renaming; here after anything else, an interrupt included.
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options, count, names, plain, positive, probability
+from .common import add_common_options, count, names, plain, positive, probability, share
 
 if TYPE_CHECKING:
     from astropy.table import Table
+
+    from ..classifier import Classifier
 
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
@@ -34,13 +37,21 @@ def add_parser(verbs: Any) -> None:
         metavar="CAT",
         help="detections: ECSV, CSV, FITS, FITS_LDAC, VOTable or SExtractor's ASCII (.cat)",
     )
+    parser.add_argument("--x-col", metavar="X", help="column of CAT with the x positions")
+    parser.add_argument("--y-col", metavar="Y", help="column of CAT with the y positions")
+    parser.add_argument(
+        "--origin", type=int, choices=(0, 1), help="what CAT calls the centre of the first pixel"
+    )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
         help="file for the rows; .ecsv, .fits, .csv, .vot or .xml says in which format",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT and REG if they exist")
+    parser.add_argument(
+        "--regions", metavar="REG", help="also write a DS9 region file: real green, bogus red"
+    )
     parser.add_argument(
         "--json",
         action="store_true",
@@ -48,7 +59,20 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--filter", action="store_true", help="keep the real rows only")
     parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
-    parser.add_argument("--threshold", type=probability, metavar="T", help="scores above it are real")
+    point = parser.add_mutually_exclusive_group()
+    point.add_argument("--threshold", type=probability, metavar="T", help="scores above it are real")
+    point.add_argument(
+        "--max-missed",
+        type=share,
+        metavar="R",
+        help="the threshold at which at most this share of the real is missed, such as 1%%",
+    )
+    point.add_argument(
+        "--max-false",
+        type=share,
+        metavar="R",
+        help="the threshold at which at most this share of the bogus is let in, such as 0.1%%",
+    )
     parser.add_argument(
         "--real", type=names, metavar="A,B", help="classes that count as real, such as star,galaxy"
     )
@@ -70,17 +94,26 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     start = time.perf_counter()
     from ..classifier import Classifier
+    from ..errors import InputError
     from ..images import load_image
-    from ..tables import check_output, read_catalog, write_catalog
+    from ..output import check_place
+    from ..regions import as_regions, write_regions
+    from ..tables import check_output, positions, read_catalog, write_catalog
 
     if options.output:
         check_output(options.output, options.overwrite)
+    if options.regions:
+        check_place(Path(options.regions), options.overwrite)
+    columns = {"x_col": options.x_col, "y_col": options.y_col, "origin": options.origin}
+    if not options.catalog and any(value is not None for value in columns.values()):
+        raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
     classifier = Classifier(
         options.model,
         device=options.device,
         threads=options.threads,
         real_source_types=options.real,
     )
+    threshold, expected = _decision(classifier, options)
     image = load_image(options.image, options.hdu)
     if options.catalog:
         table = read_catalog(options.catalog)
@@ -95,7 +128,8 @@ def run(options: argparse.Namespace) -> int:
             mask=image.mask,
             fwhm=options.fwhm,
             saturation=image.saturation,
-            threshold=options.threshold,
+            threshold=threshold,
+            **columns,
         )
     real = scored["rb_score"] > scored.meta["rb_threshold"]
     summary = {
@@ -103,8 +137,16 @@ def run(options: argparse.Namespace) -> int:
         "hdu": image.hdu,
         "catalog": options.catalog,
         **_tally(scored),
+        "expected": expected,
         "seconds": round(time.perf_counter() - start, 3),
     }
+    if options.regions:
+        x, y = positions(scored, **columns)
+        text = as_regions(
+            x, y, scored["rb_score"], scored.meta["rb_threshold"],
+            scored["rb_class"] if "rb_class" in scored.colnames else None,
+        )  # fmt: skip
+        write_regions(text, options.regions, options.overwrite)
     if options.filter:
         scored = scored[real]
     if options.output:
@@ -116,6 +158,23 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
     return 0
+
+
+def _decision(
+    classifier: "Classifier", options: argparse.Namespace
+) -> tuple[float | None, dict[str, float] | None]:
+    """Return the threshold asked for, and the rates measured for it where the model names them."""
+    from ..errors import InputError
+
+    if options.max_missed is None and options.max_false is None:
+        return options.threshold, None
+    if classifier.real_source_types != classifier.spec.real:
+        raise InputError(
+            f"--max-missed and --max-false rest on rates that were measured with "
+            f"{', '.join(classifier.spec.real)} as real; with --real give --threshold"
+        )
+    point = classifier.spec.point_for(options.max_missed, options.max_false)
+    return point.threshold, {"missed": point.missed, "false": point.false}
 
 
 def _tally(scored: "Table") -> dict[str, Any]:
@@ -163,6 +222,11 @@ def _in_words(summary: dict[str, Any]) -> str:
         f"  {summary['real']} real, {summary['bogus']} bogus, "
         f"{summary['unscored']} unscored{reasons}; threshold {summary['threshold']:g}",
     ]
+    if summary["expected"]:
+        missed, false = (summary["expected"][rate] for rate in ("missed", "false"))
+        lines.append(
+            f"  expected: {missed:.1%} of the real missed, {false:.1%} of the bogus let in (simulation)"
+        )
     if also:
         lines.append(f"  noted: {_listing(also)}")
     lines.append(f"  model {summary['model']} {summary['version']}; {summary['seconds']:.2f} s in all")

@@ -25,6 +25,16 @@ def probability(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Read a number in [0, 1], also in per cent."""
+    if text.endswith("%"):
+        value = _number(text[:-1]) / 100.0
+        if not 0 <= value <= 1:
+            raise argparse.ArgumentTypeError(f"{text} does not lie in [0 %, 100 %]")
+        return value
+    return probability(text)
+
+
 def positive(text: str) -> float:
     """Read a finite number above 0."""
     value = _number(text)

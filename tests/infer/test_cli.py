@@ -13,7 +13,9 @@ from astropy.table import Table
 from rbinfer import __version__
 from rbinfer.cli import main
 from rbinfer.cli.common import plain
+from rbinfer.regions import as_regions
 from rbinfer.registry import DEFAULT_MODEL, resolve
+from rbinfer.session import Session
 from rbinfer.status import Status
 from rbinfer.tables import read_catalog
 
@@ -309,3 +311,104 @@ def test_json_of_columns_that_are_no_arrays(inputs, tmp_path, capsys):
     rows = json.loads(out)["rows"]
     assert len(rows) == len(table)
     assert "deg" in rows[1]["sky"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "rate"), [("--max-missed", "1%", "missed"), ("--max-false", "0.01", "false")]
+)
+def test_operating_point_by_its_rate(inputs, capsys, option, value, rate):
+    image, catalog = inputs
+    code, out, err = run(capsys, "classify", image, "--catalog", catalog, option, value, "--json")
+    assert code == 0
+    summary = json.loads(out)["summary"]
+    points = {p.threshold: p for p in Session(resolve(None)).spec.operating_points}
+    point = points[summary["threshold"]]
+    assert getattr(point, rate) <= 0.01
+    assert summary["expected"] == {"missed": point.missed, "false": point.false}
+    assert f"{point.false:.1%} of the bogus let in" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--max-false", "1e-9"], "no operating point with at most 1e-09 false"),
+        (["--max-missed", "1%", "--real", "galaxy"], "--threshold"),
+    ],
+)
+def test_operating_point_that_is_not_had(inputs, capsys, more, words):
+    image, catalog = inputs
+    code, out, err = run(capsys, "classify", image, "--catalog", catalog, *more)
+    assert (code, out) == (1, "")
+    assert words in err
+
+
+@pytest.mark.parametrize("value", ["101%", "2", "-0.5", "many"])
+def test_a_share_lies_between_none_and_all(inputs, capsys, value):
+    with pytest.raises(SystemExit) as stop:
+        main(["classify", inputs[0], f"--max-missed={value}"])
+    assert stop.value.code == 2
+    assert value in capsys.readouterr().err
+
+
+def test_position_columns_and_origin_by_name(inputs, scene, capsys, tmp_path):
+    """The same scores from columns of any name, with the first pixel called 1."""
+    image, catalog = inputs
+    _, table = scene
+    renamed = Table({"x": table["y"] * 0, "col": table["x"] + 1, "row": table["y"] + 1, "y": table["y"]})
+    renamed.write(tmp_path / "other.ecsv")
+    options = ("--x-col", "col", "--y-col", "row", "--origin", "1", "--fwhm", FWHM)
+    code, out, _ = run(capsys, "classify", image, "--catalog", tmp_path / "other.ecsv", *options)
+    assert code == 0
+    expected = run(capsys, "classify", image, "--catalog", catalog, "--fwhm", FWHM)[1]
+    got, wanted = (ascii_io.read(text, format="ecsv")["rb_score"] for text in (out, expected))
+    np.testing.assert_array_equal(got, wanted)
+    code, _, err = run(capsys, "classify", image, "--catalog", catalog, "--x-col", "no", "--y-col", "y")
+    assert code == 1
+    assert "no column no; it has id, x, y" in err
+
+
+def test_position_options_need_a_catalogue(inputs, capsys):
+    code, _, err = run(capsys, "classify", inputs[0], "--origin", "1")
+    assert code == 1
+    assert "--catalog" in err
+
+
+def test_regions(inputs, scene, capsys, tmp_path):
+    """One circle a row, counted from 1, coloured by verdict; kept unless told otherwise."""
+    image, catalog = inputs
+    _, table = scene
+    path = tmp_path / "verdicts.reg"
+    code, out, _ = run(capsys, "classify", image, "--catalog", catalog, "--regions", path)
+    assert code == 0
+    score = ascii_io.read(out, format="ecsv")["rb_score"]
+    circles = [line for line in path.read_text().splitlines() if line.startswith("circle(")]
+    assert len(circles) == len(table)
+    for line, row, s in zip(circles, table, score, strict=True):
+        x, y, _ = (float(v) for v in line[7 : line.index(")")].split(","))
+        assert (x, y) == pytest.approx((row["x"] + 1, row["y"] + 1), abs=1e-3)
+        assert f"color={'green' if s > 0.5 else 'red'} " in line
+    assert any("text={hot_pixel" in line or "text={cosmic_ray" in line for line in circles)
+    before = path.read_text()
+    code, _, err = run(capsys, "classify", image, "--catalog", catalog, "--regions", path)
+    assert code == 1
+    assert "--overwrite" in err
+    assert path.read_text() == before
+
+
+def test_regions_of_what_has_no_score_or_position():
+    text = as_regions([1.0, np.nan, 3.0], [1.0, 2.0, 3.0], [np.nan, 0.9, 0.9], 0.5)
+    assert [line.split("#")[1] for line in text.splitlines() if line.startswith("circle")] == [
+        " color=yellow text={} tag={unscored}", " color=green text={0.90} tag={real}",
+    ]  # fmt: skip
+
+
+def test_status_in_words(capsys):
+    code, out, _ = run(capsys, "status", "4352")
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == ["NEAR_EDGE", "LOW_SNR"]
+    assert run(capsys, "status", "0")[1] == "nothing to remark; the row has a score\n"
+    assert "1048576: not a bit" in run(capsys, "status", "0x100001")[1]
+    listed = run(capsys, "status")[1].splitlines()
+    assert [int(line.split()[0]) for line in listed[:-1]] == [int(bit) for bit in Status]
+    with pytest.raises(SystemExit):
+        main(["status", "-3"])

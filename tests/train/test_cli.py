@@ -112,7 +112,11 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
     root.mkdir(parents=True)
     (root / "train").symlink_to(Path(data.pixels.filename).parent)
     state = root / "fit" / "state.json"
-    code = "import sys; from rbtrain.cli import main; sys.exit(main(['fit', 'c.toml']))"
+    # A shell may have started the tests in the background, and with SIGINT ignored then.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from rbtrain.cli import main; sys.exit(main(['fit', 'c.toml']))"
+    )
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE) as child:
         deadline = time.monotonic() + 300
         while not state.exists() and time.monotonic() < deadline:

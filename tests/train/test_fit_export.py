@@ -129,8 +129,12 @@ def test_ctrl_c_before_anything_is_saved_is_not_swallowed(config, data, tmp_path
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Batches, "__getitem__", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        fit(config, data, tmp_path, verbose=0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, data, tmp_path, verbose=0)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_batches_depend_on_seed_and_epoch_alone(config, data):

@@ -1,0 +1,47 @@
+"""``rbinfer status``: what the bits of ``rb_status`` mean."""
+
+import argparse
+import sys
+from typing import Any
+
+from .common import add_common_options
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "status",
+        help="say what a value of rb_status means",
+        description="Say what a value of rb_status means; without one, list all bits.",
+    )
+    parser.add_argument(
+        "value", nargs="?", type=_status, metavar="VALUE", help="as in the column, such as 4352"
+    )
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..status import MEANING, UNSCORED, explain
+
+    if options.value is None:
+        lines = [f"{int(bit):6d}  {bit.name}: {text}" for bit, text in MEANING.items()]
+        lines.append(f"bits below {UNSCORED + 1} mean that the row has no score")
+    else:
+        known = sum(MEANING)
+        lines = explain(options.value) or ["nothing to remark; the row has a score"]
+        if options.value & ~known:
+            lines.append(f"{options.value & ~known}: not a bit of this version")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _status(text: str) -> int:
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no value of rb_status, an integer from 0")
+    return value

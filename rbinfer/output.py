@@ -1,0 +1,60 @@
+"""Files that are there whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import InputError, RbinferError
+
+
+def check_place(path: Path, overwrite: bool = False) -> None:
+    """Refuse an output path before any work is done.
+
+    Parameters
+    ----------
+    path : Path
+        Where a file is to be written.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist, or the file does and must be kept.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} for the output does not exist")
+    if path.is_dir():
+        raise InputError(f"the output {path} is a directory")
+    if path.exists() and not overwrite:
+        raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
+
+
+@contextmanager
+def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Give a path beside `path` to write to, which is renamed when all went well.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to be in the end.
+    suffix : str
+        How the name of the path that is given ends.
+
+    Raises
+    ------
+    RbinferError
+        The file system refused.
+    """
+    beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise RbinferError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        # Gone after the renaming; here after anything else, an interrupt included.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""DS9 region files: a circle a detection, coloured by its verdict."""
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .output import check_place, written_whole
+
+#: Colours of what is real, bogus and unscored.
+COLOURS = {"real": "green", "bogus": "red", "unscored": "yellow"}
+_HEAD = (
+    "# Region file format: DS9 version 4.1",
+    'global color=green dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1',
+    "image",
+)
+
+
+def as_regions(
+    x: ArrayLike,
+    y: ArrayLike,
+    score: ArrayLike,
+    threshold: float,
+    classes: ArrayLike | None = None,
+    radius: float = 6.0,
+) -> str:
+    """Return the text of a DS9 region file.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (n,)
+        0-based pixels, as everywhere in rbinfer; DS9 counts from 1. Rows without a finite position
+        have no region.
+    score : array_like, shape (n,)
+        NaN for what has none.
+    threshold : float
+        Scores above it are real.
+    classes : array_like of str, shape (n,), optional
+        Shown beside what is not real.
+    radius : float
+        Of the circles, in pixels.
+
+    Returns
+    -------
+    str
+    """
+    columns: NDArray[np.float64] = np.asarray(x, np.float64)
+    rows: NDArray[np.float64] = np.asarray(y, np.float64)
+    scores: NDArray[np.float64] = np.asarray(score, np.float64)
+    names = [""] * len(scores) if classes is None else [str(name) for name in np.asarray(classes)]
+    lines = list(_HEAD)
+    for k in np.flatnonzero(np.isfinite(columns) & np.isfinite(rows)):
+        has_score = np.isfinite(scores[k])
+        verdict = "unscored" if not has_score else "real" if scores[k] > threshold else "bogus"
+        label = f"{scores[k]:.2f}" if has_score else ""
+        if verdict == "bogus" and names[k]:
+            label = f"{names[k]} {label}"
+        lines.append(
+            f"circle({columns[k] + 1:.3f},{rows[k] + 1:.3f},{radius:.2f}) "
+            f"# color={COLOURS[verdict]} text={{{label}}} tag={{{verdict}}}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_regions(text: str, path: str | PathLike[str], overwrite: bool = False) -> None:
+    """Write a region file, whole or not at all; raises `InputError` as `output.check_place` does."""
+    target = Path(path)
+    check_place(target, overwrite)
+    with written_whole(target, ".reg") as beside:
+        beside.write_text(text, encoding="utf-8")
