@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .centres import centres
 from .cutouts import Cutouts, Cutter
 from .errors import InputError
-from .images import as_image
+from .images import as_image, uncertainty_of
 from .measure import Measured, measure_fwhm
 from .networks import KerasNetwork, Network
 from .registry import resolve
@@ -233,7 +233,8 @@ class Classifier:
             or on detections of the whole image where these are too few; so it, and with it every
             score, then depends on which positions are asked for together.
         bg, err : array_like, shape (height, width), or float, optional
-            Background and noise in the units of the image.
+            Background and noise in the units of the image. The noise is by default what a
+            ``CCDData`` or ``NDData`` image declares as its uncertainty.
         mask : array_like of bool, shape (height, width), optional
             True for bad pixels.
         progress : callable, optional
@@ -258,6 +259,8 @@ class Classifier:
             not an error: it has NaN and a reason.
         """
         columns, rows = _positions(x, y)
+        if err is None:
+            err = uncertainty_of(image)
         pixels, bad = as_image(image, mask)
         if fwhm is None:
             measured = measure_fwhm(pixels, columns, rows, bad, saturation)
@@ -389,6 +392,7 @@ class Classifier:
         x_col: str | None = None,
         y_col: str | None = None,
         origin: int | None = None,
+        wcs: Any = None,
     ) -> "Table":
         """Score a catalogue.
 
@@ -410,6 +414,9 @@ class Classifier:
         x_col, y_col, origin : str, str, {0, 1}, optional
             Names of the position columns, and what they call the first pixel; see
             `rbinfer.tables.positions`.
+        wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
+            For a catalogue that has right ascension and declination instead of pixels; by default
+            that of a ``CCDData`` image.
 
         Returns
         -------
@@ -417,7 +424,8 @@ class Classifier:
             A new table: the same rows in the same order, unless filtered. Its ``meta`` names the
             model, its version, the threshold and the FWHM.
         """
-        from .tables import as_table, peaks, positions
+        from .sky import find_positions
+        from .tables import as_table, peaks
 
         limit = self.spec.threshold if threshold is None else float(threshold)
         if not 0 <= limit <= 1:
@@ -426,7 +434,9 @@ class Classifier:
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
-            x, y = positions(result, x_col, y_col, origin)
+            x, y = find_positions(result, x_col, y_col, origin, wcs or getattr(image, "wcs", None))
+        if err is None:
+            err = uncertainty_of(image)
         pixels, bad = as_image(image, mask)
         if fwhm is None:
             measured = measure_fwhm(pixels, x, y, bad, saturation, result)

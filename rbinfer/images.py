@@ -91,15 +91,22 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Loade
         The file is missing, empty, truncated or not FITS; the HDU does not exist or holds a table,
         no data, or a cube.
     """
+    path = Path(path)
+    with _opened(path) as hdus:
+        return _read_hdu(path, hdus, hdu)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a FITS file; whatever goes wrong with it becomes an `InputError`."""
     from astropy.io import fits
 
-    path = Path(path)
     check_file(path)
     with collect_warnings():
         try:
             # A memory map could not be scaled, and the pixels are converted at once anyway.
             with fits.open(path, memmap=False) as hdus:
-                return _read_hdu(path, hdus, hdu)
+                yield hdus
         except InputError:
             raise
         except Exception as error:
@@ -108,6 +115,50 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Loade
                 f"{path} cannot be read as FITS ({_one_line(error)}); "
                 "it is no FITS file, or truncated or damaged"
             ) from error
+
+
+def read_plane(path: str | PathLike[str], hdu: int | str | None = None) -> NDArray[Any]:
+    """Read the plane of an HDU as it is: a mask, flags or a noise map.
+
+    Parameters
+    ----------
+    path, hdu
+        As for `load_image`, which says too what is refused.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+        In the file's own type, native byte order.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        _, found = _plane(path, hdus, hdu)
+        return found.astype(found.dtype.newbyteorder("="))
+
+
+def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
+    """Return the standard deviations that an NDData object declares, whatever it declares them as.
+
+    Parameters
+    ----------
+    image : object
+        Anything; what has no uncertainty has none here either.
+
+    Returns
+    -------
+    ndarray of float64, shape (ny, nx), or None
+        NaN and infinity where they cannot be told, as for an inverse variance of 0.
+    """
+    declared = getattr(image, "uncertainty", None)
+    if declared is None or getattr(declared, "array", None) is None:
+        return None
+    from astropy.nddata import StdDevUncertainty
+
+    if declared.uncertainty_type == "unknown":
+        log.warning("the uncertainty of the image is of unknown type and not used")
+        return None
+    with np.errstate(all="ignore"):
+        return np.asarray(declared.represent_as(StdDevUncertainty).array, np.float64)
 
 
 def check_file(path: Path) -> None:
@@ -192,6 +243,17 @@ def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
+    number, data = _plane(path, hdus, wanted)
+    hdu = hdus[number]
+    pixels, mask = as_image(data, _mask_extension(hdus, number, data.shape))
+    saturation = _saturation(hdu.header)
+    if saturation is None:
+        saturation = _saturation(hdus[0].header)
+    return LoadedImage(pixels, mask, hdu.header, saturation, number)
+
+
+def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArray[Any]]:
+    """Return the number of an HDU and its 2-D pixels."""
     number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
     hdu = hdus[number]
     if not hdu.is_image:
@@ -208,11 +270,7 @@ def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
             f"HDU {number} of {path} is a cube of shape {data.shape}, not a 2-D image; "
             "write the plane that you want to a file of its own"
         )
-    pixels, mask = as_image(data, _mask_extension(hdus, number, data.shape))
-    saturation = _saturation(hdu.header)
-    if saturation is None:
-        saturation = _saturation(hdus[0].header)
-    return LoadedImage(pixels, mask, hdu.header, saturation, number)
+    return number, data
 
 
 def _first_image(path: Path, hdus: Any) -> int:

@@ -140,6 +140,12 @@ def positions(
     return _pixels(table[x_col], x_col, shift), _pixels(table[y_col], y_col, shift)
 
 
+def has_positions(table: "Table") -> bool:
+    """Whether a catalogue has position columns in pixels that are known by name."""
+    have = set(table.colnames)
+    return any(x in have and y in have for x, y, _ in POSITION_COLUMNS)
+
+
 def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Find each detection's brightest pixel in a catalogue, as SEP and SExtractor give it.
 

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options, count, names, plain, positive, probability, share
+from .common import add_common_options, bits, count, names, plain, positive, probability, share
 
 if TYPE_CHECKING:
+    import numpy as np
     from astropy.table import Table
+    from numpy.typing import NDArray
 
     from ..classifier import Classifier
+    from ..images import LoadedImage
 
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
@@ -82,6 +85,18 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--hdu", metavar="H", help="number (from 0) or name of the HDU; the first image by default"
     )
+    parser.add_argument(
+        "--mask",
+        metavar="M",
+        help="bad pixels: FITS file, FILE[HDU] or HDU of IMAGE; nonzero is bad",
+    )
+    parser.add_argument(
+        "--bad-bits", type=bits, metavar="B", help="only these bits of the mask are bad, such as 0x1F"
+    )
+    parser.add_argument("--err", metavar="E", help="noise of each pixel (1 sigma): as for --mask")
+    parser.add_argument(
+        "--saturation", type=positive, metavar="L", help="saturation level; that of the header if absent"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
@@ -98,7 +113,8 @@ def run(options: argparse.Namespace) -> int:
     from ..images import load_image
     from ..output import check_place
     from ..regions import as_regions, write_regions
-    from ..tables import check_output, positions, read_catalog, write_catalog
+    from ..sky import find_positions
+    from ..tables import check_output, read_catalog, write_catalog
 
     if options.output:
         check_output(options.output, options.overwrite)
@@ -115,20 +131,24 @@ def run(options: argparse.Namespace) -> int:
     )
     threshold, expected = _decision(classifier, options)
     image = load_image(options.image, options.hdu)
+    mask, err = _maps(image, options)
+    saturation = image.saturation if options.saturation is None else options.saturation
     if options.catalog:
         table = read_catalog(options.catalog)
     else:
         from ..detect import detect
 
-        table = detect(image.data, mask=image.mask)
+        table = detect(image.data, mask=mask)
     with _patience(quiet=bool(options.quiet)):
         scored = classifier.classify(
             table,
             image.data,
-            mask=image.mask,
+            mask=mask,
+            err=err,
             fwhm=options.fwhm,
-            saturation=image.saturation,
+            saturation=saturation,
             threshold=threshold,
+            wcs=image.header,
             **columns,
         )
     real = scored["rb_score"] > scored.meta["rb_threshold"]
@@ -141,7 +161,7 @@ def run(options: argparse.Namespace) -> int:
         "seconds": round(time.perf_counter() - start, 3),
     }
     if options.regions:
-        x, y = positions(scored, **columns)
+        x, y = find_positions(scored, wcs=image.header, **columns)
         text = as_regions(
             x, y, scored["rb_score"], scored.meta["rb_threshold"],
             scored["rb_class"] if "rb_class" in scored.colnames else None,
@@ -175,6 +195,23 @@ def _decision(
         )
     point = classifier.spec.point_for(options.max_missed, options.max_false)
     return point.threshold, {"missed": point.missed, "false": point.false}
+
+
+def _maps(
+    image: "LoadedImage", options: argparse.Namespace
+) -> "tuple[NDArray[np.bool_] | None, NDArray[Any] | None]":
+    """Read the mask, that of the image's own file unless told otherwise, and the noise."""
+    from ..errors import InputError
+    from ..maps import bad_pixels, read_map
+
+    mask, err, shape = image.mask, None, image.data.shape
+    if options.mask is not None:
+        mask = bad_pixels(read_map(options.mask, options.image, shape, "mask"), options.bad_bits)
+    elif options.bad_bits is not None:
+        raise InputError("--bad-bits says what is bad in a mask; give --mask too")
+    if options.err is not None:
+        err = read_map(options.err, options.image, shape, "noise map")
+    return mask, err
 
 
 def _tally(scored: "Table") -> dict[str, Any]:

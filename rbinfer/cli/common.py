@@ -50,6 +50,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def bits(text: str) -> int:
+    """Read an integer of at least 1, also in hexadecimal."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no integer of at least 1, such as 7 or 0x1F")
+    return value
+
+
 def names(text: str) -> list[str]:
     """Read a list of names separated by commas."""
     found = [name.strip() for name in text.split(",") if name.strip()]

@@ -184,7 +184,7 @@ def test_errors_are_one_sentence_and_exit_1(inputs, capsys, tmp_path):
     assert "galaxy" in error_of(capsys, "classify", image, "--real", "galaxy,blob")
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "sky.ecsv")
     text = error_of(capsys, "classify", image, "--catalog", tmp_path / "sky.ecsv")
-    assert "it has ra, dec" in text
+    assert "ra and dec, but the image has no WCS" in text
     assert "out.txt" in error_of(capsys, "classify", image, "-o", tmp_path / "out.txt")
     (tmp_path / "out.ecsv").write_text("precious")
     argv = ["classify", image, "-o", tmp_path / "out.ecsv"]
@@ -412,3 +412,36 @@ def test_status_in_words(capsys):
     assert [int(line.split()[0]) for line in listed[:-1]] == [int(bit) for bit in Status]
     with pytest.raises(SystemExit):
         main(["status", "-3"])
+
+
+def test_mask_bits_noise_and_saturation(inputs, scene, capsys, tmp_path):
+    """Extensions of the image's own file, or files; each says so in the status or the score."""
+    image, table = scene
+    x, y = round(float(table["x"][20])), round(float(table["y"][20]))
+    flags = np.zeros(image.shape, np.int16)
+    flags[y - 20 : y + 21, x - 20 : x + 21] = 4
+    path = tmp_path / "mef.fits"
+    hdus = [
+        fits.PrimaryHDU(image),
+        fits.ImageHDU(flags, name="DQ"),
+        fits.ImageHDU(image * 0 + 8, name="ERR"),
+    ]
+    fits.HDUList(hdus).writeto(path)
+
+    def status(*more):
+        options = ("--catalog", inputs[1], "--fwhm", FWHM, *more)
+        code, out, err = run(capsys, "classify", path, *options)
+        assert code == 0, err
+        return ascii_io.read(out, format="ecsv")
+
+    plain_run, masked, bits = status(), status("--mask", "DQ"), status("--mask", "DQ", "--bad-bits", "3")
+    assert plain_run["rb_status"][20] == 0
+    assert masked["rb_status"][20] & Status.TOO_FEW_GOOD_PIXELS
+    np.testing.assert_array_equal(bits["rb_score"], plain_run["rb_score"])
+    noise = status("--err", f"{path}[ERR]")
+    assert not np.array_equal(noise["rb_score"], plain_run["rb_score"])
+    np.testing.assert_allclose(noise["rb_score"], plain_run["rb_score"], atol=0.2)
+    saturated = status("--saturation", "2000")["rb_status"] & Status.SATURATED
+    assert saturated[20]
+    code, _, err = run(capsys, "classify", path, "--catalog", inputs[1], "--bad-bits", "3")
+    assert (code, "--mask" in err) == (1, True)

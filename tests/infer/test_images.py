@@ -4,10 +4,18 @@ import warnings
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, NDData
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
 
 from rbinfer.errors import InputError
-from rbinfer.images import as_image, load_image
+from rbinfer.images import as_image, load_image, read_plane, uncertainty_of
+from rbinfer.maps import bad_pixels, read_map
 
 RAMP = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -215,3 +223,57 @@ def test_as_image_refuses_a_wrong_mask():
         as_image(RAMP, np.zeros((4, 3), bool))
     with pytest.raises(InputError, match="bool or integers, not float64"):
         as_image(RAMP, np.zeros((3, 4)))
+
+
+def test_read_plane_keeps_its_type(tmp_path):
+    fits.writeto(tmp_path / "dq.fits", np.arange(6, dtype=">i4").reshape(2, 3))
+    found = read_plane(tmp_path / "dq.fits")
+    assert found.dtype == np.dtype("int32")
+    np.testing.assert_array_equal(found, np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("declared", "values"),
+    [
+        (StdDevUncertainty, [4.0, 0.5]),
+        (VarianceUncertainty, [16.0, 0.25]),
+        (InverseVariance, [1 / 16, 4.0]),
+    ],
+)
+def test_uncertainty_of_any_declared_type(declared, values):
+    image = NDData(np.zeros((1, 2)), uncertainty=declared(np.array([values])))
+    np.testing.assert_allclose(uncertainty_of(image), [[4.0, 0.5]])
+
+
+def test_uncertainty_that_says_nothing(caplog):
+    assert uncertainty_of(RAMP) is None
+    assert uncertainty_of(NDData(RAMP)) is None
+    assert uncertainty_of(NDData(RAMP, uncertainty=UnknownUncertainty(RAMP))) is None
+    assert "unknown type" in caplog.text
+
+
+def test_map_from_a_file_an_extension_or_the_image(tmp_path):
+    image, other = tmp_path / "image.fits", tmp_path / "maps [old].fits"
+    flags = np.array([[0, 1, 4], [5, 0, 2]], np.uint16)
+    fits.HDUList([fits.PrimaryHDU(np.zeros((2, 3))), fits.ImageHDU(flags, name="DQ")]).writeto(image)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(flags * 2, name="TWICE")]).writeto(other)
+    for where, factor in (("DQ", 1), ("1", 1), (f"{image}[dq]", 1), (str(other), 2), (f"{other}[1]", 2)):
+        np.testing.assert_array_equal(read_map(where, image, (2, 3), "mask"), factor * flags)
+    for where, shape, words in (
+        ("no_such.fits", (2, 3), "does not exist"), ("SCI", (2, 3), "no HDU 'SCI'"),
+        ("DQ", (3, 2), r"shape \(2, 3\) but the image has \(3, 2\)"),
+        (f"{tmp_path}/none.fits[1]", (2, 3), "does not exist"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            read_map(where, image, shape, "mask")
+
+
+def test_bits_of_a_mask():
+    flags = np.array([[0, 1, 4], [5, 0, 2]])
+    np.testing.assert_array_equal(bad_pixels(flags), flags > 0)
+    for kind in (np.uint8, np.int32, np.float32):
+        found = bad_pixels(flags.astype(kind), 0b101)
+        np.testing.assert_array_equal(found, [[False, True, True], [True, False, False]])
+    assert bad_pixels(np.array([[np.nan, 0.0]])).tolist() == [[True, False]]
+    with pytest.raises(InputError, match="float64"):
+        bad_pixels(np.array([[0.5]]), 1)

@@ -1,0 +1,96 @@
+"""Positions on the sky, by the WCS of the image."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.wcs import WCS
+
+from rbinfer import Classifier, InputError
+from rbinfer.cli import main
+from rbinfer.sky import SKY_COLUMNS, find_positions, sky_positions
+
+X, Y = np.array([10.0, 100.25, 180.5]), np.array([20.0, 55.75, 150.0])
+
+
+def wcs(kind=("RA---TAN", "DEC--TAN"), value=(150.0, 2.0)):
+    made = WCS(naxis=2)
+    made.wcs.ctype, made.wcs.crval = kind, value
+    made.wcs.crpix, made.wcs.cdelt = (101.0, 81.0), (-2e-4, 2e-4)
+    return made
+
+
+def sky(of=None):
+    return (of or wcs()).pixel_to_world(X, Y).icrs
+
+
+@pytest.mark.parametrize("names", SKY_COLUMNS)
+def test_degrees_become_pixels(names):
+    coordinates = sky()
+    table = Table({names[0]: coordinates.ra.deg, names[1]: coordinates.dec.deg})
+    for header in (wcs(), wcs().to_header()):
+        x, y = sky_positions(table, header)
+        np.testing.assert_allclose((x, y), (X, Y), atol=1e-6)
+
+
+def test_units_and_other_frames():
+    galactic = wcs(("GLON-TAN", "GLAT-TAN"), (120.0, 30.0))
+    coordinates = sky(galactic)
+    table = QTable({"ra": coordinates.ra.to(u.hourangle), "dec": coordinates.dec.to(u.arcmin)})
+    np.testing.assert_allclose(sky_positions(table, galactic), (X, Y), atol=1e-6)
+
+
+def test_masked_and_beyond_the_horizon_are_nan():
+    coordinates = sky()
+    ra = MaskedColumn(coordinates.ra.deg, mask=[False, True, False])
+    dec = np.array(coordinates.dec.deg)
+    table = Table({"ra": ra, "dec": dec})
+    table["ra"][2] += 180.0
+    x, _ = sky_positions(table, wcs())
+    assert np.isfinite(x).tolist() == [True, False, False]
+
+
+def test_pixels_come_first():
+    table = Table({"ra": [0.0], "dec": [0.0], "x": [7.0], "y": [8.0]})
+    assert find_positions(table, wcs=wcs()) == ([7.0], [8.0])
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "words"),
+    [
+        (Table({"ra": [1.0], "dec": [1.0]}), fits.Header(), "no WCS"),
+        (Table({"ra": ["a"], "dec": ["b"]}), wcs(), "no angles"),
+        (Table({"ra": [1.0] * u.m, "dec": [1.0] * u.m}), wcs(), "no angles"),
+        (Table({"a": [1.0]}), wcs(), "right ascension"),
+    ],
+)
+def test_what_cannot_be_turned_into_pixels(table, header, words):
+    with pytest.raises(InputError, match=words):
+        sky_positions(table, header)
+
+
+def test_the_same_scores_from_sky_and_pixels(scene, tmp_path, capsys):
+    """In Python with a CCDData, and on the command line with the header of the image."""
+    image, catalogue, fwhm = scene
+    x, y = np.asarray(catalogue["x"]), np.asarray(catalogue["y"])
+    coordinates: SkyCoord = wcs().pixel_to_world(x, y)
+    table = Table({"ra": coordinates.ra.deg, "dec": coordinates.dec.deg})
+    classifier = Classifier()
+    expected = classifier.score(image, x, y, fwhm=fwhm).score
+    found = classifier.classify(table, CCDData(image, unit="adu", wcs=wcs()), fwhm=fwhm)
+    np.testing.assert_allclose(found["rb_score"], expected, atol=1e-4)
+    fits.writeto(tmp_path / "i.fits", np.asarray(image, np.float32), wcs().to_header())
+    table.write(tmp_path / "c.ecsv")
+    files = (
+        str(tmp_path / "i.fits"),
+        "--catalog",
+        str(tmp_path / "c.ecsv"),
+        "-o",
+        str(tmp_path / "o.ecsv"),
+    )
+    assert main(["classify", *files, "--fwhm", str(fwhm), "-q"]) == 0
+    assert capsys.readouterr().out == ""
+    np.testing.assert_allclose(Table.read(tmp_path / "o.ecsv")["rb_score"], expected, atol=1e-4)
