@@ -434,7 +434,8 @@ class Classifier:
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
-            x, y = find_positions(result, x_col, y_col, origin, wcs or getattr(image, "wcs", None))
+            wcs = getattr(image, "wcs", None) if wcs is None else wcs
+            x, y = find_positions(result, x_col, y_col, origin, wcs)
         if err is None:
             err = uncertainty_of(image)
         pixels, bad = as_image(image, mask)
