@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import RbinferError
-from . import bench, classify, models, status, warmup
+from . import bench, classify, gallery, models, status, warmup
 
-_VERBS = (classify, models, status, warmup, bench)
+_VERBS = (classify, gallery, models, status, warmup, bench)
 _BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 

@@ -1,0 +1,68 @@
+"""``rbinfer gallery``: pictures of a scored catalogue."""
+
+import argparse
+from typing import Any
+
+from .common import add_common_options, count, probability
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "gallery",
+        help="draw cutouts, an overlay or a histogram of a scored catalogue",
+        description=(
+            "Draw a scored catalogue: a sheet of cutouts in the order of their scores, the image with "
+            "a circle around each detection, or a histogram of the scores. The origin is lower left."
+        ),
+    )
+    parser.add_argument("image", metavar="IMAGE", help="FITS file, also .gz and .fz")
+    parser.add_argument(
+        "catalog", metavar="SCORED", help="what 'rbinfer classify IMAGE -o SCORED' wrote"
+    )
+    parser.add_argument("-o", "--output", metavar="PICTURE", required=True, help=".png, .pdf, .svg, ...")
+    parser.add_argument("--kind", choices=("cutouts", "overlay", "histogram"), default="cutouts")
+    parser.add_argument("--most", type=count, default=60, metavar="N", help="cutouts at most (60)")
+    parser.add_argument(
+        "--threshold", type=probability, metavar="T", help="that of the catalogue, else 0.5"
+    )
+    parser.add_argument("--hdu", metavar="H", help="number (from 0) or name of the HDU")
+    parser.add_argument("--overwrite", action="store_true", help="replace PICTURE if it exists")
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..errors import InputError
+
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            'pictures need matplotlib, which is not installed: pip install "rbinfer[plots]"'
+        ) from error
+    from ..gallery import check_picture, cutout_sheet, histogram, overlay, save
+    from ..images import load_image
+    from ..sky import find_positions
+    from ..spec import DEFAULT_FWHM
+    from ..tables import read_catalog
+
+    check_picture(options.output, options.overwrite)
+    image = load_image(options.image, options.hdu)
+    table = read_catalog(options.catalog)
+    # FITS knows upper case alone.
+    meta = {str(key).lower(): value for key, value in table.meta.items()}
+    threshold = float(meta.get("rb_threshold", 0.5)) if options.threshold is None else options.threshold
+    if options.kind == "histogram":
+        figure = histogram(table, threshold)
+    else:
+        x, y = find_positions(table, wcs=image.header)
+        fwhm = float(meta.get("rb_fwhm", DEFAULT_FWHM))
+        figure = (
+            overlay(image.data, x, y, table, threshold, fwhm)
+            if options.kind == "overlay"
+            else cutout_sheet(image.data, x, y, table, threshold, fwhm, options.most)
+        )
+    save(figure, options.output, options.overwrite)
+    return 0
