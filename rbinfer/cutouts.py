@@ -1,6 +1,7 @@
 """Arrays in, cutouts and status bits out: validates, then calls the kernels."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +12,8 @@ from . import _kernels
 from .errors import InputError
 from .images import as_image
 from .spec import PreprocessSpec
+
+log = logging.getLogger(__name__)
 
 _NO_MAP = np.zeros((1, 1), np.float32)
 _NO_MASK = np.zeros((1, 1), np.bool_)
@@ -145,6 +148,22 @@ def _map_or_scalar(
     return as_image(array)[0], True, 0.0, False
 
 
+def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give pixels whose noise a map does not tell (NaN, infinite, 0 or less) its median."""
+    known = np.isfinite(noise) & (noise > 0)
+    if known.all():
+        return noise
+    if not known.any():
+        raise InputError(
+            "err has no pixel that is finite and above 0; leave it out, or give 1 sigma noise"
+        )
+    log.warning(
+        "err is not finite and above 0 in %.1f %% of the pixels; its median is taken there",
+        100 * (1 - known.mean()),
+    )
+    return np.where(known, noise, np.median(noise[known]))
+
+
 @dataclass(frozen=True)
 class Cutter:
     """An image made ready for cutting; :meth:`cut` may be called from many threads.
@@ -221,6 +240,9 @@ class Cutter:
             if spec.preset != "reference":
                 raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
             fwhm = None  # the reference takes this for "do not rescale"
+        noise = _map_or_scalar(err, pixels.shape, "err")
+        if noise[1] and spec.preset != "reference":
+            noise = (_known_noise(noise[0]), *noise[1:])
         scale, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
         rescales = not 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold
         return cls(
@@ -228,7 +250,7 @@ class Cutter:
             mask=_NO_MASK if bad is None else bad,
             has_mask=bad is not None,
             bg=background,
-            err=_map_or_scalar(err, pixels.shape, "err"),
+            err=noise,
             spec=spec,
             down=min(down, max(pixels.shape)),
             up=up,

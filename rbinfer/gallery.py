@@ -23,6 +23,8 @@ F32 = NDArray[np.float32]
 #: Windows are as wide as what the default preset sees: 31 pixels of a quarter of the FWHM.
 _WINDOW = 31 / 4
 _DPI = 110
+#: Formats of matplotlib that nothing shows, or that ask for other programs.
+_NO_PICTURES = {"pgf", "raw", "rgba"}
 #: Told apart by those who do not see red and green apart.
 _COLOURS = {"real": "deepskyblue", "bogus": "orangered", "unscored": "gold"}
 
@@ -35,7 +37,7 @@ def verdicts(table: "Table", threshold: float) -> NDArray[np.str_]:
     InputError
         The catalogue has no scores.
     """
-    score = _scores(table)
+    score = _scores(table).astype(np.float32)  # as everywhere that scores meet a threshold
     return np.where(np.isnan(score), "unscored", np.where(score > threshold, "real", "bogus"))
 
 
@@ -173,7 +175,7 @@ def check_picture(path: str | PathLike[str], overwrite: bool = False) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
     target = Path(path)
-    known = FigureCanvasBase.get_supported_filetypes()
+    known = FigureCanvasBase.get_supported_filetypes().keys() - _NO_PICTURES
     if target.suffix.lstrip(".").lower() not in known:
         raise InputError(
             f"the suffix of {target.name} names no format of pictures; known are "

@@ -158,7 +158,16 @@ def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
         log.warning("the uncertainty of the image is of unknown type and not used")
         return None
     with np.errstate(all="ignore"):
-        return np.asarray(declared.represent_as(StdDevUncertainty).array, np.float64)
+        try:
+            noise = declared.represent_as(StdDevUncertainty)
+            values = np.asarray(noise.array, np.float64)
+            if noise.unit is not None and image.unit is not None:
+                values = (values * noise.unit).to_value(image.unit)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"the uncertainty of the image cannot be used ({_one_line(error)}); give err"
+            ) from error
+    return np.asarray(values, np.float64)
 
 
 def check_file(path: Path) -> None:

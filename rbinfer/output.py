@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,14 +22,37 @@ def check_place(path: Path, overwrite: bool = False) -> None:
     Raises
     ------
     InputError
-        The folder does not exist, or the file does and must be kept.
+        The folder does not exist, the file does and must be kept, or what is there is no file.
     """
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} for the output does not exist")
     if path.is_dir():
         raise InputError(f"the output {path} is a directory")
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"the output {path} is a device or a pipe, which cannot be replaced; name a file"
+        )
     if path.exists() and not overwrite:
         raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
+
+
+def check_distinct(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse outputs that would replace each other, or what is read.
+
+    Parameters
+    ----------
+    outputs, inputs : iterables of Path
+
+    Raises
+    ------
+    InputError
+        Two of them are one file, and not both are inputs.
+    """
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise InputError(f"the output {path} is named twice, or is what is read; name another file")
+        taken.add(path.resolve())
 
 
 @contextmanager
@@ -48,6 +71,7 @@ def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:
     RbinferError
         The file system refused.
     """
+    path = path.resolve()  # what a link points to is replaced, not the link
     beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
     try:
         yield beside

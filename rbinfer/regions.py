@@ -45,10 +45,12 @@ def as_regions(
     -------
     str
     """
-    columns: NDArray[np.float64] = np.asarray(x, np.float64)
-    rows: NDArray[np.float64] = np.asarray(y, np.float64)
-    scores: NDArray[np.float64] = np.asarray(score, np.float64)
-    names = [""] * len(scores) if classes is None else [str(name) for name in np.asarray(classes)]
+    columns, rows = (np.ma.filled(np.ma.asarray(v, np.float64), np.nan) for v in (x, y))
+    # In the precision of scores, as everywhere that they are compared with a threshold.
+    scores: NDArray[np.float32] = np.ma.filled(np.ma.asarray(score, np.float32), np.nan)
+    names = (
+        [""] * len(scores) if classes is None else [_plain(str(name)) for name in np.asarray(classes)]
+    )
     lines = list(_HEAD)
     for k in np.flatnonzero(np.isfinite(columns) & np.isfinite(rows)):
         has_score = np.isfinite(scores[k])
@@ -61,6 +63,11 @@ def as_regions(
             f"# color={COLOURS[verdict]} text={{{label}}} tag={{{verdict}}}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Leave out what would end a label, or a line."""
+    return "".join(c for c in text if c.isprintable() and c not in "{}")
 
 
 def write_regions(text: str, path: str | PathLike[str], overwrite: bool = False) -> None:

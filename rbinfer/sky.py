@@ -50,7 +50,13 @@ def find_positions(
     InputError
         As by `rbinfer.tables.positions` and `sky_positions`.
     """
-    if wcs is not None and x_col is None and not has_positions(table) and sky_columns(table):
+    by_name = not (x_col is None and y_col is None)
+    if wcs is not None and not by_name and not has_positions(table) and sky_columns(table):
+        if origin is not None:
+            raise InputError(
+                f"an origin of {origin} is about columns of pixels, but the catalogue has "
+                f"{' and '.join(sky_columns(table) or ())}; leave it out"
+            )
         return sky_positions(table, wcs)
     return positions(table, x_col, y_col, origin)
 
@@ -82,6 +88,7 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
         No such columns, columns that are no angles, or no celestial WCS.
     """
     from astropy.coordinates import SkyCoord
+    from astropy.io.fits import Header
     from astropy.units import UnitsError
     from astropy.wcs import WCS
     from astropy.wcs.utils import wcs_to_celestial_frame
@@ -90,6 +97,10 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
     if names is None:
         known = "; ".join(f"{ra}, {dec}" for ra, dec in SKY_COLUMNS)
         raise InputError(f"the catalogue has no columns of right ascension and declination ({known})")
+    if not isinstance(header, WCS | Header):
+        raise InputError(
+            f"the WCS of the image is a {type(header).__name__}, not a FITS WCS or header; give x and y"
+        )
     with collect_warnings():
         try:
             wcs = header if isinstance(header, WCS) else WCS(header)
@@ -106,7 +117,14 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
         ra, dec = (_degrees(table[name]) for name in names)
     except (UnitsError, TypeError, ValueError) as error:
         raise InputError(f"columns {names[0]} and {names[1]} are no angles: {error}") from error
-    frame = wcs_to_celestial_frame(celestial)
+    try:
+        frame = wcs_to_celestial_frame(celestial)
+    except ValueError as error:
+        raise InputError(
+            f"the frame of the image's WCS is not known (CTYPE {list(celestial.wcs.ctype)}, RADESYS "
+            f"{celestial.wcs.radesys!r}); correct the header, or give x and y"
+        ) from error
+    dec[~(np.abs(dec) <= 90.0)] = np.nan  # such as the -99 of catalogues that have no masks
     sky = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to(frame).spherical
     x, y = celestial.all_world2pix(sky.lon.deg, sky.lat.deg, 0, quiet=True)
     return np.asarray(x, np.float64), np.asarray(y, np.float64)

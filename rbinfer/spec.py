@@ -267,8 +267,8 @@ class ModelSpec:
         if not fit:
             have = ", ".join(f"{p.missed:.2%} / {p.false:.2%}" for p in self.operating_points) or "none"
             raise InputError(
-                f"model {self.name} {self.version} has no operating point with at most {limit:.3g} "
-                f"{rate}; it has (missed / false): {have}"
+                f"model {self.name} {self.version} has no operating point with at most "
+                f"{100 * limit:.3g} % {rate}; it has (missed / false): {have}"
             )
         return min(fit, key=lambda p: getattr(p, other))
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 import threading
 import time
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
     from ..images import LoadedImage
 
+log = logging.getLogger(__name__)
+
+_MASKED_MUCH = 0.9  # a share of the pixels that deserves a word
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
 
@@ -53,7 +57,9 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT and REG if they exist")
     parser.add_argument(
-        "--regions", metavar="REG", help="also write a DS9 region file: real green, bogus red"
+        "--regions",
+        metavar="REG",
+        help="also write all rows as DS9 regions: real green, bogus red, unscored yellow",
     )
     parser.add_argument(
         "--json",
@@ -88,7 +94,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--mask",
         metavar="M",
-        help="bad pixels: FITS file, FILE[HDU] or HDU of IMAGE; nonzero is bad",
+        help="bad pixels (nonzero): FITS file, FILE[HDU] or HDU of IMAGE; its HDU named MASK by default",
     )
     parser.add_argument(
         "--bad-bits", type=bits, metavar="B", help="only these bits of the mask are bad, such as 0x1F"
@@ -111,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
     from ..classifier import Classifier
     from ..errors import InputError
     from ..images import load_image
-    from ..output import check_place
+    from ..output import check_distinct, check_place
     from ..regions import as_regions, write_regions
     from ..sky import find_positions
     from ..tables import check_output, read_catalog, write_catalog
@@ -120,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
         check_output(options.output, options.overwrite)
     if options.regions:
         check_place(Path(options.regions), options.overwrite)
+    named = [Path(name) for name in (options.output, options.regions) if name]
+    read = [Path(name) for name in (options.image, options.mask, options.err) if name]
+    check_distinct(named, read)
     columns = {"x_col": options.x_col, "y_col": options.y_col, "origin": options.origin}
     if not options.catalog and any(value is not None for value in columns.values()):
         raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
@@ -152,6 +161,9 @@ def run(options: argparse.Namespace) -> int:
             **columns,
         )
     real = scored["rb_score"] > scored.meta["rb_threshold"]
+    # What a reader of the output needs to find the same positions again.
+    used = {"hdu": image.hdu, **columns}
+    scored.meta.update({f"rb_{key}": value for key, value in used.items() if value is not None})
     summary = {
         "image": options.image,
         "hdu": image.hdu,
@@ -160,21 +172,21 @@ def run(options: argparse.Namespace) -> int:
         "expected": expected,
         "seconds": round(time.perf_counter() - start, 3),
     }
-    if options.regions:
+    kept = scored[real] if options.filter else scored
+    if options.output:
+        write_catalog(kept, options.output, options.overwrite)
+    if options.regions and len(scored):
+        # After the rows, which matter more.
         x, y = find_positions(scored, wcs=image.header, **columns)
         text = as_regions(
             x, y, scored["rb_score"], scored.meta["rb_threshold"],
             scored["rb_class"] if "rb_class" in scored.colnames else None,
         )  # fmt: skip
         write_regions(text, options.regions, options.overwrite)
-    if options.filter:
-        scored = scored[real]
-    if options.output:
-        write_catalog(scored, options.output, options.overwrite)
     if options.json:
-        _print_json(summary, None if options.output else scored)
+        _print_json(summary, None if options.output else kept)
     elif not options.output:
-        scored.write(sys.stdout, format="ascii.ecsv")
+        kept.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
     return 0
@@ -207,6 +219,11 @@ def _maps(
     mask, err, shape = image.mask, None, image.data.shape
     if options.mask is not None:
         mask = bad_pixels(read_map(options.mask, options.image, shape, "mask"), options.bad_bits)
+        share = float(mask.mean())
+        if share > _MASKED_MUCH:
+            log.warning(
+                "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, options.mask
+            )
     elif options.bad_bits is not None:
         raise InputError("--bad-bits says what is bad in a mask; give --mask too")
     if options.err is not None:

@@ -56,8 +56,8 @@ def bits(text: str) -> int:
         value = int(text, 0)
     except ValueError:
         value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no integer of at least 1, such as 7 or 0x1F")
+    if not 1 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is no integer from 1 to 2^63 - 1, such as 7 or 0x1F")
     return value
 
 

@@ -1,9 +1,14 @@
 """``rbinfer gallery``: pictures of a scored catalogue."""
 
 import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .common import add_common_options, count, probability
+
+log = logging.getLogger(__name__)
 
 
 def add_parser(verbs: Any) -> None:
@@ -24,9 +29,15 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--kind", choices=("cutouts", "overlay", "histogram"), default="cutouts")
     parser.add_argument("--most", type=count, default=60, metavar="N", help="cutouts at most (60)")
     parser.add_argument(
-        "--threshold", type=probability, metavar="T", help="that of the catalogue, else 0.5"
+        "--threshold",
+        type=probability,
+        metavar="T",
+        help="that of the catalogue, else 0.5 (CSV and VOTable keep none)",
     )
     parser.add_argument("--hdu", metavar="H", help="number (from 0) or name of the HDU")
+    parser.add_argument("--x-col", metavar="X", help="column with the x positions")
+    parser.add_argument("--y-col", metavar="Y", help="column with the y positions")
+    parser.add_argument("--origin", type=int, choices=(0, 1), help="what the first pixel is called")
     parser.add_argument("--overwrite", action="store_true", help="replace PICTURE if it exists")
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -44,21 +55,29 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     from ..gallery import check_picture, cutout_sheet, histogram, overlay, save
     from ..images import load_image
+    from ..output import check_distinct
     from ..sky import find_positions
     from ..spec import DEFAULT_FWHM
     from ..tables import read_catalog
 
     check_picture(options.output, options.overwrite)
-    image = load_image(options.image, options.hdu)
+    check_distinct([Path(options.output)], [Path(options.image), Path(options.catalog)])
     table = read_catalog(options.catalog)
     # FITS knows upper case alone.
     meta = {str(key).lower(): value for key, value in table.meta.items()}
-    threshold = float(meta.get("rb_threshold", 0.5)) if options.threshold is None else options.threshold
+    image = load_image(options.image, meta.get("rb_hdu") if options.hdu is None else options.hdu)
+    threshold = (
+        _noted(meta, "rb_threshold", 0.5, 1.0) if options.threshold is None else options.threshold
+    )
+    columns = {
+        name: meta.get(f"rb_{name}") if getattr(options, name) is None else getattr(options, name)
+        for name in ("x_col", "y_col", "origin")
+    }
     if options.kind == "histogram":
         figure = histogram(table, threshold)
     else:
-        x, y = find_positions(table, wcs=image.header)
-        fwhm = float(meta.get("rb_fwhm", DEFAULT_FWHM))
+        x, y = find_positions(table, wcs=image.header, **columns)
+        fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
         figure = (
             overlay(image.data, x, y, table, threshold, fwhm)
             if options.kind == "overlay"
@@ -66,3 +85,19 @@ def run(options: argparse.Namespace) -> int:
         )
     save(figure, options.output, options.overwrite)
     return 0
+
+
+def _noted(meta: Mapping[str, Any], key: str, default: float, most: float) -> float:
+    """Return a number that the catalogue's metadata note, or the default with a word about it."""
+    from ..errors import InputError
+
+    if key not in meta:
+        log.warning("the catalogue does not note %s; %g is taken", key, default)
+        return default
+    try:
+        value = float(meta[key])
+    except (TypeError, ValueError):
+        value = -1.0
+    if not 0 <= value <= most:
+        raise InputError(f"the catalogue notes {key} = {meta[key]!r}, not a number from 0 to {most:g}")
+    return value

@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
         lines.append(f"bits below {UNSCORED + 1} mean that the row has no score")
     else:
         known = sum(MEANING)
-        lines = explain(options.value) or ["nothing to remark; the row has a score"]
+        lines = explain(options.value)
+        if options.value == 0:
+            lines.append("nothing to remark; the row has a score")
         if options.value & ~known:
             lines.append(f"{options.value & ~known}: not a bit of this version")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from astropy.table import Table
 from rbinfer import __version__
 from rbinfer.cli import main
 from rbinfer.cli.common import plain
+from rbinfer.errors import RbinferError
 from rbinfer.regions import as_regions
 from rbinfer.registry import DEFAULT_MODEL, resolve
 from rbinfer.session import Session
@@ -331,7 +333,7 @@ def test_operating_point_by_its_rate(inputs, capsys, option, value, rate):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--max-false", "1e-9"], "no operating point with at most 1e-09 false"),
+        (["--max-false", "1e-9"], "no operating point with at most 1e-07 % false"),
         (["--max-missed", "1%", "--real", "galaxy"], "--threshold"),
     ],
 )
@@ -407,7 +409,7 @@ def test_status_in_words(capsys):
     assert code == 0
     assert [line.split(":")[0] for line in out.splitlines()] == ["NEAR_EDGE", "LOW_SNR"]
     assert run(capsys, "status", "0")[1] == "nothing to remark; the row has a score\n"
-    assert "1048576: not a bit" in run(capsys, "status", "0x100001")[1]
+    assert run(capsys, "status", "0x100000")[1] == "1048576: not a bit of this version\n"
     listed = run(capsys, "status")[1].splitlines()
     assert [int(line.split()[0]) for line in listed[:-1]] == [int(bit) for bit in Status]
     with pytest.raises(SystemExit):
@@ -445,3 +447,38 @@ def test_mask_bits_noise_and_saturation(inputs, scene, capsys, tmp_path):
     assert saturated[20]
     code, _, err = run(capsys, "classify", path, "--catalog", inputs[1], "--bad-bits", "3")
     assert (code, "--mask" in err) == (1, True)
+
+
+def test_outputs_are_distinct_from_each_other_and_the_inputs(inputs, capsys, tmp_path):
+    image, catalog = inputs
+    before = Path(image).read_bytes()
+    same = tmp_path / "same.ecsv"
+    for options in (("-o", same, "--regions", same), ("--regions", image, "--overwrite")):
+        code, _, err = run(capsys, "classify", image, "--catalog", catalog, *options)
+        assert (code, "named twice, or is what is read" in err) == (1, True)
+    assert not same.exists()
+    assert Path(image).read_bytes() == before
+
+
+def test_what_is_no_file_is_not_replaced(inputs, capsys, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code, _, err = run(capsys, "classify", inputs[0], "--regions", pipe, "--overwrite")
+    assert (code, "device or a pipe" in err, pipe.is_fifo()) == (1, True, True)
+
+
+def test_rows_are_there_when_the_regions_cannot_be_written(inputs, capsys, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise RbinferError("no room")
+
+    monkeypatch.setattr("rbinfer.regions.write_regions", refuse)
+    rows, marks = tmp_path / "rows.ecsv", tmp_path / "marks.reg"
+    code, _, err = run(capsys, "classify", inputs[0], "-o", rows, "--regions", marks)
+    assert (code, "no room" in err) == (1, True)
+    assert len(read_catalog(rows)) > 0
+
+
+def test_labels_cannot_end_a_region():
+    text = as_regions([1.0], [1.0], [0.1], 0.5, classes=["a}\ncircle(9,9,9) # text={b"])
+    assert sum(line.startswith("circle") for line in text.splitlines()) == 1
+    assert text.count("{") == 2

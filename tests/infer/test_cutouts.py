@@ -241,3 +241,21 @@ def test_extract_leaves_out_the_edge_and_says_which():
     assert valid.tolist() == [1]
     with pytest.raises(InputError, match="radius"):
         extract_cutouts({"x": [3], "y": [3]}, image, radius=0)
+
+
+def test_noise_that_a_map_does_not_tell(caplog):
+    """Its median stands in; without it such windows would seem to have no noise at all."""
+    image = np.random.default_rng(3).normal(100, 5, (80, 80)).astype(np.float32)
+    image[40, 40] += 500
+    known = np.full(image.shape, 5.0, np.float32)
+    holes = known.copy()
+    holes[20:60, 20:60] = [[np.nan, 0.0, -1.0, np.inf] * 10]
+    at = np.array([40.0])
+    whole, partly = (
+        Cutter.prepare(image, PreprocessSpec.default(), fwhm=3.0, err=err).cut(at, at)
+        for err in (known, holes)
+    )
+    np.testing.assert_array_equal(partly.pixels, whole.pixels)
+    assert "25.0 % of the pixels" in caplog.text
+    with pytest.raises(InputError, match="no pixel that is finite and above 0"):
+        Cutter.prepare(image, PreprocessSpec.default(), fwhm=3.0, err=known * 0)

@@ -117,3 +117,29 @@ def test_refused(scored, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["gallery", *files, "-o", str(tmp_path / "a.png")]) == 1
     assert 'pip install "rbinfer[plots]"' in capsys.readouterr().err
+
+
+def test_positions_are_found_as_classify_found_them(scored, tmp_path):
+    """Columns of other names, counted from 1: the output notes it."""
+    image, table, _ = scored
+    hdus = [fits.PrimaryHDU(np.zeros((40, 40), np.float32)), fits.ImageHDU(image)]
+    fits.HDUList(hdus).writeto(tmp_path / "i.fits")
+    Table({"X": table["x"] + 1, "Y": table["y"] + 1}).write(tmp_path / "c.ecsv")
+    files = [str(tmp_path / name) for name in ("i.fits", "s.fits")]
+    options = ["--x-col", "X", "--y-col", "Y", "--origin", "1", "--hdu", "1", "-q"]
+    catalog = str(tmp_path / "c.ecsv")
+    assert main(["classify", files[0], "--catalog", catalog, "-o", files[1], *options]) == 0
+    noted = {key.lower(): value for key, value in Table.read(files[1]).meta.items()}
+    assert [noted[f"rb_{key}"] for key in ("x_col", "y_col", "origin", "hdu")] == ["X", "Y", 1, 1]
+    assert main(["gallery", *files, "-o", str(tmp_path / "s.png"), "--kind", "overlay"]) == 0
+
+
+def test_what_a_catalogue_notes_is_checked(scored, tmp_path, capsys):
+    image, table, _ = scored
+    fits.writeto(tmp_path / "i.fits", image)
+    wrong = table.copy()
+    wrong.meta["rb_threshold"] = "abc"
+    wrong.write(tmp_path / "s.ecsv")
+    files = [str(tmp_path / name) for name in ("i.fits", "s.ecsv")]
+    assert main(["gallery", *files, "-o", str(tmp_path / "s.png")]) == 1
+    assert "rb_threshold = 'abc'" in capsys.readouterr().err

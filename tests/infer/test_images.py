@@ -277,3 +277,8 @@ def test_bits_of_a_mask():
     assert bad_pixels(np.array([[np.nan, 0.0]])).tolist() == [[True, False]]
     with pytest.raises(InputError, match="float64"):
         bad_pixels(np.array([[0.5]]), 1)
+
+
+def test_uncertainty_in_another_unit():
+    image = NDData(np.zeros((1, 2)), unit="Jy", uncertainty=StdDevUncertainty([[4.0, 0.5]], unit="mJy"))
+    np.testing.assert_allclose(uncertainty_of(image), [[4e-3, 5e-4]])

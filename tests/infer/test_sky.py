@@ -94,3 +94,27 @@ def test_the_same_scores_from_sky_and_pixels(scene, tmp_path, capsys):
     assert main(["classify", *files, "--fwhm", str(fwhm), "-q"]) == 0
     assert capsys.readouterr().out == ""
     np.testing.assert_allclose(Table.read(tmp_path / "o.ecsv")["rb_score"], expected, atol=1e-4)
+
+
+def test_declinations_that_cannot_be_are_nan():
+    coordinates = sky()
+    dec = np.array(coordinates.dec.deg)
+    dec[1] = -99.0
+    x, _ = sky_positions(Table({"ra": coordinates.ra.deg, "dec": dec}), wcs())
+    assert np.isfinite(x).tolist() == [True, False, True]
+
+
+def test_options_about_pixels_are_not_dropped_in_silence():
+    table = Table({"ra": [150.0], "dec": [2.0]})
+    with pytest.raises(InputError, match="origin of 1 is about columns of pixels"):
+        find_positions(table, origin=1, wcs=wcs())
+    with pytest.raises(InputError, match="both position columns or none"):
+        find_positions(table, y_col="dec", wcs=wcs())
+
+
+@pytest.mark.parametrize(
+    ("header", "words"), [(3, "is a int"), (wcs(("HPLN-TAN", "HPLT-TAN"), (0.0, 0.0)), "frame")]
+)
+def test_a_wcs_of_another_kind(header, words):
+    with pytest.raises(InputError, match=words):
+        sky_positions(Table({"ra": [1.0], "dec": [1.0]}), header)
