@@ -549,6 +549,9 @@ def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iter
     only waited would be woken for each item, on the CPU of the worker that woke it, and small catalogues
     lost a third of the second CPU by it.
     """
+    if workers <= 1:
+        yield from map(work, items)
+        return
     left, taking = iter(items), threading.Lock()
     failed = threading.Event()
     results: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -565,9 +568,6 @@ def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iter
             failed.set()
             raise
 
-    if workers <= 1:
-        yield from map(work, items)
-        return
     with ThreadPoolExecutor(workers - 1, thread_name_prefix="rbinfer") as pool:
         try:
             helpers = [pool.submit(help_out) for _ in range(workers - 1)]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .images import collect_warnings
-from .tables import has_positions, positions
+from .tables import bare, has_positions, positions
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -133,13 +133,10 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
 def _degrees(column: Any) -> NDArray[np.float64]:
     from astropy import units
 
-    mask = getattr(column, "mask", None)
+    values, masked = bare(column)
+    out = values.astype(np.float64)
     unit = getattr(column, "unit", None)
-    values = getattr(column, "unmasked", column)
-    values = np.asarray(np.ma.getdata(getattr(values, "value", values)), np.float64)
     if unit is not None:
-        values = (values * units.Unit(unit)).to_value(units.deg)
-    out = np.array(values, np.float64)
-    if mask is not None:
-        out[np.broadcast_to(np.asarray(mask, bool), out.shape)] = np.nan
+        out = (out * units.Unit(unit)).to_value(units.deg)
+    out[masked] = np.nan
     return out

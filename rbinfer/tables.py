@@ -271,10 +271,7 @@ def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:
     unit = getattr(column, "unit", None)
     if unit is not None and str(unit).strip().lower() not in _PIXEL_UNITS:
         raise InputError(f"the position column {name} is in {unit}, not in pixels; convert it first")
-    mask = getattr(column, "mask", None)
-    values = getattr(column, "unmasked", column)
-    values = getattr(values, "value", values)
-    values = np.asarray(np.ma.getdata(values))
+    values, masked = bare(column)
     if values.shape == (0,):
         # A text format cannot tell the type of a column without rows.
         return np.zeros(0)
@@ -282,10 +279,18 @@ def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:
         what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
         raise InputError(f"the position column {name} must hold one number a row, it is {what}")
     out = values.astype(np.float64)
-    if mask is not None:
-        out[np.broadcast_to(np.asarray(mask, dtype=bool), out.shape)] = np.nan
+    out[masked] = np.nan
     out -= origin
     return out
+
+
+def bare(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the numbers of a column of any kind, in its unit, and which of them are masked."""
+    values = getattr(column, "unmasked", column)
+    values = np.asarray(np.ma.getdata(getattr(values, "value", values)))
+    mask = getattr(column, "mask", None)
+    masked = np.zeros(values.shape, np.bool_) if mask is None else np.asarray(mask, np.bool_)
+    return values, np.broadcast_to(masked, values.shape)
 
 
 def _ends(path: Path, suffix: str) -> bool:
