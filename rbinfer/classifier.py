@@ -1,12 +1,14 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
 import dataclasses
+import hashlib
 import logging
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -157,6 +159,11 @@ class Classifier:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the model file; empty for a model that is no file."""
+        return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     @property
     def input_shape(self) -> tuple[None, int, int, int]:

@@ -19,6 +19,11 @@ from .errors import InputError
 
 log = logging.getLogger(__name__)
 
+#: Names of extensions with what is known of the pixels, not the pixels of the sky.
+_BESIDE = {
+    "MASK", "DQ", "BPM", "FLAGS", "ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "WHT", "WEIGHT", "IVAR",
+    "BKG", "BACKGROUND",
+}  # fmt: skip
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
 _SATURATION_KEYS = ("SATURATE", "SATLEVEL")
 
@@ -96,6 +101,33 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Loade
         return _read_hdu(path, hdus, hdu)
 
 
+def list_images(path: str | PathLike[str]) -> dict[int, str]:
+    """List the 2-D images of the sky in a FITS file: no masks, noise or weight maps by their names.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    dict of int to str
+        EXTNAME (or ``""``) by the number of the HDU, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        As from `load_image`, for the file.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        return {
+            number: hdu.name
+            for number, hdu in enumerate(hdus)
+            if len(_plane_shape(hdu)) == 2 and hdu.name.upper() not in _BESIDE
+        }
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a FITS file; whatever goes wrong with it becomes an `InputError`."""
@@ -117,13 +149,17 @@ def _opened(path: Path) -> Iterator[Any]:
             ) from error
 
 
-def read_plane(path: str | PathLike[str], hdu: int | str | None = None) -> NDArray[Any]:
+def read_plane(
+    path: str | PathLike[str], hdu: int | str | None = None, version: int | None = None
+) -> NDArray[Any]:
     """Read the plane of an HDU as it is: a mask, flags or a noise map.
 
     Parameters
     ----------
     path, hdu
         As for `load_image`, which says too what is refused.
+    version : int, optional
+        EXTVER of the one that is meant where several have the name.
 
     Returns
     -------
@@ -132,7 +168,7 @@ def read_plane(path: str | PathLike[str], hdu: int | str | None = None) -> NDArr
     """
     path = Path(path)
     with _opened(path) as hdus:
-        _, found = _plane(path, hdus, hdu)
+        _, found = _plane(path, hdus, hdu, version)
         return found.astype(found.dtype.newbyteorder("="))
 
 
@@ -261,9 +297,11 @@ def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
     return LoadedImage(pixels, mask, hdu.header, saturation, number)
 
 
-def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArray[Any]]:
+def _plane(
+    path: Path, hdus: Any, wanted: int | str | None, version: int | None = None
+) -> tuple[int, NDArray[Any]]:
     """Return the number of an HDU and its 2-D pixels."""
-    number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
+    number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted, version)
     hdu = hdus[number]
     if not hdu.is_image:
         raise InputError(
@@ -285,14 +323,11 @@ def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArra
 def _first_image(path: Path, hdus: Any) -> int:
     cube = None
     for number, hdu in enumerate(hdus):
-        # The shape is read from the header, so that skipped HDUs are not read.
-        shape = [n for n in hdu.shape] if hdu.is_image else []
-        if not shape or 0 in shape:
-            continue
-        while len(shape) > 2 and shape[0] == 1:
-            del shape[0]
+        shape = _plane_shape(hdu)
         if len(shape) == 2:
             return number
+        if not shape:
+            continue
         cube = number if cube is None else cube
     if cube is not None:
         # The reader says why a cube is refused.
@@ -300,13 +335,25 @@ def _first_image(path: Path, hdus: Any) -> int:
     raise InputError(f"{path} has no 2-D image; it has {_listing(hdus)}")
 
 
-def _find_hdu(path: Path, hdus: Any, wanted: int | str) -> int:
+def _plane_shape(hdu: Any) -> list[int]:
+    """Return the shape without leading axes of one pixel; empty where there are no pixels."""
+    # From the header, so that HDUs that are passed over are not read.
+    shape = list(hdu.shape) if hdu.is_image else []
+    if 0 in shape:
+        return []
+    while len(shape) > 2 and shape[0] == 1:
+        del shape[0]
+    return shape
+
+
+def _find_hdu(path: Path, hdus: Any, wanted: int | str, version: int | None = None) -> int:
     if isinstance(wanted, str) and wanted.lstrip("-").isdigit():
         wanted = int(wanted)
     if isinstance(wanted, str):
-        for number, hdu in enumerate(hdus):
-            if hdu.name.upper() == wanted.strip().upper():
-                return number
+        named = [n for n, hdu in enumerate(hdus) if hdu.name.upper() == wanted.strip().upper()]
+        of_version = [n for n in named if hdus[n].ver == version]
+        if named:
+            return (of_version or named)[0]
     elif 0 <= wanted < len(hdus):
         return wanted
     raise InputError(f"{path} has no HDU {wanted!r}; it has {_listing(hdus)}")
@@ -329,6 +376,9 @@ def _listing(hdus: Any) -> str:
 def _mask_extension(hdus: Any, number: int, shape: tuple[int, ...]) -> NDArray[Any] | None:
     for other, hdu in enumerate(hdus):
         if other != number and hdu.is_image and hdu.name == "MASK" and hdu.shape == shape:
+            # In a mosaic each image has its own.
+            if hdu.ver != hdus[number].ver and sum(one.name == "MASK" for one in hdus) > 1:
+                continue
             values: NDArray[Any] = hdu.data
             return values.astype(bool)
     return None

@@ -14,7 +14,11 @@ _WITH_EXTENSION = re.compile(r"(?P<file>.+)\[(?P<hdu>[^\[\]]+)\]")
 
 
 def read_map(
-    where: str, image: str | PathLike[str], shape: tuple[int, ...], what: str
+    where: str,
+    image: str | PathLike[str],
+    shape: tuple[int, ...],
+    what: str,
+    version: int | None = None,
 ) -> NDArray[np.generic]:
     """Read a map that belongs to an image.
 
@@ -28,6 +32,8 @@ def read_map(
         Shape of the image.
     what : str
         What the map is, for messages.
+    version : int, optional
+        EXTVER of the image, which that of a map in the same file has too where there are several.
 
     Returns
     -------
@@ -47,7 +53,7 @@ def read_map(
             raise InputError(f"the {what} {where} does not exist")
         else:
             path, hdu = Path(image), where
-    values = read_plane(path, hdu)
+    values = read_plane(path, hdu, version)
     if values.shape != shape:
         raise InputError(f"the {what} {where} has shape {values.shape} but the image has {shape}")
     return values

@@ -51,20 +51,28 @@ def find_positions(
         As by `rbinfer.tables.positions` and `sky_positions`.
     """
     by_name = not (x_col is None and y_col is None)
-    if wcs is not None and not by_name and not has_positions(table) and sky_columns(table):
+    names = sky_columns(table)
+    if wcs is not None and not by_name and not has_positions(table) and names:
         if origin is not None:
             raise InputError(
                 f"an origin of {origin} is about columns of pixels, but the catalogue has "
-                f"{' and '.join(sky_columns(table) or ())}; leave it out"
+                f"{' and '.join(names)}; leave it out"
             )
         return sky_positions(table, wcs)
     return positions(table, x_col, y_col, origin)
 
 
-def sky_columns(table: "Table") -> tuple[str, str] | None:
-    """Return the names of the columns with right ascension and declination, or None."""
+def sky_columns(table: "Table") -> tuple[str, ...] | None:
+    """Return the names of the columns with right ascension and declination, or None.
+
+    They are a pair of `SKY_COLUMNS`, or else the first column of `astropy.coordinates.SkyCoord`.
+    """
     have = set(table.colnames)
-    return next((pair for pair in SKY_COLUMNS if have.issuperset(pair)), None)
+    pair = next((pair for pair in SKY_COLUMNS if have.issuperset(pair)), None)
+    if pair is not None:
+        return pair
+    # By what only such columns have: Astropy's coordinates need not be loaded to find none.
+    return next(((name,) for name in table.colnames if hasattr(table[name], "spherical")), None)
 
 
 def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -73,7 +81,9 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
     Parameters
     ----------
     table : Table
-        With a pair of `SKY_COLUMNS`, in their units, or else in degrees; ICRS.
+        With a pair of `SKY_COLUMNS`, ICRS: numbers in their units, or else in degrees, or text in
+        hours and degrees, such as ``12:34:56.7``; or with a column of
+        `astropy.coordinates.SkyCoord`, of any frame.
     header : astropy.io.fits.Header or astropy.wcs.WCS
         Says where the image lies on the sky.
 
@@ -110,13 +120,17 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
             raise InputError(f"the WCS of the image cannot be used: {reason}") from error
     if not wcs.has_celestial:
         raise InputError(
-            f"the catalogue has positions in {names[0]} and {names[1]}, but the image has no WCS; "
+            f"the catalogue has positions in {' and '.join(names)}, but the image has no WCS; "
             "solve its astrometry, or give x and y"
         )
     try:
-        ra, dec = (_degrees(table[name]) for name in names)
-    except (UnitsError, TypeError, ValueError) as error:
-        raise InputError(f"columns {names[0]} and {names[1]} are no angles: {error}") from error
+        if len(names) == 1:
+            own = table[names[0]]
+            ra, dec = _degrees(own.icrs.spherical.lon), _degrees(own.icrs.spherical.lat)
+        else:
+            ra, dec = _degrees(table[names[0]], "hourangle"), _degrees(table[names[1]])
+    except (UnitsError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{' and '.join(names)} cannot be read as angles: {error}") from error
     try:
         frame = wcs_to_celestial_frame(celestial)
     except ValueError as error:
@@ -130,10 +144,16 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
-def _degrees(column: Any) -> NDArray[np.float64]:
+def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
     from astropy import units
+    from astropy.coordinates import Angle
 
     values, masked = bare(column)
+    if values.dtype.kind in "US":
+        out = np.full(values.shape, np.nan)
+        there = ~masked & (np.char.strip(values.astype(str)) != "")
+        out[there] = Angle(values[there].astype(str), unit_of_text).deg
+        return out
     out = values.astype(np.float64)
     unit = getattr(column, "unit", None)
     if unit is not None:

@@ -3,8 +3,10 @@
 Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 """
 
+import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,8 +48,13 @@ _FORMATS = {
     ".vot": "votable",
     ".votable": "votable",
     ".xml": "votable",
+    ".parquet": "parquet",
+    ".pq": "parquet",
 }
 _READ_ONLY_FORMATS = {".cat": "ascii.sextractor", ".ldac": "fits"}
+#: How the keys begin that rbinfer adds to a table's metadata.
+NOTED = "rb_"
+_TWINS = {"x": "y", "X": "Y"}
 _PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
 
 
@@ -129,7 +136,7 @@ def positions(
         pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
         if pair is None:
             known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS)
-            raise InputError(f"the catalogue has no position columns ({known}); it has {_names(have)}")
+            raise InputError(f"the catalogue has no position columns ({known}); {_look_alikes(table)}")
         x_col, y_col, own_origin = pair
     else:
         missing = [name for name in (x_col, y_col) if name not in have]
@@ -173,8 +180,8 @@ def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | N
 def read_catalog(path: str | PathLike[str]) -> "Table":
     """Read a catalogue; its suffix says which format it has.
 
-    ECSV, CSV, FITS, FITS_LDAC, VOTable and SExtractor's ASCII (``.cat``) are read. In a FITS file
-    with an LDAC_OBJECTS extension that is the catalogue, otherwise the first table.
+    ECSV, CSV, FITS, FITS_LDAC, VOTable, Parquet and SExtractor's ASCII (``.cat``) are read. In FITS
+    files an LDAC_OBJECTS extension is the catalogue, otherwise the first table.
 
     Parameters
     ----------
@@ -203,13 +210,53 @@ def read_catalog(path: str | PathLike[str]) -> "Table":
         try:
             if kind == "fits":
                 return _read_fits(path)
+            if kind == "votable":
+                return _read_votable(path)
+            if kind == "parquet":
+                return _read_parquet(path)
             return Table.read(path, format=kind)
         except InputError:
             raise
+        except ImportError as error:
+            raise _missing(kind) from error
         except Exception as error:
             # The readers raise nearly anything on damaged files, errors of a YAML parser too.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"{path} cannot be read as {kind}: {reason}") from error
+
+
+def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
+    """Read all the tables of a catalogue, such as one for each image of a mosaic.
+
+    Parameters
+    ----------
+    path : str or path
+        The file. Of FITS_LDAC the LDAC_OBJECTS extensions are read, of other FITS files all tables;
+        other formats have one table.
+
+    Returns
+    -------
+    list of (str, Table)
+        In the order of the file, with the EXTNAME of each, or ``""``.
+
+    Raises
+    ------
+    InputError
+        As from `read_catalog`.
+    """
+    path = Path(path)
+    check_file(path)
+    kind = _format(path, _FORMATS | _READ_ONLY_FORMATS)
+    if kind != "fits" and not _is_fits(path):
+        return [("", read_catalog(path))]
+    with collect_warnings():
+        try:
+            return _read_all_fits(path)
+        except InputError:
+            raise
+        except Exception as error:  # of many kinds, as above
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise InputError(f"{path} cannot be read as fits: {reason}") from error
 
 
 def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
@@ -236,15 +283,16 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
     """Write a catalogue; the suffix says in which format.
 
     The file is written beside its place and renamed, so that it is there whole or not at all.
-    ECSV and FITS keep ``table.meta``; CSV and VOTable have no place for it.
+    ECSV, FITS and Parquet keep ``table.meta``, VOTable what rbinfer noted there; CSV has no place
+    for it.
 
     Parameters
     ----------
     table : Table
         The catalogue.
     path : str or path
-        ``.ecsv``, ``.csv``, ``.fits``, ``.fit``, ``.fts`` (also ``.gz``), ``.vot``, ``.votable`` or
-        ``.xml``.
+        ``.ecsv``, ``.csv``, ``.fits``, ``.fit``, ``.fts`` (also ``.gz``), ``.vot``, ``.votable``,
+        ``.xml``, ``.parquet`` or ``.pq``.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -261,10 +309,33 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
     suffix = next(s for s in sorted(_FORMATS, key=len, reverse=True) if _ends(path, s))
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
-            table.write(beside, format=kind)
+            if kind == "votable":
+                _write_votable(table, beside)
+            else:
+                table.write(beside, format=kind)
+    except ImportError as error:
+        raise _missing(kind) from error
     except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"the table does not fit into {path.name} ({kind}): {reason}") from error
+
+
+def _look_alikes(table: "Table") -> str:
+    """Name the columns that may be meant as positions, and how to say so."""
+    have = list(table.colnames)
+    pairs = []
+    for x in have:
+        # The y of an x: the same name with one letter exchanged.
+        twins = {x[:k] + y + x[k + 1 :] for k, c in enumerate(x) for y in _TWINS.get(c, "")}
+        pairs += [(x, y) for y in have if y in twins and table[x].dtype.kind in "fiu"]
+    if not pairs:
+        return f"it has {_names(have)}; name them (--x-col, --y-col; x_col, y_col)"
+    listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
+    x, y = pairs[0]
+    return (
+        f"what may be meant is {listed}: name them (--x-col {x} --y-col {y}; x_col, y_col), with an "
+        "origin of 1 if the first pixel is called 1"
+    )
 
 
 def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:
@@ -312,16 +383,69 @@ def _is_fits(path: Path) -> bool:
 
 
 def _read_fits(path: Path) -> "Table":
+    return _read_all_fits(path, 1)[0][1]
+
+
+def _read_all_fits(path: Path, most: int | None = None) -> "list[tuple[str, Table]]":
     from astropy.io import fits
     from astropy.table import Table
 
     with fits.open(path, memmap=False) as hdus:
-        tables = [n for n, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-        ldac = [n for n in tables if hdus[n].name == "LDAC_OBJECTS"]
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        ldac = [hdu for hdu in tables if hdu.name == "LDAC_OBJECTS"]
         if not tables:
             raise InputError(f"{path} has no table extension; is it an image?")
         # NaN stays NaN and empty text stays text: masked, they would come back changed.
-        return Table.read(hdus[(ldac or tables)[0]], format="fits", mask_invalid=False)
+        return [
+            (hdu.name, Table.read(hdu, format="fits", mask_invalid=False))
+            for hdu in (ldac or tables)[:most]
+        ]
+
+
+def _read_votable(path: Path) -> "Table":
+    from astropy.io import votable
+
+    first = votable.parse(path).get_first_table()
+    table = first.to_table(use_names_over_ids=True)
+    for info in first.infos:
+        if info.name.startswith(NOTED):
+            with suppress(ValueError):
+                table.meta[info.name] = json.loads(info.value)
+    return table
+
+
+def _write_votable(table: "Table", path: Path) -> None:
+    from astropy.io import votable
+    from astropy.io.votable.tree import Info
+
+    file = votable.from_table(table)
+    for key, value in table.meta.items():
+        if str(key).startswith(NOTED):
+            file.get_first_table().infos.append(Info(name=str(key), value=json.dumps(value)))
+    file.to_xml(str(path))
+
+
+def _read_parquet(path: Path) -> "Table":
+    from astropy.table import MaskedColumn, Table
+    from pyarrow import parquet
+
+    if b"table_meta_yaml" in (parquet.read_schema(path).metadata or {}):
+        return Table.read(path, format="parquet")
+    # Written by others: Astropy's reader knows no nulls.
+    columns = parquet.read_table(path)
+    table = Table()
+    for name, column in zip(columns.column_names, columns.columns, strict=True):
+        absent = column.is_null().to_numpy()
+        if absent.any():
+            column = column.fill_null("" if "string" in str(column.type) else 0)
+        values = column.to_numpy()
+        values = values.astype(str) if "string" in str(column.type) else values
+        table[name] = MaskedColumn(values, mask=absent) if absent.any() else values
+    return table
+
+
+def _missing(kind: str) -> InputError:
+    return InputError(f'{kind} needs a package that is not installed: pip install "rbinfer[{kind}]"')
 
 
 def _names(columns: list[str]) -> str:

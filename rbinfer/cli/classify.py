@@ -2,28 +2,20 @@
 
 import argparse
 import json
-import logging
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options, bits, count, names, plain, positive, probability, share
+from .common import add_common_options, add_scoring_options, plain, score_options
 
 if TYPE_CHECKING:
-    import numpy as np
     from astropy.table import Table
-    from numpy.typing import NDArray
 
-    from ..classifier import Classifier
-    from ..images import LoadedImage
+    from ..scoring import ScoredFile, ScoreOptions
 
-log = logging.getLogger(__name__)
-
-_MASKED_MUCH = 0.9  # a share of the pixels that deserves a word
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
 
@@ -44,11 +36,6 @@ def add_parser(verbs: Any) -> None:
         metavar="CAT",
         help="detections: ECSV, CSV, FITS, FITS_LDAC, VOTable or SExtractor's ASCII (.cat)",
     )
-    parser.add_argument("--x-col", metavar="X", help="column of CAT with the x positions")
-    parser.add_argument("--y-col", metavar="Y", help="column of CAT with the y positions")
-    parser.add_argument(
-        "--origin", type=int, choices=(0, 1), help="what CAT calls the centre of the first pixel"
-    )
     parser.add_argument(
         "-o",
         "--output",
@@ -67,122 +54,45 @@ def add_parser(verbs: Any) -> None:
         help="print JSON: the summary, and the rows unless they go to OUT",
     )
     parser.add_argument("--filter", action="store_true", help="keep the real rows only")
-    parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
-    point = parser.add_mutually_exclusive_group()
-    point.add_argument("--threshold", type=probability, metavar="T", help="scores above it are real")
-    point.add_argument(
-        "--max-missed",
-        type=share,
-        metavar="R",
-        help="the threshold at which at most this share of the real is missed, such as 1%%",
-    )
-    point.add_argument(
-        "--max-false",
-        type=share,
-        metavar="R",
-        help="the threshold at which at most this share of the bogus is let in, such as 0.1%%",
-    )
     parser.add_argument(
-        "--real", type=names, metavar="A,B", help="classes that count as real, such as star,galaxy"
+        "--stamp", action="store_true", help="also note model, options and counts in IMAGE's header"
     )
-    parser.add_argument(
-        "--fwhm", type=positive, metavar="F", help="FWHM of the stars in pixels; measured if absent"
-    )
-    parser.add_argument(
-        "--hdu", metavar="H", help="number (from 0) or name of the HDU; the first image by default"
-    )
-    parser.add_argument(
-        "--mask",
-        metavar="M",
-        help="bad pixels (nonzero): FITS file, FILE[HDU] or HDU of IMAGE; its HDU named MASK by default",
-    )
-    parser.add_argument(
-        "--bad-bits", type=bits, metavar="B", help="only these bits of the mask are bad, such as 0x1F"
-    )
-    parser.add_argument("--err", metavar="E", help="noise of each pixel (1 sigma): as for --mask")
-    parser.add_argument(
-        "--saturation", type=positive, metavar="L", help="saturation level; that of the header if absent"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
-    )
+    add_scoring_options(parser)
     add_common_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    start = time.perf_counter()
-    from ..classifier import Classifier
     from ..errors import InputError
-    from ..images import load_image
     from ..output import check_distinct, check_place
-    from ..regions import as_regions, write_regions
-    from ..sky import find_positions
-    from ..tables import check_output, read_catalog, write_catalog
+    from ..scoring import ALL, score_file
+    from ..tables import check_output, write_catalog
 
     if options.output:
         check_output(options.output, options.overwrite)
     if options.regions:
         check_place(Path(options.regions), options.overwrite)
+    if options.regions and options.hdu is not None and options.hdu.lower() == ALL:
+        raise InputError("regions are of one image; give its --hdu instead of 'all'")
     named = [Path(name) for name in (options.output, options.regions) if name]
     read = [Path(name) for name in (options.image, options.mask, options.err) if name]
     check_distinct(named, read)
-    columns = {"x_col": options.x_col, "y_col": options.y_col, "origin": options.origin}
-    if not options.catalog and any(value is not None for value in columns.values()):
-        raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
-    classifier = Classifier(
-        options.model,
-        device=options.device,
-        threads=options.threads,
-        real_source_types=options.real,
-    )
-    threshold, expected = _decision(classifier, options)
-    image = load_image(options.image, options.hdu)
-    mask, err = _maps(image, options)
-    saturation = image.saturation if options.saturation is None else options.saturation
-    if options.catalog:
-        table = read_catalog(options.catalog)
-    else:
-        from ..detect import detect
-
-        table = detect(image.data, mask=mask)
+    how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
-        scored = classifier.classify(
-            table,
-            image.data,
-            mask=mask,
-            err=err,
-            fwhm=options.fwhm,
-            saturation=saturation,
-            threshold=threshold,
-            wcs=image.header,
-            **columns,
-        )
-    real = scored["rb_score"] > scored.meta["rb_threshold"]
-    # What a reader of the output needs to find the same positions again.
-    used = {"hdu": image.hdu, **columns}
-    scored.meta.update({f"rb_{key}": value for key, value in used.items() if value is not None})
-    summary = {
-        "image": options.image,
-        "hdu": image.hdu,
-        "catalog": options.catalog,
-        **_tally(scored),
-        "expected": expected,
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-    kept = scored[real] if options.filter else scored
+        scored = score_file(options.image, options.catalog, how, how.classifier())
+    table, summary = scored.table, scored.summary
+    kept = table[table["rb_score"] > table.meta["rb_threshold"]] if options.filter else table
     if options.output:
         write_catalog(kept, options.output, options.overwrite)
-    if options.regions and len(scored):
+    if options.regions and len(table):
         # After the rows, which matter more.
-        x, y = find_positions(scored, wcs=image.header, **columns)
-        text = as_regions(
-            x, y, scored["rb_score"], scored.meta["rb_threshold"],
-            scored["rb_class"] if "rb_class" in scored.colnames else None,
-        )  # fmt: skip
-        write_regions(text, options.regions, options.overwrite)
+        _write_regions(scored, how, options)
+    if options.stamp:
+        from ..stamp import stamp
+
+        each = summary.get("extensions", [summary])
+        stamp(options.image, {part["hdu"]: part for part in each}, table.meta)
     if options.json:
         _print_json(summary, None if options.output else kept)
     elif not options.output:
@@ -192,75 +102,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _decision(
-    classifier: "Classifier", options: argparse.Namespace
-) -> tuple[float | None, dict[str, float] | None]:
-    """Return the threshold asked for, and the rates measured for it where the model names them."""
-    from ..errors import InputError
+def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
+    from ..regions import as_regions, write_regions
+    from ..sky import find_positions
 
-    if options.max_missed is None and options.max_false is None:
-        return options.threshold, None
-    if classifier.real_source_types != classifier.spec.real:
-        raise InputError(
-            f"--max-missed and --max-false rest on rates that were measured with "
-            f"{', '.join(classifier.spec.real)} as real; with --real give --threshold"
-        )
-    point = classifier.spec.point_for(options.max_missed, options.max_false)
-    return point.threshold, {"missed": point.missed, "false": point.false}
-
-
-def _maps(
-    image: "LoadedImage", options: argparse.Namespace
-) -> "tuple[NDArray[np.bool_] | None, NDArray[Any] | None]":
-    """Read the mask, that of the image's own file unless told otherwise, and the noise."""
-    from ..errors import InputError
-    from ..maps import bad_pixels, read_map
-
-    mask, err, shape = image.mask, None, image.data.shape
-    if options.mask is not None:
-        mask = bad_pixels(read_map(options.mask, options.image, shape, "mask"), options.bad_bits)
-        share = float(mask.mean())
-        if share > _MASKED_MUCH:
-            log.warning(
-                "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, options.mask
-            )
-    elif options.bad_bits is not None:
-        raise InputError("--bad-bits says what is bad in a mask; give --mask too")
-    if options.err is not None:
-        err = read_map(options.err, options.image, shape, "noise map")
-    return mask, err
-
-
-def _tally(scored: "Table") -> dict[str, Any]:
-    """Count the verdicts and the reasons, and name what they rest on."""
-    import numpy as np
-
-    from ..status import MEANING, UNSCORED
-
-    status = np.asarray(scored["rb_status"])
-    unscored = (status & UNSCORED) != 0
-    n_real = int(np.count_nonzero(scored["rb_score"] > scored.meta["rb_threshold"]))
-    n_unscored = int(np.count_nonzero(unscored))
-    counts = {
-        str(bit.name): int(np.count_nonzero(status & int(bit)))
-        for bit in MEANING
-        if np.any(status & int(bit))
-    }
-    summary: dict[str, Any] = {
-        "detections": len(scored),
-        "real": n_real,
-        "bogus": len(scored) - n_real - n_unscored,
-        "unscored": n_unscored,
-        "status": counts,
-    }
-    if "rb_class" in scored.colnames:
-        found, times = np.unique(np.asarray(scored["rb_class"])[~unscored], return_counts=True)
-        summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
-    summary |= {
-        key.removeprefix("rb_"): plain(scored.meta[key])
-        for key in ("rb_fwhm", "rb_fwhm_source", "rb_threshold", "rb_model", "rb_version")
-    }
-    return summary
+    table = scored.table
+    x, y = find_positions(table, wcs=scored.images[scored.summary["hdu"]].header, **how.columns)
+    text = as_regions(
+        x, y, table["rb_score"], table.meta["rb_threshold"],
+        table["rb_class"] if "rb_class" in table.colnames else None,
+    )  # fmt: skip
+    write_regions(text, options.regions, options.overwrite)
 
 
 def _in_words(summary: dict[str, Any]) -> str:

@@ -2,7 +2,10 @@
 
 import argparse
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..scoring import ScoreOptions
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +18,73 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         "-q", "--quiet", action="count", default=0, help="no summary and no warnings, errors only"
     )
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_scoring_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that score images."""
+    group = parser.add_argument_group("scores")
+    group.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
+    point = group.add_mutually_exclusive_group()
+    point.add_argument("--threshold", type=probability, metavar="T", help="scores above it are real")
+    point.add_argument(
+        "--max-missed",
+        type=share,
+        metavar="R",
+        help="the threshold at which at most this share of the real is missed, such as 1%%",
+    )
+    point.add_argument(
+        "--max-false",
+        type=share,
+        metavar="R",
+        help="the threshold at which at most this share of the bogus is let in, such as 0.1%%",
+    )
+    group.add_argument(
+        "--real", type=names, metavar="A,B", help="classes that count as real, such as star,galaxy"
+    )
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    group.add_argument(
+        "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
+    )
+    group = parser.add_argument_group("images and catalogues")
+    group.add_argument(
+        "--hdu",
+        metavar="H",
+        help="number (from 0) or name of the HDU, or 'all' for every image of a mosaic; "
+        "the first image by default",
+    )
+    group.add_argument(
+        "--fwhm", type=positive, metavar="F", help="FWHM of the stars in pixels; measured if absent"
+    )
+    group.add_argument(
+        "--mask",
+        metavar="M",
+        help="bad pixels (nonzero): FITS file, FILE[HDU] or HDU of IMAGE; its HDU named MASK by default",
+    )
+    group.add_argument(
+        "--bad-bits", type=bits, metavar="B", help="only these bits of the mask are bad, such as 0x1F"
+    )
+    group.add_argument("--err", metavar="E", help="noise of each pixel (1 sigma): as for --mask")
+    group.add_argument(
+        "--saturation", type=positive, metavar="L", help="saturation level; that of the header if absent"
+    )
+    group.add_argument("--x-col", metavar="X", help="column of the catalogue with the x positions")
+    group.add_argument("--y-col", metavar="Y", help="column of the catalogue with the y positions")
+    group.add_argument(
+        "--origin",
+        type=int,
+        choices=(0, 1),
+        help="what the catalogue calls the centre of the first pixel",
+    )
+
+
+def score_options(options: argparse.Namespace) -> "ScoreOptions":
+    """Return what `add_scoring_options` added, as it was given."""
+    import dataclasses
+
+    from ..scoring import ScoreOptions
+
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(ScoreOptions)}
+    return ScoreOptions(**given)
 
 
 def probability(text: str) -> float:
@@ -61,9 +131,9 @@ def bits(text: str) -> int:
     return value
 
 
-def names(text: str) -> list[str]:
-    """Read a list of names separated by commas."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
+def names(text: str) -> tuple[str, ...]:
+    """Read names separated by commas."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
     if not found:
         raise argparse.ArgumentTypeError("no name is given")
     return found

@@ -62,8 +62,8 @@ def test_pixels_come_first():
     ("table", "header", "words"),
     [
         (Table({"ra": [1.0], "dec": [1.0]}), fits.Header(), "no WCS"),
-        (Table({"ra": ["a"], "dec": ["b"]}), wcs(), "no angles"),
-        (Table({"ra": [1.0] * u.m, "dec": [1.0] * u.m}), wcs(), "no angles"),
+        (Table({"ra": ["a"], "dec": ["b"]}), wcs(), "as angles"),
+        (Table({"ra": [1.0] * u.m, "dec": [1.0] * u.m}), wcs(), "as angles"),
         (Table({"a": [1.0]}), wcs(), "right ascension"),
     ],
 )

@@ -226,7 +226,7 @@ def test_read_refuses(tmp_path):
     (tmp_path / "half.ecsv").write_text("# %ECSV 1.0\n# ---\n# datatype:\n# - {name: x")
     (tmp_path / "junk.vot").write_text("<VOTABLE><RESOURCE><TABLE>")
     (tmp_path / "ragged.csv").write_text("x,y\n1,2\n3\n4,5,6\n")
-    (tmp_path / "t.parquet").write_text("x")
+    (tmp_path / "t.xlsx").write_text("x")
     wrong = {
         "none.ecsv": "does not exist",
         "empty.ecsv": "is empty",
@@ -235,7 +235,7 @@ def test_read_refuses(tmp_path):
         "half.ecsv": "cannot be read as ascii.ecsv",
         "junk.vot": "cannot be read as votable",
         "ragged.csv": "cannot be read as ascii.csv",
-        "t.parquet": r"t.parquet names no catalogue format; known are .ecsv, .csv, .fits",
+        "t.xlsx": r"t.parquet names no catalogue format; known are .ecsv, .csv, .fits",
     }
     for name, text in wrong.items():
         with pytest.raises(InputError, match=text) as caught:

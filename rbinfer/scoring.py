@@ -1,0 +1,340 @@
+"""From files to a scored catalogue: what ``classify``, ``batch`` and ``watch`` have in common."""
+
+import dataclasses
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .classifier import Classifier
+from .errors import InputError
+from .images import LoadedImage, list_images, load_image
+from .maps import bad_pixels, read_map
+from .spec import OperatingPoint
+from .status import MEANING, UNSCORED
+from .tables import read_catalog, read_catalogs
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+#: What ``hdu`` is for a mosaic: each image of the file with its own detections.
+ALL = "all"
+#: Column that says from which HDU of a mosaic a row is.
+HDU_COLUMN = "rb_hdu"
+#: Column of SExtractor with the number of the extension.
+_EXTENSION_COLUMN = "EXT_NUMBER"
+_MASKED_MUCH = 0.9  # a share of the pixels that deserves a word
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How images are scored; the same for many of them.
+
+    Attributes
+    ----------
+    model : str, optional
+        Name or path; the model in rbinfer by default.
+    device : {"auto", "cpu", "cuda"}
+    threads : int, optional
+        Worker threads; one for each CPU by default.
+    real : tuple of str, optional
+        Classes that count as real; the model's own by default.
+    threshold, max_missed, max_false : float, optional
+        One of them at most: the threshold, or the rate that an operating point of the model must
+        keep. The model's own threshold by default.
+    fwhm : float, optional
+        FWHM of the stars in pixels; measured by default.
+    hdu : str, optional
+        Number (from 0) or name of the HDU, or ``"all"`` for every image of a mosaic.
+    mask, err : str, optional
+        Mask and noise map as `rbinfer.maps.read_map` takes them.
+    bad_bits : int, optional
+        Bits of the mask that are bad.
+    saturation : float, optional
+        Saturation level; that of the header by default.
+    x_col, y_col, origin : str, str, {0, 1}, optional
+        As for `rbinfer.tables.positions`.
+    """
+
+    model: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    real: tuple[str, ...] | None = None
+    threshold: float | None = None
+    max_missed: float | None = None
+    max_false: float | None = None
+    fwhm: float | None = None
+    hdu: str | None = None
+    mask: str | None = None
+    bad_bits: int | None = None
+    err: str | None = None
+    saturation: float | None = None
+    x_col: str | None = None
+    y_col: str | None = None
+    origin: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.bad_bits is not None and self.mask is None:
+            raise InputError("--bad-bits says what is bad in a mask; give --mask too")
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The options about the columns of positions."""
+        return {"x_col": self.x_col, "y_col": self.y_col, "origin": self.origin}
+
+    def given(self) -> dict[str, Any]:
+        """Return the options with a say in the scores that are not as by default; the model aside."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("model", "device", "threads")
+            and getattr(self, field.name) != field.default
+        }
+
+    def classifier(self) -> Classifier:
+        """Load the model."""
+        return Classifier(
+            self.model, device=self.device, threads=self.threads, real_source_types=self.real
+        )
+
+    def point(self, classifier: Classifier) -> OperatingPoint | None:
+        """Return the operating point that the rates ask for, or None if they ask for none."""
+        if self.max_missed is None and self.max_false is None:
+            return None
+        if classifier.real_source_types != classifier.spec.real:
+            raise InputError(
+                f"--max-missed and --max-false rest on rates that were measured with "
+                f"{', '.join(classifier.spec.real)} as real; with --real give --threshold"
+            )
+        return classifier.spec.point_for(self.max_missed, self.max_false)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFile:
+    """What came of an image.
+
+    Attributes
+    ----------
+    table : Table
+        All detections with their scores; ``meta`` says how they were made.
+    images : dict of int to LoadedImage
+        By the number of the HDU.
+    summary : dict
+        Counts and what they rest on, for JSON.
+    """
+
+    table: "Table"
+    images: dict[int, LoadedImage]
+    summary: dict[str, Any]
+
+
+def score_file(
+    image: str, catalog: str | None, options: ScoreOptions, classifier: Classifier
+) -> ScoredFile:
+    """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
+
+    Parameters
+    ----------
+    image : str
+        FITS file.
+    catalog : str, optional
+        Catalogue. For a mosaic one with a table for each image, by name or in order, or with
+        SExtractor's column ``EXT_NUMBER``.
+    options : ScoreOptions
+    classifier : Classifier
+        From `ScoreOptions.classifier`.
+
+    Returns
+    -------
+    ScoredFile
+        Of a mosaic the rows of all images, in their order; the column ``rb_hdu`` tells them apart.
+
+    Raises
+    ------
+    RbinferError
+        Something cannot be read or used.
+    """
+    start = time.perf_counter()
+    if catalog is None and any(value is not None for value in options.columns.values()):
+        raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+    point = options.point(classifier)
+    threshold = options.threshold if point is None else point.threshold
+    if options.hdu is not None and options.hdu.lower() == ALL:
+        numbers = _mosaic(image, options)
+        tables = _catalogue_for_each(catalog, image, numbers)
+    else:
+        numbers, tables = {}, [None if catalog is None else read_catalog(catalog)]
+    parts, images = [], {}
+    for k, table in enumerate(tables):
+        loaded = load_image(image, list(numbers)[k] if numbers else options.hdu)
+        images[loaded.hdu] = loaded
+        parts.append(_score_one(image, loaded, table, options, classifier, threshold))
+    scored = parts[0] if not numbers else _stacked(parts, list(numbers))
+    _note(scored, classifier, options, ALL if numbers else next(iter(images)))
+    summary: dict[str, Any] = {
+        "image": image,
+        "hdu": ALL if numbers else next(iter(images)),
+        "catalog": catalog,
+        **tally(scored),
+        "expected": None if point is None else {"missed": point.missed, "false": point.false},
+    }
+    if numbers:
+        summary["extensions"] = [
+            {"hdu": number, "name": name, **tally(part)}
+            for (number, name), part in zip(numbers.items(), parts, strict=True)
+        ]
+    summary["seconds"] = round(time.perf_counter() - start, 3)
+    return ScoredFile(scored, images, summary)
+
+
+def tally(scored: "Table") -> dict[str, Any]:
+    """Count the verdicts and the reasons in a scored catalogue, and name what they rest on.
+
+    Parameters
+    ----------
+    scored : Table
+        As `rbinfer.Classifier.classify` returns it.
+
+    Returns
+    -------
+    dict
+        Plain numbers and texts: ``detections``, ``real``, ``bogus``, ``unscored``, ``status`` (rows
+        by bit), ``classes`` (scored rows by class) and what ``meta`` notes.
+    """
+    status = np.asarray(scored["rb_status"])
+    unscored = (status & UNSCORED) != 0
+    n_real = int(np.count_nonzero(scored["rb_score"] > scored.meta["rb_threshold"]))
+    n_unscored = int(np.count_nonzero(unscored))
+    counts = {
+        str(bit.name): int(np.count_nonzero(status & int(bit)))
+        for bit in MEANING
+        if np.any(status & int(bit))
+    }
+    summary: dict[str, Any] = {
+        "detections": len(scored),
+        "real": n_real,
+        "bogus": len(scored) - n_real - n_unscored,
+        "unscored": n_unscored,
+        "status": counts,
+    }
+    if "rb_class" in scored.colnames:
+        found, times = np.unique(np.asarray(scored["rb_class"])[~unscored], return_counts=True)
+        summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
+    for key in ("fwhm", "fwhm_source", "threshold", "model", "version"):
+        summary[key] = scored.meta[f"rb_{key}"]
+    return summary
+
+
+def _score_one(
+    name: str, image: LoadedImage, table: "Table | None", options: ScoreOptions,
+    classifier: Classifier, threshold: float | None,
+) -> "Table":  # fmt: skip
+    mask, err = _maps(name, image, options)
+    if table is None:
+        from .detect import detect
+
+        table = detect(image.data, mask=mask)
+    saturation = image.saturation if options.saturation is None else options.saturation
+    return classifier.classify(
+        table,
+        image.data,
+        mask=mask,
+        err=err,
+        fwhm=options.fwhm,
+        saturation=saturation,
+        threshold=threshold,
+        wcs=image.header,
+        **options.columns,
+    )
+
+
+def _maps(
+    name: str, image: LoadedImage, options: ScoreOptions
+) -> tuple[NDArray[np.bool_] | None, NDArray[Any] | None]:
+    """Read the mask, that of the image's own file unless told otherwise, and the noise."""
+    mask, err, shape = image.mask, None, image.data.shape
+    version = image.header.get("EXTVER")
+    if options.mask is not None:
+        found = read_map(options.mask, name, shape, "mask", version)
+        mask = bad_pixels(found, options.bad_bits)
+        share = float(mask.mean())
+        if share > _MASKED_MUCH:
+            log.warning(
+                "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, options.mask
+            )
+    if options.err is not None:
+        err = read_map(options.err, name, shape, "noise map", version)
+    return mask, err
+
+
+def _mosaic(image: str, options: ScoreOptions) -> dict[int, str]:
+    """Return numbers and names of the HDUs of a mosaic that are images of the sky."""
+    beside = {str(value).upper() for value in (options.mask, options.err) if value is not None}
+    found = {number: name for number, name in list_images(image).items() if name.upper() not in beside}
+    if not found:
+        raise InputError(f"{image} has no 2-D images to score")
+    return found
+
+
+def _catalogue_for_each(
+    catalog: str | None, image: str, numbers: dict[int, str]
+) -> "list[Table | None]":
+    """Return the table of each image of a mosaic."""
+    if catalog is None:
+        return [None] * len(numbers)
+    tables = read_catalogs(catalog)
+    names = [name for name, _ in tables]
+    if len(tables) > 1 and set(numbers.values()) <= set(names) and len(set(names)) == len(names):
+        by_name = dict(tables)
+        return [by_name[name] for name in numbers.values()]
+    if len(tables) == len(numbers):
+        return [table for _, table in tables]
+    first = tables[0][1]
+    if len(tables) == 1 and _EXTENSION_COLUMN in first.colnames:
+        return _by_extension(first, catalog, numbers)
+    raise InputError(
+        f"{catalog} has {len(tables)} tables ({', '.join(names)}) but {image} has {len(numbers)} images "
+        f"({', '.join(f'{n} {name}'.strip() for n, name in numbers.items())}); give a table for each "
+        f"image, a column {_EXTENSION_COLUMN}, or score one image with --hdu"
+    )
+
+
+def _by_extension(table: "Table", catalog: str, numbers: dict[int, str]) -> "list[Table | None]":
+    extension = np.asarray(table[_EXTENSION_COLUMN])
+    strange = np.setdiff1d(extension, list(numbers))
+    if strange.size:
+        raise InputError(
+            f"{catalog} has rows with {_EXTENSION_COLUMN} {', '.join(map(str, strange[:5]))}, but the "
+            f"images are in HDU {', '.join(map(str, numbers))}"
+        )
+    return [table[extension == number] for number in numbers]
+
+
+def _stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
+    """Join the tables of a mosaic; what `meta` notes of each is the median of them."""
+    from astropy.table import vstack
+
+    fwhm = [part.meta["rb_fwhm"] for part in parts]
+    for part, number in zip(parts, numbers, strict=True):
+        part[HDU_COLUMN] = np.full(len(part), number, np.int32)
+    joined: Table = vstack(parts, metadata_conflicts="silent")
+    joined.meta.update(rb_fwhm=float(np.median(fwhm)), rb_fwhm_source="median of the images")
+    return joined
+
+
+def _note(scored: "Table", classifier: Classifier, options: ScoreOptions, hdu: int | str) -> None:
+    """Note what a reader needs to find the same positions, and how the scores were made."""
+    from . import __version__
+
+    used = {"hdu": hdu, **options.columns}
+    scored.meta.update({f"rb_{key}": value for key, value in used.items() if value is not None})
+    # Short names: FITS continues long values of keywords with up to eight letters alone.
+    scored.meta["rb_hash"] = classifier.sha256
+    scored.meta["rb_opts"] = json.dumps(options.given(), sort_keys=True)
+    scored.meta["rb_rel"] = __version__
