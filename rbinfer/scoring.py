@@ -29,6 +29,8 @@ ALL = "all"
 HDU_COLUMN = "rb_hdu"
 #: Column of SExtractor with the number of the extension.
 _EXTENSION_COLUMN = "EXT_NUMBER"
+#: Options that have no say in the scores, or keys of their own in the metadata.
+_NOTED_APART = {"model", "device", "threads", "hdu", "x_col", "y_col", "origin"}
 _MASKED_MUCH = 0.9  # a share of the pixels that deserves a word
 
 
@@ -89,7 +91,7 @@ class ScoreOptions:
         return {"x_col": self.x_col, "y_col": self.y_col, "origin": self.origin}
 
     def given(self) -> dict[str, Any]:
-        """Return the options with a say in the scores that are not as by default; the model aside."""
+        """Return the options that are not as by default and are not noted under names of their own."""
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -176,7 +178,7 @@ def score_file(
         images[loaded.hdu] = loaded
         parts.append(_score_one(image, loaded, table, options, classifier, threshold))
     scored = parts[0] if not numbers else _stacked(parts, list(numbers))
-    _note(scored, classifier, options, ALL if numbers else next(iter(images)))
+    _note(scored, image, classifier, options, ALL if numbers else next(iter(images)))
     summary: dict[str, Any] = {
         "image": image,
         "hdu": ALL if numbers else next(iter(images)),
@@ -328,11 +330,13 @@ def _stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     return joined
 
 
-def _note(scored: "Table", classifier: Classifier, options: ScoreOptions, hdu: int | str) -> None:
+def _note(
+    scored: "Table", image: str, classifier: Classifier, options: ScoreOptions, hdu: int | str
+) -> None:
     """Note what a reader needs to find the same positions, and how the scores were made."""
     from . import __version__
 
-    used = {"hdu": hdu, **options.columns}
+    used = {"image": image, "hdu": hdu, **options.columns}
     scored.meta.update({f"rb_{key}": value for key, value in used.items() if value is not None})
     # Short names: FITS continues long values of keywords with up to eight letters alone.
     scored.meta["rb_hash"] = classifier.sha256

@@ -235,7 +235,7 @@ def test_read_refuses(tmp_path):
         "half.ecsv": "cannot be read as ascii.ecsv",
         "junk.vot": "cannot be read as votable",
         "ragged.csv": "cannot be read as ascii.csv",
-        "t.xlsx": r"t.parquet names no catalogue format; known are .ecsv, .csv, .fits",
+        "t.xlsx": r"t.xlsx names no catalogue format; known are .ecsv, .csv, .fits",
     }
     for name, text in wrong.items():
         with pytest.raises(InputError, match=text) as caught:
