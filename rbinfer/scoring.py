@@ -95,8 +95,7 @@ class ScoreOptions:
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("model", "device", "threads")
-            and getattr(self, field.name) != field.default
+            if field.name not in _NOTED_APART and getattr(self, field.name) != field.default
         }
 
     def classifier(self) -> Classifier:
