@@ -44,6 +44,8 @@ class LoadedImage:
         Saturation level in the units of `data`, when the header gives one.
     hdu : int
         Number of the HDU, counted from 0.
+    siblings : int
+        How many images of the sky the file has with this one; 1 where the HDU was named.
     """
 
     data: NDArray[np.float32]
@@ -51,6 +53,7 @@ class LoadedImage:
     header: Any
     saturation: float | None
     hdu: int
+    siblings: int = 1
 
 
 @contextmanager
@@ -121,11 +124,15 @@ def list_images(path: str | PathLike[str]) -> dict[int, str]:
     """
     path = Path(path)
     with _opened(path) as hdus:
-        return {
-            number: hdu.name
-            for number, hdu in enumerate(hdus)
-            if len(_plane_shape(hdu)) == 2 and hdu.name.upper() not in _BESIDE
-        }
+        return _skies(hdus)
+
+
+def _skies(hdus: Any) -> dict[int, str]:
+    return {
+        number: hdu.name
+        for number, hdu in enumerate(hdus)
+        if len(_plane_shape(hdu)) == 2 and hdu.name.upper() not in _BESIDE
+    }
 
 
 @contextmanager
@@ -294,7 +301,8 @@ def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
     saturation = _saturation(hdu.header)
     if saturation is None:
         saturation = _saturation(hdus[0].header)
-    return LoadedImage(pixels, mask, hdu.header, saturation, number)
+    siblings = len(_skies(hdus)) if wanted is None else 1
+    return LoadedImage(pixels, mask, hdu.header, saturation, number, siblings)
 
 
 def _plane(

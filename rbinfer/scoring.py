@@ -175,6 +175,11 @@ def score_file(
     for k, table in enumerate(tables):
         loaded = load_image(image, list(numbers)[k] if numbers else options.hdu)
         images[loaded.hdu] = loaded
+        if loaded.siblings > 1:
+            log.warning(
+                "%s: 1 of %d images (HDU %d) was scored; --hdu all scores each, --hdu %d this one",
+                image, loaded.siblings, loaded.hdu, loaded.hdu,
+            )  # fmt: skip
         parts.append(_score_one(image, loaded, table, options, classifier, threshold))
     scored = parts[0] if not numbers else _stacked(parts, list(numbers))
     _note(scored, image, classifier, options, ALL if numbers else next(iter(images)))

@@ -129,6 +129,30 @@ def operating_points(
     return tuple(points)
 
 
+def score_histograms(
+    real: NDArray[np.bool_], score: NDArray[np.float32], bins: int = 20
+) -> dict[str, list[float]]:
+    """Return how the scores of the real and of the bogus are spread, for reports to compare with.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+    bins : int
+        Equal bins over [0, 1].
+
+    Returns
+    -------
+    dict
+        ``real`` and ``bogus``: the fraction of each in every bin.
+    """
+    found = {}
+    for name, rows in (("real", real), ("bogus", ~real)):
+        counts, _ = np.histogram(score[rows], bins, (0.0, 1.0))
+        found[name] = [round(float(n), 6) for n in counts / max(int(rows.sum()), 1)]
+    return found
+
+
 def _logits(model: keras.Model, cutouts: NDArray[np.float32]) -> NDArray[np.float64]:
     """Input of the last activation."""
     body = keras.Model(model.input, model.layers[-1].input)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rbinfer import ModelSpec, PreprocessSpec
 
-from .calibrate import calibrate, mixed, operating_points
+from .calibrate import calibrate, mixed, operating_points, score_histograms
 from .config import CLASSES, SOURCES, TrainConfig
 from .dataset import Dataset, cut_frame, frame_rng
 from .export import N_PROOF, export_model, keras_outputs
@@ -64,7 +64,11 @@ def export_run(
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
     # Sources that are not counted as real are no artefacts either: they have no part in the rates.
     judged = real | ~np.isin(labels, SOURCES)
-    spec = dataclasses.replace(spec, operating_points=operating_points(real[judged], score[judged]))
+    spec = dataclasses.replace(
+        spec,
+        operating_points=operating_points(real[judged], score[judged]),
+        calibration={**spec.calibration, "scores": score_histograms(real[judged], score[judged])},
+    )
     rng = np.random.default_rng(config.fit.seed)
     proof = np.concatenate([rng.permutation(held_out), rng.permutation(training)])[:N_PROOF]
     return export_model(model, spec, path, data.pixels[np.sort(proof)].astype(np.float32))

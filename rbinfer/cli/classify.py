@@ -128,6 +128,13 @@ def _in_words(summary: dict[str, Any]) -> str:
         f"  {summary['real']} real, {summary['bogus']} bogus, "
         f"{summary['unscored']} unscored{reasons}; threshold {summary['threshold']:g}",
     ]
+    for part in summary.get("extensions", ()):
+        name = f"HDU {part['hdu']} {part['name']}".strip()
+        lines.append(
+            f"  {name}: {part['detections']} detections, "
+            f"{part['real']} real, {part['bogus']} bogus, {part['unscored']} unscored; "
+            f"FWHM {part['fwhm']:.2f} px ({part['fwhm_source']})"
+        )
     if summary["expected"]:
         missed, false = (summary["expected"][rate] for rate in ("missed", "false"))
         lines.append(

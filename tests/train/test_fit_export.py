@@ -188,6 +188,11 @@ def test_the_file_tells_all(exported, config):
     assert spec.real == ("star",)
     assert spec.config_hash == config.hash
     assert spec.calibration["method"] == "temperature"
+    for name, low in (("real", 10), ("bogus", 0)):
+        histogram = spec.calibration["scores"][name]
+        assert len(histogram) == 20
+        assert sum(histogram) == pytest.approx(1, abs=1e-4)
+        assert sum(histogram[low : low + 10]) > 0.5
     assert [p.name for p in spec.operating_points] == [
         "missed 1.0%", "missed 2.0%", "missed 5.0%", "false 0.1%", "false 1.0%",
     ]  # fmt: skip

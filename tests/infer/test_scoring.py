@@ -1,0 +1,207 @@
+"""Mosaics, what is noted of how scores were made, and stamps in headers."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table, vstack
+
+from rbinfer import Classifier, InputError, RbinferError
+from rbinfer.cli import main
+from rbinfer.images import list_images, load_image
+from rbinfer.maps import read_map
+from rbinfer.scoring import ScoreOptions, score_file
+from rbinfer.stamp import stamp
+from rbinfer.tables import read_catalog, read_catalogs
+
+
+@pytest.fixture(scope="module")
+def halves(scene):
+    """Return the two halves of an image, each with its detections."""
+    image, table, _ = scene
+    parts = []
+    for k in range(2):
+        inside = (table["y"] >= 200 * k) & (table["y"] < 200 * (k + 1))
+        part = table["x", "y", "id"][inside]
+        part["y"] -= 200.0 * k
+        parts.append((image[200 * k : 200 * (k + 1)], part))
+    return parts
+
+
+@pytest.fixture
+def mosaic(halves, tmp_path):
+    """Write the halves as a mosaic: SCI and DQ of each, as cameras in space have it."""
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for k, (image, _) in enumerate(halves, start=1):
+        quality = np.zeros(image.shape, np.int16)
+        quality[:, : 40 * k] = 4
+        hdus.append(fits.ImageHDU(image, name="SCI", ver=k))
+        hdus.append(fits.ImageHDU(quality, name="DQ", ver=k))
+    hdus.writeto(tmp_path / "mosaic.fits")
+    return str(tmp_path / "mosaic.fits")
+
+
+def write_ldac(parts, path, name="LDAC_OBJECTS"):
+    head = fits.BinTableHDU(Table({"Field Header Card": ["SIMPLE  ="]}), name="LDAC_IMHEAD")
+    hdus = [fits.PrimaryHDU()]
+    for _, part in parts:
+        table = part.copy()
+        table["X_IMAGE"], table["Y_IMAGE"] = table["x"] + 1, table["y"] + 1
+        table.remove_columns(["x", "y"])
+        hdus += [head.copy(), fits.BinTableHDU(table, name=name)]
+    fits.HDUList(hdus).writeto(path)
+    return str(path)
+
+
+OPTIONS = ScoreOptions(hdu="all", fwhm=3.2)
+
+
+@pytest.fixture
+def expected(halves, classifier):
+    """Score the halves one by one."""
+    return [classifier.classify(part, image, fwhm=3.2) for image, part in halves]
+
+
+def test_images_of_a_mosaic(mosaic, tmp_path, caplog):
+    assert list_images(mosaic) == {1: "SCI", 3: "SCI"}
+    assert load_image(mosaic, 3).hdu == 3
+    out = str(tmp_path / "o.ecsv")
+    assert main(["classify", mosaic, "-o", out]) == 0
+    assert "1 of 2 images (HDU 1) was scored; --hdu all scores each" in caplog.text
+    caplog.clear()
+    assert main(["classify", mosaic, "--hdu", "1", "-o", out, "--overwrite"]) == 0
+    assert "--hdu all" not in caplog.text
+
+
+def test_a_catalogue_for_each_image(mosaic, halves, expected, tmp_path, classifier):
+    catalog = write_ldac(halves, tmp_path / "cat.fits")
+    assert [name for name, _ in read_catalogs(catalog)] == ["LDAC_OBJECTS"] * 2
+    scored = score_file(mosaic, catalog, OPTIONS, classifier)
+    assert scored.table["rb_hdu"].tolist() == [1] * len(expected[0]) + [3] * len(expected[1])
+    np.testing.assert_array_equal(scored.table["id"], vstack(expected)["id"])
+    np.testing.assert_array_equal(scored.table["rb_score"], vstack(expected)["rb_score"])
+    assert [part["hdu"] for part in scored.summary["extensions"]] == [1, 3]
+    assert scored.summary["detections"] == sum(p["detections"] for p in scored.summary["extensions"])
+    assert scored.table.meta["rb_hdu"] == "all"
+
+
+def test_tables_are_matched_by_name_before_order(halves, tmp_path, classifier, expected):
+    images = [fits.ImageHDU(image, name=f"CCD{k}") for k, (image, _) in enumerate(halves)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "m.fits")
+    tables = [fits.BinTableHDU(part, name=f"CCD{k}") for k, (_, part) in enumerate(halves)]
+    fits.HDUList([fits.PrimaryHDU(), *tables[::-1]]).writeto(tmp_path / "c.fits")
+    scored = score_file(str(tmp_path / "m.fits"), str(tmp_path / "c.fits"), OPTIONS, classifier)
+    np.testing.assert_array_equal(scored.table["rb_score"], vstack(expected)["rb_score"])
+
+
+def test_one_table_with_extension_numbers(mosaic, halves, expected, tmp_path, classifier):
+    parts = []
+    for number, (_, part) in zip((1, 3), halves, strict=True):
+        parts.append(part.copy())
+        parts[-1]["EXT_NUMBER"] = number
+    both = vstack(parts)
+    both.write(tmp_path / "c.ecsv")
+    scored = score_file(mosaic, str(tmp_path / "c.ecsv"), OPTIONS, classifier)
+    np.testing.assert_array_equal(scored.table["rb_score"], vstack(expected)["rb_score"])
+    both["EXT_NUMBER"][0] = 2
+    both.write(tmp_path / "wrong.ecsv")
+    with pytest.raises(InputError, match="EXT_NUMBER 2, but the images are in HDU 1, 3"):
+        score_file(mosaic, str(tmp_path / "wrong.ecsv"), OPTIONS, classifier)
+
+
+def test_tables_that_do_not_fit_are_refused(mosaic, halves, tmp_path, classifier):
+    catalog = write_ldac([*halves, halves[0]], tmp_path / "cat.fits")
+    with pytest.raises(InputError, match=r"has 3 tables .* but .* has 2 images \(1 SCI, 3 SCI\)"):
+        score_file(mosaic, catalog, OPTIONS, classifier)
+
+
+def test_maps_of_the_same_version(mosaic, halves, tmp_path, classifier):
+    shape = halves[0][0].shape
+    for version, width in ((1, 40), (2, 80)):
+        assert (read_map("DQ", mosaic, shape, "mask", version) != 0).sum() == width * shape[0]
+    catalog = write_ldac(halves, tmp_path / "cat.fits")
+    options = ScoreOptions(hdu="all", fwhm=3.2, mask="DQ", bad_bits=4)
+    scored = score_file(mosaic, catalog, options, classifier).table
+    few = (scored["rb_status"] & 8) != 0
+    x = np.concatenate([part["x"] for _, part in halves])
+    for number, width in ((1, 40), (3, 80)):
+        of = scored["rb_hdu"] == number
+        assert x[of & few].max() < width
+        assert few[of & (x < width - 16)].all()
+
+
+def test_mosaic_without_catalogue_on_the_command_line(mosaic, tmp_path, capsys):
+    out = tmp_path / "out.fits"
+    assert main(["classify", mosaic, "--hdu", "all", "-o", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert "HDU 1 SCI:" in told
+    assert "HDU 3 SCI:" in told
+    table = read_catalog(out)
+    assert set(np.unique(table["rb_hdu"])) == {1, 3}
+    assert main(["classify", mosaic, "--hdu", "all", "--regions", str(tmp_path / "r.reg")]) == 1
+    assert "regions are of one image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".parquet"])
+def test_the_output_says_how_it_was_made(mosaic, tmp_path, capsys, suffix):
+    out = tmp_path / f"out{suffix}"
+    code = main(
+        ["classify", mosaic, "--threshold", "0.25", "--saturation", "5000", "--real", "star,galaxy",
+         "--fwhm", "3.2", "-o", str(out)]
+    )  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    meta = {key.lower(): value for key, value in read_catalog(out).meta.items()}
+    model = Classifier()._path
+    assert meta["rb_hash"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert json.loads(meta["rb_opts"]) == {
+        "threshold": 0.25, "saturation": 5000.0, "real": ["star", "galaxy"], "fwhm": 3.2
+    }  # fmt: skip
+    assert meta["rb_image"] == mosaic
+    assert meta["rb_threshold"] == 0.25
+
+
+@pytest.mark.parametrize("kind", ["plain", "u16", "gz", "fz", "checksum"])
+def test_stamp_changes_the_header_alone(scene, tmp_path, kind, capsys):
+    image = np.clip(scene[0], 0, 65535)
+    path = tmp_path / ("im [1].fits" + {"gz": ".gz", "fz": ".fz"}.get(kind, ""))
+    if kind == "fz":
+        hdu = fits.CompImageHDU(image.astype(np.int16), compression_type="RICE_1")
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+    else:
+        fits.writeto(path, image.astype(np.uint16) if kind == "u16" else image,
+                     checksum=kind == "checksum")  # fmt: skip
+    before = load_image(path)
+    code = main(["classify", str(path), "-o", str(tmp_path / "o.ecsv"), "--stamp"])
+    assert code == 0, capsys.readouterr().err
+    after = load_image(path)
+    np.testing.assert_array_equal(after.data, before.data)
+    table = read_catalog(tmp_path / "o.ecsv")
+    header = after.header
+    assert header["RBMODEL"] == "default"
+    assert header["RBHASH"] == table.meta["rb_hash"]
+    assert header["RBNREAL"] + header["RBNBOGUS"] + header["RBNUNSC"] == len(table)
+    assert header["RBFWHM"] == pytest.approx(table.meta["rb_fwhm"])
+    kept = [card for card in before.header if card not in ("CHECKSUM", "DATASUM", "COMMENT", "")]
+    assert {key: header[key] for key in kept} == {key: before.header[key] for key in kept}
+    with fits.open(path, checksum=True) as hdus:  # warns where a checksum is wrong
+        hdus.verify("exception")
+    # What an unsigned image is in the file, it is still.
+    with fits.open(path, do_not_scale_image_data=True) as hdus:
+        assert hdus[0].header.get("BZERO") == (32768 if kind == "u16" else None)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    # A second stamp takes the place of the first.
+    main(["classify", str(path), "-o", str(tmp_path / "p.ecsv"), "--stamp", "--threshold", "0.9"])
+    again = load_image(path).header
+    assert again["RBTHRESH"] == 0.9
+    assert sum(key == "RBTHRESH" for key in again) == 1
+
+
+def test_stamp_that_fails_leaves_the_image(tmp_path):
+    path = tmp_path / "im.fits"
+    path.write_bytes(b"no FITS")
+    with pytest.raises(RbinferError, match=r"im.fits cannot be written: No SIMPLE card"):
+        stamp(path, {0: {}}, {})
+    assert path.read_bytes() == b"no FITS"
+    assert [p.name for p in tmp_path.iterdir()] == ["im.fits"]
