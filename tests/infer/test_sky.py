@@ -43,6 +43,28 @@ def test_units_and_other_frames():
     np.testing.assert_allclose(sky_positions(table, galactic), (X, Y), atol=1e-6)
 
 
+@pytest.mark.parametrize("names", [("ra", "dec"), ("RAJ2000", "DEJ2000")])
+def test_text_in_hours_and_degrees(names):
+    coordinates = sky()
+    table = Table(
+        {
+            names[0]: coordinates.ra.to_string("hour", sep=":", precision=6),
+            names[1]: coordinates.dec.to_string("deg", sep=" ", precision=5),
+        }
+    )
+    np.testing.assert_allclose(sky_positions(table, wcs()), (X, Y), atol=1e-3)
+    table[names[0]][1] = ""
+    assert np.isfinite(sky_positions(table, wcs())[0]).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("frame", ["icrs", "galactic", "fk5"])
+def test_a_column_of_coordinates_of_any_frame(frame):
+    table = QTable({"id": [1, 2, 3], "where": sky().transform_to(frame)})
+    np.testing.assert_allclose(find_positions(table, wcs=wcs()), (X, Y), atol=1e-6)
+    with pytest.raises(InputError, match="positions in where, but the image has no WCS"):
+        find_positions(table, wcs=fits.Header())
+
+
 def test_masked_and_beyond_the_horizon_are_nan():
     coordinates = sky()
     ra = MaskedColumn(coordinates.ra.deg, mask=[False, True, False])

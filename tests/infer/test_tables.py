@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -103,6 +106,16 @@ def test_positions_absent_names_what_is_there():
         positions(Table())
 
 
+def test_positions_absent_names_what_may_be_meant():
+    with pytest.raises(InputError, match=r"may be meant is X, Y: name them \(--x-col X --y-col Y"):
+        positions(Table({"X": [1.0], "Y": [2.0], "mag": [3.0]}))
+    with pytest.raises(InputError, match=r"xpix, ypix or XWIN, YWIN: name them \(--x-col xpix"):
+        positions(Table({"xpix": [1.0], "XWIN": [1.0], "YWIN": [2.0], "ypix": [2.0]}))
+    # Text is no candidate.
+    with pytest.raises(InputError, match=r"it has X, Y; name them"):
+        positions(Table({"X": ["a"], "Y": ["b"]}))
+
+
 def test_positions_of_an_empty_catalogue():
     x, y = positions({"x": np.zeros(0), "y": np.zeros(0)})
     assert x.shape == y.shape == (0,)
@@ -163,7 +176,20 @@ def sample():
 
 
 @pytest.mark.parametrize(
-    "suffix", [".ecsv", ".csv", ".fits", ".FITS", ".fit", ".fits.gz", ".vot", ".xml", ".votable"]
+    "suffix",
+    [
+        ".ecsv",
+        ".csv",
+        ".fits",
+        ".FITS",
+        ".fit",
+        ".fits.gz",
+        ".vot",
+        ".xml",
+        ".votable",
+        ".parquet",
+        ".pq",
+    ],
 )
 def test_round_trip(tmp_path, suffix):
     path = tmp_path / f"a catalogue é{suffix}"
@@ -177,9 +203,11 @@ def test_round_trip(tmp_path, suffix):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot"])
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".parquet"])
 def test_round_trip_keeps_types_and_units(tmp_path, suffix):
     table = sample()
+    table.meta["rb_model"] = "default"
+    table["k"] = MaskedColumn([1, 2], mask=[False, True])
     table["x"].unit = u.pix
     table["small"] = np.array([1, 2], np.int16)
     write_catalog(table, tmp_path / f"t{suffix}")
@@ -187,6 +215,35 @@ def test_round_trip_keeps_types_and_units(tmp_path, suffix):
     assert got["rb_score"].dtype.newbyteorder("=") == np.float32
     assert got["small"].dtype.newbyteorder("=") == np.int16
     assert got["x"].unit == u.pix
+    assert got["k"].mask.tolist() == [False, True]
+    assert {key.lower(): value for key, value in got.meta.items()}["rb_model"] == "default"
+
+
+def test_parquet_of_others_with_missing_values(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1.5, 2.5], "y": [1, 2], "s": ["a", None]})
+    frame["k"] = pandas.array([7, None], dtype="Int64")
+    frame.to_parquet(tmp_path / "p.parquet")
+    got = read_catalog(tmp_path / "p.parquet")
+    assert got["x"].tolist() == [1.5, 2.5]
+    assert got["s"].tolist() == ["a", None]
+    assert got["k"].tolist() == [7, None]
+    assert got["k"].dtype == np.int64
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path):
+    code = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from rbinfer.tables import read_catalog, write_catalog\n"
+        "from astropy.table import Table\n"
+        f"write_catalog(Table({{'x': [1.0]}}), {str(tmp_path / 'p.parquet')!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (
+        'InputError: parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
+        in (done.stderr)
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fits_keeps_nan_unmasked_and_masks_integers(tmp_path):
