@@ -15,7 +15,7 @@ from .errors import InputError
 from .images import LoadedImage, list_images, load_image
 from .maps import bad_pixels, read_map
 from .spec import OperatingPoint
-from .status import MEANING, UNSCORED
+from .status import MEANING, UNSCORED, Status
 from .tables import read_catalog, read_catalogs
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ HDU_COLUMN = "rb_hdu"
 _EXTENSION_COLUMN = "EXT_NUMBER"
 #: Options that have no say in the scores, or keys of their own in the metadata.
 _NOTED_APART = {"model", "device", "threads", "hdu", "x_col", "y_col", "origin"}
+_MOST_OFF = 0.5  # a share of the positions off the image beyond which it is not the catalogue's
 _MASKED_MUCH = 0.9  # a share of the pixels that deserves a word
 
 
@@ -62,6 +63,8 @@ class ScoreOptions:
         Saturation level; that of the header by default.
     x_col, y_col, origin : str, str, {0, 1}, optional
         As for `rbinfer.tables.positions`.
+    allow_off_image : bool
+        Take a catalogue even if more than half of its positions lie off the image.
     """
 
     model: str | None = None
@@ -80,6 +83,7 @@ class ScoreOptions:
     x_col: str | None = None
     y_col: str | None = None
     origin: int | None = None
+    allow_off_image: bool = False
 
     def __post_init__(self) -> None:
         if self.bad_bits is not None and self.mask is None:
@@ -242,12 +246,13 @@ def _score_one(
     classifier: Classifier, threshold: float | None,
 ) -> "Table":  # fmt: skip
     mask, err = _maps(name, image, options)
+    detected = table is None
     if table is None:
         from .detect import detect
 
         table = detect(image.data, mask=mask)
     saturation = image.saturation if options.saturation is None else options.saturation
-    return classifier.classify(
+    scored = classifier.classify(
         table,
         image.data,
         mask=mask,
@@ -258,6 +263,20 @@ def _score_one(
         wcs=image.header,
         **options.columns,
     )
+    if not detected and not options.allow_off_image:
+        _check_on_image(scored, name, image.data.shape)
+    return scored
+
+
+def _check_on_image(scored: "Table", name: str, shape: tuple[int, ...]) -> None:
+    """Refuse a catalogue that cannot be of this image."""
+    status = np.asarray(scored["rb_status"])
+    off = int(np.count_nonzero(status & Status.OFF_IMAGE))
+    if off > max(len(status) * _MOST_OFF, 1):
+        raise InputError(
+            f"{off} of {len(status)} positions lie off the image {name} ({shape[1]} x {shape[0]}): is "
+            "the catalogue of another image, binning or HDU? --allow-off-image takes it all the same"
+        )
 
 
 def _maps(

@@ -206,6 +206,8 @@ def read_catalog(path: str | PathLike[str]) -> "Table":
     if kind == "ascii.sextractor" and _is_fits(path):
         # SExtractor calls its output .cat in every format.
         kind = "fits"
+    if kind.startswith("ascii."):
+        _check_last_line(path)
     with collect_warnings():
         try:
             if kind == "fits":
@@ -375,6 +377,14 @@ def _format(path: Path, known: Mapping[str, str]) -> str:
     raise InputError(
         f"the suffix of {path.name} names no catalogue format; known are {', '.join(known)}"
     )
+
+
+def _check_last_line(path: Path) -> None:
+    """Say so when a text ends within a line: it does not tell how many rows it should have."""
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        if file.read(1) not in b"\n\r":
+            log.warning("%s ends within a line; is it cut short?", path)
 
 
 def _is_fits(path: Path) -> bool:

@@ -1,0 +1,292 @@
+"""Files that are damaged, missing, in the way, or that belong to something else."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from rbinfer.cli import main
+from rbinfer.tables import read_catalog
+
+from .scale import times
+
+FWHM = 3.2
+
+
+@pytest.fixture
+def night(scene, tmp_path):
+    """Write an image and its catalogue, and return their paths."""
+    image, table, _ = scene
+    fits.writeto(tmp_path / "im.fits", image)
+    table["x", "y"].write(tmp_path / "cat.ecsv")
+    return tmp_path / "im.fits", tmp_path / "cat.ecsv"
+
+
+def fails(capsys, *argv, text="", out=None):
+    """Assert that a command ends with 1 and one sentence, and leaves nothing behind; return that."""
+    folder = None if out is None else Path(out).parent
+    before = None if folder is None or not folder.is_dir() else sorted(folder.iterdir())
+    code = main([*map(str, argv), "-q"])
+    told = capsys.readouterr()
+    assert code == 1, (argv, told)
+    assert told.out == ""
+    lines = told.err.strip().splitlines()
+    assert len(lines) <= 1, told.err
+    if before is not None:
+        assert sorted(folder.iterdir()) == before
+    return told.err
+
+
+def classify_fails(capsys, caplog, image, out, *options, text):
+    caplog.clear()
+    fails(capsys, "classify", image, "-o", out, *options, out=out)
+    errors = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert len(errors) == 1, caplog.text
+    assert "\n" not in errors[0]
+    assert "Traceback" not in errors[0]
+    assert text in errors[0], errors[0]
+
+
+@pytest.mark.promise("Files", "a FITS file cut short anywhere is refused, or what it says is whole")
+def test_truncated(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    whole = image.read_bytes()
+    compressed = tmp_path / "im.fits.fz"
+    hdu = fits.CompImageHDU(fits.getdata(image), compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(compressed)
+    tiles = compressed.read_bytes()
+    rng = np.random.default_rng(0)
+    for data, suffix in ((whole, ".fits"), (tiles, ".fits.fz")):
+        ends = [1, 79, 80, 2879, 2880, 2881, 5760, len(data) // 2, len(data) - 2881]
+        ends += list(rng.integers(1, len(data) - 2880, times(10, 200)))
+        for end in ends:
+            path = tmp_path / f"cut{suffix}"
+            path.write_bytes(data[:end])
+            classify_fails(capsys, caplog, path, tmp_path / "o.ecsv", text=path.name)
+            tried(1)
+
+
+@pytest.mark.promise("Files", "bytes changed anywhere in a FITS file end in scores or one sentence")
+def test_damaged(night, tmp_path, capsys, tried):
+    image, _ = night
+    whole = bytearray(image.read_bytes())
+    rng = np.random.default_rng(1)
+    for _ in range(times(15, 600)):
+        data = whole.copy()
+        for at in rng.integers(0, 2880 if rng.random() < 0.8 else len(data), rng.integers(1, 8)):
+            data[at] = rng.integers(0, 256)
+        path = tmp_path / "damaged.fits"
+        path.write_bytes(data)
+        code = main(["classify", str(path), "-o", str(tmp_path / "o.ecsv"), "--overwrite", "-q"])
+        told = capsys.readouterr()
+        assert code in (0, 1), told.err
+        assert "Traceback" not in told.err
+        assert len(told.err.strip().splitlines()) <= 1
+        tried(1)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+@pytest.mark.promise("Files", "what is no image is refused in one sentence that says what it is")
+def test_no_images(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    out = tmp_path / "o.ecsv"
+    (tmp_path / "empty.fits").touch()
+    (tmp_path / "text.fits").write_text("SIMPLE as that\n" * 300)
+    fits.BinTableHDU(Table({"x": [1.0]})).writeto(tmp_path / "table.fits")
+    fits.writeto(tmp_path / "cube.fits", np.zeros((3, 40, 40), np.float32))
+    fits.writeto(tmp_path / "line.fits", np.zeros(40, np.float32))
+    fits.writeto(tmp_path / "complex.fits", np.zeros((40, 40), np.float32))
+    header = fits.Header(
+        [("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", 40), ("NAXIS2", 0)]
+    )
+    (tmp_path / "no_rows.fits").write_bytes(header.tostring().encode())
+    cases = {
+        "nowhere.fits": "does not exist",
+        "empty.fits": "is empty",
+        "text.fits": "cannot be read as FITS",
+        "table.fits": "has no 2-D image",
+        "cube.fits": "is a cube of shape (3, 40, 40)",
+        "line.fits": "",
+        "no_rows.fits": "",
+        ".": "is a directory",
+    }
+    for name, text in cases.items():
+        classify_fails(capsys, caplog, tmp_path / name, out, text=text)
+        tried(1)
+    for hdu, text in (("7", "has no HDU 7"), ("SCI", "has no HDU 'SCI'"), ("-1", "has no HDU -1")):
+        classify_fails(capsys, caplog, image, out, f"--hdu={hdu}", text=text)
+        tried(1)
+
+
+@pytest.mark.promise("Files", "catalogues that are damaged, or of another image, are refused")
+def test_catalogues(night, tmp_path, capsys, caplog, tried):
+    image, catalog = night
+    out = tmp_path / "o.ecsv"
+    table = read_catalog(catalog)
+    for suffix in (".ecsv", ".fits", ".vot", ".parquet"):
+        path = tmp_path / f"c{suffix}"
+        table.write(path, overwrite=True, format="votable" if suffix == ".vot" else None)
+        whole = path.read_bytes()
+        if suffix == ".ecsv":
+            # A text does not say how long it is; that its last line has no end is told.
+            path.write_bytes(whole[: int(0.6 * len(whole))])
+            caplog.clear()
+            main(["classify", str(image), "--catalog", str(path), "-o", str(tmp_path / "p.ecsv")])
+            assert "c.ecsv ends within a line; is it cut short?" in caplog.text
+            capsys.readouterr()
+            tried(1)
+        for share in (0.0, 0.2) if suffix == ".ecsv" else (0.0, 0.2, 0.6):
+            path.write_bytes(whole[: int(share * len(whole))])
+            classify_fails(capsys, caplog, image, out, "--catalog", path, text=path.name)
+            tried(1)
+    other = table.copy()
+    other["x"] += 350.0
+    other.write(tmp_path / "other.ecsv")
+    options = ("--catalog", tmp_path / "other.ecsv")
+    classify_fails(capsys, caplog, image, out, *options, text="positions lie off the image")
+    code = main(["classify", str(image), *map(str, options), "--allow-off-image", "-o", str(out), "-q"])
+    assert code == 0
+    assert np.isnan(read_catalog(out)["rb_score"]).sum() > len(table) / 2
+    tried(2)
+
+
+@pytest.mark.promise("Files", "names with spaces, brackets, quotes and letters of any alphabet")
+@pytest.mark.parametrize(
+    "name", ["a b", "a[1]", "a[b,c]", "a'b\"c", "żółw ☄ 星", "a*?", "-a", "a;b&c", "%s{x}", "é" * 60]
+)
+def test_names(night, tmp_path, name, capsys, tried):
+    image, catalog = night
+    folder = tmp_path / name
+    folder.mkdir()
+    for path in (image, catalog):
+        path.rename(folder / (name + path.suffix))
+    images, out = folder / f"{name}.fits", folder / f"{name} out.fits"
+    argv = ["classify", str(images), "--catalog", str(folder / f"{name}.ecsv"), "-o", str(out)]
+    assert main([*argv, "--regions", str(folder / f"{name}.reg"), "--stamp"]) == 0
+    assert len(read_catalog(out)) == len(read_catalog(folder / f"{name}.ecsv"))
+    assert str(images) in capsys.readouterr().err
+    assert main(["gallery", str(images), str(out), "-o", str(folder / f"{name}.png")]) == 0
+    tried(2)
+
+
+@pytest.mark.promise("Files", "existing outputs are kept to the byte unless --overwrite is given")
+def test_existing_output(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    for name in ("o.ecsv", "o.fits", "o.csv", "o.vot", "o.parquet"):
+        out = tmp_path / name
+        out.write_bytes(b"precious")
+        classify_fails(capsys, caplog, image, out, text="exists and is kept; use --overwrite")
+        assert out.read_bytes() == b"precious"
+        assert main(["classify", str(image), "-o", str(out), "--overwrite", "-q"]) == 0
+        assert len(read_catalog(out)) > 50
+        tried(2)
+    # What is read is never replaced.
+    before = image.read_bytes()
+    classify_fails(capsys, caplog, image, image, "--overwrite", text="is what is read")
+    assert image.read_bytes() == before
+
+
+@pytest.mark.promise(
+    "Files", "outputs are made with the rights that a new file has, and links are followed"
+)
+def test_rights_and_links(night, tmp_path, tried):
+    image, _ = night
+    target, link = tmp_path / "target.ecsv", tmp_path / "link.ecsv"
+    target.touch()
+    link.symlink_to(target)
+    assert main(["classify", str(image), "-o", str(link), "--overwrite", "-q"]) == 0
+    assert link.is_symlink()
+    assert len(read_catalog(target)) > 50
+    fresh = tmp_path / "fresh"
+    fresh.touch()
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(fresh.stat().st_mode)
+    tried(1)
+
+
+def run(argv, before=()):
+    return subprocess.run(
+        [*before, sys.executable, "-m", "rbinfer", *map(str, argv)], capture_output=True, text=True
+    )
+
+
+#: For root, who may read and write what nobody may: the rights of others.
+_UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.promise("Files", "paths that must not be read or written")
+@pytest.mark.skipif(bool(_UNPRIVILEGED) and not shutil.which("setpriv"), reason="root needs setpriv")
+def test_rights(night, tmp_path, tried):
+    image, _ = night
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    secret = tmp_path / "secret.fits"
+    secret.write_bytes(image.read_bytes())
+    secret.chmod(0)
+    closed.chmod(0o555)
+    try:
+        done = run(["classify", secret, "-o", tmp_path / "o.ecsv", "-q"], _UNPRIVILEGED)
+        assert done.returncode == 1, done
+        assert done.stderr == f"rbinfer: error: {secret} cannot be opened: Permission denied\n"
+        done = run(["classify", image, "-o", closed / "o.ecsv", "-q"], _UNPRIVILEGED)
+        assert done.returncode == 1, done
+        assert "o.ecsv cannot be written: Permission denied" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert list(closed.iterdir()) == []
+    finally:
+        closed.chmod(0o755)
+    tried(2)
+
+
+@pytest.mark.promise("Files", "a full disk is one sentence, and leaves neither halves nor scratch")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small file system")
+def test_full_disk(night, tmp_path, tried):
+    image, _ = night
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        (small / "old.ecsv").write_text("precious")
+        for name in ("o.ecsv", "o.fits", "o.vot", "o.csv", "o.parquet", "old.ecsv"):
+            big = ["--catalog", tmp_path / "big.ecsv"]
+            if not big[1].exists():
+                table = read_catalog(tmp_path / "cat.ecsv")
+                rng = np.random.default_rng(0)
+                many = Table({c: np.tile(table[c], 40) + rng.uniform(0, 1, 4000) for c in ("x", "y")})
+                many.write(big[1])
+            done = run(["classify", image, *big, "-o", small / name, "--overwrite", "-q"])
+            assert done.returncode == 1, (name, done)
+            assert re.search("No space left on device|Not enough space on disk", done.stderr)
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert [p.name for p in small.iterdir()] == ["old.ecsv"]
+            assert (small / "old.ecsv").read_text() == "precious"
+            tried(1)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.promise(
+    "Files", "a folder for the output that is not there, or is none, is told before work"
+)
+def test_no_folder(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    for out, text in (
+        (tmp_path / "no" / "o.ecsv", "does not exist"),
+        (tmp_path / "im.fits" / "o.ecsv", "does not exist"),
+        (tmp_path, "names no catalogue format"),
+        (Path("/dev/null.ecsv") / "x.ecsv", "does not exist"),
+        (tmp_path / "o.xlsx", "names no catalogue format"),
+    ):
+        classify_fails(capsys, caplog, image, out, text=text)
+        tried(1)
