@@ -6,9 +6,12 @@ GIL, so threads can share the work. Numba's cache does not see changes in other 
 everything the kernels depend on is an argument or stands in this file.
 """
 
+import functools
+import logging
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,6 +19,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
+
+log = logging.getLogger(__name__)
 
 _codegen: Any = cgutils  # it has no annotations
 
@@ -52,11 +57,22 @@ _MOST_AHEAD = 128
 _SHORT_LANES = 32
 
 
+@functools.cache
+def _tell_uncached() -> None:
+    """Say once that every start will compile."""
+    log.warning(
+        "the compiled kernels cannot be kept, because neither %s nor a home directory can be written: "
+        "each start compiles them anew; set NUMBA_CACHE_DIR to a directory that can be written",
+        Path(__file__).parent,
+    )
+
+
 def _jit(function: Callable[..., Any]) -> Any:
     """Compile lazily, without the GIL; cached on disk where a place for the cache can be written."""
     try:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # Numba's "no locator available"
+        _tell_uncached()
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 

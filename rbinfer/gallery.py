@@ -37,7 +37,7 @@ def verdicts(table: "Table", threshold: float) -> NDArray[np.str_]:
     InputError
         The catalogue has no scores.
     """
-    score = _scores(table).astype(np.float32)  # as everywhere that scores meet a threshold
+    score = scores(table).astype(np.float32)  # as everywhere that scores meet a threshold
     return np.where(np.isnan(score), "unscored", np.where(score > threshold, "real", "bogus"))
 
 
@@ -67,7 +67,7 @@ def cutout_sheet(
     -------
     Figure
     """
-    score, verdict = _scores(table), verdicts(table, threshold)
+    score, verdict = scores(table), verdicts(table, threshold)
     rows = np.flatnonzero(np.isfinite(score) & np.isfinite(x) & np.isfinite(y))
     if rows.size == 0:
         raise InputError("no row of the catalogue has a score and a position; there is nothing to draw")
@@ -77,10 +77,10 @@ def cutout_sheet(
     lines = -(-rows.size // columns)
     figure = _figure(1.25 * columns, 1.6 * lines + 0.5)
     names = np.asarray(table["rb_class"]).astype(str) if "rb_class" in table.colnames else None
-    half = max(round(_WINDOW * fwhm / 2), 3)
+    half = half_width(fwhm)
     for k, row in enumerate(rows):
         axes = figure.add_subplot(lines, columns, k + 1)
-        window = _stretched(_window(image, x[row], y[row], half))
+        window = stretched(window_at(image, x[row], y[row], half))
         axes.imshow(window, origin="lower", cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
@@ -107,7 +107,7 @@ def overlay(
     ny, nx = image.shape
     figure = _figure(9.0, min(max(8.0 * ny / nx + 1.0, 3.0), 14.0))
     axes = figure.add_subplot()
-    axes.imshow(_stretched(image), origin="lower", cmap="gray", vmin=0, vmax=1)
+    axes.imshow(stretched(image), origin="lower", cmap="gray", vmin=0, vmax=1)
     diameter = max(4.0 * fwhm, 0.012 * max(nx, ny))
     placed = np.isfinite(x) & np.isfinite(y)
     for name, colour in _COLOURS.items():
@@ -127,7 +127,7 @@ def overlay(
 
 def histogram(table: "Table", threshold: float) -> "Figure":
     """Draw how many rows have which score, by class where there are classes."""
-    score = _scores(table)
+    score = scores(table)
     scored = np.isfinite(score)
     if not scored.any():
         raise InputError("no row of the catalogue has a score; there is nothing to draw")
@@ -184,7 +184,14 @@ def check_picture(path: str | PathLike[str], overwrite: bool = False) -> None:
     check_place(target, overwrite)
 
 
-def _scores(table: "Table") -> NDArray[np.float64]:
+def scores(table: "Table") -> NDArray[np.float64]:
+    """Return the scores of a catalogue, NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        The catalogue has no scores.
+    """
     if "rb_score" not in table.colnames:
         raise InputError(
             "the catalogue has no column rb_score; make one with 'rbinfer classify IMAGE -o SCORED'"
@@ -198,8 +205,13 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _window(image: F32, x: float, y: float, half: int) -> NDArray[np.float64]:
-    """Cut a window out; NaN off the image."""
+def half_width(fwhm: float) -> int:
+    """Return the pixels to either side of the central one in a window, for a FWHM in pixels."""
+    return max(round(_WINDOW * fwhm / 2), 3)
+
+
+def window_at(image: F32, x: float, y: float, half: int) -> NDArray[np.float64]:
+    """Cut a window out around a 0-based position; NaN off the image."""
     ny, nx = image.shape
     column, row = round(float(np.clip(x, -1e6, 1e6))), round(float(np.clip(y, -1e6, 1e6)))
     window = np.full((2 * half + 1, 2 * half + 1), np.nan)
@@ -211,7 +223,7 @@ def _window(image: F32, x: float, y: float, half: int) -> NDArray[np.float64]:
     return window
 
 
-def _stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
+def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
     """Map pixels to [0, 1]: from just below the sky to the peak, by asinh."""
     from astropy.stats import mad_std
 

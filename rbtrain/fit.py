@@ -5,6 +5,9 @@ import json
 import logging
 import math
 import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from .dataset import Dataset
 from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
+
+#: All that a resumed fit goes on from, in one file.
+_LAST = "last.npz"
 
 
 def build(config: TrainConfig) -> keras.Model:
@@ -43,6 +49,13 @@ def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
     twin = build(plain)
     twin.set_weights(model.get_weights())
     return twin
+
+
+def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Model:
+    """Load a network that was fitted, in the precision of the fit."""
+    # Keras reads no optimizer of mixed_float16 back, and warns.
+    plain = config.fit.precision == "float32"
+    return keras.models.load_model(path, compile=plain, safe_mode=True)
 
 
 class Batches(keras.utils.PyDataset):
@@ -121,31 +134,129 @@ def class_weights(labels: NDArray[Any], balance: float) -> NDArray[np.float32]:
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    """Keeps the last state and the best network, each written beside and renamed."""
+    """Keeps the best network and the whole state of the fit, each written beside and renamed.
 
-    def __init__(self, run: Path, train: Batches, history: dict[str, list[float]]) -> None:
+    ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
+    ``state.json`` after it, and both are brought in line with it on resume, so that a fit which is
+    killed between two of them goes on as if it had not been.
+    """
+
+    def __init__(self, run: Path, train: Batches, seed: int) -> None:
         super().__init__()
-        self._run, self._train, self._history = run, train, history
+        self._run, self._train, self._seed = run, train, seed
+        self._best: list[NDArray[Any]] = []
+        self.history: dict[str, list[float]] = {}
+
+    def resume(self, model: keras.Model) -> int:
+        """Bring a model and the run's directory to where the run stopped; returns the epochs done."""
+        path = self._run / _LAST
+        if not path.exists():
+            return self._resume_old(model)
+        try:
+            with np.load(path) as saved:
+                done = json.loads(str(saved["state"]))
+                parts = {name: _listed(saved, name) for name in ("model", "optimizer", "best")}
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path} cannot be read ({error}); remove {self._run} and fit again"
+            ) from error
+        self._best, self.history = parts["best"], done["history"]
+        try:
+            # The best network is that of the state, also where the fit was killed before writing either.
+            model.set_weights(self._best)
+            save_atomically(model, self._run / "best.keras")
+            _assign(model.variables, parts["model"])
+            _assign(_optimizer_variables(model), parts["optimizer"])
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is of another network than this version builds ({error}); remove {self._run} "
+                "and fit again"
+            ) from error
+        self._write_history(done["epoch"])
+        return int(done["epoch"])
+
+    def _resume_old(self, model: keras.Model) -> int:
+        """Go on from what earlier versions kept: Keras's file, without the state of dropout."""
+        old = self._run / "last.keras"
+        if not old.exists():
+            raise ValueError(
+                f"{self._run} has neither {_LAST} nor {old.name} to go on from; remove it and fit again"
+            )
+        log.warning(
+            "%s was kept by an earlier version, without the state of dropout: the result will not be "
+            "that of an undisturbed fit to the last bit", old,
+        )  # fmt: skip
+        done = json.loads((self._run / "state.json").read_text())
+        self.history = done["history"]
+        self._best = keras.models.load_model(self._run / "best.keras", compile=False).get_weights()
+        before = keras.models.load_model(old)
+        model.set_weights(before.get_weights())
+        kept, ours = _optimizer_variables(before), _optimizer_variables(model)
+        if len(kept) == len(ours):  # Keras does not read back that of mixed_float16
+            _assign(ours, [keras.ops.convert_to_numpy(each) for each in kept])
+        return int(done["epoch"])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        # Keras asks for the epoch's batches after this; a resumed run begins where it stopped.
+        # Keras asks for the epoch's batches after this; a resumed run begins where it stopped. Some
+        # backends draw from their own generator and not from the state that is kept of each layer.
+        keras.utils.set_random_seed(
+            int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0])
+        )
         self._train.start_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         for key, value in (logs or {}).items():
-            self._history.setdefault(key, []).append(float(value))
-        losses = self._history["val_loss"]
+            self.history.setdefault(key, []).append(float(value))
+        losses = self.history["val_loss"]
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(
                 f"the validation loss of epoch {epoch + 1} is {losses[-1]}; lower the learning rate"
             )
         if losses[-1] == min(losses):
+            self._best = self.model.get_weights()
             save_atomically(self.model, self._run / "best.keras")
-        save_atomically(self.model, self._run / "last.keras")
-        state = json.dumps({"epoch": epoch + 1, "history": self._history}, indent=1)
-        part = self._run / "state.json.part"
-        part.write_text(state)
-        os.replace(part, self._run / "state.json")
+        self._write_state(epoch + 1)
+        self._write_history(epoch + 1)
+        # Of an earlier version, and behind from now on.
+        (self._run / "last.keras").unlink(missing_ok=True)
+
+    def _write_state(self, epoch: int) -> None:
+        arrays = {"state": np.array(json.dumps({"epoch": epoch, "history": self.history}))}
+        parts = {
+            "model": map(keras.ops.convert_to_numpy, self.model.variables),
+            "optimizer": map(keras.ops.convert_to_numpy, _optimizer_variables(self.model)),
+            "best": self._best,
+        }
+        for name, values in parts.items():
+            arrays |= {f"{name}_{i}": value for i, value in enumerate(values)}
+        with _replaced(self._run / _LAST) as part, open(part, "wb") as stream:
+            np.savez(stream, **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())  # a renamed file may be empty after a power cut
+
+    def _write_history(self, epoch: int) -> None:
+        text = json.dumps({"epoch": epoch, "history": self.history}, indent=1)
+        with _replaced(self._run / "state.json") as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def _listed(saved: Any, name: str) -> list[NDArray[Any]]:
+    """Return the arrays NAME_0, NAME_1, ... of a file."""
+    count = sum(key.startswith(f"{name}_") for key in saved.files)
+    return [saved[f"{name}_{i}"] for i in range(count)]
+
+
+def _optimizer_variables(model: keras.Model) -> list[Any]:
+    if not model.optimizer.built:  # built twice, that of mixed_float16 has more variables
+        model.optimizer.build(model.trainable_variables)
+    return list(model.optimizer.variables)
+
+
+def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
+    if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+        raise ValueError(f"{len(values)} variables for {len(variables)}, or of other shapes")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 class _Stop(keras.callbacks.Callback):
@@ -155,9 +266,13 @@ class _Stop(keras.callbacks.Callback):
         super().__init__()
         self._history, self._patience = history, patience
 
+    def is_due(self) -> bool:
+        """Whether the best epoch is `patience` epochs ago."""
+        losses = self._history.get("val_loss")
+        return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        losses = self._history["val_loss"]
-        if len(losses) - 1 - int(np.argmin(losses)) >= self._patience:
+        if self.is_due():
             log.info("no gain for %d epochs: stopping", self._patience)
             self.model.stop_training = True
 
@@ -173,15 +288,18 @@ def fit(
     """Fit a network and return the best of its epochs.
 
     Ctrl-C stops after the batch and is passed on; the best network so far stays in the run directory.
+    A fit that was stopped or killed at any moment and resumed on the same machine gives the network
+    that it would have given undisturbed, bit for bit wherever Keras's backend repeats itself.
 
     Parameters
     ----------
     config : TrainConfig
     data : Dataset
     run : path
-        Directory for ``best.keras``, ``last.keras``, ``state.json`` and ``config.toml``.
+        Directory for ``best.keras``, ``last.npz`` (all that is needed to go on), ``state.json`` (the
+        history) and ``config.toml``.
     resume : bool
-        Go on from ``last.keras`` instead of refusing a directory that is in use.
+        Go on where the last fit stopped instead of refusing a directory that is in use.
     verbose : int
         As in Keras: 0 silent, 1 progress bar, 2 a line an epoch.
 
@@ -192,28 +310,17 @@ def fit(
     """
     where = Path(run)
     where.mkdir(parents=True, exist_ok=True)
-    state = where / "state.json"
-    if state.exists() and not resume:
+    begun = (where / _LAST).exists() or (where / "state.json").exists()
+    if begun and not resume:
         raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
-    first, history = 0, dict[str, list[float]]()
-    if state.exists():
-        begun = TrainConfig.read(where / "config.toml")
-        same = dataclasses.replace(
-            begun.fit, epochs=config.fit.epochs, patience=config.fit.patience
-        )  # these two may change
-        if dataclasses.replace(begun, fit=same) != config:
-            raise ValueError(
-                f"{where} was begun with another configuration ({where / 'config.toml'}); only epochs "
-                "and patience may change on --resume"
-            )
-        saved = json.loads(state.read_text())
-        first, history = saved["epoch"], saved["history"]
-        model = keras.models.load_model(where / "last.keras")
-        log.info("going on after epoch %d", first)
-    else:
-        model = build(config)
-        model.optimizer.learning_rate = config.fit.learning_rate
-    (where / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+    if begun:
+        _check_same(config, where / "config.toml")
+    _remove_parts(where)
+    if not begun:
+        # Of a fit that was killed within its first epoch, or of one whose state was removed.
+        (where / "best.keras").unlink(missing_ok=True)
+    with _replaced(where / "config.toml") as part:
+        part.write_text(config.to_toml(), encoding="utf-8")
     labels = data.rows["label"]
     targets = targets_of(config, labels)
     weights = class_weights(judged_as(targets, labels), config.fit.balance)
@@ -225,28 +332,64 @@ def fit(
         cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.fit.epochs))
         return config.fit.learning_rate * (0.01 + 0.99 * cosine)
 
-    callbacks = [
-        keras.callbacks.LearningRateScheduler(rate),
-        _Checkpoint(where, batches, history),
-        _Stop(history, config.fit.patience),
-    ]
     try:
-        model.fit(
-            batches, validation_data=held_out, initial_epoch=first, epochs=config.fit.epochs,
-            callbacks=callbacks, verbose=verbose, shuffle=False,
-        )  # fmt: skip
+        model = build(config)
+        model.optimizer.learning_rate = config.fit.learning_rate
+        checkpoint = _Checkpoint(where, batches, config.fit.seed)
+        first = 0
+        if begun:
+            first = checkpoint.resume(model)
+            log.info("going on after epoch %d", first)
+        stop = _Stop(checkpoint.history, config.fit.patience)
+        # A fit that was killed after its last epoch has nothing left to do.
+        if not stop.is_due():
+            model.fit(
+                batches, validation_data=held_out, initial_epoch=first, epochs=config.fit.epochs,
+                callbacks=[keras.callbacks.LearningRateScheduler(rate), checkpoint, stop],
+                verbose=verbose, shuffle=False,
+            )  # fmt: skip
     except KeyboardInterrupt:
         if (where / "best.keras").exists():
             log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
         raise
-    return in_single_precision(config, keras.models.load_model(where / "best.keras"))
+    finally:
+        _remove_parts(where)
+    return in_single_precision(config, load_network(config, where / "best.keras"))
+
+
+def _check_same(config: TrainConfig, path: Path) -> None:
+    """Refuse to resume what was begun with another configuration."""
+    begun = TrainConfig.read(path)
+    same = dataclasses.replace(
+        begun.fit, epochs=config.fit.epochs, patience=config.fit.patience
+    )  # these two may change
+    if dataclasses.replace(begun, fit=same) != config:
+        raise ValueError(
+            f"{path.parent} was begun with another configuration ({path}); only epochs "
+            "and patience may change on --resume"
+        )
 
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Save a Keras model beside its path, then rename."""
+    with _replaced(path) as part:
+        model.save(part)
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to, and rename what was written if all went well."""
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
-        model.save(part)
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_parts(run: Path) -> None:
+    """Remove what a killed fit was about to write."""
+    for name in ("best.keras", "last.keras", _LAST, "state.json", "config.toml"):
+        path = run / name
+        path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)
+    (run / "state.json.part").unlink(missing_ok=True)  # as earlier versions named it

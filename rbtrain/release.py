@@ -15,7 +15,7 @@ from .calibrate import calibrate, mixed, operating_points, score_histograms
 from .config import CLASSES, SOURCES, TrainConfig
 from .dataset import Dataset, cut_frame, frame_rng
 from .export import N_PROOF, export_model, keras_outputs
-from .fit import in_single_precision, targets_of
+from .fit import in_single_precision, load_network, targets_of
 from .simulate import draw_frame
 
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
@@ -44,7 +44,7 @@ def export_run(
         Largest difference between Keras and ONNX Runtime on 1,000 cutouts, of the validation frames
         as far as these go.
     """
-    model = in_single_precision(config, keras.models.load_model(keras_file, safe_mode=True))
+    model = in_single_precision(config, load_network(config, keras_file))
     training, held_out = data.split(config.data.validation)
     labels = data.rows["label"][held_out]
     pixels = data.pixels[held_out].astype(np.float32)

@@ -6,14 +6,19 @@ What a verb needs is imported when it runs, so that ``rbinfer --help`` is there 
 import argparse
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from .. import __version__
 from ..errors import RbinferError
-from . import bench, classify, gallery, models, status, warmup
+from . import batch, bench, classify, completion, doctor, gallery, models, report, status, warmup, watch
+from .logs import log_in_file, log_on_terminal
 
-_VERBS = (classify, gallery, models, status, warmup, bench)
+log = logging.getLogger(__name__)
+
+_VERBS = (classify, batch, watch, gallery, models, status, warmup, bench, doctor, completion, report)
 _BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -45,28 +50,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage exits with 2 before.
     """
     options = build_parser().parse_args(argv)
-    level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
-    logging.basicConfig(
-        level=level.get(options.verbose - options.quiet, logging.DEBUG),
-        format="rbinfer: %(message)s",
-        stream=sys.stderr,
-    )
-    try:
-        code = int(options.run(options))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit, which would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
-    except KeyboardInterrupt:
-        print("rbinfer: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if options.debug:
-            raise
-        text = " ".join(str(error).split())
-        if not isinstance(error, RbinferError):
-            text = f"{type(error).__name__}: {text} (--debug shows where)"
-        print(f"rbinfer: error: {text}", file=sys.stderr)
-        return 1
+    with ExitStack() as logs:
+        logs.enter_context(log_on_terminal(options))
+        try:
+            logs.enter_context(log_in_file(options))
+            given = sys.argv[1:] if argv is None else argv
+            log.info("%s: %s", __version__, shlex.join(given))
+            return _run(options)
+        except BrokenPipeError:
+            # Python flushes stdout once more at exit, which would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _BROKEN_PIPE
+        except KeyboardInterrupt:
+            log.error("interrupted")
+            return 130
+        except Exception as error:
+            text = " ".join(str(error).split())
+            if not isinstance(error, RbinferError):
+                text = f"{type(error).__name__}: {text} (--debug shows where)"
+            log.error("error: %s", text)
+            if options.debug:
+                raise
+            return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    code = int(options.run(options))
+    sys.stdout.flush()
+    return code

@@ -18,6 +18,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         "-q", "--quiet", action="count", default=0, help="no summary and no warnings, errors only"
     )
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    group.add_argument(
+        "--log-file", metavar="LOG", help="also append the log to this file, whatever -q says"
+    )
 
 
 def add_scoring_options(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +77,11 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(0, 1),
         help="what the catalogue calls the centre of the first pixel",
+    )
+    group.add_argument(
+        "--allow-off-image",
+        action="store_true",
+        help="take a catalogue even if more than half of its positions lie off the image",
     )
 
 

@@ -3,9 +3,13 @@
 import argparse
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 from rbinfer import __version__
 
@@ -30,7 +34,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 fine, 1 error, 2 usage, 130 Ctrl-C)."""
+    """Run the command line; returns the exit code.
+
+    0 fine, 1 error, 2 usage, 130 Ctrl-C, 143 SIGTERM (as a shell reports them).
+    """
+    with _stopping_on_signals() as came:
+        try:
+            return _run(argv, came)
+        except (KeyboardInterrupt, Exception) as error:
+            # A library may have made an error of its own of the interruption.
+            if came or isinstance(error, KeyboardInterrupt):
+                number = came[0] if came else signal.SIGINT
+                word = "interrupted" if number == signal.SIGINT else "terminated"
+                print(f"rbtrain: {word}", file=sys.stderr)
+                return 128 + number
+            raise
+
+
+def _run(argv: Sequence[str] | None, came: list[int]) -> int:
     try:
         options = build_parser().parse_args(argv)
     except ModuleNotFoundError as error:
@@ -49,12 +70,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         return int(options.run(options))
-    except KeyboardInterrupt:
-        print("rbtrain: interrupted", file=sys.stderr)
-        return 130
     except Exception as error:
-        if options.debug:
+        if options.debug or came:
             raise
         # Every error ends the command with one sentence; --debug shows where it came from.
         print(f"rbtrain: error: {error}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[list[int]]:
+    """Let SIGTERM, as batch systems send it, stop what runs as Ctrl-C does; yields what came."""
+    came: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    def unraisable(what: Any) -> None:
+        # It came within a callback that must not fail, such as one of the garbage collector's: Python
+        # drops the exception there, so the signal is sent again.
+        if came and isinstance(what.exc_value, KeyboardInterrupt):
+            again.append(threading.Timer(0.1, signal.raise_signal, (came[0],)))
+            again[-1].start()
+        else:
+            hook(what)
+
+    before = {}
+    again: list[threading.Timer] = []
+    hook = sys.unraisablehook
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # What is ignored, as by a shell for what it starts in the background, stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, stop)
+        sys.unraisablehook = unraisable
+    try:
+        yield came
+    finally:
+        sys.unraisablehook = hook
+        for timer in again:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)

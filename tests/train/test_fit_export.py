@@ -1,8 +1,10 @@
 """Fit, resume, calibrate, export: the same function in Keras and in ONNX Runtime, or no file."""
 
 import dataclasses
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,30 +100,101 @@ def test_a_run_in_use_is_not_overwritten(config, data, fitted):
         fit(config, data, fitted[1], verbose=0)
 
 
-def test_resuming_gives_what_an_undisturbed_run_gives(config, data, fitted, tmp_path):
-    # One epoch of a run whose schedule is for three, then the rest.
-    class StopAfterFirst(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            raise KeyboardInterrupt
+class Die(keras.callbacks.Callback):
+    """Stands in for `_Stop`: ends a fit after its first epoch, as Ctrl-C would."""
 
+    def is_due(self):
+        return False
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+def stopped_after_one(config, data, run):
     import rbtrain.fit as room
 
     original = room._Stop
-    room._Stop = lambda *a: StopAfterFirst()
+    room._Stop = lambda *a: Die()
     try:
         with pytest.raises(KeyboardInterrupt):
-            fit(config, data, tmp_path, verbose=0)
+            fit(config, data, run, verbose=0)
     finally:
         room._Stop = original
-    assert json.loads((tmp_path / "state.json").read_text())["epoch"] == 1
+    assert json.loads((run / "state.json").read_text())["epoch"] == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_resuming_gives_what_an_undisturbed_run_gives(config, data, tmp_path, precision):
+    # Dropout draws on, and float16 has an optimizer that Keras itself does not read back.
+    config = dataclasses.replace(
+        config,
+        network=dataclasses.replace(config.network, dropout=0.3),
+        fit=dataclasses.replace(config.fit, precision=precision, epochs=3),
+    )
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    undisturbed = fit(config, data, whole, verbose=0)
+    stopped_after_one(config, data, broken)
     other = dataclasses.replace(config, real=("galaxy",))
     with pytest.raises(ValueError, match="another configuration"):
-        fit(other, data, tmp_path, resume=True, verbose=0)
-    resumed = fit(config, data, tmp_path, resume=True, verbose=0)
+        fit(other, data, broken, resume=True, verbose=0)
+    resumed = fit(config, data, broken, resume=True, verbose=0)
     pixels = data.pixels[:200].astype(np.float32)
-    np.testing.assert_allclose(
-        resumed.predict(pixels, verbose=0), fitted[0].predict(pixels, verbose=0), atol=1e-4
+    np.testing.assert_array_equal(
+        resumed.predict(pixels, verbose=0), undisturbed.predict(pixels, verbose=0)
     )
+    assert (broken / "state.json").read_text() == (whole / "state.json").read_text()
+
+
+def test_a_run_of_an_earlier_version_goes_on(config, data, tmp_path, caplog):
+    stopped_after_one(config, data, tmp_path)
+    # What there was before: Keras's own file in place of the state, and parts of other names.
+    shutil.copy(tmp_path / "best.keras", tmp_path / "last.keras")
+    (tmp_path / "last.npz").unlink()
+    (tmp_path / "state.json.part").touch()
+    fit(config, data, tmp_path, resume=True, verbose=0)
+    assert "earlier version" in caplog.text
+    assert json.loads((tmp_path / "state.json").read_text())["epoch"] == config.fit.epochs
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.keras", "config.toml", "last.npz", "state.json",
+    ]  # fmt: skip
+
+
+def test_a_finished_run_has_nothing_to_resume(config, data, tmp_path):
+    # Early stopping is due after the second epoch: a third must not be fitted on resume.
+    impatient = dataclasses.replace(
+        config, fit=dataclasses.replace(config.fit, patience=1, epochs=30, learning_rate=0.5)
+    )
+    fit(impatient, data, tmp_path, verbose=0)
+    before = (tmp_path / "state.json").read_text()
+    assert json.loads(before)["epoch"] < 30
+    # Killed before the last two files were written: they come from the state.
+    (tmp_path / "state.json").unlink()
+    weights = keras.models.load_model(tmp_path / "best.keras").get_weights()
+    build(impatient).save(tmp_path / "best.keras")
+    for name in ("best.part.keras", "last.part.npz", "state.part.json"):
+        (tmp_path / name).write_text("half")
+    resumed = fit(impatient, data, tmp_path, resume=True, verbose=0)
+    assert (tmp_path / "state.json").read_text() == before
+    assert all(map(np.array_equal, resumed.get_weights(), weights))
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_state_that_cannot_be_read_says_so(config, data, tmp_path):
+    stopped_after_one(config, data, tmp_path)
+    last = tmp_path / "last.npz"
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"last\.npz cannot be read .* fit again"):
+        fit(config, data, tmp_path, resume=True, verbose=0)
+    with np.load(io.BytesIO(whole)) as saved:
+        arrays = dict(saved)
+    del arrays["optimizer_0"]
+    np.savez(last, **arrays)
+    with pytest.raises(ValueError, match=r"last\.npz .* fit again"):
+        fit(config, data, tmp_path, resume=True, verbose=0)
+    last.unlink()
+    with pytest.raises(ValueError, match=r"neither last\.npz nor last\.keras"):
+        fit(config, data, tmp_path, resume=True, verbose=0)
 
 
 def test_ctrl_c_before_anything_is_saved_is_not_swallowed(config, data, tmp_path, monkeypatch):

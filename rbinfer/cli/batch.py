@@ -1,0 +1,140 @@
+"""``rbinfer batch``: score many images."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..worklist import FORMATS
+from .common import add_common_options, add_scoring_options, count, score_options
+
+if TYPE_CHECKING:
+    from ..batch import BatchReport, ImageResult
+
+log = logging.getLogger(__name__)
+
+_TERMINATED = 143  # what a shell reports for a program that SIGTERM ended
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "batch",
+        help="score many images, on all CPUs or on a Dask cluster",
+        description=(
+            "Score many images, one result each. What DIR/batch.jsonl notes as done is skipped while "
+            "the bytes of image, catalogue, model and result, the options and the version of rbinfer "
+            "are the same, so give the same command again to go on after an interrupt. An image that "
+            "fails is told and the rest go on; the exit code is 1 then."
+        ),
+    )
+    parser.add_argument(
+        "patterns",
+        nargs="+",
+        metavar="PATTERN",
+        help="files, directories (their FITS files) and patterns in quotes, such as 'night/**/*.fz'",
+    )
+    add_store_options(parser)
+    parser.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="processes, each of one thread unless --threads says more; one for each CPU by default, "
+        "a single one on a GPU",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let the workers of this Dask scheduler do it, such as tcp://host:8786; they must see the "
+        "images and DIR under the same paths",
+    )
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    add_scoring_options(parser)
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_store_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about catalogues and results that are named after their images."""
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", required=True, help="directory for the results and the journal"
+    )
+    parser.add_argument(
+        "--catalog",
+        metavar="TEMPLATE",
+        help="names of the catalogues, with {dir}, {stem} and {name} of the image, such as "
+        "'{dir}/{stem}.cat'; without it SEP detects",
+    )
+    parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that rbinfer did not write there too"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..batch import run_batch
+    from ..interrupts import exit_on_sigterm
+
+    with exit_on_sigterm(_TERMINATED), _told(options) as tell:
+        report = run_batch(
+            options.patterns,
+            options.output,
+            options=score_options(options),
+            catalog=options.catalog,
+            format=options.format,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            overwrite=options.overwrite,
+            progress=tell,
+        )
+    if options.json:
+        json.dump(report.as_dict(), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    if not options.quiet:
+        print(_in_words(report), file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _in_words(report: "BatchReport") -> str:
+    found = report.as_dict()
+    rate = f", {found['images_per_s']:.2f} images/s" if found["scored"] else ""
+    return (
+        f"{found['images']} images: {found['scored']} scored, {found['skipped']} skipped (done before), "
+        f"{found['failed']} failed; {found['seconds']:.1f} s{rate}\n"
+        f"  journal: {found['journal']}"
+    )
+
+
+@contextmanager
+def _told(options: argparse.Namespace) -> Iterator[Callable[["ImageResult", int], None]]:
+    """Name what fails, and draw a bar on a terminal."""
+    from tqdm import tqdm
+
+    bar: Any = tqdm(unit="image", disable=True if options.quiet else None, dynamic_ncols=True)
+
+    def tell(result: "ImageResult", total: int) -> None:
+        bar.total = total
+        if not result.ok:
+            log.error("%s: %s", result.image, result.error)
+        bar.update()
+
+    def out_of_the_way(record: logging.LogRecord) -> bool:
+        # What Dask says of lost connections are tracebacks; ours is a sentence.
+        if record.name.startswith("distributed") and options.verbose < 2:
+            return False
+        bar.clear()
+        return True
+
+    handlers = list(logging.getLogger().handlers)
+    for handler in handlers:
+        handler.addFilter(out_of_the_way)
+    try:
+        yield tell
+    finally:
+        for handler in handlers:
+            handler.removeFilter(out_of_the_way)
+        bar.close()

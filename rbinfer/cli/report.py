@@ -1,0 +1,52 @@
+"""``rbinfer report``: one page about a night's results."""
+
+import argparse
+import sys
+from typing import Any
+
+from .common import add_common_options, count
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "report",
+        help="write a page about a directory of results",
+        description=(
+            "Write one HTML file about the scored catalogues in a directory: counts, FWHM and bogus "
+            "fraction of each image, scores, cutouts of the brightest bogus and the borderline, and "
+            "positions where bogus repeat. It needs no other file and no network."
+        ),
+    )
+    parser.add_argument(
+        "folder", metavar="DIR", help="what 'rbinfer batch' or 'rbinfer classify' wrote into"
+    )
+    parser.add_argument("-o", "--output", metavar="PAGE", required=True, help="the page, .html")
+    parser.add_argument(
+        "--images", metavar="DIR", help="where the images are, if not where the results note them"
+    )
+    parser.add_argument("--title", metavar="T", help="title of the page; the name of DIR by default")
+    parser.add_argument(
+        "--most", type=count, default=12, metavar="N", help="cutouts of each kind at most (12)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace PAGE if it exists")
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..report import write_report
+
+    night = write_report(
+        options.folder, options.output, options.images, options.overwrite, options.title, options.most
+    )
+    if not options.quiet:
+        found = sum(image.detections for image in night.images)
+        bogus = sum(image.bogus for image in night.images)
+        failed = f", {len(night.failed)} failed" if night.failed else ""
+        print(
+            f"{options.output}: {len(night.images)} images{failed}; {found} detections, {bogus} bogus",
+            file=sys.stderr,
+        )
+    return 0

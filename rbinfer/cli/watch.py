@@ -1,0 +1,63 @@
+"""``rbinfer watch``: score images as they arrive."""
+
+import argparse
+import json
+from typing import Any
+
+from .batch import add_store_options
+from .common import add_common_options, add_scoring_options, count, positive, score_options
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "watch",
+        help="score images as they arrive in a directory",
+        description=(
+            "Score the FITS images of a directory as they arrive, until SIGTERM (exit code 0) or "
+            "Ctrl-C. A file that is being written is waited for. What came while nobody watched is "
+            "scored at the next start; what DIR/watch.jsonl notes as done is not scored again until it "
+            "changes. Each image gives a line of JSON on stdout."
+        ),
+    )
+    parser.add_argument("folder", metavar="INBOX", help="directory in which the images arrive")
+    add_store_options(parser)
+    parser.add_argument(
+        "--settle",
+        type=positive,
+        default=2.0,
+        metavar="S",
+        help="seconds without a change after which a file is whole (2)",
+    )
+    parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
+    parser.add_argument(
+        "--once", action="store_true", help="score what is there and stop; exit code 1 if one failed"
+    )
+    add_scoring_options(parser)
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..interrupts import exit_on_sigterm
+    from ..watch import run_watch
+
+    with exit_on_sigterm(0):
+        report = run_watch(
+            options.folder,
+            options.output,
+            options=score_options(options),
+            catalog=options.catalog,
+            format=options.format,
+            workers=options.workers,
+            settle=options.settle,
+            once=options.once,
+            overwrite=options.overwrite,
+            report=_print,
+        )
+    return 1 if report.n_failed else 0
+
+
+def _print(record: dict[str, Any]) -> None:
+    print(json.dumps(record), flush=True)

@@ -1,0 +1,81 @@
+"""A night's report: one HTML file for a directory of scored catalogues."""
+
+import logging
+from os import PathLike
+from pathlib import Path
+
+from ..errors import InputError
+from ..output import check_distinct, check_place, written_whole
+from .page import render
+from .pictures import draw_groups
+from .reference import reference_scores
+from .repeats import find_repeats
+from .results import Night, read_night
+
+__all__ = ["Night", "write_report"]
+
+log = logging.getLogger(__name__)
+
+_SUFFIXES = {".html", ".htm"}
+
+
+def write_report(
+    folder: str | PathLike[str],
+    output: str | PathLike[str],
+    images: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    title: str | None = None,
+    most: int = 12,
+) -> Night:
+    """Write a page about a directory of results that needs no other file and no network.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where ``rbinfer batch`` or ``rbinfer classify`` wrote scored catalogues; its journal, if it
+        has one, says too which images failed.
+    output : str or path
+        The page, ``.html``; written whole or not at all. The same results make the same bytes.
+    images : str or path, optional
+        Folder with the images, where they are not at the places that the catalogues note.
+    overwrite : bool
+        Whether an existing page may be replaced.
+    title : str, optional
+        By default the name of the folder says which night it is.
+    most : int
+        Largest number of cutouts of each kind.
+
+    Returns
+    -------
+    Night
+        What the page tells.
+
+    Raises
+    ------
+    InputError
+        There are no results, or the output cannot be written there.
+    RbinferError
+        The file system refused.
+    """
+    folder, output = Path(folder), Path(output)
+    if output.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"the report is an HTML file; call it {output.with_suffix('.html').name}")
+    check_place(output, overwrite)
+    if images is not None and not Path(images).is_dir():
+        raise InputError(f"the folder of images {images} does not exist")
+    night = read_night(folder, None if images is None else Path(images), most)
+    check_distinct([output], [image.result for image in night.images])
+    repeats = find_repeats(night.bogus, night.images_of_hdu)
+    log.info("%d positions with bogus detections repeat", len(repeats.found))
+    groups = draw_groups(night, repeats, most)
+    text = render(
+        night,
+        repeats,
+        groups,
+        reference_scores(night),
+        title or f"Night report: {folder.resolve().name}",
+    )
+    with written_whole(output, output.suffix) as beside:
+        # Names of files need not be UTF-8.
+        beside.write_text(text, encoding="utf-8", errors="replace")
+    return night

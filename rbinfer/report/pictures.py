@@ -1,0 +1,124 @@
+"""Cutouts for the page: which ones, and as PNG files inside it."""
+
+import base64
+import logging
+import struct
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RbinferError
+from ..gallery import half_width, stretched, window_at
+from ..images import load_image
+from ..spec import DEFAULT_FWHM
+from .repeats import Repeats
+from .results import FIRST, Night, some
+
+log = logging.getLogger(__name__)
+
+
+class Picture(NamedTuple):
+    """A detection and its cutout as a data URL; that is empty where the image is gone."""
+
+    source: Any
+    url: str
+
+
+class Group(NamedTuple):
+    """Cutouts of one kind."""
+
+    title: str
+    text: str
+    pictures: list[Picture]
+
+
+def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
+    """Choose cutouts and draw them; each image is opened once.
+
+    Parameters
+    ----------
+    night : Night
+    repeats : Repeats
+        Of ``night.bogus``. Without that, one hot pixel would fill the page.
+    most : int
+        Largest number of cutouts in a group.
+
+    Returns
+    -------
+    list of Group
+    """
+    once = night.bogus[~repeats.rows]
+    once = once[np.isfinite(once["x"]) & np.isfinite(once["y"])]
+    edge = night.borderline[np.isfinite(night.borderline["x"]) & np.isfinite(night.borderline["y"])]
+    thresholds = np.array([image.threshold for image in night.images])
+    away = np.abs(edge["score"].astype(np.float64) - thresholds[edge["image"]])
+    bright = once[np.isfinite(once["bright"])]
+    by = " or ".join(night.brightness)
+    chosen = [
+        (
+            "Brightest bogus",
+            f"The most to lose if the verdict is wrong; by {by}." if by else
+            "The catalogues have no column of flux, magnitude or S/N that is known.",
+            bright[np.argsort(-bright["bright"], kind="stable")][:most],
+        ),
+        (
+            "Borderline",
+            "Scores nearest to the threshold, from either side.",
+            edge[np.argsort(away, kind="stable")][:most],
+        ),
+        (
+            "Lowest scores",
+            "What the model is surest of; a star among these means that something is wrong with the "
+            "image or its FWHM.",
+            once[np.argsort(once["score"], kind="stable")][:most],
+        ),
+        (
+            "Repeating positions",
+            "One detection of each of the positions that repeat most.",
+            night.bogus[[repeat.member for repeat in repeats.found[:most]]],
+        ),
+    ]  # fmt: skip
+    urls = _draw(night, np.concatenate([rows for _, _, rows in chosen]))
+    groups = []
+    for title, text, rows in chosen:
+        groups.append(Group(title, text, [Picture(row, urls.pop(0)) for row in rows]))
+    return groups
+
+
+def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
+    urls, lost = [""] * len(rows), []
+    for number in np.unique(rows["image"]):
+        image = night.images[number]
+        if image.path is None:
+            continue
+        for hdu in np.unique(rows["hdu"][rows["image"] == number]):
+            try:
+                data = load_image(image.path, None if hdu == FIRST else int(hdu)).data
+            except RbinferError as error:
+                lost.append(str(error))
+                continue
+            half = half_width(image.fwhm or DEFAULT_FWHM)
+            for k in np.flatnonzero((rows["image"] == number) & (rows["hdu"] == hdu)):
+                window = window_at(data, rows["x"][k], rows["y"][k], half)
+                urls[k] = _png(np.rint(255 * stretched(window)).astype(np.uint8))
+    if lost:
+        log.warning("no cutouts: %s", some(lost))
+        night.notes.append(f"No cutouts: {some(lost)}.")
+    return urls
+
+
+def _png(grey: NDArray[np.uint8]) -> str:
+    """Return a data URL of a grey PNG; the first row of pixels comes lowest."""
+    height, width = grey.shape
+    # Each line begins with its filter, none here.
+    lines = np.zeros((height, width + 1), np.uint8)
+    lines[:, 1:] = grey[::-1]
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

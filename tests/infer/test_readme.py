@@ -1,0 +1,284 @@
+"""The README's commands do what it shows, and what it calls stable is so."""
+
+import importlib.util
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from rbinfer.registry import shipped_directory
+from rbinfer.scoring import ScoreOptions, score_file
+from rbinfer.status import MEANING, UNSCORED
+from rbinfer.tables import read_catalog
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+FIELD = ROOT / "benchmarks" / "example" / "field.fits"
+
+#: How lines begin that are not run, and why.
+NOT_RUN = {
+    'python3 -m venv .venv && .venv/bin/pip install -q -e ".[train,test]"': "these tests, from within",
+    "rbtrain": "trains for hours, on files that are not here; tests/train runs every verb",
+}
+#: How a line begins that a clone's user gives before rbinfer itself.
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/"
+#: Printed by commands that are not run here; `benchmarks/results` has what they printed.
+NOT_PRINTED = ("group                   real", "  reference pipeline")
+#: What differs from run to run, or from machine to machine, and what stands for it.
+CHANGING = (
+    (r"\d+\.\d+ s\b", "# s"),
+    (r"(?<=golden pairs, largest difference )\S+(?=;)", "#"),
+    (r"[\d,]+ objects/s on \d+ threads?", "# objects/s"),
+    (r"\d+ of \d+ usable, .*; \d+ threads?", "# usable; # threads"),
+    (r"\d+(\.\d+)? [MG]B( allowed by the control group)?", "# GB"),
+    (r"^(ok       )(python|onnxruntime)( +)[\d.]+", r"\1\2\3#"),
+    # What is slow or scarce here is no matter of the README's.
+    (r"^(ok     |warning)(?=  (cpus|memory) )", "ok     "),
+    (r"^ +do: .*\n", ""),
+    (r"\d+ warnings?", "# warnings"),
+    (r"(rbinfer +|rbinfer\.cli: )\d+\.\d+\.\d+", r"\1#"),
+)
+
+
+class Step(NamedTuple):
+    """A fenced block of commands, and what is shown to be printed by the last of them."""
+
+    commands: list[str]
+    shown: str | None
+
+
+def fences():
+    """Return language and text of every fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def steps():
+    blocks = fences()
+    found = []
+    for k, (language, text) in enumerate(blocks):
+        if language == "sh":
+            follows = k + 1 < len(blocks) and blocks[k + 1][0] in ("text", "")
+            shown = blocks[k + 1][1] if follows else None
+            if shown is not None and shown.startswith(NOT_PRINTED):
+                shown = None
+            found.append(Step(text.splitlines(), shown))
+    return found
+
+
+def is_run(command):
+    return not command.startswith(tuple(NOT_RUN))
+
+
+def as_pattern(shown):
+    """Make a pattern of what is shown: `...` is any text in a line, and on its own any lines."""
+    parts = []
+    for line in settled(shown).splitlines():
+        if line == "...":
+            parts.append(r"(?:.*\n)*?")
+        else:
+            parts.append(r"[^\n]*".join(map(re.escape, line.split("..."))) + "\n")
+    return "".join(parts)
+
+
+def settled(text):
+    for pattern, sign in CHANGING:
+        text = re.sub(pattern, sign, text, flags=re.MULTILINE)
+    return text
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder as the README takes it for granted: the clone's, and files of one's own."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
+    pixels = fits.getdata(FIELD)
+    found = score_file(str(FIELD), None, ScoreOptions(), ScoreOptions().classifier()).table
+    Table(found["x", "y", "flux"], meta={}).write(folder / "detections.fits")
+    Table({"X": found["x"] + 1, "Y": found["y"] + 1}).write(folder / "cat.csv")
+    flags = np.zeros(pixels.shape, np.int16)
+    flags[100:104], flags[200:204] = 4, 64
+    fits.writeto(folder / "flags.fits", flags)
+    fits.writeto(folder / "sigma.fits", np.sqrt(pixels / 1.5 + 36).astype(np.float32))
+    chips = [fits.ImageHDU(pixels, name=name) for name in ("CHIP1", "CHIP2")]
+    fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(folder / "mosaic.fits")
+    (folder / "night").mkdir()
+    for number in range(3):
+        shutil.copy(FIELD, folder / "night" / f"n{number}.fits")
+    return folder
+
+
+def test_readmes_commands(place):
+    """In the order of the README, in one folder, with a real shell."""
+    if not importlib.util.find_spec("shtab") or not importlib.util.find_spec("matplotlib"):
+        pytest.skip('needs the extras that the README names: pip install ".[test,plots]"')
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RBINFER_MODELS": str(place / "none"),
+    }
+    n_run = n_compared = 0
+    for step in steps():
+        printed = None
+        for command in filter(is_run, step.commands):
+            done = subprocess.run(
+                ["bash", "-c", command.removeprefix(INSTALL)], cwd=place, env=environment, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+            printed = done.stdout
+            assert done.returncode == 0, f"{command}\n{printed}"
+            n_run += 1
+        if printed is not None and step.shown is not None:
+            assert re.fullmatch(as_pattern(step.shown), settled(printed)), (
+                f"the README shows for {step.commands[-1]}\n{step.shown}\nbut it printed\n{printed}"
+            )
+            n_compared += 1
+    assert n_run > 20
+    assert n_compared > 8
+
+
+def test_every_block_of_output_is_compared_or_named():
+    blocks = fences()
+    assert {language for language, _ in blocks} == {"sh", "python", "text", ""}
+    for (before, commands), (language, text) in itertools.pairwise(blocks):
+        if language in ("text", "") and not text.startswith(NOT_PRINTED):
+            assert before == "sh", text
+            assert is_run(commands.splitlines()[-1]), text
+
+
+def test_what_is_not_run_is_there():
+    commands = [command for step in steps() for command in step.commands]
+    for start in NOT_RUN:
+        assert any(command.startswith(start) for command in commands), start
+    assert sum(command.startswith(INSTALL) for command in commands) == 1
+
+
+def table(heading):
+    """Return the rows of the table with this heading, as lists of cells."""
+    lines = TEXT.splitlines()
+    (start,) = [k for k, line in enumerate(lines) if line.startswith(f"| {heading} |")]
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def names_in(text):
+    return re.findall(r"`(\w+)`", text)
+
+
+def test_bits_are_as_documented():
+    bits = {int(bit): (name.strip("`"), text) for bit, name, text in table("bit of `rb_status`")}
+    assert bits == {int(bit): (bit.name, text) for bit, text in MEANING.items()}
+    assert UNSCORED == 255
+
+
+def run(place, *args, **kwargs):
+    command = [sys.executable, "-m", "rbinfer", *map(str, args)]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, **kwargs)
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "fits", "parquet"])
+def test_columns_and_keys_are_as_documented(place, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    options = ("--x-col", "X", "--y-col", "Y", "--origin", 1, "--overwrite")
+    assert (
+        run(place, "classify", FIELD, "--catalog", "cat.csv", *options, "-o", f"s.{suffix}").returncode
+        == 0
+    )
+    single = read_catalog(place / f"s.{suffix}")
+    keys = {name for cell, _ in table("key of the table's `meta`") for name in names_in(cell)}
+    assert {key.lower() for key in single.meta if key.lower().startswith("rb_")} == keys
+    assert (
+        run(
+            place, "classify", "mosaic.fits", "--hdu", "all", "--overwrite", "-o", f"m.{suffix}"
+        ).returncode
+        == 0
+    )
+    mosaic = read_catalog(place / f"m.{suffix}")
+    documented = {name.strip("`"): dtype for name, dtype, _ in table("column")}
+    columns = {name for name in mosaic.colnames if name.startswith("rb_")}
+    assert columns == documented.keys()
+    for name, dtype in documented.items():
+        found = mosaic[name].dtype
+        assert found.kind in "UOS" if dtype == "text" else found.newbyteorder("=") == dtype, name
+    assert set(mosaic["rb_hdu"]) == {1, 2}
+
+
+def test_json_summary_is_as_documented(place):
+    text = re.search(r"The summary has (.*?) and, with `--hdu all`, `(\w+)`", TEXT, re.DOTALL)
+    done = run(place, "classify", "mosaic.fits", "--hdu", "all", "--json", "-q")
+    result = json.loads(done.stdout)
+    assert result.keys() == {"summary", "rows"}
+    assert result["summary"].keys() == {*names_in(text[1]), text[2]}
+
+
+def test_stamp_and_tags_are_as_documented(place):
+    shutil.copy(FIELD, place / "stamped.fits")
+    done = run(
+        place, "classify", "stamped.fits", "--stamp", "--regions", "t.reg", "--overwrite", "-o", "t.ecsv"
+    )
+    assert done.returncode == 0
+    header = fits.getheader(place / "stamped.fits")
+    sentence = re.search(r"`--stamp` writes the keywords (.*?)\.", TEXT, re.DOTALL)[1]
+    assert set(names_in(sentence)) == {key for key in header if key.startswith("RB")}
+    tags = set(re.findall(r"tag=\{(\w+)\}", (place / "t.reg").read_text()))
+    sentence = re.search(r"`--regions` tags each circle as (.*?)\.", TEXT, re.DOTALL)[1]
+    assert tags < set(names_in(sentence)) == {"real", "bogus", "unscored"}
+
+
+def ended_by(number):
+    """Exit code, as a shell gives it, of a command that a signal ends while it works."""
+    command = [sys.executable, "-m", "rbinfer", "bench"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        while "objects a second" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def test_exit_codes_are_as_documented(place):
+    codes = {int(code): meaning for code, meaning in table("exit code")}
+    (place / "broken.onnx").write_bytes(
+        (shipped_directory() / "default" / "model.onnx").read_bytes()[:999]
+    )
+    got = {
+        run(place, "status", 0).returncode: "done",
+        run(place, "classify", "none.fits").returncode: "an error",
+        run(place, "classify").returncode: "the command line is wrong",
+        ended_by(signal.SIGINT): "interrupted",
+        ended_by(signal.SIGTERM): "ended (SIGTERM)",
+    }
+    piped = subprocess.run(
+        [
+            "bash",
+            "-c",
+            '"$0" -m rbinfer classify "$1" -q | true; exit ${PIPESTATUS[0]}',
+            sys.executable,
+            FIELD,
+        ],
+        check=False,
+    )
+    got[piped.returncode] = "whoever read stdout went away"
+    assert got.keys() == codes.keys()
+    assert all(codes[code].startswith(meaning) for code, meaning in got.items())
+    assert run(place, "models", "verify", "broken.onnx").returncode == 1
+    assert run(place, "doctor", env=os.environ | {"RBINFER_MODELS": str(place)}).returncode == 1
+    (place / "mixed").mkdir()
+    shutil.copy(FIELD, place / "mixed" / "good.fits")
+    (place / "mixed" / "bad.fits").write_text("no image")
+    assert run(place, "batch", "mixed", "-o", "mixed_results").returncode == 1
+    assert len(read_catalog(place / "mixed_results" / "good.ecsv")) > 100

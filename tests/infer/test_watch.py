@@ -1,0 +1,243 @@
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from rbinfer.batch import run_batch
+from rbinfer.errors import InputError
+from rbinfer.watch import Arrivals, run_watch
+
+from . import runs
+
+JOURNAL = "watch.jsonl"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("night")
+    runs.write_images(folder, [f"f{k}.fits" for k in range(6)])
+    return folder
+
+
+class Watch:
+    """A watch in a process of its own, whose lines are read as they come."""
+
+    def __init__(self, *argv):
+        self.process = runs.start("watch", *argv)
+        self._lines = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._lines.put(json.loads(line))
+
+    def next(self):
+        line = self._lines.get(timeout=runs.PATIENCE)
+        return os.path.basename(line["image"]), line
+
+    def silent_for(self, seconds):
+        with contextlib.suppress(queue.Empty):
+            pytest.fail(f"an unexpected line: {self._lines.get(timeout=seconds)}")
+        return True
+
+    def end(self, number):
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=runs.PATIENCE)
+        self._reader.join()
+        return code, self.process.stderr.read()
+
+
+def test_a_night(night, tmp_path):
+    inbox, out = tmp_path / "in box", tmp_path / "out"
+    inbox.mkdir()
+    shutil.copy(night / "f0.fits", inbox / "before [0] ä.fits")
+    whole = (night / "f1.fits").read_bytes()
+    watch = Watch(inbox, "-o", out, "--settle", "0.6")
+    name, line = watch.next()
+    assert (name, line["ok"], line["output"]) == ("before [0] ä.fits", True, "before [0] ä.ecsv")
+    assert line["summary"]["detections"] >= 10
+
+    # Grows: looked at when it stops. Others are no images, or not yet.
+    (inbox / ".f9.fits").write_bytes(whole)
+    (inbox / "f9.fits.part").write_bytes(whole)
+    (inbox / "folder.fits").mkdir()
+    with (inbox / "grows.fits").open("wb") as file:
+        for start in range(0, len(whole), 30_000):
+            file.write(whole[start : start + 30_000])
+            file.flush()
+            time.sleep(0.3)
+    name, line = watch.next()
+    assert (name, line["ok"]) == ("grows.fits", True)
+
+    # Moved in: old enough to be taken at once.
+    shutil.copy(night / "f2.fits", tmp_path / "moved.fits")
+    os.utime(tmp_path / "moved.fits", (time.time() - 60,) * 2)
+    start = time.monotonic()
+    os.rename(tmp_path / "moved.fits", inbox / "moved.fits")
+    assert watch.next()[0] == "moved.fits"
+    assert time.monotonic() - start < 5
+
+    # Broken: told once, until it changes.
+    (inbox / "broken.fits").write_bytes(whole[:30_000])
+    name, line = watch.next()
+    assert (name, line["ok"]) == ("broken.fits", False)
+    assert "cannot be read as FITS" in line["error"]
+    os.utime(inbox / "broken.fits")
+    assert watch.silent_for(1.2)
+    (inbox / "broken.fits").write_bytes(whole)
+    name, line = watch.next()
+    assert (name, line["ok"]) == ("broken.fits", True)
+
+    # Gone before it is whole, or after it was scored.
+    shutil.copy(night / "f3.fits", inbox / "brief.fits")
+    time.sleep(0.3)
+    os.remove(inbox / "brief.fits")
+    os.remove(inbox / "grows.fits")
+    assert watch.silent_for(1.2)
+    assert watch.end(signal.SIGTERM)[0] == 0
+    assert runs.hidden(out) == []
+
+    # What came meanwhile is scored at the next start, and nothing else.
+    shutil.copy(night / "f4.fits", inbox / "later.fits")
+    os.utime(inbox / "moved.fits")
+    watch = Watch(inbox, "-o", out, "--settle", "0.5")
+    assert watch.next()[0] == "later.fits"
+    assert watch.silent_for(1.2)
+    code, err = watch.end(signal.SIGINT)
+    assert code == 130
+    assert "Traceback" not in err
+    assert runs.hidden(out) == []
+    noted = [(line["output"], line["ok"]) for line in runs.lines(out / JOURNAL)]
+    assert [output for output, ok in noted if not ok] == ["broken.ecsv"]
+    done = ["before [0] ä.ecsv", "broken.ecsv", "grows.ecsv", "later.ecsv", "moved.ecsv"]
+    assert sorted(output for output, ok in noted if ok) == done
+    assert sorted(runs.results(out)) == done
+
+
+def test_once_gives_what_a_batch_gives(night, tmp_path):
+    report = run_batch(night, tmp_path / "batch", workers=1)
+    lines = []
+    for n in (6, 0):
+        del lines[:]
+        found = run_watch(night, tmp_path / "watch", settle=0.1, once=True, report=lines.append)
+        assert (found.n_scored, found.n_failed, len(lines)) == (n, 0, n)
+    assert report.n_scored == 6
+    runs.assert_complete(tmp_path / "watch", runs.results(tmp_path / "batch"), JOURNAL)
+
+
+def test_kill_at_random_moments_and_go_on(night, tmp_path):
+    run_batch(night, tmp_path / "batch", workers=1)
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    argv = ["watch", night, "-o", tmp_path / "watch", "--settle", "0.1", "--workers", "2"]
+    delays = [runs.kill_at_random(argv, rng, 2.5) for _ in range(2)]
+    code, _, err = runs.run(*argv, "--once")
+    assert code == 0, (delays, err)
+    runs.assert_complete(tmp_path / "watch", runs.results(tmp_path / "batch"), JOURNAL)
+
+
+def test_sigterm_in_the_middle_of_an_image(tmp_path):
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    runs.write_images(inbox, ["a.fits", "b.fits"])
+    Table({"x": [40.0], "y": [40.0]}).write(inbox / "a.csv")
+    os.utime(inbox / "a.csv", (1, 1))
+    # Nobody writes to this catalogue: who reads it waits forever.
+    os.mkfifo(inbox / "b.csv")
+    watch = Watch(inbox, "-o", out, "--catalog", "{dir}/{stem}.csv", "--settle", "0.1")
+    assert watch.next()[0] == "a.fits"
+    time.sleep(0.5)
+    assert runs.hidden(out) == [".rbinfer-watch"]
+    [worker] = runs.worker_ids(watch.process)
+    start = time.monotonic()
+    assert watch.end(signal.SIGTERM)[0] == 0
+    assert time.monotonic() - start < 5
+    assert not os.path.exists(f"/proc/{worker}")
+    assert sorted(path.name for path in out.iterdir()) == ["a.ecsv", JOURNAL]
+
+
+def test_a_reader_that_goes_away_ends_the_watch(night, tmp_path):
+    process = runs.start("watch", night, "-o", tmp_path, "--settle", "0.1")
+    process.stdout.close()
+    assert process.wait(timeout=runs.PATIENCE) == 141
+    assert runs.hidden(tmp_path) == []
+
+
+def test_results_are_not_taken_for_images(night, tmp_path):
+    shutil.copy(night / "f0.fits", tmp_path)
+    with pytest.raises(InputError, match="would be taken for images"):
+        run_watch(tmp_path, tmp_path, format="fits", once=True)
+    assert run_watch(tmp_path, tmp_path, settle=0.1, once=True).n_scored == 1
+    with pytest.raises(InputError, match="is not a directory"):
+        run_watch(tmp_path / "f0.fits", tmp_path, once=True)
+
+
+def aged(path, seconds):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_arrivals_wait_for_the_catalogue_and_tell_again_of_its_changes(tmp_path):
+    arrivals = Arrivals(str(tmp_path), "{dir}/{stem}.cat", settle=5)
+    (tmp_path / "a.fits").write_text("1")
+    aged(tmp_path / "a.fits", 100)
+    assert arrivals.look() == []
+    assert not arrivals.is_waiting
+    (tmp_path / "a.cat").write_text("1")
+    assert arrivals.look() == []
+    assert arrivals.is_waiting
+    aged(tmp_path / "a.cat", 50)
+    assert arrivals.look() == ["a.fits"]
+    (tmp_path / "a.cat").write_text("12")
+    aged(tmp_path / "a.cat", 40)
+    assert arrivals.look() == []  # held until it is scored
+    arrivals.release("a.fits")
+    assert arrivals.look() == ["a.fits"]
+    arrivals.release("a.fits")
+    assert arrivals.look() == []
+    # For a single look the absence of a catalogue is a failure to tell.
+    (tmp_path / "b.fits").write_text("1")
+    aged(tmp_path / "b.fits", 100)
+    once = Arrivals(str(tmp_path), "{dir}/{stem}.cat", settle=5, once=True)
+    assert once.look() == ["b.fits", "a.fits"]
+
+
+def test_arrivals_come_by_age_and_are_forgotten_when_gone(tmp_path):
+    arrivals = Arrivals(str(tmp_path), None, settle=5)
+    for k, name in enumerate(["c.fits", "a.fits", "b.fits"]):
+        (tmp_path / name).write_text("1")
+        aged(tmp_path / name, 100 - k)
+    assert arrivals.look() == ["c.fits", "a.fits", "b.fits"]
+    for name in ("a.fits", "b.fits", "c.fits"):
+        arrivals.release(name, again=name == "b.fits")
+    assert arrivals.look() == ["b.fits"]
+    arrivals.release("b.fits")
+    (tmp_path / "a.fits").rename(tmp_path / "z.fits")
+    assert arrivals.look() == ["z.fits"]
+    assert len(arrivals._told) == 3
+    (tmp_path / "c.fits.gz").write_text("1")  # of the same result
+    aged(tmp_path / "c.fits.gz", 100)
+    assert arrivals.look() == []
+    (tmp_path / "c.fits").unlink()
+    assert arrivals.look() == ["c.fits.gz"]
+
+
+def test_arrivals_survive_a_directory_that_is_away(tmp_path, caplog):
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    (folder / "a.fits").write_text("1")
+    aged(folder / "a.fits", 100)
+    arrivals = Arrivals(str(folder), None, settle=5)
+    assert arrivals.look() == ["a.fits"]
+    arrivals.release("a.fits")
+    folder.rename(tmp_path / "away")
+    assert arrivals.look() == arrivals.look() == []
+    assert caplog.text.count("cannot be read") == 1
+    (tmp_path / "away").rename(folder)
+    assert arrivals.look() == []
