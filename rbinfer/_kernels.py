@@ -43,6 +43,11 @@ PARTLY_MASKED = 512
 SATURATED = 1024
 _REJECTED = POSITION_NOT_FINITE | OFF_IMAGE | WINDOW_OFF_IMAGE | TOO_FEW_GOOD_PIXELS
 
+# Pixels at or beyond this count as not finite: sums and differences of others stay within float32.
+LARGEST = np.float32(1e30)
+# Noise below this is none: its inverse must stay within float32.
+_SMALLEST = 1e-36
+
 # Scratch is padded to whole vectors of this many values.
 _LANES = 64
 
@@ -151,7 +156,7 @@ def _lanes(n: int) -> Any:
 def _all_finite(values: Any, n: int) -> Any:
     count = np.int32(0)
     for i in range(n):
-        count = np.int32(count + math.isfinite(values[i]))
+        count = np.int32(count + (abs(values[i]) < LARGEST))
     return count == n
 
 
@@ -306,7 +311,7 @@ def _any_masked(mask: Any, top: int, left: int, h: int, w: int) -> Any:
 
 @_jit
 def _is_good(image: Any, mask: Any, has_mask: bool, i: int, j: int) -> bool:
-    return math.isfinite(image[i, j]) and not (has_mask and mask[i, j])
+    return abs(image[i, j]) < LARGEST and not (has_mask and mask[i, j])
 
 
 def _code_of_prefetch(context: Any, image: Any, i: Any, j: Any) -> Any:
@@ -409,7 +414,7 @@ def _reference_finish(
     hs, ws = h // down, w // down
     _subtracted(window, bg_window, has_bg, background, h, w, down, work)
     peak_linear = _peak(work, hs * ws)
-    inverse = np.float32(1.0 / (softening * sigma))
+    inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / _SMALLEST))
     # asinh is odd and grows, so its peak lies where the linear peak lies.
     peak_asinh = _asinh(np.float32(peak_linear * inverse))
     scale_linear = 1.0
@@ -470,7 +475,7 @@ def _fill_bad(window: Any, mask: Any, has_mask: bool, y1: int, x1: int, h: int, 
     n = 0
     for i in range(h):
         for j in range(w):
-            if math.isfinite(window[i * w + j]) and not (has_mask and mask[y1 + i, x1 + j]):
+            if abs(window[i * w + j]) < LARGEST and not (has_mask and mask[y1 + i, x1 + j]):
                 scratch[n] = window[i * w + j]
                 n += 1
     if n < least or n == 0:
@@ -478,7 +483,7 @@ def _fill_bad(window: Any, mask: Any, has_mask: bool, y1: int, x1: int, h: int, 
     fill = _median(scratch, n)
     for i in range(h):
         for j in range(w):
-            if not math.isfinite(window[i * w + j]) or (has_mask and mask[y1 + i, x1 + j]):
+            if not abs(window[i * w + j]) < LARGEST or (has_mask and mask[y1 + i, x1 + j]):
                 window[i * w + j] = fill
     return True
 
@@ -694,7 +699,7 @@ def _border_noise(err_map: Any, ci: int, cj: int, middles: Any, scratch: Any) ->
         a = ci + middles[i]
         for j in range(0, size, 1 if i == 0 or i == size - 1 else size - 1):
             b = cj + middles[j]
-            if 0 <= a < height and 0 <= b < width and math.isfinite(err_map[a, b]):
+            if 0 <= a < height and 0 <= b < width and abs(err_map[a, b]) < LARGEST:
                 scratch[n] = err_map[a, b]
                 n += 1
     return float(_median(scratch, n)) if n > 0 else float(err_map[ci, cj])
@@ -795,13 +800,13 @@ def cut_default(
             for p in range(i * size + half - 1, i * size + half + 2):
                 centre = max(centre, abs(window[p]))
                 total += window[p]
-        if not (sigma > 1e-4 * peak and sigma < np.inf):
+        if not (sigma > max(1e-4 * peak, _SMALLEST) and sigma < np.inf):
             # No noise to be seen: a scale-free stand-in keeps the score free of the gain.
-            sigma = 1e-4 * peak if peak > 0 else 1.0
+            sigma = 1e-4 * peak if 1e-4 * peak > _SMALLEST else 1.0
         snr[k] = total / (3.0 * sigma)
         centre = max(centre, np.float32(sigma))
         top_of_all = max(peak, np.float32(sigma))
-        inverse = np.float32(1.0 / (softening * sigma))
+        inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / _SMALLEST))
         scale_linear = np.float32(1.0) / (centre if centre_linear else top_of_all)
         scale_asinh = np.float32(1.0) / _asinh((centre if centre_asinh else top_of_all) * inverse)
         _write_channels(window, n_pixels, inverse, scale_linear, scale_asinh, limit, scratch, flat[k])

@@ -15,6 +15,8 @@ from .spec import PreprocessSpec
 
 log = logging.getLogger(__name__)
 
+#: Pixels of a background at or beyond this are unknown.
+LARGEST = float(_kernels.LARGEST)
 _NO_MAP = np.zeros((1, 1), np.float32)
 _NO_MASK = np.zeros((1, 1), np.bool_)
 
@@ -230,12 +232,15 @@ class Cutter:
         """
         pixels, bad = as_image(image, mask)
         background = _map_or_scalar(bg, pixels.shape, "bg")
-        if background[1] and not np.isfinite(background[0]).all():
-            # What has no background cannot be told from it.
-            unknown = ~np.isfinite(background[0])
-            bad = unknown if bad is None else bad | unknown
-        if not np.isfinite(background[2]):
-            raise InputError(f"bg must be finite, not {background[2]}")
+        if background[1]:
+            unknown = ~(np.abs(background[0]) < LARGEST)
+            if unknown.any():
+                # What has no background cannot be told from it.
+                bad = unknown if bad is None else bad | unknown
+                level = 0.0 if unknown.all() else np.median(background[0][~unknown])
+                background = (np.where(unknown, np.float32(level), background[0]), *background[1:])
+        if not abs(background[2]) < LARGEST:
+            raise InputError(f"bg must be a number below {LARGEST:g}, not {background[2]}")
         if fwhm is not None and not (np.isfinite(fwhm) and fwhm > 0):
             if spec.preset != "reference":
                 raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
@@ -244,6 +249,11 @@ class Cutter:
         if noise[1] and spec.preset != "reference":
             noise = (_known_noise(noise[0]), *noise[1:])
         scale, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
+        if spec.preset == "reference" and down >= spec.size:  # its windows may lack a line
+            raise InputError(
+                f"cutouts of {spec.size} x {spec.size} pixels cannot be averaged in blocks of {down}: "
+                f"check the FWHM of {fwhm:.4g} pixels, or bin the image first"
+            )
         rescales = not 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold
         return cls(
             image=pixels,

@@ -22,6 +22,10 @@ GPU_BATCH = 4096
 #: Largest difference that :func:`verify` accepts: builds of ONNX Runtime differ in rounding.
 GOLDEN_TOLERANCE = 1e-4
 
+#: Difference from a golden score that no precision explains.
+_DAMAGED = 0.01
+#: How protobuf writes the key of an ONNX tensor's external file.
+_EXTERNAL = b"\x0a\x08location"
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 
@@ -156,7 +160,19 @@ def _load(path: Path, providers: list[str]) -> Any:
     if not path.is_file():
         raise ModelError(f"{path} is not a file")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    if _EXTERNAL in data:
+        # Old releases of ONNX Runtime read whatever file such a model names.
+        raise ModelError(
+            f"{path} keeps weights in other files; a model of ours is one file: export it again"
+        )
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=providers)
+        # Names and metadata are decoded only now, and in a damaged file they may be no text.
+        session.get_modelmeta().custom_metadata_map, session.get_inputs(), session.get_outputs()
+        return session
     except Exception as error:  # ONNX Runtime raises many kinds, with no common base
         raise ModelError(f"{path} is not a model that ONNX Runtime can load: {error}") from error
 
@@ -185,8 +201,18 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, li
     wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
     if not set(wanted) <= set(outputs):
         raise ModelError(f"{path} has outputs {outputs} but needs {wanted}; export it again")
+    cutouts = np.zeros((CPU_BATCH, size, size, 2), np.float32)
+    golden = spec.golden
+    n = 0 if golden is None else min(len(golden.scores), CPU_BATCH)
+    if golden is not None:
+        if golden.cutouts.shape[1:] != cutouts.shape[1:]:
+            raise ModelError(
+                f"{path} has golden cutouts of shape {golden.cutouts.shape[1:]}, not "
+                f"{cutouts.shape[1:]}; export it again"
+            )
+        cutouts[:n] = golden.cutouts[:n]
     try:
-        probe = session.run(wanted, {inputs[0].name: np.zeros((CPU_BATCH, size, size, 2), np.float32)})
+        probe = session.run(wanted, {inputs[0].name: cutouts})
     except Exception as error:  # as in _load
         raise ModelError(f"{path} cannot be run: {error}") from error
     widths = [math.prod(r.shape[1:]) for r in probe]
@@ -195,4 +221,14 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, li
             f"{path} returns shapes {[r.shape for r in probe]} that do not fit its "
             f"{len(spec.classes)} classes; export it again"
         )
+    if not all(np.isfinite(r).all() for r in probe):
+        raise ModelError(f"{path} returns values that are not finite; its weights are damaged")
+    if golden is not None and n:
+        # Where ONNX Runtime computes in another precision, as on GPUs, this would be no damage.
+        worst = float(np.max(np.abs(probe[0].reshape(-1)[:n] - golden.scores[:n])))
+        if not worst <= _DAMAGED:
+            raise ModelError(
+                f"{path} differs by {worst:.2g} from the golden scores in it, more than {_DAMAGED:g}; "
+                "the file is damaged: install or export it again"
+            )
     return inputs[0].name, wanted

@@ -30,6 +30,14 @@ Preset = Literal["reference", "default"]
 Normalisation = Literal["peak", "centre"]
 
 
+def _finite(text: str) -> float:
+    """Read a number; Python would take NaN and Infinity for JSON, and 1e999 for infinity."""
+    value = float(text)
+    if not np.isfinite(value):
+        raise ValueError(f"{text} is no number")
+    return value
+
+
 @dataclass(frozen=True)
 class PreprocessSpec:
     """How a cutout is made: everything that the kernels need to know.
@@ -292,8 +300,8 @@ class ModelSpec:
             The text is not JSON, is of another schema, or lacks or has wrong entries.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"the rbinfer metadata is not JSON: {error}") from error
         if not isinstance(data, dict):
             raise ModelError("the rbinfer metadata is not a JSON object")
@@ -321,7 +329,7 @@ class ModelSpec:
                 golden=None if data["golden"] is None else GoldenPairs.from_dict(data["golden"]),
                 **ends,
             )
-        except (KeyError, IndexError, TypeError, ValueError, zlib.error) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, zlib.error) as error:
             raise ModelError(
                 f"the rbinfer metadata is damaged ({type(error).__name__}: {error}); "
                 "export the model again"

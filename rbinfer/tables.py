@@ -5,6 +5,7 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import InputError, RbinferError
 from .images import check_file, collect_warnings
 from .output import check_place, written_whole
 
@@ -54,6 +55,8 @@ _FORMATS = {
 _READ_ONLY_FORMATS = {".cat": "ascii.sextractor", ".ldac": "fits"}
 #: How the keys begin that rbinfer adds to a table's metadata.
 NOTED = "rb_"
+_LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
+_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _TWINS = {"x": "y", "X": "Y"}
 _PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
 
@@ -311,13 +314,17 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
     suffix = next(s for s in sorted(_FORMATS, key=len, reverse=True) if _ends(path, s))
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
+            _check_texts(table, kind)
             if kind == "votable":
                 _write_votable(table, beside)
             else:
                 table.write(beside, format=kind)
+    except RbinferError:
+        raise
     except ImportError as error:
         raise _missing(kind) from error
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except Exception as error:
+        # The writers raise nearly anything at columns of objects.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"the table does not fit into {path.name} ({kind}): {reason}") from error
 
@@ -410,6 +417,21 @@ def _read_all_fits(path: Path, most: int | None = None) -> "list[tuple[str, Tabl
             (hdu.name, Table.read(hdu, format="fits", mask_invalid=False))
             for hdu in (ldac or tables)[:most]
         ]
+
+
+def _check_texts(table: "Table", kind: str) -> None:
+    """Refuse texts that Astropy would write and not be able to read again."""
+    unfit = _LINE_ENDS if kind.startswith("ascii.") else _NOT_IN_XML if kind == "votable" else None
+    if unfit is None:
+        return
+    for name in table.colnames:
+        if getattr(table[name], "dtype", None) is not None and table[name].dtype.kind in "USO":
+            found = next((text for text in table[name] if unfit.search(str(text))), None)
+            if found is not None:
+                raise InputError(
+                    f"column {name} has the text {str(found)!r}, which {kind} cannot hold; use "
+                    "another format, or leave the column out"
+                )
 
 
 def _read_votable(path: Path) -> "Table":

@@ -314,18 +314,23 @@ def _name() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
+class _Collector(logging.Handler):
+    """Collects the warnings of the thread that made it."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._texts, self._thread = texts, threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self._texts.append(record.getMessage())
+
+
 @contextmanager
 def _collected() -> Iterator[list[str]]:
     """Collect the warnings that this thread logs, for the process that prints them."""
     texts: list[str] = []
-    own = threading.get_ident()
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == own:
-                texts.append(record.getMessage())
-
-    handler, logger = Collector(logging.WARNING), logging.getLogger(__package__)
+    handler, logger = _Collector(texts), logging.getLogger(__package__)
     logger.addHandler(handler)
     try:
         yield texts

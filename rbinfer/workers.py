@@ -1,5 +1,6 @@
 """Processes on this machine that do one task each at a time, and may die without harm to the rest."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -194,9 +195,15 @@ def _serve(pipe: Any, recipe: Recipe) -> None:
         pipe.send(("", str(error)))
         return
     pipe.send((device, None))
+    is_first = True
     with suppress(EOFError, OSError):
         while True:
             pipe.send(do(pipe.recv(), recipe))
+            # Tables are cycles that hold whole images; what was imported is never looked at again.
+            gc.collect()
+            if is_first:
+                gc.freeze()
+            is_first = False
 
 
 def _follow_parent() -> None:
