@@ -20,6 +20,10 @@ from .work import Outcome, Recipe, Task, do, prepared
 
 log = logging.getLogger(__name__)
 
+#: A worker that has done so much is replaced: SEP keeps some bytes of each detection for good
+#: (sep-developers/sep#170), which would add up over many nights.
+_MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
+
 _context = multiprocessing.get_context("spawn")
 
 
@@ -30,6 +34,8 @@ class _Worker:
     task: Task | None = None
     attempt: int = 1
     is_ready: bool = False
+    n_images: int = 0
+    n_detections: int = 0
 
 
 class Workers:
@@ -137,6 +143,11 @@ class Workers:
         except (EOFError, OSError):
             return self._death(worker)
         worker.task = None
+        worker.n_images += 1
+        worker.n_detections += (outcome.summary or {}).get("detections", 0)
+        if worker.n_images >= _MOST_IMAGES or worker.n_detections >= _MOST_DETECTIONS:
+            worker.process.kill()  # it waits, with nothing begun
+            self._bury(worker)
         return outcome
 
     def _death(self, worker: _Worker) -> Outcome | None:

@@ -42,16 +42,16 @@ def start(*argv, **given):
     )
 
 
-def ended(process, number=None):
+def ended(process, number=None, patience=PATIENCE):
     """Send a signal, if any, and wait for the end; returns exit code, stdout and stderr."""
     if number is not None:
         process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=patience)
     return process.returncode, out, err
 
 
-def run(*argv, **given):
-    return ended(start(*argv, **given))
+def run(*argv, patience=PATIENCE, **given):
+    return ended(start(*argv, **given), patience=patience)
 
 
 def until(condition):

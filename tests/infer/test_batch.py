@@ -332,6 +332,15 @@ def test_a_worker_that_is_killed_costs_nothing(night, expected, tmp_path):
     runs.assert_complete(out, expected, JOURNAL)
 
 
+def test_workers_are_replaced_before_what_they_keep_adds_up(night, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr("rbinfer.workers._MOST_IMAGES", 3)
+    report = run_batch(night, tmp_path, workers=1)
+    assert (report.n_scored, report.failed) == (8, ())
+    served = [line["worker"] for line in runs.lines(tmp_path / JOURNAL)]
+    assert sorted(served.count(worker) for worker in set(served)) == [2, 3, 3]
+    runs.assert_complete(tmp_path, expected, JOURNAL)
+
+
 def test_kill_at_random_moments_and_go_on(night, expected, tmp_path):
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
     argv = ["batch", night, "-o", tmp_path, "--workers", 2]
