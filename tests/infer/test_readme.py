@@ -38,6 +38,7 @@ NOT_PRINTED = ("group                   real", "  reference pipeline")
 #: What differs from run to run, or from machine to machine, and what stands for it.
 CHANGING = (
     (r"\d+\.\d+ s\b", "# s"),
+    (r"\d+\.\d+ images/s", "# images/s"),
     (r"(?<=golden pairs, largest difference )\S+(?=;)", "#"),
     (r"[\d,]+ objects/s on \d+ threads?", "# objects/s"),
     (r"\d+ of \d+ usable, .*; \d+ threads?", "# usable; # threads"),
@@ -115,6 +116,7 @@ def place(tmp_path_factory):
     (folder / "night").mkdir()
     for number in range(3):
         shutil.copy(FIELD, folder / "night" / f"n{number}.fits")
+        shutil.copy(folder / "cat.csv", folder / "night" / f"n{number}.csv")
     return folder
 
 
