@@ -152,6 +152,8 @@ def verify(path: str | os.PathLike[str], device: str = "cpu") -> VerifyResult:
 
 
 def _load(path: Path, providers: list[str]) -> Any:
+    # Some builds of ONNX Runtime report on what they run, if they can; nobody at a telescope asked.
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     # Parallelism is over chunks of rows, outside; see rbinfer.classifier.
     options.intra_op_num_threads = 1

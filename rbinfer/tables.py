@@ -315,6 +315,8 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
             _check_texts(table, kind)
+            if kind == "parquet":
+                import pyarrow  # noqa: F401 - of what is absent, old releases of Astropy do not say
             if kind == "votable":
                 _write_votable(table, beside)
             else:

@@ -76,5 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     code = int(options.run(options))
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as with >&-
+        sys.stdout.flush()
     return code
