@@ -285,27 +285,32 @@ def build_dataset(
     part = where.with_name(where.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    rows, done = [], 0
-    with open(part / "pixels.f16", "wb") as stream:
-        for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
-            pixels.tofile(stream)
-            rows.append(known)
-            done += len(frames)
-            if progress is not None:
-                progress(done, n)
-    known = np.concatenate(rows) if rows else np.zeros(0, ROW)
-    np.save(part / "rows.npy", known)
-    counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
-    about = {
-        "cut_from": config.data_hash,
-        "preprocess": config.preprocess.to_dict(),
-        "test": test,
-        "counts": counts,
-    }
-    if backdrops is not None:
-        about["backdrops"] = backdrops.to_dict()
-    (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
-    part.rename(where)
+    try:
+        rows, done = [], 0
+        with open(part / "pixels.f16", "wb") as stream:
+            for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
+                pixels.tofile(stream)
+                rows.append(known)
+                done += len(frames)
+                if progress is not None:
+                    progress(done, n)
+        known = np.concatenate(rows) if rows else np.zeros(0, ROW)
+        np.save(part / "rows.npy", known)
+        counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
+        about = {
+            "cut_from": config.data_hash,
+            "preprocess": config.preprocess.to_dict(),
+            "test": test,
+            "counts": counts,
+        }
+        if backdrops is not None:
+            about["backdrops"] = backdrops.to_dict()
+        (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
+        part.rename(where)
+    except BaseException:
+        # Gigabytes perhaps, and of no use: frames are drawn anew.
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
     return Dataset.open(where)
 

@@ -231,3 +231,13 @@ def test_config_errors_name_file_and_key(tmp_path, text, says):
     with pytest.raises(ValueError, match=says) as caught:
         TrainConfig.read(path)
     assert "bad.toml" in str(caught.value)
+
+
+def test_an_interrupted_simulation_leaves_nothing(config, tmp_path):
+    def interrupt(done, n):
+        assert [path.name for path in tmp_path.iterdir()] == ["train.part"]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(config, tmp_path / "train", workers=1, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
