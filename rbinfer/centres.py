@@ -8,6 +8,8 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
+from ._kernels import LARGEST
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -103,7 +105,7 @@ def _values(
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     at = np.where(inside, y, 0), np.where(inside, x, 0)
     values = image[at]
-    good = inside & np.isfinite(values)
+    good = inside & (np.abs(values) < LARGEST)
     if mask is not None:
         good &= ~mask[at]
     return np.where(good, values, np.float32(np.nan))

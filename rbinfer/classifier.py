@@ -432,7 +432,7 @@ class Classifier:
             model, its version, the threshold and the FWHM.
         """
         from .sky import find_positions
-        from .tables import as_table, peaks
+        from .tables import NOTED, as_table, peaks
 
         limit = self.spec.threshold if threshold is None else float(threshold)
         if not 0 <= limit <= 1:
@@ -467,6 +467,9 @@ class Classifier:
             elif "rb_class" in result.colnames:
                 # From another model: it would stand beside scores that it does not belong to.
                 result.remove_column("rb_class")
+        # Of an earlier scoring, in capitals too if it went through FITS.
+        for key in [key for key in result.meta if str(key).lower().startswith(NOTED)]:
+            del result.meta[key]
         result.meta.update(
             rb_model=self.spec.name, rb_version=self.spec.version, rb_threshold=limit,
             rb_fwhm=measured.fwhm, rb_fwhm_source=measured.source,

@@ -1,6 +1,7 @@
 """Source detection with SEP, for images that come without a catalogue."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from ._kernels import LARGEST
 from .errors import InputError
 from .fwhm import FwhmEstimate, estimate_fwhm
 
@@ -19,6 +21,8 @@ __all__ = ["FwhmEstimate", "detect", "estimate_fwhm"]
 
 log = logging.getLogger(__name__)
 
+#: Spans of pixels that SEP takes as they are.
+_SPANS = (1e-9, 1e12)
 _MESH = 64  # pixels; side of the background mesh
 _MAX_SUB_OBJECTS = 65536
 _sep_sizes = threading.Lock()
@@ -92,13 +96,16 @@ def detect(
     good = image if bad is None else image[~bad]
     if good.size == 0 or good.min() == good.max():
         return _as_table(np.zeros(0, dtype=[(n, t) for n, t in _COLUMNS.items() if n != "fwhm"]))
+    # SEP squares in float32, which a flux in SI units would leave; powers of two change no digit.
+    span = float(good.max()) - float(good.min())
+    unit = np.float32(1.0 if _SPANS[0] < span < _SPANS[1] else 2.0 ** -max(round(math.log2(span)), -120))
     # SEP adds up masked pixels before it drops them, and works in place on what it gets.
-    data = image.copy() if bad is None else np.where(bad, np.float32(np.median(good)), image)
+    data = image * unit if bad is None else np.where(bad, np.float32(np.median(good)), image) * unit
     background = sep.Background(data, mask=bad, bw=_MESH, bh=_MESH)
     floor = 0.1 * float(background.globalrms)
     if not floor > 0:
         # A noise-free or coarsely quantised image: anything that stands out at all.
-        floor = 1e-4 * float(good.max() - np.median(good))
+        floor = 1e-4 * float(good.max() - np.median(good)) * float(unit)
     # A map, not one number: with that SEP takes the threshold for one of the unsmoothed image.
     noise = background.rms(dtype=np.float32)
     np.maximum(noise, np.float32(floor), out=noise)
@@ -115,14 +122,17 @@ def detect(
         )
         return found
 
-    return _as_table(_with_room(extract, image.size))
+    found = _as_table(_with_room(extract, image.size))
+    for name in ("flux", "peak"):
+        found[name] /= float(unit)
+    return found
 
 
 def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     """Return True for masked pixels and those that are not finite; None if there are none."""
-    if mask is None and image.size and np.isfinite(image.min()) and np.isfinite(image.max()):
+    if mask is None and image.size and image.min() > -LARGEST and image.max() < LARGEST:
         return None
-    bad = ~np.isfinite(image)
+    bad = ~(np.abs(image) < LARGEST)
     if mask is not None:
         bad |= mask
     return bad if bad.any() else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._kernels import LARGEST
 from .errors import InputError
 
 Floats = NDArray[np.float64]
@@ -65,7 +66,7 @@ class _Pixels:
         inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
         flat = np.where(inside, y * nx + x, 0)
         values = self.data.ravel()[flat]
-        good = inside & np.isfinite(values)
+        good = inside & (np.abs(values) < LARGEST)
         if self.mask is not None:
             good &= ~self.mask.ravel()[flat]
         return np.where(good, values, np.float32(np.nan))

@@ -157,7 +157,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def read_plane(
-    path: str | PathLike[str], hdu: int | str | None = None, version: int | None = None
+    path: str | PathLike[str], hdu: int | str | None = None, of: int | None = None
 ) -> NDArray[Any]:
     """Read the plane of an HDU as it is: a mask, flags or a noise map.
 
@@ -165,8 +165,9 @@ def read_plane(
     ----------
     path, hdu
         As for `load_image`, which says too what is refused.
-    version : int, optional
-        EXTVER of the one that is meant where several have the name.
+    of : int, optional
+        HDU of the image that it belongs to, where several have the name: that with the same EXTVER, or
+        else the one in the same place of their order, or right behind it.
 
     Returns
     -------
@@ -175,7 +176,10 @@ def read_plane(
     """
     path = Path(path)
     with _opened(path) as hdus:
-        _, found = _plane(path, hdus, hdu, version)
+        if of is not None and isinstance(hdu, str) and not hdu.lstrip("-").isdigit():
+            of_image = _companion(path, hdus, of, hdu)
+            hdu = hdu if of_image is None else of_image
+        _, found = _plane(path, hdus, hdu)
         return found.astype(found.dtype.newbyteorder("="))
 
 
@@ -297,7 +301,7 @@ def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
     number, data = _plane(path, hdus, wanted)
     hdu = hdus[number]
-    pixels, mask = as_image(data, _mask_extension(hdus, number, data.shape))
+    pixels, mask = as_image(data, _mask_extension(path, hdus, number, data.shape))
     saturation = _saturation(hdu.header)
     if saturation is None:
         saturation = _saturation(hdus[0].header)
@@ -305,11 +309,9 @@ def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
     return LoadedImage(pixels, mask, hdu.header, saturation, number, siblings)
 
 
-def _plane(
-    path: Path, hdus: Any, wanted: int | str | None, version: int | None = None
-) -> tuple[int, NDArray[Any]]:
+def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArray[Any]]:
     """Return the number of an HDU and its 2-D pixels."""
-    number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted, version)
+    number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
     hdu = hdus[number]
     if not hdu.is_image:
         raise InputError(
@@ -354,14 +356,13 @@ def _plane_shape(hdu: Any) -> list[int]:
     return shape
 
 
-def _find_hdu(path: Path, hdus: Any, wanted: int | str, version: int | None = None) -> int:
+def _find_hdu(path: Path, hdus: Any, wanted: int | str) -> int:
     if isinstance(wanted, str) and wanted.lstrip("-").isdigit():
         wanted = int(wanted)
     if isinstance(wanted, str):
-        named = [n for n, hdu in enumerate(hdus) if hdu.name.upper() == wanted.strip().upper()]
-        of_version = [n for n in named if hdus[n].ver == version]
-        if named:
-            return (of_version or named)[0]
+        for number, hdu in enumerate(hdus):
+            if hdu.name.upper() == wanted.strip().upper():
+                return number
     elif 0 <= wanted < len(hdus):
         return wanted
     raise InputError(f"{path} has no HDU {wanted!r}; it has {_listing(hdus)}")
@@ -381,15 +382,42 @@ def _listing(hdus: Any) -> str:
     return "HDU " + ", ".join(parts)
 
 
-def _mask_extension(hdus: Any, number: int, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    for other, hdu in enumerate(hdus):
-        if other != number and hdu.is_image and hdu.name == "MASK" and hdu.shape == shape:
-            # In a mosaic each image has its own.
-            if hdu.ver != hdus[number].ver and sum(one.name == "MASK" for one in hdus) > 1:
-                continue
-            values: NDArray[Any] = hdu.data
-            return values.astype(bool)
-    return None
+def _mask_extension(path: Path, hdus: Any, number: int, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    try:
+        found = _companion(path, hdus, number, "MASK")
+    except InputError as error:
+        log.warning("no mask is used: %s", error)
+        return None
+    if found is None or found == number or hdus[found].shape != shape:
+        return None
+    values: NDArray[Any] = hdus[found].data
+    return values.astype(bool)
+
+
+def _companion(path: Path, hdus: Any, number: int, name: str) -> int | None:
+    """Return the HDU of a name that belongs to an image; None where there is none of the name."""
+    named = [n for n, hdu in enumerate(hdus) if hdu.is_image and hdu.name == name.strip().upper()]
+    images = [n for n in _skies(hdus) if n not in named]
+    if number not in images:
+        images = [number]
+    if len(named) < 2 and len(images) == 1:
+        return named[0] if named else None
+    versions = [hdus[n].ver for n in images if hdus[n].name == hdus[number].name]
+    of_version = [n for n in named if hdus[n].ver == hdus[number].ver]
+    if len(versions) > 1 and len(set(versions)) == len(versions) and len(of_version) == 1:
+        return of_version[0]
+    if len(named) == len(images):
+        return named[images.index(number)]
+    following = min((n for n in images if n > number), default=len(hdus))
+    behind = [n for n in named if number < n < following]
+    if len(behind) == 1:
+        return behind[0]
+    if not named:
+        return None
+    raise InputError(
+        f"{path} has {len(images)} images and {len(named)} HDUs named {name}: which is of HDU {number} "
+        "is not clear; name it by its number"
+    )
 
 
 def _saturation(header: Any) -> float | None:

@@ -18,7 +18,7 @@ def read_map(
     image: str | PathLike[str],
     shape: tuple[int, ...],
     what: str,
-    version: int | None = None,
+    of: int | None = None,
 ) -> NDArray[np.generic]:
     """Read a map that belongs to an image.
 
@@ -32,8 +32,8 @@ def read_map(
         Shape of the image.
     what : str
         What the map is, for messages.
-    version : int, optional
-        EXTVER of the image, which that of a map in the same file has too where there are several.
+    of : int, optional
+        HDU of the image, for a file with several images that have a map each.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def read_map(
             raise InputError(f"the {what} {where} does not exist")
         else:
             path, hdu = Path(image), where
-    values = read_plane(path, hdu, version)
+    values = read_plane(path, hdu, of)
     if values.shape != shape:
         raise InputError(f"the {what} {where} has shape {values.shape} but the image has {shape}")
     return values

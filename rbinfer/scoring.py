@@ -14,9 +14,10 @@ from .classifier import Classifier
 from .errors import InputError
 from .images import LoadedImage, list_images, load_image
 from .maps import bad_pixels, read_map
+from .sky import sky_columns
 from .spec import OperatingPoint
 from .status import MEANING, UNSCORED, Status
-from .tables import read_catalog, read_catalogs
+from .tables import has_positions, read_catalogs
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -170,15 +171,16 @@ def score_file(
         raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
     point = options.point(classifier)
     threshold = options.threshold if point is None else point.threshold
-    if options.hdu is not None and options.hdu.lower() == ALL:
-        numbers = _mosaic(image, options)
-        tables = _catalogue_for_each(catalog, image, numbers)
-    else:
-        numbers, tables = {}, [None if catalog is None else read_catalog(catalog)]
+    of_all = options.hdu is not None and options.hdu.lower() == ALL
+    numbers = _mosaic(image, options) if of_all else {}
+    tables = [] if catalog is None else _tables_with_places(catalog)
+    skies = numbers or (list_images(image) if _is_of_many(tables) else {})
     parts, images = [], {}
-    for k, table in enumerate(tables):
-        loaded = load_image(image, list(numbers)[k] if numbers else options.hdu)
+    wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
+    for number in wanted:
+        loaded = load_image(image, number)
         images[loaded.hdu] = loaded
+        table = _table_of(tables, loaded.hdu, skies, catalog, image) if catalog is not None else None
         if loaded.siblings > 1:
             log.warning(
                 "%s: 1 of %d images (HDU %d) was scored; --hdu all scores each, --hdu %d this one",
@@ -191,6 +193,7 @@ def score_file(
         "image": image,
         "hdu": ALL if numbers else next(iter(images)),
         "catalog": catalog,
+        **options.columns,
         **tally(scored),
         "expected": None if point is None else {"missed": point.missed, "false": point.false},
     }
@@ -271,6 +274,9 @@ def _score_one(
 def _check_on_image(scored: "Table", name: str, shape: tuple[int, ...]) -> None:
     """Refuse a catalogue that cannot be of this image."""
     status = np.asarray(scored["rb_status"])
+    unknown = int(np.count_nonzero(status & Status.POSITION_NOT_FINITE))
+    if unknown > len(status) * _MOST_OFF:
+        log.warning("%d of %d positions are masked or no numbers: %s", unknown, len(status), name)
     off = int(np.count_nonzero(status & Status.OFF_IMAGE))
     if off > max(len(status) * _MOST_OFF, 1):
         raise InputError(
@@ -284,9 +290,8 @@ def _maps(
 ) -> tuple[NDArray[np.bool_] | None, NDArray[Any] | None]:
     """Read the mask, that of the image's own file unless told otherwise, and the noise."""
     mask, err, shape = image.mask, None, image.data.shape
-    version = image.header.get("EXTVER")
     if options.mask is not None:
-        found = read_map(options.mask, name, shape, "mask", version)
+        found = read_map(options.mask, name, shape, "mask", image.hdu)
         mask = bad_pixels(found, options.bad_bits)
         share = float(mask.mean())
         if share > _MASKED_MUCH:
@@ -294,7 +299,7 @@ def _maps(
                 "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, options.mask
             )
     if options.err is not None:
-        err = read_map(options.err, name, shape, "noise map", version)
+        err = read_map(options.err, name, shape, "noise map", image.hdu)
     return mask, err
 
 
@@ -307,38 +312,59 @@ def _mosaic(image: str, options: ScoreOptions) -> dict[int, str]:
     return found
 
 
-def _catalogue_for_each(
-    catalog: str | None, image: str, numbers: dict[int, str]
-) -> "list[Table | None]":
-    """Return the table of each image of a mosaic."""
-    if catalog is None:
-        return [None] * len(numbers)
+def _tables_with_places(catalog: str) -> "list[tuple[str, Table]]":
+    """Return the tables of a catalogue; of several only those with positions, if any has such."""
     tables = read_catalogs(catalog)
-    names = [name for name, _ in tables]
-    if len(tables) > 1 and set(numbers.values()) <= set(names) and len(set(names)) == len(names):
-        by_name = dict(tables)
-        return [by_name[name] for name in numbers.values()]
-    if len(tables) == len(numbers):
-        return [table for _, table in tables]
-    first = tables[0][1]
-    if len(tables) == 1 and _EXTENSION_COLUMN in first.colnames:
-        return _by_extension(first, catalog, numbers)
+    with_places = [(name, table) for name, table in tables if has_positions(table) or sky_columns(table)]
+    return with_places if len(tables) > 1 and with_places else tables
+
+
+def _is_of_many(tables: "list[tuple[str, Table]]") -> bool:
+    """Whether a catalogue looks like that of several images."""
+    if len(tables) > 1:
+        return True
+    column = tables[0][1][_EXTENSION_COLUMN] if tables and _has_extensions(tables[0][1]) else []
+    return len(np.unique(np.asarray(column))) > 1
+
+
+def _has_extensions(table: "Table") -> bool:
+    return _EXTENSION_COLUMN in table.colnames
+
+
+def _table_of(
+    tables: "list[tuple[str, Table]]", number: int, skies: dict[int, str], catalog: str, image: str
+) -> "Table":
+    """Return the detections in an HDU of `image`; `skies` has the names of its images."""
+    first, names = tables[0][1], [name for name, _ in tables]
+    if len(skies) > 1 and len(tables) == 1 and _has_extensions(first):
+        return _of_extension(first, number, skies, catalog)
+    if len(tables) == 1 and (len(skies) < 2 or number not in skies):
+        return first
+    if len(skies) < 2:
+        log.warning("%s has %d tables; the first, %s, is taken", catalog, len(tables), names[0])
+        return first
+    of_images = list(skies.values())
+    unique = len(set(names)) == len(names) and len(set(of_images)) == len(of_images)
+    if unique and set(of_images) <= set(names):
+        return dict(tables)[skies[number]]
+    if len(tables) == len(skies) and number in skies:
+        return tables[list(skies).index(number)][1]
     raise InputError(
-        f"{catalog} has {len(tables)} tables ({', '.join(names)}) but {image} has {len(numbers)} images "
-        f"({', '.join(f'{n} {name}'.strip() for n, name in numbers.items())}); give a table for each "
-        f"image, a column {_EXTENSION_COLUMN}, or score one image with --hdu"
+        f"{catalog} has {len(tables)} tables ({', '.join(names)}) but {image} has {len(skies)} images "
+        f"({', '.join(f'{n} {name}'.strip() for n, name in skies.items())}); give a table for each "
+        f"image, a column {_EXTENSION_COLUMN}, or a catalogue of one image alone"
     )
 
 
-def _by_extension(table: "Table", catalog: str, numbers: dict[int, str]) -> "list[Table | None]":
+def _of_extension(table: "Table", number: int, skies: dict[int, str], catalog: str) -> "Table":
     extension = np.asarray(table[_EXTENSION_COLUMN])
-    strange = np.setdiff1d(extension, list(numbers))
+    strange = np.setdiff1d(extension, list(skies))
     if strange.size:
         raise InputError(
             f"{catalog} has rows with {_EXTENSION_COLUMN} {', '.join(map(str, strange[:5]))}, but the "
-            f"images are in HDU {', '.join(map(str, numbers))}"
+            f"images are in HDU {', '.join(map(str, skies))}"
         )
-    return [table[extension == number] for number in numbers]
+    return table[extension == number]
 
 
 def _stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
@@ -348,7 +374,11 @@ def _stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     fwhm = [part.meta["rb_fwhm"] for part in parts]
     for part, number in zip(parts, numbers, strict=True):
         part[HDU_COLUMN] = np.full(len(part), number, np.int32)
-    joined: Table = vstack(parts, metadata_conflicts="silent")
+    bare = [part.copy(copy_data=False) for part in parts]
+    for part in bare:
+        part.meta.clear()  # joined, its lists would be one after another
+    joined: Table = vstack(bare)
+    joined.meta.update(parts[0].meta)
     joined.meta.update(rb_fwhm=float(np.median(fwhm)), rb_fwhm_source="median of the images")
     return joined
 

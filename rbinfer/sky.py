@@ -140,8 +140,18 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
         ) from error
     dec[~(np.abs(dec) <= 90.0)] = np.nan  # such as the -99 of catalogues that have no masks
     sky = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to(frame).spherical
-    x, y = celestial.all_world2pix(sky.lon.deg, sky.lat.deg, 0, quiet=True)
+    # A header may have declination first; the pixels are columns and rows all the same.
+    world = [sky.lon.deg, sky.lat.deg]
+    x, y = celestial.all_world2pix(*(world if celestial.wcs.lng == 0 else world[::-1]), 0, quiet=True)
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
@@ -151,8 +161,13 @@ def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
     values, masked = bare(column)
     if values.dtype.kind in "US":
         out = np.full(values.shape, np.nan)
-        there = ~masked & (np.char.strip(values.astype(str)) != "")
-        out[there] = Angle(values[there].astype(str), unit_of_text).deg
+        texts = np.char.strip(values.astype(str))
+        there = ~masked & (texts != "")
+        # Plain numbers are degrees, as where they are no text.
+        plain = there & np.array([_is_number(text) for text in texts], bool)
+        out[plain] = texts[plain].astype(float)
+        there &= ~plain
+        out[there] = Angle(texts[there], unit_of_text).deg
         return out
     out = values.astype(np.float64)
     unit = getattr(column, "unit", None)

@@ -343,3 +343,27 @@ def test_fwhm_of_real_frames(case):
     found = detect(image)
     assert estimate_fwhm(image, table["x"], table["y"]).fwhm == pytest.approx(REAL_FWHM[case], rel=0.1)
     assert estimate_fwhm(image, found["x"], found["y"]).fwhm == pytest.approx(REAL_FWHM[case], rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [1e-26, 1e-12, 1e6, 1e18])
+def test_detect_does_not_depend_on_the_unit(scale):
+    rng = np.random.default_rng(5)
+    y, x = np.indices((120, 120))
+    image = rng.normal(10, 1, (120, 120))
+    for x0, y0 in ((20.3, 30.1), (80.7, 40.2), (60.0, 95.5)):
+        image += 200 * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 4)
+    want = detect(image.astype(np.float32))
+    got = detect((image * scale).astype(np.float32))
+    assert len(want) == len(got) == 3
+    np.testing.assert_allclose(got["x"], want["x"], atol=1e-3)
+    np.testing.assert_allclose(got["peak"], want["peak"] * scale, rtol=1e-3)
+    np.testing.assert_allclose(got["flux"], want["flux"] * scale, rtol=1e-3)
+
+
+def test_pixels_of_absurd_values_count_as_missing():
+    rng = np.random.default_rng(6)
+    image = rng.normal(10, 1, (120, 120)).astype(np.float32)
+    y, x = np.indices(image.shape)
+    image += 200 * np.exp(-((x - 60.0) ** 2 + (y - 60.0) ** 2) / 4).astype(np.float32)
+    image[rng.integers(0, 50, 40), rng.integers(0, 120, 40)] = 1e33
+    assert len(detect(image)) == 1

@@ -205,3 +205,68 @@ def test_stamp_that_fails_leaves_the_image(tmp_path):
         stamp(path, {0: {}}, {})
     assert path.read_bytes() == b"no FITS"
     assert [p.name for p in tmp_path.iterdir()] == ["im.fits"]
+
+
+@pytest.mark.parametrize("hdu", ["1", "3"])
+def test_one_image_of_a_mosaic_gets_its_own_rows(mosaic, halves, expected, tmp_path, classifier, hdu):
+    own = expected[0 if hdu == "1" else 1]
+    options = ScoreOptions(hdu=hdu, fwhm=3.2)
+    scored = score_file(mosaic, write_ldac(halves, tmp_path / "cat.fits"), options, classifier)
+    np.testing.assert_array_equal(scored.table["rb_score"], own["rb_score"])
+    parts = [part.copy() for _, part in halves]
+    for number, part in zip((1, 3), parts, strict=True):
+        part["EXT_NUMBER"] = number
+    vstack(parts).write(tmp_path / "c.ecsv")
+    scored = score_file(mosaic, str(tmp_path / "c.ecsv"), options, classifier)
+    np.testing.assert_array_equal(scored.table["id"], own["id"])
+
+
+def test_images_of_one_name_do_not_share_a_table(mosaic, halves, tmp_path, classifier, expected):
+    tables = [fits.BinTableHDU(part, name=name) for name, (_, part) in zip("ab", halves, strict=True)]
+    tables[0].name = "SCI"
+    fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(tmp_path / "c.fits")
+    scored = score_file(mosaic, str(tmp_path / "c.fits"), OPTIONS, classifier)
+    np.testing.assert_array_equal(scored.table["rb_score"], vstack(expected)["rb_score"])
+
+
+def test_masks_of_chips_with_names_of_their_own(halves, tmp_path):
+    hdus = [fits.PrimaryHDU()]
+    for k, (image, _) in enumerate(halves, start=1):
+        mask = np.zeros(image.shape, np.uint8)
+        mask[:, : 30 * k] = 1
+        hdus += [fits.ImageHDU(image, name=f"CCD{k}"), fits.ImageHDU(mask, name="MASK")]
+    fits.HDUList(hdus).writeto(tmp_path / "m.fits")
+    for number, width in ((1, 30), (3, 60)):
+        assert load_image(tmp_path / "m.fits", number).mask.sum() == width * 200
+        shape = halves[0][0].shape
+        assert read_map("MASK", tmp_path / "m.fits", shape, "mask", number).sum() == width * 200
+    # Two images and one mask behind the first: it is the first's.
+    fits.HDUList([*hdus[:3], hdus[3]]).writeto(tmp_path / "n.fits")
+    assert load_image(tmp_path / "n.fits", 1).mask.sum() == 30 * 200
+    # Before both, it may be of either.
+    fits.HDUList([hdus[0], hdus[2], hdus[1], hdus[3]]).writeto(tmp_path / "o.fits")
+    assert load_image(tmp_path / "o.fits", 2).mask is None
+    with pytest.raises(InputError, match="which is of HDU 2 is not clear; name it by its number"):
+        read_map("MASK", tmp_path / "o.fits", halves[0][0].shape, "mask", 2)
+
+
+def test_nothing_is_noted_of_an_earlier_scoring(scene, tmp_path, classifier):
+    image, table, _ = scene
+    fits.writeto(tmp_path / "i.fits", image)
+    renamed = table["x", "y"].copy()
+    renamed["xx"], renamed["yy"] = renamed["x"], renamed["y"]
+    renamed.write(tmp_path / "c.fits")
+    first = ["classify", str(tmp_path / "i.fits"), "--catalog", str(tmp_path / "c.fits")]
+    assert main([*first, "--x-col", "xx", "--y-col", "yy", "-o", str(tmp_path / "s.fits")]) == 0
+    again = score_file(str(tmp_path / "i.fits"), str(tmp_path / "s.fits"), ScoreOptions(), classifier)
+    noted = [key.lower() for key in again.table.meta]
+    assert len(noted) == len(set(noted))
+    assert "rb_x_col" not in noted
+    assert again.table.meta["rb_real"] == ["star"]
+
+
+def test_positions_that_are_mostly_unknown_are_told(scene, tmp_path, classifier, caplog):
+    fits.writeto(tmp_path / "i.fits", scene[0])
+    Table({"x": [np.nan, np.nan, 50.0], "y": [1.0, 2.0, 50.0]}).write(tmp_path / "c.ecsv")
+    score_file(str(tmp_path / "i.fits"), str(tmp_path / "c.ecsv"), ScoreOptions(), classifier)
+    assert "2 of 3 positions are masked or no numbers" in caplog.text

@@ -57,6 +57,19 @@ def test_text_in_hours_and_degrees(names):
     assert np.isfinite(sky_positions(table, wcs())[0]).tolist() == [True, False, True]
 
 
+def test_text_of_plain_numbers_is_degrees():
+    coordinates = sky()
+    table = Table({"ra": [f"{v:.7f}" for v in coordinates.ra.deg], "dec": coordinates.dec.deg})
+    np.testing.assert_allclose(sky_positions(table, wcs()), (X, Y), atol=1e-2)
+
+
+def test_a_header_with_declination_first():
+    swapped = wcs(("DEC--TAN", "RA---TAN"), (2.0, 150.0))
+    coordinates = swapped.pixel_to_world(X, Y).icrs
+    table = Table({"ra": coordinates.ra.deg, "dec": coordinates.dec.deg})
+    np.testing.assert_allclose(sky_positions(table, swapped), (X, Y), atol=1e-6)
+
+
 @pytest.mark.parametrize("frame", ["icrs", "galactic", "fk5"])
 def test_a_column_of_coordinates_of_any_frame(frame):
     table = QTable({"id": [1, 2, 3], "where": sky().transform_to(frame)})
