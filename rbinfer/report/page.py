@@ -13,7 +13,8 @@ from .markup import Cell, escaped, legend, maybe, percent, score, sortable, whol
 from .pictures import Group, Picture
 from .reference import Reference
 from .repeats import RADIUS, Repeat, Repeats, least_images
-from .results import BINS, FIRST, ImageResult, Night
+from .one import FIRST, ImageResult
+from .results import BINS, Night
 
 _MOST_ROWS = 1000  # of repeating positions; a page must open
 _UNDECIDED = slice(2, BINS - 2)  # bins of the scores from 0.1 to 0.9

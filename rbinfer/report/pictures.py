@@ -13,8 +13,9 @@ from ..errors import RbinferError
 from ..gallery import half_width, stretched, window_at
 from ..images import load_image
 from ..spec import DEFAULT_FWHM
+from .one import FIRST
 from .repeats import Repeats
-from .results import FIRST, Night, some
+from .results import Night, some
 
 log = logging.getLogger(__name__)
 

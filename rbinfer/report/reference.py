@@ -49,7 +49,7 @@ def reference_scores(night: Night) -> Reference:
     except (RbinferError, OSError) as error:
         log.info("no reference: %s", error)
         return Reference(None, f"the model {name!r} is not installed here")
-    if real != tuple(sorted(spec.real)):
+    if real != tuple(sorted(set(spec.real))):
         return Reference(None, "other classes were counted as real than the model does by itself")
     scores = spec.calibration.get("scores")
     if scores is None:

@@ -63,7 +63,7 @@ def find_repeats(bogus: NDArray[Any], images_of_hdu: Mapping[int, int]) -> Repea
 
     Parameters
     ----------
-    bogus : structured ndarray of `rbinfer.report.results.SOURCE`
+    bogus : structured ndarray of `rbinfer.report.one.SOURCE`
     images_of_hdu : mapping of int to int
         How many images have an HDU.
 

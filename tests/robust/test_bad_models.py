@@ -249,3 +249,27 @@ def test_no_code(model_path, tried):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done
     tried(1)
+
+
+@pytest.mark.promise(
+    "Models", "a Keras file with code in it is refused by rbtrain, and the code not run"
+)
+def test_keras_code(tmp_path, tried):
+    keras = pytest.importorskip("keras")
+    trap = tmp_path / "trap"
+    source = f"lambda x: (open({str(trap)!r}, 'w'), x)[1]"
+    inputs = keras.Input((31, 31, 2))
+    x = keras.layers.Lambda(eval(source))(inputs)
+    x = keras.layers.Dense(1, activation="sigmoid")(keras.layers.GlobalAveragePooling2D()(x))
+    keras.Model(inputs, x).save(tmp_path / "m.keras")
+    trap.unlink(missing_ok=True)  # it ran when the model was built, which was ours to do
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from rbtrain.cli import main; sys.exit(main(sys.argv[1:]))",
+         "export", str(tmp_path / "m.keras"), "-o", str(tmp_path / "m.onnx")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done
+    assert "rbtrain: error:" in done.stderr
+    assert not trap.exists()
+    assert not (tmp_path / "m.onnx").exists()
+    tried(1)
