@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .output import check_place, written_whole
+from .regions import COLOURS
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -25,12 +26,25 @@ _WINDOW = 31 / 4
 _DPI = 110
 #: Formats of matplotlib that nothing shows, or that ask for other programs.
 _NO_PICTURES = {"pgf", "raw", "rgba"}
-#: Told apart by those who do not see red and green apart.
-_COLOURS = {"real": "deepskyblue", "bogus": "orangered", "unscored": "gold"}
+#: Largest number of cutouts on a sheet; matplotlib draws no picture of 2^16 lines.
+MOST_CUTOUTS = 600
+_SIDE = 2000  # pixels of an image in an overlay, which has fewer
 
 
 def verdicts(table: "Table", threshold: float) -> NDArray[np.str_]:
-    """Return ``real``, ``bogus`` or ``unscored`` of each row of a scored catalogue.
+    """Say of each row of a scored catalogue whether it is real.
+
+    Parameters
+    ----------
+    table : Table
+        With ``rb_score``.
+    threshold : float
+        Scores above it are real.
+
+    Returns
+    -------
+    ndarray of str, shape (n,)
+        ``real``, ``bogus`` or ``unscored``.
 
     Raises
     ------
@@ -59,14 +73,22 @@ def cutout_sheet(
     fwhm : float
         Of stars, in pixels; a window has 7.75 times that.
     most : int
-        Largest number of cutouts; of more rows that many are taken at even steps of rank.
+        Largest number of cutouts, up to `MOST_CUTOUTS`; of more rows that many are taken at even
+        steps of rank.
     columns : int
         Cutouts in a line.
 
     Returns
     -------
     Figure
+
+    Raises
+    ------
+    InputError
+        The catalogue has no scores, or none at a position; `most` is too large.
     """
+    if most > MOST_CUTOUTS:
+        raise InputError(f"a sheet has {MOST_CUTOUTS} cutouts at most, not {most}")
     score, verdict = scores(table), verdicts(table, threshold)
     rows = np.flatnonzero(np.isfinite(score) & np.isfinite(x) & np.isfinite(y))
     if rows.size == 0:
@@ -85,12 +107,12 @@ def cutout_sheet(
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():
-            spine.set(color=_COLOURS[str(verdict[row])], linewidth=2)
+            spine.set(color=COLOURS[str(verdict[row])], linewidth=2)
         name = "" if names is None else f"{names[row].replace('_', ' ')}\n"
         axes.set_xlabel(f"{name}{score[row]:.3f}", fontsize=8, labelpad=2)
     figure.suptitle(
         f"{rows.size} of {len(table)} detections by score; frame blue: real (above {threshold:.3g}), "
-        f"red: bogus; {2 * half + 1} x {2 * half + 1} pixels",
+        f"orange: bogus; {2 * half + 1} x {2 * half + 1} pixels",
         fontsize=9,
     )
     return figure
@@ -100,17 +122,43 @@ def overlay(
     image: F32, x: NDArray[np.float64], y: NDArray[np.float64], table: "Table", threshold: float,
     fwhm: float,
 ) -> "Figure":  # fmt: skip
-    """Draw the image with a circle around each detection, coloured by its verdict."""
+    """Draw the image with a circle around each detection, coloured by its verdict.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Drawn by means of blocks where it is large.
+    x, y : ndarray of float64, shape (n,)
+        0-based positions of the rows; those without one have no circle.
+    table : Table
+        With ``rb_score``.
+    threshold : float
+        Scores above it are real.
+    fwhm : float
+        Of stars, in pixels; a circle is at least four times as wide.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        The catalogue has no scores.
+    """
     from matplotlib.collections import EllipseCollection
 
     verdict = verdicts(table, threshold)
     ny, nx = image.shape
     figure = _figure(9.0, min(max(8.0 * ny / nx + 1.0, 3.0), 14.0))
     axes = figure.add_subplot()
-    axes.imshow(stretched(image), origin="lower", cmap="gray", vmin=0, vmax=1)
+    dy, dx = (-(-side // _SIDE) for side in image.shape)
+    drawn = stretched(_block_means(image, dy, dx))
+    extent = (-0.5, drawn.shape[1] * dx - 0.5, -0.5, drawn.shape[0] * dy - 0.5)
+    axes.imshow(drawn, origin="lower", cmap="gray", vmin=0, vmax=1, extent=extent)
     diameter = max(4.0 * fwhm, 0.012 * max(nx, ny))
     placed = np.isfinite(x) & np.isfinite(y)
-    for name, colour in _COLOURS.items():
+    for name, colour in COLOURS.items():
         of = placed & (verdict == name)
         size = np.full(np.count_nonzero(of), diameter)
         axes.add_collection(
@@ -126,7 +174,24 @@ def overlay(
 
 
 def histogram(table: "Table", threshold: float) -> "Figure":
-    """Draw how many rows have which score, by class where there are classes."""
+    """Draw how many rows have which score, by class where there are classes.
+
+    Parameters
+    ----------
+    table : Table
+        With ``rb_score`` and, where there are classes, ``rb_class``.
+    threshold : float
+        Where a line is drawn; scores above it are real.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        The catalogue has no scores, or no row has one.
+    """
     score = scores(table)
     scored = np.isfinite(score)
     if not scored.any():
@@ -159,10 +224,20 @@ def histogram(table: "Table", threshold: float) -> "Figure":
 def save(figure: "Figure", path: str | PathLike[str], overwrite: bool = False) -> None:
     """Write a figure, whole or not at all; the suffix says in which format.
 
+    Parameters
+    ----------
+    figure : Figure
+    path : str or path
+        Such as ``.png``, ``.pdf`` or ``.svg``.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
     Raises
     ------
     InputError
-        The suffix is none that matplotlib writes, or as from `rbinfer.output.check_place`.
+        As from `check_picture`.
+    RbinferError
+        The file system refused.
     """
     target = Path(path)
     check_picture(target, overwrite)
@@ -171,7 +246,20 @@ def save(figure: "Figure", path: str | PathLike[str], overwrite: bool = False) -
 
 
 def check_picture(path: str | PathLike[str], overwrite: bool = False) -> None:
-    """Refuse the path of a picture before any work is done; see `save`."""
+    """Refuse the path of a picture before any work is done.
+
+    Parameters
+    ----------
+    path : str or path
+        Where it is to be written.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        The suffix is none that matplotlib writes, or as from `rbinfer.output.check_place`.
+    """
     from matplotlib.backend_bases import FigureCanvasBase
 
     target = Path(path)
@@ -185,7 +273,16 @@ def check_picture(path: str | PathLike[str], overwrite: bool = False) -> None:
 
 
 def scores(table: "Table") -> NDArray[np.float64]:
-    """Return the scores of a catalogue, NaN where there is none.
+    """Return the scores of a catalogue.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        NaN where there is none.
 
     Raises
     ------
@@ -237,3 +334,17 @@ def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
     low, high = np.arcsinh(-2.0), np.arcsinh((top - sky) / noise)
     scaled: NDArray[np.float64] = (np.arcsinh((values - sky) / noise) - low) / (high - low)
     return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)
+
+
+def _block_means(image: F32, dy: int, dx: int) -> NDArray[np.float64]:
+    """Return the mean of each block of pixels, those at the ends smaller; NaN where none is finite."""
+    ny, nx = image.shape
+    lefts = np.arange(0, nx, dx)
+    means = np.full((-(-ny // dy), lefts.size), np.nan)
+    for k, top in enumerate(range(0, ny, dy)):  # line by line, so that no large image is copied
+        rows = image[top : top + dy].astype(np.float64)
+        good = np.isfinite(rows)
+        total = np.add.reduceat(np.where(good, rows, 0.0).sum(axis=0), lefts)
+        times = np.add.reduceat(good.sum(axis=0), lefts)
+        np.divide(total, times, out=means[k], where=times > 0)
+    return means

@@ -8,11 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .output import check_place, written_whole
 
-#: Colours of what is real, bogus and unscored.
-COLOURS = {"real": "green", "bogus": "red", "unscored": "yellow"}
+#: Colours of what is real, bogus and unscored, by names that DS9 and matplotlib know; told apart by
+#: those who do not see red and green apart.
+COLOURS = {"real": "deepskyblue", "bogus": "orangered", "unscored": "gold"}
 _HEAD = (
     "# Region file format: DS9 version 4.1",
-    'global color=green dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1',
+    f'global color={COLOURS["unscored"]} dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1',
     "image",
 )
 
@@ -24,6 +25,7 @@ def as_regions(
     threshold: float,
     classes: ArrayLike | None = None,
     radius: float = 6.0,
+    shape: tuple[int, ...] | None = None,
 ) -> str:
     """Return the text of a DS9 region file.
 
@@ -40,6 +42,8 @@ def as_regions(
         Shown beside what is not real.
     radius : float
         Of the circles, in pixels.
+    shape : (int, int), optional
+        That of the image (ny, nx); rows off it have no region either.
 
     Returns
     -------
@@ -52,7 +56,12 @@ def as_regions(
         [""] * len(scores) if classes is None else [_plain(str(name)) for name in np.asarray(classes)]
     )
     lines = list(_HEAD)
-    for k in np.flatnonzero(np.isfinite(columns) & np.isfinite(rows)):
+    placed = np.isfinite(columns) & np.isfinite(rows)
+    if shape is not None:
+        placed &= (
+            (columns >= -0.5) & (columns < shape[1] - 0.5) & (rows >= -0.5) & (rows < shape[0] - 0.5)
+        )
+    for k in np.flatnonzero(placed):
         has_score = np.isfinite(scores[k])
         verdict = "unscored" if not has_score else "real" if scores[k] > threshold else "bogus"
         label = f"{scores[k]:.2f}" if has_score else ""
@@ -71,7 +80,24 @@ def _plain(text: str) -> str:
 
 
 def write_regions(text: str, path: str | PathLike[str], overwrite: bool = False) -> None:
-    """Write a region file, whole or not at all; raises `InputError` as `output.check_place` does."""
+    """Write a region file, whole or not at all.
+
+    Parameters
+    ----------
+    text : str
+        As from `as_regions`.
+    path : str or path
+        Where it is to be.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        As from `rbinfer.output.check_place`.
+    RbinferError
+        The file system refused.
+    """
     target = Path(path)
     check_place(target, overwrite)
     with written_whole(target, ".reg") as beside:

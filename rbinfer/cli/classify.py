@@ -46,7 +46,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--regions",
         metavar="REG",
-        help="also write all rows as DS9 regions: real green, bogus red, unscored yellow",
+        help="also write the rows on the image as DS9 regions: real blue, bogus orange, unscored yellow",
     )
     parser.add_argument(
         "--json",
@@ -107,10 +107,11 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
     from ..sky import find_positions
 
     table = scored.table
-    x, y = find_positions(table, wcs=scored.images[scored.summary["hdu"]].header, **how.columns)
+    image = scored.images[scored.summary["hdu"]]
+    x, y = find_positions(table, wcs=image.header, **how.columns)
     text = as_regions(
         x, y, table["rb_score"], table.meta["rb_threshold"],
-        table["rb_class"] if "rb_class" in table.colnames else None,
+        table["rb_class"] if "rb_class" in table.colnames else None, shape=image.data.shape,
     )  # fmt: skip
     write_regions(text, options.regions, options.overwrite)
 

@@ -4,9 +4,15 @@ import argparse
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from .common import add_common_options, count, probability
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -21,20 +27,26 @@ def add_parser(verbs: Any) -> None:
             "a circle around each detection, or a histogram of the scores. The origin is lower left."
         ),
     )
-    parser.add_argument("image", metavar="IMAGE", help="FITS file, also .gz and .fz")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="FITS file, also .gz and .fz; a histogram does without it"
+    )
     parser.add_argument(
         "catalog", metavar="SCORED", help="what 'rbinfer classify IMAGE -o SCORED' wrote"
     )
     parser.add_argument("-o", "--output", metavar="PICTURE", required=True, help=".png, .pdf, .svg, ...")
     parser.add_argument("--kind", choices=("cutouts", "overlay", "histogram"), default="cutouts")
-    parser.add_argument("--most", type=count, default=60, metavar="N", help="cutouts at most (60)")
+    parser.add_argument(
+        "--most", type=count, metavar="N", help="cutouts at most (60, and no more than 600)"
+    )
     parser.add_argument(
         "--threshold",
         type=probability,
         metavar="T",
         help="that of the catalogue, else 0.5 (CSV and VOTable keep none)",
     )
-    parser.add_argument("--hdu", metavar="H", help="number (from 0) or name of the HDU")
+    parser.add_argument(
+        "--hdu", metavar="H", help="number (from 0) or name of the HDU; of a mosaic its rows are drawn"
+    )
     parser.add_argument("--x-col", metavar="X", help="column with the x positions")
     parser.add_argument("--y-col", metavar="Y", help="column with the y positions")
     parser.add_argument("--origin", type=int, choices=(0, 1), help="what the first pixel is called")
@@ -45,52 +57,93 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..errors import InputError
-
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise InputError(
             'pictures need matplotlib, which is not installed: pip install "rbinfer[plots]"'
         ) from error
-    from ..gallery import check_picture, cutout_sheet, histogram, overlay, save
-    from ..images import load_image
+    from ..gallery import check_picture, histogram, save
     from ..output import check_distinct
-    from ..sky import find_positions
-    from ..spec import DEFAULT_FWHM
     from ..tables import read_catalog
 
+    if options.most is not None and options.kind != "cutouts":
+        raise InputError(f"--most is about cutouts; leave it out with --kind {options.kind}")
     check_picture(options.output, options.overwrite)
     check_distinct([Path(options.output)], [Path(options.image), Path(options.catalog)])
     table = read_catalog(options.catalog)
     # FITS knows upper case alone.
     meta = {str(key).lower(): value for key, value in table.meta.items()}
-    image = load_image(options.image, meta.get("rb_hdu") if options.hdu is None else options.hdu)
     threshold = (
         _noted(meta, "rb_threshold", 0.5, 1.0) if options.threshold is None else options.threshold
     )
-    columns = {
-        name: meta.get(f"rb_{name}") if getattr(options, name) is None else getattr(options, name)
-        for name in ("x_col", "y_col", "origin")
-    }
-    if options.kind == "histogram":
+    if options.kind == "histogram" and options.hdu is None:
         figure = histogram(table, threshold)
     else:
-        x, y = find_positions(table, wcs=image.header, **columns)
-        fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
-        figure = (
-            overlay(image.data, x, y, table, threshold, fwhm)
-            if options.kind == "overlay"
-            else cutout_sheet(image.data, x, y, table, threshold, fwhm, options.most)
-        )
+        figure = _of_image(table, meta, threshold, options)
     save(figure, options.output, options.overwrite)
     return 0
 
 
+def _of_image(
+    table: "Table", meta: Mapping[str, Any], threshold: float, options: argparse.Namespace
+) -> "Figure":
+    """Draw the rows of one image."""
+    from ..gallery import cutout_sheet, histogram, overlay
+    from ..images import load_image
+    from ..sky import find_positions
+    from ..spec import DEFAULT_FWHM
+
+    hdu = meta.get("rb_hdu") if options.hdu is None else options.hdu
+    numbers = _numbers(table)
+    if numbers is not None and options.hdu is None:
+        hdu = _only(numbers)
+    image = load_image(options.image, hdu)
+    if numbers is not None:
+        table = table[numbers == image.hdu]
+        if not len(table):
+            raise InputError(f"the catalogue has no rows of HDU {image.hdu}, but of {_listed(numbers)}")
+    if options.kind == "histogram":
+        return histogram(table, threshold)
+    columns = {
+        name: meta.get(f"rb_{name}") if getattr(options, name) is None else getattr(options, name)
+        for name in ("x_col", "y_col", "origin")
+    }
+    x, y = find_positions(table, wcs=image.header, **columns)
+    fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
+    if options.kind == "overlay":
+        return overlay(image.data, x, y, table, threshold, fwhm)
+    return cutout_sheet(image.data, x, y, table, threshold, fwhm, options.most or 60)
+
+
+def _numbers(table: "Table") -> "NDArray[Any] | None":
+    """Return the HDU of each row of a mosaic's catalogue, or None."""
+    from ..scoring import HDU_COLUMN
+    from ..tables import bare
+
+    if HDU_COLUMN not in table.colnames or not len(table):
+        return None
+    numbers = bare(table[HDU_COLUMN])[0]
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        raise InputError(f"{HDU_COLUMN} does not hold the number of an HDU in each row")
+    return numbers
+
+
+def _only(numbers: "NDArray[Any]") -> int:
+    """Return the HDU that all rows are of."""
+    if (numbers != numbers[0]).any():
+        raise InputError(
+            f"the catalogue is of a mosaic; choose one of its images by --hdu: {_listed(numbers)}"
+        )
+    return int(numbers[0])
+
+
+def _listed(numbers: "NDArray[Any]") -> str:
+    return ", ".join(str(number) for number in sorted(set(numbers.tolist())))
+
+
 def _noted(meta: Mapping[str, Any], key: str, default: float, most: float) -> float:
     """Return a number that the catalogue's metadata note, or the default with a word about it."""
-    from ..errors import InputError
-
     if key not in meta:
         log.warning("the catalogue does not note %s; %g is taken", key, default)
         return default

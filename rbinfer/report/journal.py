@@ -33,11 +33,14 @@ def read_journals(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _newest_of(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    except OSError as error:
+        log.warning("%s cannot be read, so what it notes is not used: %s", path, error.strerror or error)
         return {}
     newest = {}
     damaged = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:

@@ -162,9 +162,9 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
         The file is no scored catalogue. Odd columns and metadata raise nearly anything else too.
     """
     table = read_catalog(path)
-    if "rb_score" in table.colnames and len(table):
-        if table["rb_score"].dtype.kind not in "fiu" or table["rb_score"].ndim != 1:
-            raise InputError("rb_score does not hold a number in each row")
+    given = table["rb_score"] if "rb_score" in table.colnames and len(table) else None
+    if given is not None and (given.dtype.kind not in "fiu" or given.ndim != 1):
+        raise InputError("rb_score does not hold a number in each row")
     score, lacking = scores(table).astype(np.float32), list[str]()
     meta = _metadata(table, entry)
     threshold = _threshold(meta, lacking)

@@ -10,10 +10,10 @@ import numpy as np
 
 from . import charts
 from .markup import Cell, escaped, legend, maybe, percent, score, sortable, whole, words
+from .one import FIRST, ImageResult
 from .pictures import Group, Picture
 from .reference import Reference
 from .repeats import RADIUS, Repeat, Repeats, least_images
-from .one import FIRST, ImageResult
 from .results import BINS, Night
 
 _MOST_ROWS = 1000  # of repeating positions; a page must open

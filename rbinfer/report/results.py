@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 #: Bins of the score from 0 to 1.
 BINS = 20
 _FEW = 3  # texts in a message
+
+
 class Failure(NamedTuple):
     """An image that has no result: its name, the reason and when."""
 

@@ -388,7 +388,7 @@ def test_regions(inputs, scene, capsys, tmp_path):
     for line, row, s in zip(circles, table, score, strict=True):
         x, y, _ = (float(v) for v in line[7 : line.index(")")].split(","))
         assert (x, y) == pytest.approx((row["x"] + 1, row["y"] + 1), abs=1e-3)
-        assert f"color={'green' if s > 0.5 else 'red'} " in line
+        assert f"color={'deepskyblue' if s > 0.5 else 'orangered'} " in line
     assert any("text={hot_pixel" in line or "text={cosmic_ray" in line for line in circles)
     before = path.read_text()
     code, _, err = run(capsys, "classify", image, "--catalog", catalog, "--regions", path)
@@ -400,7 +400,7 @@ def test_regions(inputs, scene, capsys, tmp_path):
 def test_regions_of_what_has_no_score_or_position():
     text = as_regions([1.0, np.nan, 3.0], [1.0, 2.0, 3.0], [np.nan, 0.9, 0.9], 0.5)
     assert [line.split("#")[1] for line in text.splitlines() if line.startswith("circle")] == [
-        " color=yellow text={} tag={unscored}", " color=green text={0.90} tag={real}",
+        " color=gold text={} tag={unscored}", " color=deepskyblue text={0.90} tag={real}",
     ]  # fmt: skip
 
 

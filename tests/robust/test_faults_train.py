@@ -298,8 +298,8 @@ def test_a_stopped_training(undisturbed, tried, verb, name, code):
             ended, said = moments.end(child, getattr(signal, name))
         codes.append(ended)
         assert left_over(where, undisturbed.where) == set(), said
-        if ended == 0:
-            continue  # over before
+        if ended in (0, -getattr(signal, name)):
+            continue  # the work was over before: the interpreter may still have been about to end
         assert ended == code, said
         assert "Traceback" not in said
         assert said.rstrip().endswith("interrupted" if name == "SIGINT" else "terminated")
