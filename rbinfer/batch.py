@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from .errors import InputError, RbinferError
 from .scoring import ScoreOptions
 from .store import Store
-from .work import Outcome, Recipe, Task
-from .worklist import find_images, plan, suffix_of
+from .work import Outcome, Recipe, Task, check_options
+from .worklist import check_apart, find_images, plan, suffix_of
 
 __all__ = ["BatchReport", "ImageResult", "run_batch"]
 
@@ -164,7 +164,7 @@ def run_batch(
         Dask scheduler, whose workers do the work instead. They must see images, catalogues and
         `output` under the same paths.
     overwrite : bool
-        Whether results may replace files that were not written by a batch.
+        Whether results may replace files that rbinfer did not write there.
     progress : callable, optional
         Called as ``progress(result, total)`` after each image.
 
@@ -175,7 +175,8 @@ def run_batch(
     Raises
     ------
     InputError
-        No images, two with one result, or another batch is at work in `output`.
+        No images, two with one result, results that would be taken for images, options that no image
+        can have, or another batch is at work in `output`.
     RbinferError
         No model, no scheduler, or a file system that refuses: what is the same for all images. A single
         image that fails is no exception but in the report.
@@ -183,11 +184,14 @@ def run_batch(
     start = time.perf_counter()
     if workers is not None and scheduler is not None:
         raise InputError("workers are of this machine and a scheduler has its own; give one of them")
-    named = [images] if isinstance(images, str | os.PathLike) else images
+    named = [images] if isinstance(images, str | os.PathLike) else list(images)
     folder = Path(output)
     suffix = suffix_of(format)
     works = plan(find_images(named), folder, suffix, catalog)
-    store = Store(folder, "batch", options or ScoreOptions(), suffix, overwrite)
+    check_apart(named, works, folder)
+    options = options or ScoreOptions()
+    check_options(options, catalog)
+    store = Store(folder, "batch", options, suffix, overwrite)
     with store:
         tasks = [store.task(work) for work in works]
         outcomes: dict[str, ImageResult] = {}

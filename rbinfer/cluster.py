@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 
 #: Tasks that the scheduler knows at a time, unless there are more CPUs.
 _AT_ONCE = 256
+_AGAIN = "give the same command again to go on where it stopped"
 
 
 class Cluster:
@@ -53,9 +54,8 @@ class Cluster:
         self._run = secrets.token_hex(4)
         self._count = 0
         self._tasks: dict[str, Task] = {}
-        self._completed = dask.as_completed(
-            loop=self._client.loop, with_results=True, raise_errors=False
-        )
+        # Without results: where one cannot be fetched, it would never tell of that image.
+        self._completed = dask.as_completed(loop=self._client.loop)
 
     @property
     def room(self) -> int:
@@ -76,18 +76,24 @@ class Cluster:
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes, of which there is at least one."""
+        futures = self._completed.next_batch()
+        try:
+            results = self._client.gather({future.key: future for future in futures}, errors="skip")
+        except (OSError, TimeoutError) as error:
+            raise RbinferError(
+                f"the scheduler does not hand over results ({error}); {_AGAIN}"
+            ) from error
         outcomes = []
-        for future, result in self._completed.next_batch():
-            task = self._tasks.pop(future.key)
+        for future in futures:
+            task, outcome = self._tasks.pop(future.key), results[future.key]
             if future.status == "error":
-                reason = " ".join(str(result[1]).split()).split(". ")[0]
-                result = Outcome(error=f"the cluster gave it up: {reason}")
-            elif not isinstance(result, Outcome):
+                reason = " ".join(str(future.exception()).split()).split(". ")[0]
+                outcome = Outcome(error=f"the cluster gave it up: {reason}")
+            elif not isinstance(outcome, Outcome):
                 raise RbinferError(
-                    f"the scheduler no longer knows {task.work.image} ({future.status}); give the same "
-                    "command again to go on where it stopped"
+                    f"the scheduler no longer knows {task.work.image} ({future.status}); {_AGAIN}"
                 )
-            outcomes.append((task, result))
+            outcomes.append((task, outcome))
         return outcomes
 
     def close(self) -> None:

@@ -23,11 +23,15 @@ _KEPT = 16  # bytes of a hash that are kept in memory: a watch has very many ima
 
 
 class Entry(NamedTuple):
-    """The hashes of what was read, of how it was scored, and of the result, as `brief` gives them."""
+    """The hashes of what was read, of how it was scored, and of the result, as `brief` gives them.
+
+    `error` is the reason where there is no result.
+    """
 
     content: bytes
     how: bytes
     output: bytes
+    error: str = ""
 
 
 def brief(sha256: str | None) -> bytes:
@@ -35,7 +39,49 @@ def brief(sha256: str | None) -> bytes:
     return bytes.fromhex(sha256 or "")[:_KEPT].ljust(_KEPT, b"\0")
 
 
-class Journal:
+class Notes:
+    """What the lines of a journal say, the newest of each result."""
+
+    def __init__(self) -> None:
+        # By the hash of the name, which takes less room than the name.
+        self._done: dict[int, bytes] = {}
+        self._failed: dict[int, tuple[bytes, str]] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a journal that another process may write; empty unless it is there and can be read."""
+        notes = cls()
+        with suppress(FileNotFoundError):
+            try:
+                with path.open("rb") as file:
+                    for record in filter(None, map(_parsed, file)):
+                        notes._note(record)
+            except PermissionError as error:
+                log.warning("%s cannot be read (%s); what it notes is not known", path, error.strerror)
+        return notes
+
+    def done(self, output: str) -> Entry | None:
+        """Return the newest entry that says that a result is there, if there is one."""
+        packed = self._done.get(hash(output))
+        return None if packed is None else _unpacked(packed)
+
+    def failed(self, output: str) -> Entry | None:
+        """Return the newest entry of a result, if that says that the content allows of none."""
+        packed, error = self._failed.get(hash(output), (None, ""))
+        return None if packed is None else _unpacked(packed, error)
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        name, ok = hash(record["output"]), record["ok"]
+        hashes = (record["content"], record["how"], record["output_sha256"] if ok else None)
+        packed = b"".join(brief(sha256) for sha256 in hashes)
+        self._failed.pop(name, None)
+        if ok:
+            self._done[name] = packed
+        elif record.get("final"):
+            self._failed[name] = (packed, str(record.get("error")))
+
+
+class Journal(Notes):
     """A journal that this process alone may write.
 
     Parameters
@@ -57,11 +103,9 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self.last: str | None = None
-        # By the hash of the name, which takes less room than the name.
-        self._done: dict[int, bytes] = {}
-        self._failed: dict[int, bytes] = {}
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -85,21 +129,14 @@ class Journal:
     ) -> None:
         os.close(self._file)
 
-    def done(self, output: str) -> Entry | None:
-        """Return the newest entry that says that a result is there, if there is one."""
-        return _unpacked(self._done.get(hash(output)))
-
-    def failed(self, output: str) -> Entry | None:
-        """Return the newest entry of a result, if that says that there is none."""
-        return _unpacked(self._failed.get(hash(output)))
-
     def append(self, record: Mapping[str, Any]) -> None:
         """Write a line; it is on the disk when this returns, or not at all.
 
         Parameters
         ----------
         record : mapping
-            With ``output``, ``ok``, ``content``, ``how`` and, if ok, ``output_sha256``.
+            With ``output``, ``ok``, ``content``, ``how`` and, if ok, ``output_sha256``. If not, with
+            ``error`` and ``final``: whether the same content would fail again.
 
         Raises
         ------
@@ -121,15 +158,8 @@ class Journal:
         self._note(record)
 
     def _note(self, record: Mapping[str, Any]) -> None:
-        name, ok = record["output"], record["ok"]
-        hashes = (record["content"], record["how"], record["output_sha256"] if ok else None)
-        packed = b"".join(brief(sha256) for sha256 in hashes)
-        self.last = name if ok else None
-        if ok:
-            self._done[hash(name)] = packed
-            self._failed.pop(hash(name), None)
-        else:
-            self._failed[hash(name)] = packed
+        super()._note(record)
+        self.last = record["output"] if record["ok"] else None
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         """Yield the lines, and mend the end of a file whose writer was killed."""
@@ -168,10 +198,8 @@ class Journal:
         return RbinferError(f"the journal {self.path} cannot be written: {error.strerror or error}")
 
 
-def _unpacked(packed: bytes | None) -> Entry | None:
-    if packed is None:
-        return None
-    return Entry(packed[:_KEPT], packed[_KEPT : 2 * _KEPT], packed[2 * _KEPT :])
+def _unpacked(packed: bytes, error: str = "") -> Entry:
+    return Entry(packed[:_KEPT], packed[_KEPT : 2 * _KEPT], packed[2 * _KEPT :], error)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

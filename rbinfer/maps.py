@@ -13,6 +13,40 @@ from .images import read_plane
 _WITH_EXTENSION = re.compile(r"(?P<file>.+)\[(?P<hdu>[^\[\]]+)\]")
 
 
+def place_of(where: str, what: str) -> tuple[Path | None, str | None]:
+    """Take apart where a map lies.
+
+    Parameters
+    ----------
+    where : str
+        As for `read_map`.
+    what : str
+        What the map is, for messages.
+
+    Returns
+    -------
+    file : Path or None
+        None where the map lies in the file of its image.
+    hdu : str or None
+        Its name or number; None for the first image.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    """
+    path, hdu = Path(where), None
+    if not path.exists():
+        parts = _WITH_EXTENSION.fullmatch(where)
+        if parts is not None:
+            path, hdu = Path(parts["file"]), parts["hdu"]
+        elif not path.suffix and path.name == where:
+            return None, where
+    if not path.exists():
+        raise InputError(f"the {what} {path} does not exist")
+    return path, hdu
+
+
 def read_map(
     where: str,
     image: str | PathLike[str],
@@ -44,15 +78,8 @@ def read_map(
     InputError
         There is no such file or HDU, or it has another shape.
     """
-    path, hdu = Path(where), None
-    if not path.exists():
-        parts = _WITH_EXTENSION.fullmatch(where)
-        if parts is not None:
-            path, hdu = Path(parts["file"]), parts["hdu"]
-        elif path.suffix or path.name != where:
-            raise InputError(f"the {what} {where} does not exist")
-        else:
-            path, hdu = Path(image), where
+    path, hdu = place_of(where, what)
+    path = Path(image) if path is None else path
     values = read_plane(path, hdu, of)
     if values.shape != shape:
         raise InputError(f"the {what} {where} has shape {values.shape} but the image has {shape}")

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from .errors import RbinferError
 from .interrupts import uninterrupted
-from .journal import Journal, brief
+from .journal import Journal, Notes, brief
 from .scoring import ScoreOptions
 from .tables import write_catalog
 from .work import Outcome, Recipe, Task, digest, fingerprint
@@ -18,20 +18,24 @@ from .worklist import Work
 
 log = logging.getLogger(__name__)
 
+#: Who writes journals.
+_NAMES = ("batch", "watch")
+
 
 class Store:
     """A directory of results that this process alone fills; a context manager.
 
     The journal is the point of commitment: a result is written to a scratch directory, then noted in the
     journal, then renamed to its place. Killed before the note, the image is scored again; killed after
-    it, the next start renames.
+    it, the next start renames. What the journal of the other verb notes is known too, as it was at the
+    start.
 
     Parameters
     ----------
     folder : Path
         Made if need be.
     name : str
-        The journal is ``NAME.jsonl``, the scratch directory ``.rbinfer-NAME``.
+        "batch" or "watch"; the journal is ``NAME.jsonl``, the scratch directory ``.rbinfer-NAME``.
     options : ScoreOptions
         How images are scored.
     suffix : str
@@ -64,6 +68,8 @@ class Store:
         except OSError as error:
             raise RbinferError(f"the directory {folder} cannot be made: {error.strerror}") from error
         self.journal = Journal(folder / f"{name}.jsonl")
+        others = [Notes.read(folder / f"{other}.jsonl") for other in _NAMES if other != name]
+        self._notes = [self.journal, *others]
         self._scratch = folder / f".rbinfer-{name}"
         self.recipe = Recipe(
             options=options,
@@ -105,10 +111,11 @@ class Store:
         ----------
         work : Work
         is_failure_final : bool
-            Whether what failed before and has not changed is left alone.
+            Whether what failed before because of its content, which has not changed, is left alone.
         """
         failed = self.journal.failed(work.output) if is_failure_final else None
-        return Task(work, self.journal.done(work.output), failed)
+        found = [notes.done(work.output) for notes in self._notes]
+        return Task(work, tuple(entry for entry in found if entry is not None), failed)
 
     def keep(self, task: Task, outcome: Outcome) -> dict[str, Any]:
         """Note an outcome in the journal and put its result in place.
@@ -142,6 +149,7 @@ class Store:
             "output": task.work.output,
             "ok": outcome.ok,
             "error": outcome.error,
+            "final": outcome.is_final,
             "warnings": list(outcome.warnings),
             "summary": outcome.summary,
             "seconds": outcome.seconds,

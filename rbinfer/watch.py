@@ -5,6 +5,7 @@ about files that another machine writes to a network file system.
 """
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from .errors import InputError, RbinferError
 from .interrupts import uninterrupted
 from .scoring import ScoreOptions
 from .store import Store
-from .work import Outcome, Task, signature
+from .work import Outcome, Task, check_options, signature
 from .workers import Workers
 from .worklist import Work, catalog_of, is_fits_name, stem_of, suffix_of
 
@@ -27,11 +28,12 @@ log = logging.getLogger(__name__)
 
 _INTERVAL = 0.5  # seconds between two looks, at least
 _SHARE = 10  # and this many times what a look takes
+_PATIENCE = 30.0  # seconds without its catalogue after which an image deserves a word
 
 
 @dataclass(frozen=True)
 class WatchReport:
-    """How many images were scored and failed while it lasted."""
+    """How many images were scored and failed while it lasted, what failed before included."""
 
     n_scored: int
     n_failed: int
@@ -60,6 +62,7 @@ class Arrivals:
         self._told: set[int] = set()
         self._held: set[str] = set()
         self._left_out: set[str] = set()
+        self._lonely: dict[str, float] = {}
         self._is_lost = False
 
     @property
@@ -80,9 +83,7 @@ class Arrivals:
         if self._once:
             self._first = frozenset(found) if self._first is None else self._first
             found = {name: state for name, state in found.items() if name in self._first}
-        ready = [
-            (max(state[1::2]), name) for name, state in found.items() if self._is_ready(name, state)
-        ]
+        ready = [(_newest(state), name) for name, state in found.items() if self._is_ready(name, state)]
         self._settling = {name: self._settling[name] for name in found if name in self._settling}
         for _, name in ready:
             del self._settling[name]
@@ -108,15 +109,32 @@ class Arrivals:
         """Return names and states of images that were not told of as they are; forget what is gone."""
         changed: dict[str, tuple[int, ...]] = {}
         n_told = 0
+        lonely = []
         for name in self._names():
             state = self._state(name)
             if hash((name, state)) in self._told:
                 n_told += 1
-            elif state is not None and name not in self._held:
+            elif state is None:
+                lonely.append(name)
+            elif name not in self._held:
                 changed[name] = state
+        self._tell_of(lonely)
         if n_told < len(self._told):
             self._told &= {hash((name, self._state(name))) for name in self._names()}
         return self._with_own_results(changed) if changed else changed
+
+    def _tell_of(self, lonely: list[str]) -> None:
+        """Warn once of each image that has been without its catalogue for long."""
+        now = time.monotonic()
+        self._lonely = {name: self._lonely.get(name, now) for name in lonely}
+        for name, since in self._lonely.items():
+            if now - since >= _PATIENCE:
+                image = os.path.join(self._folder, name)
+                log.warning(
+                    "%s waits for its catalogue %s, which is not there",
+                    image, catalog_of(image, self._catalog),
+                )  # fmt: skip
+                self._lonely[name] = math.inf
 
     def _with_own_results(self, changed: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Leave out images whose results would have the name of another's."""
@@ -148,8 +166,13 @@ class Arrivals:
         if before != state:
             since = now
         self._settling[name] = (state, since)
-        age = time.time() - max(state[1::2]) / 1e9
+        age = time.time() - _newest(state) / 1e9
         return age >= self._settle or now - since >= self._settle
+
+
+def _newest(state: tuple[int, ...]) -> int:
+    """Return the time of the last change, in ns."""
+    return max(state[1::3])
 
 
 def run_watch(
@@ -191,7 +214,7 @@ def run_watch(
     once : bool
         Score what is there now, and stop.
     overwrite : bool
-        Whether results may replace files that were not written by a watch.
+        Whether results may replace files that rbinfer did not write there.
     report : callable
         Called with the line of the journal after each image.
 
@@ -202,7 +225,7 @@ def run_watch(
     Raises
     ------
     InputError
-        There is no such directory, or its results would be taken for images.
+        There is no such directory, its results would be taken for images, or an option cannot be used.
     RbinferError
         What is the same for all images: no model, a file system that refuses.
     """
@@ -212,7 +235,9 @@ def run_watch(
     suffix = suffix_of(format)
     if is_fits_name(f"x{suffix}") and os.path.realpath(source) == os.path.realpath(output):
         raise InputError(f"results in {source} would be taken for images; name another directory")
-    with Store(Path(output), "watch", options or ScoreOptions(), suffix, overwrite) as store:
+    options = options or ScoreOptions()
+    check_options(options, catalog)
+    with Store(Path(output), "watch", options, suffix, overwrite) as store:
         arrivals = Arrivals(source, catalog, settle, once)
         executor = Workers(store.recipe, workers)
         try:
@@ -268,12 +293,15 @@ class _Watch:
             what = "vanished before it was scored" if gone else "is still changing, and waited for"
             log.warning("%s %s", image, what)
             return
+        self._n_failed += not outcome.ok
         if outcome.skipped:
-            log.info("%s: nothing changed since it was scored", image)
+            if outcome.ok:
+                log.info("%s: nothing changed since it was scored", image)
+            else:
+                log.warning("%s: %s", image, outcome.error)
             return
         for text in outcome.warnings:
             log.warning("%s: %s", image, text)
         with uninterrupted():
             self._report(self._store.keep(task, outcome))
         self._n_scored += outcome.ok
-        self._n_failed += not outcome.ok

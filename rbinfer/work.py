@@ -18,7 +18,9 @@ from typing import Any
 
 from .classifier import Classifier
 from .errors import InputError, RbinferError
+from .images import check_file
 from .journal import Entry, brief
+from .maps import place_of
 from .registry import resolve
 from .scoring import ScoreOptions, score_file
 from .tables import write_catalog
@@ -61,10 +63,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """An image to score, and what the journal knows of its result."""
+    """An image to score, and what the journals know of its result."""
 
     work: Work
-    done: Entry | None = None
+    done: tuple[Entry, ...] = ()
     failed: Entry | None = None
 
 
@@ -83,6 +85,8 @@ class Outcome:
         The other images would meet the same: no room, another model.
     is_unsettled : bool
         The image is gone or changed while it was read.
+    is_final : bool
+        The same content would fail again, however often it is tried.
     content : str
         Hash of what was read: the bytes of the image and, if it has one, of the catalogue after them.
     parcel : str or None
@@ -104,6 +108,7 @@ class Outcome:
     error: str | None = None
     is_fatal: bool = False
     is_unsettled: bool = False
+    is_final: bool = False
     content: str = ""
     parcel: str | None = None
     output_sha256: str | None = None
@@ -130,6 +135,8 @@ def fingerprint(options: ScoreOptions) -> str:
     ------
     ModelError
         There is no such model.
+    InputError
+        There is no such mask or noise map.
     """
     from . import __version__
 
@@ -139,11 +146,29 @@ def fingerprint(options: ScoreOptions) -> str:
         if field.name not in _NO_SAY
     }
     said["version"] = __version__
-    maps = [name for name in (options.mask, options.err) if name is not None]
-    said["files"] = [
-        digest(path) for path in (str(resolve(options.model)), *maps) if os.path.isfile(path)
-    ]
+    said["files"] = [digest(resolve(options.model)), *map(digest, _map_files(options))]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def check_options(options: ScoreOptions, catalog: str | None) -> None:
+    """Refuse options about the columns of catalogues where there are none.
+
+    Raises
+    ------
+    InputError
+        What every image would be told.
+    """
+    if catalog is None and any(value is not None for value in options.columns.values()):
+        raise InputError("--x-col, --y-col and --origin are about catalogues; give --catalog too")
+
+
+def _map_files(options: ScoreOptions) -> Iterator[Path]:
+    """Yield the files of maps that all images have in common."""
+    for where, what in ((options.mask, "mask"), (options.err, "noise map")):
+        file = None if where is None else place_of(where, what)[0]
+        if file is not None:
+            check_file(file)
+            yield file
 
 
 def digest(*paths: str | Path) -> str:
@@ -170,9 +195,13 @@ def prepared(recipe: Recipe) -> Classifier:
     ------
     RbinferError
         This process has another model or version than the one that sent the recipe, or does not see
-        its directory.
+        its directory; or the model has no such operating point.
     """
-    if fingerprint(recipe.options) != recipe.how:
+    try:
+        how = fingerprint(recipe.options)
+    except InputError as error:
+        raise RbinferError(f"the worker {_name()} says: {error}") from error
+    if how != recipe.how:
         raise RbinferError(
             f"the worker {_name()} has another model, mask, noise map or version of rbinfer than the "
             "process that sent the images; install the same on both"
@@ -182,7 +211,9 @@ def prepared(recipe: Recipe) -> Classifier:
             f"the worker {_name()} does not see the directory {recipe.folder}; images and results must "
             "lie on a file system that all workers share, under the same path"
         )
-    return replace(recipe.options, threads=recipe.options.threads or 1).classifier()
+    classifier = replace(recipe.options, threads=recipe.options.threads or 1).classifier()
+    recipe.options.point(classifier)
+    return classifier
 
 
 def do(task: Task, recipe: Recipe) -> Outcome:
@@ -234,12 +265,12 @@ def _done(task: Task, recipe: Recipe, classifier: Classifier) -> Outcome:
     except OSError as error:
         return Outcome(error=f"{error.filename} cannot be read: {error.strerror}")
     found = _found(os.path.join(recipe.folder, work.output))
-    ours = task.done is not None and found is not None and brief(found) == task.done.output
+    ours = [entry for entry in task.done if found is not None and entry.output == brief(found)]
     now = (brief(content), brief(recipe.how))
-    if task.failed is not None and task.failed[:2] == now:
-        return Outcome(skipped=True, content=content, error="failed before, and nothing changed")
-    if ours and task.done is not None and task.done[:2] == now:
+    if any(entry[:2] == now for entry in ours):
         return Outcome(ok=True, skipped=True, content=content, output_sha256=found)
+    if task.failed is not None and task.failed[:2] == now:
+        return Outcome(skipped=True, content=content, error=f"failed before: {task.failed.error}")
     if found is not None and not ours and not recipe.overwrite:
         return Outcome(
             error=f"the result {work.output} exists, is not as rbinfer wrote it, and is kept; use "
@@ -250,7 +281,8 @@ def _done(task: Task, recipe: Recipe, classifier: Classifier) -> Outcome:
         scored = score_file(image, catalog, recipe.options, classifier)
     except RbinferError as error:
         changed = signature(*read) != before
-        return Outcome(error=str(error), is_unsettled=changed, content=content)
+        final = _is_final(error)
+        return Outcome(error=str(error), is_unsettled=changed, is_final=final, content=content)
     # As they were named, from wherever the worker saw them.
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
@@ -269,14 +301,14 @@ def _done(task: Task, recipe: Recipe, classifier: Classifier) -> Outcome:
 
 
 def signature(*paths: str) -> tuple[int, ...] | None:
-    """Return sizes and times of files: what changes when they do; None where one is absent."""
+    """Return sizes, times and inodes of files: what changes when they do; None where one is absent."""
     found: list[int] = []
     for path in paths:
         try:
             status = os.stat(path)
         except OSError:
             return None
-        found += (status.st_size, status.st_mtime_ns)
+        found += (status.st_size, status.st_mtime_ns, status.st_ino)
     return tuple(found)
 
 
@@ -304,6 +336,16 @@ def _found(path: str) -> str | None:
 def _seen_from(base: str, name: str) -> str:
     # Names stay short in messages where the worker runs in the same place.
     return name if os.getcwd() == base else os.path.join(base, name)
+
+
+def _is_final(error: BaseException | None) -> bool:
+    """Whether the content explains an error: memory and the file system have no part in it."""
+    while error is not None:
+        # What Astropy says of damaged files is an OSError too, but without a number.
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            return False
+        error = error.__cause__
+    return True
 
 
 def _reason(error: BaseException | None) -> str:

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .errors import InputError
@@ -152,6 +153,48 @@ def plan(images: Sequence[str], folder: Path, suffix: str, template: str | None)
     read = {Path(name) for work in works for name in (work.image, work.catalog) if name is not None}
     check_distinct([folder / work.output for work in works], read)
     return works
+
+
+def check_apart(patterns: Iterable[str | os.PathLike[str]], works: Iterable[Work], folder: Path) -> None:
+    """Refuse results that the same patterns would find as images the next time.
+
+    Parameters
+    ----------
+    patterns : iterable of str or path
+        As for `find_images`.
+    works : iterable of Work
+        From `plan`.
+    folder : Path
+        Of the results.
+
+    Raises
+    ------
+    InputError
+        With the pattern.
+    """
+    results = [os.path.abspath(folder / work.output) for work in works]
+    for pattern in [os.fspath(each) for each in patterns]:
+        if os.path.isfile(pattern):
+            continue
+        if os.path.isdir(pattern):
+            same = os.path.realpath(pattern) == os.path.realpath(folder)
+            is_found = same and any(is_fits_name(os.path.basename(result)) for result in results)
+        else:
+            wanted = os.path.abspath(pattern).split(os.sep)
+            is_found = any(_is_like(result.split(os.sep), wanted) for result in results)
+        if is_found:
+            raise InputError(
+                f"results in {folder} would be taken for images by {pattern}; name another directory"
+            )
+
+
+def _is_like(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether `glob` would find a path, given as its parts."""
+    if not pattern or not path:
+        return not path and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _is_like(path, pattern[1:]) or _is_like(path[1:], pattern)
+    return fnmatchcase(path[0], pattern[0]) and _is_like(path[1:], pattern[1:])
 
 
 def _matches(pattern: str) -> list[str]:

@@ -7,9 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.batch import run_batch
@@ -20,7 +22,7 @@ from rbinfer.journal import Journal
 from rbinfer.scoring import ScoreOptions, score_file
 from rbinfer.tables import read_catalog
 from rbinfer.work import Recipe, Task, digest, do, fingerprint
-from rbinfer.worklist import Work, catalog_of, find_images, plan, stem_of
+from rbinfer.worklist import Work, catalog_of, check_apart, find_images, plan, stem_of
 
 from . import runs
 
@@ -158,6 +160,74 @@ def test_done_is_told_by_content_not_by_date(night, expected, tmp_path, capsys):
     assert again("--fwhm", "3.5") == (3, 0)
     assert again("--fwhm", "3.5", "--threads", "2") == (0, 3)
     assert len(runs.lines(out / JOURNAL)) == 3 + 2 + 3
+
+
+@pytest.mark.parametrize("option", ["mask", "err"])
+@pytest.mark.parametrize("where", ["{}", "{}[DQ]", "{}[1]"])
+def test_a_map_that_changed_is_another_way_to_score(tmp_path, option, where):
+    path = tmp_path / "map.fits"
+    values = np.ones((160, 160), np.float32)
+    found = []
+    for factor in (1, 1, 3):
+        hdus = [fits.PrimaryHDU(), fits.ImageHDU(values * factor, name="DQ")]
+        fits.HDUList(hdus).writeto(path, overwrite=True)
+        found.append(fingerprint(ScoreOptions(**{option: where.format(path)})))
+    assert found[0] == found[1] != found[2]
+
+
+def test_done_again_where_a_map_in_a_file_of_its_own_changed(night, tmp_path):
+    path = tmp_path / "map.fits"
+    counts = []
+    for bad in (0, 0, 1):
+        mask = np.zeros((160, 160), np.uint8)
+        mask[:, :80] = bad
+        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(mask, name="DQ")]).writeto(path, overwrite=True)
+        options = ScoreOptions(mask=f"{path}[DQ]")
+        report = run_batch(night / "f0.fits", tmp_path / "out", options=options, workers=1)
+        counts.append((report.n_scored, report.n_skipped))
+    assert counts == [(1, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mask": "none.fits"}, r"mask none\.fits does not exist"),
+        ({"err": "none.fits[1]"}, r"noise map none\.fits does not exist"),
+        ({"x_col": "X"}, "--catalog too"),
+        ({"real": ("star", "galaxy"), "max_missed": 0.01}, "with --real give --threshold"),
+    ],
+)
+def test_what_is_wrong_for_all_images_is_told_once(night, tmp_path, options, words):
+    told = []
+    with pytest.raises(RbinferError, match=words):
+        run_batch(
+            night, tmp_path / "out", options=ScoreOptions(**options), workers=1,
+            progress=lambda result, total: told.append(result),
+        )  # fmt: skip
+    assert told == []
+    assert runs.lines(tmp_path / "out" / JOURNAL) == []
+
+
+def test_results_that_would_be_found_as_images_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "n"
+    runs.write_images(folder, ["a.fit"], side=64)
+    runs.write_images(folder / "deep", ["b.fit"], side=64)
+    monkeypatch.chdir(tmp_path)
+    for patterns, out, kind in (
+        (["n"], "n", "fits"), (["n/"], folder, "fits"), (["n/*"], "n", "ecsv"), (["n/a.*"], "n", "fits"),
+        (["n/**/*.fi*"], "n/out", "fits"), (["n/*/*.fi*"], "n/out", "fits"),
+    ):  # fmt: skip
+        works = plan(find_images(patterns), Path(out), f".{kind}", None)
+        with pytest.raises(InputError, match="would be taken for images by"):
+            check_apart(patterns, works, Path(out))
+    for patterns, out, kind in (
+        (["n"], "n", "ecsv"), (["n/a.fit"], "n", "fits"), (["n/*.fit"], "n", "fits"),
+        (["n/*"], "n/out", "fits"), (["n/**/*.fit"], "n/out", "fits"), (["n"], "n/out", "fits"),
+    ):  # fmt: skip
+        check_apart(patterns, plan(find_images(patterns), Path(out), f".{kind}", None), Path(out))
+    with pytest.raises(InputError, match="would be taken for images by n;"):
+        run_batch("n", "n", format="fits", workers=1)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.fit", "deep"]
 
 
 def test_results_that_are_not_ours_are_kept(night, expected, tmp_path, caplog):
@@ -378,10 +448,13 @@ def test_a_journal_with_a_torn_end_goes_on(tmp_path, tail):
     with Journal(path) as journal:
         assert journal.done("a.ecsv").output == b"\2" + bytes(15)
         assert (journal.done("b.ecsv") is not None) == (tail == "line")
-        journal.append({**one, "output": "c.ecsv", "ok": False})
+        journal.append({**one, "output": "c.ecsv", "ok": False, "error": "why", "final": True})
         assert journal.done("c.ecsv") is None
         assert journal.failed("c.ecsv").content == bytes(16)
-    assert [line["output"][0] for line in runs.lines(path)] == list("abc" if tail == "line" else "ac")
+        assert journal.failed("c.ecsv").error == "why"
+        journal.append({**one, "output": "c.ecsv", "ok": False, "error": "why", "final": False})
+        assert journal.failed("c.ecsv") is None
+    assert [line["output"][0] for line in runs.lines(path)] == list("abcc" if tail == "line" else "acc")
 
 
 # ------------------------------------------------------------------------------------ a cluster
@@ -426,6 +499,36 @@ def test_a_cluster_with_a_worker_killed_in_the_middle(night, expected, tmp_path)
         report = run_batch(folder, tmp_path / "far", scheduler=client)
         assert (report.n_scored, report.n_skipped) == (0, 24)
         assert client.status == "running"
+
+
+UNFETCHED = """
+import sys
+from distributed import Client, LocalCluster
+from distributed.comm.core import CommClosedError
+from rbinfer.batch import run_batch
+from rbinfer.errors import RbinferError
+
+if __name__ == "__main__":
+    given = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with LocalCluster(**given) as cluster, Client(cluster) as client:
+        async def gather(*args, **kwargs):
+            raise CommClosedError("reset by peer")
+        client._gather = gather
+        try:
+            run_batch(sys.argv[1], sys.argv[2], scheduler=client)
+        except RbinferError as error:
+            print(error)
+"""
+
+
+def test_a_result_that_cannot_be_fetched_is_a_clear_error(night, tmp_path):
+    pytest.importorskip("distributed")
+    (tmp_path / "script.py").write_text(UNFETCHED)
+    argv = [sys.executable, tmp_path / "script.py", night / "f0.fits", tmp_path / "out"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=runs.PATIENCE)
+    assert "does not hand over results (reset by peer); give the same command again" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert runs.hidden(tmp_path / "out") == []
 
 
 def test_a_scheduler_that_does_not_answer(night, tmp_path):

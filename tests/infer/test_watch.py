@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -12,8 +13,13 @@ import pytest
 from astropy.table import Table
 
 from rbinfer.batch import run_batch
+from rbinfer.cli import main
 from rbinfer.errors import InputError
+from rbinfer.scoring import ScoreOptions
+from rbinfer.store import Store
 from rbinfer.watch import Arrivals, run_watch
+from rbinfer.work import Task, do
+from rbinfer.worklist import Work
 
 from . import runs
 
@@ -179,6 +185,93 @@ def test_results_are_not_taken_for_images(night, tmp_path):
         run_watch(tmp_path / "f0.fits", tmp_path, once=True)
 
 
+def test_a_failure_that_the_content_does_not_explain_is_tried_again(night, tmp_path):
+    out, lines = tmp_path / "out", []
+    out.mkdir()
+    (out / "f0.ecsv").write_text("precious")
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    shutil.copy(night / "f0.fits", inbox)
+
+    def again(**given):
+        found = run_watch(inbox, out, settle=0.1, once=True, report=lines.append, **given)
+        return found.n_scored, found.n_failed
+
+    assert again() == again() == (0, 1)
+    assert [(line["ok"], line["final"]) for line in lines] == [(False, False)] * 2
+    (out / "f0.ecsv").unlink()  # as the message says
+    assert again() == (1, 0)
+    (out / "f0.ecsv").write_text("edited")
+    assert again() == (0, 1)
+    assert again(overwrite=True) == (1, 0)
+    # As a watch noted it that knew no difference.
+    last = dict(lines[-1], ok=False, error="its worker process died, twice", output_sha256=None)
+    del last["final"]
+    (out / JOURNAL).write_text(json.dumps(last) + "\n")
+    (out / "f0.ecsv").unlink()
+    assert again() == (1, 0)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_memory_and_file_system_are_not_of_the_content(night, tmp_path, monkeypatch, error):
+    def fail(*args):
+        try:
+            raise error
+        except Exception as cause:
+            raise InputError("it cannot be read") from cause
+
+    monkeypatch.setattr("rbinfer.work.score_file", fail)
+    task = Task(Work(str(night / "f0.fits"), None, "f0.ecsv"))
+    with Store(tmp_path / "out", "watch", ScoreOptions(), ".ecsv", False) as store:
+        outcome = do(task, store.recipe)
+    assert (outcome.error, outcome.is_final) == ("it cannot be read", False)
+
+
+def test_what_failed_before_is_counted_and_told(tmp_path, capsys):
+    (tmp_path / "broken.fits").write_text("not FITS")
+    argv = ["watch", str(tmp_path), "-o", str(tmp_path / "out"), "--once", "--settle", "0.1"]
+    assert main(argv) == 1
+    assert json.loads(capsys.readouterr().out)["final"]
+    assert main(argv) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "broken.fits: failed before: " in captured.err
+    assert "cannot be read as FITS" in captured.err
+    assert len(runs.lines(tmp_path / "out" / JOURNAL)) == 1
+
+
+def test_a_batch_and_a_watch_know_each_others_results(night, tmp_path):
+    def batch(out, **given):
+        report = run_batch(night, out, workers=1, **given)
+        return report.n_scored, report.n_skipped, len(report.failed)
+
+    def watch(out, **given):
+        found = run_watch(night, out, settle=0.1, once=True, **given)
+        return found.n_scored, found.n_failed
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert watch(one) == (6, 0)
+    journal = (one / JOURNAL).read_bytes()
+    assert batch(one) == (0, 6, 0)
+    assert (one / JOURNAL).read_bytes() == journal
+    assert batch(other) == (6, 0, 0)
+    assert watch(other) == (0, 0)
+    # Scored another way they are replaced, and the first knows them again.
+    options = ScoreOptions(fwhm=3.5)
+    assert batch(one, options=options) == (6, 0, 0)
+    assert watch(one, options=options) == (0, 0)
+    assert watch(one) == (6, 0)
+    (one / "f0.ecsv").write_text("edited")
+    assert batch(one) == (0, 5, 1)
+
+
+def test_options_that_no_image_can_have_are_refused(night, tmp_path):
+    for options in (ScoreOptions(mask="none.fits"), ScoreOptions(x_col="X")):
+        with pytest.raises(InputError, match=r"does not exist|--catalog too"):
+            run_watch(night, tmp_path / "out", options=options, once=True)
+    assert not (tmp_path / "out").exists()
+
+
 def aged(path, seconds):
     os.utime(path, (time.time() - seconds,) * 2)
 
@@ -206,6 +299,30 @@ def test_arrivals_wait_for_the_catalogue_and_tell_again_of_its_changes(tmp_path)
     aged(tmp_path / "b.fits", 100)
     once = Arrivals(str(tmp_path), "{dir}/{stem}.cat", settle=5, once=True)
     assert once.look() == ["b.fits", "a.fits"]
+
+
+def test_arrivals_name_the_catalogue_that_does_not_come(tmp_path, caplog, monkeypatch):
+    arrivals = Arrivals(str(tmp_path), "{dir}/{stem}.cta", settle=5)
+    (tmp_path / "a.fits").write_text("1")
+    assert arrivals.look() == []
+    assert caplog.text == ""
+    monkeypatch.setattr("rbinfer.watch._PATIENCE", 0.0)
+    assert arrivals.look() == arrivals.look() == []
+    assert caplog.messages == [
+        f"{tmp_path}/a.fits waits for its catalogue {tmp_path}/a.cta, which is not there"
+    ]
+
+
+def test_arrivals_see_a_file_of_the_same_size_and_time_moved_over_another(tmp_path):
+    arrivals = Arrivals(str(tmp_path), None, settle=5)
+    for name, text in (("a.fits", "1"), ("new", "2")):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (1, 1))
+    assert arrivals.look() == ["a.fits"]
+    arrivals.release("a.fits")
+    assert arrivals.look() == []
+    os.rename(tmp_path / "new", tmp_path / "a.fits")
+    assert arrivals.look() == ["a.fits"]
 
 
 def test_arrivals_come_by_age_and_are_forgotten_when_gone(tmp_path):
