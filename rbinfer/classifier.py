@@ -323,9 +323,15 @@ class Classifier:
         workers = min(threads, len(starts))
         done = 0
 
+        own = threading.local()
+        shape = (min(network.batch, max(n, 1)), cutter.spec.size, cutter.spec.size, 2)
+
         def work(start: int) -> int:
             rows = order[start : start + task_rows]
-            self._score_rows(network, cutter, x, y, rows, result)
+            if not hasattr(own, "pixels"):
+                # Once a thread: the pages of a fresh buffer cost more than what is written to them.
+                own.pixels = np.empty(shape, np.float32)
+            self._score_rows(network, cutter, x, y, rows, own.pixels, result)
             return len(rows)
 
         for rows in _map(work, starts, workers):
@@ -344,11 +350,9 @@ class Classifier:
 
     def _score_rows(
         self, network: Network, cutter: Cutter, x: NDArray[np.float64], y: NDArray[np.float64],
-        rows: NDArray[np.intp], result: Scores,
+        rows: NDArray[np.intp], pixels: NDArray[np.float32], result: Scores,
     ) -> None:  # fmt: skip
-        size, n = cutter.spec.size, len(rows)
-        batch = min(network.batch, n)
-        pixels = np.empty((batch, size, size, 2), np.float32)
+        n, batch = len(rows), len(pixels)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
         score = np.full(n, np.nan, np.float32)
         classes = (
