@@ -58,19 +58,29 @@ def seconds_of(action: Callable[[], object], repeats: int) -> list[float]:
     return alternate({"": action}, repeats)[""]
 
 
-def alternate(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def alternate(
+    actions: Mapping[str, Callable[[], object]], repeats: int, at_least: float = 0.0
+) -> dict[str, list[float]]:
     """Time several actions in turns, so that a slower minute of the machine hits all of them.
 
-    Returns the seconds of each call by name, after one of each that is not counted.
+    Returns the seconds of each call by name, after one of each that is not counted. A turn lasts
+    `at_least` so many seconds, with as many calls as that takes: the first milliseconds after another
+    action belong to the scheduler, which has yet to spread new threads over the CPUs.
     """
-    for action in actions.values():
+    calls = {}
+    for name, action in actions.items():
         action()
+        start = time.perf_counter()
+        if at_least:
+            action()
+        calls[name] = max(round(at_least / (time.perf_counter() - start)), 1) if at_least else 1
     taken: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(repeats):
         for name, action in actions.items():
             start = time.perf_counter()
-            action()
-            taken[name].append(time.perf_counter() - start)
+            for _ in range(calls[name]):
+                action()
+            taken[name].append((time.perf_counter() - start) / calls[name])
     return taken
 
 
