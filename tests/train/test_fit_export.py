@@ -279,12 +279,20 @@ def test_golden_pairs_verify(exported, tmp_path):
     assert result.ok
     assert result.n == 8
     assert result.max_difference < 1e-6
-    # A weight that was changed is found out.
+    # Weights that were changed are found out: by a little when verified, by much when loaded.
     proto = onnx.load(exported[0])
     for tensor in proto.graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
         if array.dtype == np.float32 and array.ndim == 4:
             tensor.CopyFrom(onnx.numpy_helper.from_array(array * 1.1, tensor.name))
+    onnx.save(proto, tmp_path / "changed.onnx")
+    with pytest.raises(ModelError, match="from the golden scores in it"):
+        verify(tmp_path / "changed.onnx")
+    proto = onnx.load(exported[0])
+    for tensor in proto.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.ndim == 4:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array * 1.01, tensor.name))
     onnx.save(proto, tmp_path / "changed.onnx")
     assert not verify(tmp_path / "changed.onnx").ok
 
