@@ -105,5 +105,6 @@ def test_directory_of_the_report_is_checked_before_measuring(tmp_path, capsys):
 
 
 def test_failing_process_says_why(tmp_path):
+    _, catalog = bench.write_files(bench.make_scene(64, 5), tmp_path)
     with pytest.raises(RbinferError, match=r"nowhere\.fits does not exist"):
-        bench.measure_cold_start(tmp_path / "nowhere.fits", tmp_path / "none.fits", runs=1)
+        bench.measure_cold_start(tmp_path / "nowhere.fits", catalog, runs=1)
