@@ -55,7 +55,7 @@ class DataConfig:
     fwhm_excess, fwhm_excess_fraction : tuple of float, float
         In this fraction of the frames the FWHM given is larger by a factor drawn from this range:
         pipelines also quote half-light diameters and second moments, which the wings of a Moffat profile
-        make up to 1.4 times its FWHM (beta = 2.5).
+        make up to 1.55 times its FWHM (beta = 2; 1.4 at 2.5).
     maps_given : float
         Probability that a frame's true sky and noise are given to the preprocessing.
     """
@@ -71,7 +71,7 @@ class DataConfig:
     filtered: float = 0.3
     deblending: tuple[float, ...] = (0.005, 0.005, 0.005, 0.02, 1.0)
     fwhm_scatter: float = 0.06
-    fwhm_excess: tuple[float, float] = (1.0, 1.4)
+    fwhm_excess: tuple[float, float] = (1.0, 1.55)
     fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
 
