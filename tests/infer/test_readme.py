@@ -45,6 +45,7 @@ CHANGING = (
     (r"\d+(\.\d+)? [MG]B( allowed by the control group)?", "# GB"),
     (r"^(ok       )(python|onnxruntime)( +)[\d.]+", r"\1\2\3#"),
     # What is slow or scarce here is no matter of the README's.
+    (r"^rbinfer: still at work.*\n", ""),
     (r"^(ok     |warning)(?=  (cpus|memory) )", "ok     "),
     (r"^ +do: .*\n", ""),
     (r"\d+ warnings?", "# warnings"),
