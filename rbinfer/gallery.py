@@ -169,7 +169,7 @@ def overlay(
         )  # fmt: skip
         axes.plot([], [], "o", mfc="none", mec=colour, label=f"{name} ({size.size})")
     axes.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), xlabel="x (pixels)", ylabel="y (pixels)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.06), ncols=3)
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 

@@ -375,7 +375,7 @@ def _listing(hdus: Any) -> str:
         if not hdu.is_image:
             what = "table"
         elif hdu.shape:
-            what = "image " + " x ".join(str(n) for n in hdu.shape)
+            what = "image " + " x ".join(str(n) for n in reversed(hdu.shape))  # as NAXIS1, NAXIS2, ...
         else:
             what = "no data"
         parts.append(f"{number}{name} ({what})")
@@ -388,7 +388,13 @@ def _mask_extension(path: Path, hdus: Any, number: int, shape: tuple[int, ...]) 
     except InputError as error:
         log.warning("no mask is used: %s", error)
         return None
-    if found is None or found == number or hdus[found].shape != shape:
+    if found is None or found == number:
+        return None
+    if hdus[found].shape != shape:
+        log.warning(
+            "no mask is used: HDU %d MASK of %s has shape %s, the image %s",
+            found, path, hdus[found].shape, shape,
+        )  # fmt: skip
         return None
     values: NDArray[Any] = hdus[found].data
     return values.astype(bool)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .classifier import Classifier
 from .errors import InputError
 from .images import LoadedImage, list_images, load_image
-from .maps import bad_pixels, read_map
+from .maps import bad_pixels, place_of, read_map
 from .sky import sky_columns
 from .spec import OperatingPoint
 from .status import MEANING, UNSCORED, Status
@@ -181,10 +181,11 @@ def score_file(
         loaded = load_image(image, number)
         images[loaded.hdu] = loaded
         table = _table_of(tables, loaded.hdu, skies, catalog, image) if catalog is not None else None
-        if loaded.siblings > 1:
+        siblings = len(_mosaic(image, options)) if loaded.siblings > 1 else 1
+        if siblings > 1:
             log.warning(
                 "%s: 1 of %d images (HDU %d) was scored; --hdu all scores each, --hdu %d this one",
-                image, loaded.siblings, loaded.hdu, loaded.hdu,
+                image, siblings, loaded.hdu, loaded.hdu,
             )  # fmt: skip
         parts.append(_score_one(image, loaded, table, options, classifier, threshold))
     scored = parts[0] if not numbers else _stacked(parts, list(numbers))
@@ -305,8 +306,16 @@ def _maps(
 
 def _mosaic(image: str, options: ScoreOptions) -> dict[int, str]:
     """Return numbers and names of the HDUs of a mosaic that are images of the sky."""
-    beside = {str(value).upper() for value in (options.mask, options.err) if value is not None}
-    found = {number: name for number, name in list_images(image).items() if name.upper() not in beside}
+    images, beside = list_images(image), set()
+    for where, what in ((options.mask, "mask"), (options.err, "noise map")):
+        path, hdu = (None, None) if where is None else place_of(where, what)
+        if hdu is not None and (path is None or path.samefile(image)):
+            beside.add(hdu.upper())
+    found = {
+        number: name
+        for number, name in images.items()
+        if name.upper() not in beside and str(number) not in beside
+    }
     if not found:
         raise InputError(f"{image} has no 2-D images to score")
     return found
@@ -349,8 +358,9 @@ def _table_of(
         return dict(tables)[skies[number]]
     if len(tables) == len(skies) and number in skies:
         return tables[list(skies).index(number)][1]
+    what = "one table" if len(tables) == 1 else f"{len(tables)} tables ({', '.join(names)})"
     raise InputError(
-        f"{catalog} has {len(tables)} tables ({', '.join(names)}) but {image} has {len(skies)} images "
+        f"{catalog} has {what} but {image} has {len(skies)} images "
         f"({', '.join(f'{n} {name}'.strip() for n, name in skies.items())}); give a table for each "
         f"image, a column {_EXTENSION_COLUMN}, or a catalogue of one image alone"
     )

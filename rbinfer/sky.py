@@ -1,5 +1,6 @@
 """Positions on the sky turned into pixels, by the WCS of an image."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ SKY_COLUMNS: tuple[tuple[str, str], ...] = (
     ("ALPHAWIN_J2000", "DELTAWIN_J2000"),
     ("ALPHA_J2000", "DELTA_J2000"),
 )
+#: What right ascension and declination may be called by others.
+_LIKE_SKY = re.compile("_*(ra|dec?|alpha|delta)($|[^a-z]|j2000|mean|deg)", re.IGNORECASE)
 
 
 def find_positions(
@@ -59,7 +62,15 @@ def find_positions(
                 f"{' and '.join(names)}; leave it out"
             )
         return sky_positions(table, wcs)
-    return positions(table, x_col, y_col, origin)
+    try:
+        return positions(table, x_col, y_col, origin)
+    except InputError as error:
+        alike = [name for name in table.colnames if _LIKE_SKY.match(name)]
+        if by_name or has_positions(table) or not alike:
+            raise
+        raise InputError(
+            f"{error}; for positions on the sky rename {', '.join(alike[:4])} to ra, dec"
+        ) from error
 
 
 def sky_columns(table: "Table") -> tuple[str, ...] | None:
@@ -167,7 +178,7 @@ def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
         plain = there & np.array([_is_number(text) for text in texts], bool)
         out[plain] = texts[plain].astype(float)
         there &= ~plain
-        out[there] = Angle(texts[there], unit_of_text).deg
+        out[there] = Angle(texts[there].tolist(), unit_of_text).deg
         return out
     out = values.astype(np.float64)
     unit = getattr(column, "unit", None)

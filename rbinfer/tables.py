@@ -5,7 +5,6 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, RbinferError
+from .formats import fitted
 from .images import check_file, collect_warnings
 from .output import check_place, written_whole
 
@@ -55,8 +55,6 @@ _FORMATS = {
 _READ_ONLY_FORMATS = {".cat": "ascii.sextractor", ".ldac": "fits"}
 #: How the keys begin that rbinfer adds to a table's metadata.
 NOTED = "rb_"
-_LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
-_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _TWINS = {"x": "y", "X": "Y"}
 _PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
 
@@ -206,9 +204,9 @@ def read_catalog(path: str | PathLike[str]) -> "Table":
     check_file(path)
     known = _FORMATS | _READ_ONLY_FORMATS
     kind = _format(path, known)
-    if kind == "ascii.sextractor" and _is_fits(path):
+    if kind == "ascii.sextractor":
         # SExtractor calls its output .cat in every format.
-        kind = "fits"
+        kind = _kind_of_cat(path)
     if kind.startswith("ascii."):
         _check_last_line(path)
     with collect_warnings():
@@ -314,7 +312,7 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
     suffix = next(s for s in sorted(_FORMATS, key=len, reverse=True) if _ends(path, s))
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
-            _check_texts(table, kind)
+            table = fitted(table, kind)
             if kind == "parquet":
                 import pyarrow  # noqa: F401 - of what is absent, old releases of Astropy do not say
             if kind == "votable":
@@ -396,6 +394,13 @@ def _check_last_line(path: Path) -> None:
             log.warning("%s ends within a line; is it cut short?", path)
 
 
+def _kind_of_cat(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(9)
+    kinds = {b"SIMPLE": "fits", b"<?xml": "votable", b"<VOTAB": "votable"}
+    return next((kind for bytes_, kind in kinds.items() if start.startswith(bytes_)), "ascii.sextractor")
+
+
 def _is_fits(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(9) == b"SIMPLE  ="
@@ -419,21 +424,6 @@ def _read_all_fits(path: Path, most: int | None = None) -> "list[tuple[str, Tabl
             (hdu.name, Table.read(hdu, format="fits", mask_invalid=False))
             for hdu in (ldac or tables)[:most]
         ]
-
-
-def _check_texts(table: "Table", kind: str) -> None:
-    """Refuse texts that Astropy would write and not be able to read again."""
-    unfit = _LINE_ENDS if kind.startswith("ascii.") else _NOT_IN_XML if kind == "votable" else None
-    if unfit is None:
-        return
-    for name in table.colnames:
-        if getattr(table[name], "dtype", None) is not None and table[name].dtype.kind in "USO":
-            found = next((text for text in table[name] if unfit.search(str(text))), None)
-            if found is not None:
-                raise InputError(
-                    f"column {name} has the text {str(found)!r}, which {kind} cannot hold; use "
-                    "another format, or leave the column out"
-                )
 
 
 def _read_votable(path: Path) -> "Table":

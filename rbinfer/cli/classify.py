@@ -34,13 +34,13 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--catalog",
         metavar="CAT",
-        help="detections: ECSV, CSV, FITS, FITS_LDAC, VOTable or SExtractor's ASCII (.cat)",
+        help="detections: ECSV, CSV, FITS, FITS_LDAC, VOTable, Parquet or SExtractor's ASCII (.cat)",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help="file for the rows; .ecsv, .fits, .csv, .vot or .xml says in which format",
+        help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT and REG if they exist")
     parser.add_argument(

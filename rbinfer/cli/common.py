@@ -104,13 +104,19 @@ def probability(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Read a number in [0, 1], also in per cent."""
+    """Read a share: a number in [0, 1), or per cent up to 100 %."""
     if text.endswith("%"):
         value = _number(text[:-1]) / 100.0
         if not 0 <= value <= 1:
             raise argparse.ArgumentTypeError(f"{text} does not lie in [0 %, 100 %]")
         return value
-    return probability(text)
+    value = _number(text)
+    if not 0 <= value < 1:
+        # Who writes 1 means one per cent, not all of them.
+        raise argparse.ArgumentTypeError(
+            f"{text} is neither a share below 1, such as 0.01, nor per cent, such as 1%"
+        )
+    return value
 
 
 def positive(text: str) -> float:

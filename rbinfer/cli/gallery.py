@@ -42,7 +42,7 @@ def add_parser(verbs: Any) -> None:
         "--threshold",
         type=probability,
         metavar="T",
-        help="that of the catalogue, else 0.5 (CSV and VOTable keep none)",
+        help="that of the catalogue, else 0.5 (CSV keeps none)",
     )
     parser.add_argument(
         "--hdu", metavar="H", help="number (from 0) or name of the HDU; of a mosaic its rows are drawn"

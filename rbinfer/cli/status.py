@@ -15,7 +15,11 @@ def add_parser(verbs: Any) -> None:
         description="Say what a value of rb_status means; without one, list all bits.",
     )
     parser.add_argument(
-        "value", nargs="?", type=_status, metavar="VALUE", help="as in the column, such as 4352"
+        "value",
+        nargs="?",
+        type=_status,
+        metavar="VALUE",
+        help="as in the column, such as 4352, or the name of a bit, such as NEAR_EDGE",
     )
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -40,10 +44,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _status(text: str) -> int:
+    from ..status import Status
+
+    if text.upper() in Status.__members__:
+        return int(Status[text.upper()])
     try:
         value = int(text, 0)
     except ValueError:
         value = -1
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no value of rb_status, an integer from 0")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no value of rb_status (an integer from 0) and no name of a bit"
+        )
     return value

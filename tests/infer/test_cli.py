@@ -344,7 +344,7 @@ def test_operating_point_that_is_not_had(inputs, capsys, more, words):
     assert words in err
 
 
-@pytest.mark.parametrize("value", ["101%", "2", "-0.5", "many"])
+@pytest.mark.parametrize("value", ["101%", "1", "2", "-0.5", "many"])
 def test_a_share_lies_between_none_and_all(inputs, capsys, value):
     with pytest.raises(SystemExit) as stop:
         main(["classify", inputs[0], f"--max-missed={value}"])
@@ -414,6 +414,7 @@ def test_status_in_words(capsys):
     assert [int(line.split()[0]) for line in listed[:-1]] == [int(bit) for bit in Status]
     with pytest.raises(SystemExit):
         main(["status", "-3"])
+    assert run(capsys, "status", "near_edge")[1].startswith("NEAR_EDGE: part of the cutout")
 
 
 def test_mask_bits_noise_and_saturation(inputs, scene, capsys, tmp_path):

@@ -59,15 +59,25 @@ def test_the_right_way_up():
 
 def test_circles_lie_on_their_detections(scored):
     image, table, fwhm = scored
-    (axes,) = overlay(image, table["x"], table["y"], table, 0.5, fwhm).axes
+    figure = overlay(image, table["x"], table["y"], table, 0.5, fwhm)
+    (axes,) = figure.axes
     verdict = verdicts(table, 0.5)
     for name, circles in zip(COLOURS, axes.collections, strict=True):
         of = verdict == name
         drawn = np.asarray(circles.get_offsets()).reshape(-1, 2)
         np.testing.assert_array_equal(drawn, np.column_stack([table["x"][of], table["y"][of]]))
     assert axes.get_ylim() == (-0.5, image.shape[0] - 0.5)
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert f"real ({np.count_nonzero(verdict == 'real')})" in texts
+
+
+@pytest.mark.parametrize("shape", [(60, 600), (400, 400), (600, 60)])
+def test_the_legend_covers_no_pixel(scored, tmp_path, shape):
+    image, table, fwhm = scored
+    figure = overlay(np.resize(image, shape), table["x"], table["y"], table, 0.5, fwhm)
+    save(figure, tmp_path / "o.png")
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert legend.get_window_extent().y0 > axes.get_window_extent().y1
 
 
 def test_histogram_counts_every_scored_row(scored):

@@ -75,7 +75,7 @@ def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
     for wrong, text in [
         (0, "has no data"),
         (1, "is a table"),
-        (9, r"no HDU 9; it has HDU 0 PRIMARY \(no data\), 1 CAT \(table\), 2 SCI \(image 3 x 4\)"),
+        (9, r"no HDU 9; it has HDU 0 PRIMARY \(no data\), 1 CAT \(table\), 2 SCI \(image 4 x 3\)"),
         ("DQ", "no HDU 'DQ'"),
     ]:
         with pytest.raises(InputError, match=text):
@@ -282,3 +282,12 @@ def test_bits_of_a_mask():
 def test_uncertainty_in_another_unit():
     image = NDData(np.zeros((1, 2)), unit="Jy", uncertainty=StdDevUncertainty([[4.0, 0.5]], unit="mJy"))
     np.testing.assert_allclose(uncertainty_of(image), [[4e-3, 5e-4]])
+
+
+def test_a_mask_of_another_shape_is_told(tmp_path, caplog):
+    hdus = [fits.PrimaryHDU(np.zeros((4, 5))), fits.ImageHDU(np.ones((2, 2), np.uint8), name="MASK")]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    assert load_image(tmp_path / "a.fits").mask is None
+    assert "no mask is used: HDU 1 MASK of" in caplog.text
+    with pytest.raises(InputError, match=r"0 PRIMARY \(image 5 x 4\), 1 MASK \(image 2 x 2\)"):
+        load_image(tmp_path / "a.fits", 7)

@@ -270,3 +270,22 @@ def test_positions_that_are_mostly_unknown_are_told(scene, tmp_path, classifier,
     Table({"x": [np.nan, np.nan, 50.0], "y": [1.0, 2.0, 50.0]}).write(tmp_path / "c.ecsv")
     score_file(str(tmp_path / "i.fits"), str(tmp_path / "c.ecsv"), ScoreOptions(), classifier)
     assert "2 of 3 positions are masked or no numbers" in caplog.text
+
+
+@pytest.mark.parametrize("mask", ["BAD", "2", "image.fits[BAD]"])
+def test_the_mask_is_no_image_by_name_or_number(scene, tmp_path, monkeypatch, caplog, mask):
+    monkeypatch.chdir(tmp_path)
+    bad = np.zeros(scene[0].shape, np.int16)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(scene[0], name="SCI"), fits.ImageHDU(bad, name="BAD")]
+    fits.HDUList(hdus).writeto("image.fits")
+    assert main(["classify", "image.fits", "--mask", mask, "-o", "one.ecsv"]) == 0
+    assert "--hdu all" not in caplog.text
+    assert main(["classify", "image.fits", "--mask", mask, "--hdu", "all", "-o", "all.ecsv"]) == 0
+    assert set(read_catalog("all.ecsv")["rb_hdu"]) == {1}
+    assert len(read_catalog("all.ecsv")) == len(read_catalog("one.ecsv"))
+
+
+def test_one_table_for_a_mosaic_is_refused(mosaic, halves, tmp_path, classifier):
+    halves[0][1].write(tmp_path / "c.ecsv")
+    with pytest.raises(InputError, match=r"c.ecsv has one table but .* has 2 images \(1 SCI, 3 SCI\)"):
+        score_file(mosaic, str(tmp_path / "c.ecsv"), OPTIONS, classifier)

@@ -153,3 +153,10 @@ def test_options_about_pixels_are_not_dropped_in_silence():
 def test_a_wcs_of_another_kind(header, words):
     with pytest.raises(InputError, match=words):
         sky_positions(Table({"ra": [1.0], "dec": [1.0]}), header)
+
+
+@pytest.mark.parametrize("names", [("Ra", "Dec"), ("ra_deg", "dec_deg"), ("_RAJ2000", "_DEJ2000")])
+def test_what_may_be_meant_as_positions_on_the_sky_is_named(names):
+    table = Table({names[0]: [150.0], names[1]: [2.0], "radius": [1.0], "detector": [1]})
+    with pytest.raises(InputError, match=f"on the sky rename {names[0]}, {names[1]} to ra, dec$"):
+        find_positions(table, wcs=wcs())

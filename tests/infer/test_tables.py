@@ -276,6 +276,13 @@ def test_read_sextractor_ascii(tmp_path):
     np.testing.assert_allclose(y, [6.25, 11.0])
 
 
+def test_read_sextractor_votable_of_any_name(tmp_path):
+    write_catalog(Table({"X_IMAGE": [11.0], "Y_IMAGE": [1.5]}), tmp_path / "s.vot")
+    (tmp_path / "s.vot").rename(tmp_path / "s.cat")
+    x, y = positions(read_catalog(tmp_path / "s.cat"))
+    assert (x.tolist(), y.tolist()) == ([10.0], [0.5])
+
+
 def test_read_refuses(tmp_path):
     fits.writeto(tmp_path / "image.fits", np.zeros((3, 3)))
     (tmp_path / "empty.ecsv").write_text("")
