@@ -21,10 +21,11 @@ from _common import add_json, alternate, children_import_this_checkout, processo
 
 from rbinfer.batch import run_batch
 from rbinfer.bench import make_scene
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier
 from rbinfer.detect import detect
 from rbinfer.images import load_image
 from rbinfer.journal import Journal
+from rbinfer.machine import usable_cpus
 from rbinfer.scoring import ScoreOptions, score_file
 from rbinfer.tables import read_catalog, write_catalog
 from rbinfer.work import digest

@@ -34,7 +34,7 @@ from _common import (
 from astropy.table import Table
 
 from rbinfer.bench import FRAME, FWHM, make_scene, write_files
-from rbinfer.classifier import usable_cpus
+from rbinfer.machine import usable_cpus
 
 WALL, RATIO, IMPORT = 1.5, 5.0, 0.15
 

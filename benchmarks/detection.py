@@ -22,9 +22,10 @@ import sep
 from _common import add_json, processor, verdict, write_json
 
 from rbinfer.bench import FRAME, make_scene, write_files
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier
 from rbinfer.detect import detect
 from rbinfer.images import load_image
+from rbinfer.machine import usable_cpus
 from rbinfer.measure import measure_fwhm
 from rbinfer.tables import positions
 

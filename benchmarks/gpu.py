@@ -19,8 +19,11 @@ import onnxruntime
 from _common import add_json, check, processor, write_json
 
 from rbinfer.bench import FWHM, make_scene, thread_counts
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier
 from rbinfer.errors import DeviceError
+from rbinfer.machine import usable_cpus
+from rbinfer.registry import resolve
+from rbinfer.session import Session
 
 
 def gpu_name():
@@ -57,8 +60,8 @@ def watched(network, spans):
 
 def measure(device, scene, threads, repeats):
     """Objects a second and the share of time without a batch in the session; medians."""
-    classifier = Classifier(device=device, threads=threads)
-    network = classifier._network
+    network = Session(resolve(None), device)
+    classifier = Classifier(network, threads=threads)
     classifier.score(*scene, fwhm=FWHM)
     rates, waits = [], []
     for _ in range(repeats):
@@ -100,7 +103,7 @@ def main():
     ours, cpu = (c.score(*part, fwhm=FWHM).score for c in (classifier, Classifier(device="cpu")))
     check(f"scores on {options.device} and on the CPU", float(np.abs(ours - cpu).max()), 1e-4)
     print(f"{options.objects:,} positions on {options.side} x {options.side}, batches of "
-          f"{classifier._network.batch}, medians of {options.repeats} runs")  # fmt: skip
+          f"{classifier.batch}, medians of {options.repeats} runs")  # fmt: skip
     rows = []
     for threads in thread_counts():
         rows.append(measure(options.device, scene, threads, options.repeats))

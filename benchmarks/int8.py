@@ -37,7 +37,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier
+from rbinfer.machine import usable_cpus
 from rbinfer.registry import resolve
 from rbinfer.session import Session
 from rbinfer.spec import METADATA_KEY

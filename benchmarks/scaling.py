@@ -25,7 +25,8 @@ from _common import (
 
 from rbinfer import classifier as classifier_module
 from rbinfer.bench import FWHM, make_scene, measure_memory
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier
+from rbinfer.machine import usable_cpus
 
 OBJECTS = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 SIDES = (1024, 2048, 4096, 8192)
@@ -53,7 +54,7 @@ def check_bits():
             *(np.concatenate(column) for column in zip(*parts, strict=True))
         )
     for rows in (32, 96, 2048):
-        with mock.patch.object(classifier_module, "_task_rows", lambda *_, rows=rows: rows):
+        with mock.patch.object(classifier_module, "task_rows", lambda *_, rows=rows: rows):
             found[f"tasks of {rows} rows"] = score(two, scene)
     order = np.random.default_rng(0).permutation(3000)
     mixed = score(two, scene, order)

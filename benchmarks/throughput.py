@@ -28,9 +28,11 @@ from _common import (
 )
 
 from rbinfer.bench import FWHM, make_scene
-from rbinfer.classifier import Classifier, _task_rows, usable_cpus
+from rbinfer.classifier import Classifier
 from rbinfer.cutouts import Cutter
+from rbinfer.machine import usable_cpus
 from rbinfer.registry import resolve
+from rbinfer.rows import task_rows
 from rbinfer.session import Session
 
 SAME_SCORES = 1e-4
@@ -47,7 +49,7 @@ def cut_all(path, scene):
 
 def session_alone(session, cutouts, threads):
     """Score ready cutouts on several threads, a chunk of rows at a time."""
-    rows = _task_rows(len(cutouts), threads, session.batch)  # as in Classifier
+    rows = task_rows(len(cutouts), threads, session.batch)  # as in Classifier
     parts = [cutouts[start : start + rows] for start in range(0, len(cutouts), rows)]
     if threads == 1:
         found = [session.run(part).score for part in parts]

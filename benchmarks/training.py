@@ -17,7 +17,7 @@ from typing import Any
 
 from _common import ROOT, processor
 
-from rbinfer.classifier import usable_cpus
+from rbinfer.machine import usable_cpus
 from rbtrain.config import TrainConfig
 from rbtrain.dataset import Dataset, build_dataset
 

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "Classifier": "classifier",
-    "Scores": "classifier",
+    "Scores": "verdicts",
     "classify_realbogus": "api",
     "extract_cutouts": "api",
     "load_realbogus_model": "api",
@@ -51,10 +51,11 @@ if TYPE_CHECKING:
         load_realbogus_model,
         preprocess_cutout,
     )
-    from .classifier import Classifier, Scores
+    from .classifier import Classifier
     from .errors import DeviceError, InputError, ModelError, ModelNotFoundError, RbinferError
     from .spec import DEFAULT_ASINH_SOFTENING_SIGMA, ModelSpec, PreprocessSpec
     from .status import Status
+    from .verdicts import Scores
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import as_whole
 from .classifier import Classifier
 from .cutouts import Cutter, preprocess_cutout, reference_spec
 from .errors import InputError
@@ -29,14 +30,16 @@ log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: str, stamp: int) -> Classifier:
+def _loaded(path: str, stamp: int, pid: int) -> Classifier:
     return Classifier(path)
 
 
 def _load(model_file: Any) -> Classifier:
     path = resolve(model_file)
-    # The time stamp makes a file that was replaced load again.
-    return _loaded(os.fspath(path), path.stat().st_mtime_ns)
+    # The time stamp makes a file that was replaced load again, the process one after a fork.
+    loaded = _loaded(os.fspath(path), path.stat().st_mtime_ns, os.getpid())
+    # A face of the caller's own: what he sets on it is not the next one's.
+    return loaded.counting(loaded.real_source_types)
 
 
 def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False) -> Classifier:
@@ -114,13 +117,12 @@ def extract_cutouts(
     InputError
         No positions, shapes that do not match, parameters out of range.
     """
-    if isinstance(radius, bool) or int(radius) != radius or radius < 2:
-        raise InputError(f"radius must be an integer of at least 2 pixels, not {radius!r}")
+    spec = reference_spec(as_whole(radius, "radius", 2), target_fwhm, asinh_softening)
     table = as_table(obj)
-    x, y = positions(table)
+    # An empty table need not name the columns that it has no rows for.
+    x, y = positions(table) if table.colnames else (np.zeros(0), np.zeros(0))
     if fwhm is None:
         fwhm = catalogue_fwhm(table) or DEFAULT_FWHM
-    spec = reference_spec(int(radius), target_fwhm, asinh_softening)
     with reporting(verbose):
         cutouts = Cutter.prepare(image, spec, fwhm=fwhm, bg=bg, err=err, mask=mask).cut(x, y)
         valid = np.flatnonzero(is_scored(cutouts.status))
@@ -194,8 +196,7 @@ def classify_realbogus(
     ModelError
         A model that cannot be used.
     """
-    if isinstance(batch_size, bool) or int(batch_size) < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size!r}")
+    batch_size = as_whole(batch_size, "batch_size", 1)
     with reporting(verbose):
         if model is None:
             classifier = _load(model_file)
@@ -206,7 +207,7 @@ def classify_realbogus(
                 f"model must be a loaded model; for a name or path use model_file={model!r}"
             )
         else:
-            classifier = Classifier(KerasNetwork(model, int(batch_size)))
+            classifier = Classifier(KerasNetwork(model, batch_size))
         if real_source_types is not None:
             classifier = classifier.counting(real_source_types)
         return classifier.classify(

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, _kernels
-from .classifier import Classifier, Scores, usable_cpus
+from .classifier import Classifier
 from .errors import RbinferError
-from .machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes
+from .machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes, usable_cpus
 from .registry import resolve
+from .session import Session
+from .verdicts import Scores
 
 #: FWHM of the stars of the scenes, in pixels.
 FWHM = 3.0
@@ -144,8 +146,8 @@ def run_bench(
         **machine(),
         "quick": quick,
         "model": {"name": classifier.spec.name, "version": classifier.spec.version},
-        "device": getattr(classifier._network, "device", device),
-        "batch": classifier._network.batch,
+        "device": classifier.running_on,
+        "batch": classifier.batch,
         "kernels_ready_s": compiled,
         "throughput": throughput,
         "latency": latency,
@@ -173,14 +175,14 @@ def measure_throughput(path: str, device: str, effort: Effort) -> list[dict[str,
     The batch of the session is fixed for users, since a score may differ in its last digits from that
     of another batch; here it is varied to show what it is worth.
     """
-    classifier = Classifier(path, device=device)
-    fixed = classifier._network.batch
-    scene = _sized_scene(classifier, effort.cell_s)
+    session = Session(path, device)
+    fixed = session.batch
+    scene = _sized_scene(Classifier(path, device=device), effort.cell_s)
     rows = []
     for threads in thread_counts():
-        classifier = Classifier(path, device=device, threads=threads)
         for batch in (fixed // 4, fixed, 4 * fixed):
-            classifier._network.batch = batch
+            session.batch = batch
+            classifier = Classifier(session, threads=threads)
             taken = list(_timed(partial(_score, classifier, scene), effort.cell_s, least=3))
             rows.append(
                 {

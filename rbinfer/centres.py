@@ -71,8 +71,8 @@ def centres(
     level, noise = _level_and_noise(image, mask)
     if len(rows) == 0 or level is None:
         return x, y
-    px, py = np.rint(xpeak[rows]).astype(np.int64), np.rint(ypeak[rows]).astype(np.int64)
-    cx, cy = np.rint(x[rows]).astype(np.int64), np.rint(y[rows]).astype(np.int64)
+    # The pixels that the kernels take: np.rint would round halves to even.
+    px, py, cx, cy = (np.floor(place[rows] + 0.5).astype(np.int64) for place in (xpeak, ypeak, x, y))
     peak = _values(image, mask, py, px)
     dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
     here = np.fmax.reduce(_values(image, mask, cy + dy, cx + dx), axis=0)

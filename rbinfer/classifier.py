@@ -4,65 +4,41 @@ import dataclasses
 import hashlib
 import logging
 import os
-import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
 from .centres import centres
 from .cutouts import Cutouts, Cutter
 from .errors import InputError
 from .images import as_image, uncertainty_of
+from .machine import usable_cpus
 from .measure import Measured, measure_fwhm
 from .networks import KerasNetwork, Network
 from .registry import resolve
+from .rows import by_strips, share_out, task_rows
 from .session import Output, Session
 from .status import UNSCORED, Status
+from .verdicts import Scores, Verdict, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
 
-#: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
-BOGUS_FLAG = 0x1000
-#: Rows that a worker takes at a time, at most unless one batch is more; it cuts and scores them batch
-#: by batch in its own buffers.
-_TASK_ROWS = 512
-#: Rows of the image that are worked through from left to right together.
-_STRIP_ROWS = 32
 
+class _Task(NamedTuple):
+    """What is to be scored: positions as they are cut, and what cuts them."""
 
-class Scores(NamedTuple):
-    """Scores of detections, in the order of their positions.
-
-    Attributes
-    ----------
-    score : ndarray of float32, shape (n,)
-        Probability of being real, in a catalogue of the mix that the model was calibrated for (the
-        share of its ``sources`` in ``spec.calibration``); NaN where `status` says
-        why there is none.
-    status : ndarray of int32, shape (n,)
-        Bits of `rbinfer.Status`.
-    classes : ndarray of float32, shape (n, k), or None
-        Probability of each class of ``spec.classes``; None for a model that has no classes.
-    """
-
-    score: NDArray[np.float32]
-    status: NDArray[np.int32]
-    classes: NDArray[np.float32] | None
-
-
-def usable_cpus() -> int:
-    """Count the CPUs that this process may use (cpusets and affinity included)."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
+    cutter: Cutter
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    measured: Measured
 
 
 class Classifier:
@@ -111,10 +87,8 @@ class Classifier:
         threads: int | None = None,
         real_source_types: Sequence[str] | None = None,
     ) -> None:
-        if threads is not None and (isinstance(threads, bool) or int(threads) < 1):
-            raise InputError(f"threads must be at least 1, not {threads!r}")
         self.device = device
-        self.threads = usable_cpus() if threads is None else int(threads)
+        self.threads = usable_cpus() if threads is None else as_whole(threads, "threads", 1)
         self._injected: Network | None = None
         if hasattr(model, "spec") and hasattr(model, "run"):
             self._injected = model
@@ -140,7 +114,8 @@ class Classifier:
         return twin
 
     def _real(self, names: Sequence[str] | None) -> tuple[str, ...]:
-        real = self.spec.real if names is None else (names,) if isinstance(names, str) else tuple(names)
+        given = self.spec.real if names is None else (names,) if isinstance(names, str) else names
+        real = tuple(dict.fromkeys(given))  # one named twice counts once
         unknown = [name for name in real if name not in self.spec.classes]
         if unknown or not real:
             raise InputError(
@@ -166,6 +141,16 @@ class Classifier:
         return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     @property
+    def running_on(self) -> str:
+        """Device that the network runs on: ``"cpu"``, ``"cuda"``, or as asked for if it is not ours."""
+        return getattr(self._network, "device", self.device)
+
+    @property
+    def batch(self) -> int:
+        """Rows of each call of the network."""
+        return self._network.batch
+
+    @property
     def input_shape(self) -> tuple[None, int, int, int]:
         """Shape of the network's input, as Keras gives it."""
         size = self.spec.preprocess.size
@@ -184,6 +169,11 @@ class Classifier:
         Returns
         -------
         ndarray of float32, shape (n, 1)
+
+        Raises
+        ------
+        InputError
+            Cutouts of another shape than the model takes.
         """
         pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
         if pixels.ndim != 4 or pixels.shape[1:] != self.input_shape[1:]:
@@ -265,79 +255,115 @@ class Classifier:
             Shapes that do not match or parameters out of range. A position that cannot be scored is
             not an error: it has NaN and a reason.
         """
-        columns, rows = _positions(x, y)
+        columns, rows = as_positions(x, y)
+        brightest = None if peaks is None else as_peaks(peaks, len(columns))
+        task = self._prepared(
+            image, columns, rows, fwhm, bg, err, mask, saturation, asinh_softening, brightest
+        )
+        return self._score(task, progress)
+
+    def cutouts(
+        self,
+        image: ArrayLike,
+        x: ArrayLike,
+        y: ArrayLike,
+        fwhm: float | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        *,
+        saturation: float | None = None,
+        asinh_softening: float | None = None,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Cutouts:
+        """Cut what the network sees of each position.
+
+        Parameters
+        ----------
+        image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks
+            As for :meth:`score`.
+
+        Returns
+        -------
+        Cutouts
+            ``pixels`` (n, size, size, 2) of float32, ``status`` and ``snr`` (n,), in the order of the
+            positions. All are in memory at once.
+
+        Raises
+        ------
+        InputError
+            As :meth:`score`.
+        """
+        columns, rows = as_positions(x, y)
+        brightest = None if peaks is None else as_peaks(peaks, len(columns))
+        task = self._prepared(
+            image, columns, rows, fwhm, bg, err, mask, saturation, asinh_softening, brightest
+        )
+        return task.cutter.cut(task.x, task.y)
+
+    def _prepared(
+        self, image: ArrayLike, x: NDArray[np.float64], y: NDArray[np.float64], fwhm: float | None,
+        bg: ArrayLike | None, err: ArrayLike | None, mask: ArrayLike | None, saturation: float | None,
+        asinh_softening: float | None, peaks: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+        table: "Table | None" = None,
+    ) -> _Task:  # fmt: skip
+        """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
+        if saturation is not None:
+            saturation = as_level(saturation, "saturation")
         if err is None:
             err = uncertainty_of(image)
         pixels, bad = as_image(image, mask)
         if fwhm is None:
-            measured = measure_fwhm(pixels, columns, rows, bad, saturation)
+            measured = measure_fwhm(pixels, x, y, bad, saturation, table)
         else:
-            measured = Measured(_number(fwhm, "fwhm"), "given")
-        if peaks is not None:
-            brightest = _peaks(peaks, len(columns))
-            columns, rows = self._centred(pixels, columns, rows, brightest, measured, bad, saturation)
-        return self._score(
-            pixels, columns, rows, measured, bg, err, bad, saturation, asinh_softening, progress
-        )
-
-    def _centred(
-        self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
-        peaks: tuple[NDArray[np.float64], NDArray[np.float64]], measured: Measured,
-        mask: NDArray[np.bool_] | None, saturation: float | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-        """Centre on the brightest pixels, for a preset that moves centres at all."""
+            measured = Measured(as_level(fwhm, "fwhm"), "given")
         spec = self.spec.preprocess
-        if spec.recentre == 0:
-            return x, y
-        return centres(
-            image, x, y, *peaks, reach=spec.size // 2, fwhm=measured.fwhm, mask=mask,
-            saturation=saturation,
-        )  # fmt: skip
-
-    def _score(
-        self, image: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64],
-        measured: Measured, bg: ArrayLike | None, err: ArrayLike | None,
-        mask: NDArray[np.bool_] | None, saturation: float | None, asinh_softening: float | None,
-        progress: Callable[[int, int], None] | None,
-    ) -> Scores:  # fmt: skip
-        if not (np.isfinite(measured.fwhm) and measured.fwhm > 0):
-            raise InputError(f"fwhm must be a positive number of pixels, not {measured.fwhm}")
-        network = self._ready()
-        preprocess = self.spec.preprocess
+        if peaks is not None and spec.recentre > 0:
+            x, y = centres(
+                pixels, x, y, *peaks, reach=spec.size // 2, fwhm=measured.fwhm, mask=bad,
+                saturation=saturation,
+            )  # fmt: skip
         if asinh_softening is not None:
-            preprocess = dataclasses.replace(preprocess, asinh_softening=float(asinh_softening))
+            softening = as_number(asinh_softening, "asinh_softening")
+            spec = dataclasses.replace(spec, asinh_softening=softening)
         cutter = Cutter.prepare(
-            image, preprocess, fwhm=measured.fwhm, bg=bg, err=err, mask=mask, saturation=saturation
+            pixels, spec, fwhm=measured.fwhm, bg=bg, err=err, mask=bad, saturation=saturation
         )
-        n, k = len(x), len(self.spec.classes)
+        return _Task(cutter, x, y, measured)
+
+    def _score(self, task: _Task, progress: Callable[[int, int], None] | None) -> Scores:
+        network = self._ready()
+        n, k = len(task.x), len(self.spec.classes)
         score = np.full(n, np.nan, np.float32)
         status = np.zeros(n, np.int32)
         has_classes = self.spec.classes != ("bogus", "real")
-        order = _by_strips(x, y)
+        order = by_strips(task.x, task.y)
         classes = np.full((n, k), np.nan, np.float32) if has_classes else None
         result = Scores(score, status, classes)
-        # Keras models are not known to be thread-safe.
-        threads = self.threads if self._injected is None else 1
-        task_rows = _task_rows(n, threads, network.batch)
-        starts = range(0, n, task_rows)
+        # Others' models are not known to be thread-safe.
+        threads = self.threads if isinstance(network, Session) else 1
+        step = task_rows(n, threads, network.batch)
+        starts = range(0, n, step)
         workers = min(threads, len(starts))
         done = 0
 
         own = threading.local()
-        shape = (min(network.batch, max(n, 1)), cutter.spec.size, cutter.spec.size, 2)
+        size = task.cutter.spec.size
+        shape = (min(network.batch, max(n, 1)), size, size, 2)
 
         def work(start: int) -> int:
-            rows = order[start : start + task_rows]
+            rows = order[start : start + step]
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
                 own.pixels = np.empty(shape, np.float32)
-            self._score_rows(network, cutter, x, y, rows, own.pixels, result)
+            self._score_rows(network, task, rows, own.pixels, result)
             return len(rows)
 
-        for rows in _map(work, starts, workers):
+        for rows in share_out(work, starts, workers):
             done += rows
             if progress is not None:
                 progress(done, n)
+        measured = task.measured
         if not self.spec.fwhm_range[0] <= measured.fwhm <= self.spec.fwhm_range[1]:
             status |= int(Status.FWHM_OUT_OF_RANGE)
             log.warning(
@@ -349,8 +375,8 @@ class Classifier:
         return result
 
     def _score_rows(
-        self, network: Network, cutter: Cutter, x: NDArray[np.float64], y: NDArray[np.float64],
-        rows: NDArray[np.intp], pixels: NDArray[np.float32], result: Scores,
+        self, network: Network, task: _Task, rows: NDArray[np.intp], pixels: NDArray[np.float32],
+        result: Scores,
     ) -> None:  # fmt: skip
         n, batch = len(rows), len(pixels)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
@@ -358,11 +384,11 @@ class Classifier:
         classes = (
             None if result.classes is None else np.full((n, len(self.spec.classes)), np.nan, np.float32)
         )
-        x, y = x[rows], y[rows]
+        x, y = task.x[rows], task.y[rows]
         for start in range(0, n, batch):
             part = slice(start, min(start + batch, n))
             cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
-            cutter.cut_into(x[part], y[part], cutouts)
+            task.cutter.cut_into(x[part], y[part], cutouts)
             good = (cutouts.status & UNSCORED) == 0
             ready: slice | NDArray[np.intp] = part
             if not good.all():
@@ -434,165 +460,26 @@ class Classifier:
         Table
             A new table: the same rows in the same order, unless filtered. Its ``meta`` names the
             model, its version, the threshold and the FWHM.
+
+        Raises
+        ------
+        InputError
+            A catalogue without positions, shapes that do not match, parameters out of range. A row that
+            cannot be scored is not an error: it has NaN and a reason.
         """
         from .sky import find_positions
-        from .tables import NOTED, as_table, peaks
+        from .tables import as_table, peaks
 
-        limit = self.spec.threshold if threshold is None else float(threshold)
-        if not 0 <= limit <= 1:
-            raise InputError(f"threshold must lie in [0, 1], not {threshold}")
+        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         result = as_table(table)
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
             wcs = getattr(image, "wcs", None) if wcs is None else wcs
             x, y = find_positions(result, x_col, y_col, origin, wcs)
-        if err is None:
-            err = uncertainty_of(image)
-        pixels, bad = as_image(image, mask)
-        if fwhm is None:
-            measured = measure_fwhm(pixels, x, y, bad, saturation, result)
-        else:
-            measured = Measured(_number(fwhm, "fwhm"), "given")
-        brightest = peaks(result) if self.spec.preprocess.recentre > 0 else None
-        if brightest is not None:
-            x, y = self._centred(pixels, x, y, brightest, measured, bad, saturation)
-        scores = self._score(pixels, x, y, measured, bg, err, bad, saturation, asinh_softening, progress)
-        # Comparing with NaN is False: what has no score is not real.
-        real = scores.score > limit
-        unscored = int(np.count_nonzero(scores.status & UNSCORED))
-        log.info("%d rows: %d real, %d bogus, %d unscored", len(x), real.sum(),
-                 len(x) - real.sum() - unscored, unscored)  # fmt: skip
-        if add_score:
-            result["rb_score"] = scores.score
-            result["rb_status"] = scores.status
-            if scores.classes is not None:
-                result["rb_class"] = self._class_names(scores)
-            elif "rb_class" in result.colnames:
-                # From another model: it would stand beside scores that it does not belong to.
-                result.remove_column("rb_class")
-        # Of an earlier scoring, in capitals too if it went through FITS.
-        for key in [key for key in result.meta if str(key).lower().startswith(NOTED)]:
-            del result.meta[key]
-        result.meta.update(
-            rb_model=self.spec.name, rb_version=self.spec.version, rb_threshold=limit,
-            rb_fwhm=measured.fwhm, rb_fwhm_source=measured.source,
-            rb_real=list(self.real_source_types),
-        )  # fmt: skip
-        if flag_bogus:
-            flags: Any = np.zeros(len(x), np.int32)
-            if "flags" in result.colnames:
-                flags = result["flags"].copy()
-                if flags.dtype.kind not in "iu":
-                    raise InputError(f"column 'flags' has dtype {flags.dtype}, not an integer one")
-                if flags.dtype.itemsize < 2 or flags.dtype == np.int8:
-                    flags = flags.astype(np.int32)  # bit 0x1000 needs 13 bits
-            flags[~real] |= flags.dtype.type(BOGUS_FLAG)
-            result["flags"] = flags
-            if unscored:
-                log.warning("%d of %d rows could not be scored and are left out", unscored, len(x))
-            result = result[real]
-        return result
-
-    def _class_names(self, scores: Scores) -> NDArray[np.str_]:
-        if scores.classes is None or len(scores.score) == 0:
-            return np.zeros(0, dtype=f"U{max(map(len, self.spec.classes))}")
-        names = np.array([*self.spec.classes, ""])
-        best = np.argmax(np.nan_to_num(scores.classes, nan=-1.0), axis=1)
-        return names[np.where(np.isnan(scores.score), len(self.spec.classes), best)]
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a number, not {value!r}") from error
-
-
-def _positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    found = []
-    for name, value in (("x", x), ("y", y)):
-        try:
-            array = np.ma.filled(np.ma.asarray(value, dtype=np.float64), np.nan)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{name} must be numbers (pixels): {error}") from error
-        if array.ndim > 1:
-            raise InputError(f"{name} must be one-dimensional, not of shape {array.shape}")
-        found.append(np.ascontiguousarray(np.atleast_1d(array)))
-    if found[0].shape != found[1].shape:
-        raise InputError(f"x has {found[0].size} positions but y has {found[1].size}")
-    return found[0], found[1]
-
-
-def _peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Check the brightest pixels that were given for n positions."""
-    try:
-        xpeak, ypeak = peaks
-    except (TypeError, ValueError) as error:
-        raise InputError(f"peaks must be a pair of columns and rows: {error}") from error
-    try:
-        found = _positions(xpeak, ypeak)
-    except InputError as error:
-        raise InputError(f"peaks: {error}") from error
-    if len(found[0]) != n:
-        raise InputError(f"peaks has {len(found[0])} rows, but there are {n} positions")
-    return found
-
-
-def _task_rows(n: int, threads: int, batch: int) -> int:
-    """Return the rows of a task: whole batches, and few enough that the threads end together."""
-    share = min(_TASK_ROWS, n // (8 * threads))
-    return max(share // batch * batch, batch)
-
-
-def _by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return an order in which neighbours follow each other, and find their pixels in the caches."""
-    # One finite number each for sorting by strip, then column; where the others go does not matter.
-    key, column = (np.nan_to_num(np.clip(values, -1e6, 1e6), copy=False) for values in (y, x))
-    key //= _STRIP_ROWS
-    key *= 1e8
-    key += column
-    del column
-    return np.argsort(key)
-
-
-def _map(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
-    """Yield ``work(item)`` of all items, in any order; an error anywhere ends the work of all.
-
-    The calling thread is one of the workers, and tells of the others' items after its own. One that
-    only waited would be woken for each item, on the CPU of the worker that woke it, and small catalogues
-    lost a third of the second CPU by it.
-    """
-    if workers <= 1:
-        yield from map(work, items)
-        return
-    left, taking = iter(items), threading.Lock()
-    failed = threading.Event()
-    results: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    def take() -> int | None:
-        with taking:
-            return None if failed.is_set() else next(left, None)
-
-    def help_out() -> None:
-        try:
-            while (item := take()) is not None:
-                results.put(work(item))
-        except BaseException:
-            failed.set()
-            raise
-
-    with ThreadPoolExecutor(workers - 1, thread_name_prefix="rbinfer") as pool:
-        try:
-            helpers = [pool.submit(help_out) for _ in range(workers - 1)]
-            while (item := take()) is not None:
-                yield work(item)
-                while not results.empty():
-                    yield results.get()
-            for helper in helpers:
-                helper.result()
-            while not results.empty():
-                yield results.get()
-        except BaseException:
-            failed.set()
-            raise
+        task = self._prepared(
+            image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks(result), result
+        )
+        scores = self._score(task, progress)
+        verdict = Verdict(self.spec, self.real_source_types, limit, task.measured)
+        return with_verdicts(result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)

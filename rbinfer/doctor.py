@@ -134,12 +134,10 @@ def check_wheels() -> list[Finding]:
 
 def check_device() -> list[Finding]:
     """See which provider a session gets that asks for the best."""
-    import onnxruntime
-
-    from .session import Session
+    from .session import Session, available_providers
 
     got = Session(resolve(None), "auto").device
-    return [judge_device(onnxruntime.get_available_providers(), got)]
+    return [judge_device(available_providers(), got)]
 
 
 def judge_device(offered: Sequence[str], got: str) -> Finding:
@@ -170,7 +168,7 @@ def judge_device(offered: Sequence[str], got: str) -> Finding:
 
 def check_cpus() -> list[Finding]:
     """Compare the CPUs that threads are started for with what limits them."""
-    from .classifier import usable_cpus
+    from .machine import usable_cpus
 
     given = {name: os.environ[name] for name in _THREADS_VARIABLES if name in os.environ}
     return [judge_cpus(os.cpu_count() or 1, usable_cpus(), cpu_quota(), given)]

@@ -1,5 +1,6 @@
 """What this machine is, and the memory that this process takes; the standard library alone."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -21,6 +22,13 @@ def processor() -> str:
         except (OSError, subprocess.CalledProcessError):
             pass
     return platform.processor() or platform.machine() or "unknown"
+
+
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use (cpusets and affinity included)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(len(os.sched_getaffinity(0)), 1)
+    return os.cpu_count() or 1
 
 
 def resident_bytes() -> int:

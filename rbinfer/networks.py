@@ -38,6 +38,10 @@ class KerasNetwork:
     batch = 4096
 
     def __init__(self, model: Any, batch_size: int = 128) -> None:
+        if not (hasattr(model, "predict") and hasattr(model, "input_shape")):
+            raise InputError(
+                f"model must have 'predict' and 'input_shape', as Keras models do; this is {model!r}"
+            )
         shape = model.input_shape
         if isinstance(shape, list) and len(shape) == 1:
             shape = shape[0]  # of a model with a list of one input

@@ -34,6 +34,11 @@ _CUDA_OPTIONS = {"use_tf32": "0"}
 _Provider = str | tuple[str, dict[str, str]]
 
 
+def available_providers() -> list[str]:
+    """Return the execution providers that this build of ONNX Runtime has."""
+    return list(onnxruntime.get_available_providers())
+
+
 class Output(NamedTuple):
     """What the network says: ``score`` (n,) float32, and ``classes`` (n, k) float32 or None."""
 
@@ -74,7 +79,7 @@ class Session:
         self.path = Path(path)
         if device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
-        available = onnxruntime.get_available_providers()
+        available = available_providers()
         if device == "cuda" and _CUDA not in available:
             raise DeviceError(
                 f"device='cuda' was asked for but this ONNX Runtime offers {available}; "

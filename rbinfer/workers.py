@@ -13,9 +13,9 @@ from multiprocessing import connection
 from typing import Any
 
 from . import _kernels
-from .classifier import usable_cpus
 from .errors import RbinferError
 from .interrupts import without_ctrl_c
+from .machine import usable_cpus
 from .work import Outcome, Recipe, Task, do, prepared
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _serve(pipe: Any, recipe: Recipe) -> None:
     logging.getLogger(__package__).addHandler(logging.NullHandler())
     try:
         _kernels.warmup()
-        device = getattr(prepared(recipe)._network, "device", "cpu")
+        device = prepared(recipe).running_on
     except Exception as error:
         pipe.send(("", str(error)))
         return

@@ -129,7 +129,7 @@ def train_realbogus_classifier(
     verbose : bool
         Show progress.
     seed : int, optional
-        Seed of simulation, split and shuffling.
+        Seed of simulation, split, initial weights and shuffling.
 
     Returns
     -------
@@ -157,11 +157,11 @@ def train_realbogus_classifier(
             verbose=verbose,
         )
     x, y, images = _pairs(training_data)
-    if model is None:
-        model = create_realbogus_model(x.shape[1:])
     rng = np.random.default_rng(seed)
     if seed is not None:
         keras.utils.set_random_seed(seed)
+    if model is None:
+        model = create_realbogus_model(x.shape[1:])
     training, held_out = _split(images, validation_split, rng)
     if callbacks is None:
         callbacks = [

@@ -20,6 +20,9 @@ from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
+#: To be raised whenever the same configuration gives other cutouts or labels than before, so that no
+#: dataset of the earlier code is taken for one of this.
+SIMULATION = 2
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 
@@ -228,9 +231,9 @@ class TrainConfig:
 
     @property
     def data_hash(self) -> str:
-        """The same of what a dataset depends on alone."""
+        """The same of what a dataset depends on alone, the code that makes it included."""
         parts = (self.preprocess, self.simulate, self.data)
-        return _hash([dataclasses.asdict(part) for part in parts])
+        return _hash([SIMULATION, *(dataclasses.asdict(part) for part in parts)])
 
 
 def _check_types(settings: Any) -> None:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from rbinfer import PreprocessSpec
 from rbinfer.centres import centres
-from rbinfer.classifier import usable_cpus
 from rbinfer.cutouts import Cutter
 from rbinfer.detect import detect
 from rbinfer.errors import RbinferError
+from rbinfer.machine import usable_cpus
 from rbinfer.status import is_scored
 
 from .config import CLASSES, SOURCES, DataConfig, TrainConfig

@@ -14,12 +14,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rbinfer import Classifier
-from rbinfer.centres import centres
-from rbinfer.cutouts import Cutter
 from rbinfer.errors import InputError
 from rbinfer.images import load_image
 from rbinfer.session import Session
-from rbinfer.status import is_scored
 from rbinfer.tables import peaks, positions
 
 from .baselines import baseline_scores
@@ -274,17 +271,10 @@ def score_case(
     )
     judged = label >= 0
     score = np.asarray(result["rb_score"], np.float32)
-    assert np.array_equal(np.isfinite(score), is_scored(np.asarray(result["rb_status"])))
     used = float(result.meta["rb_fwhm"])
-    cutter = Cutter.prepare(image.data, classifier.spec.preprocess, fwhm=used, mask=image.mask)
-    spec = classifier.spec.preprocess
-    at = x, y
-    if brightest is not None and spec.recentre > 0:
-        at = centres(
-            image.data, x, y, *brightest, reach=spec.size // 2, fwhm=used, mask=image.mask,
-            saturation=image.saturation,
-        )  # fmt: skip
-    pixels = cutter.cut(at[0][judged], at[1][judged]).pixels
+    pixels = classifier.cutouts(
+        image.data, x, y, fwhm=used, mask=image.mask, saturation=image.saturation, peaks=brightest
+    ).pixels[judged]
     sky = _counting_sky(classifier)
     sky_score, others = None, None
     if sky is not None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from rbinfer import bench, machine
-from rbinfer.classifier import Classifier, usable_cpus
+from rbinfer.classifier import Classifier
 from rbinfer.cli import main
 from rbinfer.errors import RbinferError
+from rbinfer.machine import usable_cpus
 from rbinfer.measure import measure_fwhm
 from rbinfer.session import CPU_BATCH
 

@@ -51,6 +51,16 @@ def test_an_object_at_the_centroid_is_not_left_for_a_hit_that_is_not_much_higher
     assert moved(lower, 66.0, 68.0, 66, 61) == (66, 61)
 
 
+def test_halves_are_rounded_as_the_kernels_do(scene):
+    # Whichever pixel a centroid on the border of two belongs to, it is that of the least more.
+    for row in (60.5, 61.5, 62.5, 63.5):
+        assert moved(scene, 63.5, row, 66, 61) == moved(scene, 63.5 + 1e-9, row + 1e-9, 66, 61)
+    edge = scene.copy()
+    edge[59:62, 64] += 880  # as high as the hit, in the box of (63, 60) and not in that of (62, 60)
+    assert moved(edge, 62.5, 60.0, 66, 61) == (62.5, 60)
+    assert moved(edge, 62.49, 60.0, 66, 61) == (66, 61)
+
+
 def test_masked_pixels_neither_attract_nor_count(scene):
     mask = np.zeros(scene.shape, bool)
     mask[61, 66] = True

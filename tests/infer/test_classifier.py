@@ -1,5 +1,6 @@
 """Classifier and classify_realbogus: rows, bits, threads, copies, and what is refused."""
 
+import inspect
 import multiprocessing
 import pickle
 import subprocess
@@ -22,9 +23,10 @@ from rbinfer import (
     classify_realbogus,
     extract_cutouts,
     load_realbogus_model,
+    preprocess_cutout,
 )
-from rbinfer.classifier import _map, _task_rows
 from rbinfer.registry import resolve
+from rbinfer.rows import share_out, task_rows
 from rbinfer.session import Output, Session
 from rbinfer.status import UNSCORED, explain, is_scored
 
@@ -141,7 +143,7 @@ def test_progress_reaches_the_end(classifier, scene):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_every_task_is_done_once(workers):
-    done = list(_map(lambda item: item * 10, range(97), workers))
+    done = list(share_out(lambda item: item * 10, range(97), workers))
     assert sorted(done) == [10 * item for item in range(97)]
 
 
@@ -157,7 +159,7 @@ def test_an_error_in_any_thread_ends_the_work(where):
         return item
 
     with pytest.raises(MemoryError, match=where):
-        list(_map(work, range(10_000), 2))
+        list(share_out(work, range(10_000), 2))
     assert len(begun) < 1000
 
 
@@ -169,7 +171,7 @@ def test_an_interruption_by_the_caller_ends_the_work():
         time.sleep(0.001)
         return item
 
-    tasks = _map(work, range(10_000), 3)
+    tasks = share_out(work, range(10_000), 3)
     next(tasks)
     with pytest.raises(KeyboardInterrupt):
         tasks.throw(KeyboardInterrupt())
@@ -187,7 +189,7 @@ def test_an_interruption_by_the_caller_ends_the_work():
     ],
 )
 def test_tasks_are_whole_batches(n, threads, batch, rows):
-    assert _task_rows(n, threads, batch) == rows
+    assert task_rows(n, threads, batch) == rows
 
 
 def test_classes_that_a_network_does_not_tell_are_nan(classifier, scene):
@@ -465,22 +467,107 @@ def test_parameters_out_of_range(scene, classifier):
         ({"mask": np.zeros((3, 3), bool)}, "mask"),
         ({"real_source_types": ["unicorn"]}, "unicorn"),
         ({"asinh_softening": -1.0}, "asinh_softening"),
+        ({"asinh_softening": "a"}, "asinh_softening must be a number, not 'a'"),
+        ({"threshold": "a"}, "threshold must be a number, not 'a'"),
+        ({"batch_size": "a"}, "batch_size must be a number, not 'a'"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number of at least 1, not 1.5"),
+        ({"fwhm": "a"}, "fwhm must be a number, not 'a'"),
+        ({"model": object()}, "model must have 'predict' and 'input_shape'"),
     ):
         with pytest.raises(InputError, match=says):
             classify_realbogus(table, image, **{"fwhm": 3.0, **kwargs})
+    for level in (0, -1, np.nan, np.inf, "a"):
+        with pytest.raises(InputError, match="saturation must be a"):
+            classifier.score(image, [50], [50], fwhm=3.0, saturation=level)
     with pytest.raises(InputError, match="x has 2 positions but y has 1"):
         classifier.score(image, [1, 2], [1])
-    with pytest.raises(InputError, match="threads"):
-        Classifier(threads=0)
+    for threads in (0, 1.5, True, "a"):
+        with pytest.raises(InputError, match="threads must be a"):
+            Classifier(threads=threads)
     with pytest.raises(InputError, match="device"):
         Classifier(device="tpu")
+
+
+def test_a_class_named_twice_counts_once(scene, model_path):
+    image, table, fwhm = scene
+    once, twice = (
+        Classifier(model_path, real_source_types=names).classify(table, image, fwhm=fwhm)
+        for names in (("star", "galaxy"), ("star", "galaxy", "star"))
+    )
+    assert (once["rb_score"] < 0.5).any()
+    np.testing.assert_array_equal(once["rb_score"], twice["rb_score"])
+    assert twice.meta["rb_real"] == ["star", "galaxy"]
+
+
+def test_what_one_caller_sets_is_not_the_next_ones(scene):
+    image, table, fwhm = scene
+    expected = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)["rb_score"]
+    mine = load_realbogus_model()
+    mine.real_source_types = ("cosmic_ray",)
+    assert load_realbogus_model().real_source_types == ("star",)
+    again = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)["rb_score"]
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_of_an_earlier_scoring_nothing_is_left_and_nothing_else_is_lost(scene, classifier):
+    image, table, fwhm = scene
+    table = table.copy()
+    table.meta.update(rb_night="2026-11-25", RB_MODEL="another", rb_hash="0")
+    table["rb_score"], table["rb_class"] = 2.0, "elephant"
+    again = classifier.classify(table, image, fwhm=fwhm, add_score=False)
+    assert not {"rb_score", "rb_class"} & set(again.colnames)
+    assert again.meta["rb_night"] == "2026-11-25"
+    assert again.meta["rb_model"] == classifier.spec.name
+    assert not {"RB_MODEL", "rb_hash"} & set(again.meta)
+
+
+def test_cutouts_are_what_the_network_sees(scene, classifier):
+    image, table, fwhm = scene
+    x, y = np.asarray(table["x"]), np.asarray(table["y"])
+    peaks = np.rint(x) + 2, np.rint(y)
+    cut = classifier.cutouts(image, x, y, fwhm=fwhm, peaks=peaks)
+    scored = classifier.score(image, x, y, fwhm=fwhm, peaks=peaks)
+    good = is_scored(cut.status)
+    np.testing.assert_array_equal(classifier.predict(cut.pixels[good])[:, 0], scored.score[good])
+    np.testing.assert_array_equal(is_scored(scored.status), good)
+
+
+#: Parameters and defaults of the reference API.
+SEED = {
+    preprocess_cutout: {
+        "cutout_sci": ..., "cutout_bg": None, "cutout_err": None, "fwhm": None, "target_fwhm": 3.0,
+        "target_size": 31, "downscale_threshold": 1.5, "normalize": True, "asinh_softening": None,
+    },
+    extract_cutouts: {
+        "obj": ..., "image": ..., "bg": None, "err": None, "mask": None, "radius": 15, "fwhm": None,
+        "target_fwhm": 3.0, "asinh_softening": None, "verbose": False,
+    },
+    load_realbogus_model: {"model_file": None, "verbose": False},
+    classify_realbogus: {
+        "obj": ..., "image": ..., "model": None, "model_file": None, "bg": None, "err": None,
+        "mask": None, "fwhm": None, "asinh_softening": None, "threshold": 0.5, "add_score": True,
+        "flag_bogus": True, "batch_size": 128, "verbose": False,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("function", SEED, ids=lambda function: function.__name__)
+def test_signatures_are_those_of_the_reference(function):
+    given = inspect.signature(function).parameters.values()
+    ours = {
+        each.name: ... if each.default is each.empty else each.default
+        for each in given
+        if each.kind is each.POSITIONAL_OR_KEYWORD
+    }
+    assert ours == SEED[function]
+    assert list(ours) == list(SEED[function])
 
 
 def test_cuda_is_given_or_refused():
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        assert Classifier(device="cuda")._network.device == "cuda"
+        assert Classifier(device="cuda").running_on == "cuda"
     else:
         from rbinfer import DeviceError
 

@@ -12,10 +12,10 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 import rbinfer
-from rbinfer.classifier import usable_cpus
 from rbinfer.cli import main
 from rbinfer.doctor import Finding, check_memory, check_python, judge_cpus, judge_device
 from rbinfer.limits import cpu_quota, memory_limit
+from rbinfer.machine import usable_cpus
 from rbinfer.registry import list_models, resolve
 from rbinfer.spec import METADATA_KEY
 

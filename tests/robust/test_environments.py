@@ -100,10 +100,23 @@ def test_read_only_install(here, ordinary, read_only_install, tmp_path, tried):
     tried()
 
 
+@pytest.mark.promise(
+    "Environments", "No home that could be told, as of a user without a name: models are found"
+)
+def test_no_home(tried):
+    nobody = "import pwd, sys\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown\n"
+    code = nobody + "from rbinfer.registry import list_models, resolve\n"
+    code += "print(len(list_models()), resolve('default').name)"
+    done = rbinfer(program=("-c", code), env={"HOME": None, "RBINFER_MODELS": None})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [b"2", b"model.onnx"]
+    tried()
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no CPU sets on this system")
 @pytest.mark.promise("Environments", "One CPU of a CPU set: one worker, the same scores bit for bit")
 def test_one_cpu(here, ordinary, tried):
-    code = "import sys; from rbinfer.classifier import usable_cpus; assert usable_cpus() == 1\n"
+    code = "import sys; from rbinfer.machine import usable_cpus; assert usable_cpus() == 1\n"
     code += "from rbinfer.cli import main; sys.exit(main())"
     cpus = sorted(os.sched_getaffinity(0))
     for cpu in cpus[: times(1, len(cpus))]:

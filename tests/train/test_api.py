@@ -47,6 +47,20 @@ def test_open_and_other_shapes():
             create_realbogus_model(**kwargs)
 
 
+def test_the_same_seed_trains_the_same_network(training_data):
+    def losses(seed):
+        model, history = train_realbogus_classifier(
+            training_data, epochs=1, batch_size=32, seed=seed, verbose=False
+        )
+        return model.get_weights(), history.history["val_loss"]
+
+    (weights, loss), (again, same), (other, _) = losses(5), losses(5), losses(6)
+    assert loss == same
+    for one, two in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any(np.abs(one - two).max() > 1e-3 for one, two in zip(weights, other, strict=True))
+
+
 def test_training_data(training_data):
     x, y, fwhm = (training_data[k] for k in ("X", "y", "fwhm"))
     assert x.dtype == y.dtype == np.float32
