@@ -60,8 +60,9 @@ def measure(
     from rbinfer import Classifier
     from rbtrain.config import CLASSES
     from rbtrain.dataset import build_dataset
-    from rbtrain.evaluate import evaluate_simulation, measure_groups, score_images
+    from rbtrain.evaluate import evaluate_simulation
     from rbtrain.fit import fit
+    from rbtrain.labelled import measure_groups, score_images
     from rbtrain.release import export_run
 
     config = configured(VARIANTS[name], frames, epochs)

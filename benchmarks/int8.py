@@ -43,7 +43,7 @@ from rbinfer.registry import resolve
 from rbinfer.session import Session
 from rbinfer.spec import METADATA_KEY
 from rbtrain.config import TrainConfig
-from rbtrain.evaluate import measure_groups, score_images
+from rbtrain.labelled import measure_groups, score_images
 from rbtrain.metrics import auc
 from rbtrain.release import simulated_cutouts
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rbinfer.spec import ModelSpec
 
-from .evaluate import WAYS
+from .labelled import WAYS
 
 _COLUMNS = (
     ("real", "n_real", "{:d}"),

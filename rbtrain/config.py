@@ -25,6 +25,8 @@ CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise
 SIMULATION = 2
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
+#: Their names.
+SKY = tuple(CLASSES[i] for i in SOURCES)
 
 
 @dataclass(frozen=True)

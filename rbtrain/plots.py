@@ -10,7 +10,7 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .evaluate import Scored
+    from .labelled import Scored
 
 _PANELS = 24
 _PER_ROW = 4

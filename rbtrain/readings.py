@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rbinfer.spec import OperatingPoint
 
-from .config import CLASSES
+from .config import CLASSES, SKY
 from .metrics import auc, rates_at
 
 SNR_BINS = (3.0, 5.0, 10.0, 30.0, 100.0, np.inf)
@@ -21,7 +21,6 @@ _BINS = (
     ("by_fwhm", "fwhm", FWHM_BINS),
     ("by_crowding", "crowding", CROWDING_BINS),
 )
-_SKY = ("star", "galaxy")
 
 
 def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, NDArray[np.bool_]]]:
@@ -67,7 +66,7 @@ def read_simulation(
         ``n_real, n_bogus, auc, true_rate, false_rate``.
     """
     everything = np.ones(len(rows), bool)
-    sky = np.isin(rows["label"], [CLASSES.index(name) for name in _SKY])
+    sky = np.isin(rows["label"], [CLASSES.index(name) for name in SKY])
     left = rows["label"] != CLASSES.index("galaxy")
     result = {}
     for name, is_real, values, taken in (

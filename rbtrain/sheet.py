@@ -17,7 +17,7 @@ from rbinfer.images import load_image
 from .baselines import peak_pixels, pixel_noise
 from .config import CLASSES, TrainConfig
 from .dataset import find_detections, frame_rng
-from .evaluate import group_of, labelled_cases
+from .labelled import group_of, labelled_cases
 from .simulate import draw_frame
 
 F32 = NDArray[np.float32]
@@ -95,7 +95,7 @@ def real_tiles(folder: str | os.PathLike[str], per_class: int, seed: int = 0) ->
     Parameters
     ----------
     folder : path
-        See `rbtrain.evaluate.labelled_cases`; cubes of cutouts are left out.
+        See `rbtrain.labelled.labelled_cases`; cubes of cutouts are left out.
     per_class : int
         Tiles wanted of each label.
     seed : int

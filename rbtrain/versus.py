@@ -11,7 +11,7 @@ from rbinfer.session import Session
 from .baselines import THRESHOLDS, baseline_scores
 from .config import CLASSES, TrainConfig
 from .dataset import TEST_FRAMES_FROM, cut_detections, find_detections, frame_rng
-from .evaluate import Scored
+from .labelled import Scored
 from .metrics import auc, false_rate_at_true_rate
 from .readings import short_figures
 from .simulate import draw_frame
@@ -28,7 +28,7 @@ def compare_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
     Parameters
     ----------
     groups : dict of lists of Scored
-        From `rbtrain.evaluate.score_images` with baselines.
+        From `rbtrain.labelled.score_images` with baselines.
     threshold : float
         Of the network.
 

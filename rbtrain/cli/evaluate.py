@@ -40,17 +40,9 @@ def run(options: argparse.Namespace) -> int:
     from ..baselines import load_astroscrappy
     from ..card import card_text
     from ..dataset import Dataset
-    from ..evaluate import (
-        evaluate_simulation,
-        format_bins,
-        format_calibration,
-        format_groups,
-        format_sky,
-        measure_calibration,
-        measure_groups,
-        score_images,
-        ways_for,
-    )
+    from ..evaluate import evaluate_simulation
+    from ..labelled import measure_calibration, measure_groups, score_images, ways_for
+    from ..text import format_bins, format_calibration, format_groups, format_sky
     from ..versus import classes_table, compare_groups, format_table, groups_table
 
     if options.plots and options.output is None:

@@ -19,7 +19,7 @@ from rbtrain.baselines import (
     width_and_peak,
 )
 from rbtrain.config import CLASSES
-from rbtrain.evaluate import Scored
+from rbtrain.labelled import Scored
 from rbtrain.metrics import auc
 from rbtrain.versus import (
     NETWORK,

@@ -9,7 +9,8 @@ from rbinfer.spec import OperatingPoint
 from rbtrain.calibrate import operating_points
 from rbtrain.config import CLASSES
 from rbtrain.dataset import ROW
-from rbtrain.evaluate import ALL, Scored, figures, group_of, measure_calibration, measure_groups
+from rbtrain.evaluate import figures
+from rbtrain.labelled import ALL, Scored, group_of, measure_calibration, measure_groups
 from rbtrain.metrics import (
     auc,
     bootstrap,

@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 from scipy.integrate import trapezoid
 
-from rbtrain.evaluate import Scored
+from rbtrain.labelled import Scored
 from rbtrain.metrics import auc, reliability
 from rbtrain.plots import draw_groups, draw_mistakes, draw_reliability, roc_curve, wilson_interval
 

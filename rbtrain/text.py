@@ -1,0 +1,72 @@
+"""Figures of merit as text tables."""
+
+from typing import Any
+
+
+def format_groups(groups: dict[str, dict[str, Any]]) -> str:
+    """Format `figures` of named groups as a text table."""
+    names = ("real", "bogus", "unsc.", "AUC", "kept", "let in", "FPR@95", "FPR@99")
+    lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in names)]
+    for name, f in groups.items():
+        lines.append(
+            f"{name:20s} {f['n_real']:7d} {f['n_bogus']:7d} {f['unscored']:7d} {f['auc']:7.4f} "
+            f"{f['true_rate']:7.4f} {f['false_rate']:7.4f} "
+            f"{f['false_at_95']:7.4f} {f['false_at_99']:7.4f}"
+        )
+    return "\n".join(lines)
+
+
+def format_sky(groups: dict[str, dict[str, Any]]) -> str:
+    """Format groups with stars and galaxies counted as real; empty for a model without both."""
+    lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in ("AUC", "kept", "let in"))]
+    lines += [
+        f"{name:20s} {f['auc']:7.4f} {f['true_rate']:7.4f} {f['false_rate']:7.4f}"
+        for name, f in ((name, g["with_galaxies"]) for name, g in groups.items() if "with_galaxies" in g)
+    ]
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def format_calibration(groups: dict[str, dict[str, Any]]) -> str:
+    """Format what `measure_calibration` found as a text table."""
+    lines = [f"{'group':20s} {'n':>7s} {'real':>7s} {'ECE':>7s} {'of mix':>7s}"]
+    for name, f in groups.items():
+        mix = f"{f['error_of_mix']:7.4f}" if "error_of_mix" in f else f"{'-':>7s}"
+        lines.append(f"{name:20s} {f['n']:7d} {f['fraction_real']:7.4f} {f['error']:7.4f} {mix}")
+    return "\n".join(lines)
+
+
+def format_bins(measured: dict[str, Any]) -> str:
+    """Format what `evaluate_simulation` found as text tables."""
+    lines = ["simulated test frames", format_groups({"all": measured["overall"]}), ""]
+    lines += [f"{'class':20s} {'n':>6s} {'called real':>12s}"]
+    for name, f in measured["by_class"].items():
+        lines.append(f"{name:20s} {f['n']:6d} {f['called_real']:12.4f}")
+    for key in ("by_snr", "by_fwhm", "by_crowding"):
+        lines += ["", key.replace("_", " "), format_groups(measured[key])]
+    lines += ["", _format_readings(measured["readings"])]
+    for key in ("by_snr", "by_fwhm"):
+        lines += ["", _format_points(measured["operating_points"], key)]
+    lines += ["", f"expected calibration error {measured['calibration_error']:.4f}"]
+    return "\n".join(lines)
+
+
+def _format_readings(readings: dict[str, Any]) -> str:
+    """Format the AUC of each reading, overall and by bins."""
+    lines = [f"{'AUC':20s} " + " ".join(f"{name:>16s}" for name in readings)]
+    for key in ("overall", "by_snr", "by_fwhm", "by_crowding"):
+        first = next(iter(readings.values()))[key]
+        for at in [""] if key == "overall" else first:
+            found = [r[key] if key == "overall" else r[key][at] for r in readings.values()]
+            title = f"{key.removeprefix('by_')} {at}".strip()
+            lines.append(f"{title:20s} " + " ".join(f"{f['auc']:16.4f}" for f in found))
+    return "\n".join(lines)
+
+
+def _format_points(points: dict[str, Any], key: str) -> str:
+    """Format missed / false of each operating point by bins."""
+    bins = list(next(iter(points.values()))[key]) if points else []
+    lines = [f"{'missed / false ' + key[3:]:22s} " + " ".join(f"{at:>15s}" for at in bins)]
+    for name, point in points.items():
+        cells = (f"{point[key][at]['missed']:.3f} / {point[key][at]['false']:.3f}" for at in bins)
+        lines.append(f"{name:22s} " + " ".join(f"{c:>15s}" for c in cells))
+    return "\n".join(lines)
