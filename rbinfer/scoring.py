@@ -255,6 +255,8 @@ def _score_one(
         from .detect import detect
 
         table = detect(image.data, mask=mask)
+        if not len(table):
+            _tell_of_pixels(name, image.data)
     saturation = image.saturation if options.saturation is None else options.saturation
     scored = classifier.classify(
         table,
@@ -270,6 +272,16 @@ def _score_one(
     if not detected and not options.allow_off_image:
         _check_on_image(scored, name, image.data.shape)
     return scored
+
+
+def _tell_of_pixels(name: str, pixels: NDArray[np.float32]) -> None:
+    """Say what there is where nothing was detected: a dead frame looks like an empty sky."""
+    good = pixels[np.isfinite(pixels)]
+    values = f", from {good.min():g} to {good.max():g}" if good.size else ""
+    log.warning(
+        "%s: nothing was detected; %.3g %% of the pixels are finite%s",
+        name, 100 * good.size / pixels.size, values,
+    )  # fmt: skip
 
 
 def _check_on_image(scored: "Table", name: str, shape: tuple[int, ...]) -> None:

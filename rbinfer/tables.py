@@ -5,6 +5,7 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 
 import json
 import logging
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -53,6 +54,8 @@ _FORMATS = {
     ".pq": "parquet",
 }
 _READ_ONLY_FORMATS = {".cat": "ascii.sextractor", ".ldac": "fits"}
+#: What to do about files that cannot be read.
+_HINTS = {"ascii.sextractor": "; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD or FITS_LDAC"}
 #: How the keys begin that rbinfer adds to a table's metadata.
 NOTED = "rb_"
 _TWINS = {"x": "y", "X": "Y"}
@@ -217,7 +220,9 @@ def read_catalog(path: str | PathLike[str]) -> "Table":
                 return _read_votable(path)
             if kind == "parquet":
                 return _read_parquet(path)
-            return Table.read(path, format=kind)
+            # Spreadsheets put a mark before the first name; Astropy is slow where an encoding is given.
+            marked = {"encoding": "utf-8-sig"} if _start(path).startswith(BOM_UTF8) else {}
+            return Table.read(path, format=kind, **marked)
         except InputError:
             raise
         except ImportError as error:
@@ -225,7 +230,8 @@ def read_catalog(path: str | PathLike[str]) -> "Table":
         except Exception as error:
             # The readers raise nearly anything on damaged files, errors of a YAML parser too.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise InputError(f"{path} cannot be read as {kind}: {reason}") from error
+            hint = _HINTS.get(kind, "")
+            raise InputError(f"{path} cannot be read as {kind}: {reason}{hint}") from error
 
 
 def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
@@ -395,15 +401,18 @@ def _check_last_line(path: Path) -> None:
 
 
 def _kind_of_cat(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(9)
-    kinds = {b"SIMPLE": "fits", b"<?xml": "votable", b"<VOTAB": "votable"}
-    return next((kind for bytes_, kind in kinds.items() if start.startswith(bytes_)), "ascii.sextractor")
+    kinds = {b"SIMPLE  =": "fits", b"<?xml": "votable", b"<VOTABLE": "votable"}
+    found = (kind for start, kind in kinds.items() if _start(path).startswith(start))
+    return next(found, "ascii.sextractor")
 
 
 def _is_fits(path: Path) -> bool:
+    return _start(path) == b"SIMPLE  ="
+
+
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(9) == b"SIMPLE  ="
+        return file.read(9)
 
 
 def _read_fits(path: Path) -> "Table":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -289,3 +290,13 @@ def test_one_table_for_a_mosaic_is_refused(mosaic, halves, tmp_path, classifier)
     halves[0][1].write(tmp_path / "c.ecsv")
     with pytest.raises(InputError, match=r"c.ecsv has one table but .* has 2 images \(1 SCI, 3 SCI\)"):
         score_file(mosaic, str(tmp_path / "c.ecsv"), OPTIONS, classifier)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(np.nan, "; 0 % of the pixels are finite"), (7, "; 100 % .* from 7 to 7")]
+)
+def test_a_dead_frame_is_told(tmp_path, classifier, caplog, value, words):
+    fits.writeto(tmp_path / "dead.fits", np.full((64, 48), value, np.float32))
+    scored = score_file(str(tmp_path / "dead.fits"), None, ScoreOptions(), classifier)
+    assert len(scored.table) == 0
+    assert re.search(f"dead.fits: nothing was detected{words}", caplog.text)

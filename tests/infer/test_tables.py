@@ -283,6 +283,19 @@ def test_read_sextractor_votable_of_any_name(tmp_path):
     assert (x.tolist(), y.tolist()) == ([10.0], [0.5])
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".cat"])
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, suffix):
+    write_catalog(Table({"x": [10.5], "y": [2.0], "name": ["é"]}), tmp_path / "t.ecsv")
+    text = {".csv": "x,y,name\n10.5,2.0,é\n", ".ecsv": (tmp_path / "t.ecsv").read_text("utf-8")}
+    path = tmp_path / f"marked{suffix}"
+    path.write_text(text.get(suffix, SEXTRACTOR), encoding="utf-8-sig")
+    table = read_catalog(path)
+    assert table.colnames == (
+        ["NUMBER", "X_IMAGE", "Y_IMAGE", "FLAGS"] if suffix == ".cat" else ["x", "y", "name"]
+    )
+    assert len(positions(table)[0]) == (2 if suffix == ".cat" else 1)
+
+
 def test_read_refuses(tmp_path):
     fits.writeto(tmp_path / "image.fits", np.zeros((3, 3)))
     (tmp_path / "empty.ecsv").write_text("")
@@ -291,6 +304,7 @@ def test_read_refuses(tmp_path):
     (tmp_path / "junk.vot").write_text("<VOTABLE><RESOURCE><TABLE>")
     (tmp_path / "ragged.csv").write_text("x,y\n1,2\n3\n4,5,6\n")
     (tmp_path / "t.xlsx").write_text("x")
+    (tmp_path / "bare.cat").write_text("1 2.0 3.0\n")
     wrong = {
         "none.ecsv": "does not exist",
         "empty.ecsv": "is empty",
@@ -299,6 +313,7 @@ def test_read_refuses(tmp_path):
         "half.ecsv": "cannot be read as ascii.ecsv",
         "junk.vot": "cannot be read as votable",
         "ragged.csv": "cannot be read as ascii.csv",
+        "bare.cat": "as ascii.sextractor: .*; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD",
         "t.xlsx": r"t.xlsx names no catalogue format; known are .ecsv, .csv, .fits",
     }
     for name, text in wrong.items():
