@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Pixels of a background at or beyond this are unknown.
 LARGEST = float(_kernels.LARGEST)
+#: Scales beyond this, or below its inverse, are taken for it: one pixel is then all of any window.
+_EXTREME = 1e9
 _NO_MAP = np.zeros((1, 1), np.float32)
 _NO_MASK = np.zeros((1, 1), np.bool_)
 
@@ -62,9 +64,9 @@ def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple
         return 1.0, 1, 1
     scale = fwhm / target_fwhm
     if scale > threshold:
-        return scale, max(round(scale), 1), 1
+        return scale, max(round(min(scale, _EXTREME)), 1), 1
     if scale < 1.0 / threshold:
-        return scale, 1, max(round(1.0 / scale), 1)
+        return scale, 1, max(round(1.0 / max(scale, 1.0 / _EXTREME)), 1)
     return scale, 1, 1
 
 
@@ -133,21 +135,21 @@ def resampling(size: int, scale: float) -> Taps:
 def _map_or_scalar(
     value: ArrayLike | None, shape: tuple[int, int], name: str
 ) -> tuple[NDArray[np.float32], bool, float, bool]:
-    """Return (map, has map, scalar, has scalar) of an optional map or number."""
+    """Return (map, has map, scalar, has scalar) of an optional map or number; NaN where it is masked."""
     if value is None:
         return _NO_MAP, False, 0.0, False
-    array = np.asarray(value)
-    if array.ndim == 0:
-        try:
-            return _NO_MAP, False, float(array), True
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{name} must be a number or a map, not {value!r}") from error
-    if array.shape != shape:
+    try:
+        if np.ndim(value) == 0:
+            return _NO_MAP, False, float(value), True  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+    if np.shape(value) != shape:
         raise InputError(
-            f"{name} has shape {array.shape} but the image has {shape}; give a map of the same shape "
-            "or a number"
+            f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "
+            "shape or a number"
         )
-    return as_image(array)[0], True, 0.0, False
+    pixels, bad = as_image(value)
+    return pixels if bad is None else np.where(bad, np.float32(np.nan), pixels), True, 0.0, False
 
 
 def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -246,8 +248,11 @@ class Cutter:
                 raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
             fwhm = None  # the reference takes this for "do not rescale"
         noise = _map_or_scalar(err, pixels.shape, "err")
-        if noise[1] and spec.preset != "reference":
-            noise = (_known_noise(noise[0]), *noise[1:])
+        if spec.preset != "reference":  # which takes 1 for a noise that is none
+            if noise[1]:
+                noise = (_known_noise(noise[0]), *noise[1:])
+            if noise[3] and not 0 < noise[2] < np.inf:
+                raise InputError(f"err must be finite and above 0, not {noise[2]}")
         scale, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
         if spec.preset == "reference" and down >= spec.size:  # its windows may lack a line
             raise InputError(
@@ -326,7 +331,8 @@ def preprocess_cutout(
     Parameters
     ----------
     cutout_sci : array_like, shape (h, w)
-        Science pixels; those that are not finite take the median of the others.
+        Science pixels; those that are masked, not finite or without a background take the median of
+        the others.
     cutout_bg : array_like, shape (h, w), or float, optional
         Background. Without it, the median of the four edge rows and columns.
     cutout_err : array_like or float, optional
@@ -358,7 +364,7 @@ def preprocess_cutout(
         A cutout that is not two-dimensional or is empty, maps of another shape, or parameters that
         are not positive.
     """
-    shape = as_image(cutout_sci)[0].shape
+    pixels, masked = as_image(cutout_sci)
     if asinh_softening is None:
         asinh_softening = PreprocessSpec.reference().asinh_softening
     for name, value in (
@@ -375,14 +381,24 @@ def preprocess_cutout(
     sci: NDArray[Any] = np.ascontiguousarray(
         cutout_sci, np.float32 if widest == np.float32 else np.float64
     )
-    bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, shape, "cutout_bg")
-    finite = np.isfinite(sci)
-    if not finite.all():
-        if not finite.any():
+    bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, pixels.shape, "cutout_bg")
+    if not abs(background) < LARGEST:
+        raise InputError(f"cutout_bg must be a number below {LARGEST:g}, not {background}")
+    known = np.abs(sci) < LARGEST
+    if masked is not None:
+        known &= ~masked
+    if has_map:
+        has_level = np.abs(bg_map) < LARGEST
+        known &= has_level
+        bg_map = np.ascontiguousarray(cutout_bg, sci.dtype)
+    if not known.all():
+        if not known.any():
             raise InputError("the cutout has no finite pixel")
         # As masked pixels are treated where a whole image is given.
-        sci = np.where(finite, sci, np.median(sci[finite]))
-    bg_map = np.ascontiguousarray(cutout_bg if has_map else bg_map, dtype=sci.dtype)
+        sci = np.where(known, sci, np.median(sci[known]))
+        if has_map:
+            bg_map = np.where(has_level, bg_map, np.median(bg_map[has_level]))
+    bg_map = bg_map.astype(sci.dtype, copy=False)
     sigma = 0.0
     if cutout_err is not None:
         errors = np.asarray(cutout_err, dtype=np.float64)

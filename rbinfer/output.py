@@ -26,13 +26,19 @@ def check_place(path: Path, overwrite: bool = False) -> None:
     """
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} for the output does not exist")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a loop of links, a name too long
+        raise InputError(f"the output {path} cannot be written: {error.strerror}") from error
     if path.is_dir():
         raise InputError(f"the output {path} is a directory")
-    if path.exists() and not path.is_file():
+    if not path.is_file():
         raise InputError(
             f"the output {path} is a device or a pipe, which cannot be replaced; name a file"
         )
-    if path.exists() and not overwrite:
+    if not overwrite:
         raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
 
 
@@ -48,11 +54,12 @@ def check_distinct(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     InputError
         Two of them are one file, and not both are inputs.
     """
-    taken = {path.resolve() for path in inputs}
+    # Not Path.resolve, which raises at a loop of links.
+    taken = {os.path.realpath(path) for path in inputs}
     for path in outputs:
-        if path.resolve() in taken:
+        if os.path.realpath(path) in taken:
             raise InputError(f"the output {path} is named twice, or is what is read; name another file")
-        taken.add(path.resolve())
+        taken.add(os.path.realpath(path))
 
 
 @contextmanager
@@ -71,7 +78,7 @@ def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:
     RbinferError
         The file system refused.
     """
-    path = path.resolve()  # what a link points to is replaced, not the link
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
     try:
         yield beside

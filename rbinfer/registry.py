@@ -32,8 +32,8 @@ def shipped_directory() -> Path:
 
 def user_directory() -> Path:
     """Return the directory of the user's models; it need not exist and is never made here."""
-    given = os.environ.get(MODELS_VARIABLE)
-    return Path(given).expanduser() if given else Path("~/.rbinfer/models").expanduser()
+    # Not Path.expanduser, which raises where there is no home, as for a user that has no name.
+    return Path(os.path.expanduser(os.environ.get(MODELS_VARIABLE) or "~/.rbinfer/models"))
 
 
 def list_models() -> list[ModelEntry]:
@@ -84,7 +84,7 @@ def resolve(model: str | os.PathLike[str] | None = None) -> Path:
     for entry in entries:
         if entry.name == name:
             return entry.path
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir() and (path / "model.onnx").is_file():
         return path / "model.onnx"
     if path.is_file() and path.suffix.lower() in _KERAS_SUFFIXES:

@@ -7,6 +7,7 @@ without it, or with another schema version, is refused.
 import base64
 import dataclasses
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -160,6 +161,13 @@ class OperatingPoint:
     missed: float
     false: float
 
+    def __post_init__(self) -> None:
+        for name in ("threshold", "missed", "false"):
+            value = getattr(self, name)
+            # What is no number would be found out by whoever asks for a rate, long after loading.
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ModelError(f"{name} of an operating point must lie in [0, 1], not {value!r}")
+
 
 @dataclass(frozen=True, eq=False)
 class GoldenPairs:
@@ -188,15 +196,17 @@ class GoldenPairs:
         """Make the pairs from their JSON form."""
         shape = tuple(int(n) for n in data["shape"])
         # The length is known, so a crafted stream cannot fill the memory.
-        length = 4 * int(np.prod(shape, dtype=np.int64))
+        length = 4 * math.prod(shape)
         if len(shape) != 4 or min(shape) < 1 or length > 2**26:
             raise ModelError(f"golden pairs have an impossible shape {shape}")
         raw = zlib.decompressobj().decompress(base64.b64decode(data["cutouts"]), length)
         cutouts = np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
-        scores = np.asarray(data["scores"], dtype=np.float32)
+        scores = np.asarray(data["scores"], dtype=np.float64)
         if scores.shape != shape[:1]:
             raise ModelError(f"{shape[0]} golden inputs but {scores.size} golden scores")
-        return cls(cutouts, scores)
+        if not ((scores > -0.01) & (scores < 1.01)).all():  # sums of probabilities are rounded
+            raise ModelError("golden scores must lie in [0, 1]")
+        return cls(cutouts, scores.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -242,11 +252,17 @@ class ModelSpec:
     golden: GoldenPairs | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if len(set(self.classes)) < len(self.classes) or "" in self.classes:
+            raise ModelError(f"classes must have names of their own, not {list(self.classes)}")
         unknown = [name for name in self.real if name not in self.classes]
         if unknown or not self.real:
             raise ModelError(f"real classes {list(self.real)} must be among {list(self.classes)}")
         if not 0 <= self.threshold <= 1:
             raise ModelError(f"threshold must lie in [0, 1], not {self.threshold}")
+        for name in ("fwhm_range", "snr_range"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ModelError(f"{name} must not end below its beginning: {low} to {high}")
 
     def point_for(
         self, max_missed: float | None = None, max_false: float | None = None

@@ -20,13 +20,14 @@ GROUPS = (
 
 
 def merged(lines: list[dict]) -> list[dict]:
-    """Join the lines of one test: cases add up, one failure is a failure."""
+    """Join the lines of one test: cases add up, one failure is a failure, what is skipped is none."""
     rows: dict[tuple[str, str, str], dict] = {}
     for line in lines:
         key = (line["group"], line["promise"], line["test"])
-        row = rows.setdefault(key, {**line, "cases": 0, "passed": True, "found": ""})
+        row = rows.setdefault(key, {**line, "cases": 0, "passed": True, "found": "", "skipped": True})
         row["cases"] += line["cases"]
-        row["passed"] = row["passed"] and line["passed"]
+        row["passed"] = row["passed"] and (line["passed"] or line["skipped"])
+        row["skipped"] = row["skipped"] and line["skipped"]
         row["found"] = line["found"] or row["found"]
     return list(rows.values())
 
@@ -46,7 +47,9 @@ def as_table(rows: list[dict]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in sorted(rows, key=lambda r: (order[r["group"]], r["test"], r["promise"])):
-        result = ("kept" if row["passed"] else "**BROKEN**") + (f"; {row['found']}" * bool(row["found"]))
+        # Rows of earlier runs do not say whether they were skipped.
+        word = "not tried" if row.get("skipped") else "kept" if row["passed"] else "**BROKEN**"
+        result = word + (f"; {row['found']}" * bool(row["found"]))
         test = row["test"].removeprefix("tests/robust/")
         text.append(f"| {row['group']} | {row['promise']} | `{test}` | {row['cases']:,} | {result} |")
     return "\n".join(text) + "\n"

@@ -22,15 +22,26 @@ def tried(request: pytest.FixtureRequest) -> Iterator[Callable[[int], None]]:
     """Count cases; what was counted goes to the log, if one is asked for, when the test ends."""
     counted: list[int] = []
     yield lambda n=1: counted.append(n)
-    marker = request.node.get_closest_marker("promise")
-    where = os.environ.get(LOG)
-    if where is None:
-        return
     report = getattr(request.node, "report", None)
+    if report is None:
+        note(request.node, sum(counted), found="it was cut off")
+    elif report.skipped:
+        note(request.node, sum(counted), found=report.longrepr[2], skipped=True)
+    else:
+        note(request.node, sum(counted), report.passed, getattr(request.node, "found", ""))
+
+
+def note(
+    item: pytest.Item, cases: int, passed: bool = False, found: str = "", skipped: bool = False
+) -> None:
+    """Write what came of a test to the log, if one is asked for."""
+    marker = item.get_closest_marker("promise")
+    where = os.environ.get(LOG)
+    if where is None or marker is None:
+        return
     line = {
-        "group": marker.args[0], "promise": marker.args[1], "test": request.node.nodeid.split("[")[0],
-        "cases": sum(counted), "passed": bool(report and report.passed),
-        "found": getattr(request.node, "found", ""),
+        "group": marker.args[0], "promise": marker.args[1], "test": item.nodeid.split("[")[0],
+        "cases": cases, "passed": passed, "found": found, "skipped": skipped,
     }  # fmt: skip
     with Path(where).open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
@@ -42,3 +53,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = outcome.get_result()
     if report.when == "call":
         item.report = report
+    elif report.when == "setup" and report.failed:
+        # Otherwise what an earlier run found would stay in the table.
+        note(item, 0, found="it could not be set up")

@@ -1,10 +1,12 @@
 """Model files that are damaged, of others, or made to do harm: an error when they are loaded."""
 
 import base64
+import contextlib
 import json
 import pickle
 import subprocess
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -14,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from rbinfer import Classifier, ModelError, RbinferError
+from rbinfer import Classifier, InputError, ModelError, RbinferError
+from rbinfer.cutouts import Cutter
 from rbinfer.session import verify
-from rbinfer.spec import METADATA_KEY, ModelSpec, PreprocessSpec
+from rbinfer.spec import METADATA_KEY, GoldenPairs, ModelSpec, PreprocessSpec
 
 from .scale import times
 
@@ -104,8 +107,20 @@ def test_others(proto, tmp_path, tried):
         ({"threshold": "high"}, "damaged (ValueError"),
         ({"classes": None}, "damaged (TypeError"),
         ({"operating_points": [{"a": 1}]}, "damaged (TypeError"),
+        (
+            {"operating_points": [{"name": "a", "threshold": 0.5, "missed": "1", "false": 0.1}]},
+            "missed of an operating point must lie in [0, 1], not '1'",
+        ),
+        ({"classes": ["star"] * 7}, "must have names of their own"),
+        ({"classes": ["star", *"abcde", ""]}, "must have names of their own"),
+        ({"snr_range": [9, 2]}, "snr_range must not end below its beginning"),
         ({"golden": {"shape": [1, 2], "cutouts": "", "scores": []}}, "impossible shape"),
+        ({"golden": {"shape": [2**63, 31, 31, 2], "cutouts": "", "scores": []}}, "impossible shape"),
         ({"golden": {"shape": [8, 31, 31, 2], "cutouts": "!", "scores": []}}, "damaged"),
+        (
+            {"golden": GoldenPairs(np.zeros((1, 31, 31, 2)), [1e300]).to_dict()},
+            "golden scores must lie in [0, 1]",
+        ),
         (
             {
                 "golden": {
@@ -197,13 +212,13 @@ def test_external_data(proto, tmp_path, where, tried):
 
 @pytest.mark.promise("Models", "any text as metadata is a spec or one error of ours")
 def test_any_metadata(model_path, tried):
-    spec = json.loads(Classifier(model_path, device="cpu").spec.to_json())
-    spec["golden"] = None
+    whole = json.loads(Classifier(model_path, device="cpu").spec.to_json())
+    spec = whole | {"golden": None}
     values = st.recursive(
         st.none()
         | st.booleans()
         | st.integers()
-        | st.sampled_from([10**400, -(10**400)])
+        | st.sampled_from([10**400, -(10**400), 0, 1, 2.0, 1e300, -1.0, "1", "peak"])
         | st.floats()
         | st.text(max_size=8),
         lambda inner: (
@@ -212,18 +227,42 @@ def test_any_metadata(model_path, tried):
         max_leaves=6,
     )
 
-    @settings(max_examples=times(300, 10_000), deadline=None)
+    def read(changed):
+        tried(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                made = ModelSpec.from_json(json.dumps(changed))
+            except RbinferError:
+                return
+            assert ModelSpec.from_json(made.to_json()).to_json() == made.to_json()
+            # What was let through can be used.
+            for rate in ("max_missed", "max_false"):
+                with contextlib.suppress(InputError):
+                    made.point_for(**{rate: 0.02})
+            with contextlib.suppress(InputError):
+                cutter = Cutter.prepare(np.ones((9, 9), np.float32), made.preprocess, fwhm=3.0)
+                assert np.isfinite(cutter.cut(np.array([4.0]), np.array([4.0])).pixels).all()
+
+    @settings(max_examples=times(300, 8000), deadline=None)
     @given(st.sampled_from(sorted(spec)), values, st.booleans())
     def check(key, value, drop):
-        changed = {k: v for k, v in spec.items() if k != key} if drop else spec | {key: value}
-        tried(1)
-        try:
-            made = ModelSpec.from_json(json.dumps(changed))
-        except RbinferError:
-            return
-        assert ModelSpec.from_json(made.to_json()).to_json() == made.to_json()
+        read({k: v for k, v in spec.items() if k != key} if drop else spec | {key: value})
 
-    @settings(max_examples=times(200, 10_000), deadline=None)
+    parts = [("preprocess", key) for key in spec["preprocess"]]
+    parts += [("operating_points", key) for key in spec["operating_points"][0]]
+    parts += [("golden", key) for key in whole["golden"]]
+
+    @settings(max_examples=times(300, 8000), deadline=None)
+    @given(st.sampled_from(parts), values)
+    def check_parts(part, value):
+        name, key = part
+        if name == "operating_points":
+            read(spec | {name: [*spec[name], spec[name][0] | {key: value}]})
+        else:
+            read(spec | {name: whole[name] | {key: value}})
+
+    @settings(max_examples=times(100, 4000), deadline=None)
     @given(st.text() | st.binary().map(lambda b: b.decode("latin-1")))
     def check_text(text):
         tried(1)
@@ -231,6 +270,7 @@ def test_any_metadata(model_path, tried):
             ModelSpec.from_json(text)
 
     check()
+    check_parts()
     check_text()
 
 

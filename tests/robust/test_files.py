@@ -211,6 +211,22 @@ def test_rights_and_links(night, tmp_path, tried):
     tried(1)
 
 
+@pytest.mark.promise("Files", "loops of links and names too long are told before work")
+def test_loops_of_links(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    for name in ("loop.ecsv", "loop.fits"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    text = "Too many levels of symbolic links"
+    out = tmp_path / "o.ecsv"
+    classify_fails(capsys, caplog, image, tmp_path / "loop.ecsv", text=text)
+    classify_fails(capsys, caplog, image, tmp_path / "loop.ecsv", "--overwrite", text=text)
+    classify_fails(capsys, caplog, tmp_path / "loop.fits", out, text=text)
+    classify_fails(capsys, caplog, image, out, "--regions", tmp_path / "loop.ecsv", text=text)
+    classify_fails(capsys, caplog, image, out, "--mask", tmp_path / "loop.fits", text="loop.fits")
+    classify_fails(capsys, caplog, image, tmp_path / f"{'a' * 300}.ecsv", text="File name too long")
+    tried(6)
+
+
 def run(argv, before=()):
     return subprocess.run(
         [*before, sys.executable, "-m", "rbinfer", *map(str, argv)], capture_output=True, text=True
