@@ -97,6 +97,11 @@ class PreprocessSpec:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} must be finite and above 0, not {value}")
+        if not 1e-6 <= self.asinh_softening <= 1e6:
+            # Far beyond, float32 cannot hold the quotients that the channel is made of.
+            raise InputError(
+                f"asinh_softening must lie in [1e-6, 1e6] times the noise, not {self.asinh_softening}"
+            )
         if not (np.isfinite(self.rescale_threshold) and self.rescale_threshold >= 1):
             raise InputError(f"rescale_threshold must be at least 1, not {self.rescale_threshold}")
         if not 0 <= self.min_good <= 1:

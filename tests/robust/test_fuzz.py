@@ -1,5 +1,6 @@
 """Random cutouts, catalogues and texts; what failed once is a test of its own at the end."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -212,6 +213,20 @@ def test_found_pixels_too_small_to_be_divided_by(spec):
     image[38:41, 37:42] = 1e-45
     cutouts = Cutter.prepare(image, spec, fwhm=3.0).cut(np.array([40.0]), np.array([40.0]))
     assert np.isfinite(cutouts.pixels).all()
+
+
+@pytest.mark.parametrize("value", [1e-300, 1e-7, 1e7, 1e300])
+def test_found_softenings_that_overflow(classifier, value):
+    """The asinh channel was 0 times infinity, and the cutouts not finite."""
+    with pytest.raises(InputError, match=r"asinh_softening must lie in \[1e-6, 1e6\]"):
+        classifier.score(np.ones((50, 50)), [25.0], [25.0], fwhm=3.0, asinh_softening=value)
+    for within in (1e-6, 1e6):
+        for level in (1e-30, 1.0, 1e29):
+            image = np.full((50, 50), level)
+            image[24:27, 24:27] *= 1.5
+            spec = dataclasses.replace(PreprocessSpec.default(), asinh_softening=within)
+            cutouts = Cutter.prepare(image, spec, fwhm=3.0).cut(np.array([25.0]), np.array([25.0]))
+            assert np.isfinite(cutouts.pixels).all()
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, -3.4e38])
