@@ -28,7 +28,8 @@ def merged(lines: list[dict]) -> list[dict]:
         row["cases"] += line["cases"]
         row["passed"] = row["passed"] and (line["passed"] or line["skipped"])
         row["skipped"] = row["skipped"] and line["skipped"]
-        row["found"] = line["found"] or row["found"]
+        if line["found"] not in row["found"]:
+            row["found"] += ", " * bool(row["found"]) + line["found"]
     return list(rows.values())
 
 

@@ -79,6 +79,10 @@ def test_each_row_for_itself(classifier, sky, tried):
             if wanted is not None:
                 assert found == wanted, (x[k], y[k], found)
             assert np.isfinite(together.score[k]) == (found == 0)
+        good = (together.status & 255) == 0
+        alone = classifier.score(sky, x[good], y[good], fwhm=FWHM)
+        assert alone.score.tobytes() == together.score[good].tobytes()
+        np.testing.assert_array_equal(alone.status, together.status[good])
         one = classifier.score(sky, x[:1], y[:1], fwhm=FWHM)
         assert one.score.tobytes() == together.score[:1].tobytes()
         assert one.status[0] == together.status[0]
