@@ -125,11 +125,17 @@ def catalogue_fwhm(table: "Table") -> float | None:
     """FWHM from a catalogue's columns, as the reference takes it.
 
     The median of column ``fwhm``, else 2.35 times that of ``a`` (a Gaussian's FWHM per sigma), else
-    None.
+    None. A column that is not of numbers of pixels is passed over with a warning.
     """
+    from .tables import in_pixels
+
     for name, factor in (("fwhm", 1.0), ("a", 2.35)):
         if name in table.colnames and len(table):
-            values: NDArray[np.float64] = np.ma.filled(np.ma.asarray(table[name], float), np.nan)
+            try:
+                values = in_pixels(table[name], name)
+            except InputError as error:
+                log.warning("not used for the FWHM: %s", error)
+                continue
             values = values[np.isfinite(values)]
             if values.size and np.median(values) > 0:
                 return factor * float(np.median(values))

@@ -87,6 +87,15 @@ class ScoreOptions:
     allow_off_image: bool = False
 
     def __post_init__(self) -> None:
+        if self.real is not None:
+            # Lists cannot be told apart from others by their hash, as options are.
+            object.__setattr__(self, "real", tuple(self.real))
+        ways = [self.threshold, self.max_missed, self.max_false]
+        if sum(way is not None for way in ways) > 1:
+            raise InputError(
+                "give one of threshold, max_missed and max_false, not "
+                f"{self.threshold}, {self.max_missed} and {self.max_false}"
+            )
         if self.bad_bits is not None and self.mask is None:
             raise InputError("--bad-bits says what is bad in a mask; give --mask too")
 
@@ -129,14 +138,14 @@ class ScoredFile:
     ----------
     table : Table
         All detections with their scores; ``meta`` says how they were made.
-    images : dict of int to LoadedImage
-        By the number of the HDU.
+    image : LoadedImage or None
+        Pixels and header; None for a mosaic, whose images would not all fit into memory.
     summary : dict
         Counts and what they rest on, for JSON.
     """
 
     table: "Table"
-    images: dict[int, LoadedImage]
+    image: LoadedImage | None
     summary: dict[str, Any]
 
 
@@ -175,11 +184,10 @@ def score_file(
     numbers = _mosaic(image, options) if of_all else {}
     tables = [] if catalog is None else _tables_with_places(catalog)
     skies = numbers or (list_images(image) if _is_of_many(tables) else {})
-    parts, images = [], {}
+    parts = []
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:
         loaded = load_image(image, number)
-        images[loaded.hdu] = loaded
         table = _table_of(tables, loaded.hdu, skies, catalog, image) if catalog is not None else None
         siblings = len(_mosaic(image, options)) if loaded.siblings > 1 else 1
         if siblings > 1:
@@ -189,10 +197,11 @@ def score_file(
             )  # fmt: skip
         parts.append(_score_one(image, loaded, table, options, classifier, threshold))
     scored = parts[0] if not numbers else _stacked(parts, list(numbers))
-    _note(scored, image, classifier, options, ALL if numbers else next(iter(images)))
+    hdu = ALL if numbers else loaded.hdu
+    _note(scored, image, classifier, options, hdu)
     summary: dict[str, Any] = {
         "image": image,
-        "hdu": ALL if numbers else next(iter(images)),
+        "hdu": hdu,
         "catalog": catalog,
         **options.columns,
         **tally(scored),
@@ -204,7 +213,7 @@ def score_file(
             for (number, name), part in zip(numbers.items(), parts, strict=True)
         ]
     summary["seconds"] = round(time.perf_counter() - start, 3)
-    return ScoredFile(scored, images, summary)
+    return ScoredFile(scored, None if numbers else loaded, summary)
 
 
 def tally(scored: "Table") -> dict[str, Any]:

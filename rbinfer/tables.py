@@ -148,7 +148,7 @@ def positions(
             raise InputError(f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}")
         own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
     shift = own_origin if origin is None else origin
-    return _pixels(table[x_col], x_col, shift), _pixels(table[y_col], y_col, shift)
+    return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
 
 
 def has_positions(table: "Table") -> bool:
@@ -175,7 +175,7 @@ def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | N
     for x, y, origin in PEAK_COLUMNS:
         if x in table.colnames and y in table.colnames:
             try:
-                return _pixels(table[x], x, origin), _pixels(table[y], y, origin)
+                return in_pixels(table[x], x, origin), in_pixels(table[y], y, origin)
             except InputError as error:
                 log.warning("%s and %s are not used as the brightest pixels: %s", x, y, error)
     return None
@@ -353,17 +353,18 @@ def _look_alikes(table: "Table") -> str:
     )
 
 
-def _pixels(column: Any, name: str, origin: int) -> NDArray[np.float64]:
+def in_pixels(column: Any, name: str, origin: int = 0) -> NDArray[np.float64]:
+    """Return the numbers of a column of pixels, NaN where masked; raises `InputError` on other units."""
     unit = getattr(column, "unit", None)
     if unit is not None and str(unit).strip().lower() not in _PIXEL_UNITS:
-        raise InputError(f"the position column {name} is in {unit}, not in pixels; convert it first")
+        raise InputError(f"the column {name} is in {unit}, not in pixels; convert it first")
     values, masked = bare(column)
     if values.shape == (0,):
         # A text format cannot tell the type of a column without rows.
         return np.zeros(0)
     if values.dtype.kind not in "fiu" or values.ndim != 1:
         what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
-        raise InputError(f"the position column {name} must hold one number a row, it is {what}")
+        raise InputError(f"the column {name} must hold one number a row, it is {what}")
     out = values.astype(np.float64)
     out[masked] = np.nan
     out -= origin

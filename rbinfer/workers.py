@@ -60,9 +60,12 @@ class Workers:
         self._recipe = recipe
         self._workers: list[_Worker] = []
         self._suspects: deque[Task] = deque()
+        # Alone until it is ready: the kernels are compiled once, not by all at once.
         try:
-            # Alone until it is ready: the kernels are compiled once, not by all at once.
             first = self._start()
+        except OSError as error:
+            raise RbinferError(f"no worker process can be started: {error.strerror or error}") from error
+        try:
             device = self._greeting(first)
         except (EOFError, OSError) as error:
             raise RbinferError(

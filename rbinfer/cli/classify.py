@@ -106,8 +106,8 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
     from ..regions import as_regions, write_regions
     from ..sky import find_positions
 
-    table = scored.table
-    image = scored.images[scored.summary["hdu"]]
+    table, image = scored.table, scored.image
+    assert image is not None  # --regions and --hdu all exclude each other
     x, y = find_positions(table, wcs=image.header, **how.columns)
     text = as_regions(
         x, y, table["rb_score"], table.meta["rb_threshold"],

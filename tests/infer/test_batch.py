@@ -22,6 +22,7 @@ from rbinfer.journal import Journal
 from rbinfer.scoring import ScoreOptions, score_file
 from rbinfer.tables import read_catalog
 from rbinfer.work import Recipe, Task, digest, do, fingerprint
+from rbinfer.workers import Workers
 from rbinfer.worklist import Work, catalog_of, check_apart, find_images, plan, stem_of
 
 from . import runs
@@ -566,3 +567,12 @@ def test_without_dask_the_message_says_what_to_install(night, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert 'pip install "rbinfer[cluster]"' in done.stderr
+
+
+def test_workers_that_cannot_be_started_are_told(monkeypatch):
+    def full(*_):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", full)
+    with pytest.raises(RbinferError, match="no worker process can be started: Resource temporarily"):
+        Workers(Recipe(ScoreOptions(), "", "", "", "", False), 1)

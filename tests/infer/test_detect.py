@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sep
+from astropy import units as u
 from astropy.io import fits
-from astropy.table import Table
+from astropy.table import QTable, Table
 
 from rbinfer.detect import detect, estimate_fwhm
 from rbinfer.errors import InputError
-from rbinfer.measure import measure_fwhm
+from rbinfer.measure import catalogue_fwhm, measure_fwhm
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 SIZE = 512
@@ -195,6 +196,18 @@ def test_two_cosmic_rays_are_not_taken_for_stars():
     for at in (50, 120, 160):
         image[at - 1 : at + 2, at - 1 : at + 2] += (100 * NOISE * spot).astype(np.float32)
     assert measure_fwhm(image, np.array([50.0, 120.0]), np.array([50.0, 120.0])) == (3.0, "assumed")
+
+
+def test_the_fwhm_of_a_catalogue_is_in_pixels(caplog):
+    table = Table({"fwhm": [3.0, 4.0, np.nan, 5.0], "a": [1.0, 2.0, 2.0, 3.0]})
+    assert catalogue_fwhm(table) == 4.0
+    table["fwhm"].unit = "arcsec"
+    assert catalogue_fwhm(table) == pytest.approx(2.35 * 2.0)
+    assert "not used for the FWHM: the column fwhm is in arcsec, not in pixels" in caplog.text
+    table["a"] = ["wide"] * 4
+    assert catalogue_fwhm(table) is None
+    assert "the column a must hold one number a row" in caplog.text
+    assert catalogue_fwhm(QTable({"a": [1.0, 2.0, 6.0] * u.pix})) == pytest.approx(2.35 * 2.0)
 
 
 def test_fwhm_refuses_unequal_positions():

@@ -65,6 +65,19 @@ def expected(halves, classifier):
     return [classifier.classify(part, image, fwhm=3.2) for image, part in halves]
 
 
+def test_options_are_plain_and_name_one_threshold():
+    assert ScoreOptions(real=["star", "galaxy"]) == ScoreOptions(real=("star", "galaxy"))
+    assert hash(ScoreOptions(real=["star"])) == hash(ScoreOptions(real=("star",)))
+    with pytest.raises(InputError, match=r"one of threshold, .*, not 0\.3, 0\.01 and None"):
+        ScoreOptions(threshold=0.3, max_missed=0.01)
+
+
+def test_the_pixels_of_a_mosaic_are_not_kept(mosaic, halves, classifier):
+    assert score_file(mosaic, None, OPTIONS, classifier).image is None
+    one = score_file(mosaic, None, ScoreOptions(hdu="3", fwhm=3.2), classifier)
+    np.testing.assert_array_equal(one.image.data, halves[1][0])
+
+
 def test_images_of_a_mosaic(mosaic, tmp_path, caplog):
     assert list_images(mosaic) == {1: "SCI", 3: "SCI"}
     assert load_image(mosaic, 3).hdu == 3
