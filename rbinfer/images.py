@@ -3,10 +3,11 @@
 FITS is big-endian and often integer; Numba and SEP want neither. The conversion happens here, once.
 """
 
+import gzip
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -24,6 +25,7 @@ _BESIDE = {
     "MASK", "DQ", "BPM", "FLAGS", "ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "WHT", "WEIGHT", "IVAR",
     "BKG", "BACKGROUND",
 }  # fmt: skip
+_GZIP = b"\x1f\x8b"
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
 _SATURATION_KEYS = ("SATURATE", "SATLEVEL")
 
@@ -141,11 +143,16 @@ def _opened(path: Path) -> Iterator[Any]:
     from astropy.io import fits
 
     check_file(path)
-    with collect_warnings():
+    with collect_warnings() as told:
         try:
-            # A memory map could not be scaled, and the pixels are converted at once anyway.
-            with fits.open(path, memmap=False) as hdus:
-                yield hdus
+            with ExitStack() as opened:
+                compressed = opened.enter_context(path.open("rb")).read(2) == _GZIP
+                source: Any = opened.enter_context(gzip.open(path)) if compressed else path
+                # A memory map could not be scaled, and the pixels are converted at once anyway.
+                yield opened.enter_context(fits.open(source, memmap=False))
+                # What is damaged within is told by the sum at the end alone.
+                while compressed and source.read(1 << 20):
+                    pass
         except InputError:
             raise
         except Exception as error:
@@ -156,6 +163,8 @@ def _opened(path: Path) -> Iterator[Any]:
             ) from error
 
 
+    if any(text.startswith("Error validating header") for text in told):
+        log.warning("%s has something behind its last HDU that is none; is it cut short?", path)
 def read_plane(
     path: str | PathLike[str], hdu: int | str | None = None, of: int | None = None
 ) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Files that are damaged, missing, in the way, or that belong to something else."""
 
+import gzip
 import os
 import re
 import shutil
@@ -72,6 +73,44 @@ def test_truncated(night, tmp_path, capsys, caplog, tried):
             path.write_bytes(data[:end])
             classify_fails(capsys, caplog, path, tmp_path / "o.ecsv", text=path.name)
             tried(1)
+
+
+@pytest.mark.promise("Files", "a compressed FITS file that is cut short or changed anywhere is refused")
+def test_damaged_gzip(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    whole = gzip.compress(image.read_bytes())
+    path, out = tmp_path / "damaged.fits.gz", tmp_path / "o.ecsv"
+    rng = np.random.default_rng(2)
+    n = len(whole)
+    for end in [3, 20, n // 2, n - 9, n - 8, n - 1, *rng.integers(1, n, times(3, 100))]:
+        path.write_bytes(whole[:end])
+        classify_fails(capsys, caplog, path, out, text=path.name)
+        tried(1)
+    for at in [n // 3, n // 2, n - 8, n - 1, *rng.integers(10, n, times(3, 100))]:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << int(rng.integers(8))]) + whole[at + 1 :])
+        classify_fails(capsys, caplog, path, out, text=path.name)
+        tried(1)
+    path.write_bytes(whole)
+    assert main(["classify", str(path), "-o", str(out), "-q"]) == 0
+    assert main(["classify", str(image), "-o", str(tmp_path / "plain.ecsv"), "-q"]) == 0
+    scores = [np.asarray(read_catalog(name)["rb_score"]) for name in (out, tmp_path / "plain.ecsv")]
+    assert scores[0].tobytes() == scores[1].tobytes()
+
+
+@pytest.mark.promise("Files", "an extension that is cut within its header is told, for it is left out")
+def test_lost_extension(night, tmp_path, caplog, tried):
+    pixels = fits.getdata(night[0])
+    mask = fits.ImageHDU(np.ones(pixels.shape, np.uint8), name="MASK")
+    path = tmp_path / "two.fits"
+    fits.HDUList([fits.PrimaryHDU(pixels), mask]).writeto(path)
+    whole = path.read_bytes()
+    begins = len(whole) - 2880 * (1 + -(-pixels.size // 2880))
+    for end in (begins + 80, begins + 1280, begins + 2879):
+        path.write_bytes(whole[:end])
+        caplog.clear()
+        assert main(["classify", str(path), "-o", str(tmp_path / "o.ecsv"), "--overwrite"]) == 0
+        assert f"{path} has something behind its last HDU that is none" in caplog.text
+        tried(1)
 
 
 @pytest.mark.promise("Files", "bytes changed anywhere in a FITS file end in scores or one sentence")
