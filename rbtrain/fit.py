@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .config import CLASSES, SOURCES, TrainConfig
 from .dataset import Dataset
+from .memory import keep_freed_memory
 from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
@@ -308,6 +309,7 @@ def fit(
     keras.Model
         Computes in float32, whatever the precision of the fit.
     """
+    keep_freed_memory()
     where = Path(run)
     where.mkdir(parents=True, exist_ok=True)
     begun = (where / _LAST).exists() or (where / "state.json").exists()
