@@ -237,6 +237,9 @@ def check_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory, not a file")
+        if path.exists() and not path.is_file():
+            # It might never end, or never begin.
+            raise InputError(f"{path} is a device or a pipe, not a file")
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty (0 bytes)")

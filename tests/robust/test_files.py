@@ -156,7 +156,10 @@ def test_no_images(night, tmp_path, capsys, caplog, tried):
         "line.fits": "",
         "no_rows.fits": "",
         ".": "is a directory",
+        "pipe.fits": "is a device or a pipe",
+        "/dev/zero": "is a device or a pipe",
     }
+    os.mkfifo(tmp_path / "pipe.fits")
     for name, text in cases.items():
         classify_fails(capsys, caplog, tmp_path / name, out, text=text)
         tried(1)
