@@ -152,7 +152,7 @@ class _Checkpoint(keras.callbacks.Callback):
         """Bring a model and the run's directory to where the run stopped; returns the epochs done."""
         path = self._run / _LAST
         if not path.exists():
-            return self._resume_old(model)
+            raise ValueError(f"{self._run} has no {_LAST} to go on from; remove it and fit again")
         try:
             with np.load(path) as saved:
                 done = json.loads(str(saved["state"]))
@@ -176,27 +176,6 @@ class _Checkpoint(keras.callbacks.Callback):
         self._write_history(done["epoch"])
         return int(done["epoch"])
 
-    def _resume_old(self, model: keras.Model) -> int:
-        """Go on from what earlier versions kept: Keras's file, without the state of dropout."""
-        old = self._run / "last.keras"
-        if not old.exists():
-            raise ValueError(
-                f"{self._run} has neither {_LAST} nor {old.name} to go on from; remove it and fit again"
-            )
-        log.warning(
-            "%s was kept by an earlier version, without the state of dropout: the result will not be "
-            "that of an undisturbed fit to the last bit", old,
-        )  # fmt: skip
-        done = json.loads((self._run / "state.json").read_text())
-        self.history = done["history"]
-        self._best = keras.models.load_model(self._run / "best.keras", compile=False).get_weights()
-        before = keras.models.load_model(old)
-        model.set_weights(before.get_weights())
-        kept, ours = _optimizer_variables(before), _optimizer_variables(model)
-        if len(kept) == len(ours):  # Keras does not read back that of mixed_float16
-            _assign(ours, [keras.ops.convert_to_numpy(each) for each in kept])
-        return int(done["epoch"])
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Keras asks for the epoch's batches after this; a resumed run begins where it stopped. Some
         # backends draw from their own generator and not from the state that is kept of each layer.
@@ -218,8 +197,6 @@ class _Checkpoint(keras.callbacks.Callback):
             save_atomically(self.model, self._run / "best.keras")
         self._write_state(epoch + 1)
         self._write_history(epoch + 1)
-        # Of an earlier version, and behind from now on.
-        (self._run / "last.keras").unlink(missing_ok=True)
 
     def _write_state(self, epoch: int) -> None:
         arrays = {"state": np.array(json.dumps({"epoch": epoch, "history": self.history}))}
@@ -391,7 +368,6 @@ def _replaced(path: Path) -> Iterator[Path]:
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
-    for name in ("best.keras", "last.keras", _LAST, "state.json", "config.toml"):
+    for name in ("best.keras", _LAST, "state.json", "config.toml"):
         path = run / name
         path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)
-    (run / "state.json.part").unlink(missing_ok=True)  # as earlier versions named it
