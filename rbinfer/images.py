@@ -106,13 +106,15 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Loade
         return _read_hdu(path, hdus, hdu)
 
 
-def list_images(path: str | PathLike[str]) -> dict[int, str]:
-    """List the 2-D images of the sky in a FITS file: no masks, noise or weight maps by their names.
+def list_images(path: str | PathLike[str], maps: bool = False) -> dict[int, str]:
+    """List the 2-D images of the sky in a FITS file.
 
     Parameters
     ----------
     path : str or path
         The file.
+    maps : bool
+        List what is by its name a mask, a noise or a weight map, too.
 
     Returns
     -------
@@ -126,14 +128,14 @@ def list_images(path: str | PathLike[str]) -> dict[int, str]:
     """
     path = Path(path)
     with _opened(path) as hdus:
-        return _skies(hdus)
+        return _skies(hdus, maps)
 
 
-def _skies(hdus: Any) -> dict[int, str]:
+def _skies(hdus: Any, maps: bool = False) -> dict[int, str]:
     return {
         number: hdu.name
         for number, hdu in enumerate(hdus)
-        if len(_plane_shape(hdu)) == 2 and hdu.name.upper() not in _BESIDE
+        if len(_plane_shape(hdu)) == 2 and (maps or hdu.name.upper() not in _BESIDE)
     }
 
 
@@ -161,10 +163,10 @@ def _opened(path: Path) -> Iterator[Any]:
                 f"{path} cannot be read as FITS ({_one_line(error)}); "
                 "it is no FITS file, or truncated or damaged"
             ) from error
-
-
     if any(text.startswith("Error validating header") for text in told):
         log.warning("%s has something behind its last HDU that is none; is it cut short?", path)
+
+
 def read_plane(
     path: str | PathLike[str], hdu: int | str | None = None, of: int | None = None
 ) -> NDArray[Any]:

@@ -184,11 +184,15 @@ def score_file(
     numbers = _mosaic(image, options) if of_all else {}
     tables = [] if catalog is None else _tables_with_places(catalog)
     skies = numbers or (list_images(image) if _is_of_many(tables) else {})
+    planes = list_images(image, maps=True) if tables and skies else {}
+    _tell_of_maps(tables, skies, planes, catalog)
     parts = []
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:
         loaded = load_image(image, number)
-        table = _table_of(tables, loaded.hdu, skies, catalog, image) if catalog is not None else None
+        table = None
+        if catalog is not None:
+            table = _table_of(tables, loaded.hdu, skies, planes, catalog, image)
         siblings = len(_mosaic(image, options)) if loaded.siblings > 1 else 1
         if siblings > 1:
             log.warning(
@@ -362,12 +366,16 @@ def _has_extensions(table: "Table") -> bool:
 
 
 def _table_of(
-    tables: "list[tuple[str, Table]]", number: int, skies: dict[int, str], catalog: str, image: str
-) -> "Table":
-    """Return the detections in an HDU of `image`; `skies` has the names of its images."""
+    tables: "list[tuple[str, Table]]", number: int, skies: dict[int, str], planes: dict[int, str],
+    catalog: str, image: str,
+) -> "Table":  # fmt: skip
+    """Return the detections in an HDU of `image`.
+
+    `skies` has the names of its images, `planes` those of its maps too, in which SExtractor detects.
+    """
     first, names = tables[0][1], [name for name, _ in tables]
     if len(skies) > 1 and len(tables) == 1 and _has_extensions(first):
-        return _of_extension(first, number, skies, catalog)
+        return _of_extension(first, number, skies, planes, catalog)
     if len(tables) == 1 and (len(skies) < 2 or number not in skies):
         return first
     if len(skies) < 2:
@@ -379,6 +387,8 @@ def _table_of(
         return dict(tables)[skies[number]]
     if len(tables) == len(skies) and number in skies:
         return tables[list(skies).index(number)][1]
+    if len(tables) == len(planes) and number in planes:
+        return tables[list(planes).index(number)][1]
     what = "one table" if len(tables) == 1 else f"{len(tables)} tables ({', '.join(names)})"
     raise InputError(
         f"{catalog} has {what} but {image} has {len(skies)} images "
@@ -387,15 +397,34 @@ def _table_of(
     )
 
 
-def _of_extension(table: "Table", number: int, skies: dict[int, str], catalog: str) -> "Table":
+def _of_extension(
+    table: "Table", number: int, skies: dict[int, str], planes: dict[int, str], catalog: str
+) -> "Table":
     extension = np.asarray(table[_EXTENSION_COLUMN])
-    strange = np.setdiff1d(extension, list(skies))
+    strange = np.setdiff1d(extension, list(planes))
     if strange.size:
         raise InputError(
             f"{catalog} has rows with {_EXTENSION_COLUMN} {', '.join(map(str, strange[:5]))}, but the "
             f"images are in HDU {', '.join(map(str, skies))}"
         )
     return table[extension == number]
+
+
+def _tell_of_maps(
+    tables: "list[tuple[str, Table]]", skies: dict[int, str], planes: dict[int, str], catalog: str | None
+) -> None:
+    """Warn of detections in maps, which are those of no image."""
+    beside = [number for number in planes if number not in skies]
+    n = 0
+    if len(tables) == 1 and _has_extensions(tables[0][1]):
+        n = int(np.isin(tables[0][1][_EXTENSION_COLUMN], beside).sum())
+    elif len(tables) == len(planes):
+        n = sum(len(table) for (_, table), hdu in zip(tables, planes, strict=True) if hdu in beside)
+    if n:
+        log.warning(
+            "%s: %d rows are of maps (HDU %s), not of images, and are left out",
+            catalog, n, ", ".join(map(str, beside)),
+        )  # fmt: skip
 
 
 def _stacked(parts: "list[Table]", numbers: list[int]) -> "Table":

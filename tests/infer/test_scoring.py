@@ -119,10 +119,27 @@ def test_one_table_with_extension_numbers(mosaic, halves, expected, tmp_path, cl
     both.write(tmp_path / "c.ecsv")
     scored = score_file(mosaic, str(tmp_path / "c.ecsv"), OPTIONS, classifier)
     np.testing.assert_array_equal(scored.table["rb_score"], vstack(expected)["rb_score"])
-    both["EXT_NUMBER"][0] = 2
+    both["EXT_NUMBER"][0] = 9
     both.write(tmp_path / "wrong.ecsv")
-    with pytest.raises(InputError, match="EXT_NUMBER 2, but the images are in HDU 1, 3"):
+    with pytest.raises(InputError, match="EXT_NUMBER 9, but the images are in HDU 1, 3"):
         score_file(mosaic, str(tmp_path / "wrong.ecsv"), OPTIONS, classifier)
+
+
+def test_detections_in_maps_are_left_out_and_told(
+    mosaic, halves, expected, tmp_path, classifier, caplog
+):
+    # SExtractor detects in every extension, in quality maps too, and numbers them all.
+    noise = Table({"x": [5.0, 6.0], "y": [5.0, 6.0], "id": [-1, -2]})
+    four = [halves[0], (None, noise), halves[1], (None, noise[:1])]
+    parts = [part.copy() for _, part in four]
+    for number, part in enumerate(parts, start=1):
+        part["EXT_NUMBER"] = number
+    vstack(parts).write(tmp_path / "c.ecsv")
+    for catalog in (str(tmp_path / "c.ecsv"), write_ldac(four, tmp_path / "cat.fits")):
+        caplog.clear()
+        scored = score_file(mosaic, catalog, OPTIONS, classifier)
+        np.testing.assert_array_equal(scored.table["rb_score"], vstack(expected)["rb_score"])
+        assert "3 rows are of maps (HDU 2, 4), not of images, and are left out" in caplog.text
 
 
 def test_tables_that_do_not_fit_are_refused(mosaic, halves, tmp_path, classifier):
