@@ -7,12 +7,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 
+#: Units that pixels go by, in lower case.
+PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
+
 
 def as_number(value: Any, name: str) -> float:
     """Return a number; raises `InputError` if it is none."""
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} must be a number, not {value!r}") from error
 
 
@@ -44,9 +47,12 @@ def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArr
     """Return columns and rows as float64 arrays of one length; masked entries are NaN."""
     found = []
     for name, value in (("x", x), ("y", y)):
+        unit = getattr(value, "unit", None)
+        if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
+            raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
         try:
             array = np.ma.filled(np.ma.asarray(value, dtype=np.float64), np.nan)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{name} must be numbers (pixels): {error}") from error
         if array.ndim > 1:
             raise InputError(f"{name} must be one-dimensional, not of shape {array.shape}")

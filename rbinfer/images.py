@@ -331,6 +331,7 @@ def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArra
         raise InputError(
             f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}"
         )
+    _check_sum(path, number, hdu)
     data = hdu.data
     if data is None:
         raise InputError(f"HDU {number} of {path} has no data; the file has {_listing(hdus)}")
@@ -342,6 +343,18 @@ def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArra
             "write the plane that you want to a file of its own"
         )
     return number, data
+
+
+def _check_sum(path: Path, number: int, hdu: Any) -> None:
+    """Warn of pixels that the header's DATASUM tells are others than were written."""
+    from astropy.io import fits
+
+    # That of a compressed image is of its table, which Astropy does not keep.
+    if "DATASUM" in hdu.header and not isinstance(hdu, fits.CompImageHDU) and not hdu.verify_datasum():
+        log.warning(
+            "HDU %d of %s: the pixels do not have the sum that DATASUM tells; the file may be damaged",
+            number, path,
+        )  # fmt: skip
 
 
 def _first_image(path: Path, hdus: Any) -> int:

@@ -3,12 +3,16 @@
 import logging
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Some builds of ONNX Runtime report on what they run, and keep files for it; nobody asked for that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 from .errors import DeviceError, InputError, ModelError
 from .spec import METADATA_KEY, ModelSpec
@@ -24,8 +28,8 @@ GOLDEN_TOLERANCE = 1e-4
 
 #: Difference from a golden score that no precision explains.
 _DAMAGED = 0.01
-#: How protobuf writes the key of an ONNX tensor's external file.
-_EXTERNAL = b"\x0a\x08location"
+#: How protobuf writes the key of an ONNX tensor's external file; its numbers may be padded.
+_EXTERNAL = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 # TensorFloat-32, the default on GPUs that have it, keeps ten bits of each factor: a score would
@@ -163,7 +167,6 @@ def verify(path: str | os.PathLike[str], device: str = "cpu") -> VerifyResult:
 
 
 def _load(path: Path, providers: list[_Provider]) -> Any:
-    # Some builds of ONNX Runtime report on what they run, if they can; nobody at a telescope asked.
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     # Parallelism is over chunks of rows, outside; see rbinfer.classifier.
@@ -176,7 +179,7 @@ def _load(path: Path, providers: list[_Provider]) -> Any:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    if _EXTERNAL in data:
+    if _EXTERNAL.search(data):
         # Old releases of ONNX Runtime read whatever file such a model names.
         raise ModelError(
             f"{path} keeps weights in other files; a model of ours is one file: export it again"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import PIXEL_UNITS
 from .errors import InputError, RbinferError
 from .formats import fitted
 from .images import check_file, collect_warnings
@@ -59,7 +60,6 @@ _HINTS = {"ascii.sextractor": "; SExtractor names the columns with CATALOG_TYPE 
 #: How the keys begin that rbinfer adds to a table's metadata.
 NOTED = "rb_"
 _TWINS = {"x": "y", "X": "Y"}
-_PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
 
 
 def as_table(obj: Any) -> "Table":
@@ -356,7 +356,7 @@ def _look_alikes(table: "Table") -> str:
 def in_pixels(column: Any, name: str, origin: int = 0) -> NDArray[np.float64]:
     """Return the numbers of a column of pixels, NaN where masked; raises `InputError` on other units."""
     unit = getattr(column, "unit", None)
-    if unit is not None and str(unit).strip().lower() not in _PIXEL_UNITS:
+    if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
         raise InputError(f"the column {name} is in {unit}, not in pixels; convert it first")
     values, masked = bare(column)
     if values.shape == (0,):

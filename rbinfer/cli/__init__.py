@@ -8,18 +8,21 @@ import logging
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from .. import __version__
 from ..errors import RbinferError
+from ..interrupts import exit_on_sigterm
 from . import batch, bench, classify, completion, doctor, gallery, models, report, status, warmup, watch
 from .logs import log_in_file, log_on_terminal
 
 log = logging.getLogger(__name__)
 
 _VERBS = (classify, batch, watch, gallery, models, status, warmup, bench, doctor, completion, report)
-_BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+_BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended,
+_TERMINATED = 143  # and for one that SIGTERM did
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 fine, 1 error, 130 interrupted, 141 the reader of stdout went away. Wrong
-        usage exits with 2 before.
+        usage exits with 2 before, and SIGTERM with 143 (0 from ``watch``).
     """
+    if os.path.expanduser("~") == "~":
+        # A user without a home or a name: Astropy would refuse to be imported.
+        os.environ["HOME"] = os.devnull
     options = build_parser().parse_args(argv)
     with ExitStack() as logs:
         logs.enter_context(log_on_terminal(options))
@@ -75,7 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    code = int(options.run(options))
+    with ExitStack() as until_done:
+        # Handlers of signals are the main thread's alone.
+        if threading.current_thread() is threading.main_thread():
+            until_done.enter_context(exit_on_sigterm(_TERMINATED))
+        code = int(options.run(options))
     if sys.stdout is not None:  # as with >&-
         sys.stdout.flush()
     return code

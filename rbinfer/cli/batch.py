@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TERMINATED = 143  # what a shell reports for a program that SIGTERM ended
-
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
@@ -77,9 +75,8 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..batch import run_batch
-    from ..interrupts import exit_on_sigterm
 
-    with exit_on_sigterm(_TERMINATED), _told(options) as tell:
+    with _told(options) as tell:
         report = run_batch(
             options.patterns,
             options.output,

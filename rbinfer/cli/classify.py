@@ -76,8 +76,9 @@ def run(options: argparse.Namespace) -> int:
     if options.regions and options.hdu is not None and options.hdu.lower() == ALL:
         raise InputError("regions are of one image; give its --hdu instead of 'all'")
     named = [Path(name) for name in (options.output, options.regions) if name]
-    read = [Path(name) for name in (options.image, options.mask, options.err) if name]
-    check_distinct(named, read)
+    check_distinct(named, _read_besides(options))
+    if options.regions and options.catalog:
+        check_distinct([Path(options.regions)], [Path(options.catalog)])
     how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
         scored = score_file(options.image, options.catalog, how, how.classifier())
@@ -100,6 +101,19 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
     return 0
+
+
+def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
+    """Yield the files that are read, but for the catalogue, whose place the scored rows may take."""
+    from ..maps import place_of
+    from ..registry import resolve
+
+    yield Path(options.image)
+    yield resolve(options.model)
+    for where, what in ((options.mask, "mask"), (options.err, "noise map")):
+        file = None if where is None else place_of(where, what)[0]
+        if file is not None:
+            yield file
 
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:

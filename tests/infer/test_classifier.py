@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import MaskedColumn, Table
 
@@ -481,6 +482,12 @@ def test_parameters_out_of_range(scene, classifier):
             classifier.score(image, [50], [50], fwhm=3.0, saturation=level)
     with pytest.raises(InputError, match="x has 2 positions but y has 1"):
         classifier.score(image, [1, 2], [1])
+    for unit in (u.arcsec, u.deg):
+        with pytest.raises(InputError, match=f"x is in {unit}, not in pixels"):
+            classifier.score(image, [50.0] * unit, [50.0] * u.pix, fwhm=3.0)
+    assert classifier.score(image, [50.0] * u.pix, [50.0] * u.pix, fwhm=3.0).score.shape == (1,)
+    with pytest.raises(InputError, match="x must be numbers"):
+        classifier.score(image, [10**400], [50], fwhm=3.0)
     for threads in (0, 1.5, True, "a"):
         with pytest.raises(InputError, match="threads must be a"):
             Classifier(threads=threads)

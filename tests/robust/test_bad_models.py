@@ -36,6 +36,14 @@ def change(proto, **entries):
             entry.value = json.dumps(json.loads(entry.value) | entries)
 
 
+def delimited(field, data):
+    """Encode bytes as a field of a protobuf message; appended to a message, it is one more."""
+    length, number = b"", len(data)
+    while number > 127:
+        length, number = length + bytes([number & 127 | 128]), number >> 7
+    return bytes([field << 3 | 2]) + length + bytes([number]) + data
+
+
 def refused(path, text):
     with pytest.raises(ModelError) as caught:
         Classifier(path, device="cpu")
@@ -202,12 +210,20 @@ def test_external_data(proto, tmp_path, where, tried):
     for field in ("raw_data", "float_data"):
         weights.ClearField(field)
     weights.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", where), ("offset", "0"), ("length", str(len(raw)))):
-        entry = weights.external_data.add()
-        entry.key, entry.value = key, value
-    (inside / "m.onnx").write_bytes(proto.SerializeToString())
-    refused(inside / "m.onnx", "keeps weights in other files")
-    tried(1)
+    name, bare, graph = weights.name, weights.SerializeToString(), onnx.GraphProto()
+    graph.CopyFrom(proto.graph)
+    graph.initializer.remove(next(each for each in graph.initializer if each.name == name))
+    proto.ClearField("graph")
+    # As it is usually written, and with numbers in more bytes than they need, as protobuf allows.
+    for key in (b"\x0a\x08location", b"\x0a\x88\x00location", b"\x8a\x80\x00\x88\x80\x00location"):
+        tensor = bare + delimited(13, key + delimited(2, where.encode()))
+        whole = proto.SerializeToString()
+        whole += delimited(7, graph.SerializeToString() + delimited(5, tensor))
+        read = next(each for each in onnx.load_from_string(whole).graph.initializer if each.name == name)
+        assert [(entry.key, entry.value) for entry in read.external_data] == [("location", where)]
+        (inside / "m.onnx").write_bytes(whole)
+        refused(inside / "m.onnx", "keeps weights in other files")
+        tried(1)
 
 
 @pytest.mark.promise("Models", "any text as metadata is a spec or one error of ours")

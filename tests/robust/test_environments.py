@@ -101,15 +101,34 @@ def test_read_only_install(here, ordinary, read_only_install, tmp_path, tried):
 
 
 @pytest.mark.promise(
-    "Environments", "No home that could be told, as of a user without a name: models are found"
+    "Environments", "No home that could be told, as of a user without a name: works, the same scores"
 )
-def test_no_home(tried):
+def test_no_home(here, ordinary, tried):
     nobody = "import pwd, sys\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown\n"
     code = nobody + "from rbinfer.registry import list_models, resolve\n"
     code += "print(len(list_models()), resolve('default').name)"
     done = rbinfer(program=("-c", code), env={"HOME": None, "RBINFER_MODELS": None})
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [b"2", b"model.onnx"]
+    code = nobody + "from rbinfer.cli import main; sys.exit(main())"
+    done = rbinfer(*here.arguments(), program=("-c", code), env={"HOME": None, "RBINFER_MODELS": None})
+    assert done.returncode == 0, done.stderr
+    assert here.scores().tobytes() == ordinary.tobytes()
+    tried(2)
+
+
+@pytest.mark.promise(
+    "Environments", "Nothing is written to the home or said by ONNX Runtime's telemetry"
+)
+def test_no_telemetry(here, tmp_path, tried):
+    (home := tmp_path / "home").mkdir()
+    (scratch := tmp_path / "tmp").mkdir()
+    done = rbinfer(
+        *here.arguments(), env={"HOME": str(home), "TMPDIR": str(scratch), "XDG_CACHE_HOME": None}
+    )
+    assert done.returncode == 0, done.stderr
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert not [name for name in left if "onnxruntime" in name.lower() or name.endswith(".ses")]
     tried()
 
 

@@ -4,9 +4,11 @@ import gzip
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.cli import main
+from rbinfer.registry import resolve
 from rbinfer.tables import read_catalog
 
 from .scale import times
@@ -234,6 +237,74 @@ def test_existing_output(night, tmp_path, capsys, caplog, tried):
     before = image.read_bytes()
     classify_fails(capsys, caplog, image, image, "--overwrite", text="is what is read")
     assert image.read_bytes() == before
+    maps, catalogue, model = tmp_path / "maps.fits", tmp_path / "c.ecsv", tmp_path / "m.fits"
+    plane = fits.ImageHDU(np.zeros(fits.getdata(image).shape, np.int16), name="DQ")
+    fits.HDUList([fits.PrimaryHDU(), plane]).writeto(maps)
+    Table({"x": [50.0], "y": [50.0]}).write(catalogue)
+    shutil.copy(resolve(None), model)
+    kept = {path: path.read_bytes() for path in (maps, catalogue, model)}
+    out = tmp_path / "new.ecsv"
+    for destination, given in (
+        (maps, ["--mask", f"{maps}[DQ]"]),
+        (maps, ["--err", f"{maps}[DQ]"]),
+        (model, ["--model", model]),
+        (out, ["--regions", catalogue, "--catalog", catalogue]),
+    ):
+        arguments = (*map(str, given), "--overwrite")
+        classify_fails(capsys, caplog, image, destination, *arguments, text="is what is read")
+        tried(1)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not out.exists()
+
+
+@pytest.mark.promise("Files", "pixels that do not have the sum in their header are told")
+def test_sums(night, tmp_path, capsys, caplog, tried):
+    image, _ = night
+    summed, changed = tmp_path / "summed.fits", tmp_path / "changed.fits"
+    fits.writeto(summed, fits.getdata(image), checksum=True)
+    whole = bytearray(summed.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    changed.write_bytes(whole)
+    for path, told in ((summed, False), (changed, True)):
+        caplog.clear()
+        assert main(["classify", str(path), "-o", str(path.with_suffix(".ecsv")), "-q"]) == 0
+        assert ("do not have the sum that DATASUM tells" in caplog.text) == told
+        tried(1)
+
+
+_TERM = "SIGTERM at any moment of classify leaves a whole result or none, and nothing temporary"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+@pytest.mark.promise("Files", _TERM)
+def test_terminated(night, tmp_path, tried):
+    image, _ = night
+    rng, seconds, codes = np.random.default_rng(5), 3.0, []
+    expected = None
+    for n in range(times(8, 60)):
+        (place := tmp_path / f"t{n}").mkdir()
+        out = place / "o.ecsv"
+        command = [sys.executable, "-m", "rbinfer", "classify", str(image), "-o", str(out), "-q"]
+        start = time.monotonic()
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if n:
+            # The second half of a run is scoring and writing.
+            time.sleep(seconds * rng.uniform(0.4, 1.0))
+            child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=600)
+        seconds = time.monotonic() - start if n == 0 else seconds
+        # Python itself may still be starting, or be about to end.
+        assert child.returncode in (0, 143, -signal.SIGTERM), said
+        assert "Traceback" not in said
+        names = [path.name for path in place.iterdir()]
+        assert names in ([], ["o.ecsv"])
+        if names:
+            table = read_catalog(out)
+            expected = table if expected is None else expected
+            np.testing.assert_array_equal(table["rb_score"], expected["rb_score"])
+        codes.append(child.returncode)
+        tried(1)
+    assert 143 in codes
 
 
 @pytest.mark.promise(
