@@ -255,11 +255,7 @@ class Classifier:
             Shapes that do not match or parameters out of range. A position that cannot be scored is
             not an error: it has NaN and a reason.
         """
-        columns, rows = as_positions(x, y)
-        brightest = None if peaks is None else as_peaks(peaks, len(columns))
-        task = self._prepared(
-            image, columns, rows, fwhm, bg, err, mask, saturation, asinh_softening, brightest
-        )
+        task = self._prepared(image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks)
         return self._score(task, progress)
 
     def cutouts(
@@ -294,33 +290,31 @@ class Classifier:
         InputError
             As :meth:`score`.
         """
-        columns, rows = as_positions(x, y)
-        brightest = None if peaks is None else as_peaks(peaks, len(columns))
-        task = self._prepared(
-            image, columns, rows, fwhm, bg, err, mask, saturation, asinh_softening, brightest
-        )
+        task = self._prepared(image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks)
         return task.cutter.cut(task.x, task.y)
 
     def _prepared(
-        self, image: ArrayLike, x: NDArray[np.float64], y: NDArray[np.float64], fwhm: float | None,
-        bg: ArrayLike | None, err: ArrayLike | None, mask: ArrayLike | None, saturation: float | None,
-        asinh_softening: float | None, peaks: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+        self, image: ArrayLike, x: ArrayLike, y: ArrayLike, fwhm: float | None, bg: ArrayLike | None,
+        err: ArrayLike | None, mask: ArrayLike | None, saturation: float | None,
+        asinh_softening: float | None, peaks: tuple[ArrayLike, ArrayLike] | None,
         table: "Table | None" = None,
     ) -> _Task:  # fmt: skip
         """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
+        columns, rows = as_positions(x, y)
+        brightest = None if peaks is None else as_peaks(peaks, len(columns))
         if saturation is not None:
             saturation = as_level(saturation, "saturation")
         if err is None:
             err = uncertainty_of(image)
         pixels, bad = as_image(image, mask)
         if fwhm is None:
-            measured = measure_fwhm(pixels, x, y, bad, saturation, table)
+            measured = measure_fwhm(pixels, columns, rows, bad, saturation, table)
         else:
             measured = Measured(as_level(fwhm, "fwhm"), "given")
         spec = self.spec.preprocess
-        if peaks is not None and spec.recentre > 0:
-            x, y = centres(
-                pixels, x, y, *peaks, reach=spec.size // 2, fwhm=measured.fwhm, mask=bad,
+        if brightest is not None and spec.recentre > 0:
+            columns, rows = centres(
+                pixels, columns, rows, *brightest, reach=spec.size // 2, fwhm=measured.fwhm, mask=bad,
                 saturation=saturation,
             )  # fmt: skip
         if asinh_softening is not None:
@@ -329,7 +323,7 @@ class Classifier:
         cutter = Cutter.prepare(
             pixels, spec, fwhm=measured.fwhm, bg=bg, err=err, mask=bad, saturation=saturation
         )
-        return _Task(cutter, x, y, measured)
+        return _Task(cutter, columns, rows, measured)
 
     def _score(self, task: _Task, progress: Callable[[int, int], None] | None) -> Scores:
         network = self._ready()
