@@ -12,7 +12,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "status",
         help="say what a value of rb_status means",
-        description="Say what a value of rb_status means; without one, list all bits.",
+        description="Say what a value of rb_status means; without one, or with EXPLAIN, list all bits.",
     )
     parser.add_argument(
         "value",
@@ -43,9 +43,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _status(text: str) -> int:
+def _status(text: str) -> int | None:
     from ..status import Status
 
+    if text.upper() == "EXPLAIN":
+        return None
     if text.upper() in Status.__members__:
         return int(Status[text.upper()])
     try:

@@ -411,6 +411,7 @@ def test_status_in_words(capsys):
     assert run(capsys, "status", "0")[1] == "nothing to remark; the row has a score\n"
     assert run(capsys, "status", "0x100000")[1] == "1048576: not a bit of this version\n"
     listed = run(capsys, "status")[1].splitlines()
+    assert run(capsys, "status", "EXPLAIN")[1].splitlines() == listed
     assert [int(line.split()[0]) for line in listed[:-1]] == [int(bit) for bit in Status]
     with pytest.raises(SystemExit):
         main(["status", "-3"])
