@@ -62,7 +62,7 @@ def measure(classifier: Classifier, config: TrainConfig, name: str, frames: int)
     for index in range(frames):
         rng = frame_rng(SEED, index)
         frame = draw_frame(simulate, rng)
-        found = find_detections(frame, config.preprocess, config.data, rng)
+        found = find_detections(frame, config.data, rng)
         if len(found) == 0:
             continue
         x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)

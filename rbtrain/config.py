@@ -22,7 +22,7 @@ from .simulate.config import SimulateConfig
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: To be raised whenever the same configuration gives other cutouts or labels than before, so that no
 #: dataset of the earlier code is taken for one of this.
-SIMULATION = 2
+SIMULATION = 1
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.
@@ -60,7 +60,7 @@ class DataConfig:
     fwhm_excess, fwhm_excess_fraction : tuple of float, float
         In this fraction of the frames the FWHM given is larger by a factor drawn from this range:
         pipelines also quote half-light diameters and second moments, which the wings of a Moffat profile
-        make up to 1.55 times its FWHM (beta = 2; 1.4 at 2.5).
+        make up to 1.4 times its FWHM (beta = 2.5).
     maps_given : float
         Probability that a frame's true sky and noise are given to the preprocessing.
     """
@@ -76,7 +76,7 @@ class DataConfig:
     filtered: float = 0.3
     deblending: tuple[float, ...] = (0.005, 0.005, 0.005, 0.02, 1.0)
     fwhm_scatter: float = 0.06
-    fwhm_excess: tuple[float, float] = (1.0, 1.55)
+    fwhm_excess: tuple[float, float] = (1.0, 1.4)
     fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
 

@@ -20,7 +20,6 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rbinfer import PreprocessSpec
-from rbinfer.centres import centres
 from rbinfer.cutouts import Cutter
 from rbinfer.detect import detect
 from rbinfer.errors import RbinferError
@@ -48,9 +47,6 @@ ROW = np.dtype(
     ]
 )
 _PER_TASK = 8
-#: Shares of the frames whose catalogues give brightest pixels for positions, and centroids with the
-#: brightest pixels beside them; the others give centroids alone.
-_BRIGHTEST_PIXELS, _BOTH = 0.25, 0.5
 #: Frames for testing are drawn from this index on; training frames lie below it.
 TEST_FRAMES_FROM = 10_000_000
 
@@ -136,26 +132,20 @@ def frame_rng(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
-def find_detections(
-    frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator
-) -> Table:
+def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) -> Table:
     """Detect and label the objects of one frame, as a telescope's pipeline might.
 
     Parameters
     ----------
     frame : Frame
-    spec : PreprocessSpec
-        Where it moves centres, they go where `Classifier` would move them.
     data : DataConfig
     rng : numpy.random.Generator
-        For what a pipeline may choose: threshold, area, filter, deblending, positions; and for which are
-        taken.
+        For what a pipeline may choose: threshold, area, filter, deblending; and for which are taken.
 
     Returns
     -------
     Table
-        The columns of `rbinfer.detect.detect`, with ``x`` and ``y`` where the cutout is centred, and
-        ``label``, which is that of what lies there; only the detections that are taken.
+        The columns of `rbinfer.detect.detect` and ``label``; only the detections that are taken.
     """
     threshold = float(rng.uniform(*data.threshold))
     min_area = int(rng.choice(data.min_area))
@@ -173,15 +163,6 @@ def find_detections(
         return found
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    kind = rng.random()
-    if kind < _BRIGHTEST_PIXELS:
-        x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
-    elif kind < _BRIGHTEST_PIXELS + _BOTH and spec.recentre > 0:
-        x, y = centres(
-            frame.image, x, y, xpeak.astype(float), ypeak.astype(float), reach=spec.size // 2,
-            fwhm=frame.fwhm, mask=frame.mask, saturation=frame.saturation,
-        )  # fmt: skip
-    found["x"], found["y"] = x, y
     found["label"] = label_detections(frame, x, y, xpeak, ypeak)
     return found[_at_most(np.asarray(found["label"]), data, rng)]
 
@@ -207,9 +188,7 @@ def cut_frame(
     pixels : ndarray of float16, shape (n, size, size, 2)
     rows : structured ndarray, shape (n,)
     """
-    pixels, rows, _ = cut_detections(
-        frame, find_detections(frame, spec, data, rng), spec, data, rng, index
-    )
+    pixels, rows, _ = cut_detections(frame, find_detections(frame, data, rng), spec, data, rng, index)
     return pixels, rows
 
 
@@ -236,6 +215,9 @@ def cut_detections(
     labels = np.asarray(found["label"])
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
+    if rng.random() < 0.25:
+        # Some catalogues give the brightest pixel, some a fitted centre.
+        x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
     fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
     if rng.random() < data.fwhm_excess_fraction:
         fwhm *= float(rng.uniform(*data.fwhm_excess))

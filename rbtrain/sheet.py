@@ -77,7 +77,7 @@ def simulated_tiles(config: TrainConfig, per_class: int, seed: int = 0) -> dict[
             break
         rng = frame_rng(config.data.seed, _FRAMES_FROM + 1000 * seed + k)
         frame = draw_frame(config.simulate, rng)
-        detections = find_detections(frame, config.preprocess, config.data, rng)
+        detections = find_detections(frame, config.data, rng)
         label = np.asarray(detections["label"])
         for i, name in enumerate(CLASSES):
             rows = rng.permutation(np.flatnonzero(label == i))

@@ -87,7 +87,7 @@ def compare_simulation(
         index = TEST_FRAMES_FROM + done
         rng = frame_rng(config.data.seed, index)
         frame = draw_frame(config.simulate, rng)
-        found = find_detections(frame, config.preprocess, config.data, rng)
+        found = find_detections(frame, config.data, rng)
         pixels, rows, good = cut_detections(frame, found, config.preprocess, config.data, rng, index)
         if len(rows):
             labels.append(rows["label"])
