@@ -38,7 +38,7 @@ def test_kernels(tried):
 
 @pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
 def test_kernels_within_bounds(tried, tmp_path):
-    found = fuzz(times(100, 30_000), 3, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
+    found = fuzz(times(100, 100_000), 3, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
     assert found["bounds_checked"]
     tried(found["cases"])
 
