@@ -25,11 +25,6 @@ def night(tmp_path_factory):
     return folder, runs.results(folder / "expected")
 
 
-def default_sigint():
-    """Heed SIGINT in a child."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def kill(argv, journal, rng):
     """Start a run and kill it and nothing else, without a word.
 
@@ -100,8 +95,7 @@ def test_stops(night, tmp_path, verb, options, last, codes, name, tried):
         scratch.mkdir()
         argv = [verb, images, "-o", out, "--workers", 2, *options]
         env = os.environ | {"TMPDIR": str(scratch)}
-        # A shell may have started the tests in the background, and with SIGINT ignored then.
-        process = runs.start(*argv, env=env, preexec_fn=default_sigint)
+        process = runs.start(*argv, env=env)
         runs.until(lambda journal=out / f"{verb}.jsonl": runs.lines(journal))
         time.sleep(rng.uniform(0.0, 0.3))
         code, _, err = runs.ended(process, getattr(signal, name))

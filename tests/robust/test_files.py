@@ -279,9 +279,10 @@ _TERM = "SIGTERM at any moment of classify leaves a whole result or none, and no
 @pytest.mark.promise("Files", _TERM)
 def test_terminated(night, tmp_path, tried):
     image, _ = night
-    rng, seconds, codes = np.random.default_rng(5), 3.0, []
-    expected = None
-    for n in range(times(8, 60)):
+    rng, seconds, codes = np.random.default_rng(5), 60.0, []
+    expected, wanted, n = None, times(8, 60), 0
+    # Until one of them was told amid its work, on a machine that is as busy as it is.
+    while n < wanted or (143 not in codes and n < 10 * wanted):
         (place := tmp_path / f"t{n}").mkdir()
         out = place / "o.ecsv"
         command = [sys.executable, "-m", "rbinfer", "classify", str(image), "-o", str(out), "-q"]
@@ -292,7 +293,9 @@ def test_terminated(night, tmp_path, tried):
             time.sleep(seconds * rng.uniform(0.4, 1.0))
             child.send_signal(signal.SIGTERM)
         _, said = child.communicate(timeout=600)
-        seconds = time.monotonic() - start if n == 0 else seconds
+        if child.returncode == 0:
+            seconds = min(seconds, time.monotonic() - start)
+        n += 1
         # Python itself may still be starting, or be about to end.
         assert child.returncode in (0, 143, -signal.SIGTERM), said
         assert "Traceback" not in said
