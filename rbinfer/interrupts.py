@@ -1,6 +1,7 @@
 """Signals that end a run: kept out of steps that belong together, and turned into a clean end."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+_GRACE = 20  # seconds
 
 
 @contextmanager
@@ -49,6 +51,9 @@ def without_ctrl_c() -> Iterator[None]:
 def exit_on_sigterm(code: int) -> Iterator[None]:
     """Make SIGTERM an exit like any other, so that what is open is closed and removed.
 
+    It comes amid any step, perhaps within a library's lock, which is never opened then: a process whose
+    threads wait for that is ended after `_GRACE` seconds.
+
     Parameters
     ----------
     code : int
@@ -57,10 +62,15 @@ def exit_on_sigterm(code: int) -> Iterator[None]:
 
     def leave(number: int, frame: Any) -> None:
         log.info("ended by SIGTERM")
+        if hasattr(signal, "SIGALRM"):
+            signal.signal(signal.SIGALRM, lambda number, frame: os._exit(code))
+            signal.alarm(_GRACE)
         sys.exit(code)
 
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
+        if hasattr(signal, "SIGALRM"):
+            signal.alarm(0)
         signal.signal(signal.SIGTERM, before)

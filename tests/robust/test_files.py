@@ -272,6 +272,25 @@ def test_sums(night, tmp_path, capsys, caplog, tried):
         tried(1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_a_lock_that_a_signal_left_locked_does_not_hold_the_end():
+    code = """
+import signal, threading
+from rbinfer import interrupts
+interrupts._GRACE = 1
+lock = threading.Lock()
+with interrupts.exit_on_sigterm(143):
+    try:
+        with lock:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        lock.acquire()
+        lock.acquire()
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
+    assert done.returncode == 143
+
+
 _TERM = "SIGTERM at any moment of classify leaves a whole result or none, and nothing temporary"
 
 
