@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, _kernels
+from . import __version__, native
 from .classifier import Classifier
 from .errors import RbinferError
 from .machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes, usable_cpus
@@ -127,7 +127,7 @@ def run_bench(
     """
     effort = QUICK if quick else FULL
     say("compiling the kernels, unless that was done before")
-    compiled = _kernels.warmup()
+    compiled = native.warmup()
     classifier = Classifier(model, device=device)
     path = str(resolve(model).resolve())
     say("objects a second")

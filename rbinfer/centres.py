@@ -8,7 +8,7 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ._kernels import LARGEST
+from .images import LARGEST
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

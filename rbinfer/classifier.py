@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
 from .centres import centres
-from .cutouts import Cutouts, Cutter
+from .cutouts import Cutouts, Cutter, Knife
 from .errors import InputError
 from .images import as_image, uncertainty_of
 from .machine import usable_cpus
@@ -349,8 +349,8 @@ class Classifier:
             rows = order[start : start + step]
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.pixels = np.empty(shape, np.float32)
-            self._score_rows(network, task, rows, own.pixels, result)
+                own.pixels, own.cut_into = np.empty(shape, np.float32), task.cutter.knife()
+            self._score_rows(network, task, rows, own.pixels, own.cut_into, result)
             return len(rows)
 
         for rows in share_out(work, starts, workers):
@@ -370,7 +370,7 @@ class Classifier:
 
     def _score_rows(
         self, network: Network, task: _Task, rows: NDArray[np.intp], pixels: NDArray[np.float32],
-        result: Scores,
+        cut_into: Knife, result: Scores,
     ) -> None:  # fmt: skip
         n, batch = len(rows), len(pixels)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
@@ -382,7 +382,7 @@ class Classifier:
         for start in range(0, n, batch):
             part = slice(start, min(start + batch, n))
             cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
-            task.cutter.cut_into(x[part], y[part], cutouts)
+            cut_into(x[part], y[part], cutouts)
             good = (cutouts.status & UNSCORED) == 0
             ready: slice | NDArray[np.intp] = part
             if not good.all():

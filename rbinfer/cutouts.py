@@ -2,21 +2,21 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _kernels
+from . import native
 from .errors import InputError
-from .images import as_image
+from .images import LARGEST, as_image
+from .scratch import default_scratch, reference_scratch
 from .spec import PreprocessSpec
 
 log = logging.getLogger(__name__)
 
-#: Pixels of a background at or beyond this are unknown.
-LARGEST = float(_kernels.LARGEST)
 #: Scales beyond this, or below its inverse, are taken for it: one pixel is then all of any window.
 _EXTREME = 1e9
 _NO_MAP = np.zeros((1, 1), np.float32)
@@ -168,6 +168,10 @@ def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(known, noise, np.median(noise[known]))
 
 
+#: Cuts out objects at x and y into arrays that exist already.
+Knife = Callable[[NDArray[np.float64], NDArray[np.float64], Cutouts], None]
+
+
 @dataclass(frozen=True)
 class Cutter:
     """An image made ready for cutting; :meth:`cut` may be called from many threads.
@@ -295,19 +299,30 @@ class Cutter:
 
     def cut_into(self, x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
         """Cut out objects as :meth:`cut` does, into arrays that exist already."""
+        self.knife()(x, y, out)
+
+    def knife(self) -> Knife:
+        """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
         spec = self.spec
-        common = (self.image, self.mask, self.has_mask, *self.bg, *self.err, x, y)
+        scene = (self.image, self.mask, self.has_mask, *self.bg, *self.err)
         if spec.preset == "reference":
-            _kernels.cut_reference(
-                *common, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
-                self.saturation, *out,
+            side = 2 * (spec.size // 2) + 2
+            call = native.cut_reference.bind(
+                *scene, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
+                self.saturation, *reference_scratch(spec.size, side, side, 4, np.float32),
             )  # fmt: skip
         else:
-            _kernels.cut_default(
-                *common, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
-                spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip,
-                self.saturation, *out,
+            call = native.cut_default.bind(
+                *scene, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
+                spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip, self.saturation,
+                *default_scratch(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )  # fmt: skip
+
+        def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
+            pixels = out.pixels
+            call(x, y, pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
+
+        return cut_into
 
 
 def preprocess_cutout(
@@ -410,10 +425,12 @@ def preprocess_cutout(
             f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of "
             f"{down}; give a larger cutout or check fwhm={fwhm}"
         )
-    out = np.empty((int(target_size), int(target_size), 2), np.float32)
-    _kernels.preprocess_reference(
-        sci, bg_map, has_map, background, has_background, sigma, cutout_err is not None,
-        down, up, float(asinh_softening), bool(normalize), out,
+    size = int(target_size)
+    out = np.empty((size, size, 2), np.float32)
+    native.preprocess_reference[sci.dtype.char](
+        sci.reshape(-1), *sci.shape, bg_map.reshape(-1), has_map, background, has_background, sigma,
+        cutout_err is not None, down, up, float(asinh_softening), bool(normalize),
+        *reference_scratch(size, sci.shape[0], sci.shape[1], 2, sci.dtype), out.reshape(-1),
     )  # fmt: skip
     return out, scale
 

@@ -10,9 +10,9 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from ._kernels import LARGEST
 from .errors import InputError
 from .fwhm import FwhmEstimate, estimate_fwhm
+from .images import LARGEST
 
 if TYPE_CHECKING:
     from astropy.table import Table

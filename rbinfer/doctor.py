@@ -220,13 +220,11 @@ def check_kernels() -> list[Finding]:
     settings: Any = numba.config  # filled as the environment says
     if settings.DISABLE_JIT:
         return [Finding("kernels", "problem", "NUMBA_DISABLE_JIT is set: there are none", "unset it")]
-    from . import _kernels
+    from . import native
 
-    seconds = _kernels.warmup()
-    stats = [kernel.stats for kernel in vars(_kernels).values() if hasattr(kernel, "stats")]
-    compiled = sum(sum(each.cache_misses.values()) for each in stats)
-    place = _kernels.cut_default.stats.cache_path
-    asked = settings.CACHE_DIR
+    seconds = native.warmup()
+    state = native.cut_default.state()
+    place, asked = state.place, settings.CACHE_DIR
     if place is None:
         return [
             Finding(
@@ -236,9 +234,10 @@ def check_kernels() -> list[Finding]:
                 "set NUMBA_CACHE_DIR to a folder that can be written",
             )
         ]
-    how = f"compiled now, in {seconds:.1f} s" if compiled else f"ready after {seconds:.1f} s"
-    found = f"{how}; kept in {place}"
-    if asked and not Path(place).resolve().is_relative_to(Path(asked).resolve()):
+    how = f"compiled now, in {seconds:.1f} s" if state.is_new else f"ready after {seconds:.1f} s"
+    by = "" if state.is_native else " by Numba, which takes longer to load"
+    found = f"{how}; kept in {place}{by}"
+    if asked and not place.resolve().is_relative_to(Path(asked).resolve()):
         remedy = "name a folder that can be written, or unset it"
         return [Finding("kernels", "warning", f"{found}, not in NUMBA_CACHE_DIR={asked}", remedy)]
     return [Finding("kernels", "ok", found)]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._kernels import LARGEST
 from .errors import InputError
+from .images import LARGEST
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -20,6 +20,8 @@ from .errors import InputError
 
 log = logging.getLogger(__name__)
 
+#: Pixels at or beyond this count as not finite: sums and differences of others stay within float32.
+LARGEST = np.float32(1e30)
 #: Names of extensions with what is known of the pixels, not the pixels of the sky.
 _BESIDE = {
     "MASK", "DQ", "BPM", "FLAGS", "ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "WHT", "WEIGHT", "IVAR",

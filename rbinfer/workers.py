@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import Any
 
-from . import _kernels
+from . import native
 from .errors import RbinferError
 from .interrupts import without_ctrl_c
 from .machine import usable_cpus
@@ -203,7 +203,7 @@ def _serve(pipe: Any, recipe: Recipe) -> None:
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger(__package__).addHandler(logging.NullHandler())
     try:
-        _kernels.warmup()
+        native.warmup()
         device = prepared(recipe).running_on
     except Exception as error:
         pipe.send(("", str(error)))

@@ -5,6 +5,7 @@ import pytest
 
 from rbinfer import PreprocessSpec, _kernels
 from rbinfer.cutouts import Cutter
+from rbinfer.scratch import padded
 
 
 def samples(n, rng):
@@ -23,7 +24,7 @@ def samples(n, rng):
 def test_median_mad_and_peak_are_exact(dtype, n):
     for values in samples(n, np.random.default_rng(n)):
         values = values.astype(dtype)
-        scratch = np.empty(_kernels._padded(n), dtype)
+        scratch = np.empty(padded(n), dtype)
         scratch[:n] = values
         median = _kernels._median(scratch, n)
         assert median == np.median(values)

@@ -1,8 +1,13 @@
 """What the base install brings in, and what it does not."""
 
 import json
+import platform
 import subprocess
 import sys
+
+import pytest
+
+from rbinfer import native
 
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "rbtrain", "matplotlib", "tqdm", "jax")
 
@@ -30,6 +35,22 @@ def test_scoring_works_where_nothing_heavy_can_be_imported():
         "assert np.isfinite(out['rb_score']).all()"
     )
     assert "onnxruntime" in loaded
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="code is kept on Linux, x86-64"
+)
+def test_scoring_needs_no_numba_once_kernels_are_kept():
+    native.warmup()
+    loaded = modules_after(
+        "import numpy as np, rbinfer\n"
+        "image = np.random.default_rng(0).normal(0, 1, (80, 80))\n"
+        "for model in ('default', 'reference'):\n"
+        "    scores = rbinfer.Classifier(model).score(image, [40.0], [40.0], fwhm=3.0).score\n"
+        "    assert np.isfinite(scores).all()"
+    )
+    assert "onnxruntime" in loaded
+    assert not {"numba", "llvmlite"} & set(loaded)
 
 
 def test_public_names():

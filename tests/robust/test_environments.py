@@ -95,7 +95,7 @@ def test_read_only_install(here, ordinary, read_only_install, tmp_path, tried):
     )
     assert done.returncode == 0, done.stderr
     assert b"NUMBA_CACHE_DIR" not in done.stderr
-    assert list(kept.rglob("*.nbi"))
+    assert list(kept.rglob("*.code"))
     assert here.scores().tobytes() == ordinary.tobytes()
     tried()
 

@@ -1,0 +1,105 @@
+"""The arrays that kernels work in: made by their callers, because kernels reserve no memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Lines that order statistics go over are padded to whole vectors of this many values.
+LANES = 64
+#: Other short lines are padded to this many; at most `LANES`, so that a line with room for that many
+#: more takes a line beyond its end.
+SHORT_LANES = 32
+
+
+def padded(n: int) -> int:
+    """Round up to whole vectors with room to spare: the length of scratch for `n` values."""
+    return (n // LANES + 1) * LANES
+
+
+def _lanes(n: int) -> int:
+    """Round up to what loops over a short line take in whole vectors."""
+    return (n + SHORT_LANES - 1) // SHORT_LANES * SHORT_LANES
+
+
+class DefaultScratch(NamedTuple):
+    """What `cut_default` works in, in the order of its arguments.
+
+    Attributes
+    ----------
+    lines : ndarray of float32, shape (3, room)
+        Windows, as lines.
+    turned : ndarray of float32, shape (span, at least span)
+        Native pixels turned over; like `rows`, empty unless two of them make one.
+    rows : ndarray of float64, shape (span, at least size)
+    sums : ndarray of float64, shape (3, at least span and size)
+    good : ndarray of bool, shape (size * size,)
+    """
+
+    lines: NDArray[np.float32]
+    turned: NDArray[np.float32]
+    rows: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    good: NDArray[np.bool_]
+
+
+def default_scratch(size: int, span: int, taps: int) -> DefaultScratch:
+    """Make what `cut_default` works in.
+
+    Parameters
+    ----------
+    size : int
+        Side of the cutouts.
+    span : int
+        Side of their windows in native pixels.
+    taps : int
+        Native pixels along an axis that one pixel is made of, at most.
+    """
+    is_between = taps == 2
+    return DefaultScratch(
+        np.empty((3, padded(size * size + LANES)), np.float32),
+        np.zeros((span, _lanes(span)) if is_between else (0, 0), np.float32),
+        np.zeros((span, _lanes(size)) if is_between else (0, 0)),
+        np.empty((3, _lanes(max(span, size)))),
+        np.empty(size * size, np.bool_),
+    )
+
+
+class ReferenceScratch(NamedTuple):
+    """What the kernels of the reference work in, in the order of their arguments.
+
+    Attributes
+    ----------
+    lines : ndarray of float32 or float64, shape (k, room)
+        Windows, as lines.
+    pairs : ndarray of float32, shape (2 * pixels,)
+        Both channels before they are cropped or padded.
+    column : ndarray of int64, shape (size,)
+    """
+
+    lines: NDArray[np.floating]
+    pairs: NDArray[np.float32]
+    column: NDArray[np.int64]
+
+
+def reference_scratch(
+    size: int, height: int, width: int, lines: int, dtype: np.dtype[np.floating] | type[np.floating]
+) -> ReferenceScratch:
+    """Make what `cut_reference` and `preprocess_reference` work in.
+
+    Parameters
+    ----------
+    size : int
+        Side of the result.
+    height, width : int
+        Largest shape of a window.
+    lines : int
+        Number of lines.
+    dtype : dtype
+        Of the window's pixels.
+    """
+    pixels = height * width
+    room = padded(max(pixels, 2 * (height + width)))
+    return ReferenceScratch(
+        np.empty((lines, room), dtype), np.empty(2 * pixels, np.float32), np.empty(size, np.int64)
+    )

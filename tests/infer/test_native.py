@@ -1,0 +1,249 @@
+"""Kernels as code from a file: the same as Numba's, kept once, or left to Numba."""
+
+import os
+import platform
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rbinfer import PreprocessSpec, _kernels, native, preprocess_cutout
+from rbinfer.cutouts import Cutter
+from rbinfer.native import Kernel
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="code is kept on Linux, x86-64"
+)
+
+VALUES = np.linspace(-50, 50, 777, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    def object_code(name, kinds):
+        raise AssertionError(f"{name} is compiled")
+
+    return lambda: monkeypatch.setattr(_kernels, "object_code", object_code)
+
+
+def small():
+    return Kernel("asinh_array", "f1 f1")
+
+
+def result(kernel):
+    out = np.empty_like(VALUES)
+    kernel(VALUES, out)
+    return out
+
+
+EXPECTED = np.arcsinh(VALUES)
+
+
+def test_kept_and_found_again(place, no_compiler):
+    first = small()
+    np.testing.assert_allclose(result(first), EXPECTED, rtol=1e-6)
+    assert first.state() == (True, True, place)
+    assert [path.suffix for path in place.iterdir()] == [".code"]
+    no_compiler()
+    second = small()
+    assert result(second).tobytes() == result(first).tobytes()
+    assert second.state() == (True, False, place)
+
+
+def test_bits_are_numbas(place):
+    out = np.empty_like(VALUES)
+    _kernels.asinh_array(VALUES, out)
+    kernel = small()
+    assert result(kernel).tobytes() == out.tobytes()
+    assert kernel.is_native
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
+def test_damaged_file_is_made_anew(place, damage):
+    first = small()
+    expected = result(first)
+    (path,) = place.iterdir()
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.unlink()  # what is mapped stays as it is
+    path.write_bytes({"flipped": bytes(data), "cut": data[:-50], "emptied": b""}[damage])
+    second = small()
+    assert result(second).tobytes() == expected.tobytes()
+    assert second.state() == (True, True, place)
+    assert small().state() == (True, False, place)
+
+
+def test_what_cannot_be_linked_is_numbas_and_not_tried_again(place, monkeypatch, caplog):
+    tried = []
+
+    def object_code(name, kinds):
+        tried.append(name)
+        return b"no object file, which is as good as one of an unknown kind: " + bytes(64), "entry"
+
+    monkeypatch.setattr(_kernels, "object_code", object_code)
+    caplog.set_level("INFO", "rbinfer")
+    for _ in range(2):
+        kernel = small()
+        np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
+        assert not kernel.is_native
+    assert tried == ["asinh_array"]
+    assert "asinh_array is left to Numba" in caplog.text
+
+
+def test_no_memory_is_no_reason_to_give_up(place, monkeypatch):
+    def object_code(name, kinds):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_kernels, "object_code", object_code)
+        with pytest.raises(MemoryError):
+            result(small())
+    assert not place.exists()
+    assert np.isfinite(result(small())).all()
+
+
+def test_files_that_cannot_be_executed(place, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(native.mmap, "mmap", refuse)
+    kernel = small()
+    np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
+    assert not kernel.is_native
+
+
+def test_file_systems_without_rights_to_execute(monkeypatch):
+    if not os.statvfs("/proc").f_flag & os.ST_NOEXEC:
+        pytest.skip("none is known here")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc")
+    assert native.kept_in(small()).parent != Path("/proc")
+    monkeypatch.setattr(native.os, "ST_NOEXEC", 0)
+    assert native.kept_in(small()).parent == Path("/proc") or not os.access("/proc", os.W_OK)
+
+
+def test_place_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "kept"))
+    assert native.kept_in(small()).parent == native._PACKAGE / "__pycache__"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("NUMBA_OPT", "1"), ("NUMBA_CPU_NAME", "haswell"), ("NUMBA_BOUNDSCHECK", "1")]
+)
+def test_settings_of_numba_have_files_of_their_own(monkeypatch, name, value):
+    before = native.kept_in(small())
+    native._environment.cache_clear()
+    monkeypatch.setenv(name, value)
+    assert native.kept_in(small()) != before
+    monkeypatch.undo()
+    native._environment.cache_clear()
+
+
+def test_kernels_have_files_of_their_own(place):
+    assert len({native.kept_in(kernel) for kernel in native.preprocess_reference.values()}) == 2
+
+
+@pytest.mark.parametrize(
+    "values", [VALUES.astype("f8"), VALUES.astype(">f4"), VALUES[::2], VALUES[np.newaxis]]
+)
+def test_other_arrays_are_refused(values):
+    kernel = small()
+    with pytest.raises(TypeError, match="kernels take contiguous arrays of float32 in 1 dim"):
+        kernel(values, np.empty_like(VALUES))
+    with pytest.raises(TypeError, match="kernels take contiguous arrays of float32 in 1 dim"):
+        kernel.bind(VALUES)(values)
+
+
+def test_arrays_that_are_read_only_or_empty():
+    values, out = VALUES.copy(), np.empty_like(VALUES)
+    values.flags.writeable = False
+    kernel = Kernel("asinh_array", "f1 f1")
+    kernel.bind()(values, out)
+    np.testing.assert_allclose(out, EXPECTED, rtol=1e-6)
+    kernel.bind()(values[:0], out[:0])
+
+
+def test_threads_load_a_kernel_once(place):
+    kernel, results = small(), []
+    threads = [threading.Thread(target=lambda: results.append(result(kernel))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({each.tobytes() for each in results}) == 1
+    assert len(list(place.iterdir())) == 1
+
+
+@pytest.fixture(scope="module")
+def scene():
+    rng = np.random.default_rng(3)
+    image = rng.normal(500, 7, (120, 140)).astype(np.float32)
+    for _ in range(40):
+        i, j = rng.integers(2, 118), rng.integers(2, 138)
+        image[i - 2 : i + 3, j - 2 : j + 3] += rng.exponential(300)
+    image[rng.integers(0, 120, 20), rng.integers(0, 140, 20)] = np.nan
+    x, y = rng.uniform(-2, 142, 80), rng.uniform(-2, 122, 80)
+    mask = rng.random(image.shape) < 0.02
+    return image, mask, x, y
+
+
+@pytest.mark.parametrize("fwhm", [1.2, 3.0, 4.0, 7.3])
+@pytest.mark.parametrize("preset", ["reference", "default"])
+def test_cutouts_are_numbas_bit_for_bit(scene, monkeypatch, preset, fwhm):
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    image, mask, x, y = scene
+    noise = np.full_like(image, 7)
+    noise[:40] = 9
+    cases = [{}, {"mask": mask}, {"bg": noise + 491, "err": noise}, {"bg": 500.0, "err": 7.0}]
+
+    def cut():
+        return [
+            Cutter.prepare(image, getattr(PreprocessSpec, preset)(), fwhm=fwhm, saturation=900, **case)
+            .cut(x, y)
+            for case in cases
+        ]  # fmt: skip
+
+    kernel = getattr(native, f"cut_{preset}")
+    kept = cut()
+    assert kernel.is_native
+    with monkeypatch.context() as patched:
+        patched.setattr(native, "kept_in", lambda kernel: None)
+        patched.setattr(native, kernel.name, Kernel(kernel.name, " ".join(kernel.kinds)))
+        numbas = cut()
+        assert not getattr(native, kernel.name).is_native
+    for one, other in zip(kept, numbas, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_single_cutouts_are_numbas_bit_for_bit(scene, monkeypatch, dtype):
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    cutout = scene[0][:33, :37].astype(dtype)
+
+    def made():
+        return [
+            preprocess_cutout(cutout, background, fwhm=fwhm)[0]
+            for fwhm in (None, 1.0, 3.0, 7.0)
+            for background in (None, np.full_like(cutout, 490), 480.0)
+        ]
+
+    kept = made()
+    numbas = {
+        letter: Kernel(kernel.name, " ".join(kernel.kinds))
+        for letter, kernel in native.preprocess_reference.items()
+    }
+    with monkeypatch.context() as patched:
+        patched.setattr(native, "kept_in", lambda kernel: None)
+        patched.setattr(native, "preprocess_reference", numbas)
+        others = made()
+    assert not numbas[np.dtype(dtype).char].is_native
+    assert [each.tobytes() for each in kept] == [each.tobytes() for each in others]
