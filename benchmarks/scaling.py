@@ -54,7 +54,8 @@ def check_bits():
             *(np.concatenate(column) for column in zip(*parts, strict=True))
         )
     for rows in (32, 96, 2048):
-        with mock.patch.object(classifier_module, "task_rows", lambda *_, rows=rows: rows):
+        parts = [slice(start, start + rows) for start in range(0, len(scene.x), rows)]
+        with mock.patch.object(classifier_module, "tasks", lambda *_, parts=parts: parts):
             found[f"tasks of {rows} rows"] = score(two, scene)
     order = np.random.default_rng(0).permutation(3000)
     mixed = score(two, scene, order)

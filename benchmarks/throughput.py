@@ -32,7 +32,7 @@ from rbinfer.classifier import Classifier
 from rbinfer.cutouts import Cutter
 from rbinfer.machine import usable_cpus
 from rbinfer.registry import resolve
-from rbinfer.rows import task_rows
+from rbinfer.rows import tasks
 from rbinfer.session import Session
 
 SAME_SCORES = 1e-4
@@ -49,8 +49,7 @@ def cut_all(path, scene):
 
 def session_alone(session, cutouts, threads):
     """Score ready cutouts on several threads, a chunk of rows at a time."""
-    rows = task_rows(len(cutouts), threads, session.batch)  # as in Classifier
-    parts = [cutouts[start : start + rows] for start in range(0, len(cutouts), rows)]
+    parts = [cutouts[part] for part in tasks(len(cutouts), threads, session.batch)]  # as in Classifier
     if threads == 1:
         found = [session.run(part).score for part in parts]
     else:

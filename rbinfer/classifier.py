@@ -21,7 +21,7 @@ from .machine import usable_cpus
 from .measure import Measured, measure_fwhm
 from .networks import KerasNetwork, Network
 from .registry import resolve
-from .rows import by_strips, share_out, task_rows
+from .rows import by_strips, share_out, tasks
 from .session import Output, Session
 from .status import UNSCORED, Status
 from .verdicts import Scores, Verdict, with_verdicts
@@ -336,24 +336,23 @@ class Classifier:
         result = Scores(score, status, classes)
         # Others' models are not known to be thread-safe.
         threads = self.threads if isinstance(network, Session) else 1
-        step = task_rows(n, threads, network.batch)
-        starts = range(0, n, step)
-        workers = min(threads, len(starts))
+        parts = tasks(n, threads, network.batch)
+        workers = min(threads, len(parts))
         done = 0
 
         own = threading.local()
         size = task.cutter.spec.size
         shape = (min(network.batch, max(n, 1)), size, size, 2)
 
-        def work(start: int) -> int:
-            rows = order[start : start + step]
+        def work(part: slice) -> int:
+            rows = order[part]
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
                 own.pixels, own.cut_into = np.empty(shape, np.float32), task.cutter.knife()
             self._score_rows(network, task, rows, own.pixels, own.cut_into, result)
             return len(rows)
 
-        for rows in share_out(work, starts, workers):
+        for rows in share_out(work, parts, workers):
             done += rows
             if progress is not None:
                 progress(done, n)

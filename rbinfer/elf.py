@@ -88,7 +88,7 @@ def link(data: bytes, symbol: str) -> Code:
     """
     try:
         return _link(data, symbol)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise LinkError(f"the object file is damaged: {error}") from error
 
 

@@ -149,7 +149,7 @@ class Call:
         for value, kind in zip(first, kinds, strict=False):
             if len(kind) == 2:
                 _check(value, np.dtype(kind[0]), int(kind[1]))
-                addresses.append(value.ctypes.data)
+                addresses.append(_address(value))
                 numbers.extend(value.shape)
             elif kind == "d":
                 reals.append(float(value))

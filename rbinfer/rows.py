@@ -4,9 +4,12 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Item = TypeVar("Item")
 
 #: Rows that a worker takes at a time, at most unless one batch is more; it cuts and scores them batch
 #: by batch in its own buffers.
@@ -15,10 +18,16 @@ _TASK_ROWS = 512
 _STRIP_ROWS = 32
 
 
-def task_rows(n: int, threads: int, batch: int) -> int:
-    """Return the rows of a task: whole batches, and few enough that the threads end together."""
-    share = min(_TASK_ROWS, n // (8 * threads))
-    return max(share // batch * batch, batch)
+def tasks(n: int, threads: int, batch: int) -> list[slice]:
+    """Divide rows into tasks of whole batches, of fewer and fewer so that the threads end together."""
+    found: list[slice] = []
+    start = 0
+    while start < n:
+        share = min(_TASK_ROWS, (n - start) // (2 * threads))
+        stop = min(start + max(share // batch, 1) * batch, n)
+        found.append(slice(start, stop))
+        start = stop
+    return found
 
 
 def by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -32,7 +41,7 @@ def by_strips(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp
     return np.argsort(key)
 
 
-def share_out(work: Callable[[int], int], items: Sequence[int], workers: int) -> Iterator[int]:
+def share_out(work: Callable[[Item], int], items: Sequence[Item], workers: int) -> Iterator[int]:
     """Yield ``work(item)`` of all items, in any order; an error anywhere ends the work of all.
 
     The calling thread is one of the workers, and tells of the others' items after its own. One that
@@ -46,7 +55,7 @@ def share_out(work: Callable[[int], int], items: Sequence[int], workers: int) ->
     failed = threading.Event()
     results: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def take() -> int | None:
+    def take() -> Item | None:
         with taking:
             return None if failed.is_set() else next(left, None)
 

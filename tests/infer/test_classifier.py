@@ -14,6 +14,8 @@ import pytest
 from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import MaskedColumn, Table
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rbinfer import (
     Classifier,
@@ -27,7 +29,7 @@ from rbinfer import (
     preprocess_cutout,
 )
 from rbinfer.registry import resolve
-from rbinfer.rows import share_out, task_rows
+from rbinfer.rows import share_out, tasks
 from rbinfer.session import Output, Session
 from rbinfer.status import UNSCORED, explain, is_scored
 
@@ -180,17 +182,32 @@ def test_an_interruption_by_the_caller_ends_the_work():
 
 
 @pytest.mark.parametrize(
-    ("n", "threads", "batch", "rows"),
+    ("n", "threads", "batch", "sizes"),
     [
-        (1_000_000, 2, 64, 512),
-        (4096, 2, 64, 256),
-        (10, 4, 64, 64),
-        (0, 1, 64, 64),
-        (9000, 1, 4096, 4096),
+        (2048, 2, 64, [512, 384, 256, 192, 128, 128, 64]),
+        (10, 4, 64, [10]),
+        (0, 1, 64, []),
+        (9000, 1, 4096, [4096, 4096, 808]),
     ],
 )
-def test_tasks_are_whole_batches(n, threads, batch, rows):
-    assert task_rows(n, threads, batch) == rows
+def test_tasks_shrink_by_whole_batches(n, threads, batch, sizes):
+    found = [part.stop - part.start for part in tasks(n, threads, batch)]
+    assert found[: len(sizes)] == sizes
+    assert sum(found) == n
+
+
+@given(st.integers(0, 100_000), st.integers(1, 64), st.integers(1, 5000))
+def test_tasks_are_all_rows_in_order(n, threads, batch):
+    parts = tasks(n, threads, batch)
+    assert [row for part in parts[:3] for row in range(part.start, part.stop)] == list(
+        range(parts[min(2, len(parts) - 1)].stop if parts else 0)
+    )
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+    sizes = [part.stop - part.start for part in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(size % batch == 0 for size in sizes[:-1])
+    assert sum(sizes) == n
+    assert max(sizes, default=0) <= max(512, batch)
 
 
 def test_classes_that_a_network_does_not_tell_are_nan(classifier, scene):
