@@ -58,8 +58,9 @@ _SMALLEST = 1e-36
 # Float32 pixels of a cache line, of 64 bytes on all that we know.
 _LINE = 16
 
-# Largest side of a window, in pixels, that is asked for ahead.
+# Largest side of a window, in pixels, that is asked for ahead, and in how many parts.
 _MOST_AHEAD = 128
+_PARTS = 4
 
 
 @functools.cache
@@ -325,19 +326,23 @@ _prefetch: Any = intrinsic(_code_of_prefetch)
 
 
 @_jit
-def _prefetch_window(image: Any, x: float, y: float, start: int, span: int) -> None:
-    """Ask for the pixels of the next window while this one is being worked on.
+def _prefetch_part(image: Any, x: Any, y: Any, k: int, start: int, span: int, part: int) -> None:
+    """Ask for some rows of the window of object `k` while the one before it is being worked on.
 
     Rows lie whole pages apart, so the hardware does not foresee them: in an image larger than the
-    caches, waiting for them took a third of the time.
+    caches, waiting for them took a third of the time. CPUs remember few of such wishes at a time, so
+    `_PARTS` parts of a window are asked for in turns with work.
     """
     height, width = image.shape
     # Windows that are large beside the caches would drive out the one that is being worked on.
-    if span > _MOST_AHEAD or not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+    if k >= x.size or span > _MOST_AHEAD:
         return
-    top, left = math.floor(y + 0.5) + start, math.floor(x + 0.5) + start
+    if not (-0.5 <= x[k] < width - 0.5 and -0.5 <= y[k] < height - 0.5):
+        return
+    top, left = math.floor(y[k] + 0.5) + start, math.floor(x[k] + 0.5) + start
     first, last = max(left, 0), min(left + span, width) - 1
-    for i in range(max(top, 0), min(top + span, height)):
+    begin, end = top + span * part // _PARTS, top + span * (part + 1) // _PARTS
+    for i in range(max(begin, 0), min(end, height)):
         for j in range(first, last, _LINE):
             _prefetch(image, i, j)
         _prefetch(image, i, last)
@@ -483,8 +488,7 @@ def cut_reference(
     side = 2 * radius + 2
     window, bg_window, work, scratch = lines[0], lines[1], lines[2], lines[3]
     for k in range(x.size):
-        if k + 1 < x.size:
-            _prefetch_window(image, x[k + 1], y[k + 1], -radius, side - 1)
+        _prefetch_part(image, x, y, k + 1, -radius, side - 1, 0)
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
         if status[k]:
@@ -503,11 +507,13 @@ def cut_reference(
             if not _fill_bad(window, mask, has_mask, y1, x1, h, w, min_good * n, scratch):
                 status[k] = TOO_FEW_GOOD_PIXELS
                 continue
+        _prefetch_part(image, x, y, k + 1, -radius, side - 1, 1)
         level = background
         if has_bg_map:
             _copy_rows(bg_map, y1, x1, h, w, bg_window)
         elif not has_background:
             level = _edge_median(window, h, w, scratch)
+        _prefetch_part(image, x, y, k + 1, -radius, side - 1, 2)
         sigma = sigma_given
         if has_err_map:
             n_noise = 0
@@ -522,6 +528,7 @@ def cut_reference(
             sigma = _sigma_of(window, n, _median(scratch, n), scratch)
         if not (sigma > 0 and sigma < np.inf):
             sigma = 1.0
+        _prefetch_part(image, x, y, k + 1, -radius, side - 1, 3)
         _reference_finish(
             window, bg_window, has_bg_map, level, sigma, h, w, down, up, softening, True,
             work, scratch, pairs, column, out[k],
@@ -708,8 +715,7 @@ def cut_default(
     window, ring, scratch = lines[0], lines[1], lines[2]
     limit = np.float32(clip)
     for k in range(x.size):
-        if k + 1 < x.size:
-            _prefetch_window(image, x[k + 1], y[k + 1], start, span)
+        _prefetch_part(image, x, y, k + 1, start, span, 0)
         snr[k] = np.nan
         status[k] = _position_status(x[k], y[k], width, height)
         if status[k]:
@@ -751,6 +757,7 @@ def cut_default(
                 status[k] |= TOO_FEW_GOOD_PIXELS
                 continue
 
+        _prefetch_part(image, x, y, k + 1, start, span, 1)
         # Background and noise from the border of the window.
         level: Any = background
         sigma: Any = sigma_given
@@ -769,6 +776,7 @@ def cut_default(
         if has_err_map or has_sigma:
             sigma *= noise_factor  # resampling averages independent pixels
 
+        _prefetch_part(image, x, y, k + 1, start, span, 2)
         # Subtract, and find what to normalise by.
         zero_level = np.float32(0.0 if has_bg_map else level)
         for p in range(n_pixels):
@@ -789,6 +797,7 @@ def cut_default(
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / _SMALLEST))
         scale_linear = np.float32(1.0) / (centre if centre_linear else top_of_all)
         scale_asinh = np.float32(1.0) / _asinh((centre if centre_asinh else top_of_all) * inverse)
+        _prefetch_part(image, x, y, k + 1, start, span, 3)
         _write_channels(window, n_pixels, inverse, scale_linear, scale_asinh, limit, scratch, out[k])
         if saturation < np.inf:
             for i in range(max(ci - 1, 0), min(ci + 2, height)):
