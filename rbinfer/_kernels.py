@@ -4,14 +4,15 @@ The kernels trust their callers (:mod:`rbinfer.cutouts` validates): native float
 and parameters in range. Optional maps come as 1 x 1 dummies together with a flag. All release the
 GIL, so threads can share the work. They reserve no memory and raise nothing, so that their code needs
 no Python. Numba's cache does not see changes in other modules, so everything the kernels depend on is an
-argument or stands in this file, but for the lengths of :mod:`rbinfer.scratch`.
+argument or stands in this file.
 """
 
 import functools
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,13 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic, overload
 
-from .scratch import LANES
+from .elf import LinkError
+from .native import digest_of_sources
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,9 @@ _REJECTED = POSITION_NOT_FINITE | OFF_IMAGE | WINDOW_OFF_IMAGE | TOO_FEW_GOOD_PI
 LARGEST = np.float32(1e30)
 # Noise below this is none: its inverse must stay within float32.
 _SMALLEST = 1e-36
+
+# Scratch for order statistics is padded to whole vectors of this many values, as in rbinfer.scratch.
+_LANES = 64
 
 # Float32 pixels of a cache line, of 64 bytes on all that we know.
 _LINE = 16
@@ -197,7 +205,7 @@ def _median(a: Any, n: int) -> Any:
     keys = _bits(a)
     key = keys.dtype.type
     _flip(keys, n)
-    whole = (n + LANES - 1) // LANES * LANES
+    whole = (n + _LANES - 1) // _LANES * _LANES
     for i in range(n, whole):
         keys[i] = np.iinfo(keys.dtype).max  # no remainder, which would not be vectorised
     rank = (n - 1) >> 1
@@ -810,6 +818,25 @@ def cut_default(
 # ------------------------------------------------------------------------ for `rbinfer.native`
 
 
+#: What `object_code` may raise, but for `rbinfer.elf.LinkError`, where Numba may do better.
+FAILURES = (
+    NumbaError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+#: Of this file and its neighbours, when they were imported.
+DIGEST = digest_of_sources()
+# What Numba compiles by when it is told nothing.
+_USUAL = {
+    "OPT": (3,), "BOUNDSCHECK": (None, 0), "CPU_NAME": (None,), "CPU_FEATURES": (None,),
+    "DEBUGINFO_DEFAULT": (0,), "DISABLE_JIT": (0,),
+}  # fmt: skip
+
+
 def cached(function: Any) -> tuple[bool, Path | None]:
     """Tell whether this process compiled one of the kernels, and where Numba keeps them, if it does."""
     place = function.stats.cache_path
@@ -832,10 +859,43 @@ def object_code(name: str, kinds: Sequence[str]) -> tuple[bytes, str]:
         An object file of position-independent code.
     symbol : str
         Its entry; see `rbinfer.native`.
+
+    Raises
+    ------
+    LinkError
+        Numba or LLVM compile, or tell of it, in another way than is known here.
+    One of `FAILURES`
+        Numba cannot compile it, or has settings of its own: in a file, or by a program.
     """
+    settings: Any = numba.config
+    for setting, usual in _USUAL.items():
+        if (value := getattr(settings, setting, None)) not in usual:
+            raise ValueError(f"Numba's setting {setting} is {value}")
     entry: Any = numba.njit(nogil=True, error_model="numpy")(_entry(globals()[name], kinds))
     arguments = tuple(_types.CPointer(kind) for kind in (types.voidptr, types.int64, types.float64))
-    entry.compile(arguments)
+    with _numbas_cache_aside():
+        entry.compile(arguments)
+    try:
+        return _emitted(entry, arguments)
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise LinkError(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _numbas_cache_aside() -> Iterator[None]:
+    """Have all functions compiled: Numba's cache does not ask by which settings it was filled."""
+    functions: Any = [each for each in globals().values() if isinstance(each, Dispatcher)]
+    caches = [function._cache for function in functions]
+    try:
+        for function in functions:
+            function._cache = NullCache()
+        yield
+    finally:
+        for function, kept in zip(functions, caches, strict=True):
+            function._cache = kept
+
+
+def _emitted(entry: Any, arguments: tuple[Any, ...]) -> tuple[bytes, str]:
     symbol = entry.overloads[arguments].fndesc.llvm_func_name
     # What describes an exception is of no use without Numba: that there was one is enough.
     text = re.sub(

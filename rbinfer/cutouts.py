@@ -319,7 +319,12 @@ class Cutter:
             )  # fmt: skip
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
-            pixels = out.pixels
+            pixels, n = out.pixels, len(x)
+            if not (n == len(y) == len(pixels) == len(out.status) == len(out.snr)):
+                lengths = f"{n}, {len(y)}, {[len(part) for part in out]}"
+                raise ValueError(f"positions and cutouts must be as many, not {lengths}")
+            if not all(part.flags.writeable for part in out):
+                raise ValueError("cutouts are written, and these are read-only")
             call(x, y, pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
 
         return cut_into

@@ -235,8 +235,9 @@ def check_kernels() -> list[Finding]:
             )
         ]
     how = f"compiled now, in {seconds:.1f} s" if state.is_new else f"ready after {seconds:.1f} s"
-    by = "" if state.is_native else " by Numba, which takes longer to load"
-    found = f"{how}; kept in {place}{by}"
+    found = f"{how}; kept in {place}"
+    if not state.is_native:
+        found += " by Numba, which takes longer to load" + (f": {state.why}" if state.why else "")
     if asked and not place.resolve().is_relative_to(Path(asked).resolve()):
         remedy = "name a folder that can be written, or unset it"
         return [Finding("kernels", "warning", f"{found}, not in NUMBA_CACHE_DIR={asked}", remedy)]

@@ -19,6 +19,10 @@ _RELOCATABLE = 1
 _PROGBITS, _SYMTAB, _RELA = 1, 2, 4
 _WRITABLE, _IN_MEMORY, _THREAD_LOCAL = 1, 2, 0x400
 _PAGE = 4096
+# Their other kinds: SHT_REL and SHT_CREL.
+_OTHER_RELOCATIONS = {9, 0x40000014}
+# A function that finds a function (STT_GNU_IFUNC).
+_RESOLVER = 10
 # Distances between two places of the code; R_X86_64_PC32 and R_X86_64_PLT32.
 _DISTANCES = {2, 4}
 
@@ -107,6 +111,8 @@ def _link(data: bytes, symbol: str) -> Code:
         places[index] = _append(code, section.content, section.alignment)
     symbols = _symbols(sections, places, code)
     for section in sections:
+        if section.kind in _OTHER_RELOCATIONS and section.info in places:
+            raise LinkError(f"the object file has relocations in {section.name}")
         if section.kind == _RELA and section.info in places:
             for offset, info, addend in _RELOCATION.iter_unpack(section.content):
                 kind, (name, target) = info & 0xFFFFFFFF, symbols[info >> 32]
@@ -145,9 +151,11 @@ def _symbols(
         raise LinkError("the object file has no symbols")
     texts = sections[table.link].content
     found: list[tuple[str, int | None]] = []
-    for name_at, _, _, index, value, _ in _SYMBOL.iter_unpack(table.content):
+    for name_at, info, _, index, value, _ in _SYMBOL.iter_unpack(table.content):
         name = _text(texts, name_at)
         target = places[index] + value if index in places else None
+        if info & 15 == _RESOLVER:
+            raise LinkError(f"the object file chooses {name!r} when it is loaded")
         if index == 0 and name in _BUILTINS:
             target = _append(code, _BUILTINS[name], 16)
         found.append((name, target))

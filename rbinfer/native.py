@@ -2,12 +2,11 @@
 
 To import Numba and LLVM takes half a second and 130 MB, which a process that only scores can do without.
 Kernels reserve no memory and need no function of others, so their code can be kept in a file and mapped.
-Where that is not possible (on anything but Linux on x86-64, on a file system that nothing is executed
-from, with a Numba that compiles otherwise), Numba runs them, and keeps them in its own cache.
+Where that is not possible (on anything but Linux on x86-64, where memory may not be executed, with a
+Numba that was told or has learnt to compile otherwise), Numba runs and caches them.
 """
 
 import ctypes
-import functools
 import hashlib
 import importlib.util
 import logging
@@ -15,16 +14,20 @@ import mmap
 import os
 import platform
 import secrets
+import stat
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .elf import LinkError, link
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +37,34 @@ _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
 _PACKAGE = Path(__file__).parent
 #: What the code of kernels is made by.
 _SOURCES = ("_kernels.py", "elf.py", "native.py", "scratch.py")
+#: Settings of Numba that do not change what it compiles.
+_HARMLESS = {
+    "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY",
+    "NUMBA_WARNINGS", "NUMBA_DISABLE_PERFORMANCE_WARNINGS", "NUMBA_DEBUG_CACHE",
+}  # fmt: skip
 #: Bytes of the hash that ends a file; before it, 8 bytes tell where the code is entered.
 _HASH = 32
+_DAY = 86400.0
+#: One for all kernels: they are few, and a forked process needs a new one.
+_loading = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _loading
+    _loading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def digest_of_sources() -> str:
+    """Hash the files that the code of kernels is made by, as they are now."""
+    return hashlib.sha256(b"\n".join((_PACKAGE / name).read_bytes() for name in _SOURCES)).hexdigest()
+
+
+#: Files may be replaced while a process runs; it keeps to the code that goes with what it imported.
+_DIGEST = digest_of_sources()
 
 
 class State(NamedTuple):
@@ -49,11 +78,14 @@ class State(NamedTuple):
         It was compiled by this process.
     place : Path or None
         Folder that it is kept in; None if every process compiles it.
+    why : str or None
+        Why Numba runs it, where that is not the rule.
     """
 
     is_native: bool
     is_new: bool
     place: Path | None
+    why: str | None = None
 
 
 class Kernel:
@@ -71,11 +103,11 @@ class Kernel:
     def __init__(self, name: str, arguments: str) -> None:
         self.name = name
         self.kinds = tuple(arguments.split())
-        self._lock = threading.Lock()
         self._function: Any = None
         self._code: NDArray[np.uint8] | None = None
         self._is_new = False
         self._place: Path | None = None
+        self._why: str | None = None
 
     def bind(self, *first: Any) -> "Call":
         """Return the kernel with its first arguments given, to be called many times with the rest."""
@@ -88,9 +120,10 @@ class Kernel:
     @property
     def function(self) -> Any:
         """Entry of the kernel's code, or Numba's function."""
-        with self._lock:
-            if self._function is None:
-                self._load()
+        if self._function is None:
+            with _loading:
+                if self._function is None:
+                    self._function = self._load()
         return self._function
 
     @property
@@ -98,33 +131,70 @@ class Kernel:
         """Whether it is run as code from a file, and not by Numba."""
         return self.function is not None and self._code is not None
 
-    def state(self) -> "State":
+    def state(self) -> State:
         """Tell how the kernel is run; Numba knows that after the first call."""
         if self.is_native:
             return State(True, self._is_new, self._place)
         from . import _kernels
 
-        return State(False, *_kernels.cached(self.function))
+        return State(False, *_kernels.cached(self.function), self._why)
 
-    def _load(self) -> None:
-        path = kept_in(self)
-        if path is not None:
-            try:
-                if not path.exists() or not _is_whole(path):
-                    _keep(path, self)
-                    self._is_new = True
-                mapped = _mapped(path)
-            except OSError as error:
-                log.debug("%s: %s", path, error)
-            else:
-                if mapped is not None:
-                    self._code, entry = mapped
-                    self._place = path.parent
-                    self._function = _ENTRY(self._code.ctypes.data + entry)
-                    return
+    def _load(self) -> Any:
+        name = file_name(self)
+        if name is not None:
+            data = self._found(name)
+            if data is None:
+                data = self._made(name)
+            if data is not None and len(data) > _HASH + 8:
+                try:
+                    self._code, entry = _mapped(data)
+                except (OSError, AttributeError) as error:
+                    self._why = f"code cannot be mapped: {error}"
+                else:
+                    return _ENTRY(entry)
+            elif data is not None:
+                self._why = "it is not compiled into code that can stand alone"
+        if self._why is not None:
+            log.info("%s is left to Numba: %s", self.name, self._why)
         from . import _kernels
 
-        self._function = getattr(_kernels, self.name)
+        return getattr(_kernels, self.name)
+
+    def _found(self, name: str) -> bytes | None:
+        for place in _places():
+            data = _read(place / name)
+            if data is not None:
+                self._place = place
+                return data
+        return None
+
+    def _made(self, name: str) -> bytes | None:
+        """Compile and keep the code; just a hash if it needs more than code, not to try again."""
+        place = next(filter(_can_be_written, _places()), None)
+        if place is None:
+            return None
+        from . import _kernels
+
+        if _kernels.DIGEST != _DIGEST:
+            self._why = "rbinfer's files were replaced after it was imported"
+            return None
+        try:
+            code, entry = link(*_kernels.object_code(self.name, self.kinds))
+        except LinkError as error:
+            log.info("%s: %s", self.name, error)
+            code, entry = b"", 0
+        except _kernels.FAILURES as error:
+            self._why = f"{type(error).__name__}: {error}"
+            return None
+        data = code + entry.to_bytes(8, "little")
+        data += hashlib.sha256(data).digest()
+        try:
+            _write(place / name, data)
+        except OSError as error:
+            self._why = f"{place / name} cannot be written: {error}"
+            return None
+        self._place, self._is_new = place, True
+        return data
 
 
 class Call:
@@ -203,100 +273,102 @@ def _address(array: NDArray[Any]) -> int:
 # ------------------------------------------------------------------------------------- the files
 
 
-def kept_in(kernel: Kernel) -> Path | None:
-    """Return the file that has, or will have, the code of a kernel; None where there can be none."""
-    environment = _environment()
-    if environment is None:
+def file_name(kernel: Kernel) -> str | None:
+    """Return the name of the file with the code of a kernel; None where Numba has to run it."""
+    settings = {name for name in os.environ if name.startswith("NUMBA_")} - _HARMLESS
+    compiler = _compiler()
+    if settings or compiler is None:
         return None
-    text = repr((kernel.name, kernel.kinds, environment))
-    name = f"{kernel.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.code"
-    for place in _places():
-        with suppress(OSError):
-            existing = next(folder for folder in (place, *place.parents) if folder.exists())
-            if os.statvfs(existing).f_flag & os.ST_NOEXEC:
-                continue
-            if (place / name).exists() or (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-                return place / name
-    return None
+    text = repr((kernel.name, kernel.kinds, _DIGEST, compiler))
+    return f"{kernel.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.code"
 
 
 def _places() -> Iterator[Path]:
-    """Yield folders for the code, as Numba has them: the one asked for, the package's, the user's."""
+    """Yield folders for the code, as Numba has them: the one asked for, or the package's, the user's."""
     if asked := os.environ.get("NUMBA_CACHE_DIR"):
-        yield Path(asked).absolute()
+        place = Path(asked).absolute()
+        if os.path.isdir(place) or _can_be_written(place):
+            yield place
+            return
     yield _PACKAGE / "__pycache__"
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(cache, "rbinfer").absolute()
+    if parent := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(parent, "rbinfer").absolute()
     else:
         with suppress(RuntimeError):  # a user without a home
             yield Path.home() / ".cache/rbinfer"
 
 
-@functools.cache
-def _environment() -> tuple[Any, ...] | None:
-    """Return all that the code depends on but the kernel; None where Numba has to run them."""
+def _can_be_written(place: Path) -> bool:
+    existing = next((folder for folder in (place, *place.parents) if os.path.exists(folder)), place)
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+@cache
+def _compiler() -> tuple[Any, ...] | None:
+    """Return all that the code depends on but our sources; None where it is left to Numba."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or sys.maxsize < 2**32:
         return None
-    settings = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
-    settings.pop("NUMBA_CACHE_DIR", None)
-    if "NUMBA_CACHE_LOCATOR_CLASSES" in settings:
-        return None  # its user decides what is kept
+    versions = []
     try:
-        sources = [(_PACKAGE / name).read_bytes() for name in _SOURCES]
         for package in ("numba", "llvmlite"):
             found = importlib.util.find_spec(package)
             if found is None or found.origin is None:
                 return None
-            sources.append(Path(found.origin).with_name("_version.py").read_bytes())
+            versions.append(Path(found.origin).with_name("_version.py").read_bytes())
         with open("/proc/cpuinfo", "rb") as file:
             # All processors are alike, and there may be hundreds; how fast they are just now varies.
             lines = file.read(16384).split(b"\n\n")[0].splitlines()
     except OSError:
         return None
     cpu = [line for line in lines if line.startswith((b"model", b"cpu family", b"stepping", b"flags"))]
-    return (
-        *(hashlib.sha256(b"\n".join(each)).hexdigest() for each in (sources, cpu)),
-        sorted(settings.items()),
+    if not any(line.startswith(b"flags") for line in cpu):
+        return None
+    return sys.version_info[:2], *(
+        hashlib.sha256(b"\n".join(each)).hexdigest() for each in (versions, cpu)
     )
 
 
-def _is_whole(path: Path) -> bool:
-    data = path.read_bytes()
-    return hashlib.sha256(data[:-_HASH]).digest() == data[-_HASH:]
-
-
-def _keep(path: Path, kernel: Kernel) -> None:
-    """Compile a kernel and write its code; without any if it needs more than code, not to try again."""
-    from . import _kernels
-    from .elf import Code, link
-
+def _read(path: Path) -> bytes | None:
+    """Return what a file has, if it is whole and of someone whose programs are run anyway."""
     try:
-        made = link(*_kernels.object_code(kernel.name, kernel.kinds))
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
-        # What Numba and LLVM offer changes from version to version, and their errors with it.
-        log.info("%s is left to Numba: %s: %s", kernel.name, type(error).__name__, error)
-        made = Code(b"", 0)
-    data = made.code + made.entry.to_bytes(8, "little")
-    data += hashlib.sha256(data).digest()
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read()
+        trusted = {0, os.geteuid(), _PACKAGE.stat().st_uid}
+    except OSError:
+        return None
+    if status.st_uid not in trusted or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        log.info("%s is passed over: others can write it", path)
+        return None
+    return data if hashlib.sha256(data[:-_HASH]).digest() == data[-_HASH:] else None
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob("*.code.*"):  # of a process that was killed
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _DAY:
+                left.unlink()
     written = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         written.write_bytes(data)
+        written.chmod(0o644)  # like Python's compiled files, for whoever can read the folder
         written.replace(path)
     finally:
         written.unlink(missing_ok=True)
 
 
-def _mapped(path: Path) -> tuple[NDArray[np.uint8], int] | None:
-    """Map the code of a file; return it and where it is entered, or None if it has none."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size - _HASH - 8
-        if size <= 0:
-            return None
+def _mapped(data: bytes) -> tuple[NDArray[np.uint8], int]:
+    """Put code into memory that can be executed; return that and the address of its entry.
+
+    The file itself is not mapped: who changed it would change, or end, every process that runs it.
+    """
+    with open(os.memfd_create("rbinfer"), "wb", buffering=0) as file:
+        file.write(data)
         pages = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
-    return np.frombuffer(pages, np.uint8), int.from_bytes(pages[size : size + 8], "little")
+    code = np.frombuffer(pages, np.uint8)
+    entry = int.from_bytes(data[-_HASH - 8 : -_HASH], "little")
+    return code, int(code.ctypes.data) + entry
 
 
 # ---------------------------------------------------------------------------------- the kernels
@@ -335,5 +407,6 @@ def warmup() -> float:
     position = np.array([32.0])
     for spec in (PreprocessSpec.reference(), PreprocessSpec.default()):
         Cutter.prepare(image, spec, fwhm=3.0).cut(position, position)
-    preprocess_cutout(image[:31, :31])
+    for dtype in (np.float32, np.float64):
+        preprocess_cutout(image[:31, :31].astype(dtype))
     return time.perf_counter() - start

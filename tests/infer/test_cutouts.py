@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbinfer import InputError, PreprocessSpec, Status, _kernels, extract_cutouts, preprocess_cutout
+from rbinfer import (
+    InputError,
+    PreprocessSpec,
+    Status,
+    _kernels,
+    extract_cutouts,
+    preprocess_cutout,
+    scratch,
+)
 from rbinfer.cutouts import Cutter, resampling, rescaling
 
 from . import oracle
@@ -108,6 +116,22 @@ def test_kernel_bits_are_those_of_the_table():
         "PARTLY_MASKED", "SATURATED",
     ):  # fmt: skip
         assert getattr(_kernels, name) == Status[name]
+
+
+def test_scratch_is_padded_as_the_kernels_take_it():
+    assert scratch.LANES == _kernels._LANES
+
+
+def test_as_many_cutouts_as_positions():
+    cutter = Cutter.prepare(np.zeros((64, 64)), PreprocessSpec.default(), fwhm=3)
+    out = cutter.cut(np.array([32.0, 33.0]), np.array([32.0, 33.0]))
+    with pytest.raises(ValueError, match="must be as many, not 2, 1"):
+        cutter.cut_into(np.zeros(2), np.zeros(1), out)
+    with pytest.raises(ValueError, match="must be as many, not 3, 3"):
+        cutter.cut_into(np.zeros(3), np.zeros(3), out)
+    out.pixels.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        cutter.cut_into(np.zeros(2), np.zeros(2), out)
 
 
 def test_default_window_is_centred_on_the_brightest_neighbour():

@@ -1,11 +1,15 @@
 """Kernels as code from a file: the same as Numba's, kept once, or left to Numba."""
 
+import multiprocessing
 import os
 import platform
+import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -50,12 +54,12 @@ EXPECTED = np.arcsinh(VALUES)
 def test_kept_and_found_again(place, no_compiler):
     first = small()
     np.testing.assert_allclose(result(first), EXPECTED, rtol=1e-6)
-    assert first.state() == (True, True, place)
+    assert first.state() == (True, True, place, None)
     assert [path.suffix for path in place.iterdir()] == [".code"]
     no_compiler()
     second = small()
     assert result(second).tobytes() == result(first).tobytes()
-    assert second.state() == (True, False, place)
+    assert second.state() == (True, False, place, None)
 
 
 def test_bits_are_numbas(place):
@@ -73,12 +77,37 @@ def test_damaged_file_is_made_anew(place, damage):
     (path,) = place.iterdir()
     data = bytearray(path.read_bytes())
     data[100] ^= 1
-    path.unlink()  # what is mapped stays as it is
     path.write_bytes({"flipped": bytes(data), "cut": data[:-50], "emptied": b""}[damage])
+    assert result(first).tobytes() == expected.tobytes()  # what runs is not touched by it
     second = small()
     assert result(second).tobytes() == expected.tobytes()
-    assert second.state() == (True, True, place)
-    assert small().state() == (True, False, place)
+    assert second.state() == (True, True, place, None)
+    assert small().state() == (True, False, place, None)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664])
+def test_file_that_others_can_write_is_not_run(place, mode):
+    result(small())
+    (path,) = place.iterdir()
+    path.chmod(mode)
+    second = small()
+    result(second)
+    assert second.state() == (True, True, place, None)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_next_place_is_asked_where_a_file_cannot_be_used(tmp_path, monkeypatch):
+    places = [tmp_path / "one", tmp_path / "two"]
+    monkeypatch.setattr(native, "_places", lambda: iter(places))
+    result(small())
+    places.reverse()
+    result(kernel := small())
+    assert kernel.state() == (True, False, tmp_path / "one", None)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    (path,) = (tmp_path / "two").iterdir()
+    path.chmod(0o666)
+    result(kernel := small())
+    assert kernel.state() == (True, False, tmp_path / "one", None)
 
 
 def test_what_cannot_be_linked_is_numbas_and_not_tried_again(place, monkeypatch, caplog):
@@ -95,22 +124,53 @@ def test_what_cannot_be_linked_is_numbas_and_not_tried_again(place, monkeypatch,
         np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
         assert not kernel.is_native
     assert tried == ["asinh_array"]
-    assert "asinh_array is left to Numba" in caplog.text
+    assert (
+        "asinh_array is left to Numba: it is not compiled into code that can stand alone" in caplog.text
+    )
+    assert kernel.state().why == "it is not compiled into code that can stand alone"
 
 
-def test_no_memory_is_no_reason_to_give_up(place, monkeypatch):
+def test_another_interface_of_llvm_is_not_tried_again(place, monkeypatch):
+    def renamed(*args):
+        raise AttributeError("parse_assembly was renamed")
+
+    monkeypatch.setattr(_kernels, "_emitted", renamed)
+    result(kernel := small())
+    assert not kernel.is_native
+    monkeypatch.undo()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))
+    assert not small().is_native
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), _kernels.NumbaError("no"), KeyError("x")])
+def test_failures_of_one_process_are_not_kept(place, monkeypatch, error):
     def object_code(name, kinds):
-        raise MemoryError
+        raise error
 
     with monkeypatch.context() as patched:
         patched.setattr(_kernels, "object_code", object_code)
-        with pytest.raises(MemoryError):
+        result(kernel := small())
+        assert type(error).__name__ in kernel.state().why
+    assert not place.exists()
+    assert small().is_native
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), KeyboardInterrupt(), TimeoutError("of a signal's handler")]
+)
+def test_other_errors_go_up_and_nothing_is_kept(place, monkeypatch, error):
+    def object_code(name, kinds):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_kernels, "object_code", object_code)
+        with pytest.raises(type(error)):
             result(small())
     assert not place.exists()
     assert np.isfinite(result(small())).all()
 
 
-def test_files_that_cannot_be_executed(place, monkeypatch):
+def test_memory_that_cannot_be_executed(place, monkeypatch):
     def refuse(*args):
         raise PermissionError(1, "Operation not permitted")
 
@@ -118,37 +178,109 @@ def test_files_that_cannot_be_executed(place, monkeypatch):
     kernel = small()
     np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
     assert not kernel.is_native
+    assert "cannot be mapped" in kernel.state().why
 
 
-def test_file_systems_without_rights_to_execute(monkeypatch):
-    if not os.statvfs("/proc").f_flag & os.ST_NOEXEC:
-        pytest.skip("none is known here")
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc")
-    assert native.kept_in(small()).parent != Path("/proc")
-    monkeypatch.setattr(native.os, "ST_NOEXEC", 0)
-    assert native.kept_in(small()).parent == Path("/proc") or not os.access("/proc", os.W_OK)
+def test_full_disk(place, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    kernel = small()
+    np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
+    assert not kernel.is_native
+    assert not list(place.iterdir())
 
 
 def test_place_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "kept"))
-    assert native.kept_in(small()).parent == native._PACKAGE / "__pycache__"
+    kernel = small()
+    assert kernel.is_native
+    assert kernel.state().place == native._PACKAGE / "__pycache__"
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("NUMBA_OPT", "1"), ("NUMBA_CPU_NAME", "haswell"), ("NUMBA_BOUNDSCHECK", "1")]
 )
-def test_settings_of_numba_have_files_of_their_own(monkeypatch, name, value):
-    before = native.kept_in(small())
-    native._environment.cache_clear()
+def test_settings_of_numba_are_numbas(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    assert native.kept_in(small()) != before
-    monkeypatch.undo()
-    native._environment.cache_clear()
+    assert native.file_name(small()) is None
+
+
+def test_settings_that_change_no_code(monkeypatch):
+    before = native.file_name(small())
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    assert native.file_name(small()) == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("OPT", 0), ("BOUNDSCHECK", 1), ("DISABLE_JIT", 1)])
+def test_settings_by_a_program_or_a_file_are_not_kept(place, monkeypatch, name, value):
+    monkeypatch.setattr(numba.config, name, value)
+    kernel = small()
+    assert f"setting {name} is {value}" in (kernel.function and kernel.state().why)
+    assert not place.exists()
+
+
+def test_files_that_were_replaced_while_the_process_runs(place, monkeypatch):
+    monkeypatch.setattr(_kernels, "DIGEST", "another")
+    kernel = small()
+    np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
+    assert "were replaced" in kernel.state().why
+    assert not place.exists()
+
+
+def test_numbas_cache_is_not_asked(place, monkeypatch):
+    """It might have been filled by other settings."""
+    asked = []
+    monkeypatch.setattr(type(_kernels._asinh._cache), "load_overload", lambda *args: asked.append(args))
+    _kernels.object_code("asinh_array", ("f1", "f1"))
+    assert not asked
+    assert type(_kernels._asinh._cache).__name__ == "FunctionCache"
+
+
+def test_cpu_that_is_not_told(monkeypatch, tmp_path):
+    real = open
+
+    def masked(file, *args, **kwargs):
+        return real(tmp_path / "empty" if file == "/proc/cpuinfo" else file, *args, **kwargs)
+
+    (tmp_path / "empty").touch()
+    monkeypatch.setattr("builtins.open", masked)
+    assert native._compiler.__wrapped__() is None
+
+
+def test_leftovers_of_killed_processes_go(place):
+    place.mkdir()
+    old, young = (place / f"asinh_array-{name}.code.0123456789abcdef" for name in ("old", "young"))
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    result(small())
+    assert not old.exists()
+    assert young.exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_fork_while_a_kernel_is_loaded(place):
+    """The child has a lock of its own."""
+    context = multiprocessing.get_context("fork")
+    with native._loading:
+        holder = threading.Thread(target=native._loading.acquire)
+        holder.daemon = True
+        holder.start()
+    time.sleep(0.05)  # the thread holds it now, for good
+    try:
+        child = context.Process(target=lambda: result(small()))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        native._renew_lock()
 
 
 def test_kernels_have_files_of_their_own(place):
-    assert len({native.kept_in(kernel) for kernel in native.preprocess_reference.values()}) == 2
+    assert len({native.file_name(kernel) for kernel in native.preprocess_reference.values()}) == 2
 
 
 @pytest.mark.parametrize(
@@ -215,7 +347,7 @@ def test_cutouts_are_numbas_bit_for_bit(scene, monkeypatch, preset, fwhm):
     kept = cut()
     assert kernel.is_native
     with monkeypatch.context() as patched:
-        patched.setattr(native, "kept_in", lambda kernel: None)
+        patched.setattr(native, "file_name", lambda kernel: None)
         patched.setattr(native, kernel.name, Kernel(kernel.name, " ".join(kernel.kinds)))
         numbas = cut()
         assert not getattr(native, kernel.name).is_native
@@ -242,7 +374,7 @@ def test_single_cutouts_are_numbas_bit_for_bit(scene, monkeypatch, dtype):
         for letter, kernel in native.preprocess_reference.items()
     }
     with monkeypatch.context() as patched:
-        patched.setattr(native, "kept_in", lambda kernel: None)
+        patched.setattr(native, "file_name", lambda kernel: None)
         patched.setattr(native, "preprocess_reference", numbas)
         others = made()
     assert not numbas[np.dtype(dtype).char].is_native
