@@ -223,8 +223,10 @@ def check_kernels() -> list[Finding]:
     from . import native
 
     seconds = native.warmup()
-    state = native.cut_default.state()
-    place, asked = state.place, settings.CACHE_DIR
+    states = [kernel.state() for kernel in native.KERNELS]
+    place, asked = states[0].place, settings.CACHE_DIR
+    is_new = any(state.is_new for state in states)
+    numbas = [state for state in states if not state.is_native]
     if place is None:
         return [
             Finding(
@@ -234,10 +236,11 @@ def check_kernels() -> list[Finding]:
                 "set NUMBA_CACHE_DIR to a folder that can be written",
             )
         ]
-    how = f"compiled now, in {seconds:.1f} s" if state.is_new else f"ready after {seconds:.1f} s"
+    how = f"compiled now, in {seconds:.1f} s" if is_new else f"ready after {seconds:.1f} s"
     found = f"{how}; kept in {place}"
-    if not state.is_native:
-        found += " by Numba, which takes longer to load" + (f": {state.why}" if state.why else "")
+    if numbas:
+        why = numbas[0].why
+        found += " by Numba, which takes longer to load" + (f": {why}" if why else "")
     if asked and not place.resolve().is_relative_to(Path(asked).resolve()):
         remedy = "name a folder that can be written, or unset it"
         return [Finding("kernels", "warning", f"{found}, not in NUMBA_CACHE_DIR={asked}", remedy)]

@@ -58,9 +58,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def digest_of_sources() -> str:
-    """Hash the files that the code of kernels is made by, as they are now."""
-    return hashlib.sha256(b"\n".join((_PACKAGE / name).read_bytes() for name in _SOURCES)).hexdigest()
+def digest_of_sources() -> str | None:
+    """Hash the files that the code of kernels is made by, as they are now; None without such files."""
+    try:
+        sources = b"\n".join((_PACKAGE / name).read_bytes() for name in _SOURCES)
+    except OSError:  # in an archive, or a program made of Python's compiled files
+        return None
+    return hashlib.sha256(sources).hexdigest()
 
 
 #: Files may be replaced while a process runs; it keeps to the code that goes with what it imported.
@@ -277,7 +281,7 @@ def file_name(kernel: Kernel) -> str | None:
     """Return the name of the file with the code of a kernel; None where Numba has to run it."""
     settings = {name for name in os.environ if name.startswith("NUMBA_")} - _HARMLESS
     compiler = _compiler()
-    if settings or compiler is None:
+    if settings or compiler is None or _DIGEST is None:
         return None
     text = repr((kernel.name, kernel.kinds, _DIGEST, compiler))
     return f"{kernel.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.code"
@@ -388,6 +392,7 @@ preprocess_reference = {
     )
     for letter in "fd"
 }
+KERNELS = (cut_default, cut_reference, *preprocess_reference.values())
 
 
 def warmup() -> float:

@@ -230,6 +230,13 @@ def test_files_that_were_replaced_while_the_process_runs(place, monkeypatch):
     assert not place.exists()
 
 
+def test_package_without_sources(monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "_PACKAGE", tmp_path)
+    assert native.digest_of_sources() is None
+    monkeypatch.setattr(native, "_DIGEST", None)
+    assert native.file_name(small()) is None
+
+
 def test_numbas_cache_is_not_asked(place, monkeypatch):
     """It might have been filled by other settings."""
     asked = []
