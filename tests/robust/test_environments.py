@@ -21,7 +21,7 @@ OTHER_CPU = 1e-5
 # What the base install needs is tested by these, and needs no more than this to run them.
 _LIGHT_TESTS = (
     "golden", "classifier", "cutouts", "kernels", "tables", "cli", "images", "detect", "centres",
-    "scoring", "sky", "light",
+    "scoring", "sky", "light", "native", "elf",
 )  # fmt: skip
 _TEST_TOOLS = ("pytest", "hypothesis", "psutil")
 
