@@ -1,6 +1,6 @@
 """Calls the kernels; where that is possible as machine code of an earlier run, without Numba.
 
-To import Numba and LLVM takes half a second and 130 MB, which a process that only scores can do without.
+To import Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
 Kernels reserve no memory and need no function of others, so their code can be kept in a file and mapped.
 Where that is not possible (on anything but Linux on x86-64, where memory may not be executed, with a
 Numba that was told or has learnt to compile otherwise), Numba runs and caches them.
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
 _PACKAGE = Path(__file__).parent
 #: What the code of kernels is made by.
-_SOURCES = ("_kernels.py", "elf.py", "native.py", "scratch.py")
+_SOURCES = ("_kernels.py", "compiling.py", "elf.py", "native.py", "scratch.py")
 #: Settings of Numba that do not change what it compiles.
 _HARMLESS = {
     "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY",
@@ -139,9 +139,9 @@ class Kernel:
         """Tell how the kernel is run; Numba knows that after the first call."""
         if self.is_native:
             return State(True, self._is_new, self._place)
-        from . import _kernels
+        from . import compiling
 
-        return State(False, *_kernels.cached(self.function), self._why)
+        return State(False, *compiling.cached(self.function), self._why)
 
     def _load(self) -> Any:
         name = file_name(self)
@@ -177,17 +177,17 @@ class Kernel:
         place = next(filter(_can_be_written, _places()), None)
         if place is None:
             return None
-        from . import _kernels
+        from . import compiling
 
-        if _kernels.DIGEST != _DIGEST:
+        if compiling.DIGEST != _DIGEST:
             self._why = "rbinfer's files were replaced after it was imported"
             return None
         try:
-            code, entry = link(*_kernels.object_code(self.name, self.kinds))
+            code, entry = link(*compiling.object_code(self.name, self.kinds))
         except LinkError as error:
             log.info("%s: %s", self.name, error)
             code, entry = b"", 0
-        except _kernels.FAILURES as error:
+        except compiling.FAILURES as error:
             self._why = f"{type(error).__name__}: {error}"
             return None
         data = code + entry.to_bytes(8, "little")

@@ -13,6 +13,7 @@ from rbinfer import (
     Status,
     _kernels,
     extract_cutouts,
+    images,
     preprocess_cutout,
     scratch,
 )
@@ -118,8 +119,9 @@ def test_kernel_bits_are_those_of_the_table():
         assert getattr(_kernels, name) == Status[name]
 
 
-def test_scratch_is_padded_as_the_kernels_take_it():
+def test_constants_of_the_kernels_are_those_of_their_callers():
     assert scratch.LANES == _kernels._LANES
+    assert images.LARGEST == _kernels.LARGEST
 
 
 def test_as_many_cutouts_as_positions():

@@ -1,5 +1,7 @@
 """Linking of object files that LLVM made, and of damaged ones."""
 
+import ctypes
+import mmap
 import platform
 import sys
 
@@ -70,9 +72,6 @@ def compiled(text, reloc="pic", triple=None):
 
 def called(code, kind, *arguments):
     """Call code in pages of memory that may be executed."""
-    import ctypes
-    import mmap
-
     pages = mmap.mmap(-1, len(code.code), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     pages.write(code.code)
     address = np.frombuffer(pages, np.uint8).ctypes.data + code.entry
@@ -80,16 +79,12 @@ def called(code, kind, *arguments):
 
 
 def test_constants_and_functions_are_found():
-    import ctypes
-
     code = link(compiled(SUM), "entry")
     assert called(code, (ctypes.c_double, ctypes.c_double), 2.0) == (2.0 + 1.5) * 2.5
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 64, 1000])
 def test_fill(n):
-    import ctypes
-
     code = link(compiled(FILL), "entry")
     values = np.zeros(n + 2, np.uint8)
     called(code, (None, ctypes.c_void_p, ctypes.c_int64), values[1:].ctypes.data, n)

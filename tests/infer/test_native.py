@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import pytest
 
-from rbinfer import PreprocessSpec, _kernels, native, preprocess_cutout
+from rbinfer import PreprocessSpec, _kernels, compiling, native, preprocess_cutout
 from rbinfer.cutouts import Cutter
 from rbinfer.native import Kernel
 
@@ -35,7 +35,7 @@ def no_compiler(monkeypatch):
     def object_code(name, kinds):
         raise AssertionError(f"{name} is compiled")
 
-    return lambda: monkeypatch.setattr(_kernels, "object_code", object_code)
+    return lambda: monkeypatch.setattr(compiling, "object_code", object_code)
 
 
 def small():
@@ -117,7 +117,7 @@ def test_what_cannot_be_linked_is_numbas_and_not_tried_again(place, monkeypatch,
         tried.append(name)
         return b"no object file, which is as good as one of an unknown kind: " + bytes(64), "entry"
 
-    monkeypatch.setattr(_kernels, "object_code", object_code)
+    monkeypatch.setattr(compiling, "object_code", object_code)
     caplog.set_level("INFO", "rbinfer")
     for _ in range(2):
         kernel = small()
@@ -134,7 +134,7 @@ def test_another_interface_of_llvm_is_not_tried_again(place, monkeypatch):
     def renamed(*args):
         raise AttributeError("parse_assembly was renamed")
 
-    monkeypatch.setattr(_kernels, "_emitted", renamed)
+    monkeypatch.setattr(compiling, "_emitted", renamed)
     result(kernel := small())
     assert not kernel.is_native
     monkeypatch.undo()
@@ -142,13 +142,15 @@ def test_another_interface_of_llvm_is_not_tried_again(place, monkeypatch):
     assert not small().is_native
 
 
-@pytest.mark.parametrize("error", [RecursionError("too deep"), _kernels.NumbaError("no"), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [RecursionError("too deep"), compiling.NumbaError("no"), KeyError("x")]
+)
 def test_failures_of_one_process_are_not_kept(place, monkeypatch, error):
     def object_code(name, kinds):
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(_kernels, "object_code", object_code)
+        patched.setattr(compiling, "object_code", object_code)
         result(kernel := small())
         assert type(error).__name__ in kernel.state().why
     assert not place.exists()
@@ -163,7 +165,7 @@ def test_other_errors_go_up_and_nothing_is_kept(place, monkeypatch, error):
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(_kernels, "object_code", object_code)
+        patched.setattr(compiling, "object_code", object_code)
         with pytest.raises(type(error)):
             result(small())
     assert not place.exists()
@@ -223,7 +225,7 @@ def test_settings_by_a_program_or_a_file_are_not_kept(place, monkeypatch, name, 
 
 
 def test_files_that_were_replaced_while_the_process_runs(place, monkeypatch):
-    monkeypatch.setattr(_kernels, "DIGEST", "another")
+    monkeypatch.setattr(compiling, "DIGEST", "another")
     kernel = small()
     np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
     assert "were replaced" in kernel.state().why
@@ -241,7 +243,7 @@ def test_numbas_cache_is_not_asked(place, monkeypatch):
     """It might have been filled by other settings."""
     asked = []
     monkeypatch.setattr(type(_kernels._asinh._cache), "load_overload", lambda *args: asked.append(args))
-    _kernels.object_code("asinh_array", ("f1", "f1"))
+    compiling.object_code("asinh_array", ("f1", "f1"))
     assert not asked
     assert type(_kernels._asinh._cache).__name__ == "FunctionCache"
 
