@@ -42,7 +42,7 @@ _TIME = "import time; t = time.perf_counter(); import {name}; print(time.perf_co
 
 def processor() -> str:
     """Name of the CPU."""
-    from rbinfer.machine import processor as name_of
+    from rbinfer._util.machine import processor as name_of
 
     return name_of()
 
@@ -122,9 +122,9 @@ def reference_network(folder: Path) -> tuple[Any, Path, Path]:
     import numpy as np
     from reference_pipeline import cut_objects
 
-    from rbinfer.bench import FWHM, make_scene
-    from rbtrain.model import create_realbogus_model
-    from rbtrain.release import export_keras
+    from rbinfer.diagnostics.bench import FWHM, make_scene
+    from rbtrain.export.release import export_keras
+    from rbtrain.fitting.model import create_realbogus_model
 
     keras.utils.set_random_seed(1)
     model = create_realbogus_model()

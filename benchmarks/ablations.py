@@ -59,11 +59,11 @@ def measure(
     """Train one variant and measure it on the frames of the shipped simulator and on real images."""
     from rbinfer import Classifier
     from rbtrain.config import CLASSES
-    from rbtrain.dataset import build_dataset
-    from rbtrain.evaluate import evaluate_simulation
-    from rbtrain.fit import fit
-    from rbtrain.labelled import measure_groups, score_images
-    from rbtrain.release import export_run
+    from rbtrain.data.dataset import build_dataset
+    from rbtrain.export.release import export_run
+    from rbtrain.fitting.fit import fit
+    from rbtrain.judging.evaluate import evaluate_simulation
+    from rbtrain.judging.labelled import measure_groups, score_images
 
     config = configured(VARIANTS[name], frames, epochs)
     # Every variant is asked about the same sky and the same catalogues; only its cutouts are its own.

@@ -19,16 +19,16 @@ from pathlib import Path
 
 from _common import add_json, alternate, children_import_this_checkout, processor, verdict, write_json
 
-from rbinfer.batch import run_batch
-from rbinfer.bench import make_scene
-from rbinfer.classifier import Classifier
-from rbinfer.detect import detect
-from rbinfer.images import load_image
-from rbinfer.journal import Journal
-from rbinfer.machine import usable_cpus
-from rbinfer.scoring import ScoreOptions, score_file
-from rbinfer.tables import read_catalog, write_catalog
-from rbinfer.work import digest
+from rbinfer._util.machine import usable_cpus
+from rbinfer.diagnostics.bench import make_scene
+from rbinfer.io.images import load_image
+from rbinfer.io.tables import read_catalog, write_catalog
+from rbinfer.measure.detect import detect
+from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.runs.batch import run_batch
+from rbinfer.runs.journal import Journal
+from rbinfer.runs.task import digest
+from rbinfer.scoring.classifier import Classifier
 
 WORKERS = (1, 2)
 TARGET = 0.85  # of the rate of one worker, twice

@@ -33,8 +33,8 @@ from _common import (
 )
 from astropy.table import Table
 
-from rbinfer.bench import FRAME, FWHM, make_scene, write_files
-from rbinfer.machine import usable_cpus
+from rbinfer._util.machine import usable_cpus
+from rbinfer.diagnostics.bench import FRAME, FWHM, make_scene, write_files
 
 WALL, RATIO, IMPORT = 1.5, 5.0, 0.15
 

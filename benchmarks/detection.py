@@ -21,13 +21,13 @@ import numpy as np
 import sep
 from _common import add_json, processor, verdict, write_json
 
-from rbinfer.bench import FRAME, make_scene, write_files
-from rbinfer.classifier import Classifier
-from rbinfer.detect import detect
-from rbinfer.images import load_image
-from rbinfer.machine import usable_cpus
-from rbinfer.measure import measure_fwhm
-from rbinfer.tables import positions
+from rbinfer._util.machine import usable_cpus
+from rbinfer.diagnostics.bench import FRAME, make_scene, write_files
+from rbinfer.io.images import load_image
+from rbinfer.io.tables import positions
+from rbinfer.measure.detect import detect
+from rbinfer.measure.estimate import measure_fwhm
+from rbinfer.scoring.classifier import Classifier
 
 #: What SEP does, and what is done about it here.
 SEPS = ("background", "extraction")

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from rbinfer.detect import detect
-from rbinfer.measure import measure_fwhm
+from rbinfer.measure.detect import detect
+from rbinfer.measure.estimate import measure_fwhm
 from rbtrain.config import CLASSES, SOURCES
-from rbtrain.dataset import frame_rng
-from rbtrain.label import label_detections
+from rbtrain.data.dataset import frame_rng
+from rbtrain.data.label import label_detections
 from rbtrain.simulate import SimulateConfig, draw_frame
 
 WIDTHS = (1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 12.0)

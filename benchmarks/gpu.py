@@ -18,12 +18,12 @@ import numpy as np
 import onnxruntime
 from _common import add_json, check, processor, write_json
 
-from rbinfer.bench import FWHM, make_scene, thread_counts
-from rbinfer.classifier import Classifier
+from rbinfer._util.machine import usable_cpus
+from rbinfer.diagnostics.bench import FWHM, make_scene, thread_counts
 from rbinfer.errors import DeviceError
-from rbinfer.machine import usable_cpus
-from rbinfer.registry import resolve
-from rbinfer.session import Session
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import Session
+from rbinfer.scoring.classifier import Classifier
 
 
 def gpu_name():

@@ -2,7 +2,7 @@
 
     python benchmarks/graph.py [--repeats N] [--batch N] [--json FILE]
 
-Both networks with random weights, as tf2onnx converts them and after ``rbtrain.graph``: batch
+Both networks with random weights, as tf2onnx converts them and after ``rbtrain.export.graph``: batch
 normalisations folded or moved, and no pixels made that a pooling drops. The scores must be the same. One
 thread, ready cutouts, ONNX Runtime's own optimisation on for all.
 """
@@ -25,12 +25,12 @@ from _common import (
     write_json,
 )
 
-from rbinfer.bench import FWHM, make_scene
-from rbinfer.cutouts import Cutter
-from rbinfer.spec import ModelSpec, PreprocessSpec
-from rbtrain.export import convert
-from rbtrain.graph import fold_scalings, simplify
-from rbtrain.model import create_compact_model
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.diagnostics.bench import FWHM, make_scene
+from rbinfer.model.spec import ModelSpec, PreprocessSpec
+from rbtrain.export.convert import convert
+from rbtrain.export.graph import fold_scalings, simplify
+from rbtrain.fitting.model import create_compact_model
 
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: What is done to the graph, by name.
@@ -63,7 +63,7 @@ def networks(folder):
 
 
 def session(proto):
-    """Open a session on one thread, as `rbinfer.session` does."""
+    """Open a session on one thread, as `rbinfer.model.session` does."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

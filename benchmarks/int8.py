@@ -38,15 +38,15 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from rbinfer.classifier import Classifier
-from rbinfer.machine import usable_cpus
-from rbinfer.registry import resolve
-from rbinfer.session import Session
-from rbinfer.spec import METADATA_KEY
+from rbinfer._util.machine import usable_cpus
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import Session
+from rbinfer.model.spec import METADATA_KEY
+from rbinfer.scoring.classifier import Classifier
 from rbtrain.config import TrainConfig
-from rbtrain.labelled import measure_groups, score_images
+from rbtrain.export.release import simulated_cutouts
+from rbtrain.judging.labelled import measure_groups, score_images
 from rbtrain.metrics import auc
-from rbtrain.release import simulated_cutouts
 
 SPEED, LOSS = 1.5, 0.0005
 #: Types of nodes that are quantised; all that ONNX Runtime can by default.

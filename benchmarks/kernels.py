@@ -21,10 +21,10 @@ from _common import processor, seconds_of
 from reference_pipeline import cut_objects
 
 from rbinfer import PreprocessSpec
-from rbinfer.bench import make_scene
-from rbinfer.cutouts import Cutouts, Cutter
-from rbinfer.rows import by_strips
-from tests.infer import oracle
+from rbinfer.cutouts.cutter import Cutouts, Cutter
+from rbinfer.diagnostics.bench import make_scene
+from rbinfer.scoring.rows import by_strips
+from tests.infer.kernels import oracle
 
 CHUNK = 512
 FWHM = {"FWHM 3": 3.0, "FWHM 6": 6.0, "FWHM 1.5": 1.5}

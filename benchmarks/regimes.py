@@ -18,8 +18,8 @@ from astropy.table import Table
 
 from rbinfer import Classifier
 from rbtrain.config import CLASSES, TrainConfig
-from rbtrain.dataset import find_detections, frame_rng
-from rbtrain.evaluate import figures
+from rbtrain.data.dataset import find_detections, frame_rng
+from rbtrain.judging.evaluate import figures
 from rbtrain.simulate import SimulateConfig, draw_frame
 
 SEED = 777

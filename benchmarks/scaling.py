@@ -23,10 +23,10 @@ from _common import (
     write_json,
 )
 
-from rbinfer import classifier as classifier_module
-from rbinfer.bench import FWHM, make_scene, measure_memory
-from rbinfer.classifier import Classifier
-from rbinfer.machine import usable_cpus
+from rbinfer._util.machine import usable_cpus
+from rbinfer.diagnostics.bench import FWHM, make_scene, measure_memory
+from rbinfer.scoring import classifier as classifier_module
+from rbinfer.scoring.classifier import Classifier
 
 OBJECTS = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 SIDES = (1024, 2048, 4096, 8192)

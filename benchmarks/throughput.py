@@ -27,13 +27,13 @@ from _common import (
     write_json,
 )
 
-from rbinfer.bench import FWHM, make_scene
-from rbinfer.classifier import Classifier
-from rbinfer.cutouts import Cutter
-from rbinfer.machine import usable_cpus
-from rbinfer.registry import resolve
-from rbinfer.rows import tasks
-from rbinfer.session import Session
+from rbinfer._util.machine import usable_cpus
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.diagnostics.bench import FWHM, make_scene
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import Session
+from rbinfer.scoring.classifier import Classifier
+from rbinfer.scoring.rows import tasks
 
 SAME_SCORES = 1e-4
 #: Seconds of a turn, at least: as long as the reference pipeline takes for the objects.

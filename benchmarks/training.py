@@ -17,9 +17,9 @@ from typing import Any
 
 from _common import ROOT, processor
 
-from rbinfer.machine import usable_cpus
+from rbinfer._util.machine import usable_cpus
 from rbtrain.config import TrainConfig
-from rbtrain.dataset import Dataset, build_dataset
+from rbtrain.data.dataset import Dataset, build_dataset
 
 REFERENCE_CUTOUTS, REFERENCE_SAMPLES = 417.0, 685.0
 SYMMETRIES = 8
@@ -34,7 +34,9 @@ def simulated(config: TrainConfig, folder: Path, workers: int) -> tuple[Dataset,
 
 def fitted(config: TrainConfig, data: Dataset, folder: Path) -> float:
     """Samples a second of a second epoch, when the graph is compiled; the validation is in its time."""
-    from rbtrain.fit import fit  # not before: simulating workers import this module, but need no Keras
+    from rbtrain.fitting.fit import (
+        fit,  # not before: simulating workers import this module, but need no Keras
+    )
 
     times = []
     for epochs in (1, 2):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "Classifier": "classifier",
-    "Scores": "verdicts",
-    "classify_realbogus": "api",
-    "extract_cutouts": "api",
-    "load_realbogus_model": "api",
-    "preprocess_cutout": "api",
-    "DEFAULT_ASINH_SOFTENING_SIGMA": "spec",
-    "ModelSpec": "spec",
-    "PreprocessSpec": "spec",
+    "Classifier": "scoring.classifier",
+    "Scores": "scoring.verdicts",
+    "classify_realbogus": "scoring.functions",
+    "extract_cutouts": "scoring.functions",
+    "load_realbogus_model": "scoring.functions",
+    "preprocess_cutout": "scoring.functions",
+    "DEFAULT_ASINH_SOFTENING_SIGMA": "model.spec",
+    "ModelSpec": "model.spec",
+    "PreprocessSpec": "model.spec",
     "Status": "status",
     "DeviceError": "errors",
     "InputError": "errors",
@@ -45,17 +45,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .api import (
+    from .errors import DeviceError, InputError, ModelError, ModelNotFoundError, RbinferError
+    from .model.spec import DEFAULT_ASINH_SOFTENING_SIGMA, ModelSpec, PreprocessSpec
+    from .scoring.classifier import Classifier
+    from .scoring.functions import (
         classify_realbogus,
         extract_cutouts,
         load_realbogus_model,
         preprocess_cutout,
     )
-    from .classifier import Classifier
-    from .errors import DeviceError, InputError, ModelError, ModelNotFoundError, RbinferError
-    from .spec import DEFAULT_ASINH_SOFTENING_SIGMA, ModelSpec, PreprocessSpec
+    from .scoring.verdicts import Scores
     from .status import Status
-    from .verdicts import Scores
 
 
 def __getattr__(name: str) -> Any:

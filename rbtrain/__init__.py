@@ -8,9 +8,9 @@ from typing import Any
 from rbinfer import DEFAULT_ASINH_SOFTENING_SIGMA, __version__
 
 _ROOMS = {
-    "create_compact_model": "model",
-    "create_realbogus_model": "model",
-    "generate_realbogus_training_data": "training_data",
+    "create_compact_model": "fitting.model",
+    "create_realbogus_model": "fitting.model",
+    "generate_realbogus_training_data": "data.training_data",
     "load_realbogus_model": "api",
     "save_realbogus_model": "api",
     "simulate_image": "simulate",

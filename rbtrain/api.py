@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbinfer import InputError, ModelNotFoundError
-from rbinfer.registry import user_directory
-from rbinfer.verbosity import Verbose, reporting
+from rbinfer._util.verbosity import Verbose, reporting
+from rbinfer.model.registry import user_directory
 
-from .training_data import generate_realbogus_training_data
+from .data.training_data import generate_realbogus_training_data
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +69,7 @@ def save_realbogus_model(
     verbose : bool or callable
         Tell where it was saved.
     """
-    from .fit import save_atomically
+    from .fitting.fit import save_atomically
 
     path = _model_path(model_file)
     if path.suffix not in (".keras", ".h5", ".hdf5"):
@@ -143,7 +143,7 @@ def train_realbogus_classifier(
     """
     import keras
 
-    from .model import create_realbogus_model
+    from .fitting.model import create_realbogus_model
 
     if not 0 < validation_split < 1:
         raise InputError(f"validation_split must lie between 0 and 1, not {validation_split}")

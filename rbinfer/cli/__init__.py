@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from .. import __version__
+from .._util.interrupts import exit_on_sigterm
 from ..errors import RbinferError
-from ..interrupts import exit_on_sigterm
 from . import batch, bench, classify, completion, doctor, gallery, models, report, status, warmup, watch
 from .logs import log_in_file, log_on_terminal
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..worklist import FORMATS
+from ..runs.plan import FORMATS
 from .common import add_common_options, add_scoring_options, count, score_options
 
 if TYPE_CHECKING:
-    from ..batch import BatchReport, ImageResult
+    from ..runs.batch import BatchReport, ImageResult
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..batch import run_batch
+    from ..runs.batch import run_batch
 
     with _told(options) as tell:
         report = run_batch(

@@ -30,7 +30,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..bench import as_text, run_bench
+    from ..diagnostics.bench import as_text, run_bench
     from ..errors import InputError
 
     if options.json and options.json.is_dir():

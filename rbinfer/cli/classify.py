@@ -14,7 +14,7 @@ from .common import add_common_options, add_scoring_options, plain, score_option
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from ..scoring import ScoredFile, ScoreOptions
+    from ..pipeline.score_file import ScoredFile, ScoreOptions
 
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
@@ -65,9 +65,9 @@ def add_parser(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..errors import InputError
-    from ..output import check_distinct, check_place
-    from ..scoring import ALL, score_file
-    from ..tables import check_output, write_catalog
+    from ..io.files import check_distinct, check_place
+    from ..io.tables import check_output, write_catalog
+    from ..pipeline.score_file import ALL, score_file
 
     if options.output:
         check_output(options.output, options.overwrite)
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         # After the rows, which matter more.
         _write_regions(scored, how, options)
     if options.stamp:
-        from ..stamp import stamp
+        from ..io.stamp import stamp
 
         each = summary.get("extensions", [summary])
         stamp(options.image, {part["hdu"]: part for part in each}, table.meta)
@@ -105,8 +105,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
     """Yield the files that are read, but for the catalogue, whose place the scored rows may take."""
-    from ..maps import place_of
-    from ..registry import resolve
+    from ..io.maps import place_of
+    from ..model.registry import resolve
 
     yield Path(options.image)
     yield resolve(options.model)
@@ -117,8 +117,8 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
-    from ..regions import as_regions, write_regions
-    from ..sky import find_positions
+    from ..io.positions import find_positions
+    from ..io.regions import as_regions, write_regions
 
     table, image = scored.table, scored.image
     assert image is not None  # --regions and --hdu all exclude each other

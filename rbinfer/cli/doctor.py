@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .common import add_common_options
 
 if TYPE_CHECKING:
-    from ..doctor import Finding
+    from ..diagnostics.doctor import Finding
 
 #: Plain letters, which every terminal and log can show.
 _MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
@@ -32,7 +32,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..doctor import examine
+    from ..diagnostics.doctor import examine
 
     findings = examine()
     ok = all(finding.level != "problem" for finding in findings)

@@ -63,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             'pictures need matplotlib, which is not installed: pip install "rbinfer[plots]"'
         ) from error
-    from ..gallery import check_picture, histogram, save
-    from ..output import check_distinct
-    from ..tables import read_catalog
+    from ..io.files import check_distinct
+    from ..io.tables import read_catalog
+    from ..report.gallery import check_picture, histogram, save
 
     if options.most is not None and options.kind != "cutouts":
         raise InputError(f"--most is about cutouts; leave it out with --kind {options.kind}")
@@ -89,10 +89,10 @@ def _of_image(
     table: "Table", meta: Mapping[str, Any], threshold: float, options: argparse.Namespace
 ) -> "Figure":
     """Draw the rows of one image."""
-    from ..gallery import cutout_sheet, histogram, overlay
-    from ..images import load_image
-    from ..sky import find_positions
-    from ..spec import DEFAULT_FWHM
+    from ..io.images import load_image
+    from ..io.positions import find_positions
+    from ..model.spec import DEFAULT_FWHM
+    from ..report.gallery import cutout_sheet, histogram, overlay
 
     hdu = meta.get("rb_hdu") if options.hdu is None else options.hdu
     numbers = _numbers(table)
@@ -118,8 +118,8 @@ def _of_image(
 
 def _numbers(table: "Table") -> "NDArray[Any] | None":
     """Return the HDU of each row of a mosaic's catalogue, or None."""
-    from ..scoring import HDU_COLUMN
-    from ..tables import bare
+    from ..io.tables import bare
+    from ..pipeline.score_file import HDU_COLUMN
 
     if HDU_COLUMN not in table.colnames or not len(table):
         return None

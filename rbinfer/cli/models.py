@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     if options.action == "list":
         return _list()
-    from ..registry import resolve
+    from ..model.registry import resolve
 
     path = resolve(options.model)
     return _info(path) if options.action == "info" else _verify(path)
@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _list() -> int:
     from ..errors import ModelError
-    from ..registry import list_models, resolve, user_directory
-    from ..session import read_spec
+    from ..model.registry import list_models, resolve, user_directory
+    from ..model.session import read_spec
 
     entries = list_models()
     try:
@@ -71,7 +71,7 @@ def _list() -> int:
 
 
 def _info(path: Path) -> int:
-    from ..session import read_spec
+    from ..model.session import read_spec
 
     spec = read_spec(path)
     cut = spec.preprocess
@@ -104,7 +104,7 @@ def _info(path: Path) -> int:
 
 
 def _verify(path: Path) -> int:
-    from ..session import verify
+    from ..model.session import verify
 
     result = verify(path)
     verdict = "ok" if result.ok else "FAILED"

@@ -40,8 +40,8 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..interrupts import exit_on_sigterm
-    from ..watch import run_watch
+    from .._util.interrupts import exit_on_sigterm
+    from ..runs.watch import run_watch
 
     with exit_on_sigterm(0):
         report = run_watch(

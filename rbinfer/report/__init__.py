@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from ..errors import InputError
-from ..output import check_distinct, check_place, written_whole
+from ..io.files import check_distinct, check_place, written_whole
 from .page import render
 from .pictures import draw_groups
 from .reference import reference_scores

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..gallery import scores, verdicts
-from ..images import load_image
-from ..sky import find_positions, sky_columns
+from ..io.images import load_image
+from ..io.positions import find_positions, sky_columns
+from ..io.tables import NOTED, bare, has_positions, read_catalog
 from ..status import MEANING
-from ..tables import NOTED, bare, has_positions, read_catalog
+from .gallery import scores, verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -122,7 +122,7 @@ class OneResult:
     sources : structured ndarray of `SOURCE`
         All rows; ``kind`` is an index of `classes`, ``image`` is left at 0.
     verdict : ndarray of str
-        Of the rows, as from `rbinfer.gallery.verdicts`.
+        Of the rows, as from `rbinfer.report.gallery.verdicts`.
     classes : list of str
     hdus : set of int
         The HDUs that the result is of, also those without rows.
@@ -310,7 +310,7 @@ def _metadata(table: "Table", entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hdus(table: "Table", meta: Mapping[str, Any]) -> NDArray[np.int32]:
-    from ..scoring import HDU_COLUMN
+    from ..pipeline.score_file import HDU_COLUMN
 
     if HDU_COLUMN not in table.colnames or not len(table):
         return np.full(len(table), _noted_hdu(meta), np.int32)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RbinferError
-from ..gallery import half_width, stretched, window_at
-from ..images import load_image
-from ..spec import DEFAULT_FWHM
+from ..io.images import load_image
+from ..model.spec import DEFAULT_FWHM
+from .gallery import half_width, stretched, window_at
 from .one import FIRST
 from .repeats import Repeats
 from .results import Night, some

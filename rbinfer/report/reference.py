@@ -32,8 +32,8 @@ def reference_scores(night: Night) -> Reference:
     Reference
         That of the real times the number of real detections plus that of the bogus times theirs.
     """
-    from ..registry import resolve
-    from ..session import read_spec
+    from ..model.registry import resolve
+    from ..model.session import read_spec
 
     used = {(image.model, image.hash, image.real_classes) for image in night.images}
     if len(used) != 1:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, RbinferError
-from ..tables import check_output
+from ..io.tables import check_output
 from .journal import read_journals
 from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
 

@@ -35,15 +35,15 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Measure, print the tables, write ``metrics.json`` and ``CARD.md``."""
     from rbinfer import Classifier
-    from rbinfer.registry import resolve
+    from rbinfer.model.registry import resolve
 
-    from ..baselines import load_astroscrappy
-    from ..card import card_text
-    from ..dataset import Dataset
-    from ..evaluate import evaluate_simulation
-    from ..labelled import measure_calibration, measure_groups, score_images, ways_for
-    from ..text import format_bins, format_calibration, format_groups, format_sky
-    from ..versus import classes_table, compare_groups, format_table, groups_table
+    from ..data.dataset import Dataset
+    from ..judging.baselines import load_astroscrappy
+    from ..judging.card import card_text
+    from ..judging.evaluate import evaluate_simulation
+    from ..judging.labelled import measure_calibration, measure_groups, score_images, ways_for
+    from ..judging.text import format_bins, format_calibration, format_groups, format_sky
+    from ..judging.versus import classes_table, compare_groups, format_table, groups_table
 
     if options.plots and options.output is None:
         raise ValueError("--plots needs -o DIR to draw into")
@@ -110,11 +110,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Measure on the test frames, drawn again from the configuration that they were drawn from."""
-    from rbinfer.session import Session
+    from rbinfer.model.session import Session
 
     from ..config import TrainConfig
-    from ..dataset import Dataset
-    from ..versus import compare_simulation
+    from ..data.dataset import Dataset
+    from ..judging.versus import compare_simulation
 
     given = Path(options.model)
     source = given if given.suffix.lower() == ".toml" else model.parent / "config.toml"
@@ -139,7 +139,7 @@ def _pooled(measured: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(scored: dict[str, Any], metrics: dict[str, Any], threshold: float, where: Path) -> None:
-    from ..plots import draw_groups, draw_mistakes, draw_reliability
+    from ..judging.plots import draw_groups, draw_mistakes, draw_reliability
 
     if "images" in scored:
         draw_groups(scored["images"], threshold, where / "groups.png")

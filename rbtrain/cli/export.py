@@ -24,10 +24,10 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Export; a difference between Keras and ONNX Runtime is an error and writes nothing."""
-    from ..release import export_keras, export_run
+    from ..export.release import export_keras, export_run
 
     if options.config.suffix.lower() == ".toml":
-        from ..dataset import Dataset
+        from ..data.dataset import Dataset
 
         config, where = open_workspace(options)
         output = options.output or where.model

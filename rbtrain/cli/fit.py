@@ -18,8 +18,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Fit."""
-    from ..dataset import Dataset
-    from ..fit import fit
+    from ..data.dataset import Dataset
+    from ..fitting.fit import fit
 
     config, where = open_workspace(options)
     fit(

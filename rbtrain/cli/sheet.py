@@ -21,7 +21,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Draw the sheet; print how many there are of each."""
     from ..config import TrainConfig
-    from ..sheet import draw_sheet, real_tiles, simulated_tiles
+    from ..judging.sheet import draw_sheet, real_tiles, simulated_tiles
 
     if options.per_class < 1 or options.seed < 0:
         raise ValueError("--per-class must be at least 1 and --seed at least 0")

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..dataset import Dataset, build_dataset, check_backdrops
+from ..data.dataset import Dataset, build_dataset, check_backdrops
 from ..simulate import describe, identify, open_backdrops
 from .common import add_workspace, bar, open_workspace
 

@@ -20,10 +20,10 @@ import sep
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rbinfer.detect import detect
 from rbinfer.errors import InputError
-from rbinfer.images import LoadedImage, check_file, load_image
-from rbinfer.measure import measure_fwhm
+from rbinfer.io.images import LoadedImage, check_file, load_image
+from rbinfer.measure.detect import detect
+from rbinfer.measure.estimate import measure_fwhm
 
 from . import _render
 from .canvas import Artefact, Canvas

@@ -7,7 +7,7 @@ import pytest
 from astropy.table import Table
 
 from rbinfer import Classifier
-from rbinfer.registry import resolve
+from rbinfer.model.registry import resolve
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from rbinfer.registry import shipped_directory
-from rbinfer.scoring import ScoreOptions, score_file
+from rbinfer.io.tables import read_catalog
+from rbinfer.model.registry import shipped_directory
+from rbinfer.pipeline.score_file import ScoreOptions, score_file
 from rbinfer.status import MEANING, UNSCORED
-from rbinfer.tables import read_catalog
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ def merged(lines: list[dict]) -> list[dict]:
 
 def as_table(rows: list[dict]) -> str:
     """Format rows as the page PROMISES.md."""
-    from rbinfer.machine import processor
+    from rbinfer._util.machine import processor
 
     order = {name: k for k, name in enumerate(GROUPS)}
     text = [

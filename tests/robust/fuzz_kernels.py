@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from rbinfer import InputError, PreprocessSpec, preprocess_cutout
-from rbinfer.cutouts import Cutter
+from rbinfer.cutouts.cutter import Cutter
 
 ODD = np.array(
     [0, -0.0, 1, -1, 255, 32768, 65535, 1e-45, 1e30, 3.4e38, -3.4e38, np.nan, np.inf, -np.inf]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbinfer import Classifier
-from rbinfer.detect import detect
-from rbinfer.images import load_image
+from rbinfer.io.images import load_image
+from rbinfer.measure.detect import detect
 
 FOLDER = Path(__file__).parent / "golden"
 FIELD = Path(__file__).parents[2] / "benchmarks" / "example" / "field.fits"

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
 from rbinfer import Classifier, InputError, ModelError, RbinferError
-from rbinfer.cutouts import Cutter
-from rbinfer.session import verify
-from rbinfer.spec import METADATA_KEY, GoldenPairs, ModelSpec, PreprocessSpec
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.model.session import verify
+from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec, PreprocessSpec
 
 from .scale import times
 

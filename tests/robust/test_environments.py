@@ -20,8 +20,8 @@ from .scale import FULL, times
 OTHER_CPU = 1e-5
 # What the base install needs is tested by these, and needs no more than this to run them.
 _LIGHT_TESTS = (
-    "golden", "classifier", "cutouts", "kernels", "tables", "cli", "images", "detect", "centres",
-    "scoring", "sky", "light", "native", "elf",
+    "cutouts", "kernels", "cli/test_cli.py", "io/test_tables.py", "io/test_images.py",
+    "io/test_positions.py", "measure", "scoring/test_classifier.py", "pipeline", "test_light.py",
 )  # fmt: skip
 _TEST_TOOLS = ("pytest", "hypothesis", "psutil")
 
@@ -105,7 +105,7 @@ def test_read_only_install(here, ordinary, read_only_install, tmp_path, tried):
 )
 def test_no_home(here, ordinary, tried):
     nobody = "import pwd, sys\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown\n"
-    code = nobody + "from rbinfer.registry import list_models, resolve\n"
+    code = nobody + "from rbinfer.model.registry import list_models, resolve\n"
     code += "print(len(list_models()), resolve('default').name)"
     done = rbinfer(program=("-c", code), env={"HOME": None, "RBINFER_MODELS": None})
     assert done.returncode == 0, done.stderr
@@ -135,7 +135,7 @@ def test_no_telemetry(here, tmp_path, tried):
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no CPU sets on this system")
 @pytest.mark.promise("Environments", "One CPU of a CPU set: one worker, the same scores bit for bit")
 def test_one_cpu(here, ordinary, tried):
-    code = "import sys; from rbinfer.machine import usable_cpus; assert usable_cpus() == 1\n"
+    code = "import sys; from rbinfer._util.machine import usable_cpus; assert usable_cpus() == 1\n"
     code += "from rbinfer.cli import main; sys.exit(main())"
     cpus = sorted(os.sched_getaffinity(0))
     for cpu in cpus[: times(1, len(cpus))]:
@@ -162,7 +162,7 @@ def test_other_vector_instructions(here, ordinary, tmp_path, tried, request):
         worst[name] = float(np.nanmax(np.abs(here.scores() - ordinary)))
         np.testing.assert_allclose(here.scores(), ordinary, rtol=0, atol=OTHER_CPU)
         tried(len(ordinary))
-    code = "from rbinfer import _kernels as k; import numpy as np; x = np.ones(64, 'f4')\n"
+    code = "from rbinfer.kernels import _jit as k; import numpy as np; x = np.ones(64, 'f4')\n"
     code += "k.asinh_array(x, x); print(next(iter(k.asinh_array.inspect_asm().values())))"
     # The variables were heeded: with them, no instruction takes a register of AVX or AVX-512.
     # Each in a place of its own, because Numba shows no assembly of kernels from a cache.
@@ -286,7 +286,7 @@ def test_versions(tmp_path, tried, request, python, oldest):
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("ROBUST", "PYTHON"))
     } | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "PYTHONDONTWRITEBYTECODE": "1"}
-    files = [f"tests/infer/test_{name}.py" for name in _LIGHT_TESTS]
+    files = [f"tests/infer/{name}" for name in _LIGHT_TESTS]
     done = subprocess.run(
         [there, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         cwd=ROOT, env=env, capture_output=True, text=True, check=False,

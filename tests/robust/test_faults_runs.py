@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from rbinfer.batch import run_batch
-from tests.infer import runs
+from rbinfer.runs.batch import run_batch
+from tests.infer.runs import folders as runs
 
 from .scale import times
 

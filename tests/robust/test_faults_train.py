@@ -24,7 +24,7 @@ pytest.importorskip("tensorflow")
 import keras
 
 from rbtrain.config import DataConfig, FitConfig, NetworkConfig, TrainConfig
-from rbtrain.dataset import Dataset, build_dataset
+from rbtrain.data.dataset import Dataset, build_dataset
 from rbtrain.simulate import SimulateConfig
 
 SEED = 20_261

@@ -17,8 +17,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.cli import main
-from rbinfer.registry import resolve
-from rbinfer.tables import read_catalog
+from rbinfer.io.tables import read_catalog
+from rbinfer.model.registry import resolve
 
 from .scale import times
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rbinfer import Classifier, InputError, PreprocessSpec, RbinferError
-from rbinfer.cutouts import Cutter
-from rbinfer.tables import positions, read_catalog, write_catalog
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.tables import positions, read_catalog, write_catalog
 
 from .scale import times
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from rbinfer import native
+from rbinfer.kernels import dispatch
 
 from .scale import times
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 MAKE = (
     "import numpy as np, sys\n"
-    "from rbinfer.native import Kernel\n"
+    "from rbinfer.kernels.dispatch import Kernel\n"
     "print('begun', flush=True)\n"
     "kernel, values = Kernel('asinh_array', 'f1 f1'), np.linspace(-9, 9, 999, dtype='f4')\n"
     "out = np.empty_like(values)\n"
@@ -43,10 +43,10 @@ def started(place):
 @pytest.mark.promise("Files", "Kept code of kernels with a bit changed, or cut, anywhere: not run")
 def test_damaged_code(tmp_path, monkeypatch, tried):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    native.Kernel("asinh_array", "f1 f1").bind()
+    dispatch.Kernel("asinh_array", "f1 f1").bind()
     (path,) = tmp_path.glob("*.code")
     whole = path.read_bytes()
-    assert native._read(path) == whole
+    assert dispatch._read(path) == whole
     rng = np.random.default_rng(11)
     for _ in range(times(500, 50_000)):
         data = bytearray(whole)
@@ -55,7 +55,7 @@ def test_damaged_code(tmp_path, monkeypatch, tried):
         else:
             data = data[: rng.integers(len(data))]
         path.write_bytes(data)
-        assert native._read(path) is None
+        assert dispatch._read(path) is None
         tried()
 
 
@@ -78,7 +78,7 @@ def test_killed_while_compiling(tmp_path, tried):
         assert processes[0].returncode == 0
         code = [file for file in place.iterdir() if file.suffix == ".code"]
         assert len(code) == 1
-        assert native._read(code[0])
+        assert dispatch._read(code[0])
         expected = expected or said
         assert said == expected
         tried()

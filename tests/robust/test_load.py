@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from rbinfer import Classifier
-from tests.infer import runs
+from tests.infer.runs import folders as runs
 
 from .scale import FULL, times
 

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 
 from rbinfer import Classifier
-from rbinfer.cutouts import Cutter
-from rbinfer.registry import resolve
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.model.registry import resolve
 from rbinfer.status import is_scored
-from tests.infer import oracle
+from tests.infer.kernels import oracle
 
 from . import golden
 from .scale import times
@@ -72,9 +72,9 @@ def test_optimisations_and_threads(cutouts, name, tried, request):
 def test_keras(cutouts, name, tried, request):
     pytest.importorskip("tensorflow")
     from rbtrain.config import TrainConfig
-    from rbtrain.export import convert, keras_outputs
-    from rbtrain.fit import build
-    from rbtrain.graph import simplify
+    from rbtrain.export.convert import convert, keras_outputs
+    from rbtrain.export.graph import simplify
+    from rbtrain.fitting.fit import build
 
     folder = resolve(name).parent
     config = TrainConfig.read(folder / "config.toml")

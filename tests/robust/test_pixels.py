@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbinfer import Classifier, InputError, PreprocessSpec, Status, preprocess_cutout
-from rbinfer.cutouts import Cutter
-from rbinfer.detect import detect
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.measure.detect import detect
 
 from .scale import times
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbinfer import Classifier, InputError, Status
-from rbinfer.cutouts import Cutter
-from rbinfer.detect import detect
-from rbinfer.images import load_image
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.images import load_image
+from rbinfer.measure.detect import detect
 
 from .scale import times
 

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbinfer.spec import OperatingPoint
-from rbtrain.calibrate import operating_points
+from rbinfer.model.spec import OperatingPoint
 from rbtrain.config import CLASSES
-from rbtrain.dataset import ROW
-from rbtrain.evaluate import figures
-from rbtrain.labelled import ALL, Scored, group_of, measure_calibration, measure_groups
+from rbtrain.data.dataset import ROW
+from rbtrain.fitting.calibrate import operating_points
+from rbtrain.judging.evaluate import figures
+from rbtrain.judging.labelled import ALL, Scored, group_of, measure_calibration, measure_groups
+from rbtrain.judging.readings import points_by_bin, read_simulation
 from rbtrain.metrics import (
     auc,
     bootstrap,
@@ -22,7 +23,6 @@ from rbtrain.metrics import (
     threshold_for_false,
     threshold_for_missed,
 )
-from rbtrain.readings import points_by_bin, read_simulation
 
 samples = st.integers(0, 2**31).map(np.random.default_rng)
 

@@ -1,0 +1,1 @@
+"""What knows nothing of astronomy: arguments, the machine, limits, signals, messages."""

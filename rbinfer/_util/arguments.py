@@ -1,0 +1,77 @@
+"""What callers give, checked and made plain: numbers, positions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+#: Units that pixels go by, in lower case.
+PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
+
+
+def as_number(value: Any, name: str) -> float:
+    """Return a number; raises `InputError` if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} must be a number, not {value!r}") from error
+
+
+def as_level(value: Any, name: str) -> float:
+    """Return a finite number above 0."""
+    number = as_number(value, name)
+    if not (np.isfinite(number) and number > 0):
+        raise InputError(f"{name} must be a positive number, not {value!r}")
+    return number
+
+
+def as_share(value: Any, name: str) -> float:
+    """Return a number from 0 to 1."""
+    number = as_number(value, name)
+    if not 0 <= number <= 1:
+        raise InputError(f"{name} must lie in [0, 1], not {value!r}")
+    return number
+
+
+def as_whole(value: Any, name: str, least: int) -> int:
+    """Return a whole number of at least `least`."""
+    number = as_number(value, name)
+    if isinstance(value, bool) or not number.is_integer() or number < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(number)
+
+
+def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return columns and rows as float64 arrays of one length; masked entries are NaN."""
+    found = []
+    for name, value in (("x", x), ("y", y)):
+        unit = getattr(value, "unit", None)
+        if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
+            raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
+        try:
+            array = np.ma.filled(np.ma.asarray(value, dtype=np.float64), np.nan)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{name} must be numbers (pixels): {error}") from error
+        if array.ndim > 1:
+            raise InputError(f"{name} must be one-dimensional, not of shape {array.shape}")
+        found.append(np.ascontiguousarray(np.atleast_1d(array)))
+    if found[0].shape != found[1].shape:
+        raise InputError(f"x has {found[0].size} positions but y has {found[1].size}")
+    return found[0], found[1]
+
+
+def as_peaks(peaks: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check the brightest pixels that were given for n positions."""
+    try:
+        xpeak, ypeak = peaks
+    except (TypeError, ValueError) as error:
+        raise InputError(f"peaks must be a pair of columns and rows: {error}") from error
+    try:
+        found = as_positions(xpeak, ypeak)
+    except InputError as error:
+        raise InputError(f"peaks: {error}") from error
+    if len(found[0]) != n:
+        raise InputError(f"peaks has {len(found[0])} rows, but there are {n} positions")
+    return found

@@ -1,0 +1,1 @@
+"""From an image and positions to the cutouts that a network reads."""

@@ -1,0 +1,130 @@
+"""Where a detection's cutout is centred when the catalogue names its brightest pixel.
+
+A detection that is several objects in one has its centroid between them. What it was found by is its
+brightest pixel: if that is a cosmic ray in the wing of a star, a window about the centroid may not even
+show it in the middle.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.images import LARGEST
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: The brightest pixel must stand above the pixels at the centroid by this share of its height.
+_CLEARLY = 0.1
+#: What stands above its surroundings by so many sigma at the centroid is an object of its own.
+_OBJECT = 5.0
+#: Above this share of the brightest pixel's height it is what the detection is about.
+_SHARE = 0.6
+_RING = 12
+_SAMPLE = 50_000
+
+
+def centres(
+    image: NDArray[np.float32],
+    x: Floats,
+    y: Floats,
+    xpeak: Floats,
+    ypeak: Floats,
+    *,
+    reach: float,
+    fwhm: float,
+    mask: NDArray[np.bool_] | None = None,
+    saturation: float | None = None,
+) -> tuple[Floats, Floats]:
+    """Move positions to the brightest pixel of their detection, where that is another place.
+
+    A position stays where it is when its brightest pixel is unknown, bad, off the image or further than
+    `reach` away along an axis; when it is saturated (on a plateau any pixel may be the brightest); when
+    the 3 x 3 pixels at the position are about as bright; and when there is an object at the position
+    itself that is not much lower: it would have been detected without the brighter pixel at its rim.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (height, width)
+    x, y : ndarray of float64, shape (n,)
+        0-based positions in pixels.
+    xpeak, ypeak : ndarray of float64, shape (n,)
+        0-based brightest pixels; NaN where unknown.
+    reach : float
+        Pixels.
+    fwhm : float
+        Of the stars, pixels.
+    mask : ndarray of bool, shape (height, width), optional
+        True for bad pixels.
+    saturation : float, optional
+        Level at or above which a pixel is saturated.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+    """
+    height, width = image.shape
+    with np.errstate(invalid="ignore"):  # NaN compares false
+        near = (np.abs(xpeak - x) <= reach) & (np.abs(ypeak - y) <= reach)
+    near &= (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    near &= (xpeak >= 0) & (xpeak <= width - 1) & (ypeak >= 0) & (ypeak <= height - 1)
+    rows = np.flatnonzero(near)
+    level, noise = _level_and_noise(image, mask)
+    if len(rows) == 0 or level is None:
+        return x, y
+    # The pixels that the kernels take: np.rint would round halves to even.
+    px, py, cx, cy = (np.floor(place[rows] + 0.5).astype(np.int64) for place in (xpeak, ypeak, x, y))
+    peak = _values(image, mask, py, px)
+    dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
+    here = np.fmax.reduce(_values(image, mask, cy + dy, cx + dx), axis=0)
+    angle = 2 * np.pi * np.arange(_RING)[:, np.newaxis] / _RING
+    radius = max(0.75 * fwhm, 2.0)
+    ring = _values(
+        image,
+        mask,
+        cy + np.rint(radius * np.sin(angle)).astype(np.int64),
+        cx + np.rint(radius * np.cos(angle)).astype(np.int64),
+    )
+    ring.sort(axis=0)  # NaN last
+    # All but a quarter lie lower: a hit at the rim covers less of the ring, a slope more.
+    around = ring[3 * _RING // 4]
+    with np.errstate(invalid="ignore", over="ignore"):
+        moved = (peak > level) & ~(peak - here <= _CLEARLY * (peak - level))
+        moved &= ~(here - around > np.maximum(_OBJECT * noise, _SHARE * (peak - level)))
+        if saturation is not None:
+            moved &= peak < saturation
+    x, y = x.copy(), y.copy()
+    x[rows[moved]], y[rows[moved]] = px[moved], py[moved]
+    return x, y
+
+
+def _values(
+    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, y: Ints, x: Ints
+) -> NDArray[np.float32]:
+    """Read pixels; those off the image, masked or not finite are NaN."""
+    height, width = image.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    at = np.where(inside, y, 0), np.where(inside, x, 0)
+    values = image[at]
+    good = inside & (np.abs(values) < LARGEST)
+    if mask is not None:
+        good &= ~mask[at]
+    return np.where(good, values, np.float32(np.nan))
+
+
+def _level_and_noise(
+    image: NDArray[np.float32], mask: NDArray[np.bool_] | None
+) -> tuple[np.float32 | None, np.float32]:
+    """Level of the whole image and noise of its pixels from those side by side; None without any."""
+    width = image.shape[1]
+    # Steps of the golden ratio, so that no pattern of columns can line up with them.
+    index = np.arange(min(image.size, _SAMPLE))
+    place = (np.mod(index * 0.6180339887498949, 1.0) * image.size).astype(np.int64)
+    y, x = place // width, place % width
+    values = _values(image, mask, y, x)
+    with np.errstate(over="ignore"):
+        steps = np.abs(_values(image, mask, y, x + 1) - values)
+    values, steps = values[np.isfinite(values)], steps[np.isfinite(steps)]
+    if len(values) == 0:
+        return None, np.float32(0)
+    noise = 1.4826 / np.sqrt(2.0) * float(np.median(steps)) if len(steps) else 0.0
+    return np.float32(np.median(values)), np.float32(noise)

@@ -1,0 +1,447 @@
+"""Arrays in, cutouts and status bits out: validates, then calls the kernels."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..io.images import LARGEST, as_image
+from ..kernels import dispatch
+from ..kernels.workspace import default_scratch, reference_scratch
+from ..model.spec import PreprocessSpec
+
+log = logging.getLogger(__name__)
+
+#: Scales beyond this, or below its inverse, are taken for it: one pixel is then all of any window.
+_EXTREME = 1e9
+_NO_MAP = np.zeros((1, 1), np.float32)
+_NO_MASK = np.zeros((1, 1), np.bool_)
+
+
+class Cutouts(NamedTuple):
+    """Cutouts with what is known of each.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (n, size, size, 2)
+        Zeros where a cutout could not be made.
+    status : ndarray of int32, shape (n,)
+        Bits of `rbinfer.Status`.
+    snr : ndarray of float32, shape (n,)
+        Signal in the central 3 x 3 (rescaled) pixels over its noise; NaN without a cutout.
+    """
+
+    pixels: NDArray[np.float32]
+    status: NDArray[np.int32]
+    snr: NDArray[np.float32]
+
+
+def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple[float, int, int]:
+    """Return the scale and the integer factors of block averaging and replication.
+
+    Parameters
+    ----------
+    fwhm : float or None
+        FWHM of the image in pixels; None or not above 0 means no rescaling.
+    target_fwhm : float
+        FWHM aimed at, in pixels.
+    threshold : float
+        Nothing is done while the scale lies within [1 / threshold, threshold].
+
+    Returns
+    -------
+    scale : float
+        ``fwhm / target_fwhm``, or 1.0.
+    down, up : int
+        Side of the blocks that are averaged and times that a pixel is repeated; one of them is 1.
+    """
+    if fwhm is None or not fwhm > 0:
+        return 1.0, 1, 1
+    scale = fwhm / target_fwhm
+    if scale > threshold:
+        return scale, max(round(min(scale, _EXTREME)), 1), 1
+    if scale < 1.0 / threshold:
+        return scale, 1, max(round(1.0 / max(scale, 1.0 / _EXTREME)), 1)
+    return scale, 1, 1
+
+
+class Taps(NamedTuple):
+    """How one axis of a window is resampled; both axes are resampled alike.
+
+    Attributes
+    ----------
+    start, span : int
+        First native pixel from the centre, and number of native pixels.
+    first : ndarray of int64, shape (size,)
+        First native pixel of each resampled one, counted from `start`.
+    weights : ndarray of float64, shape (size, taps)
+        Weights of the native pixels from there on; each row sums to 1.
+    middle : ndarray of int64, shape (size,)
+        Native pixel in the middle of each resampled one, counted from the centre.
+    noise_factor : float
+        Noise of the resampled pixels over that of the native ones, where these are independent.
+    """
+
+    start: int
+    span: int
+    first: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    middle: NDArray[np.int64]
+    noise_factor: float
+
+
+def resampling(size: int, scale: float) -> Taps:
+    """Return the weights that resample a window by `scale`, symmetric about the central pixel.
+
+    Resampled pixel i stands at ``(i - size // 2) * scale`` native pixels from the centre. Its value
+    is the mean over an interval of ``max(scale, 1)`` native pixels: the mean over its own area when
+    the image shrinks, linear interpolation when it grows.
+
+    Parameters
+    ----------
+    size : int
+        Side of the resampled window; odd.
+    scale : float
+        Native pixels per resampled pixel.
+    """
+    width = max(scale, 1.0)
+    centre = (np.arange(size) - size // 2) * scale
+    low, high = centre - width / 2, centre + width / 2
+    first = np.floor(low + 0.5 + 1e-9).astype(np.int64)
+    last = np.ceil(high - 0.5 - 1e-9).astype(np.int64)
+    taps = int((last - first).max()) + 1
+    # No row reads past the end of the window.
+    first = np.minimum(first, last[-1] + 1 - taps)
+    pixel = first[:, np.newaxis] + np.arange(taps)
+    overlap = np.minimum(pixel + 0.5, high[:, np.newaxis]) - np.maximum(pixel - 0.5, low[:, np.newaxis])
+    weights = np.where(overlap > 1e-9, overlap, 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    start = int(first[0])
+    return Taps(
+        start,
+        int(last[-1]) + 1 - start,
+        first - start,
+        weights,
+        np.rint(centre).astype(np.int64),
+        float((weights**2).sum(axis=1).mean()),
+    )
+
+
+def _map_or_scalar(
+    value: ArrayLike | None, shape: tuple[int, int], name: str
+) -> tuple[NDArray[np.float32], bool, float, bool]:
+    """Return (map, has map, scalar, has scalar) of an optional map or number; NaN where it is masked."""
+    if value is None:
+        return _NO_MAP, False, 0.0, False
+    try:
+        if np.ndim(value) == 0:
+            return _NO_MAP, False, float(value), True  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+    if np.shape(value) != shape:
+        raise InputError(
+            f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "
+            "shape or a number"
+        )
+    pixels, bad = as_image(value)
+    return pixels if bad is None else np.where(bad, np.float32(np.nan), pixels), True, 0.0, False
+
+
+def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give pixels whose noise a map does not tell (NaN, infinite, 0 or less) its median."""
+    known = np.isfinite(noise) & (noise > 0)
+    if known.all():
+        return noise
+    if not known.any():
+        raise InputError(
+            "err has no pixel that is finite and above 0; leave it out, or give 1 sigma noise"
+        )
+    log.warning(
+        "err is not finite and above 0 in %.1f %% of the pixels; its median is taken there",
+        100 * (1 - known.mean()),
+    )
+    return np.where(known, noise, np.median(noise[known]))
+
+
+#: Cuts out objects at x and y into arrays that exist already.
+Knife = Callable[[NDArray[np.float64], NDArray[np.float64], Cutouts], None]
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """An image made ready for cutting; :meth:`cut` may be called from many threads.
+
+    Make it with :meth:`prepare`.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (height, width)
+    mask : ndarray of bool, shape (height, width) or (1, 1)
+        True for bad pixels.
+    spec : PreprocessSpec
+    down, up : int
+        Integer factors of the reference's rescaling.
+    taps : Taps
+        Resampling of the default preset.
+    """
+
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    has_mask: bool
+    bg: tuple[NDArray[np.float32], bool, float, bool]
+    err: tuple[NDArray[np.float32], bool, float, bool]
+    spec: PreprocessSpec
+    down: int
+    up: int
+    taps: Taps
+    saturation: float
+
+    @classmethod
+    def prepare(
+        cls,
+        image: ArrayLike,
+        spec: PreprocessSpec,
+        *,
+        fwhm: float | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        saturation: float | None = None,
+    ) -> Self:
+        """Validate an image and what belongs to it.
+
+        Parameters
+        ----------
+        image : array_like, shape (height, width)
+            Pixels in any real dtype and byte order; converted once. Pixels that are not finite count
+            as bad.
+        spec : PreprocessSpec
+        fwhm : float, optional
+            FWHM of stars in pixels; None for no rescaling.
+        bg, err : array_like or float, optional
+            Background and noise, in the units of the image: a map of its shape or a number. Without
+            them each cutout provides its own.
+        mask : array_like of bool, shape (height, width), optional
+            True for bad pixels.
+        saturation : float, optional
+            Pixels at or above this are saturated.
+
+        Raises
+        ------
+        InputError
+            Shapes that do not match, or a FWHM that is not a positive number.
+        """
+        pixels, bad = as_image(image, mask)
+        background = _map_or_scalar(bg, pixels.shape, "bg")
+        if background[1]:
+            unknown = ~(np.abs(background[0]) < LARGEST)
+            if unknown.any():
+                # What has no background cannot be told from it.
+                bad = unknown if bad is None else bad | unknown
+                level = 0.0 if unknown.all() else np.median(background[0][~unknown])
+                background = (np.where(unknown, np.float32(level), background[0]), *background[1:])
+        if not abs(background[2]) < LARGEST:
+            raise InputError(f"bg must be a number below {LARGEST:g}, not {background[2]}")
+        if fwhm is not None and not (np.isfinite(fwhm) and fwhm > 0):
+            if spec.preset != "reference":
+                raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
+            fwhm = None  # the reference takes this for "do not rescale"
+        noise = _map_or_scalar(err, pixels.shape, "err")
+        if spec.preset != "reference":  # which takes 1 for a noise that is none
+            if noise[1]:
+                noise = (_known_noise(noise[0]), *noise[1:])
+            if noise[3] and not 0 < noise[2] < np.inf:
+                raise InputError(f"err must be finite and above 0, not {noise[2]}")
+        scale, down, up = rescaling(fwhm, spec.target_fwhm, spec.rescale_threshold)
+        if spec.preset == "reference" and down >= spec.size:  # its windows may lack a line
+            raise InputError(
+                f"cutouts of {spec.size} x {spec.size} pixels cannot be averaged in blocks of {down}: "
+                f"check the FWHM of {fwhm:.4g} pixels, or bin the image first"
+            )
+        rescales = not 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold
+        return cls(
+            image=pixels,
+            mask=_NO_MASK if bad is None else bad,
+            has_mask=bad is not None,
+            bg=background,
+            err=noise,
+            spec=spec,
+            down=min(down, max(pixels.shape)),
+            up=up,
+            taps=resampling(spec.size, min(scale, float(max(pixels.shape))) if rescales else 1.0),
+            saturation=np.inf if saturation is None else float(saturation),
+        )
+
+    def cut(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Cutouts:
+        """Cut out objects.
+
+        Parameters
+        ----------
+        x, y : ndarray of float64, shape (n,)
+            Column and row of each object; the centre of the first pixel is (0, 0).
+
+        Returns
+        -------
+        Cutouts
+            One entry a position, in the same order.
+        """
+        n, size = len(x), self.spec.size
+        cutouts = Cutouts(
+            np.empty((n, size, size, 2), np.float32), np.empty(n, np.int32), np.empty(n, np.float32)
+        )
+        self.cut_into(x, y, cutouts)
+        return cutouts
+
+    def cut_into(self, x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
+        """Cut out objects as :meth:`cut` does, into arrays that exist already."""
+        self.knife()(x, y, out)
+
+    def knife(self) -> Knife:
+        """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
+        spec = self.spec
+        scene = (self.image, self.mask, self.has_mask, *self.bg, *self.err)
+        if spec.preset == "reference":
+            side = 2 * (spec.size // 2) + 2
+            call = dispatch.cut_reference.bind(
+                *scene, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
+                self.saturation, *reference_scratch(spec.size, side, side, 4, np.float32),
+            )  # fmt: skip
+        else:
+            call = dispatch.cut_default.bind(
+                *scene, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
+                spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip, self.saturation,
+                *default_scratch(spec.size, self.taps.span, self.taps.weights.shape[1]),
+            )  # fmt: skip
+
+        def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
+            pixels, n = out.pixels, len(x)
+            if not (n == len(y) == len(pixels) == len(out.status) == len(out.snr)):
+                lengths = f"{n}, {len(y)}, {[len(part) for part in out]}"
+                raise ValueError(f"positions and cutouts must be as many, not {lengths}")
+            if not all(part.flags.writeable for part in out):
+                raise ValueError("cutouts are written, and these are read-only")
+            call(x, y, pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
+
+        return cut_into
+
+
+def preprocess_cutout(
+    cutout_sci: ArrayLike,
+    cutout_bg: ArrayLike | None = None,
+    cutout_err: ArrayLike | None = None,
+    fwhm: float | None = None,
+    target_fwhm: float = 3.0,
+    target_size: int = 31,
+    downscale_threshold: float = 1.5,
+    normalize: bool = True,
+    asinh_softening: float | None = None,
+) -> tuple[NDArray[np.float32], float]:
+    """Preprocess one cutout for the network, as the reference implementation does.
+
+    The cutout is rescaled by an integer factor towards the canonical FWHM (block means or pixel
+    replication), its background is subtracted, the linear and asinh channels are made and each is
+    divided by its largest absolute value; at last it is cropped, or padded by edge replication, to
+    `target_size`.
+
+    Parameters
+    ----------
+    cutout_sci : array_like, shape (h, w)
+        Science pixels; those that are masked, not finite or without a background take the median of
+        the others.
+    cutout_bg : array_like, shape (h, w), or float, optional
+        Background. Without it, the median of the four edge rows and columns.
+    cutout_err : array_like or float, optional
+        Noise; its median is used. Without it, 1.4826 times the MAD of the cutout. A value that is not
+        finite or not above 0 becomes 1.0.
+    fwhm : float, optional
+        FWHM of the image in pixels; None or not above 0 for no rescaling.
+    target_fwhm : float
+        FWHM to rescale to.
+    target_size : int
+        Side of the result in pixels.
+    downscale_threshold : float
+        Average blocks only if ``fwhm / target_fwhm`` is above this; replicate only if it is below its
+        inverse.
+    normalize : bool
+        Divide each channel by its largest absolute value, where that is above 1e-10.
+    asinh_softening : float, optional
+        Softening in units of the noise; 3.0 unless given.
+
+    Returns
+    -------
+    preprocessed : ndarray of float32, shape (target_size, target_size, 2)
+    scale_factor : float
+        ``fwhm / target_fwhm``, not rounded; 1.0 without FWHM.
+
+    Raises
+    ------
+    InputError
+        A cutout that is not two-dimensional or is empty, maps of another shape, or parameters that
+        are not positive.
+    """
+    pixels, masked = as_image(cutout_sci)
+    if asinh_softening is None:
+        asinh_softening = PreprocessSpec.reference().asinh_softening
+    for name, value in (
+        ("target_fwhm", target_fwhm), ("target_size", target_size), ("asinh_softening", asinh_softening),
+        ("downscale_threshold", downscale_threshold),
+    ):  # fmt: skip
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be a positive number, not {value}")
+    if fwhm is not None and np.isinf(fwhm):
+        raise InputError(f"fwhm must be a number of pixels, not {fwhm}")
+    # A single cutout keeps its precision: without normalisation the output shows every digit.
+    maps = [np.asarray(a).dtype for a in (cutout_sci, cutout_bg) if a is not None and np.ndim(a)]
+    widest = np.result_type(*maps)
+    sci: NDArray[Any] = np.ascontiguousarray(
+        cutout_sci, np.float32 if widest == np.float32 else np.float64
+    )
+    bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, pixels.shape, "cutout_bg")
+    if not abs(background) < LARGEST:
+        raise InputError(f"cutout_bg must be a number below {LARGEST:g}, not {background}")
+    known = np.abs(sci) < LARGEST
+    if masked is not None:
+        known &= ~masked
+    if has_map:
+        has_level = np.abs(bg_map) < LARGEST
+        known &= has_level
+        bg_map = np.ascontiguousarray(cutout_bg, sci.dtype)
+    if not known.all():
+        if not known.any():
+            raise InputError("the cutout has no finite pixel")
+        # As masked pixels are treated where a whole image is given.
+        sci = np.where(known, sci, np.median(sci[known]))
+        if has_map:
+            bg_map = np.where(has_level, bg_map, np.median(bg_map[has_level]))
+    bg_map = bg_map.astype(sci.dtype, copy=False)
+    sigma = 0.0
+    if cutout_err is not None:
+        errors = np.asarray(cutout_err, dtype=np.float64)
+        errors = errors[~np.isnan(errors)]
+        sigma = float(np.median(errors)) if errors.size else np.nan
+    scale, down, up = rescaling(fwhm, target_fwhm, downscale_threshold)
+    if down > min(sci.shape):
+        raise InputError(
+            f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of "
+            f"{down}; give a larger cutout or check fwhm={fwhm}"
+        )
+    size = int(target_size)
+    out = np.empty((size, size, 2), np.float32)
+    dispatch.preprocess_reference[sci.dtype.char](
+        sci.reshape(-1), *sci.shape, bg_map.reshape(-1), has_map, background, has_background, sigma,
+        cutout_err is not None, down, up, float(asinh_softening), bool(normalize),
+        *reference_scratch(size, sci.shape[0], sci.shape[1], 2, sci.dtype), out.reshape(-1),
+    )  # fmt: skip
+    return out, scale
+
+
+def reference_spec(radius: int, target_fwhm: float, asinh_softening: float | None) -> PreprocessSpec:
+    """Return the reference spec with the parameters of the reference API."""
+    spec = PreprocessSpec.reference(2 * radius + 1)
+    softening = spec.asinh_softening if asinh_softening is None else float(asinh_softening)
+    return dataclasses.replace(spec, target_fwhm=float(target_fwhm), asinh_softening=softening)

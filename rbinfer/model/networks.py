@@ -1,0 +1,69 @@
+"""What the classifier needs of a network, and the face that a Keras-like model gets."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, ModelError
+from .session import Output
+from .spec import ModelSpec, PreprocessSpec
+
+
+class Network(Protocol):
+    """What the classifier needs of a network: its spec, its batch, and a way to run it."""
+
+    spec: ModelSpec
+    batch: int
+
+    def run(self, cutouts: NDArray[np.float32]) -> Output:
+        """Score cutouts (n, size, size, 2)."""
+        ...
+
+
+class KerasNetwork:
+    """A model with Keras's ``predict`` and ``input_shape``, taken as the reference API takes it.
+
+    Its cutouts are made by the reference preset, with the size of its input (31 where that is open).
+
+    Parameters
+    ----------
+    model : object
+        Has ``predict(cutouts, batch_size=..., verbose=...)`` and ``input_shape``.
+    batch_size : int
+        Given to ``predict``.
+    """
+
+    #: Rows of each call of ``predict``, which costs milliseconds whatever it is given.
+    batch = 4096
+
+    def __init__(self, model: Any, batch_size: int = 128) -> None:
+        if not (hasattr(model, "predict") and hasattr(model, "input_shape")):
+            raise InputError(
+                f"model must have 'predict' and 'input_shape', as Keras models do; this is {model!r}"
+            )
+        shape = model.input_shape
+        if isinstance(shape, list) and len(shape) == 1:
+            shape = shape[0]  # of a model with a list of one input
+        shape = tuple(shape)
+        if len(shape) != 4 or shape[3] != 2 or shape[1] != shape[2]:
+            raise InputError(f"the model takes {shape}; it must take (None, size, size, 2)")
+        size = 31 if shape[1] is None else int(shape[1])
+        if size % 2 == 0:
+            raise InputError(f"the model takes cutouts of {size} pixels; an odd size is needed")
+        self.model = model
+        self.batch_size = batch_size
+        name = str(getattr(model, "name", "keras"))
+        self.spec = ModelSpec(name=name, version="", preprocess=PreprocessSpec.reference(size))
+
+    def run(self, cutouts: NDArray[np.float32]) -> Output:
+        """Score cutouts with ``predict``."""
+        found = np.asarray(
+            self.model.predict(cutouts, batch_size=self.batch_size, verbose=0), np.float32
+        )
+        if found.size != len(cutouts):
+            raise ModelError(
+                f"predict returned shape {found.shape} for {len(cutouts)} cutouts; one score each is "
+                "needed"
+            )
+        return Output(found.reshape(-1), None)

@@ -1,0 +1,102 @@
+"""From a model's name or path to a file that exists."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError, ModelError, ModelNotFoundError
+
+#: Name of the model that is used when none is asked for.
+DEFAULT_MODEL = "default"
+#: Environment variable that names the directory of the user's own models.
+MODELS_VARIABLE = "RBINFER_MODELS"
+_KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
+
+
+class ModelEntry(NamedTuple):
+    """An installed model: its name, its file, and ``"shipped"`` or ``"user"``."""
+
+    name: str
+    path: Path
+    origin: str
+
+
+def shipped_directory() -> Path:
+    """Return the directory of the models that came with rbinfer."""
+    here = Path(__file__).resolve().parents[1]
+    # In a wheel the models lie inside the package; in a clone, beside it.
+    inside = here / "models"
+    return inside if inside.is_dir() else here.parent / "models"
+
+
+def user_directory() -> Path:
+    """Return the directory of the user's models; it need not exist and is never made here."""
+    # Not Path.expanduser, which raises where there is no home, as for a user that has no name.
+    return Path(os.path.expanduser(os.environ.get(MODELS_VARIABLE) or "~/.rbinfer/models"))
+
+
+def list_models() -> list[ModelEntry]:
+    """List the installed models; a user's model comes before a shipped one of the same name."""
+    entries = []
+    for origin, directory in (("user", user_directory()), ("shipped", shipped_directory())):
+        if directory.is_dir():
+            found = [*directory.glob("*/model.onnx"), *directory.glob("*.onnx")]
+            for path in sorted(found):
+                name = path.parent.name if path.name == "model.onnx" else path.stem
+                entries.append(ModelEntry(name, path, origin))
+    return entries
+
+
+def resolve(model: str | os.PathLike[str] | None = None) -> Path:
+    """Find a model file.
+
+    Parameters
+    ----------
+    model : str or path, optional
+        The name of an installed model, or else the path to an ``.onnx`` file. None means the model
+        that came with rbinfer.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such file or name.
+    ModelError
+        The file is a Keras model, which has to be exported first.
+    """
+    entries = list_models()
+    if model is None:
+        # Whatever lies in the current directory or among the user's models: this is the shipped one.
+        shipped = [e.path for e in entries if e.origin == "shipped" and e.name == DEFAULT_MODEL]
+        if not shipped:
+            raise ModelNotFoundError(
+                f"the model {DEFAULT_MODEL!r} is missing from {shipped_directory()}; install rbinfer "
+                "again"
+            )
+        return shipped[0]
+    if not isinstance(model, (str, os.PathLike)):
+        raise InputError(f"a model is named by its path or name, not by a {type(model).__name__}")
+    name = os.fspath(model)
+    for entry in entries:
+        if entry.name == name:
+            return entry.path
+    path = Path(os.path.expanduser(name))
+    if path.is_dir() and (path / "model.onnx").is_file():
+        return path / "model.onnx"
+    if path.is_file() and path.suffix.lower() in _KERAS_SUFFIXES:
+        line = f"rbtrain export {shlex.quote(name)} -o {shlex.quote(str(path.with_suffix('.onnx')))}"
+        raise ModelError(
+            f"{name} is a Keras file, and rbinfer runs ONNX: convert it once with '{line}' and give the "
+            "result"
+        )
+    if path.is_file():
+        return path
+    known = ", ".join(sorted({entry.name for entry in entries})) or "none"
+    raise ModelNotFoundError(
+        f"no model file and no installed model is named {name!r}; installed: {known} "
+        f"(own models go to {user_directory()})"
+    )

@@ -1,0 +1,256 @@
+"""The only module that imports onnxruntime: providers, threads, fixed batches."""
+
+import logging
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Some builds of ONNX Runtime report on what they run, and keep files for it; nobody asked for that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
+
+from ..errors import DeviceError, InputError, ModelError
+from .spec import METADATA_KEY, ModelSpec
+
+log = logging.getLogger(__name__)
+
+#: Rows a CPU session takes at a time: cutouts and activations stay in the core's cache. Half as many
+#: with a network whose file is larger than `_LARGE` bytes: it gains nothing from more, an object alone
+#: takes as long as a batch, and the last thread ends a batch after the others.
+CPU_BATCH = 64
+_LARGE = 256 * 1024
+#: Rows a GPU session takes at a time.
+GPU_BATCH = 4096
+#: Largest difference that :func:`verify` accepts: builds of ONNX Runtime differ in rounding.
+GOLDEN_TOLERANCE = 1e-4
+
+#: Difference from a golden score that no precision explains.
+_DAMAGED = 0.01
+#: How protobuf writes the key of an ONNX tensor's external file; its numbers may be padded.
+_EXTERNAL = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+# TensorFloat-32, the default on GPUs that have it, keeps ten bits of each factor: a score would
+# differ from the CPU's in the third digit.
+_CUDA_OPTIONS = {"use_tf32": "0"}
+_Provider = str | tuple[str, dict[str, str]]
+
+
+def available_providers() -> list[str]:
+    """Return the execution providers that this build of ONNX Runtime has."""
+    return list(onnxruntime.get_available_providers())
+
+
+class Output(NamedTuple):
+    """What the network says: ``score`` (n,) float32, and ``classes`` (n, k) float32 or None."""
+
+    score: NDArray[np.float32]
+    classes: NDArray[np.float32] | None
+
+
+class Session:
+    """A model file, loaded and checked.
+
+    The session runs on one thread of its own; callers run it from several.
+
+    Parameters
+    ----------
+    path : path
+        The ONNX file.
+    device : {"auto", "cpu", "cuda"}
+        ``auto`` takes CUDA where ONNX Runtime offers it.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    device : str
+        ``"cpu"`` or ``"cuda"``: what the session got.
+    batch : int
+        Rows of each call of the network. Always the same, so that a score does not depend on how
+        many others are asked for with it.
+
+    Raises
+    ------
+    ModelError
+        The file is not a model, or not one of ours.
+    DeviceError
+        ``cuda`` was asked for and not had.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], device: str = "auto") -> None:
+        self.path = Path(path)
+        if device not in ("auto", "cpu", "cuda"):
+            raise InputError(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
+        available = available_providers()
+        if device == "cuda" and _CUDA not in available:
+            raise DeviceError(
+                f"device='cuda' was asked for but this ONNX Runtime offers {available}; "
+                "'pip uninstall onnxruntime' and 'pip install onnxruntime-gpu', or use device='cpu'"
+            )
+        wanted: list[_Provider] = [_CPU]
+        if device != "cpu" and _CUDA in available:
+            wanted.insert(0, (_CUDA, _CUDA_OPTIONS))
+        self._session = _load(self.path, wanted)
+        got = self._session.get_providers()
+        if device == "cuda" and _CUDA not in got:
+            # ONNX Runtime falls back to the CPU in silence.
+            raise DeviceError(
+                f"device='cuda' was asked for but the session got {got}; check the CUDA and cuDNN "
+                "libraries, or use device='cpu'"
+            )
+        self.device = "cuda" if _CUDA in got else "cpu"
+        if self.device == "cuda":
+            self.batch = GPU_BATCH
+        else:
+            self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
+        self.spec = _spec_of(self._session, self.path)
+        self._input, self._outputs = _check_signature(self._session, self.spec, self.path)
+        log.info("%s: running on %s", self.path, self.device)
+        if device == "auto" and _CUDA in available and self.device == "cpu":
+            log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
+
+    def run(self, cutouts: NDArray[np.float32]) -> Output:
+        """Score ready cutouts.
+
+        Parameters
+        ----------
+        cutouts : ndarray of float32, shape (n, size, size, 2)
+
+        Returns
+        -------
+        Output
+        """
+        n = len(cutouts)
+        score = np.empty(n, np.float32)
+        k = len(self.spec.classes)
+        classes = np.empty((n, k), np.float32) if len(self._outputs) == 2 else None
+        for start in range(0, n, self.batch):
+            part = cutouts[start : start + self.batch]
+            m = len(part)
+            if m < self.batch:
+                padded = np.zeros((self.batch, *cutouts.shape[1:]), np.float32)
+                padded[:m] = part
+                part = padded
+            results = self._session.run(self._outputs, {self._input: part})
+            score[start : start + m] = results[0].reshape(-1)[:m]
+            if classes is not None:
+                classes[start : start + m] = results[1][:m]
+        return Output(score, classes)
+
+
+class VerifyResult(NamedTuple):
+    """Outcome of :func:`verify`: pairs tried, largest difference of a score, whether it is fine."""
+
+    n: int
+    max_difference: float
+    ok: bool
+
+
+def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
+    """Read what a model file says of itself; raises `ModelError` if it is not one of ours."""
+    return _spec_of(_load(Path(path), [_CPU]), Path(path))
+
+
+def verify(path: str | os.PathLike[str], device: str = "cpu") -> VerifyResult:
+    """Run the golden pairs inside a model file.
+
+    Raises
+    ------
+    ModelError
+        The file is no model of ours, or has no golden pairs.
+    """
+    session = Session(path, device)
+    golden = session.spec.golden
+    if golden is None or len(golden.scores) == 0:
+        raise ModelError(f"{path} has no golden pairs to verify; export it again")
+    worst = float(np.max(np.abs(session.run(golden.cutouts).score - golden.scores)))
+    return VerifyResult(len(golden.scores), worst, worst <= GOLDEN_TOLERANCE)
+
+
+def _load(path: Path, providers: list[_Provider]) -> Any:
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    # Parallelism is over chunks of rows, outside; see rbinfer.scoring.classifier.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if not path.is_file():
+        raise ModelError(f"{path} is not a file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    if _EXTERNAL.search(data):
+        # Old releases of ONNX Runtime read whatever file such a model names.
+        raise ModelError(
+            f"{path} keeps weights in other files; a model of ours is one file: export it again"
+        )
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=providers)
+        # Names and metadata are decoded only now, and in a damaged file they may be no text.
+        session.get_modelmeta().custom_metadata_map, session.get_inputs(), session.get_outputs()
+        return session
+    except Exception as error:  # ONNX Runtime raises many kinds, with no common base
+        raise ModelError(f"{path} is not a model that ONNX Runtime can load: {error}") from error
+
+
+def _spec_of(session: Any, path: Path) -> ModelSpec:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in metadata:
+        raise ModelError(
+            f"{path} is an ONNX file without rbinfer's metadata; make it with 'rbtrain export'"
+        )
+    try:
+        return ModelSpec.from_json(metadata[METADATA_KEY])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, list[str]]:
+    inputs, outputs = session.get_inputs(), [o.name for o in session.get_outputs()]
+    size = spec.preprocess.size
+    shape = inputs[0].shape if inputs else []
+    if len(inputs) != 1 or len(shape) != 4 or list(shape[1:]) != [size, size, 2]:
+        raise ModelError(
+            f"{path} takes {[list(i.shape) for i in inputs]} but its metadata asks for one input "
+            f"(n, {size}, {size}, 2); export it again"
+        )
+    wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
+    if not set(wanted) <= set(outputs):
+        raise ModelError(f"{path} has outputs {outputs} but needs {wanted}; export it again")
+    cutouts = np.zeros((CPU_BATCH, size, size, 2), np.float32)
+    golden = spec.golden
+    n = 0 if golden is None else min(len(golden.scores), CPU_BATCH)
+    if golden is not None:
+        if golden.cutouts.shape[1:] != cutouts.shape[1:]:
+            raise ModelError(
+                f"{path} has golden cutouts of shape {golden.cutouts.shape[1:]}, not "
+                f"{cutouts.shape[1:]}; export it again"
+            )
+        cutouts[:n] = golden.cutouts[:n]
+    try:
+        probe = session.run(wanted, {inputs[0].name: cutouts})
+    except Exception as error:  # as in _load
+        raise ModelError(f"{path} cannot be run: {error}") from error
+    widths = [math.prod(r.shape[1:]) for r in probe]
+    if widths != [1, len(spec.classes)][: len(wanted)] or any(len(r) != CPU_BATCH for r in probe):
+        raise ModelError(
+            f"{path} returns shapes {[r.shape for r in probe]} that do not fit its "
+            f"{len(spec.classes)} classes; export it again"
+        )
+    if not all(np.isfinite(r).all() for r in probe):
+        raise ModelError(f"{path} returns values that are not finite; its weights are damaged")
+    if golden is not None and n:
+        # Where ONNX Runtime computes in another precision, as on GPUs, this would be no damage.
+        worst = float(np.max(np.abs(probe[0].reshape(-1)[:n] - golden.scores[:n])))
+        if not worst <= _DAMAGED:
+            raise ModelError(
+                f"{path} differs by {worst:.2g} from the golden scores in it, more than {_DAMAGED:g}; "
+                "the file is damaged: install or export it again"
+            )
+    return inputs[0].name, wanted

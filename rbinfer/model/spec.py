@@ -1,0 +1,357 @@
+"""What a model file says of itself: frozen specs and their JSON form.
+
+The JSON text is stored under :data:`METADATA_KEY` in the ``metadata_props`` of the ONNX file. A file
+without it, or with another schema version, is refused.
+"""
+
+import base64
+import dataclasses
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, ModelError
+
+#: Key of the JSON text in the ONNX ``metadata_props``.
+METADATA_KEY = "rbinfer"
+#: Version of the JSON layout that this release writes and reads.
+SCHEMA = 1
+#: Asinh softening in units of the background sigma, as in the reference implementation.
+DEFAULT_ASINH_SOFTENING_SIGMA = 3.0
+#: FWHM (pixels) assumed when none is given and none can be measured, as in the reference.
+DEFAULT_FWHM = 3.0
+
+Preset = Literal["reference", "default"]
+Normalisation = Literal["peak", "centre"]
+
+
+def _finite(text: str) -> float:
+    """Read a number; Python would take NaN and Infinity for JSON, and 1e999 for infinity."""
+    value = float(text)
+    if not np.isfinite(value):
+        raise ValueError(f"{text} is no number")
+    return value
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """How a cutout is made: everything that the kernels need to know.
+
+    Use :meth:`reference` or :meth:`default` and `dataclasses.replace` rather than all the fields.
+
+    Attributes
+    ----------
+    preset : {"reference", "default"}
+        Which kernel cuts. ``reference`` reproduces the published behaviour bit for bit in its
+        choices: truncated window position, rescaling after the cut, padding by edge replication,
+        noise from the MAD of the whole cutout, objects near an edge left out. ``default`` centres
+        on the nearest pixel, resamples so that the FWHM is `target_fwhm` whatever it was (the mean
+        over each new pixel's area when the image shrinks, linear interpolation when it grows), cuts
+        as many native pixels as that takes, fills pixels that are off the image, masked or not
+        finite with the background, and takes background and noise from the border of the window.
+    size : int
+        Side of the cutout that the network sees, in (rescaled) pixels; odd.
+    target_fwhm : float
+        FWHM in pixels that the rescaling aims at.
+    rescale_threshold : float
+        Rescale only when FWHM / target_fwhm is above this or below its inverse.
+    asinh_softening : float
+        Softening of the asinh channel in units of the background sigma.
+    linear_norm, asinh_norm : {"peak", "centre"}
+        What each channel is divided by: the largest absolute value of the cutout, or that of its
+        central 3 x 3 pixels (values are then clipped to +-`clip`). ``reference`` knows ``peak`` only.
+    clip : float
+        Largest absolute value of a channel normalised by its centre.
+    recentre : int
+        The window moves to the brightest good pixel within this distance (pixels, square) of the
+        nearest pixel; 0 for none. ``default`` only.
+    min_good : float
+        Least fraction of good pixels in the window; with less an object is not scored.
+    """
+
+    preset: Preset = "default"
+    size: int = 31
+    target_fwhm: float = 3.0
+    rescale_threshold: float = 1.5
+    asinh_softening: float = DEFAULT_ASINH_SOFTENING_SIGMA
+    linear_norm: Normalisation = "centre"
+    asinh_norm: Normalisation = "peak"
+    clip: float = 2.0
+    recentre: int = 1
+    min_good: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("reference", "default"):
+            raise InputError(f"preset must be 'reference' or 'default', not {self.preset!r}")
+        if isinstance(self.size, bool) or not isinstance(self.size, int):
+            raise InputError(f"size must be an integer, not {self.size!r}")
+        if not 5 <= self.size <= 255 or self.size % 2 == 0:
+            raise InputError(f"size must be odd and from 5 to 255, not {self.size}")
+        for name in ("target_fwhm", "asinh_softening", "clip"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise InputError(f"{name} must be finite and above 0, not {value}")
+        if not 1e-6 <= self.asinh_softening <= 1e6:
+            # Far beyond, float32 cannot hold the quotients that the channel is made of.
+            raise InputError(
+                f"asinh_softening must lie in [1e-6, 1e6] times the noise, not {self.asinh_softening}"
+            )
+        if not (np.isfinite(self.rescale_threshold) and self.rescale_threshold >= 1):
+            raise InputError(f"rescale_threshold must be at least 1, not {self.rescale_threshold}")
+        if not 0 <= self.min_good <= 1:
+            raise InputError(f"min_good must lie in [0, 1], not {self.min_good}")
+        if self.recentre not in (0, 1, 2, 3):
+            raise InputError(f"recentre must be 0, 1, 2 or 3, not {self.recentre}")
+        for name in ("linear_norm", "asinh_norm"):
+            value = getattr(self, name)
+            if value not in ("peak", "centre"):
+                raise InputError(f"{name} must be 'peak' or 'centre', not {value!r}")
+        if self.preset == "reference" and (
+            self.linear_norm != "peak" or self.asinh_norm != "peak" or self.recentre != 0
+        ):
+            raise InputError(
+                "the reference preset normalises by the peak and does not recentre; "
+                "use preset='default' to change that"
+            )
+
+    @classmethod
+    def reference(cls, size: int = 31) -> Self:
+        """Return the spec of the reference implementation."""
+        return cls(
+            preset="reference", size=size, linear_norm="peak", asinh_norm="peak", recentre=0,
+            min_good=0.5,
+        )  # fmt: skip
+
+    @classmethod
+    def default(cls, size: int = 31) -> Self:
+        """Return the spec that new models are trained with."""
+        return cls(size=size, target_fwhm=4.0, rescale_threshold=1.0, min_good=0.1)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make a spec from its JSON form; unknown or missing keys are refused."""
+        names = {f.name for f in dataclasses.fields(cls)}
+        if set(data) != names:
+            missing, unknown = sorted(names - set(data)), sorted(set(data) - names)
+            raise ModelError(f"preprocessing spec lacks {missing} and has unknown {unknown}")
+        return cls(**data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A decision threshold and the rates measured for it on held-out simulation.
+
+    Attributes
+    ----------
+    name : str
+        What it was chosen for, such as ``"missed 1%"``.
+    threshold : float
+        Scores above it are real.
+    missed, false : float
+        Fraction of the real ones at or below it, and of the bogus above it.
+    """
+
+    name: str
+    threshold: float
+    missed: float
+    false: float
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "missed", "false"):
+            value = getattr(self, name)
+            # What is no number would be found out by whoever asks for a rate, long after loading.
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ModelError(f"{name} of an operating point must lie in [0, 1], not {value!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenPairs:
+    """A few inputs and the scores that the exporter got for them.
+
+    Attributes
+    ----------
+    cutouts : ndarray of float32, shape (n, size, size, 2)
+    scores : ndarray of float32, shape (n,)
+    """
+
+    cutouts: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: shape, compressed base64 pixels, scores."""
+        raw = np.ascontiguousarray(self.cutouts, dtype="<f4").tobytes()
+        return {
+            "shape": list(self.cutouts.shape),
+            "cutouts": base64.b64encode(zlib.compress(raw, 9)).decode("ascii"),
+            "scores": [float(s) for s in self.scores],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make the pairs from their JSON form."""
+        shape = tuple(int(n) for n in data["shape"])
+        # The length is known, so a crafted stream cannot fill the memory.
+        length = 4 * math.prod(shape)
+        if len(shape) != 4 or min(shape) < 1 or length > 2**26:
+            raise ModelError(f"golden pairs have an impossible shape {shape}")
+        raw = zlib.decompressobj().decompress(base64.b64decode(data["cutouts"]), length)
+        cutouts = np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
+        scores = np.asarray(data["scores"], dtype=np.float64)
+        if scores.shape != shape[:1]:
+            raise ModelError(f"{shape[0]} golden inputs but {scores.size} golden scores")
+        if not ((scores > -0.01) & (scores < 1.01)).all():  # sums of probabilities are rounded
+            raise ModelError("golden scores must lie in [0, 1]")
+        return cls(cutouts, scores.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that a model file says of itself.
+
+    Attributes
+    ----------
+    name, version : str
+        Which model this is.
+    preprocess : PreprocessSpec
+        How its cutouts are made.
+    classes : tuple of str
+        Class names in the order of the ``classes`` output; ``("bogus", "real")`` for a model that
+        has the ``score`` output alone.
+    real : tuple of str
+        Classes that count as real unless the caller says otherwise.
+    threshold : float
+        The shipped decision threshold.
+    operating_points : tuple of OperatingPoint
+        Other thresholds with the rates measured for them.
+    calibration : dict
+        How the output was calibrated (method and parameters); already part of the graph.
+    fwhm_range, snr_range : tuple of float
+        Range of FWHM (pixels) and of S/N that it was trained on.
+    config_hash : str
+        Hash of the training configuration.
+    golden : GoldenPairs or None
+        Input and score pairs for ``rbinfer models verify``.
+    """
+
+    name: str
+    version: str
+    preprocess: PreprocessSpec
+    classes: tuple[str, ...] = ("bogus", "real")
+    real: tuple[str, ...] = ("real",)
+    threshold: float = 0.5
+    operating_points: tuple[OperatingPoint, ...] = ()
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    fwhm_range: tuple[float, float] = (0.0, float("inf"))
+    snr_range: tuple[float, float] = (0.0, float("inf"))
+    config_hash: str = ""
+    golden: GoldenPairs | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) < len(self.classes) or "" in self.classes:
+            raise ModelError(f"classes must have names of their own, not {list(self.classes)}")
+        unknown = [name for name in self.real if name not in self.classes]
+        if unknown or not self.real:
+            raise ModelError(f"real classes {list(self.real)} must be among {list(self.classes)}")
+        if not 0 <= self.threshold <= 1:
+            raise ModelError(f"threshold must lie in [0, 1], not {self.threshold}")
+        for name in ("fwhm_range", "snr_range"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ModelError(f"{name} must not end below its beginning: {low} to {high}")
+
+    def point_for(
+        self, max_missed: float | None = None, max_false: float | None = None
+    ) -> OperatingPoint:
+        """Return the operating point that keeps a rate within bounds and is best in the other one.
+
+        Parameters
+        ----------
+        max_missed : float, optional
+            Largest share of the real that may be missed.
+        max_false : float, optional
+            Largest share of the bogus that may be let in. One of the two must be given.
+
+        Raises
+        ------
+        InputError
+            Both or none given, or no operating point of the model is so strict.
+        """
+        if (max_missed is None) == (max_false is None):
+            raise InputError("give one of max_missed and max_false")
+        bound, rate, other = (
+            (max_missed, "missed", "false") if max_false is None else (max_false, "false", "missed")
+        )
+        limit = 0.0 if bound is None else bound
+        fit = [p for p in self.operating_points if getattr(p, rate) <= limit]
+        if not fit:
+            have = ", ".join(f"{p.missed:.2%} / {p.false:.2%}" for p in self.operating_points) or "none"
+            raise InputError(
+                f"model {self.name} {self.version} has no operating point with at most "
+                f"{100 * limit:.3g} % {rate}; it has (missed / false): {have}"
+            )
+        return min(fit, key=lambda p: getattr(p, other))
+
+    def to_json(self) -> str:
+        """Return the JSON text that travels in the model file."""
+        data = dataclasses.asdict(dataclasses.replace(self, golden=None))
+        data["schema"] = SCHEMA
+        data["golden"] = None if self.golden is None else self.golden.to_dict()
+        # JSON knows no infinity; null stands for an open end.
+        for key in ("fwhm_range", "snr_range"):
+            data[key] = [v if np.isfinite(v) else None for v in data[key]]
+        return json.dumps(data, allow_nan=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Make a spec from the JSON text.
+
+        Raises
+        ------
+        ModelError
+            The text is not JSON, is of another schema, or lacks or has wrong entries.
+        """
+        try:
+            data = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"the rbinfer metadata is not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise ModelError("the rbinfer metadata is not a JSON object")
+        if data.get("schema") != SCHEMA:
+            raise ModelError(
+                f"the rbinfer metadata has schema {data.get('schema')!r}, this release reads {SCHEMA}; "
+                "export the model again or use another release of rbinfer"
+            )
+        try:
+            ends = {
+                key: (float(data[key][0] or 0.0),
+                      float("inf") if data[key][1] is None else float(data[key][1]))
+                for key in ("fwhm_range", "snr_range")
+            }  # fmt: skip
+            return cls(
+                name=str(data["name"]),
+                version=str(data["version"]),
+                preprocess=PreprocessSpec.from_dict(data["preprocess"]),
+                classes=tuple(str(c) for c in data["classes"]),
+                real=tuple(str(c) for c in data["real"]),
+                threshold=float(data["threshold"]),
+                operating_points=tuple(OperatingPoint(**p) for p in data["operating_points"]),
+                calibration=dict(data["calibration"]),
+                config_hash=str(data["config_hash"]),
+                golden=None if data["golden"] is None else GoldenPairs.from_dict(data["golden"]),
+                **ends,
+            )
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, zlib.error) as error:
+            raise ModelError(
+                f"the rbinfer metadata is damaged ({type(error).__name__}: {error}); "
+                "export the model again"
+            ) from error

@@ -1,0 +1,1 @@
+"""One image as the command line scores it, from its path to the scored catalogue."""

@@ -1,0 +1,1 @@
+"""Many images: plans, processes, journals, batches, and folders that are watched."""

@@ -1,0 +1,248 @@
+"""Many images: each has one result, whatever fails, stops or is killed in between.
+
+from rbinfer.batch import run_batch
+
+report = run_batch(["night/*.fits"], "scored", catalog="{dir}/{stem}.cat")
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import InputError, RbinferError
+from ..pipeline.score_file import ScoreOptions
+from .plan import check_apart, find_images, plan, suffix_of
+from .store import Store
+from .task import Outcome, Recipe, Task, check_options
+
+__all__ = ["BatchReport", "ImageResult", "run_batch"]
+
+log = logging.getLogger(__name__)
+
+_COUNTED = ("detections", "real", "bogus", "unscored")
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What came of an image of a batch.
+
+    Attributes
+    ----------
+    image : str
+        As it was named.
+    output : Path
+        Its result; not there if it failed, unless from an earlier run.
+    ok : bool
+    skipped : bool
+        It was done before, with the same content, options, model and version.
+    error : str or None
+        The reason, unless `ok`.
+    summary : dict or None
+        Counts and what they rest on, as ``rbinfer classify --json`` prints them; None unless scored now.
+    seconds : float
+        Of the worker.
+    """
+
+    image: str
+    output: Path
+    ok: bool
+    skipped: bool
+    error: str | None
+    summary: dict[str, Any] | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What came of a batch.
+
+    Attributes
+    ----------
+    results : tuple of ImageResult
+        In the order of the images.
+    journal : Path
+        One JSON line for each image that was scored or failed, of this run and earlier ones.
+    seconds : float
+    """
+
+    results: tuple[ImageResult, ...]
+    journal: Path
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[ImageResult, ...]:
+        """Those without a result."""
+        return tuple(one for one in self.results if not one.ok)
+
+    @property
+    def n_skipped(self) -> int:
+        """How many were done before."""
+        return sum(one.ok and one.skipped for one in self.results)
+
+    @property
+    def n_scored(self) -> int:
+        """How many were scored now."""
+        return sum(one.ok and not one.skipped for one in self.results)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return counts and failures as plain values, for JSON."""
+        summaries = [one.summary for one in self.results if one.summary is not None]
+        return {
+            "images": len(self.results),
+            "scored": self.n_scored,
+            "skipped": self.n_skipped,
+            "failed": len(self.failed),
+            **{key: sum(summary[key] for summary in summaries) for key in _COUNTED},
+            "seconds": round(self.seconds, 3),
+            "images_per_s": round(self.n_scored / self.seconds, 3),
+            "journal": str(self.journal),
+            "failures": [{"image": one.image, "error": one.error} for one in self.failed],
+        }
+
+
+class Executor(Protocol):
+    """Where tasks are done."""
+
+    @property
+    def room(self) -> int:
+        """How many tasks can be taken now."""
+
+    @property
+    def pending(self) -> int:
+        """How many tasks have no outcome yet."""
+
+    def submit(self, task: Task) -> None:
+        """Take a task; there must be room."""
+
+    def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
+        """Wait for outcomes."""
+
+    def close(self) -> None:
+        """Drop what is not done."""
+
+
+def run_batch(
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    options: ScoreOptions | None = None,
+    catalog: str | None = None,
+    format: str = "ecsv",
+    workers: int | None = None,
+    scheduler: Any = None,
+    overwrite: bool = False,
+    progress: Callable[[ImageResult, int], None] | None = None,
+) -> BatchReport:
+    """Score many images, one result each.
+
+    Results are there whole or not at all, and noted in ``OUTPUT/batch.jsonl``. What that notes as done
+    is skipped as long as the bytes of image, catalogue, model and result, the options and the version
+    of rbinfer are the same. A batch that was interrupted or killed goes on when it is started again.
+
+    Workers are processes of their own; a script starts them under ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    images : str, path, or sequence of these
+        Files, directories and patterns as for `rbinfer.runs.plan.find_images`.
+    output : str or path
+        Directory for the results, named after the images: ``a.fits.fz`` gives ``a.ecsv``.
+    options : ScoreOptions, optional
+        How images are scored.
+    catalog : str, optional
+        Template for the names of the catalogues, such as ``"{dir}/{stem}.cat"``; SEP detects without.
+    format : {"ecsv", "fits", "csv", "vot", "parquet"}
+        Format of the results.
+    workers : int, optional
+        Processes on this machine; by default one for each CPU that may be used, or one on a GPU.
+    scheduler : str or distributed.Client, optional
+        Dask scheduler, whose workers do the work instead. They must see images, catalogues and
+        `output` under the same paths.
+    overwrite : bool
+        Whether results may replace files that rbinfer did not write there.
+    progress : callable, optional
+        Called as ``progress(result, total)`` after each image.
+
+    Returns
+    -------
+    BatchReport
+
+    Raises
+    ------
+    InputError
+        No images, two with one result, results that would be taken for images, options that no image
+        can have, or another batch is at work in `output`.
+    RbinferError
+        No model, no scheduler, or a file system that refuses: what is the same for all images. A single
+        image that fails is no exception but in the report.
+    """
+    start = time.perf_counter()
+    if workers is not None and scheduler is not None:
+        raise InputError("workers are of this machine and a scheduler has its own; give one of them")
+    named = [images] if isinstance(images, str | os.PathLike) else list(images)
+    folder = Path(output)
+    suffix = suffix_of(format)
+    works = plan(find_images(named), folder, suffix, catalog)
+    check_apart(named, works, folder)
+    options = options or ScoreOptions()
+    check_options(options, catalog)
+    store = Store(folder, "batch", options, suffix, overwrite)
+    with store:
+        tasks = [store.task(work) for work in works]
+        outcomes: dict[str, ImageResult] = {}
+        executor = _executor(store.recipe, workers, scheduler)
+        try:
+            for task, outcome in _outcomes(executor, tasks):
+                if outcome.is_fatal:
+                    raise RbinferError(outcome.error)
+                for text in outcome.warnings:
+                    log.warning("%s: %s", task.work.image, text)
+                if not outcome.skipped:
+                    store.keep(task, outcome)
+                result = _result(task, outcome, folder)
+                outcomes[task.work.image] = result
+                if progress is not None:
+                    progress(result, len(tasks))
+        finally:
+            executor.close()
+    ordered = tuple(outcomes[work.image] for work in works)
+    return BatchReport(ordered, store.journal.path, time.perf_counter() - start)
+
+
+def _executor(recipe: Recipe, workers: int | None, scheduler: Any) -> Executor:
+    # What is not asked for need not be installed, or loaded.
+    if scheduler is not None:
+        from .dask import Cluster
+
+        return Cluster(recipe, scheduler)
+    from .processes import Workers
+
+    return Workers(recipe, workers)
+
+
+def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
+    """Yield the outcomes in the order in which they come; workers wait for nothing meanwhile."""
+    left = deque(tasks)
+    came: list[tuple[Task, Outcome]] = []
+    while left or executor.pending or came:
+        while left and executor.room > 0:
+            executor.submit(left.popleft())
+        yield from came
+        came = executor.wait() if executor.pending else []
+
+
+def _result(task: Task, outcome: Outcome, folder: Path) -> ImageResult:
+    return ImageResult(
+        task.work.image,
+        folder / task.work.output,
+        outcome.ok,
+        outcome.skipped,
+        outcome.error,
+        outcome.summary,
+        outcome.seconds,
+    )

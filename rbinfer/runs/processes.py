@@ -1,0 +1,228 @@
+"""Processes on this machine that do one task each at a time, and may die without harm to the rest."""
+
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import connection
+from typing import Any
+
+from .._util.interrupts import without_ctrl_c
+from .._util.machine import usable_cpus
+from ..errors import RbinferError
+from ..kernels import dispatch
+from .task import Outcome, Recipe, Task, do, prepared
+
+log = logging.getLogger(__name__)
+
+#: A worker that has done so much is replaced: SEP keeps some bytes of each detection for good
+#: (sep-developers/sep#170), which would add up over many nights.
+_MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
+
+_context = multiprocessing.get_context("spawn")
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    pipe: Any
+    task: Task | None = None
+    attempt: int = 1
+    is_ready: bool = False
+    n_images: int = 0
+    n_detections: int = 0
+
+
+class Workers:
+    """Worker processes, with a model each.
+
+    A worker that dies is replaced. Its task is done once more when nothing else is left to do, alone, so
+    that it has all the memory; if a worker dies of it again, it has failed.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    count : int, optional
+        By default one for each CPU that the process may use, or a single one for a GPU.
+
+    Raises
+    ------
+    RbinferError
+        The first worker cannot start: no such model, no such device.
+    """
+
+    def __init__(self, recipe: Recipe, count: int | None = None) -> None:
+        self._recipe = recipe
+        self._workers: list[_Worker] = []
+        self._suspects: deque[Task] = deque()
+        # Alone until it is ready: the kernels are compiled once, not by all at once.
+        try:
+            first = self._start()
+        except OSError as error:
+            raise RbinferError(f"no worker process can be started: {error.strerror or error}") from error
+        try:
+            device = self._greeting(first)
+        except (EOFError, OSError) as error:
+            raise RbinferError(
+                f"a worker process ended while it started ({self._bury(first)}); a script must start "
+                "workers under 'if __name__ == \"__main__\":'"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+        self.count = count or (1 if device == "cuda" else usable_cpus())
+
+    @property
+    def room(self) -> int:
+        """How many tasks can be taken now."""
+        busy = [worker for worker in self._workers if worker.task is not None]
+        return 0 if any(worker.attempt > 1 for worker in busy) else self.count - len(busy)
+
+    @property
+    def pending(self) -> int:
+        """How many tasks have no outcome yet."""
+        return len(self._suspects) + sum(worker.task is not None for worker in self._workers)
+
+    def submit(self, task: Task) -> None:
+        """Let a worker do a task; there must be room."""
+        self._submit(task, 1)
+
+    def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
+        """Wait for outcomes.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; no end by default.
+
+        Returns
+        -------
+        list of (Task, Outcome)
+            May be empty.
+        """
+        if self._suspects and all(worker.task is None for worker in self._workers):
+            self._submit(self._suspects.popleft(), 2)
+        busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
+        outcomes = []
+        for pipe in connection.wait(list(busy), timeout):
+            worker = busy[pipe]
+            task, outcome = worker.task, self._answer(worker)
+            if outcome is not None and task is not None:
+                outcomes.append((task, replace(outcome, attempts=worker.attempt)))
+        return outcomes
+
+    def close(self) -> None:
+        """End the workers, in the middle of a task too."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers.clear()
+
+    def _submit(self, task: Task, attempt: int) -> None:
+        for worker in [one for one in self._workers if one.task is None]:
+            if worker.process.is_alive():
+                break
+            log.warning("a worker process died idle (%s) and is replaced", self._bury(worker))
+        else:
+            worker = self._start()
+        worker.task, worker.attempt = task, attempt
+        with suppress(OSError):  # where it died just now, `wait` finds it
+            worker.pipe.send(task)
+
+    def _answer(self, worker: _Worker) -> Outcome | None:
+        """Take what a worker says, or its death; None where that is no outcome yet."""
+        try:
+            if not worker.is_ready:
+                self._greeting(worker)
+                return None
+            outcome: Outcome = worker.pipe.recv()
+        except (EOFError, OSError):
+            return self._death(worker)
+        worker.task = None
+        worker.n_images += 1
+        worker.n_detections += (outcome.summary or {}).get("detections", 0)
+        if worker.n_images >= _MOST_IMAGES or worker.n_detections >= _MOST_DETECTIONS:
+            worker.process.kill()  # it waits, with nothing begun
+            self._bury(worker)
+        return outcome
+
+    def _death(self, worker: _Worker) -> Outcome | None:
+        how, task = self._bury(worker), worker.task
+        if task is None:
+            return None
+        if worker.attempt == 1:
+            log.warning(
+                "a worker process died (%s) at %s, which is tried once more, alone",
+                how, task.work.image,
+            )  # fmt: skip
+            self._suspects.append(task)
+            return None
+        return Outcome(error=f"its worker process died, twice ({how})")
+
+    def _bury(self, worker: _Worker) -> str:
+        """Forget a dead worker; return what it died of."""
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        code = int(worker.process.exitcode)
+        if code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"{name}: short of memory?" if name == "SIGKILL" else name
+
+    def _start(self) -> _Worker:
+        ours, theirs = _context.Pipe()
+        process = _context.Process(target=_serve, args=(theirs, self._recipe), daemon=True)
+        # Ctrl-C reaches all processes of a terminal; what the workers do then is for us to say.
+        with without_ctrl_c():
+            process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _greeting(self, worker: _Worker) -> str:
+        """Wait until a worker is ready; return its device."""
+        device, error = worker.pipe.recv()
+        if error is not None:
+            raise RbinferError(error)
+        worker.is_ready = True
+        return str(device)
+
+
+def _serve(pipe: Any, recipe: Recipe) -> None:
+    """Do tasks until the other end of the pipe is closed; runs in a process of its own."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    # Warnings travel with the outcome; Python would print them here too.
+    logging.getLogger("rbinfer").addHandler(logging.NullHandler())
+    try:
+        dispatch.warmup()
+        device = prepared(recipe).running_on
+    except Exception as error:
+        pipe.send(("", str(error)))
+        return
+    pipe.send((device, None))
+    is_first = True
+    with suppress(EOFError, OSError):
+        while True:
+            pipe.send(do(pipe.recv(), recipe))
+            # Tables are cycles that hold whole images; what was imported is never looked at again.
+            gc.collect()
+            if is_first:
+                gc.freeze()
+            is_first = False
+
+
+def _follow_parent() -> None:
+    """End at once when the parent does, killed without a word too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,193 @@
+"""A directory of results and its journal: one process writes there, and what it writes is whole."""
+
+import logging
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .._util.interrupts import uninterrupted
+from ..errors import RbinferError
+from ..io.tables import write_catalog
+from ..pipeline.score_file import ScoreOptions
+from .journal import Journal, Notes, brief
+from .plan import Work
+from .task import Outcome, Recipe, Task, digest, fingerprint
+
+log = logging.getLogger(__name__)
+
+#: Who writes journals.
+_NAMES = ("batch", "watch")
+
+
+class Store:
+    """A directory of results that this process alone fills; a context manager.
+
+    The journal is the point of commitment: a result is written to a scratch directory, then noted in the
+    journal, then renamed to its place. Killed before the note, the image is scored again; killed after
+    it, the next start renames. What the journal of the other verb notes is known too, as it was at the
+    start.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    name : str
+        "batch" or "watch"; the journal is ``NAME.jsonl``, the scratch directory ``.rbinfer-NAME``.
+    options : ScoreOptions
+        How images are scored.
+    suffix : str
+        Of the results, which says what format they have.
+    overwrite : bool
+        Whether results may replace files that are not ours.
+
+    Attributes
+    ----------
+    folder : Path
+    recipe : Recipe
+        For the workers.
+    journal : Journal
+
+    Raises
+    ------
+    InputError
+        Another process is at work there.
+    RbinferError
+        The file system refused.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, options: ScoreOptions, suffix: str, overwrite: bool
+    ) -> None:
+        self.folder, self._suffix = folder, suffix
+        how = fingerprint(options)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RbinferError(f"the directory {folder} cannot be made: {error.strerror}") from error
+        self.journal = Journal(folder / f"{name}.jsonl")
+        others = [Notes.read(folder / f"{other}.jsonl") for other in _NAMES if other != name]
+        self._notes = [self.journal, *others]
+        self._scratch = folder / f".rbinfer-{name}"
+        self.recipe = Recipe(
+            options=options,
+            how=how,
+            folder=os.path.abspath(folder),
+            scratch=os.path.abspath(self._scratch),
+            base=os.getcwd(),
+            overwrite=overwrite,
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self._finish_last()
+            self._sweep()
+            self._scratch.mkdir(exist_ok=True)
+            self._try_out()
+        except BaseException as error:
+            self.__exit__(None, None, None)
+            if isinstance(error, OSError):
+                raise RbinferError(
+                    f"the directory {self.folder} cannot be written: {error.strerror}"
+                ) from error
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sweep()
+        self.journal.__exit__(kind, error, trace)
+
+    def task(self, work: Work, is_failure_final: bool = False) -> Task:
+        """Return the task of an image.
+
+        Parameters
+        ----------
+        work : Work
+        is_failure_final : bool
+            Whether what failed before because of its content, which has not changed, is left alone.
+        """
+        failed = self.journal.failed(work.output) if is_failure_final else None
+        found = [notes.done(work.output) for notes in self._notes]
+        return Task(work, tuple(entry for entry in found if entry is not None), failed)
+
+    def keep(self, task: Task, outcome: Outcome) -> dict[str, Any]:
+        """Note an outcome in the journal and put its result in place.
+
+        Parameters
+        ----------
+        task : Task
+        outcome : Outcome
+            One that was not skipped.
+
+        Returns
+        -------
+        dict
+            The line of the journal.
+
+        Raises
+        ------
+        RbinferError
+            The file system refused.
+        """
+        record = self._record(task, outcome)
+        with uninterrupted():
+            self.journal.append(record)
+            if outcome.parcel is not None:
+                self._place(Path(outcome.parcel), task.work.output)
+        return record
+
+    def _record(self, task: Task, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "image": task.work.image,
+            "output": task.work.output,
+            "ok": outcome.ok,
+            "error": outcome.error,
+            "final": outcome.is_final,
+            "warnings": list(outcome.warnings),
+            "summary": outcome.summary,
+            "seconds": outcome.seconds,
+            "worker": outcome.worker,
+            "attempts": outcome.attempts,
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "content": outcome.content,
+            "how": self.recipe.how,
+            "output_sha256": outcome.output_sha256,
+        }
+
+    def _place(self, parcel: Path, output: str) -> None:
+        target = self.folder / output
+        try:
+            os.replace(parcel, target)
+        except OSError as error:
+            raise RbinferError(f"{target} cannot be written: {error.strerror}") from error
+
+    def _finish_last(self) -> None:
+        """Put the result of the last line in place, if its writer was killed before it did."""
+        last = self.journal.last
+        entry = None if last is None else self.journal.done(last)
+        if last is None or entry is None or not self._scratch.is_dir():
+            return
+        for parcel in sorted(self._scratch.iterdir()):
+            if brief(digest(parcel)) == entry.output:
+                log.info("%s: put in place what was noted last", self.folder / last)
+                self._place(parcel, last)
+                return
+
+    def _sweep(self) -> None:
+        # The journal is locked: what lies there is nobody else's.
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _try_out(self) -> None:
+        """Write a small result, for the reasons why none could be written."""
+        from astropy.table import Table
+
+        trial = self._scratch / f"trial{self._suffix}"
+        write_catalog(Table({"x": [0.0]}), trial)
+        trial.unlink()

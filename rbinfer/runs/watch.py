@@ -1,0 +1,307 @@
+"""Images that arrive in a directory, scored one after another for as long as it lasts.
+
+The directory is read again and again: what tells of changes in the kernel (inotify and kin) is silent
+about files that another machine writes to a network file system.
+"""
+
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._util.interrupts import uninterrupted
+from ..errors import InputError, RbinferError
+from ..pipeline.score_file import ScoreOptions
+from .plan import Work, catalog_of, is_fits_name, stem_of, suffix_of
+from .processes import Workers
+from .store import Store
+from .task import Outcome, Task, check_options, signature
+
+__all__ = ["WatchReport", "run_watch"]
+
+log = logging.getLogger(__name__)
+
+_INTERVAL = 0.5  # seconds between two looks, at least
+_SHARE = 10  # and this many times what a look takes
+_PATIENCE = 30.0  # seconds without its catalogue after which an image deserves a word
+
+
+@dataclass(frozen=True)
+class WatchReport:
+    """How many images were scored and failed while it lasted, what failed before included."""
+
+    n_scored: int
+    n_failed: int
+
+
+class Arrivals:
+    """Which images of a directory are there whole and have not been told of as they are.
+
+    Parameters
+    ----------
+    folder : str
+    catalog : str, optional
+        As for `rbinfer.runs.plan.catalog_of`; an image waits for its catalogue.
+    settle : float
+        Seconds without a change of size or time after which a file is taken to be whole. One that
+        was last changed so long ago, such as one moved in, is taken at once.
+    once : bool
+        Tell of what is there at the first look alone, with or without a catalogue.
+    """
+
+    def __init__(self, folder: str, catalog: str | None, settle: float, once: bool = False) -> None:
+        self._folder, self._catalog, self._settle, self._once = folder, catalog, settle, once
+        self._first: frozenset[str] | None = None
+        self._settling: dict[str, tuple[tuple[int, ...], float]] = {}
+        # Hashes of names, sizes and times, which take little room: there may be very many files.
+        self._told: set[int] = set()
+        self._held: set[str] = set()
+        self._left_out: set[str] = set()
+        self._lonely: dict[str, float] = {}
+        self._is_lost = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is there that may still change."""
+        return bool(self._settling)
+
+    def look(self) -> list[str]:
+        """Return the names of images that are ready, the oldest first; they are held until `release`."""
+        try:
+            found = self._changed()
+        except OSError as error:
+            if not self._is_lost:
+                log.warning("%s cannot be read (%s); waiting for it", self._folder, error.strerror)
+            self._is_lost = True
+            return []
+        self._is_lost = False
+        if self._once:
+            self._first = frozenset(found) if self._first is None else self._first
+            found = {name: state for name, state in found.items() if name in self._first}
+        ready = [(_newest(state), name) for name, state in found.items() if self._is_ready(name, state)]
+        self._settling = {name: self._settling[name] for name in found if name in self._settling}
+        for _, name in ready:
+            del self._settling[name]
+            self._told.add(hash((name, found[name])))
+            self._held.add(name)
+        return [name for _, name in sorted(ready)]
+
+    def release(self, name: str, again: bool = False) -> None:
+        """Let a name be told of when it changes, or as if it were new."""
+        self._held.discard(name)
+        if again:
+            state = self._state(name)
+            self._told.discard(hash((name, state)))
+
+    def _names(self) -> Iterator[str]:
+        # One at a time: there may be very many, and most are known.
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if is_fits_name(entry.name) and entry.is_file():
+                    yield entry.name
+
+    def _changed(self) -> dict[str, tuple[int, ...]]:
+        """Return names and states of images that were not told of as they are; forget what is gone."""
+        changed: dict[str, tuple[int, ...]] = {}
+        n_told = 0
+        lonely = []
+        for name in self._names():
+            state = self._state(name)
+            if hash((name, state)) in self._told:
+                n_told += 1
+            elif state is None:
+                lonely.append(name)
+            elif name not in self._held:
+                changed[name] = state
+        self._tell_of(lonely)
+        if n_told < len(self._told):
+            self._told &= {hash((name, self._state(name))) for name in self._names()}
+        return self._with_own_results(changed) if changed else changed
+
+    def _tell_of(self, lonely: list[str]) -> None:
+        """Warn once of each image that has been without its catalogue for long."""
+        now = time.monotonic()
+        self._lonely = {name: self._lonely.get(name, now) for name in lonely}
+        for name, since in self._lonely.items():
+            if now - since >= _PATIENCE:
+                image = os.path.join(self._folder, name)
+                log.warning(
+                    "%s waits for its catalogue %s, which is not there",
+                    image, catalog_of(image, self._catalog),
+                )  # fmt: skip
+                self._lonely[name] = math.inf
+
+    def _with_own_results(self, changed: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Leave out images whose results would have the name of another's."""
+        stems = {stem_of(name) for name in changed}
+        others = (stem_of(name) for name in self._names() if name not in changed)
+        owned = {stem for stem in others if stem in stems}
+        kept, left_out = {}, set()
+        for name, state in sorted(changed.items()):
+            if stem_of(name) in owned:
+                left_out.add(name)
+            else:
+                owned.add(stem_of(name))
+                kept[name] = state
+        for name in sorted(left_out - self._left_out):
+            log.warning("%s is left out while another image is there whose result has its name", name)
+        self._left_out = left_out
+        return kept
+
+    def _state(self, name: str) -> tuple[int, ...] | None:
+        """Return what changes when an image or its catalogue does; None unless they are there."""
+        image = os.path.join(self._folder, name)
+        catalog = catalog_of(image, self._catalog)
+        state = signature(image) if catalog is None else signature(image, catalog)
+        return signature(image) if state is None and self._once else state
+
+    def _is_ready(self, name: str, state: tuple[int, ...]) -> bool:
+        now = time.monotonic()
+        before, since = self._settling.get(name, (None, now))
+        if before != state:
+            since = now
+        self._settling[name] = (state, since)
+        age = time.time() - _newest(state) / 1e9
+        return age >= self._settle or now - since >= self._settle
+
+
+def _newest(state: tuple[int, ...]) -> int:
+    """Return the time of the last change, in ns."""
+    return max(state[1::3])
+
+
+def run_watch(
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    options: ScoreOptions | None = None,
+    catalog: str | None = None,
+    format: str = "ecsv",
+    workers: int = 1,
+    settle: float = 2.0,
+    once: bool = False,
+    overwrite: bool = False,
+    report: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> WatchReport:
+    """Score the images of a directory as they arrive, until an exception such as an interrupt.
+
+    An image is scored when it is there whole (see `settle`) and not again until its content changes;
+    what came while nobody watched is scored at the next start. Each has one result, and is noted in
+    ``OUTPUT/watch.jsonl`` as in a batch.
+
+    Parameters
+    ----------
+    folder : str or path
+        Directory with FITS images. Other names, hidden ones and folders inside are not looked at.
+    output : str or path
+        Directory for the results.
+    options : ScoreOptions, optional
+        How images are scored.
+    catalog : str, optional
+        Template for the names of the catalogues, as for `rbinfer.runs.batch.run_batch`. An image waits
+        for its catalogue, and is scored again when that changes.
+    format : {"ecsv", "fits", "csv", "vot", "parquet"}
+        Format of the results.
+    workers : int
+        Processes.
+    settle : float
+        Seconds without a change after which a file is taken to be whole.
+    once : bool
+        Score what is there now, and stop.
+    overwrite : bool
+        Whether results may replace files that rbinfer did not write there.
+    report : callable
+        Called with the line of the journal after each image.
+
+    Returns
+    -------
+    WatchReport
+
+    Raises
+    ------
+    InputError
+        There is no such directory, its results would be taken for images, or an option cannot be used.
+    RbinferError
+        What is the same for all images: no model, a file system that refuses.
+    """
+    source = os.fspath(folder)
+    if not os.path.isdir(source):
+        raise InputError(f"{source} is not a directory; name the one in which images arrive")
+    suffix = suffix_of(format)
+    if is_fits_name(f"x{suffix}") and os.path.realpath(source) == os.path.realpath(output):
+        raise InputError(f"results in {source} would be taken for images; name another directory")
+    options = options or ScoreOptions()
+    check_options(options, catalog)
+    with Store(Path(output), "watch", options, suffix, overwrite) as store:
+        arrivals = Arrivals(source, catalog, settle, once)
+        executor = Workers(store.recipe, workers)
+        try:
+            return _Watch(store, arrivals, executor, catalog, source, suffix, report).run(once)
+        finally:
+            executor.close()
+
+
+class _Watch:
+    """The loop of `run_watch`."""
+
+    def __init__(
+        self, store: Store, arrivals: Arrivals, executor: Workers, catalog: str | None, source: str,
+        suffix: str, report: Callable[[dict[str, Any]], None],
+    ) -> None:  # fmt: skip
+        self._store, self._arrivals, self._executor = store, arrivals, executor
+        self._catalog, self._source, self._suffix, self._report = catalog, source, suffix, report
+        self._n_scored = self._n_failed = 0
+
+    def run(self, once: bool) -> WatchReport:
+        ready: deque[str] = deque()
+        next_look = time.monotonic()
+        while True:
+            start = time.monotonic()
+            if start >= next_look:
+                ready.extend(self._arrivals.look())
+                end = time.monotonic()
+                next_look = end + max(_INTERVAL, _SHARE * (end - start))
+            while ready and self._executor.room > 0:
+                self._executor.submit(self._task(ready.popleft()))
+            idle = not (ready or self._executor.pending)
+            if once and idle and not self._arrivals.is_waiting:
+                return WatchReport(self._n_scored, self._n_failed)
+            left = max(next_look - time.monotonic(), 0.0)
+            if idle:
+                time.sleep(left)
+                continue
+            for task, outcome in self._executor.wait(left):
+                self._take(task, outcome)
+
+    def _task(self, name: str) -> Task:
+        image = os.path.join(self._source, name)
+        work = Work(image, catalog_of(image, self._catalog), stem_of(name) + self._suffix)
+        return self._store.task(work, is_failure_final=True)
+
+    def _take(self, task: Task, outcome: Outcome) -> None:
+        image = task.work.image
+        if outcome.is_fatal:
+            raise RbinferError(outcome.error)
+        self._arrivals.release(os.path.basename(image), again=outcome.is_unsettled)
+        if outcome.is_unsettled:
+            gone = not os.path.exists(image)
+            what = "vanished before it was scored" if gone else "is still changing, and waited for"
+            log.warning("%s %s", image, what)
+            return
+        self._n_failed += not outcome.ok
+        if outcome.skipped:
+            if outcome.ok:
+                log.info("%s: nothing changed since it was scored", image)
+            else:
+                log.warning("%s: %s", image, outcome.error)
+            return
+        for text in outcome.warnings:
+            log.warning("%s: %s", image, text)
+        with uninterrupted():
+            self._report(self._store.keep(task, outcome))
+        self._n_scored += outcome.ok

@@ -1,0 +1,1 @@
+"""From an image and positions to scores, and the functions of the reference API."""

@@ -1,0 +1,478 @@
+"""`Classifier`: load a model once, score many detections; the only place where the stages meet."""
+
+import dataclasses
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
+from .._util.machine import usable_cpus
+from ..cutouts.centring import centres
+from ..cutouts.cutter import Cutouts, Cutter, Knife
+from ..errors import InputError
+from ..io.images import as_image, uncertainty_of
+from ..measure.estimate import Measured, measure_fwhm
+from ..model.networks import KerasNetwork, Network
+from ..model.registry import resolve
+from ..model.session import Output, Session
+from ..status import UNSCORED, Status
+from .rows import by_strips, share_out, tasks
+from .verdicts import Scores, Verdict, with_verdicts
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+
+class _Task(NamedTuple):
+    """What is to be scored: positions as they are cut, and what cuts them."""
+
+    cutter: Cutter
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    measured: Measured
+
+
+class Classifier:
+    """A real/bogus classifier: loads a model once, scores many detections.
+
+    Thread-safe, and can be pickled (the model's path travels, not the session).
+
+    Parameters
+    ----------
+    model : str, path, Keras-like model or Network, optional
+        Path or name of a model; None for the one that came with rbinfer. An object with ``predict``
+        and ``input_shape`` is used as it is, with the reference preprocessing.
+    device : {"auto", "cpu", "cuda"}
+        Where to run; ``cuda`` raises if it is not had.
+    threads : int, optional
+        Worker threads; by default one for each CPU that the process may use.
+    real_source_types : sequence of str, optional
+        Classes that count as real; by default those the model was shipped with.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What the model says of itself.
+
+    Raises
+    ------
+    ModelError
+        No such model, or a file that is not one of ours.
+    DeviceError
+        The device was not had.
+    InputError
+        A parameter out of range, or a class that the model does not have.
+
+    Examples
+    --------
+    >>> from rbinfer import Classifier
+    >>> classifier = Classifier()
+    >>> classifier.spec.threshold
+    0.5
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        device: str = "auto",
+        threads: int | None = None,
+        real_source_types: Sequence[str] | None = None,
+    ) -> None:
+        self.device = device
+        self.threads = usable_cpus() if threads is None else as_whole(threads, "threads", 1)
+        self._injected: Network | None = None
+        if hasattr(model, "spec") and hasattr(model, "run"):
+            self._injected = model
+        elif hasattr(model, "predict") and hasattr(model, "input_shape"):
+            self._injected = KerasNetwork(model)
+        self._path = None if self._injected is not None else resolve(model).resolve()
+        self._lock = threading.Lock()
+        self._open()
+        self.real_source_types = self._real(real_source_types)
+
+    def _open(self) -> None:
+        self._network: Network = (
+            Session(str(self._path), self.device) if self._injected is None else self._injected
+        )
+        self.spec = self._network.spec
+        self._pid = os.getpid()
+
+    def counting(self, real_source_types: Sequence[str]) -> "Classifier":
+        """Return a classifier with the same session that counts other classes as real."""
+        twin = object.__new__(Classifier)
+        twin.__dict__.update(self.__dict__)
+        twin.real_source_types = twin._real(real_source_types)
+        return twin
+
+    def _real(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        given = self.spec.real if names is None else (names,) if isinstance(names, str) else names
+        real = tuple(dict.fromkeys(given))  # one named twice counts once
+        unknown = [name for name in real if name not in self.spec.classes]
+        if unknown or not real:
+            raise InputError(
+                f"real_source_types {list(real)} must name classes of the model "
+                f"({', '.join(self.spec.classes)})"
+            )
+        return real
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "model": self._path if self._injected is None else self._injected,
+            "device": self.device,
+            "threads": self.threads,
+            "real_source_types": self.real_source_types,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the model file; empty for a model that is no file."""
+        return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
+
+    @property
+    def running_on(self) -> str:
+        """Device that the network runs on: ``"cpu"``, ``"cuda"``, or as asked for if it is not ours."""
+        return getattr(self._network, "device", self.device)
+
+    @property
+    def batch(self) -> int:
+        """Rows of each call of the network."""
+        return self._network.batch
+
+    @property
+    def input_shape(self) -> tuple[None, int, int, int]:
+        """Shape of the network's input, as Keras gives it."""
+        size = self.spec.preprocess.size
+        return (None, size, size, 2)
+
+    def predict(self, cutouts: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> Any:
+        """Score ready cutouts, with the call and the result of Keras's ``predict``.
+
+        Parameters
+        ----------
+        cutouts : array_like, shape (n, size, size, 2)
+            As `extract_cutouts` makes them.
+        batch_size, verbose : int, optional
+            Taken for the sake of the call; the session has a batch of its own.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, 1)
+
+        Raises
+        ------
+        InputError
+            Cutouts of another shape than the model takes.
+        """
+        pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
+        if pixels.ndim != 4 or pixels.shape[1:] != self.input_shape[1:]:
+            raise InputError(
+                f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
+            )
+        return self._scores_of(self._ready().run(pixels))[:, np.newaxis]
+
+    def _ready(self) -> Network:
+        # ONNX Runtime sessions do not survive a fork.
+        if self._pid != os.getpid():
+            with self._lock:
+                if self._pid != os.getpid():
+                    self._open()
+        return self._network
+
+    def _scores_of(self, output: Output) -> NDArray[np.float32]:
+        if output.classes is None or self.real_source_types == self.spec.real:
+            if output.classes is None and self.real_source_types != self.spec.real:
+                raise InputError(
+                    f"this model cannot count {list(self.real_source_types)} as real: it has one score, "
+                    f"for {list(self.spec.real)}"
+                )
+            return output.score
+        columns = [self.spec.classes.index(name) for name in self.real_source_types]
+        total: NDArray[np.float32] = output.classes[:, columns].sum(axis=1, dtype=np.float32)
+        return np.minimum(total, np.float32(1))
+
+    def score(
+        self,
+        image: ArrayLike,
+        x: ArrayLike,
+        y: ArrayLike,
+        fwhm: float | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        saturation: float | None = None,
+        asinh_softening: float | None = None,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Scores:
+        """Score positions on an image.
+
+        Parameters
+        ----------
+        image : array_like, shape (height, width)
+            Pixels, of any real dtype and byte order; also ``CCDData`` with its mask.
+        x, y : array_like, shape (n,)
+            Column and row in pixels; the centre of the first pixel is (0, 0).
+        fwhm : float, optional
+            FWHM of stars in pixels. Unless given it is measured on the star-like among the positions,
+            or on detections of the whole image where these are too few; so it, and with it every
+            score, then depends on which positions are asked for together.
+        bg, err : array_like, shape (height, width), or float, optional
+            Background and noise in the units of the image. The noise is by default what a
+            ``CCDData`` or ``NDData`` image declares as its uncertainty.
+        mask : array_like of bool, shape (height, width), optional
+            True for bad pixels.
+        progress : callable, optional
+            Called as ``progress(done, total)`` while rows are scored, by a thread that scores: it
+            should be quick.
+        saturation : float, optional
+            Level at or above which a pixel is saturated.
+        asinh_softening : float, optional
+            Softening in units of the noise, instead of the model's own.
+        peaks : (array_like, array_like), each of shape (n,), optional
+            Column and row of each detection's brightest pixel, NaN where unknown. The default preset
+            centres the cutout there if it is clearly brighter than what lies at the position.
+
+        Returns
+        -------
+        Scores
+
+        Raises
+        ------
+        InputError
+            Shapes that do not match or parameters out of range. A position that cannot be scored is
+            not an error: it has NaN and a reason.
+        """
+        task = self._prepared(image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks)
+        return self._score(task, progress)
+
+    def cutouts(
+        self,
+        image: ArrayLike,
+        x: ArrayLike,
+        y: ArrayLike,
+        fwhm: float | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        *,
+        saturation: float | None = None,
+        asinh_softening: float | None = None,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Cutouts:
+        """Cut what the network sees of each position.
+
+        Parameters
+        ----------
+        image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks
+            As for :meth:`score`.
+
+        Returns
+        -------
+        Cutouts
+            ``pixels`` (n, size, size, 2) of float32, ``status`` and ``snr`` (n,), in the order of the
+            positions. All are in memory at once.
+
+        Raises
+        ------
+        InputError
+            As :meth:`score`.
+        """
+        task = self._prepared(image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks)
+        return task.cutter.cut(task.x, task.y)
+
+    def _prepared(
+        self, image: ArrayLike, x: ArrayLike, y: ArrayLike, fwhm: float | None, bg: ArrayLike | None,
+        err: ArrayLike | None, mask: ArrayLike | None, saturation: float | None,
+        asinh_softening: float | None, peaks: tuple[ArrayLike, ArrayLike] | None,
+        table: "Table | None" = None,
+    ) -> _Task:  # fmt: skip
+        """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
+        columns, rows = as_positions(x, y)
+        brightest = None if peaks is None else as_peaks(peaks, len(columns))
+        if saturation is not None:
+            saturation = as_level(saturation, "saturation")
+        if err is None:
+            err = uncertainty_of(image)
+        pixels, bad = as_image(image, mask)
+        if fwhm is None:
+            measured = measure_fwhm(pixels, columns, rows, bad, saturation, table)
+        else:
+            measured = Measured(as_level(fwhm, "fwhm"), "given")
+        spec = self.spec.preprocess
+        if brightest is not None and spec.recentre > 0:
+            columns, rows = centres(
+                pixels, columns, rows, *brightest, reach=spec.size // 2, fwhm=measured.fwhm, mask=bad,
+                saturation=saturation,
+            )  # fmt: skip
+        if asinh_softening is not None:
+            softening = as_number(asinh_softening, "asinh_softening")
+            spec = dataclasses.replace(spec, asinh_softening=softening)
+        cutter = Cutter.prepare(
+            pixels, spec, fwhm=measured.fwhm, bg=bg, err=err, mask=bad, saturation=saturation
+        )
+        return _Task(cutter, columns, rows, measured)
+
+    def _score(self, task: _Task, progress: Callable[[int, int], None] | None) -> Scores:
+        network = self._ready()
+        n, k = len(task.x), len(self.spec.classes)
+        score = np.full(n, np.nan, np.float32)
+        status = np.zeros(n, np.int32)
+        has_classes = self.spec.classes != ("bogus", "real")
+        order = by_strips(task.x, task.y)
+        classes = np.full((n, k), np.nan, np.float32) if has_classes else None
+        result = Scores(score, status, classes)
+        # Others' models are not known to be thread-safe.
+        threads = self.threads if isinstance(network, Session) else 1
+        parts = tasks(n, threads, network.batch)
+        workers = min(threads, len(parts))
+        done = 0
+
+        own = threading.local()
+        size = task.cutter.spec.size
+        shape = (min(network.batch, max(n, 1)), size, size, 2)
+
+        def work(part: slice) -> int:
+            rows = order[part]
+            if not hasattr(own, "pixels"):
+                # Once a thread: the pages of a fresh buffer cost more than what is written to them.
+                own.pixels, own.cut_into = np.empty(shape, np.float32), task.cutter.knife()
+            self._score_rows(network, task, rows, own.pixels, own.cut_into, result)
+            return len(rows)
+
+        for rows in share_out(work, parts, workers):
+            done += rows
+            if progress is not None:
+                progress(done, n)
+        measured = task.measured
+        if not self.spec.fwhm_range[0] <= measured.fwhm <= self.spec.fwhm_range[1]:
+            status |= int(Status.FWHM_OUT_OF_RANGE)
+            log.warning(
+                "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
+                measured.fwhm, measured.source, *self.spec.fwhm_range,
+            )  # fmt: skip
+        if not measured.is_trusted:
+            status |= int(Status.FWHM_ASSUMED)
+        return result
+
+    def _score_rows(
+        self, network: Network, task: _Task, rows: NDArray[np.intp], pixels: NDArray[np.float32],
+        cut_into: Knife, result: Scores,
+    ) -> None:  # fmt: skip
+        n, batch = len(rows), len(pixels)
+        status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
+        score = np.full(n, np.nan, np.float32)
+        classes = (
+            None if result.classes is None else np.full((n, len(self.spec.classes)), np.nan, np.float32)
+        )
+        x, y = task.x[rows], task.y[rows]
+        for start in range(0, n, batch):
+            part = slice(start, min(start + batch, n))
+            cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
+            cut_into(x[part], y[part], cutouts)
+            good = (cutouts.status & UNSCORED) == 0
+            ready: slice | NDArray[np.intp] = part
+            if not good.all():
+                ready = start + np.flatnonzero(good)
+                if ready.size == 0:
+                    continue
+                cutouts = cutouts._replace(pixels=cutouts.pixels[good])
+            output = network.run(cutouts.pixels)
+            score[ready] = self._scores_of(output)
+            if classes is not None and output.classes is not None:
+                classes[ready] = output.classes
+        # Once for all batches: for arrays this small NumPy's calls cost more than its loops.
+        scored = (status & UNSCORED) == 0
+        finite = np.isfinite(score)
+        status[scored & ~finite] |= int(Status.SCORE_NOT_FINITE)
+        status[scored & (snr < self.spec.snr_range[0])] |= int(Status.LOW_SNR)
+        result.status[rows] = status
+        has_score = scored & finite
+        result.score[rows[has_score]] = score[has_score]
+        if result.classes is not None and classes is not None:
+            result.classes[rows[has_score]] = classes[has_score]
+
+    def classify(
+        self,
+        table: Any,
+        image: ArrayLike,
+        *,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        fwhm: float | None = None,
+        saturation: float | None = None,
+        asinh_softening: float | None = None,
+        threshold: float | None = None,
+        add_score: bool = True,
+        flag_bogus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        x_col: str | None = None,
+        y_col: str | None = None,
+        origin: int | None = None,
+        wcs: Any = None,
+    ) -> "Table":
+        """Score a catalogue.
+
+        Parameters
+        ----------
+        table : Table or anything that `rbinfer.io.tables.as_table` takes
+            Detections; columns ``x`` and ``y`` (0-based pixels) or a known alias. Not modified. Where
+            it also has the brightest pixel of each (``xpeak``, ``ypeak`` or SExtractor's names), the
+            default preset centres the cutout there if that is clearly brighter than the position.
+        image, bg, err, mask, fwhm, saturation, asinh_softening, progress
+            As for :meth:`score`.
+        threshold : float, optional
+            Scores above it are real; the model's own unless given.
+        add_score : bool
+            Add the columns ``rb_score``, ``rb_status`` and, for a model with classes, ``rb_class``.
+        flag_bogus : bool
+            Set bit 0x1000 of ``flags`` for all that is not real, and return the real rows only.
+            Unscored rows are not returned then; how many is logged.
+        x_col, y_col, origin : str, str, {0, 1}, optional
+            Names of the position columns, and what they call the first pixel; see
+            `rbinfer.io.tables.positions`.
+        wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
+            For a catalogue that has right ascension and declination instead of pixels; by default
+            that of a ``CCDData`` image.
+
+        Returns
+        -------
+        Table
+            A new table: the same rows in the same order, unless filtered. Its ``meta`` names the
+            model, its version, the threshold and the FWHM.
+
+        Raises
+        ------
+        InputError
+            A catalogue without positions, shapes that do not match, parameters out of range. A row that
+            cannot be scored is not an error: it has NaN and a reason.
+        """
+        from ..io.positions import find_positions
+        from ..io.tables import as_table, peaks
+
+        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
+        result = as_table(table)
+        # An empty table need not name the columns that it has no rows for.
+        x, y = np.zeros(0), np.zeros(0)
+        if result.colnames:
+            wcs = getattr(image, "wcs", None) if wcs is None else wcs
+            x, y = find_positions(result, x_col, y_col, origin, wcs)
+        task = self._prepared(
+            image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks(result), result
+        )
+        scores = self._score(task, progress)
+        verdict = Verdict(self.spec, self.real_source_types, limit, task.measured)
+        return with_verdicts(result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)

@@ -1,0 +1,134 @@
+"""What scores say of a catalogue: columns, notes, flags, and which rows are real."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..measure.estimate import Measured
+from ..model.spec import ModelSpec
+from ..status import UNSCORED
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+#: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
+BOGUS_FLAG = 0x1000
+#: Keys of ``meta`` that are written here or by the command line.
+_NOTES = frozenset({
+    "rb_model", "rb_version", "rb_threshold", "rb_real", "rb_fwhm", "rb_fwhm_source", "rb_image",
+    "rb_hdu", "rb_x_col", "rb_y_col", "rb_origin", "rb_hash", "rb_opts", "rb_rel",
+})  # fmt: skip
+#: Columns that are added.
+_COLUMNS = ("rb_score", "rb_status", "rb_class")
+
+
+class Scores(NamedTuple):
+    """Scores of detections, in the order of their positions.
+
+    Attributes
+    ----------
+    score : ndarray of float32, shape (n,)
+        Probability of being real, in a catalogue of the mix that the model was calibrated for (the
+        share of its ``sources`` in ``spec.calibration``); NaN where `status` says
+        why there is none.
+    status : ndarray of int32, shape (n,)
+        Bits of `rbinfer.Status`.
+    classes : ndarray of float32, shape (n, k), or None
+        Probability of each class of ``spec.classes``; None for a model that has no classes.
+    """
+
+    score: NDArray[np.float32]
+    status: NDArray[np.int32]
+    classes: NDArray[np.float32] | None
+
+
+class Verdict(NamedTuple):
+    """By what the scores are read: the model, the classes that count, the threshold, the FWHM."""
+
+    spec: ModelSpec
+    real_source_types: Sequence[str]
+    threshold: float
+    measured: Measured
+
+
+def with_verdicts(
+    table: "Table", scores: Scores, verdict: Verdict, *, add_score: bool, flag_bogus: bool
+) -> "Table":
+    """Write scores into a table of one's own.
+
+    Parameters
+    ----------
+    table : Table
+        Its columns, ``meta`` and ``flags`` are changed; what an earlier scoring left is replaced.
+    scores : Scores
+        One a row.
+    verdict : Verdict
+    add_score : bool
+        Add ``rb_score``, ``rb_status`` and, where there are classes, ``rb_class``.
+    flag_bogus : bool
+        Set `BOGUS_FLAG` in ``flags`` for all that is not real, and return the real rows only.
+
+    Returns
+    -------
+    Table
+        `table`, or its real rows.
+
+    Raises
+    ------
+    InputError
+        A column ``flags`` that is not of integers.
+    """
+    n = len(scores.score)
+    # Comparing with NaN is False: what has no score is not real.
+    real = scores.score > verdict.threshold
+    unscored = int(np.count_nonzero(scores.status & UNSCORED))
+    bogus = n - int(real.sum()) - unscored
+    log.info("%d rows: %d real, %d bogus, %d unscored", n, n - bogus - unscored, bogus, unscored)
+    # Of another scoring: they would stand beside notes that they do not belong to.
+    table.remove_columns([name for name in _COLUMNS if name in table.colnames])
+    if add_score:
+        table["rb_score"] = scores.score
+        table["rb_status"] = scores.status
+        if scores.classes is not None:
+            table["rb_class"] = _class_names(scores, verdict.spec)
+    # In capitals too, if it went through FITS.
+    for key in [key for key in table.meta if str(key).lower() in _NOTES]:
+        del table.meta[key]
+    table.meta.update(
+        rb_model=verdict.spec.name, rb_version=verdict.spec.version, rb_threshold=verdict.threshold,
+        rb_fwhm=verdict.measured.fwhm, rb_fwhm_source=verdict.measured.source,
+        rb_real=list(verdict.real_source_types),
+    )  # fmt: skip
+    if not flag_bogus:
+        return table
+    table["flags"] = _flagged(table, ~real)
+    if unscored:
+        log.warning("%d of %d rows could not be scored and are left out", unscored, n)
+    return table[real]
+
+
+def _flagged(table: "Table", bogus: NDArray[np.bool_]) -> Any:
+    """Return the column ``flags`` with `BOGUS_FLAG` set where it is due."""
+    if "flags" not in table.colnames:
+        return np.where(bogus, np.int32(BOGUS_FLAG), np.int32(0))
+    flags = table["flags"].copy()
+    if flags.dtype.kind not in "iu":
+        raise InputError(f"column 'flags' has dtype {flags.dtype}, not an integer one")
+    if flags.dtype.itemsize < 2:
+        flags = flags.astype(np.int32)  # bit 0x1000 needs 13 bits
+    flags[bogus] |= flags.dtype.type(BOGUS_FLAG)
+    return flags
+
+
+def _class_names(scores: Scores, spec: ModelSpec) -> NDArray[np.str_]:
+    if scores.classes is None or len(scores.score) == 0:
+        return np.zeros(0, dtype=f"U{max(map(len, spec.classes))}")
+    names = np.array([*spec.classes, ""])
+    best = np.argmax(np.nan_to_num(scores.classes, nan=-1.0), axis=1)
+    return names[np.where(np.isnan(scores.score), len(spec.classes), best)]

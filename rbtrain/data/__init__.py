@@ -1,0 +1,1 @@
+"""Labelled cutouts, from simulated frames and from real ones."""

@@ -1,0 +1,220 @@
+"""Labels: which layer of a simulated frame a detection owes its existence to."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ..config import CLASSES
+from ..simulate import Artefact, Frame
+
+#: Label of a detection that is not to be learnt from.
+AMBIGUOUS = -1
+#: Share of the planted light below which what was there before does not matter.
+_OUTSHONE = 0.3
+_STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
+_TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
+_NOISE = CLASSES.index("noise")
+
+
+def label_detections(
+    frame: Frame,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    xpeak: NDArray[np.int64],
+    ypeak: NDArray[np.int64],
+) -> NDArray[np.int8]:
+    """Label detections by asking whether they would exist without each layer.
+
+    At the brightest pixel of a detection the expected signal of sources and of artefacts is known.
+    Where an artefact makes up most of the light and no source of comparable peak lies under it, the
+    detection is that artefact's; where a source's own core does, it is the source's; where neither
+    does and no source is near, it is noise. Everything between is ambiguous.
+
+    Special cases: where the centroid lies on a star or galaxy and the brightest pixel on an artefact
+    beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
+    saturated star is the star's, wherever on the plateau the brightest pixel lies, and the rest of that
+    plateau is ambiguous; so is a flash along a trail that is as compact as a star. Where something of
+    unknown nature may have been there before (`Frame.unknown`), nothing is noise, and only what clearly
+    outshines it has the class of what was planted.
+
+    Parameters
+    ----------
+    frame : Frame
+    x, y : ndarray of float, shape (n,)
+        Centroid of each detection, 0-based pixels.
+    xpeak, ypeak : ndarray of int, shape (n,)
+        Brightest pixel of each detection, 0-based.
+
+    Returns
+    -------
+    ndarray of int8, shape (n,)
+        Index into `rbtrain.config.CLASSES`, or `AMBIGUOUS`.
+    """
+    at = (ypeak, xpeak)
+    noise = frame.noise[at].astype(float)
+    artefact = frame.artefacts[at].astype(float)
+    sources = frame.stars[at].astype(float) + frame.galaxies[at]
+    excess = np.maximum(frame.image[at].astype(float) - frame.sky[at], noise)
+    core, kind = _source_under(frame, xpeak, ypeak)
+    labels = np.full(len(xpeak), AMBIGUOUS, np.int8)
+
+    by_artefact = (artefact > 0.5 * excess) & (artefact > 2 * noise)
+    alone = (core < 0.3 * artefact) | (core < 2 * noise)
+    codes = _class_of_artefact()[frame.artefact_class[at]]
+    labels = np.where(by_artefact & alone, codes, labels)
+    labels[(labels == _TRAIL) & _is_compact(frame, xpeak, ypeak)] = AMBIGUOUS
+    # A source at the centroid is detected with or without the artefact at the rim of its detection.
+    own_core, own_kind = _source_under(frame, x, y)
+    beside = by_artefact & (np.hypot(x - xpeak, y - ypeak) > 1.5)
+    xc, yc = _nearest(frame, x, y)
+    labels = np.where(beside & (_light_near(frame, xc, yc) > 0.3 * artefact), AMBIGUOUS, labels)
+    # The window will be moved to the brightest pixel next to the centroid: none may be the artefact's.
+    touched = np.abs(_box(frame.artefacts, xc, yc)).max(axis=0)
+    undisturbed = beside & (touched < 0.3 * own_core)
+    labels = np.where(undisturbed & (own_core > 5 * noise), own_kind, labels)
+    # Glare belongs to a star: where the star itself is under the detection, it is a star.
+    glare = by_artefact & (codes == _SPIKE)
+    labels = np.where(glare & _near_saturated(frame, xpeak, ypeak), AMBIGUOUS, labels)
+    own_core, own_kind = np.maximum(own_core, core), np.where(own_core > core, own_kind, kind)
+    labels = np.where(glare & (own_core > artefact), own_kind, labels)
+    labels = np.where(glare & (own_core > 0.3 * artefact) & (own_core <= artefact), AMBIGUOUS, labels)
+
+    # The rest of the light must be the source's own, not a brighter neighbour's wing.
+    untouched = np.abs(artefact) < 0.1 * excess
+    by_source = (
+        (core > 2 * noise) & (core > 0.35 * sources) & (core > 0.4 * excess)
+        & (untouched | (np.abs(artefact) < 0.3 * core))
+    )  # fmt: skip
+    labels = np.where(by_source & ~by_artefact, kind, labels)
+    # In a crowded field many detections are faint stars on a neighbour's wing, or several as one:
+    # they are stars where the starlight itself has a bump.
+    bump = _bump(frame, xpeak, ypeak)
+    clean = np.abs(artefact) < np.minimum(0.1 * excess, 0.2 * bump)
+    by_blend = (bump > 2 * noise) & clean & ~by_source & ~by_artefact
+    labels = np.where(by_blend & (kind != _GALAXY), _STAR, labels)
+
+    by_noise = (
+        (np.abs(artefact) < 0.25 * noise) & (core < noise) & (sources < 0.3 * excess) & (sources < noise)
+    )
+    labels = np.where(by_noise, _NOISE, labels)
+    if frame.unknown is not None:
+        labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
+        labels[_is_doubtful(frame, frame.unknown, xc, yc)] = AMBIGUOUS
+        labels[(labels == _NOISE) & _box(frame.unknown, xpeak, ypeak).any(axis=0)] = AMBIGUOUS
+    return labels.astype(np.int8)
+
+
+def _is_doubtful(
+    frame: Frame, unknown: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
+    planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
+    before, noise = _box(unknown, x, y), frame.noise[y, x]
+    outshone = _OUTSHONE * _box(planted, x, y).max(axis=0)
+    top, mean = np.abs(before).max(axis=0), np.abs(before.mean(axis=0))
+    # The mean of nine pixels has a third of the noise of one.
+    doubtful: NDArray[np.bool_] = (top > np.maximum(3 * noise, outshone)) | (
+        mean > np.maximum(noise, outshone)
+    )
+    return doubtful
+
+
+def _class_of_artefact() -> NDArray[np.int8]:
+    """Table from `Artefact` codes to class indices."""
+    names = {
+        Artefact.COSMIC_RAY: "cosmic_ray",
+        Artefact.HOT_PIXEL: "hot_pixel",
+        Artefact.TRAIL: "trail",
+        Artefact.SPIKE: "spike",
+    }
+    table = np.full(max(int(a) for a in Artefact) + 1, AMBIGUOUS, np.int8)
+    for code, name in names.items():
+        table[int(code)] = CLASSES.index(name)
+    return table
+
+
+def _around(
+    layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64], radius: float, points: int
+) -> NDArray[np.float32]:
+    """Values of a layer on circles about positions, shape (points, n); the edge goes on outside."""
+    height, width = layer.shape
+    angle = 2 * np.pi * np.arange(points)[:, np.newaxis] / points
+    rows = np.clip(np.rint(y + radius * np.sin(angle)).astype(int), 0, height - 1)
+    columns = np.clip(np.rint(x + radius * np.cos(angle)).astype(int), 0, width - 1)
+    return layer[rows, columns]
+
+
+def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell where the artefact layer falls off in all directions, as a star does."""
+    around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
+    return around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+
+
+def _nearest(
+    frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixels that positions fall into, those off the image moved to its edge."""
+    height, width = frame.image.shape
+    return (
+        np.clip(np.rint(x).astype(np.int64), 0, width - 1),
+        np.clip(np.rint(y).astype(np.int64), 0, height - 1),
+    )
+
+
+def _box(layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Values of the 3 x 3 pixels about each position, shape (9, n); the edge goes on outside."""
+    height, width = layer.shape
+    dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
+    return layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+
+
+def _light_near(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Highest expected light of stars and galaxies within a FWHM of each position."""
+    light = frame.stars + frame.galaxies
+    rings = [_around(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
+    return np.concatenate(rings).max(axis=0)
+
+
+def _near_saturated(
+    frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell which pixels belong to the burnt-out image of a star: at the full level, or next to it."""
+    full = float(np.nanmax(frame.image)) if frame.saturation is None else frame.saturation
+    ring = _around(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    level = frame.sky[ypeak, xpeak] + 0.9 * (full - frame.sky[ypeak, xpeak])
+    burnt: NDArray[np.bool_] = (ring >= level).sum(axis=0) >= 2
+    return burnt
+
+
+def _bump(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Height of the expected starlight above its median one FWHM away."""
+    around = _around(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    return frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+
+
+def _source_under(
+    frame: Frame, xs: NDArray[Any], ys: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Peak that the strongest true source contributes to each position, and that source's class."""
+    truth = frame.truth
+    types = np.asarray(truth["type"])
+    listed = np.flatnonzero(np.isin(types, ["star", "galaxy", "asteroid"]))
+    core = np.zeros(len(xs))
+    kind = np.full(len(xs), AMBIGUOUS, np.int8)
+    if len(listed) == 0 or len(xs) == 0:
+        return core, kind
+    x, y = np.asarray(truth["x"], float)[listed], np.asarray(truth["y"], float)[listed]
+    peak, width = np.asarray(truth["peak"], float)[listed], np.asarray(truth["fwhm"], float)[listed]
+    codes = np.select([types[listed] == "star", types[listed] == "galaxy"], [_STAR, _GALAXY], AMBIGUOUS)
+    k = min(8, len(listed))
+    points = np.column_stack([xs, ys]).astype(float)
+    distance, index = cKDTree(np.column_stack([x, y])).query(points, k=[*range(1, k + 1)])
+    # A core reaches half its width, and at least to the next pixel.
+    reach = np.maximum(0.55 * width[index], 1.2)
+    contribution = peak[index] * np.exp(-2.0 * (distance / np.maximum(width[index], 1.5)) ** 2)
+    contribution[distance > reach] = 0.0
+    best = np.argmax(contribution, axis=1)
+    rows = np.arange(len(points))
+    return contribution[rows, best], codes[index[rows, best]].astype(np.int8)

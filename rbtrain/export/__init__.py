@@ -1,0 +1,1 @@
+"""From a Keras model to a model file that rbinfer runs."""

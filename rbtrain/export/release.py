@@ -1,0 +1,135 @@
+"""From a finished run to a model file: calibrate on held-out frames, find thresholds, export."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer import ModelSpec, PreprocessSpec
+
+from ..config import CLASSES, SOURCES, TrainConfig
+from ..data.dataset import Dataset, cut_frame, frame_rng
+from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
+from ..fitting.fit import in_single_precision, load_network, targets_of
+from ..simulate import draw_frame
+from .convert import N_PROOF, export_model, keras_outputs
+
+#: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
+_PROOF_SEED = 20_011
+_MOST_FRAMES = 200
+
+
+def export_run(
+    config: TrainConfig, data: Dataset, keras_file: str | os.PathLike[str], path: str | os.PathLike[str]
+) -> float:
+    """Calibrate the network of a run on the validation frames and export it.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    data : Dataset
+        The training set; only its validation frames are used.
+    keras_file : path
+        The network.
+    path : path
+        The ``.onnx`` file.
+
+    Returns
+    -------
+    float
+        Largest difference between Keras and ONNX Runtime on 1,000 cutouts, of the validation frames
+        as far as these go.
+    """
+    model = in_single_precision(config, load_network(config, keras_file))
+    training, held_out = data.split(config.data.validation)
+    labels = data.rows["label"][held_out]
+    pixels = data.pixels[held_out].astype(np.float32)
+    targets = targets_of(config, labels)
+    real = np.isin(labels, [CLASSES.index(name) for name in config.real])
+    weights = mixed(labels, config.sources)
+    model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
+    multi = targets.shape[1] > 1
+    real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
+    spec = _spec(
+        config,
+        multi,
+        calibration={**parameters, "counted_as_real": list(config.real), "sources": config.sources},
+        fwhm_range=_percentiles(data.rows["fwhm"]),
+        snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
+    )
+    score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
+    # Sources that are not counted as real are no artefacts either: they have no part in the rates.
+    judged = real | ~np.isin(labels, SOURCES)
+    spec = dataclasses.replace(
+        spec,
+        operating_points=operating_points(real[judged], score[judged]),
+        calibration={**spec.calibration, "scores": score_histograms(real[judged], score[judged])},
+    )
+    rng = np.random.default_rng(config.fit.seed)
+    proof = np.concatenate([rng.permutation(held_out), rng.permutation(training)])[:N_PROOF]
+    return export_model(model, spec, path, data.pixels[np.sort(proof)].astype(np.float32))
+
+
+def export_keras(
+    keras_file: str | os.PathLike[str], path: str | os.PathLike[str], config: TrainConfig | None = None
+) -> float:
+    """Export a Keras file as it is, without calibration, proved on freshly simulated cutouts.
+
+    Parameters
+    ----------
+    keras_file : path
+        A model with one score (or, with `config`, the classes that it names).
+    path : path
+        The ``.onnx`` file.
+    config : TrainConfig, optional
+        How the model was trained; without it the reference preprocessing is taken.
+
+    Returns
+    -------
+    float
+        Largest difference between Keras and ONNX Runtime on 1,000 simulated cutouts.
+    """
+    model = keras.models.load_model(keras_file, safe_mode=True)
+    if config is None:
+        size = model.input_shape[1] or 31
+        config = TrainConfig(name=Path(path).stem, preprocess=PreprocessSpec.reference(size))
+    spec = _spec(config, model.output_shape[-1] > 1)
+    return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
+
+
+def simulated_cutouts(config: TrainConfig, n: int) -> NDArray[np.float32]:
+    """Cut at least `n` cutouts from freshly simulated frames."""
+    parts: list[NDArray[np.float16]] = []
+    index = 0
+    while sum(map(len, parts)) < n:
+        if index >= _MOST_FRAMES:
+            raise ValueError(
+                f"{index} simulated frames gave {sum(map(len, parts))} cutouts; {n} are needed. Check "
+                "the ranges under [simulate] and [data]"
+            )
+        rng = frame_rng(_PROOF_SEED, index)
+        parts.append(cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)[0])
+        index += 1
+    return np.concatenate(parts)[:n].astype(np.float32)
+
+
+def _spec(config: TrainConfig, multi: bool, **measured: Any) -> ModelSpec:
+    """Spec of a model with one score, or with classes."""
+    return ModelSpec(
+        name=config.name,
+        version=config.version,
+        preprocess=config.preprocess,
+        classes=CLASSES if multi else ("bogus", "real"),
+        real=config.real if multi else ("real",),
+        config_hash=config.hash,
+        **measured,
+    )
+
+
+def _percentiles(values: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = np.percentile(values, [0.5, 99.5])
+    return round(float(low), 2), round(float(high), 2)

@@ -1,0 +1,1 @@
+"""The network, its fit, and its calibration."""

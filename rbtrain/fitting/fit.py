@@ -1,0 +1,373 @@
+"""Fit a network to a dataset on disk: in-batch augmentation, class weights, checkpoints, resume."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CLASSES, SOURCES, TrainConfig
+from ..data.dataset import Dataset
+from ..data.memory import keep_freed_memory
+from .model import create_compact_model, create_realbogus_model
+
+log = logging.getLogger(__name__)
+
+#: All that a resumed fit goes on from, in one file.
+_LAST = "last.npz"
+
+
+def build(config: TrainConfig) -> keras.Model:
+    """Build the network that a configuration asks for, with weights from its seed."""
+    keras.utils.set_random_seed(config.fit.seed)
+    size, network = config.preprocess.size, config.network
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.fit.precision)
+    try:
+        if network.architecture == "reference":
+            return create_realbogus_model(
+                (size, size, 2), network.filters, network.dense_units, network.dropout
+            )
+        return create_compact_model(len(CLASSES), size, network.filters, network.dropout)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
+    """Return the network computing in float32: `model` itself, or its twin with the same weights."""
+    if config.fit.precision == "float32":
+        return model
+    plain = dataclasses.replace(config, fit=dataclasses.replace(config.fit, precision="float32"))
+    twin = build(plain)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Model:
+    """Load a network that was fitted, in the precision of the fit."""
+    # Keras reads no optimizer of mixed_float16 back, and warns.
+    plain = config.fit.precision == "float32"
+    return keras.models.load_model(path, compile=plain, safe_mode=True)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of a dataset, shuffled, turned and flipped as a function of seed and epoch alone.
+
+    Parameters
+    ----------
+    data : Dataset
+        Only the pixels of one batch are in memory at a time.
+    rows : ndarray of int
+        The rows to draw from.
+    targets : ndarray, shape (len(data), ...)
+        What the network shall say for each row of the dataset.
+    weights : ndarray of float32, shape (len(data),)
+    batch_size : int
+    seed : int or None
+        None for the rows in their order, without augmentation.
+    """
+
+    def __init__(
+        self, data: Dataset, rows: NDArray[np.intp], targets: NDArray[np.float32],
+        weights: NDArray[np.float32], batch_size: int, seed: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(workers=1)
+        self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
+        self._batch_size, self._seed = batch_size, seed
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Shuffle for an epoch, counted from 0."""
+        self._epoch = epoch
+        self._order = self._rows
+        if self._seed is not None:
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._rows) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
+        # Sorted, so that a memory map is read forwards.
+        rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
+        pixels = self._data.pixels[rows].astype(np.float32)
+        if self._seed is not None:
+            # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
+            turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
+            for part, turn in zip(np.array_split(pixels, 4), turns, strict=True):
+                part[...] = augment(part, int(turn))
+        return pixels, self._targets[rows], self._weights[rows]
+
+
+def augment(cutouts: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """Apply one of the eight symmetries of the square to cutouts (n, size, size, 2)."""
+    turned = np.rot90(cutouts, turn % 4, axes=(1, 2))
+    return turned[:, :, ::-1] if turn >= 4 else turned
+
+
+def targets_of(config: TrainConfig, labels: NDArray[np.int8]) -> NDArray[np.float32]:
+    """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes."""
+    if config.network.architecture == "reference":
+        real = [CLASSES.index(name) for name in config.real]
+        return np.isin(labels, real).astype(np.float32)[:, np.newaxis]
+    return np.eye(len(CLASSES), dtype=np.float32)[labels]
+
+
+def judged_as(targets: NDArray[np.float32], labels: NDArray[np.int8]) -> NDArray[Any]:
+    """What is balanced against what: one score, real and bogus; classes, all sources and each bogus."""
+    return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
+
+
+def class_weights(labels: NDArray[Any], balance: float) -> NDArray[np.float32]:
+    """Weight of each row: (n / (k n_class)) ** balance, with mean 1."""
+    values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights = (len(labels) / (len(values) * counts)) ** balance
+    per_row = weights[inverse]
+    return (per_row / per_row.mean()).astype(np.float32)
+
+
+class _Checkpoint(keras.callbacks.Callback):
+    """Keeps the best network and the whole state of the fit, each written beside and renamed.
+
+    ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
+    ``state.json`` after it, and both are brought in line with it on resume, so that a fit which is
+    killed between two of them goes on as if it had not been.
+    """
+
+    def __init__(self, run: Path, train: Batches, seed: int) -> None:
+        super().__init__()
+        self._run, self._train, self._seed = run, train, seed
+        self._best: list[NDArray[Any]] = []
+        self.history: dict[str, list[float]] = {}
+
+    def resume(self, model: keras.Model) -> int:
+        """Bring a model and the run's directory to where the run stopped; returns the epochs done."""
+        path = self._run / _LAST
+        if not path.exists():
+            raise ValueError(f"{self._run} has no {_LAST} to go on from; remove it and fit again")
+        try:
+            with np.load(path) as saved:
+                done = json.loads(str(saved["state"]))
+                parts = {name: _listed(saved, name) for name in ("model", "optimizer", "best")}
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path} cannot be read ({error}); remove {self._run} and fit again"
+            ) from error
+        self._best, self.history = parts["best"], done["history"]
+        try:
+            # The best network is that of the state, also where the fit was killed before writing either.
+            model.set_weights(self._best)
+            save_atomically(model, self._run / "best.keras")
+            _assign(model.variables, parts["model"])
+            _assign(_optimizer_variables(model), parts["optimizer"])
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is of another network than this version builds ({error}); remove {self._run} "
+                "and fit again"
+            ) from error
+        self._write_history(done["epoch"])
+        return int(done["epoch"])
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        # Keras asks for the epoch's batches after this; a resumed run begins where it stopped. Some
+        # backends draw from their own generator and not from the state that is kept of each layer.
+        keras.utils.set_random_seed(
+            int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0])
+        )
+        self._train.start_epoch(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        for key, value in (logs or {}).items():
+            self.history.setdefault(key, []).append(float(value))
+        losses = self.history["val_loss"]
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(
+                f"the validation loss of epoch {epoch + 1} is {losses[-1]}; lower the learning rate"
+            )
+        if losses[-1] == min(losses):
+            self._best = self.model.get_weights()
+            save_atomically(self.model, self._run / "best.keras")
+        self._write_state(epoch + 1)
+        self._write_history(epoch + 1)
+
+    def _write_state(self, epoch: int) -> None:
+        arrays = {"state": np.array(json.dumps({"epoch": epoch, "history": self.history}))}
+        parts = {
+            "model": map(keras.ops.convert_to_numpy, self.model.variables),
+            "optimizer": map(keras.ops.convert_to_numpy, _optimizer_variables(self.model)),
+            "best": self._best,
+        }
+        for name, values in parts.items():
+            arrays |= {f"{name}_{i}": value for i, value in enumerate(values)}
+        with _replaced(self._run / _LAST) as part, open(part, "wb") as stream:
+            np.savez(stream, **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())  # a renamed file may be empty after a power cut
+
+    def _write_history(self, epoch: int) -> None:
+        text = json.dumps({"epoch": epoch, "history": self.history}, indent=1)
+        with _replaced(self._run / "state.json") as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def _listed(saved: Any, name: str) -> list[NDArray[Any]]:
+    """Return the arrays NAME_0, NAME_1, ... of a file."""
+    count = sum(key.startswith(f"{name}_") for key in saved.files)
+    return [saved[f"{name}_{i}"] for i in range(count)]
+
+
+def _optimizer_variables(model: keras.Model) -> list[Any]:
+    if not model.optimizer.built:  # built twice, that of mixed_float16 has more variables
+        model.optimizer.build(model.trainable_variables)
+    return list(model.optimizer.variables)
+
+
+def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
+    if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+        raise ValueError(f"{len(values)} variables for {len(variables)}, or of other shapes")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+class _Stop(keras.callbacks.Callback):
+    """Early stopping that remembers over a resume, because it reads the history."""
+
+    def __init__(self, history: dict[str, list[float]], patience: int) -> None:
+        super().__init__()
+        self._history, self._patience = history, patience
+
+    def is_due(self) -> bool:
+        """Whether the best epoch is `patience` epochs ago."""
+        losses = self._history.get("val_loss")
+        return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.is_due():
+            log.info("no gain for %d epochs: stopping", self._patience)
+            self.model.stop_training = True
+
+
+def fit(
+    config: TrainConfig,
+    data: Dataset,
+    run: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    verbose: int = 1,
+) -> keras.Model:
+    """Fit a network and return the best of its epochs.
+
+    Ctrl-C stops after the batch and is passed on; the best network so far stays in the run directory.
+    A fit that was stopped or killed at any moment and resumed on the same machine gives the network
+    that it would have given undisturbed, bit for bit wherever Keras's backend repeats itself.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    data : Dataset
+    run : path
+        Directory for ``best.keras``, ``last.npz`` (all that is needed to go on), ``state.json`` (the
+        history) and ``config.toml``.
+    resume : bool
+        Go on where the last fit stopped instead of refusing a directory that is in use.
+    verbose : int
+        As in Keras: 0 silent, 1 progress bar, 2 a line an epoch.
+
+    Returns
+    -------
+    keras.Model
+        Computes in float32, whatever the precision of the fit.
+    """
+    keep_freed_memory()
+    where = Path(run)
+    where.mkdir(parents=True, exist_ok=True)
+    begun = (where / _LAST).exists() or (where / "state.json").exists()
+    if begun and not resume:
+        raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
+    if begun:
+        _check_same(config, where / "config.toml")
+    _remove_parts(where)
+    if not begun:
+        # Of a fit that was killed within its first epoch, or of one whose state was removed.
+        (where / "best.keras").unlink(missing_ok=True)
+    with _replaced(where / "config.toml") as part:
+        part.write_text(config.to_toml(), encoding="utf-8")
+    labels = data.rows["label"]
+    targets = targets_of(config, labels)
+    weights = class_weights(judged_as(targets, labels), config.fit.balance)
+    training, validation = data.split(config.data.validation)
+    batches = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
+    held_out = Batches(data, validation, targets, weights, 1024)
+
+    def rate(epoch: int, _: float) -> float:
+        cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.fit.epochs))
+        return config.fit.learning_rate * (0.01 + 0.99 * cosine)
+
+    try:
+        model = build(config)
+        model.optimizer.learning_rate = config.fit.learning_rate
+        checkpoint = _Checkpoint(where, batches, config.fit.seed)
+        first = 0
+        if begun:
+            first = checkpoint.resume(model)
+            log.info("going on after epoch %d", first)
+        stop = _Stop(checkpoint.history, config.fit.patience)
+        # A fit that was killed after its last epoch has nothing left to do.
+        if not stop.is_due():
+            model.fit(
+                batches, validation_data=held_out, initial_epoch=first, epochs=config.fit.epochs,
+                callbacks=[keras.callbacks.LearningRateScheduler(rate), checkpoint, stop],
+                verbose=verbose, shuffle=False,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if (where / "best.keras").exists():
+            log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
+        raise
+    finally:
+        _remove_parts(where)
+    return in_single_precision(config, load_network(config, where / "best.keras"))
+
+
+def _check_same(config: TrainConfig, path: Path) -> None:
+    """Refuse to resume what was begun with another configuration."""
+    begun = TrainConfig.read(path)
+    same = dataclasses.replace(
+        begun.fit, epochs=config.fit.epochs, patience=config.fit.patience
+    )  # these two may change
+    if dataclasses.replace(begun, fit=same) != config:
+        raise ValueError(
+            f"{path.parent} was begun with another configuration ({path}); only epochs "
+            "and patience may change on --resume"
+        )
+
+
+def save_atomically(model: keras.Model, path: Path) -> None:
+    """Save a Keras model beside its path, then rename."""
+    with _replaced(path) as part:
+        model.save(part)
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to, and rename what was written if all went well."""
+    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _remove_parts(run: Path) -> None:
+    """Remove what a killed fit was about to write."""
+    for name in ("best.keras", _LAST, "state.json", "config.toml"):
+        path = run / name
+        path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)

@@ -1,0 +1,283 @@
+"""The model card: what a model is, how it was measured, what it cannot do; all from its own files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rbinfer.model.spec import ModelSpec
+
+from .labelled import WAYS
+
+_COLUMNS = (
+    ("real", "n_real", "{:d}"),
+    ("bogus", "n_bogus", "{:d}"),
+    ("unscored", "unscored", "{:d}"),
+    ("AUC", "auc", "{:.4f}"),
+    ("real kept", "true_rate", "{:.4f}"),
+    ("bogus let through", "false_rate", "{:.4f}"),
+    ("FPR at 95 % TPR", "false_at_95", "{:.4f}"),
+    ("FPR at 99 % TPR", "false_at_99", "{:.4f}"),
+)
+
+
+def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
+    """Return the card of a model as Markdown.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        What the model file says of itself.
+    metrics : dict
+        What ``rbtrain evaluate`` measured; None for what could not be.
+    """
+    preprocess = spec.preprocess
+    low, high = spec.fwhm_range
+    parts = [
+        f"# Model `{spec.name}`, version {spec.version}",
+        "Written by `rbtrain evaluate`; not edited by hand.",
+        "## What it is",
+        f"- Input: {preprocess.size} x {preprocess.size} pixels, two channels, `{preprocess.preset}` "
+        f"preprocessing, rescaled to a FWHM of about {preprocess.target_fwhm:g} pixels.",
+        f"- Classes: {', '.join(spec.classes)}; counted as real: "
+        f"{', '.join(spec.calibration.get('counted_as_real', spec.real))}.",
+        f"- Threshold: {spec.threshold:g}. Calibration: {_plain(spec.calibration)}.",
+        f"- Trained on simulation alone, FWHM {low:g} to {high:g} pixels; configuration hash "
+        f"`{spec.config_hash}`, see `config.toml`.",
+    ]
+    if spec.operating_points:
+        parts += [
+            "## Operating points",
+            "On the validation frames (simulated); galaxies that do not count as real take no part:",
+            _table(
+                ("chosen for", "threshold", "real missed", "bogus let through"),
+                [
+                    (p.name, f"{p.threshold:.4f}", f"{p.missed:.4f}", f"{p.false:.4f}")
+                    for p in spec.operating_points
+                ],
+            ),
+        ]
+    if "simulation" in metrics:
+        parts += _simulation(metrics["simulation"], metrics.get("baselines", {}))
+    for key, title, *_ in WAYS:
+        if key in metrics:
+            parts += [f"## Labelled real images, {title}", _figures(metrics[key], "group")]
+            parts += _images_more(metrics, key)
+    parts += ["## What it cannot do", _limits(metrics)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
+    parts = [
+        "## Simulated test frames",
+        "From seeds that training never saw. Expected calibration error "
+        f"{measured['calibration_error']:.4f}, in the mix that the score is calibrated for.",
+        _figures({"all": measured["overall"]}, ""),
+        _table(
+            ("class", "n", "counts as", "called real"),
+            [
+                (name, str(f["n"]), "real" if f["real"] else "bogus", f"{f['called_real']:.4f}")
+                for name, f in measured["by_class"].items()
+            ],
+        ),
+    ]
+    for key, title in (
+        ("by_snr", "S/N (3 x 3 pixels)"),
+        ("by_fwhm", "FWHM (pixels)"),
+        ("by_crowding", "Stars above 5 sigma per square FWHM"),
+    ):
+        parts.append(_figures(measured[key], title))
+    if "readings" in measured:
+        parts += _readings(measured["readings"])
+    if measured.get("operating_points"):
+        parts += _points(measured["operating_points"])
+    if "reliability" in measured:
+        rows = [
+            (
+                f"{r['low']:.2f}-{r['high']:.2f}", str(r["n"]), f"{r['score']:.3f}", f"{r['real']:.3f}"
+            )
+            for r in measured["reliability"]
+        ]  # fmt: skip
+        parts += ["Reliability:", _table(("score", "n", "mean score", "fraction real"), rows)]
+    if "simulation" in versus:
+        parts += _versus_simulation(versus["simulation"])
+    return parts
+
+
+def _readings(readings: dict[str, Any]) -> list[str]:
+    """Three readings of what is real: AUC overall and by bins."""
+    head = ("AUC", "shipped, all else bogus", "galaxies left out", "stars and galaxies real")
+    names = ("shipped", "without_galaxies", "with_galaxies")
+    rows: list[tuple[str, ...]] = [
+        ("all", *(_number(readings[name]["overall"]["auc"]) for name in names))
+    ]
+    for key, title in (("by_snr", "S/N"), ("by_fwhm", "FWHM"), ("by_crowding", "crowding")):
+        rows += [
+            (f"{title} {at}", *(_number(readings[name][key][at]["auc"]) for name in names))
+            for at in readings["shipped"][key]
+        ]
+    return ["The same in three readings of what is real:", _table(head, rows)]
+
+
+def _points(points: dict[str, Any]) -> list[str]:
+    """Each operating point by bins: missed / let through."""
+    parts = ["The operating points on these frames, real missed / bogus let through:"]
+    for key, title in (("by_snr", "S/N"), ("by_fwhm", "FWHM")):
+        bins = list(next(iter(points.values()))[key])
+        rows = [
+            (
+                name,
+                *(
+                    f"{_number(p[key][at]['missed'], 3)} / {_number(p[key][at]['false'], 3)}"
+                    for at in bins
+                ),
+            )
+            for name, p in points.items()
+        ]
+        parts.append(_table((title, *bins), rows))
+    return parts
+
+
+def _versus_simulation(measured: dict[str, Any]) -> list[str]:
+    from .versus import classes_table, groups_table
+
+    pooled = {
+        title: measured[key]
+        for key, title in (("overall", "stars, all else"), ("without_galaxies", "without galaxies"))
+        if measured[key]
+    }
+    return [
+        f"Beside simple means, on {measured['frames']} of the frames (AUC against stars):",
+        _table(*classes_table(measured)),
+        _table(*groups_table(pooled)),
+    ]
+
+
+def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
+    """What else was measured on a set of labelled images."""
+    parts = []
+    both = {name: f for name, f in metrics[key].items() if "with_galaxies" in f}
+    if both:
+        rows = []
+        for name, f in both.items():
+            found = f["with_galaxies"]
+            rates = (found["auc"], found["true_rate"], found["false_rate"])
+            rows.append((name, *(_number(rate) for rate in rates)))
+        parts += [
+            "A label says only that something is in the sky. With galaxies counted as real, too:",
+            _table(("group", "AUC", "real kept", "bogus let through"), rows),
+        ]
+    versus = metrics.get("baselines", {}).get(key)
+    if versus:
+        from .versus import groups_table
+
+        parts += ["Beside simple means:", _table(*groups_table(versus))]
+    calibration = metrics.get("calibration", {}).get(key)
+    if calibration:
+        rows = [
+            (
+                name, str(f["n"]), _number(f["fraction_real"], 3), _number(f["error"]),
+                _number(f.get("error_of_mix")),
+            )
+            for name, f in calibration.items()
+        ]  # fmt: skip
+        parts += [
+            "Calibration. Scores are probabilities for the mix named under Calibration above; the last "
+            "column is the error after they are moved to the fraction that is real here:",
+            _table(("group", "n", "fraction real", "ECE", "ECE, mix corrected"), rows),
+        ]
+    return parts
+
+
+def _limits(metrics: dict[str, Any]) -> str:
+    """List every measured bin and group in which it falls short, with the figures."""
+    lines = _limits_of_readings(metrics.get("simulation", {}))
+    for key in ("by_snr", "by_fwhm", "by_crowding"):
+        for name, f in metrics.get("simulation", {}).get(key, {}).items():
+            if f["auc"] is not None and f["auc"] < 0.98:
+                what = key.removeprefix("by_").replace("snr", "S/N").replace("fwhm", "FWHM")
+                lines.append(f"- Simulation, {what} {name}: AUC {f['auc']:.3f}.")
+    for name, f in metrics.get("simulation", {}).get("by_class", {}).items():
+        share = 1 - f["called_real"] if f["real"] else f["called_real"]
+        if share > 0.05:
+            what = "lost" if f["real"] else "called real"
+            lines.append(f"- Simulated {name.replace('_', ' ')}: {share:.1%} {what}.")
+    for name, f in metrics.get("images", {}).items():
+        if min(f["n_real"], f["n_bogus"]) >= 20 and (f["auc"] < 0.997 or f["true_rate"] < 0.985):
+            lines.append(
+                f"- Real images, {name}: AUC {f['auc']:.3f}, {f['true_rate']:.1%} of the real kept, "
+                f"{f['false_rate']:.1%} of the bogus let through."
+            )
+    lines += _limits_beside(metrics)
+    lines.append("- It has seen no real image in training; what simulation lacks, it does not know.")
+    return "\n".join(lines)
+
+
+def _limits_of_readings(simulation: dict[str, Any]) -> list[str]:
+    """Say what galaxies and the faintest detections cost."""
+    if "readings" not in simulation:
+        return []
+    lines = []
+    shipped, sky = (simulation["readings"][name] for name in ("shipped", "with_galaxies"))
+    galaxy = simulation["by_class"].get("galaxy")
+    if galaxy is not None and not galaxy["real"]:
+        lines.append(
+            f"- It does not tell galaxies from stars well: {galaxy['called_real']:.1%} of the simulated "
+            f"ones pass as stars. With galaxies counted as real {sky['by_class']['galaxy']:.1%} of them "
+            f"are kept, and the AUC against artefacts is {_number(sky['overall']['auc'])} "
+            f"(shipped: {_number(shipped['overall']['auc'])})."
+        )
+    at, faint = next(iter(shipped["by_snr"].items()))
+    if faint["true_rate"] is not None:
+        lines.append(
+            f"- Faint detections: at S/N {at} it keeps {faint['true_rate']:.1%} of the stars and lets "
+            f"through {_number(faint['false_rate'], 3)} of the bogus; below, nothing was measured."
+        )
+    return lines
+
+
+def _limits_beside(metrics: dict[str, Any]) -> list[str]:
+    """Say where a simple means does better, and where the scores are no probabilities."""
+    lines = []
+    for name, methods in metrics.get("baselines", {}).get("images", {}).items():
+        own = methods["network"]
+        for method, f in methods.items():
+            both = min(f["n_real"], f["n_bogus"], own["n_real"], own["n_bogus"])
+            if both >= 20 and f["auc"] > own["auc"] + 5e-4:
+                lines.append(
+                    f"- Real images, {name}: {method} alone separates better, "
+                    f"AUC {f['auc']:.4f} against {own['auc']:.4f}."
+                )
+    for name, f in metrics.get("calibration", {}).get("images", {}).items():
+        if f["error"] > 0.05:
+            lines.append(
+                f"- Real images, {name}: the score is no probability there (calibration error "
+                f"{f['error']:.3f})."
+            )
+    return lines
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _figures(rows: dict[str, dict[str, Any]], title: str) -> str:
+    return _table(
+        (title, *(name for name, _, _ in _COLUMNS)),
+        [
+            (name, *("-" if f[key] is None else form.format(f[key]) for _, key, form in _COLUMNS))
+            for name, f in rows.items()
+        ],
+    )
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _plain(values: Any) -> str:
+    shown = [
+        f"{key} {value:.4g}" if isinstance(value, float) else str(value)
+        for key, value in values.items()
+        if key != "counted_as_real"
+    ]
+    return ", ".join(shown) or "none"

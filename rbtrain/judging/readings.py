@@ -1,0 +1,148 @@
+"""Readings of the same scores on simulation: what counts as real, at which threshold, in which bin."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer.model.spec import OperatingPoint
+
+from ..config import CLASSES, SKY
+from ..metrics import auc, rates_at
+
+SNR_BINS = (3.0, 5.0, 10.0, 30.0, 100.0, np.inf)
+FWHM_BINS = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 15.0)
+CROWDING_BINS = (0.0, 0.003, 0.03, 0.1, np.inf)
+
+_BINS = (
+    ("by_snr", "snr", SNR_BINS),
+    ("by_fwhm", "fwhm", FWHM_BINS),
+    ("by_crowding", "crowding", CROWDING_BINS),
+)
+
+
+def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, NDArray[np.bool_]]]:
+    """Tell which rows of a dataset lie in each bin: ``by_snr``, ``by_fwhm`` and ``by_crowding``."""
+    result: dict[str, dict[str, NDArray[np.bool_]]] = {}
+    for key, column, edges in _BINS:
+        result[key] = {}
+        for low, high in itertools.pairwise(edges):
+            name = f"{low:g}-{high:g}" if np.isfinite(high) else f">{low:g}"
+            result[key][name] = (rows[column] >= low) & (rows[column] < high)
+    return result
+
+
+def read_simulation(
+    rows: NDArray[Any],
+    score: NDArray[np.float32],
+    sky_score: NDArray[np.float32],
+    real: NDArray[np.bool_],
+    threshold: float,
+) -> dict[str, Any]:
+    """Figures in three readings of what is real.
+
+    ``shipped``: what the model was shipped to count as real against all else. ``without_galaxies``:
+    the same with galaxies left out, which a catalogue of the sky may count as either.
+    ``with_galaxies``: stars and galaxies, by the sum of their probabilities, against artefacts and
+    noise.
+
+    Parameters
+    ----------
+    rows : structured ndarray, shape (n,)
+        Of a `Dataset`.
+    score, sky_score : ndarray of float32, shape (n,)
+        Probability of what is shipped as real, and of star or galaxy.
+    real : ndarray of bool, shape (n,)
+        What is shipped as real.
+    threshold : float
+        Scores above it are real.
+
+    Returns
+    -------
+    dict
+        By reading: ``overall``, ``by_class`` (rate called real) and the bins of `bins_of`, each with
+        ``n_real, n_bogus, auc, true_rate, false_rate``.
+    """
+    everything = np.ones(len(rows), bool)
+    sky = np.isin(rows["label"], [CLASSES.index(name) for name in SKY])
+    left = rows["label"] != CLASSES.index("galaxy")
+    result = {}
+    for name, is_real, values, taken in (
+        ("shipped", real, score, everything),
+        ("without_galaxies", real, score, left),
+        ("with_galaxies", sky, sky_score, everything),
+    ):
+        reading: dict[str, Any] = {
+            "overall": short_figures(is_real[taken], values[taken], threshold),
+            "by_class": {
+                kind: float((values[rows["label"] == i] > threshold).mean())
+                for i, kind in enumerate(CLASSES)
+                if (taken & (rows["label"] == i)).any()
+            },
+        }
+        for key, bins in bins_of(rows).items():
+            reading[key] = {
+                at: short_figures(is_real[inside & taken], values[inside & taken], threshold)
+                for at, inside in bins.items()
+            }
+        result[name] = reading
+    return result
+
+
+def short_figures(
+    real: NDArray[np.bool_], score: NDArray[np.floating], threshold: float
+) -> dict[str, Any]:
+    """AUC and rates at a threshold of scores; NaN counts as unscored and takes no part."""
+    scored = np.isfinite(score)
+    r, s = real[scored], score[scored]
+    true_rate, false_rate = rates_at(r, s, threshold)
+    return {
+        "n_real": int(r.sum()),
+        "n_bogus": int((~r).sum()),
+        "auc": auc(r, s),
+        "true_rate": true_rate,
+        "false_rate": false_rate,
+    }
+
+
+def points_by_bin(
+    points: Sequence[OperatingPoint],
+    rows: NDArray[Any],
+    real: NDArray[np.bool_],
+    score: NDArray[np.float32],
+) -> dict[str, Any]:
+    """Missed and false rate of each operating point in each bin of S/N and FWHM.
+
+    Parameters
+    ----------
+    points : sequence of OperatingPoint
+    rows : structured ndarray, shape (n,)
+        Of a `Dataset`.
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+
+    Returns
+    -------
+    dict
+        By name of the point: ``threshold``, ``overall``, ``by_snr`` and ``by_fwhm``, with ``missed``
+        and ``false``.
+    """
+    bins = bins_of(rows)
+    result = {}
+    for point in points:
+        inside = {"overall": {"": np.ones(len(rows), bool)}, **bins}
+        rates = {
+            key: {at: _missed_false(real[k], score[k], point.threshold) for at, k in inside[key].items()}
+            for key in ("overall", "by_snr", "by_fwhm")
+        }
+        result[point.name] = {"threshold": point.threshold, **rates, "overall": rates["overall"][""]}
+    return result
+
+
+def _missed_false(
+    real: NDArray[np.bool_], score: NDArray[np.float32], threshold: float
+) -> dict[str, float]:
+    true_rate, false_rate = rates_at(real, score, threshold)
+    return {"missed": 1 - true_rate, "false": false_rate}

@@ -1,0 +1,189 @@
+"""The network beside the simple means, on the same detections: labelled images and simulation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer.model.session import Session
+
+from ..config import CLASSES, TrainConfig
+from ..data.dataset import TEST_FRAMES_FROM, cut_detections, find_detections, frame_rng
+from ..metrics import auc, false_rate_at_true_rate
+from ..simulate import draw_frame
+from .baselines import THRESHOLDS, baseline_scores
+from .labelled import Scored
+from .readings import short_figures
+
+#: Name of the network in the results.
+NETWORK = "network"
+_MOST_FRAMES = 150
+_STAR = CLASSES.index("star")
+
+
+def compare_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[str, Any]:
+    """Figures of the network and of each baseline on groups of labelled images.
+
+    Parameters
+    ----------
+    groups : dict of lists of Scored
+        From `rbtrain.judging.labelled.score_images` with baselines.
+    threshold : float
+        Of the network.
+
+    Returns
+    -------
+    dict
+        By group and method: ``n_real, n_bogus, auc, true_rate, false_rate, false_at_95``. Rates are
+        at the fixed `rbtrain.judging.baselines.THRESHOLDS`.
+    """
+    result: dict[str, Any] = {}
+    for name, cases in groups.items():
+        taken = [c for c in cases if c.baselines is not None]
+        if not taken:
+            continue
+        real = np.concatenate([c.real for c in taken])
+        result[name] = {NETWORK: _figures(real, np.concatenate([c.score for c in taken]), threshold)}
+        for method, limit in THRESHOLDS.items():
+            score = np.concatenate([c.baselines[method] for c in taken if c.baselines is not None])
+            result[name][method] = _figures(real, score, limit)
+    return result
+
+
+def compare_simulation(
+    session: Session,
+    config: TrainConfig,
+    frames: int = _MOST_FRAMES,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score the detections of simulated test frames by the network and by each baseline.
+
+    The frames are drawn again, because a dataset has no images and no catalogue. The baselines are
+    told the true FWHM; the network sees cutouts made with an erring one, as in the dataset.
+
+    Parameters
+    ----------
+    session : Session
+        The network.
+    config : TrainConfig
+        What the test set was made from.
+    frames : int
+        At most so many are drawn.
+    progress : callable, optional
+        Called as ``progress(frames_done, frames)``.
+
+    Returns
+    -------
+    dict
+        ``frames``; ``overall``, by method, stars against all else as in `compare_groups`;
+        ``without_galaxies``, the same with galaxies left out; ``by_class``, by class and method:
+        ``n``, ``called_real`` and ``auc`` (stars against this class; None for stars).
+    """
+    count = min(frames, config.data.test_frames)
+    labels: list[NDArray[np.int8]] = []
+    scores: dict[str, list[NDArray[np.floating]]] = {name: [] for name in (NETWORK, *THRESHOLDS)}
+    for done in range(count):
+        index = TEST_FRAMES_FROM + done
+        rng = frame_rng(config.data.seed, index)
+        frame = draw_frame(config.simulate, rng)
+        found = find_detections(frame, config.data, rng)
+        pixels, rows, good = cut_detections(frame, found, config.preprocess, config.data, rng, index)
+        if len(rows):
+            labels.append(rows["label"])
+            scores[NETWORK].append(session.run(pixels.astype(np.float32)).score)
+            others = baseline_scores(
+                frame.image, found[good], frame.fwhm, mask=frame.mask, saturation=frame.saturation
+            )
+            for name, values in others.items():
+                scores[name].append(values)
+        if progress is not None:
+            progress(done + 1, count)
+    if not labels:
+        return {"frames": count, "overall": {}, "without_galaxies": {}, "by_class": {}}
+    label = np.concatenate(labels)
+    limits = {NETWORK: session.spec.threshold, **THRESHOLDS}
+    joined = {name: np.concatenate(parts) for name, parts in scores.items()}
+    return {"frames": count, **_by_class(label, joined, limits)}
+
+
+def _by_class(
+    label: NDArray[np.int8], scores: dict[str, NDArray[np.floating]], limits: dict[str, float]
+) -> dict[str, Any]:
+    star = label == _STAR
+    left = label != CLASSES.index("galaxy")
+    by_class: dict[str, Any] = {}
+    for i, kind in enumerate(CLASSES):
+        inside = label == i
+        if not inside.any():
+            continue
+        either = inside | star
+        by_class[kind] = {"n": int(inside.sum())}
+        for name, score in scores.items():
+            by_class[kind][name] = {
+                "called_real": float((score[inside] > limits[name]).mean()),
+                "auc": None if i == _STAR else auc(star[either], score[either]),
+            }
+    return {
+        "overall": {name: _figures(star, s, limits[name]) for name, s in scores.items()},
+        "without_galaxies": {
+            name: _figures(star[left], s[left], limits[name]) for name, s in scores.items()
+        },
+        "by_class": by_class,
+    }
+
+
+def _figures(real: NDArray[np.bool_], score: NDArray[np.floating], threshold: float) -> dict[str, Any]:
+    scored = np.isfinite(score)
+    return {
+        **short_figures(real, score, threshold),
+        "false_at_95": false_rate_at_true_rate(real[scored], score[scored], 0.95),
+    }
+
+
+def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows of a table: a group a row, a method a column: AUC, kept, let in."""
+    head = ("group", *(f"{name} AUC / kept / let in" for name in (NETWORK, *THRESHOLDS)))
+    rows = []
+    for group, methods in groups.items():
+        cells = (
+            " / ".join(
+                (
+                    _cell(methods[name]["auc"]),
+                    _cell(methods[name]["true_rate"], 3),
+                    _cell(methods[name]["false_rate"], 3),
+                )
+            )
+            for name in (NETWORK, *THRESHOLDS)
+        )
+        rows.append((group, *cells))
+    return head, rows
+
+
+def classes_table(measured: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows of a table: a class a row, a method a column: rate called real, AUC to stars."""
+    head = ("class", "n", *(f"{name} called real / AUC" for name in (NETWORK, *THRESHOLDS)))
+    rows = []
+    for kind, found in measured["by_class"].items():
+        cells = (
+            " / ".join((_cell(found[name]["called_real"], 3), _cell(found[name]["auc"], 3)))
+            for name in (NETWORK, *THRESHOLDS)
+        )
+        rows.append((kind, str(found["n"]), *cells))
+    return head, rows
+
+
+def _cell(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Format a table as text in columns."""
+    widths = [max(len(line[k]) for line in (head, *rows)) for k in range(len(head))]
+    lines = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in (head, *rows)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,355 @@
+import subprocess
+import sys
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
+
+from rbinfer.errors import InputError, RbinferError
+from rbinfer.io.tables import as_table, positions, read_catalog, write_catalog
+
+SEXTRACTOR = """\
+#   1 NUMBER                 Running object number
+#   2 X_IMAGE                Object position along x      [pixel]
+#   3 Y_IMAGE                Object position along y      [pixel]
+#   4 FLAGS                  Extraction flags
+         1    101.5      7.25   0
+         2     33.0     12.00  16
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "origin"),
+    [
+        (("x", "y"), 0),
+        (("x_centroid", "y_centroid"), 0),
+        (("xcentroid", "ycentroid"), 0),
+        (("XWIN_IMAGE", "YWIN_IMAGE"), 1),
+        (("X_IMAGE", "Y_IMAGE"), 1),
+    ],
+)
+def test_positions_by_alias(names, origin):
+    table = Table({names[1]: np.array([5, 6], ">i4"), names[0]: np.array([1.5, 2.5], ">f4")})
+    x, y = positions(table)
+    assert x.dtype == y.dtype == np.float64
+    np.testing.assert_array_equal(x, np.array([1.5, 2.5]) - origin)
+    np.testing.assert_array_equal(y, np.array([5.0, 6.0]) - origin)
+    # The caller may know better.
+    np.testing.assert_array_equal(positions(table, origin=0)[0], [1.5, 2.5])
+
+
+def test_positions_fixed_order_and_pairs_only():
+    table = Table({"X_IMAGE": [9.0], "Y_IMAGE": [9.0], "x": [1.0], "XWIN_IMAGE": [3.0]})
+    table["YWIN_IMAGE"] = [4.0]
+    assert [v[0] for v in positions(table)] == [2.0, 3.0]
+    table["y"] = [7.0]
+    assert [v[0] for v in positions(table)] == [1.0, 7.0]
+
+
+def test_positions_named_columns():
+    table = Table({"col": [4.0], "row": [5.0], "X_IMAGE": [1.0], "Y_IMAGE": [2.0]})
+    assert [v[0] for v in positions(table, "col", "row")] == [4.0, 5.0]
+    assert [v[0] for v in positions(table, "col", "row", origin=1)] == [3.0, 4.0]
+    assert [v[0] for v in positions(table, "X_IMAGE", "Y_IMAGE")] == [0.0, 1.0]
+    with pytest.raises(InputError, match="no column colour; it has col, row, X_IMAGE, Y_IMAGE"):
+        positions(table, "colour", "row")
+    with pytest.raises(InputError, match="both position columns or none"):
+        positions(table, "col")
+    with pytest.raises(InputError, match="0 or 1, not 2"):
+        positions(table, "col", "row", origin=2)
+
+
+def test_positions_masked_rows_are_nan():
+    table = Table({"x": MaskedColumn([1, 2, 3], mask=[0, 1, 0]), "y": [1.0, np.nan, np.inf]})
+    x, y = positions(table)
+    np.testing.assert_array_equal(x, [1, np.nan, 3])
+    np.testing.assert_array_equal(y, [1, np.nan, np.inf])
+    masked = QTable({"x": Masked([1.0, 2.0] * u.pix, mask=[False, True]), "y": [1, 2] * u.pix})
+    np.testing.assert_array_equal(positions(masked)[0], [1, np.nan])
+
+
+@pytest.mark.parametrize("unit", ["pix", "pixel", "pixels", "PIXEL", "px", ""])
+def test_positions_accepts_pixel_units(unit):
+    table = Table({"x": [1.0], "y": [2.0]})
+    table["x"].unit = u.Unit(unit, parse_strict="silent")
+    assert positions(table)[0][0] == 1.0
+
+
+@pytest.mark.parametrize("cls", [Table, QTable])
+def test_positions_refuses_other_units(cls):
+    with pytest.raises(InputError, match="column y is in arcsec, not in pixels"):
+        positions(cls({"x": [1.0] * u.pix, "y": [2.0] * u.arcsec}))
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (["1", "2"], "column x must hold one number a row, it is of type <U1"),
+        (np.array([1, None], dtype=object), "of type object"),
+        ([True, False], "of type bool"),
+        ([1j, 2j], "of type complex128"),
+        (np.zeros((2, 3)), "it is 2-D"),
+    ],
+)
+def test_positions_refuses_what_is_no_number(column, text):
+    with pytest.raises(InputError, match=text):
+        positions(Table({"x": column, "y": [1.0, 2.0]}))
+
+
+def test_positions_absent_names_what_is_there():
+    with pytest.raises(InputError, match=r"no position columns \(x, y; .*\); it has ra, dec"):
+        positions(Table({"ra": [1.0], "dec": [2.0]}))
+    with pytest.raises(InputError, match="it has no columns"):
+        positions(Table())
+
+
+def test_positions_absent_names_what_may_be_meant():
+    with pytest.raises(InputError, match=r"may be meant is X, Y: name them \(--x-col X --y-col Y"):
+        positions(Table({"X": [1.0], "Y": [2.0], "mag": [3.0]}))
+    with pytest.raises(InputError, match=r"xpix, ypix or XWIN, YWIN: name them \(--x-col xpix"):
+        positions(Table({"xpix": [1.0], "XWIN": [1.0], "YWIN": [2.0], "ypix": [2.0]}))
+    # Text is no candidate.
+    with pytest.raises(InputError, match=r"it has X, Y; name them"):
+        positions(Table({"X": ["a"], "Y": ["b"]}))
+
+
+def test_positions_of_an_empty_catalogue():
+    x, y = positions({"x": np.zeros(0), "y": np.zeros(0)})
+    assert x.shape == y.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, y: Table({"x": x, "y": y}),
+        lambda x, y: QTable({"x": x, "y": y}),
+        lambda x, y: {"x": x, "y": y},
+        lambda x, y: np.rec.fromarrays([x, y], names="x,y"),
+        lambda x, y: np.array(list(zip(x, y, strict=True)), dtype=[("x", ">f4"), ("y", "<f8")]),
+    ],
+)
+def test_as_table_is_a_copy(make):
+    original = make(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    table = as_table(original)
+    table["x"][0] = 99.0
+    table["new"] = 1
+    assert original["x"][0] == 1.0
+    np.testing.assert_array_equal(positions(original)[1], [3.0, 4.0])
+
+
+def test_as_table_keeps_kind_units_masks_meta_and_order():
+    table = QTable({"flux": [1.0] * u.Jy, "y": [1], "x": [2]}, meta={"night": 3})
+    got = as_table(table)
+    assert isinstance(got, QTable)
+    assert got.colnames == ["flux", "y", "x"]
+    assert got["flux"].unit == u.Jy
+    assert got.meta == {"night": 3}
+
+
+def test_as_table_data_frame():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1.0, 2.0], "y": [3, 4], "name": ["a", "bc"]}, index=[7, 8])
+    table = as_table(frame)
+    assert table.colnames == ["x", "y", "name"]
+    assert table["name"].dtype.kind == "U"
+    np.testing.assert_array_equal(positions(frame)[1], [3.0, 4.0])
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "table", [1, 2], np.zeros((3, 2))])
+def test_as_table_refuses(wrong):
+    with pytest.raises(InputError, match="catalogue must be a table"):
+        as_table(wrong)
+
+
+def test_as_table_refuses_columns_of_different_length():
+    with pytest.raises(InputError, match="cannot be made a table"):
+        as_table({"x": [1, 2], "y": [1, 2, 3]})
+
+
+def sample():
+    table = Table({"name": ["a", "bcd"], "n": [1, 2], "x": [1.25, np.nan], "y": [3.5, 4.5]})
+    table["rb_score"] = np.array([0.5, np.nan], np.float32)
+    return table
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        ".ecsv",
+        ".csv",
+        ".fits",
+        ".FITS",
+        ".fit",
+        ".fits.gz",
+        ".vot",
+        ".xml",
+        ".votable",
+        ".parquet",
+        ".pq",
+    ],
+)
+def test_round_trip(tmp_path, suffix):
+    path = tmp_path / f"a catalogue é{suffix}"
+    write_catalog(sample(), path)
+    got = read_catalog(path)
+    assert got.colnames == sample().colnames
+    assert [str(n) for n in got["name"]] == ["a", "bcd"]
+    for name in ("n", "x", "y", "rb_score"):
+        np.testing.assert_array_equal(np.ma.filled(got[name].astype(float), np.nan), sample()[name])
+    # Nothing but the catalogue is left in the folder.
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".parquet"])
+def test_round_trip_keeps_types_and_units(tmp_path, suffix):
+    table = sample()
+    table.meta["rb_model"] = "default"
+    table["k"] = MaskedColumn([1, 2], mask=[False, True])
+    table["x"].unit = u.pix
+    table["small"] = np.array([1, 2], np.int16)
+    write_catalog(table, tmp_path / f"t{suffix}")
+    got = read_catalog(tmp_path / f"t{suffix}")
+    assert got["rb_score"].dtype.newbyteorder("=") == np.float32
+    assert got["small"].dtype.newbyteorder("=") == np.int16
+    assert got["x"].unit == u.pix
+    assert got["k"].mask.tolist() == [False, True]
+    assert {key.lower(): value for key, value in got.meta.items()}["rb_model"] == "default"
+
+
+def test_parquet_of_others_with_missing_values(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1.5, 2.5], "y": [1, 2], "s": ["a", None]})
+    frame["k"] = pandas.array([7, None], dtype="Int64")
+    frame.to_parquet(tmp_path / "p.parquet")
+    got = read_catalog(tmp_path / "p.parquet")
+    assert got["x"].tolist() == [1.5, 2.5]
+    assert got["s"].tolist() == ["a", None]
+    assert got["k"].tolist() == [7, None]
+    assert got["k"].dtype == np.int64
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path):
+    code = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from rbinfer.io.tables import read_catalog, write_catalog\n"
+        "from astropy.table import Table\n"
+        f"write_catalog(Table({{'x': [1.0]}}), {str(tmp_path / 'p.parquet')!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (
+        'InputError: parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
+        in (done.stderr)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fits_keeps_nan_unmasked_and_masks_integers(tmp_path):
+    table = sample()
+    table["k"] = MaskedColumn([1, 2], mask=[False, True])
+    write_catalog(table, tmp_path / "t.fits")
+    got = read_catalog(tmp_path / "t.fits")
+    assert np.isnan(got["x"][1])
+    assert got["k"].mask.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.cat", "a.ldac"])
+def test_read_fits_ldac(tmp_path, name):
+    header = fits.BinTableHDU.from_columns(
+        [fits.Column("Field Header Card", "80A", array=["x"])], name="LDAC_IMHEAD"
+    )
+    objects = fits.BinTableHDU(
+        Table({"XWIN_IMAGE": [11.0, 21.0], "YWIN_IMAGE": [1.0, 2.0]}), name="LDAC_OBJECTS"
+    )
+    fits.HDUList([fits.PrimaryHDU(), header, objects]).writeto(tmp_path / name)
+    x, y = positions(read_catalog(tmp_path / name))
+    np.testing.assert_array_equal(x, [10.0, 20.0])
+    np.testing.assert_array_equal(y, [0.0, 1.0])
+
+
+def test_read_sextractor_ascii(tmp_path):
+    (tmp_path / "s.cat").write_text(SEXTRACTOR)
+    x, y = positions(read_catalog(tmp_path / "s.cat"))
+    np.testing.assert_allclose(x, [100.5, 32.0])
+    np.testing.assert_allclose(y, [6.25, 11.0])
+
+
+def test_read_sextractor_votable_of_any_name(tmp_path):
+    write_catalog(Table({"X_IMAGE": [11.0], "Y_IMAGE": [1.5]}), tmp_path / "s.vot")
+    (tmp_path / "s.vot").rename(tmp_path / "s.cat")
+    x, y = positions(read_catalog(tmp_path / "s.cat"))
+    assert (x.tolist(), y.tolist()) == ([10.0], [0.5])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".cat"])
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, suffix):
+    write_catalog(Table({"x": [10.5], "y": [2.0], "name": ["é"]}), tmp_path / "t.ecsv")
+    text = {".csv": "x,y,name\n10.5,2.0,é\n", ".ecsv": (tmp_path / "t.ecsv").read_text("utf-8")}
+    path = tmp_path / f"marked{suffix}"
+    path.write_text(text.get(suffix, SEXTRACTOR), encoding="utf-8-sig")
+    table = read_catalog(path)
+    assert table.colnames == (
+        ["NUMBER", "X_IMAGE", "Y_IMAGE", "FLAGS"] if suffix == ".cat" else ["x", "y", "name"]
+    )
+    assert len(positions(table)[0]) == (2 if suffix == ".cat" else 1)
+
+
+def test_read_refuses(tmp_path):
+    fits.writeto(tmp_path / "image.fits", np.zeros((3, 3)))
+    (tmp_path / "empty.ecsv").write_text("")
+    (tmp_path / "text.fits").write_text("not a table")
+    (tmp_path / "half.ecsv").write_text("# %ECSV 1.0\n# ---\n# datatype:\n# - {name: x")
+    (tmp_path / "junk.vot").write_text("<VOTABLE><RESOURCE><TABLE>")
+    (tmp_path / "ragged.csv").write_text("x,y\n1,2\n3\n4,5,6\n")
+    (tmp_path / "t.xlsx").write_text("x")
+    (tmp_path / "bare.cat").write_text("1 2.0 3.0\n")
+    wrong = {
+        "none.ecsv": "does not exist",
+        "empty.ecsv": "is empty",
+        "image.fits": "no table extension",
+        "text.fits": "cannot be read as fits",
+        "half.ecsv": "cannot be read as ascii.ecsv",
+        "junk.vot": "cannot be read as votable",
+        "ragged.csv": "cannot be read as ascii.csv",
+        "bare.cat": "as ascii.sextractor: .*; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD",
+        "t.xlsx": r"t.xlsx names no catalogue format; known are .ecsv, .csv, .fits",
+    }
+    for name, text in wrong.items():
+        with pytest.raises(InputError, match=text) as caught:
+            read_catalog(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_write_keeps_existing_output_unless_told(tmp_path):
+    path = tmp_path / "out.ecsv"
+    path.write_text("precious")
+    with pytest.raises(InputError, match=r"out\.ecsv exists and is kept"):
+        write_catalog(sample(), path)
+    assert path.read_text() == "precious"
+    write_catalog(sample(), path, overwrite=True)
+    assert len(read_catalog(path)) == 2
+
+
+def test_write_refuses(tmp_path):
+    for name, text in {
+        "out.txt": "out.txt names no catalogue format; known are .ecsv",
+        "out.cat": "names no catalogue format",
+        "no/such/out.fits": "folder .* does not exist",
+    }.items():
+        with pytest.raises(InputError, match=text):
+            write_catalog(sample(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "out.fits"
+    write_catalog(sample(), path)
+    before = path.read_bytes()
+    table = sample()
+    table["odd"] = np.array([{}, None], dtype=object)
+    with pytest.raises(RbinferError, match=r"out\.fits"):
+        write_catalog(table, path, overwrite=True)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out.fits"]

@@ -1,0 +1,359 @@
+import contextlib
+import errno
+import json
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from rbinfer.cli import main
+from rbinfer.errors import InputError
+from rbinfer.pipeline.score_file import ScoreOptions
+from rbinfer.runs.batch import run_batch
+from rbinfer.runs.plan import Work
+from rbinfer.runs.store import Store
+from rbinfer.runs.task import Task, do
+from rbinfer.runs.watch import Arrivals, run_watch
+
+from . import folders as runs
+
+JOURNAL = "watch.jsonl"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("night")
+    runs.write_images(folder, [f"f{k}.fits" for k in range(6)])
+    return folder
+
+
+class Watch:
+    """A watch in a process of its own, whose lines are read as they come."""
+
+    def __init__(self, *argv):
+        self.process = runs.start("watch", *argv)
+        self._lines = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._lines.put(json.loads(line))
+
+    def next(self):
+        line = self._lines.get(timeout=runs.PATIENCE)
+        return os.path.basename(line["image"]), line
+
+    def silent_for(self, seconds):
+        with contextlib.suppress(queue.Empty):
+            pytest.fail(f"an unexpected line: {self._lines.get(timeout=seconds)}")
+        return True
+
+    def end(self, number):
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=runs.PATIENCE)
+        self._reader.join()
+        return code, self.process.stderr.read()
+
+
+def test_a_night(night, tmp_path):
+    inbox, out = tmp_path / "in box", tmp_path / "out"
+    inbox.mkdir()
+    shutil.copy(night / "f0.fits", inbox / "before [0] ä.fits")
+    whole = (night / "f1.fits").read_bytes()
+    watch = Watch(inbox, "-o", out, "--settle", "0.6")
+    name, line = watch.next()
+    assert (name, line["ok"], line["output"]) == ("before [0] ä.fits", True, "before [0] ä.ecsv")
+    assert line["summary"]["detections"] >= 10
+
+    # Grows: looked at when it stops. Others are no images, or not yet.
+    (inbox / ".f9.fits").write_bytes(whole)
+    (inbox / "f9.fits.part").write_bytes(whole)
+    (inbox / "folder.fits").mkdir()
+    with (inbox / "grows.fits").open("wb") as file:
+        for start in range(0, len(whole), 30_000):
+            file.write(whole[start : start + 30_000])
+            file.flush()
+            time.sleep(0.3)
+    name, line = watch.next()
+    assert (name, line["ok"]) == ("grows.fits", True)
+
+    # Broken: told once, until it changes.
+    (inbox / "broken.fits").write_bytes(whole[:30_000])
+    name, line = watch.next()
+    assert (name, line["ok"]) == ("broken.fits", False)
+    assert "cannot be read as FITS" in line["error"]
+    os.utime(inbox / "broken.fits")
+    assert watch.silent_for(1.2)
+    (inbox / "broken.fits").write_bytes(whole)
+    name, line = watch.next()
+    assert (name, line["ok"]) == ("broken.fits", True)
+
+    # Gone before it is whole, or after it was scored.
+    shutil.copy(night / "f3.fits", inbox / "brief.fits")
+    time.sleep(0.3)
+    os.remove(inbox / "brief.fits")
+    os.remove(inbox / "grows.fits")
+    assert watch.silent_for(1.2)
+    assert watch.end(signal.SIGTERM)[0] == 0
+    assert runs.hidden(out) == []
+
+    # What came meanwhile is scored at the next start, and nothing else.
+    shutil.copy(night / "f4.fits", inbox / "later.fits")
+    watch = Watch(inbox, "-o", out, "--settle", "0.5")
+    assert watch.next()[0] == "later.fits"
+    assert watch.silent_for(1.2)
+    code, err = watch.end(signal.SIGINT)
+    assert code == 130
+    assert "Traceback" not in err
+    assert runs.hidden(out) == []
+    noted = [(line["output"], line["ok"]) for line in runs.lines(out / JOURNAL)]
+    assert [output for output, ok in noted if not ok] == ["broken.ecsv"]
+    done = ["before [0] ä.ecsv", "broken.ecsv", "grows.ecsv", "later.ecsv"]
+    assert sorted(output for output, ok in noted if ok) == done
+    assert sorted(runs.results(out)) == done
+
+
+def test_once_gives_what_a_batch_gives(night, tmp_path):
+    report = run_batch(night, tmp_path / "batch", workers=1)
+    lines = []
+    for n in (6, 0):
+        del lines[:]
+        found = run_watch(night, tmp_path / "watch", settle=0.1, once=True, report=lines.append)
+        assert (found.n_scored, found.n_failed, len(lines)) == (n, 0, n)
+    assert report.n_scored == 6
+    runs.assert_complete(tmp_path / "watch", runs.results(tmp_path / "batch"), JOURNAL)
+
+
+def test_kill_at_random_moments_and_go_on(night, tmp_path):
+    run_batch(night, tmp_path / "batch", workers=1)
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    argv = ["watch", night, "-o", tmp_path / "watch", "--settle", "0.1", "--workers", "2"]
+    delays = [runs.kill_at_random(argv, rng, 2.5) for _ in range(2)]
+    code, _, err = runs.run(*argv, "--once")
+    assert code == 0, (delays, err)
+    runs.assert_complete(tmp_path / "watch", runs.results(tmp_path / "batch"), JOURNAL)
+
+
+def test_sigterm_in_the_middle_of_an_image(tmp_path):
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    runs.write_images(inbox, ["a.fits", "b.fits"])
+    Table({"x": [40.0], "y": [40.0]}).write(inbox / "a.csv")
+    os.utime(inbox / "a.csv", (1, 1))
+    # Nobody writes to this catalogue: who reads it waits forever.
+    os.mkfifo(inbox / "b.csv")
+    watch = Watch(inbox, "-o", out, "--catalog", "{dir}/{stem}.csv", "--settle", "0.1")
+    assert watch.next()[0] == "a.fits"
+    time.sleep(0.5)
+    assert runs.hidden(out) == [".rbinfer-watch"]
+    [worker] = runs.worker_ids(watch.process)
+    assert watch.end(signal.SIGTERM)[0] == 0  # which is not waited for without end
+    assert not os.path.exists(f"/proc/{worker}")
+    assert sorted(path.name for path in out.iterdir()) == ["a.ecsv", JOURNAL]
+
+
+def test_what_is_moved_in_and_old_enough_is_not_waited_for(night, tmp_path):
+    (inbox := tmp_path / "in").mkdir()
+    watch = Watch(inbox, "-o", tmp_path / "out", "--settle", "3600")
+    shutil.copy(night / "f2.fits", tmp_path / "moved.fits")
+    os.utime(tmp_path / "moved.fits", (time.time() - 7200,) * 2)
+    os.rename(tmp_path / "moved.fits", inbox / "moved.fits")
+    assert watch.next()[0] == "moved.fits"  # within a minute, not an hour
+    assert watch.end(signal.SIGTERM)[0] == 0
+
+
+def test_a_reader_that_goes_away_ends_the_watch(night, tmp_path):
+    process = runs.start("watch", night, "-o", tmp_path, "--settle", "0.1")
+    process.stdout.close()
+    assert process.wait(timeout=runs.PATIENCE) == 141
+    assert runs.hidden(tmp_path) == []
+
+
+def test_results_are_not_taken_for_images(night, tmp_path):
+    shutil.copy(night / "f0.fits", tmp_path)
+    with pytest.raises(InputError, match="would be taken for images"):
+        run_watch(tmp_path, tmp_path, format="fits", once=True)
+    assert run_watch(tmp_path, tmp_path, settle=0.1, once=True).n_scored == 1
+    with pytest.raises(InputError, match="is not a directory"):
+        run_watch(tmp_path / "f0.fits", tmp_path, once=True)
+
+
+def test_a_failure_that_the_content_does_not_explain_is_tried_again(night, tmp_path):
+    out, lines = tmp_path / "out", []
+    out.mkdir()
+    (out / "f0.ecsv").write_text("precious")
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    shutil.copy(night / "f0.fits", inbox)
+
+    def again(**given):
+        found = run_watch(inbox, out, settle=0.1, once=True, report=lines.append, **given)
+        return found.n_scored, found.n_failed
+
+    assert again() == again() == (0, 1)
+    assert [(line["ok"], line["final"]) for line in lines] == [(False, False)] * 2
+    (out / "f0.ecsv").unlink()  # as the message says
+    assert again() == (1, 0)
+    (out / "f0.ecsv").write_text("edited")
+    assert again() == (0, 1)
+    assert again(overwrite=True) == (1, 0)
+    # As a watch noted it that knew no difference.
+    last = dict(lines[-1], ok=False, error="its worker process died, twice", output_sha256=None)
+    del last["final"]
+    (out / JOURNAL).write_text(json.dumps(last) + "\n")
+    (out / "f0.ecsv").unlink()
+    assert again() == (1, 0)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_memory_and_file_system_are_not_of_the_content(night, tmp_path, monkeypatch, error):
+    def fail(*args):
+        try:
+            raise error
+        except Exception as cause:
+            raise InputError("it cannot be read") from cause
+
+    monkeypatch.setattr("rbinfer.runs.task.score_file", fail)
+    task = Task(Work(str(night / "f0.fits"), None, "f0.ecsv"))
+    with Store(tmp_path / "out", "watch", ScoreOptions(), ".ecsv", False) as store:
+        outcome = do(task, store.recipe)
+    assert (outcome.error, outcome.is_final) == ("it cannot be read", False)
+
+
+def test_what_failed_before_is_counted_and_told(tmp_path, capsys):
+    (tmp_path / "broken.fits").write_text("not FITS")
+    argv = ["watch", str(tmp_path), "-o", str(tmp_path / "out"), "--once", "--settle", "0.1"]
+    assert main(argv) == 1
+    assert json.loads(capsys.readouterr().out)["final"]
+    assert main(argv) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "broken.fits: failed before: " in captured.err
+    assert "cannot be read as FITS" in captured.err
+    assert len(runs.lines(tmp_path / "out" / JOURNAL)) == 1
+
+
+def test_a_batch_and_a_watch_know_each_others_results(night, tmp_path):
+    def batch(out, **given):
+        report = run_batch(night, out, workers=1, **given)
+        return report.n_scored, report.n_skipped, len(report.failed)
+
+    def watch(out, **given):
+        found = run_watch(night, out, settle=0.1, once=True, **given)
+        return found.n_scored, found.n_failed
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert watch(one) == (6, 0)
+    journal = (one / JOURNAL).read_bytes()
+    assert batch(one) == (0, 6, 0)
+    assert (one / JOURNAL).read_bytes() == journal
+    assert batch(other) == (6, 0, 0)
+    assert watch(other) == (0, 0)
+    # Scored another way they are replaced, and the first knows them again.
+    options = ScoreOptions(fwhm=3.5)
+    assert batch(one, options=options) == (6, 0, 0)
+    assert watch(one, options=options) == (0, 0)
+    assert watch(one) == (6, 0)
+    (one / "f0.ecsv").write_text("edited")
+    assert batch(one) == (0, 5, 1)
+
+
+def test_options_that_no_image_can_have_are_refused(night, tmp_path):
+    for options in (ScoreOptions(mask="none.fits"), ScoreOptions(x_col="X")):
+        with pytest.raises(InputError, match=r"does not exist|--catalog too"):
+            run_watch(night, tmp_path / "out", options=options, once=True)
+    assert not (tmp_path / "out").exists()
+
+
+def aged(path, seconds):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_arrivals_wait_for_the_catalogue_and_tell_again_of_its_changes(tmp_path):
+    arrivals = Arrivals(str(tmp_path), "{dir}/{stem}.cat", settle=5)
+    (tmp_path / "a.fits").write_text("1")
+    aged(tmp_path / "a.fits", 100)
+    assert arrivals.look() == []
+    assert not arrivals.is_waiting
+    (tmp_path / "a.cat").write_text("1")
+    assert arrivals.look() == []
+    assert arrivals.is_waiting
+    aged(tmp_path / "a.cat", 50)
+    assert arrivals.look() == ["a.fits"]
+    (tmp_path / "a.cat").write_text("12")
+    aged(tmp_path / "a.cat", 40)
+    assert arrivals.look() == []  # held until it is scored
+    arrivals.release("a.fits")
+    assert arrivals.look() == ["a.fits"]
+    arrivals.release("a.fits")
+    assert arrivals.look() == []
+    # For a single look the absence of a catalogue is a failure to tell.
+    (tmp_path / "b.fits").write_text("1")
+    aged(tmp_path / "b.fits", 100)
+    once = Arrivals(str(tmp_path), "{dir}/{stem}.cat", settle=5, once=True)
+    assert once.look() == ["b.fits", "a.fits"]
+
+
+def test_arrivals_name_the_catalogue_that_does_not_come(tmp_path, caplog, monkeypatch):
+    arrivals = Arrivals(str(tmp_path), "{dir}/{stem}.cta", settle=5)
+    (tmp_path / "a.fits").write_text("1")
+    assert arrivals.look() == []
+    assert caplog.text == ""
+    monkeypatch.setattr("rbinfer.runs.watch._PATIENCE", 0.0)
+    assert arrivals.look() == arrivals.look() == []
+    assert caplog.messages == [
+        f"{tmp_path}/a.fits waits for its catalogue {tmp_path}/a.cta, which is not there"
+    ]
+
+
+def test_arrivals_see_a_file_of_the_same_size_and_time_moved_over_another(tmp_path):
+    arrivals = Arrivals(str(tmp_path), None, settle=5)
+    for name, text in (("a.fits", "1"), ("new", "2")):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (1, 1))
+    assert arrivals.look() == ["a.fits"]
+    arrivals.release("a.fits")
+    assert arrivals.look() == []
+    os.rename(tmp_path / "new", tmp_path / "a.fits")
+    assert arrivals.look() == ["a.fits"]
+
+
+def test_arrivals_come_by_age_and_are_forgotten_when_gone(tmp_path):
+    arrivals = Arrivals(str(tmp_path), None, settle=5)
+    for k, name in enumerate(["c.fits", "a.fits", "b.fits"]):
+        (tmp_path / name).write_text("1")
+        aged(tmp_path / name, 100 - k)
+    assert arrivals.look() == ["c.fits", "a.fits", "b.fits"]
+    for name in ("a.fits", "b.fits", "c.fits"):
+        arrivals.release(name, again=name == "b.fits")
+    assert arrivals.look() == ["b.fits"]
+    arrivals.release("b.fits")
+    (tmp_path / "a.fits").rename(tmp_path / "z.fits")
+    assert arrivals.look() == ["z.fits"]
+    assert len(arrivals._told) == 3
+    (tmp_path / "c.fits.gz").write_text("1")  # of the same result
+    aged(tmp_path / "c.fits.gz", 100)
+    assert arrivals.look() == []
+    (tmp_path / "c.fits").unlink()
+    assert arrivals.look() == ["c.fits.gz"]
+
+
+def test_arrivals_survive_a_directory_that_is_away(tmp_path, caplog):
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    (folder / "a.fits").write_text("1")
+    aged(folder / "a.fits", 100)
+    arrivals = Arrivals(str(folder), None, settle=5)
+    assert arrivals.look() == ["a.fits"]
+    arrivals.release("a.fits")
+    folder.rename(tmp_path / "away")
+    assert arrivals.look() == arrivals.look() == []
+    assert caplog.text.count("cannot be read") == 1
+    (tmp_path / "away").rename(folder)
+    assert arrivals.look() == []

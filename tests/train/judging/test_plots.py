@@ -1,0 +1,59 @@
+"""The pictures of an evaluation, and the curve in one of them."""
+
+import matplotlib.image
+import numpy as np
+from scipy.integrate import trapezoid
+
+from rbtrain.judging.labelled import Scored
+from rbtrain.judging.plots import (
+    draw_groups,
+    draw_mistakes,
+    draw_reliability,
+    roc_curve,
+    wilson_interval,
+)
+from rbtrain.metrics import auc, reliability
+
+
+def made(n, cutouts=True):
+    rng = np.random.default_rng(0)
+    real = np.arange(n) % 2 == 0
+    score = np.clip(rng.normal(0.3 + 0.4 * real, 0.2), 0, 1).astype(np.float32)
+    score[3] = np.nan
+    pixels = rng.normal(0, 0.3, (n, 31, 31, 2)).astype(np.float32)
+    return Scored("field_1", real, score, 3.0, pixels if cutouts else None)
+
+
+def test_the_area_under_the_curve_is_the_auc():
+    case = made(400)
+    scored = np.isfinite(case.score)
+    real, score = case.real[scored], np.round(case.score[scored], 2)  # with ties
+    false_rate, true_rate = roc_curve(real, score)
+    assert (false_rate[0], true_rate[0], false_rate[-1], true_rate[-1]) == (0, 0, 1, 1)
+    assert (np.diff(false_rate) >= 0).all()
+    np.testing.assert_allclose(trapezoid(true_rate, false_rate), auc(real, score), atol=1e-12)
+
+
+def test_pictures_are_drawn_where_there_is_something_to_draw(tmp_path):
+    draw_groups({"few": [made(10)]}, 0.5, tmp_path / "none.png")
+    draw_mistakes({"cube": [made(60, cutouts=False)]}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    draw_groups({"field": [made(100), made(60)]}, 0.5, tmp_path / "groups.png")
+    draw_mistakes({"field": [made(100)]}, tmp_path / "mistakes.png")
+    rng = np.random.default_rng(1)
+    score = rng.random(500)
+    curve = reliability(rng.random(500) < score, score)
+    draw_reliability({"few": curve[:0]}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    draw_reliability(dict.fromkeys("abcde", curve), tmp_path / "reliability.png")
+    for name in ("groups.png", "mistakes.png", "reliability.png"):
+        picture = matplotlib.image.imread(tmp_path / name)
+        assert picture.shape[0] > 200
+        assert picture[..., :3].std() > 0.05
+
+
+def test_interval_of_a_fraction():
+    # Wilson's interval of 1 in 10, and of none and all of one.
+    low, high = wilson_interval(np.array([0.1, 0.0, 1.0]), np.array([10, 1, 1]))
+    np.testing.assert_allclose(low, [0.0179, 0.0, 0.2065], atol=1e-4)
+    np.testing.assert_allclose(high, [0.4042, 0.7935, 1.0], atol=1e-4)

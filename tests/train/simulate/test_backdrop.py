@@ -1,0 +1,479 @@
+"""Frames on real pixels: darks bring their own noise and defects, sky images what nobody knows."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from rbinfer.errors import InputError
+from rbinfer.measure.detect import detect
+from rbinfer.measure.fwhm import estimate_fwhm
+from rbtrain.cli import main
+from rbtrain.config import CLASSES, DataConfig, TrainConfig
+from rbtrain.data.dataset import build_dataset
+from rbtrain.data.label import AMBIGUOUS, label_detections
+from rbtrain.simulate import (
+    PSF,
+    Artefact,
+    ArtefactConfig,
+    DetectorConfig,
+    FieldConfig,
+    SimulateConfig,
+    SkyConfig,
+    draw_frame,
+    identify,
+    open_backdrops,
+)
+
+from ..data.test_dataset import label_at, made_frame
+
+STAR, GALAXY, CR, HOT, TRAIL, SPIKE, NOISE = range(len(CLASSES))
+SIZE = 192
+N_HOT = 30
+
+
+def plain_config(**field):
+    """Frames of stars alone, delivered as they are."""
+    return SimulateConfig(
+        width=SIZE,
+        height=SIZE,
+        field=FieldConfig(no_galaxies=1.0, nebula=0.0, asteroids=0.0, **field),
+        sky=SkyConfig(
+            level=(20.0, 20.1), gradient=(0.0, 0.0), vignetting=(0.0, 0.0), flattened=0.0,
+            fringes=0.0, patches=0.0, amplifiers=0.0,
+        ),
+        detector=DetectorConfig(
+            gain=(2.0, 2.001), bits=(16,), flat_noise=(1e-6, 1.1e-6), nonlinearity=(0.0, 0.0),
+            blooming=0.0, resampled=0.0, sky_subtracted=0.0, quantised=0.0, dead_edge=0.0, masked=0.0,
+        ),
+        artefacts=ArtefactConfig(
+            no_cosmic_rays=1.0, no_hot_pixels=1.0, no_cold_pixels=1.0, columns=0.0, traps=0.0,
+            trails=0.0, spikes=0.0, halos=0.0, ghosts=0.0,
+        ),
+    )  # fmt: skip
+
+
+EMPTY = {"crowding": (1e-6, 1.1e-6), "bright_stars": (0.0, 0.0), "brightest": (1e-4, 2e-4)}
+SPARSE = {
+    "crowding": (1e-2, 1.2e-2),
+    "pair_fraction": (0.0, 0.0),
+    "bright_stars": (8.0, 9.0),
+    "brightest": (0.2, 0.3),
+}
+
+
+@pytest.fixture(scope="module")
+def hot():
+    """Where the camera has hot pixels, and how hot: apart from one another and from the track."""
+    rng = np.random.default_rng(3)
+    cells = rng.choice(11 * 12, N_HOT, replace=False)
+    y, x = 8 + 16 * (cells // 12), 8 + 16 * (cells % 12)
+    return y, x, rng.uniform(200, 3000, N_HOT)
+
+
+@pytest.fixture(scope="module")
+def darks(hot, tmp_path_factory):
+    """Three darks of one camera: 6 ADU of noise; the first has the track of a particle."""
+    folder, paths = tmp_path_factory.mktemp("darks"), []
+    for k in range(3):
+        rng = np.random.default_rng(k)
+        pixels = 500 + rng.normal(0, 6, (SIZE, SIZE))
+        pixels[hot[0], hot[1]] += hot[2] * rng.uniform(0.9, 1.1, N_HOT)
+        pixels[20, 40] -= 300
+        if k == 0:
+            pixels[185, 60:66] += 400
+        paths.append(folder / f"dark_{k}.fits")
+        fits.writeto(paths[-1], np.rint(pixels).astype(np.int16))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def stars():
+    """Positions and peaks (ADU) of what is in the sky image."""
+    rng = np.random.default_rng(11)
+    cells = rng.permutation(64)[:40]
+    x, y = (
+        12 + 24 * (cells % 8) + rng.uniform(-3, 3, 40),
+        12 + 24 * (cells // 8) + rng.uniform(-3, 3, 40),
+    )
+    return x, y, np.exp(rng.uniform(np.log(150), np.log(4000), 40))
+
+
+@pytest.fixture(scope="module")
+def sky_image(stars, tmp_path_factory):
+    """A sky of 800 ADU with 10 ADU of noise and stars of 4 pixels FWHM."""
+    psf, light = PSF.moffat(4.0, 3.0), np.zeros((SIZE, SIZE), np.float32)
+    x, y, peak = stars
+    psf.add_points(light, x, y, peak / psf.peaks.mean(), 0.1)
+    rng = np.random.default_rng(12)
+    pixels = 800 + light + rng.normal(0, 10, light.shape)
+    path = tmp_path_factory.mktemp("sky") / "sky.fits"
+    header = fits.Header({"EGAIN": 1.5, "GAIN": 120, "SATURATE": 30000.0})
+    fits.writeto(path, np.rint(pixels).astype(np.float32), header)
+    return path
+
+
+def patches(n, darks=(), images=(), shape=(SIZE, SIZE)):
+    with open_backdrops(identify(darks, images), shape, 1.0) as backdrops:
+        return [backdrops.draw(np.random.default_rng(seed)) for seed in range(n)]
+
+
+def views(picture):
+    """Return a picture in all of its eight orientations."""
+    turned = [np.rot90(picture, k) for k in range(4)]
+    return turned + [t[:, ::-1] for t in turned]
+
+
+def labels_of(frame, threshold=5.0):
+    found = detect(frame.image, mask=frame.mask, threshold=threshold, minarea=1, matched_filter=False)
+    x, y = np.asarray(found["x"]), np.asarray(found["y"])
+    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
+    return xpeak, ypeak, label_detections(frame, x, y, xpeak, ypeak)
+
+
+def test_what_stands_out_of_a_dark_has_its_class(darks, hot):
+    expected = np.zeros((SIZE, SIZE), np.uint8)
+    expected[hot[0], hot[1]] = Artefact.HOT_PIXEL
+    expected[20, 40] = Artefact.COLD
+    track = expected.copy()
+    track[185, 60:66] = Artefact.COSMIC_RAY
+    seen = {False: 0, True: 0}
+    for seed, patch in enumerate(patches(12, darks)):
+        hit = bool((patch.cls == Artefact.COSMIC_RAY).any())
+        turn = [k for k, v in enumerate(views(track if hit else expected)) if (v == patch.cls).all()]
+        assert len(turn) == 1
+        seen[hit] += 1
+        frame = draw_frame(plain_config(**EMPTY), np.random.default_rng(seed), patch)
+        ypeak, xpeak = np.nonzero(views(expected)[turn[0]] == Artefact.HOT_PIXEL)
+        assert set(label_at(frame, *zip(xpeak, ypeak, strict=True))) == {HOT}
+        ypeak, xpeak = np.nonzero(views(track)[turn[0]] == Artefact.COSMIC_RAY)
+        xd, yd, labels = labels_of(frame)
+        on_track = [label for x, y, label in zip(xd, yd, labels, strict=True)
+                    if hit and np.hypot(x - xpeak, y - ypeak).min() < 1]  # fmt: skip
+        assert on_track == ([CR] if hit else [])
+        assert (labels == HOT).sum() == N_HOT
+        kinds = list(frame.truth["type"])
+        assert (kinds.count("hot_pixel"), kinds.count("cosmic_ray")) == (N_HOT, int(hit))
+    assert min(seen.values()) > 0
+
+
+def test_two_darks_do_not_tell_particles_from_hot_pixels(darks, caplog):
+    for patch in patches(6, darks[:2]):
+        assert not (patch.cls == Artefact.COSMIC_RAY).any()
+        assert (patch.cls == Artefact.HOT_PIXEL).sum() in (N_HOT, N_HOT + 6)
+    assert "dark_0.fits" in caplog.text
+    assert "count as hot pixels" in caplog.text
+
+
+def test_a_lone_pixel_in_one_dark_only_is_of_unknown_nature(tmp_path):
+    for k in range(3):
+        pixels = 500 + np.random.default_rng(40 + k).normal(0, 6, (SIZE, SIZE))
+        pixels[50, 70] += 200 * (k == 0)
+        fits.writeto(tmp_path / f"{k}.fits", pixels.astype(np.float32))
+    lone = [p for p in patches(8, sorted(tmp_path.glob("*.fits"))) if p.unknown is not None]
+    assert lone
+    for patch in lone:
+        frame = draw_frame(plain_config(**EMPTY), np.random.default_rng(0), patch)
+        y, x = np.unravel_index(np.argmax(patch.unknown), patch.unknown.shape)
+        assert label_at(frame, (x, y)) == [AMBIGUOUS]
+        assert frame.artefact_class[y, x] == 0
+
+
+def test_bad_columns_of_a_dark_are_hot_pixels(tmp_path):
+    pixels = 500 + np.random.default_rng(8).normal(0, 6, (SIZE, SIZE))
+    pixels[:96, 100] += 15  # 2.5 sigma, over half of the column
+    fits.writeto(tmp_path / "d.fits", pixels.astype(np.float32))
+    expected = np.zeros((SIZE, SIZE), bool)
+    expected[:96, 100] = True
+    (patch,) = patches(1, [tmp_path / "d.fits"])
+    assert any((v == (patch.cls == Artefact.HOT_PIXEL)).all() for v in views(expected))
+    assert np.median(patch.signal[patch.cls > 0]) == pytest.approx(15, rel=0.15)
+
+
+@pytest.mark.parametrize("rms", [6.0, 40.0])
+def test_the_noise_is_that_of_the_dark(tmp_path, rms):
+    y, x = np.indices((240, 300))
+    glow = 30 * np.exp(-np.hypot(x, y) / 150)
+    pixels = 500 + glow + np.random.default_rng(5).normal(0, rms, glow.shape)
+    fits.writeto(tmp_path / "d.fits", np.rint(pixels).astype(np.int32))
+    for seed, patch in enumerate(patches(4, [tmp_path / "d.fits"])):
+        frame = draw_frame(plain_config(**EMPTY), np.random.default_rng(seed), patch)
+        # 20 electrons of sky at 2 electrons an ADU.
+        assert np.median(frame.noise) == pytest.approx(np.hypot(rms, np.sqrt(20) / 2), rel=0.03)
+        rest = frame.image - frame.sky - frame.stars - frame.artefacts
+        # SEP's mode of a mesh of whole numbers is good to about 0.05 sigma.
+        assert rest.mean() == pytest.approx(0, abs=0.1 * rms)
+        assert rest.std() == pytest.approx(np.median(frame.noise), rel=0.04)
+
+
+def test_frames_on_darks_are_their_layers_plus_noise(darks):
+    """Flattened, resampled, sky subtracted or not."""
+    # Non-linear cameras lose up to some sigma of a bright sky, which `sky` does not follow.
+    linear, spreads = DetectorConfig(nonlinearity=(0.0, 0.0)), []
+    config = SimulateConfig(width=160, height=128, detector=linear)
+    for seed, patch in enumerate(patches(30, darks, shape=(128, 160))):
+        frame = draw_frame(config, np.random.default_rng(seed), patch)
+        layers = frame.sky + frame.stars + frame.galaxies + frame.artefacts
+        sky_only = np.abs(layers - frame.sky) < 0.3 * frame.noise
+        if frame.mask is not None:
+            sky_only &= ~frame.mask
+        if sky_only.sum() > 3000:
+            pull = ((frame.image - layers) / frame.noise)[sky_only]
+            assert abs(np.median(pull)) < 0.5
+            spreads.append(1.4826 * np.median(np.abs(pull - np.median(pull))))
+    assert len(spreads) > 10
+    assert np.median(spreads) == pytest.approx(1.0, abs=0.06)
+
+
+def test_missing_pixels_of_a_dark_stay_masked(tmp_path):
+    pixels = np.random.default_rng(5).normal(500, 6, (SIZE, SIZE)).astype(np.float32)
+    pixels[30:40, 50:70] = np.nan
+    fits.writeto(tmp_path / "d.fits", pixels)
+    (patch,) = patches(1, [tmp_path / "d.fits"])
+    frame = draw_frame(plain_config(**EMPTY), np.random.default_rng(1), patch)
+    assert any((np.isnan(v) == frame.mask).all() for v in views(pixels))
+    config = dataclasses.replace(plain_config(**EMPTY), detector=DetectorConfig(resampled=1.0))
+    moved = draw_frame(config, np.random.default_rng(1), patch)
+    y, x = (int(np.median(c)) for c in np.nonzero(patch.bad))
+    assert moved.mask[y, x]
+
+
+def test_planted_stars_have_the_width_of_the_image(sky_image):
+    for seed, patch in enumerate(patches(5, images=[sky_image])):
+        assert patch.fwhm == pytest.approx(4.0, rel=0.1)
+        assert patch.gain == 1.5  # not the camera's setting under GAIN
+        frame = draw_frame(plain_config(**SPARSE), np.random.default_rng(seed), patch)
+        table = frame.truth[frame.truth["peak"] > 20 * np.median(frame.noise)]
+        noise = np.random.default_rng(0).normal(0, 10, frame.stars.shape)
+        alone = (frame.stars + noise).astype(np.float32)
+        measured = estimate_fwhm(alone, np.asarray(table["x"]), np.asarray(table["y"]))
+        assert measured.fwhm == pytest.approx(4.0, rel=0.1)
+        assert frame.fwhm == pytest.approx(4.0, rel=0.1)
+
+
+def test_what_is_planted_brings_the_noise_of_its_own_light(sky_image):
+    pulls = []
+    for seed, patch in enumerate(patches(4, images=[sky_image])):
+        frame = draw_frame(plain_config(**SPARSE), np.random.default_rng(seed), patch)
+        light = frame.stars + frame.artefacts
+        left = (frame.image - (frame.sky + frame.unknown) - light).astype(float)
+        assert np.abs(left[light == 0]).max() < 1e-3
+        bright = (light > 30) & (frame.image < 0.9 * patch.high)
+        assert bright.sum() > 100
+        # The image holds whole numbers, as the file does: 1/12 ADU2 of rounding.
+        pulls.append(left[bright] / np.sqrt(light[bright] / 1.5 + 1 / 12))
+    pulls = np.concatenate(pulls)
+    assert pulls.std() == pytest.approx(1.0, abs=0.06)
+    assert pulls.mean() == pytest.approx(0.0, abs=0.06)
+
+
+def test_what_was_in_a_sky_image_is_ambiguous(sky_image, stars):
+    was = np.zeros((SIZE, SIZE), bool)
+    was[np.rint(stars[1]).astype(int), np.rint(stars[0]).astype(int)] = True
+    data = fits.getdata(sky_image)
+    old = planted = right = 0
+    for seed, patch in enumerate(patches(6, images=[sky_image])):
+        (turn,) = [k for k, v in enumerate(views(data)) if (v == patch.pixels).all()]
+        y0, x0 = np.nonzero(views(was)[turn])
+        frame = draw_frame(plain_config(**SPARSE), np.random.default_rng(seed), patch)
+        x, y, labels = labels_of(frame, 3.0)
+        assert not (labels == NOISE).any()
+        to_old = np.hypot(x[:, None] - x0, y[:, None] - y0).min(axis=1)
+        made = frame.stars[y, x] + np.abs(frame.artefacts[y, x])
+        ours = made > 1.5 * frame.noise[y, x]
+        assert (labels[~ours] == AMBIGUOUS).all()
+        old += ((to_old < 2) & ~ours).sum()
+        clear = (made > 15 * frame.noise[y, x]) & (to_old > 12)
+        planted += clear.sum()
+        right += (labels[clear] == STAR).sum()
+    assert old > 150
+    assert planted > 50
+    assert right > 0.9 * planted
+
+
+@pytest.mark.parametrize(
+    ("source", "artefact", "before", "label"),
+    [
+        (500, 0, 0, STAR),
+        (500, 0, 400, AMBIGUOUS),
+        (5000, 0, 400, STAR),
+        (0, 5000, 400, CR),
+        (0, 500, 400, AMBIGUOUS),
+        (0, 0, 400, AMBIGUOUS),
+        (0, 0, 0.1, AMBIGUOUS),
+        (0, 0, 0, NOISE),
+    ],
+)
+def test_only_what_outshines_the_unknown_keeps_its_label(source, artefact, before, label):
+    frame = made_frame(
+        [(30, 30, source, "star")] if source else [],
+        [(30, 30, artefact, Artefact.COSMIC_RAY)] if artefact else [],
+    )
+    y, x = np.indices(frame.image.shape)
+    unknown = before * np.exp(-4 * np.log(2) * ((x - 30) ** 2 + (y - 30) ** 2) / 16)
+    frame.image[30, 30] = 120 + source + artefact
+    frame = dataclasses.replace(
+        frame, image=(frame.image + unknown).astype(np.float32), unknown=unknown.astype(np.float32)
+    )
+    assert label_at(frame, (30, 30)) == [label]
+
+
+def test_masks_borders_and_saturation_of_an_image_are_kept(sky_image, tmp_path):
+    data, header = fits.getdata(sky_image, header=True)
+    data = data.astype(np.float32)
+    data[:, :20] = 0  # as alignment leaves it
+    data[100:110, 60:90] = np.nan
+    mask = np.zeros(data.shape, np.uint8)
+    mask[150:160, 30:50] = 1
+    path = tmp_path / "aligned.fits"
+    fits.HDUList([fits.PrimaryHDU(data, header), fits.ImageHDU(mask, name="MASK")]).writeto(path)
+    gone = np.isnan(data) | (np.indices(data.shape)[1] < 20)
+    for seed, patch in enumerate(patches(3, images=[path])):
+        (turn,) = [k for k, v in enumerate(views(gone)) if (v == patch.empty).all()]
+        frame = draw_frame(plain_config(**SPARSE), np.random.default_rng(seed), patch)
+        assert (frame.mask == views(gone | (mask > 0))[turn]).all()
+        np.testing.assert_array_equal(frame.image[patch.empty], views(data)[turn][patch.empty])
+        for layer in (frame.stars, frame.artefacts, frame.unknown):
+            assert not layer[patch.empty].any()
+        assert frame.saturation == 30000.0
+        assert np.nanmax(frame.image) <= 30000.0
+        assert np.isfinite(frame.sky).all()
+        assert (frame.noise > 0).all()
+
+
+def test_pieces_are_cut_from_anywhere_and_turned(tmp_path):
+    pixels = np.random.default_rng(0).normal(500, 6, (150, 260)).astype(np.float32)
+    fits.writeto(tmp_path / "s.fits", pixels)
+    places = set()
+    with open_backdrops(identify(images=[tmp_path / "s.fits"]), (90, 200), 0.5) as backdrops:
+        drawn = [backdrops.draw(np.random.default_rng(seed)) for seed in range(60)]
+    for patch in (p for p in drawn if p is not None):
+        assert patch.pixels.shape == (90, 200)
+        corners = [patch.pixels[i, j] for i in (0, -1) for j in (0, -1)]
+        places.add(tuple(min(tuple(np.argwhere(pixels == c)[0]) for c in corners)))
+    assert 15 < sum(p is not None for p in drawn) < 45
+    assert len(places) > 10
+
+
+TINY = dict(frames=10, test_frames=2, seed=5, per_class=20, sources=40)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return TrainConfig(name="t", simulate=SimulateConfig(width=128, height=128), data=DataConfig(**TINY))
+
+
+def test_the_dataset_depends_on_seeds_and_files_alone(tiny, darks, sky_image, tmp_path):
+    made = []
+    for workers, given in ((1, darks), (2, darks[::-1])):
+        with open_backdrops(identify(given, [sky_image]), (128, 128), 0.6) as backdrops:
+            made.append(
+                build_dataset(tiny, tmp_path / str(workers), workers=workers, backdrops=backdrops)
+            )
+    assert made[0].rows.tobytes() == made[1].rows.tobytes()
+    assert made[0].pixels.tobytes() == made[1].pixels.tobytes()
+    # Frames that draw no backdrop are those that there are without any.
+    plain = build_dataset(tiny, tmp_path / "plain", workers=1)
+    same = []
+    for k in range(tiny.data.frames):
+        ours, theirs = made[0].rows["frame"] == k, plain.rows["frame"] == k
+        same.append(made[0].pixels[ours].tobytes() == plain.pixels[theirs].tobytes())
+    assert 0 < sum(same) < len(same)
+
+
+def test_the_command_records_and_checks_its_backdrops(tiny, darks, sky_image, tmp_path, capsys):
+    (tmp_path / "c.toml").write_text(tiny.to_toml())
+    command = [
+        "simulate",
+        str(tmp_path / "c.toml"),
+        "--dir",
+        str(tmp_path / "run"),
+        "--workers",
+        "1",
+        "-q",
+    ]
+    given = ["--darks", *map(str, darks), "--images", str(sky_image)]
+    assert main([*command, *given]) == 0
+    about = json.loads((tmp_path / "run" / "train" / "dataset.json").read_text())["backdrops"]
+    assert about["fraction"] == 0.5
+    assert {f["name"] for f in about["files"]} == {
+        "dark_0.fits",
+        "dark_1.fits",
+        "dark_2.fits",
+        "sky.fits",
+    }
+    assert {f["bytes"] for f in about["files"]} == {f.stat().st_size for f in (*darks, sky_image)}
+    assert all(len(f["sha256"]) == 64 and str(tmp_path) not in str(f) for f in about["files"])
+    before = (tmp_path / "run" / "train" / "rows.npy").stat().st_mtime_ns
+    assert main([*command, *given]) == 0
+    assert (tmp_path / "run" / "train" / "rows.npy").stat().st_mtime_ns == before
+    for other in ([], given[:4], [*given, "--backdrop-fraction", "0.7"]):
+        assert main([*command, *other]) == 1
+        error = capsys.readouterr().err
+        assert "was simulated with dark dark_" in error
+        assert "another --dir" in error
+    assert main([*command, "--backdrop-fraction", "0.7"]) == 1
+    assert "without --darks or --images" in capsys.readouterr().err
+
+
+def test_bad_files_are_refused_before_anything_is_written(tiny, darks, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "text.fits").write_text("no image\n")
+    fits.writeto(tmp_path / "cube.fits", rng.normal(size=(3, 150, 150)).astype(np.float32))
+    fits.writeto(tmp_path / "small.fits", rng.normal(size=(150, 100)).astype(np.float32))
+    fits.writeto(tmp_path / "constant.fits", np.full((150, 150), 7, np.int16))
+    fits.writeto(tmp_path / "nan.fits", np.full((150, 150), np.nan, np.float32))
+    empty = np.zeros((150, 150), np.float32)
+    empty[:40] = rng.normal(500, 9, (40, 150))
+    fits.writeto(tmp_path / "empty.fits", empty)
+    (tmp_path / "copy.fits").write_bytes(darks[0].read_bytes())
+    (tmp_path / "c.toml").write_text(tiny.to_toml())
+    says = {
+        "missing.fits": ["does not exist"],
+        "text.fits": ["cannot be read as FITS"],
+        "cube.fits": ["cube of shape (3, 150, 150)"],
+        "small.fits": ["100 x 150 pixels", "frames of 128 x 128", "[simulate]"],
+        "constant.fits": ["constant", "7"],
+        "nan.fits": ["0 % good pixels"],
+        "empty.fits": ["27 % good pixels", "empty"],
+        "copy.fits": ["same bytes", "dark_0.fits"],
+    }
+    for option in ("--darks", "--images"):
+        for name, words in says.items():
+            if option == "--darks" and name == "empty.fits":
+                continue  # a dark may be zero over large parts
+            files = [str(tmp_path / name)]
+            command = [
+                "simulate",
+                str(tmp_path / "c.toml"),
+                "--dir",
+                str(tmp_path / "run"),
+                option,
+                *files,
+            ]
+            if option == "--darks":
+                command += map(str, darks)
+            elif name == "copy.fits":
+                command += ["--darks", *map(str, darks)]
+            assert main([*command, "-q"]) == 1
+            error = capsys.readouterr().err
+            assert all(word in error for word in [name, *words]), error
+            assert not (tmp_path / "run").exists()
+
+
+def test_senseless_options_are_refused(darks, sky_image):
+    for fraction in (0.0, 1.5, float("nan")):
+        with (
+            pytest.raises(ValueError, match="fraction must be above 0"),
+            open_backdrops(identify(darks), (128, 128), fraction),
+        ):
+            pass
+    with pytest.raises(ValueError, match="no backdrops"), open_backdrops((), (128, 128)):
+        pass
+    with pytest.raises(InputError, match="same bytes"):
+        identify(darks, [darks[1]])
+    (patch,) = patches(1, images=[sky_image], shape=(128, 128))
+    with pytest.raises(ValueError, match="shape \\(128, 128\\), the frame \\(192, 192\\)"):
+        draw_frame(plain_config(), np.random.default_rng(0), patch)
