@@ -4,7 +4,6 @@ The ranges of the simulator stand in :mod:`rbtrain.simulate.config` and are one 
 """
 
 import dataclasses
-import hashlib
 import json
 import tomllib
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Self
 import tomli_w
 
 from rbinfer import PreprocessSpec
+from rbinfer._util.hashing import digest_of
 
 from .simulate.config import SimulateConfig
 
@@ -254,7 +254,7 @@ def _check_types(settings: Any) -> None:
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of(json.dumps(value, sort_keys=True).encode())[:16]
 
 
 def _replace(default: Any, values: dict[str, Any], where: str) -> Any:

@@ -5,7 +5,6 @@ workers need is left as plain arrays in a scratch folder that they map, so that 
 cheap to send and no file is read twice.
 """
 
-import hashlib
 import logging
 import tempfile
 from collections import defaultdict
@@ -20,6 +19,7 @@ import sep
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
 from rbinfer.io.images import LoadedImage, check_file, load_image
 from rbinfer.measure.detect import detect
@@ -260,11 +260,7 @@ def identify(
     for kind, paths in (("dark", darks), ("image", images)):
         for path in map(Path, paths):
             check_file(path)
-            digest = hashlib.sha256()
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-            file = BackdropFile(kind, path, path.stat().st_size, digest.hexdigest())
+            file = BackdropFile(kind, path, path.stat().st_size, digest(path))
             twin = found.setdefault(file.sha256, file)
             if twin is not file:
                 raise InputError(
