@@ -14,6 +14,7 @@ from rbinfer import InputError, extract_cutouts
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.measure.detect import detect
 
+from .._arrays import F32
 from ..simulate import PSF, simulate_image
 
 log = logging.getLogger(__name__)
@@ -247,6 +248,6 @@ def _match(found: Table, truth: Table, radius: float) -> NDArray[np.str_]:
     return kinds[nearest]
 
 
-def _augmented(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _augmented(x: F32) -> F32:
     turned = [np.rot90(x, k, axes=(1, 2)) for k in range(4)]
     return np.concatenate([*turned, x[:, ::-1], x[:, :, ::-1]])

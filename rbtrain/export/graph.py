@@ -14,6 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from .._arrays import F32
+
 
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same function, faster: `fold_scalings`, then `leave_out_unused`."""
@@ -127,8 +129,8 @@ class _Scaling(NamedTuple):
 
     multiply: onnx.NodeProto
     add: onnx.NodeProto
-    factors: NDArray[np.float32]
-    shifts: NDArray[np.float32]
+    factors: F32
+    shifts: F32
 
     @property
     def start(self) -> str:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from rbinfer.io.images import load_image
 
+from .._arrays import F32
 from ..config import CLASSES, TrainConfig
 from ..data.dataset import find_detections, frame_rng
 from ..simulate import draw_frame
 from .baselines import peak_pixels, pixel_noise
 from .labelled import group_of, labelled_cases
-
-F32 = NDArray[np.float32]
 
 #: Side of a tile, native pixels.
 SIZE = 37

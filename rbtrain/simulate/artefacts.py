@@ -8,16 +8,14 @@ more.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._arrays import F64
 from . import _render
 from ._draw import chance, log_uniform, power_law, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig, FieldConfig
 from .psf import PSF
 from .sources import Points
-
-F64 = NDArray[np.float64]
 
 
 def _one(value: float) -> F64:

@@ -25,14 +25,12 @@ from rbinfer.io.images import LoadedImage, check_file, load_image
 from rbinfer.measure.detect import detect
 from rbinfer.measure.estimate import measure_fwhm
 
+from .._arrays import F32, U8, Bools
 from . import _render
 from .canvas import Artefact, Canvas
 from .detector import Warp
 
 log = logging.getLogger(__name__)
-
-F32 = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 #: What stands out of a dark by so many sigma is a defect or a particle.
 _DEFECT = 5.0
@@ -99,9 +97,9 @@ class DarkPatch:
     pattern: F32
     rms: F32
     signal: F32
-    cls: NDArray[np.uint8]
+    cls: U8
     unknown: F32 | None
-    bad: Mask
+    bad: Bools
 
     def add_to(self, canvas: Canvas, gain: float) -> None:
         """Note what stands out, in electrons, as artefacts."""
@@ -164,8 +162,8 @@ class SkyPatch:
     pixels: F32
     sky: F32
     rms: F32
-    bad: Mask
-    empty: Mask
+    bad: Bools
+    empty: Bools
     fwhm: float | None
     gain: float | None
     saturation: float | None
@@ -354,7 +352,7 @@ def _load(path: Path, shape: tuple[int, int]) -> LoadedImage:
     return loaded
 
 
-def _check_share(path: Path, good: Mask) -> None:
+def _check_share(path: Path, good: Bools) -> None:
     share = float(good.mean())
     if share < 0.5:
         raise InputError(
@@ -395,7 +393,7 @@ def _store_image(path: Path, loaded: LoadedImage, target: Path) -> _Image:
     return _Image(target, flags, known)
 
 
-def _empty_border(pixels: F32) -> Mask:
+def _empty_border(pixels: F32) -> Bools:
     """Find the borders that alignment fills with one low value."""
     side = 7
     same = ndimage.maximum_filter(pixels, side) == ndimage.minimum_filter(pixels, side)
@@ -417,7 +415,7 @@ def _header_gain(header: Any) -> float | None:
     return None
 
 
-def _background(pixels: F32, bad: Mask) -> tuple[F32, F32, F32]:
+def _background(pixels: F32, bad: Bools) -> tuple[F32, F32, F32]:
     """Return the pixels with the bad ones filled, their smooth level and their noise."""
     good = pixels[~bad]
     filled = np.where(bad, np.float32(np.median(good) if good.size else 0), pixels)

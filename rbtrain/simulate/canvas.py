@@ -5,10 +5,8 @@ from enum import IntEnum
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from .._arrays import F32, F64, U8
 
 
 class Artefact(IntEnum):
@@ -50,7 +48,7 @@ class Canvas:
 
     signal: F32
     best: F32
-    cls: NDArray[np.uint8]
+    cls: U8
     truth: list[tuple[str, float, float, float]] = field(default_factory=list)
 
     @classmethod
@@ -64,7 +62,7 @@ class Canvas:
         return self.signal.shape[0], self.signal.shape[1]
 
     @property
-    def layers(self) -> tuple[F32, F32, NDArray[np.uint8]]:
+    def layers(self) -> tuple[F32, F32, U8]:
         """The three arrays, in the order that the kernels take them."""
         return self.signal, self.best, self.cls
 

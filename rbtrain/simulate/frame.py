@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.table import Table
-from numpy.typing import NDArray
 
+from .._arrays import F32, F64, U8, Bools
 from . import _render, artefacts, detector, particles, sources
 from ._draw import chance, log_uniform
 from .backdrop import Backdrop, SkyPatch
@@ -14,9 +14,6 @@ from .canvas import Artefact, Canvas
 from .config import SimulateConfig
 from .psf import draw_psf
 from .truth import Rows, extreme, inside, nearest, truth_table
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Wings of sources below this fraction of the sky noise are left out.
 _LEVEL = 0.1
@@ -60,11 +57,11 @@ class Frame:
     """
 
     image: F32
-    mask: NDArray[np.bool_] | None
+    mask: Bools | None
     stars: F32
     galaxies: F32
     artefacts: F32
-    artefact_class: NDArray[np.uint8]
+    artefact_class: U8
     sky: F32
     noise: F32
     saturation: float | None
@@ -349,7 +346,7 @@ def _truth(
     made: Rows,
     fwhm: float,
     typical: float,
-    empty: NDArray[np.bool_],
+    empty: Bools,
 ) -> tuple[Table, float]:
     """Return the table of what shows on a frame of noise `typical`, and its crowding."""
     shape = (empty.shape[0], empty.shape[1])

@@ -8,10 +8,9 @@ positions. Its scale is arbitrary.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
-F32 = NDArray[np.float32]
+from .._arrays import F32
 
 #: Samples per FWHM that the profiles are rendered with.
 _SAMPLES = 10.0

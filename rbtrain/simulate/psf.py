@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._arrays import F32, F64, I64
 from . import _render
 from ._draw import chance, log_uniform, uniform
 from .config import PSFConfig
@@ -29,9 +30,6 @@ from .profiles import (
     oversampling_for,
     trail_profile,
 )
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +130,13 @@ class PSF:
         np.maximum.at(reach, ring, top.ravel())
         return np.maximum.accumulate(reach[::-1])[::-1][: self.radius + 1]
 
-    def radius_for(self, flux: F64, level: float) -> NDArray[np.int64]:
+    def radius_for(self, flux: F64, level: float) -> I64:
         """Return the radius in pixels beyond which a source of `flux` stays below `level`."""
         need = level / np.maximum(flux, 1e-30)
         beyond = np.searchsorted(-self.reach, -need, side="right")
         return np.clip(beyond + 1, 2, self.radius)
 
-    def snap(
-        self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def snap(self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]) -> tuple[I64, I64, I64, I64]:
         """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions."""
         s, h = self.oversampling, self.oversampling // 2
         tx = np.floor(np.asarray(x, np.float64) * s + 0.5).astype(np.int64)
@@ -167,7 +163,7 @@ class PSF:
         y: ArrayLike,
         flux: ArrayLike,
         level: float,
-        radius: NDArray[np.int64] | None = None,
+        radius: I64 | None = None,
     ) -> F64:
         """Add point sources to an image and return the brightest pixel of each.
 

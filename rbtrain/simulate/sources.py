@@ -9,15 +9,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
+from .._arrays import F32, F64
 from ._draw import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
 from .config import FieldConfig
 from .psf import PSF
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Distance of the points of a galaxy in FWHM: the ripple left in a Gaussian PSF is below 0.1 %.
 _SPACING = 0.6

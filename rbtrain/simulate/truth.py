@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import Table
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from .._arrays import F32, F64, I64, Bools
 
 
 @dataclass(frozen=True)
@@ -21,12 +19,12 @@ class Rows:
     peak: F64
 
 
-def inside(x: F64, y: F64, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def inside(x: F64, y: F64, shape: tuple[int, int]) -> Bools:
     """Say which positions lie on a frame of `shape` (height, width)."""
     return (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
 
 
-def nearest(x: F64, y: F64, shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nearest(x: F64, y: F64, shape: tuple[int, int]) -> tuple[I64, I64]:
     """Return the index (rows, columns) of the nearest pixel of the frame."""
     ix = np.clip(np.rint(x), 0, shape[1] - 1).astype(np.int64)
     iy = np.clip(np.rint(y), 0, shape[0] - 1).astype(np.int64)
