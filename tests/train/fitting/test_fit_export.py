@@ -65,8 +65,8 @@ def test_training_needs_no_tensorflow(config, data, tmp_path):
 import sys
 sys.modules["tensorflow"] = None
 from rbtrain.config import TrainConfig
-from rbtrain.dataset import Dataset
-from rbtrain.fit import fit
+from rbtrain.data.dataset import Dataset
+from rbtrain.fitting.fit import fit
 import keras
 assert keras.backend.backend() == "jax"
 config = TrainConfig.read(sys.argv[1])
