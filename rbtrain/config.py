@@ -220,7 +220,8 @@ class TrainConfig:
         made["simulate"] = SimulateConfig.from_dict(values.pop("simulate", {}))
         for key, default in (("data", DataConfig()), ("network", NetworkConfig()), ("fit", FitConfig())):
             made[key] = _replace(default, values.pop(key, {}), key)
-        return _replace(cls(name="", **made), values, "the top level")
+        config: Self = _replace(cls(name="", **made), values, "the top level")
+        return config
 
     def to_toml(self) -> str:
         """Return the TOML text, complete with defaults."""

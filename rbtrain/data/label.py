@@ -138,13 +138,15 @@ def _around(layer: F32, x: I64, y: I64, radius: float, points: int) -> F32:
     angle = 2 * np.pi * np.arange(points)[:, np.newaxis] / points
     rows = np.clip(np.rint(y + radius * np.sin(angle)).astype(int), 0, height - 1)
     columns = np.clip(np.rint(x + radius * np.cos(angle)).astype(int), 0, width - 1)
-    return layer[rows, columns]
+    values: F32 = layer[rows, columns]
+    return values
 
 
 def _is_compact(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
     """Tell where the artefact layer falls off in all directions, as a star does."""
     around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
-    return around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    compact: Bools = around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    return compact
 
 
 def _nearest(frame: Frame, x: F64, y: F64) -> tuple[I64, I64]:
@@ -160,14 +162,16 @@ def _box(layer: F32, x: I64, y: I64) -> F32:
     """Values of the 3 x 3 pixels about each position, shape (9, n); the edge goes on outside."""
     height, width = layer.shape
     dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
-    return layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+    values: F32 = layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+    return values
 
 
 def _light_near(frame: Frame, x: I64, y: I64) -> F32:
     """Highest expected light of stars and galaxies within a FWHM of each position."""
     light = frame.stars + frame.galaxies
     rings = [_around(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
-    return np.concatenate(rings).max(axis=0)
+    highest: F32 = np.concatenate(rings).max(axis=0)
+    return highest
 
 
 def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
@@ -182,7 +186,8 @@ def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
 def _bump(frame: Frame, xpeak: I64, ypeak: I64) -> F64:
     """Height of the expected starlight above its median one FWHM away."""
     around = _around(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
-    return frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+    bump: F64 = frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+    return bump
 
 
 def _source_under(frame: Frame, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[F64, I8]:

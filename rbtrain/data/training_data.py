@@ -245,7 +245,8 @@ def _match(found: Table, truth: Table, radius: float) -> NDArray[np.str_]:
         return np.full(len(found), "none", dtype=kinds.dtype)
     tree = cKDTree(np.column_stack([truth["x"], truth["y"]]))
     _, nearest = tree.query(np.column_stack([found["x"], found["y"]]), distance_upper_bound=radius)
-    return kinds[nearest]
+    matched: NDArray[np.str_] = kinds[nearest]
+    return matched
 
 
 def _augmented(x: F32) -> F32:

@@ -133,7 +133,8 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
         return {"score": tf.matmul(found, is_real), "classes": found}
 
     function = tf.function(outputs, input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    made = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    proto: onnx.ModelProto = made[0]
     return proto
 
 

@@ -134,11 +134,11 @@ class _Scaling(NamedTuple):
 
     @property
     def start(self) -> str:
-        return self.multiply.input[0]
+        return str(self.multiply.input[0])
 
     @property
     def end(self) -> str:
-        return self.add.output[0]
+        return str(self.add.output[0])
 
 
 class _Editor:
@@ -262,8 +262,8 @@ class _Editor:
             start,
             *self._parameters(scaling, scaling.factors.reshape(-1, 1, 1, 1), scaling.shifts),
         ]
-        settings = {"group": scaling.factors.size, "kernel_shape": [1, 1]}
-        new.append(helper.make_node("Conv", inputs, [end], f"{scaling.end}/conv", **settings))
+        name, channels = f"{scaling.end}/conv", scaling.factors.size
+        new.append(helper.make_node("Conv", inputs, [end], name, group=channels, kernel_shape=[1, 1]))
         self._replace(old, new)
 
     def _may_follow(self, node: onnx.NodeProto, scaling: _Scaling) -> bool:

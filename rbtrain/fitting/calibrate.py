@@ -47,7 +47,7 @@ def calibrate(
     parameters : dict
         Method and parameters, for the model file.
     """
-    weights = np.ones(len(cutouts)) if weights is None else weights.astype(float)
+    share: F64 = np.ones(len(cutouts)) if weights is None else weights.astype(float)
     logits = _logits(model, cutouts)
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
@@ -57,7 +57,7 @@ def calibrate(
 
         def platt(p: F64) -> float:
             v = p[0] * z + p[1]
-            return float(np.average(np.logaddexp(0, v) - t * v, weights=weights))
+            return float(np.average(np.logaddexp(0, v) - t * v, weights=share))
 
         found = minimize(platt, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-5})
         slope, shift = (float(v) for v in found.x)
@@ -72,7 +72,7 @@ def calibrate(
             v = v + p[1] * is_source
         v = v - v.max(axis=1, keepdims=True)
         loss = np.log(np.exp(v).sum(axis=1)) - (v * targets).sum(axis=1)
-        return float(np.average(loss, weights=weights))
+        return float(np.average(loss, weights=share))
 
     start = [0.0, 0.0] if len(sources) else [0.0]
     found = minimize(tempered, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9})
@@ -156,4 +156,5 @@ def _logits(model: keras.Model, cutouts: F32) -> F64:
     body = keras.Model(model.input, model.layers[-1].input)
     features = np.asarray(body.predict(cutouts, batch_size=1024, verbose=0), np.float64)
     kernel, bias = model.layers[-1].get_weights()
-    return features @ kernel.astype(np.float64) + bias
+    logits: F64 = features @ kernel.astype(np.float64) + bias
+    return logits

@@ -60,7 +60,7 @@ def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Mod
     return keras.models.load_model(path, compile=plain, safe_mode=True)
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
     """Batches of a dataset, shuffled, turned and flipped as a function of seed and epoch alone.
 
     Parameters
@@ -132,10 +132,11 @@ def class_weights(labels: NDArray[Any], balance: float) -> F32:
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = (len(labels) / (len(values) * counts)) ** balance
     per_row = weights[inverse]
-    return (per_row / per_row.mean()).astype(np.float32)
+    scaled: F32 = (per_row / per_row.mean()).astype(np.float32)
+    return scaled
 
 
-class _Checkpoint(keras.callbacks.Callback):
+class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the best network and the whole state of the fit, each written beside and renamed.
 
     ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
@@ -200,7 +201,9 @@ class _Checkpoint(keras.callbacks.Callback):
         self._write_history(epoch + 1)
 
     def _write_state(self, epoch: int) -> None:
-        arrays = {"state": np.array(json.dumps({"epoch": epoch, "history": self.history}))}
+        arrays: dict[str, Any] = {
+            "state": np.array(json.dumps({"epoch": epoch, "history": self.history}))
+        }
         parts = {
             "model": map(keras.ops.convert_to_numpy, self.model.variables),
             "optimizer": map(keras.ops.convert_to_numpy, _optimizer_variables(self.model)),
@@ -238,7 +241,7 @@ def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-class _Stop(keras.callbacks.Callback):
+class _Stop(keras.callbacks.Callback):  # type: ignore[misc]
     """Early stopping that remembers over a resume, because it reads the history."""
 
     def __init__(self, history: dict[str, list[float]], patience: int) -> None:
@@ -247,7 +250,7 @@ class _Stop(keras.callbacks.Callback):
 
     def is_due(self) -> bool:
         """Whether the best epoch is `patience` epochs ago."""
-        losses = self._history.get("val_loss")
+        losses = self._history.get("val_loss", [])
         return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -1,7 +1,7 @@
 """A contact sheet: simulated detections of every class beside labelled real ones, in native pixels."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,12 @@ def real_tiles(folder: str | os.PathLike[str], per_class: int, seed: int = 0) ->
     return {name: _in_turn(parts)[:per_class] for name, parts in found.items()}
 
 
-def draw_sheet(rows: dict[str, Sequence[Tile]], path: Path) -> None:
+def draw_sheet(rows: Mapping[str, Sequence[Tile]], path: Path) -> None:
     """Draw rows of tiles, asinh-stretched, the origin at the lower left; S/N and FWHM under each.
 
     Parameters
     ----------
-    rows : dict of sequences of Tile
+    rows : mapping of sequences of Tile
         By the name at the left.
     path : pathlib.Path
         PNG or PDF.

@@ -35,7 +35,8 @@ def power_law(rng: np.random.Generator, low: float, high: float, slope: float, n
     The truncated Pareto distribution, by inversion of its cumulative distribution.
     """
     tail = (high / low) ** -slope
-    return low * (1 - rng.random(n) * (1 - tail)) ** (-1 / slope)
+    drawn: F64 = low * (1 - rng.random(n) * (1 - tail)) ** (-1 / slope)
+    return drawn
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> F32:

@@ -357,7 +357,8 @@ class SimulateConfig:
         ValueError
             When a key is unknown.
         """
-        return _from_dict(cls, data, "simulate")
+        made: Self = _from_dict(cls, data, "simulate")
+        return made
 
 
 def _from_dict(cls: Any, data: Mapping[str, Any], where: str) -> Any:

@@ -146,9 +146,9 @@ def add_pattern_noise(
     if chance(rng, config.row_noise):
         size = noise * log_uniform(rng, config.row_noise_size)
         if chance(rng, 0.6):
-            image += rng.normal(0, size, height).astype(np.float32)[:, None]
+            image += rng.normal(0, size, (height, 1)).astype(np.float32)
         else:
-            image += rng.normal(0, size, width).astype(np.float32)[None, :]
+            image += rng.normal(0, size, (1, width)).astype(np.float32)
     if chance(rng, config.banding):
         size = noise * log_uniform(rng, config.row_noise_size)
         y, x = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)

@@ -168,7 +168,7 @@ def draw_frame(
     signal = canvas.signal * scale
     seen = np.ones(shape, np.float32)
     if chance(rng, config.sky.flattened):
-        flat = 1 / throughput
+        flat = np.float32(1) / throughput
         image = (image - np.float32(camera.bias)) * flat + np.float32(camera.bias)
         signal *= flat
         variance *= flat * flat

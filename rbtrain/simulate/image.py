@@ -95,12 +95,9 @@ def simulate_image(
     ValueError
         When a parameter makes no sense.
     """
-    star_flux_range, galaxy_flux_range, companion_separation_fwhm, companion_flux_ratio = (
-        (value, value) if np.ndim(value) == 0 else value
-        for value in (
-            star_flux_range, galaxy_flux_range, companion_separation_fwhm, companion_flux_ratio,
-        )
-    )  # fmt: skip
+    star_flux_range, galaxy_flux_range = _pair(star_flux_range), _pair(galaxy_flux_range)
+    companion_separation_fwhm = _pair(companion_separation_fwhm)
+    companion_flux_ratio = _pair(companion_flux_ratio)
     counts = {
         "n_stars": n_stars, "n_galaxies": n_galaxies, "n_cosmic_rays": n_cosmic_rays,
         "n_hot_pixels": n_hot_pixels, "n_satellites": n_satellites, "n_bad_columns": n_bad_columns,
@@ -153,16 +150,16 @@ def simulate_image(
             sersic=log_uniform(rng, (0.5, 4.0)),
             bulge=uniform(rng, (0, 0.6)) if chance(rng, 0.3) else 0.0,
         )
-        peak = sources.add_galaxy(light, galaxy, psf, level, rng) - background * gain
-        one = (np.array([v]) for v in (galaxy.x, galaxy.y, galaxy.flux / gain, peak / gain))
+        top = sources.add_galaxy(light, galaxy, psf, level, rng) - background * gain
+        one = (np.array([v]) for v in (galaxy.x, galaxy.y, galaxy.flux / gain, top / gain))
         rows.append(Rows("galaxy", *one))
 
     canvas = Canvas.blank(shape)
     for _ in range(n_satellites):
-        angle = uniform(rng, (0, 2 * math.pi))
+        direction = uniform(rng, (0, 2 * math.pi))
         mx, my = uniform(rng, (0, width)), uniform(rng, (0, height))
         far = 1.5 * math.hypot(width, height)
-        dx, dy = far * math.cos(angle), far * math.sin(angle)
+        dx, dy = far * math.cos(direction), far * math.sin(direction)
         bright = noise * log_uniform(rng, (3.0, 100.0))
         artefacts.add_trail(canvas, rng, psf, (mx - dx, my - dy), (mx + dx, my + dy), peak=bright)
         canvas.record("satellite", *(np.array([v]) for v in (mx, my, bright * width)))
@@ -194,6 +191,12 @@ def simulate_image(
         "noise": noise / gain,
         "fwhm": psf.fwhm,
     }
+
+
+def _pair(span: Any) -> tuple[float, float]:
+    """Return both ends of a range; one number stands for the two."""
+    ends: tuple[float, float] = (span, span) if np.ndim(span) == 0 else span
+    return ends
 
 
 def _check(name: str, value: object, good: bool, wanted: str) -> None:

@@ -111,7 +111,7 @@ class PSF:
     @cached_property
     def radius(self) -> int:
         """Radius of the stamps in pixels."""
-        return self.stamps.shape[2] // 2
+        return int(self.stamps.shape[2]) // 2
 
     @cached_property
     def peaks(self) -> F32:
@@ -226,7 +226,8 @@ def _taper(profile: F32, oversampling: int) -> F32:
     u = np.abs(np.arange(-half, half + 1)) / (half - oversampling + 1)
     edge = (0.5 + 0.5 * np.cos(np.pi * np.clip((u - 0.875) / 0.125, 0, 1))).astype(np.float32)
     faded = profile * edge[:, None] * edge[None, :]
-    return faded / np.float32(faded.sum(dtype=np.float64))
+    normalised: F32 = faded / np.float32(faded.sum(dtype=np.float64))
+    return normalised
 
 
 def _integrate(profile: F32, oversampling: int) -> F32:
