@@ -14,7 +14,8 @@ from .config import (
     SimulateConfig,
     SkyConfig,
 )
-from .frame import Frame, draw_frame
+from .drawing import draw_frame
+from .frame import Frame
 from .image import simulate_image
 from .psf import PSF
 

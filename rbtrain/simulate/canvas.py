@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 
 from .._arrays import F32, F64, U8
+from . import _render
+from .truth import Rows, inside
 
 
 class Artefact(IntEnum):
@@ -68,9 +70,30 @@ class Canvas:
 
     def record(self, kind: str, x: F64, y: F64, flux: F64) -> None:
         """Note artefacts of one type that have their middle on the frame."""
-        height, width = self.shape
-        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+        kept = inside(x, y, self.shape)
         self.truth.extend(
             (kind, float(a), float(b), float(c))
-            for a, b, c in zip(x[inside], y[inside], flux[inside], strict=True)
+            for a, b, c in zip(x[kept], y[kept], flux[kept], strict=True)
         )
+
+    def record_one(self, kind: str, x: float, y: float, flux: float) -> None:
+        """Note one artefact."""
+        self.record(kind, np.array([x]), np.array([y]), np.array([flux]))
+
+    def rows(self) -> Rows:
+        """Return what was painted as rows of a truth table; their peaks are still 0."""
+        x, y, flux = np.array([entry[1:] for entry in self.truth], float).reshape(-1, 3).T
+        return Rows([entry[0] for entry in self.truth], x, y, flux, np.zeros(x.size))
+
+    def bloom(self, electrons: F32, full_well: float) -> int:
+        """Let charge above the full well run along the columns; returns how many columns bled.
+
+        Parameters
+        ----------
+        electrons : array, shape (h, w)
+            What the pixels would hold, float32; what their neighbours get is added in place, and to
+            the canvas.
+        full_well : float
+            Electrons.
+        """
+        return int(_render.bloom(electrons, np.float32(full_well), *self.layers, int(Artefact.SPIKE)))

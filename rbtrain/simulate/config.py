@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ._draw import Range
+from ._random import Range
 
 
 @dataclass(frozen=True)

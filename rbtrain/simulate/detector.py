@@ -7,7 +7,7 @@ import numpy as np
 
 from .._arrays import F32, F64, U8, Bools
 from . import _render
-from ._draw import chance, log_uniform, smooth_field, uniform
+from ._random import chance, log_uniform, smooth_field, uniform
 from .config import DetectorConfig, SkyConfig
 
 #: Phases of a pixel that resampling kernels are tabulated at.

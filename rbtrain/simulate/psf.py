@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from .._arrays import F32, F64, I64
 from . import _render
-from ._draw import chance, log_uniform, uniform
+from ._random import chance, log_uniform, uniform
 from .config import PSFConfig
 from .profiles import (
     aberrated_profile,

@@ -1,6 +1,7 @@
 """The truth table: what was planted where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from astropy.table import Table
@@ -10,13 +11,27 @@ from .._arrays import F32, F64, I64, Bools
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the truth table; `kind` is one type for all of them or one each."""
+    """Rows of a truth table.
+
+    Attributes
+    ----------
+    kind : str or list of str
+        One type for all of them or one each.
+    x, y : array, shape (n,)
+        Positions, 0-based pixels.
+    flux, peak : array, shape (n,)
+        Total and brightest pixel, electrons or ADU.
+    """
 
     kind: str | list[str]
     x: F64
     y: F64
     flux: F64
     peak: F64
+
+    def in_adu(self, gain: float) -> Self:
+        """Return rows in electrons in ADU, for a gain in electrons per ADU."""
+        return replace(self, flux=self.flux / gain, peak=self.peak / gain)
 
 
 def inside(x: F64, y: F64, shape: tuple[int, int]) -> Bools:
