@@ -53,6 +53,11 @@ def gaussian_profile(
     return profile
 
 
+def moffat_alpha(fwhm: float, beta: float) -> float:
+    """Return the scale of a Moffat profile of the given FWHM, in the same unit."""
+    return fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+
+
 def moffat_profile(
     fwhm: float,
     beta: float,
@@ -62,7 +67,7 @@ def moffat_profile(
     angle: float = 0.0,
 ) -> F32:
     """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM."""
-    alpha = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    alpha = moffat_alpha(fwhm, beta)
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
     profile: F32 = np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
     return profile
