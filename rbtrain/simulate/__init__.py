@@ -4,7 +4,7 @@
 with given numbers of everything. `open_backdrops` gives frames that are drawn on real pixels.
 """
 
-from .backdrop import Backdrops, DarkPatch, SkyPatch, describe, identify, open_backdrops
+from .backdrop import Backdrops, describe, identify, open_backdrops
 from .canvas import Artefact
 from .config import (
     ArtefactConfig,
@@ -17,6 +17,7 @@ from .config import (
 from .drawing import draw_frame
 from .frame import Frame
 from .image import simulate_image
+from .patches import DarkPatch, SkyPatch
 from .psf import PSF
 
 __all__ = [

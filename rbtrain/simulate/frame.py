@@ -6,7 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from .._arrays import F32, U8, Bools
-from .backdrop import DarkPatch
+from .patches import DarkPatch
 from .truth import Rows, extreme, inside, nearest, truth_table
 
 #: An artefact below this fraction of the noise has no class.

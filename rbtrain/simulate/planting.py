@@ -7,10 +7,10 @@ import numpy as np
 from .._arrays import F32
 from . import defects, detector, particles
 from ._random import log_uniform
-from .backdrop import SkyPatch
 from .config import SimulateConfig
 from .frame import Frame, Layers, finish
 from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_light
+from .patches import SkyPatch
 from .psf import draw_psf
 
 #: Fainter light than this has no photon noise, electrons: float32 underflows in it.
