@@ -6,8 +6,6 @@ import logging
 import math
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import F32, I8
+from .._files import part_of, replaced
 from ..config import CLASSES, SOURCES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
 from ..data.memory import keep_freed_memory
@@ -211,14 +210,14 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         }
         for name, values in parts.items():
             arrays |= {f"{name}_{i}": value for i, value in enumerate(values)}
-        with _replaced(self._run / _LAST) as part, open(part, "wb") as stream:
+        with replaced(self._run / _LAST) as part, open(part, "wb") as stream:
             np.savez(stream, **arrays)
             stream.flush()
             os.fsync(stream.fileno())  # a renamed file may be empty after a power cut
 
     def _write_history(self, epoch: int) -> None:
         text = json.dumps({"epoch": epoch, "history": self.history}, indent=1)
-        with _replaced(self._run / _HISTORY) as part:
+        with replaced(self._run / _HISTORY) as part:
             part.write_text(text, encoding="utf-8")
 
 
@@ -336,7 +335,7 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     if not begun:
         # Of a fit that was killed within its first epoch, or of one whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
-    with _replaced(where / _CONFIG) as part:
+    with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
     return begun
 
@@ -372,23 +371,11 @@ def _check_same(config: TrainConfig, path: Path) -> None:
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Save a Keras model beside its path, then rename."""
-    with _replaced(path) as part:
+    with replaced(path) as part:
         model.save(part)
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to, and rename what was written if all went well."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
     for name in (_BEST, _LAST, _HISTORY, _CONFIG):
-        path = run / name
-        path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)
+        part_of(run / name).unlink(missing_ok=True)
