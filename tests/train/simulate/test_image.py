@@ -88,10 +88,8 @@ def test_galaxies_are_smooth():
 
 def test_cosmic_rays_and_hot_pixels_are_not_convolved():
     canvas = Canvas.blank((256, 256))
-    particles.add_electrons(
-        canvas, np.random.default_rng(0), 40, pixel=15, thickness=20, diffusion=0.3,
-        energy=(1.0, 20.0),
-    )  # fmt: skip
+    silicon = particles.Silicon(pixel=15, thickness=20, diffusion=0.3)
+    particles.add_electrons(canvas, np.random.default_rng(0), 40, silicon, (1.0, 20.0))
     shares = []
     for _, x, y, flux in canvas.truth:
         i, j = round(y), round(x)
@@ -107,7 +105,8 @@ def test_cosmic_rays_and_hot_pixels_are_not_convolved():
 
 def test_muon_charge_and_length():
     canvas = Canvas.blank((2048, 2048))
-    particles.add_muons(canvas, np.random.default_rng(1), 300, pixel=15, thickness=15, diffusion=0.3)
+    silicon = particles.Silicon(pixel=15, thickness=15, diffusion=0.3)
+    particles.add_muons(canvas, np.random.default_rng(1), 300, silicon)
     charge = np.array([t[3] for t in canvas.truth])
     # 80 electrons a micron through at least 15 microns, and few graze.
     assert charge.min() >= 1200
