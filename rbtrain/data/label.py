@@ -1,5 +1,6 @@
 """Labels: which layer of a simulated frame a detection owes its existence to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ _OUTSHONE = 0.3
 _STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
 _TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
 _NOISE = CLASSES.index("noise")
+
+
+def is_of(labels: I8, names: Iterable[str]) -> Bools:
+    """Tell which labels (n,) are of the named classes."""
+    return np.isin(labels, [CLASSES.index(name) for name in names])
 
 
 def label_detections(

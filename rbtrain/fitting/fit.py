@@ -17,6 +17,7 @@ from .._arrays import F32, I8
 from .._files import part_of, replaced
 from ..config import CLASSES, SOURCES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
+from ..data.label import is_of
 from ..data.memory import keep_freed_memory
 from .model import create_compact_model, create_realbogus_model
 
@@ -116,8 +117,7 @@ def augment(cutouts: F32, turn: int) -> F32:
 def targets_of(config: TrainConfig, labels: I8) -> F32:
     """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes."""
     if config.network.architecture == "reference":
-        real = [CLASSES.index(name) for name in config.real]
-        return np.isin(labels, real).astype(np.float32)[:, np.newaxis]
+        return is_of(labels, config.real).astype(np.float32)[:, np.newaxis]
     return np.eye(len(CLASSES), dtype=np.float32)[labels]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,15 +10,13 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 from .._arrays import F64, Bools, Floats
-
-if TYPE_CHECKING:
-    from .labelled import Scored
+from .labelled import Scored, joined
 
 _PANELS = 24
 _PER_ROW = 4
 
 
-def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path) -> None:
+def draw_groups(groups: dict[str, list[Scored]], threshold: float, path: Path) -> None:
     """Draw the ROC curve and the score histogram of each group of labelled images.
 
     Parameters
@@ -32,8 +30,7 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
     """
     shown = {}
     for name, cases in groups.items():
-        real = np.concatenate([c.real for c in cases])
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         scored = np.isfinite(score)
         if min(int(real[scored].sum()), int((~real[scored]).sum())) >= 20:
             shown[name] = real[scored], score[scored]
@@ -114,7 +111,7 @@ def wilson_interval(fraction: F64, n: NDArray[Any]) -> tuple[F64, F64]:
     return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)
 
 
-def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
+def draw_mistakes(groups: dict[str, list[Scored]], path: Path) -> None:
     """Draw the cutouts (asinh channel) that were most wrong: bogus scored high, real scored low.
 
     Parameters
@@ -128,8 +125,7 @@ def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
     if not cases:
         return
     names = np.concatenate([np.full(len(c.real), c.name) for c in cases])
-    real = np.concatenate([c.real for c in cases])
-    score = np.concatenate([c.score for c in cases])
+    real, score = joined(cases)
     cutouts = np.concatenate([c.cutouts for c in cases if c.cutouts is not None])
     wrong = np.where(real, 1 - score, score)
     wrong[~np.isfinite(wrong)] = -1
