@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..pipeline.score_file import ScoreOptions
+    from ..pipeline.options import ScoreOptions
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def score_options(options: argparse.Namespace) -> "ScoreOptions":
     """Return what `add_scoring_options` added, as it was given."""
     import dataclasses
 
-    from ..pipeline.score_file import ScoreOptions
+    from ..pipeline.options import ScoreOptions
 
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(ScoreOptions)}
     return ScoreOptions(**given)

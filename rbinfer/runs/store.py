@@ -11,7 +11,7 @@ from typing import Any, Self
 from .._util.interrupts import uninterrupted
 from ..errors import RbinferError
 from ..io.tables import write_catalog
-from ..pipeline.score_file import ScoreOptions
+from ..pipeline.options import ScoreOptions
 from .journal import Journal, Notes, brief
 from .plan import Work
 from .task import Outcome, Recipe, Task, digest, fingerprint

@@ -17,7 +17,8 @@ from astropy.table import Table
 from rbinfer.cli import main
 from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.tables import read_catalog
-from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Journal
 from rbinfer.runs.plan import Work, catalog_of, check_apart, find_images, plan, stem_of
