@@ -1,6 +1,6 @@
 """Many images: each has one result, whatever fails, stops or is killed in between.
 
-from rbinfer.batch import run_batch
+from rbinfer.runs.batch import run_batch
 
 report = run_batch(["night/*.fits"], "scored", catalog="{dir}/{stem}.cat")
 """

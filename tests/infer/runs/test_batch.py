@@ -507,7 +507,7 @@ UNFETCHED = """
 import sys
 from distributed import Client, LocalCluster
 from distributed.comm.core import CommClosedError
-from rbinfer.batch import run_batch
+from rbinfer.runs.batch import run_batch
 from rbinfer.errors import RbinferError
 
 if __name__ == "__main__":
