@@ -95,9 +95,9 @@ def chapter(package: str) -> tuple[str, list[str]]:
     text = [
         f"## {package}",
         "",
-        f"{len(graph.modules)} modules in {len(rooms)} rooms on {len(layers)} layers; {len(arrows)} arrows "
-        f"between rooms, {sum('upwards' in fault for fault in faults) or 'none'} upwards. Directly in the "
-        f"package: {', '.join(m.split('.')[-1] for m in directly)}.",
+        f"{len(graph.modules)} modules in {len(rooms)} rooms on {len(layers)} layers; {len(arrows)} "
+        f"arrows between rooms, {sum('upwards' in f for f in faults) or 'none'} upwards. Directly in "
+        f"the package: {', '.join(m.split('.')[-1] for m in directly)}.",
         "",
         "| layer | room | modules | what it is | imports |",
         "| --- | --- | --- | --- | --- |",
@@ -106,10 +106,9 @@ def chapter(package: str) -> tuple[str, list[str]]:
         for name in layer:
             room = rooms[name]
             below = sorted((-height[other], other, n) for (of, other), n in arrows.items() if of == name)
-            text.append(
-                f"| {height[name]} | `{name}` | {len(room.modules)} | {first_line(f'{package}.{name}')} | "
-                f"{', '.join(f'{other} ({n})' for _, other, n in below)} |"
-            )
+            imports = ", ".join(f"{other} ({n})" for _, other, n in below)
+            what = first_line(f"{package}.{name}")
+            text.append(f"| {height[name]} | `{name}` | {len(room.modules)} | {what} | {imports} |")
     for name, room in rooms.items():
         if len(room.modules) > 1:
             text += [
@@ -131,9 +130,10 @@ def main() -> int:
     faults = [fault for _, of in chapters for fault in of]
     text = (
         "# The house\n\n"
-        "Made by `python docs/house.py` from the code; CI checks that it is current. A room imports from\n"
-        "layers below its own, never from above; a number in brackets counts the imports. What a module is\n"
-        "stands in the first line of its docstring.\n\n" + "\n".join(text for text, _ in chapters)
+        "Made by `python docs/house.py` from the code; CI checks that it is current. A room imports\n"
+        "from layers below its own, never from above; a number in brackets counts the imports. What a\n"
+        "module is stands in the first line of its docstring.\n\n"
+        + "\n".join(text for text, _ in chapters)
     )
     if "--check" not in sys.argv[1:]:
         PLAN.write_text(text, encoding="utf-8")
