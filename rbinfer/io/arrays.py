@@ -4,11 +4,13 @@ FITS is big-endian and often integer; Numba and SEP want neither. The conversion
 """
 
 import logging
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arguments import unmasked
 from ..errors import InputError, one_line
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,9 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
     Parameters
     ----------
     image : array_like, masked array, NDData or CCDData, shape (ny, nx)
-        Any real dtype, byte order and memory layout. Values beyond float32 become infinite, which
-        later stages treat as bad pixels.
+        Of any real dtype, byte order and memory layout; masked arrays of NumPy and of
+        `astropy.utils.masked` and quantities too. Values beyond float32 become infinite, which later
+        stages treat as bad pixels.
     mask : array_like of bool or int, shape (ny, nx), optional
         Nonzero marks bad pixels; joined with the mask that `image` carries.
 
@@ -40,14 +43,13 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
     InputError
         The image is not 2-D, is empty or holds no real numbers, or the mask has another shape.
     """
-    own_mask = None
-    if isinstance(image, np.ma.MaskedArray):
-        own_mask = None if image.mask is np.ma.nomask else np.ma.getmaskarray(image)
-        image = image.data
-    elif not isinstance(image, np.ndarray) and hasattr(image, "data") and hasattr(image, "mask"):
-        own_mask, image = image.mask, image.data
+    if isinstance(image, str | PathLike):
+        raise InputError(
+            f"the image is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
+            "astropy.io.fits.getdata, or score the file with 'rbinfer classify'"
+        )
     try:
-        pixels = np.asarray(image)
+        pixels, own_mask = unmasked(image)
     except ValueError as error:
         raise InputError(f"the image is not an array of numbers: {one_line(error)}") from error
     if pixels.dtype.kind not in "fiub":
