@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from rbinfer import __version__
 from rbinfer.cli import main
-from rbinfer.cli.common import plain
+from rbinfer.cli.plain import plain
 from rbinfer.errors import RbinferError
 from rbinfer.io.regions import as_regions
 from rbinfer.io.tables import read_catalog
