@@ -205,9 +205,12 @@ def test_what_is_wrong_for_all_images_is_told_once(night, tmp_path, options, wor
     told = []
     with pytest.raises(RbinferError, match=words):
         run_batch(
-            night, tmp_path / "out", options=ScoreOptions(**options), workers=1,
+            night,
+            tmp_path / "out",
+            options=ScoreOptions(**options),
+            workers=1,
             progress=lambda result, total: told.append(result),
-        )  # fmt: skip
+        )
     assert told == []
     assert runs.lines(tmp_path / "out" / JOURNAL) == []
 
