@@ -25,7 +25,8 @@ from rbinfer.diagnostics.bench import make_scene
 from rbinfer.io.images import load_image
 from rbinfer.io.tables import read_catalog, write_catalog
 from rbinfer.measure.detect import detect
-from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Journal, Line
 from rbinfer.scoring.classifier import Classifier
@@ -119,9 +120,9 @@ def time_stages(images, folder, count):
             marks.append(time.perf_counter())
             image = load_image(path)
             marks.append(time.perf_counter())
-            table = detect(image.data)
+            table = detect(image.pixels)
             marks.append(time.perf_counter())
-            scored = classifier.classify(table, image.data)
+            scored = classifier.classify(table, image.pixels)
             marks.append(time.perf_counter())
             staged = folder / f"staged{k}.ecsv"
             write_catalog(scored, staged)

@@ -15,7 +15,8 @@ from .plain import plain
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from ..pipeline.score_file import ScoredFile, ScoreOptions
+    from ..pipeline.options import ScoreOptions
+    from ..pipeline.score_file import ScoredFile
 
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     from ..errors import InputError
     from ..io.files import check_distinct, check_place
     from ..io.tables import check_output, write_catalog
-    from ..pipeline.score_file import ALL, score_file
+    from ..pipeline.options import ALL
+    from ..pipeline.score_file import score_file
 
     if options.output:
         check_output(options.output, options.overwrite)
@@ -130,7 +132,7 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
         table["rb_score"],
         table.meta["rb_threshold"],
         table["rb_class"] if "rb_class" in table.colnames else None,
-        shape=image.data.shape,
+        shape=image.shape,
     )
     write_regions(text, options.regions, options.overwrite)
 

@@ -108,14 +108,14 @@ def _of_image(
     x, y = find_positions(table, wcs=image.header, **columns)
     fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
     if options.kind == "overlay":
-        return overlay(image.data, x, y, table, threshold, fwhm)
-    return cutout_sheet(image.data, x, y, table, threshold, fwhm, options.most or 60)
+        return overlay(image.pixels, x, y, table, threshold, fwhm)
+    return cutout_sheet(image.pixels, x, y, table, threshold, fwhm, options.most or 60)
 
 
 def _numbers(table: "Table") -> "NDArray[Any] | None":
     """Return the HDU of each row of a mosaic's catalogue, or None."""
     from ..io.tables import bare
-    from ..pipeline.score_file import HDU_COLUMN
+    from ..pipeline.mosaic import HDU_COLUMN
 
     if HDU_COLUMN not in table.colnames or not len(table):
         return None

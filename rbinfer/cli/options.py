@@ -7,7 +7,7 @@ from ..runs.plan import FORMATS
 from .values import bits, count, names, positive, probability, share
 
 if TYPE_CHECKING:
-    from ..pipeline.score_file import ScoreOptions
+    from ..pipeline.options import ScoreOptions
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +125,7 @@ def score_options(options: argparse.Namespace) -> "ScoreOptions":
     """Return what `add_scoring_options` added, as it was given."""
     import dataclasses
 
-    from ..pipeline.score_file import ScoreOptions
+    from ..pipeline.options import ScoreOptions
 
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(ScoreOptions)}
     return ScoreOptions(**given)

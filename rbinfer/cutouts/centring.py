@@ -8,7 +8,9 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.images import LARGEST
+from ..io.arrays import LARGEST
+from ..io.exposure import Exposure
+from ..model.spec import DEFAULT_FWHM
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,16 +26,7 @@ _SAMPLE = 50_000
 
 
 def centres(
-    image: NDArray[np.float32],
-    x: Floats,
-    y: Floats,
-    xpeak: Floats,
-    ypeak: Floats,
-    *,
-    reach: float,
-    fwhm: float,
-    mask: NDArray[np.bool_] | None = None,
-    saturation: float | None = None,
+    exposure: Exposure, x: Floats, y: Floats, xpeak: Floats, ypeak: Floats, reach: float
 ) -> tuple[Floats, Floats]:
     """Move positions to the brightest pixel of their detection, where that is another place.
 
@@ -44,24 +37,21 @@ def centres(
 
     Parameters
     ----------
-    image : ndarray of float32, shape (height, width)
+    exposure : Exposure
+        With the width of its stars.
     x, y : ndarray of float64, shape (n,)
         0-based positions in pixels.
     xpeak, ypeak : ndarray of float64, shape (n,)
         0-based brightest pixels; NaN where unknown.
     reach : float
         Pixels.
-    fwhm : float
-        Of the stars, pixels.
-    mask : ndarray of bool, shape (height, width), optional
-        True for bad pixels.
-    saturation : float, optional
-        Level at or above which a pixel is saturated.
 
     Returns
     -------
     x, y : ndarray of float64, shape (n,)
     """
+    image, mask, saturation = exposure.pixels, exposure.mask, exposure.saturation
+    fwhm = DEFAULT_FWHM if exposure.fwhm is None else exposure.fwhm
     height, width = image.shape
     with np.errstate(invalid="ignore"):  # NaN compares false
         near = (np.abs(xpeak - x) <= reach) & (np.abs(ypeak - y) <= reach)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .images import collect_warnings
+from .files import collect_warnings
 from .tables import bare, has_positions, positions
 
 if TYPE_CHECKING:

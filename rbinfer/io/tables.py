@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from .._util.arguments import PIXEL_UNITS
 from ..errors import InputError, RbinferError
-from .files import check_place, written_whole
+from .files import check_file, check_place, collect_warnings, written_whole
 from .formats import fitted
-from .images import check_file, collect_warnings
 
 if TYPE_CHECKING:
     from astropy.table import Table

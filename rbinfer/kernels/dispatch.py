@@ -405,13 +405,14 @@ def warmup() -> float:
     """
     # Imported here because cutouts imports this module.
     from ..cutouts.cutter import Cutter, preprocess_cutout
+    from ..io.exposure import as_exposure
     from ..model.spec import PreprocessSpec
 
     start = time.perf_counter()
     image = np.zeros((64, 64), np.float32)
     position = np.array([32.0])
     for spec in (PreprocessSpec.reference(), PreprocessSpec.default()):
-        Cutter.prepare(image, spec, fwhm=3.0).cut(position, position)
+        Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(position, position)
     for dtype in (np.float32, np.float64):
         preprocess_cutout(image[:31, :31].astype(dtype))
     return time.perf_counter() - start

@@ -311,7 +311,7 @@ def _metadata(table: "Table", line: Line) -> dict[str, Any]:
 
 
 def _hdus(table: "Table", meta: Mapping[str, Any]) -> NDArray[np.int32]:
-    from ..pipeline.score_file import HDU_COLUMN
+    from ..pipeline.mosaic import HDU_COLUMN
 
     if HDU_COLUMN not in table.colnames or not len(table):
         return np.full(len(table), _noted_hdu(meta), np.int32)

@@ -97,7 +97,7 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
             continue
         for hdu in np.unique(rows["hdu"][rows["image"] == number]):
             try:
-                data = load_image(image.path, None if hdu == FIRST else int(hdu)).data
+                data = load_image(image.path, None if hdu == FIRST else int(hdu)).pixels
             except RbinferError as error:
                 lost.append(str(error))
                 continue

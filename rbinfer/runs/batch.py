@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
-from ..pipeline.score_file import ScoreOptions
+from ..pipeline.options import ScoreOptions
 from .outcome import Kind, Outcome
 from .plan import check_apart, find_images, plan, suffix_of
 from .store import Store
-from .task import Recipe, Task, check_options
+from .task import Recipe, Task
 
 __all__ = ["BatchReport", "ImageResult", "run_batch"]
 
@@ -191,7 +191,7 @@ def run_batch(
     works = plan(find_images(named), folder, suffix, catalog)
     check_apart(named, works, folder)
     options = options or ScoreOptions()
-    check_options(options, catalog)
+    options.check(catalog)
     store = Store(folder, "batch", options, suffix, overwrite)
     with store:
         tasks = [store.task(work) for work in works]

@@ -11,7 +11,7 @@ from .._util.hashing import digest
 from .._util.interrupts import uninterrupted
 from ..errors import RbinferError
 from ..io.tables import write_catalog
-from ..pipeline.score_file import ScoreOptions
+from ..pipeline.options import ScoreOptions
 from .journal import WRITERS, Journal, Line, Notes, journal_of, shortened
 from .outcome import Kind, Outcome
 from .plan import Work

@@ -17,11 +17,12 @@ from typing import Any
 
 from .._util.hashing import digest, digest_of
 from ..errors import InputError, RbinferError
-from ..io.images import check_file
+from ..io.files import check_file
 from ..io.maps import place_of
 from ..io.tables import write_catalog
 from ..model.registry import resolve
-from ..pipeline.score_file import ScoreOptions, score_file
+from ..pipeline.options import ScoreOptions
+from ..pipeline.score_file import score_file
 from ..scoring.classifier import Classifier
 from .journal import Entry, shortened
 from .outcome import Kind, Outcome
@@ -100,18 +101,6 @@ def fingerprint(options: ScoreOptions) -> str:
     facts["version"] = __version__
     facts["files"] = [digest(resolve(options.model)), *map(digest, _map_files(options))]
     return digest_of(json.dumps(facts, sort_keys=True).encode())
-
-
-def check_options(options: ScoreOptions, catalog: str | None) -> None:
-    """Refuse options about the columns of catalogues where there are none.
-
-    Raises
-    ------
-    InputError
-        What every image would be told.
-    """
-    if catalog is None and any(value is not None for value in options.columns.values()):
-        raise InputError("--x-col, --y-col and --origin are about catalogues; give --catalog too")
 
 
 def _map_files(options: ScoreOptions) -> Iterator[Path]:

@@ -16,12 +16,12 @@ from typing import Any
 
 from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
-from ..pipeline.score_file import ScoreOptions
+from ..pipeline.options import ScoreOptions
 from .outcome import Kind, Outcome
 from .plan import Work, catalog_of, is_fits_name, stem_of, suffix_of
 from .processes import Workers
 from .store import Store
-from .task import Task, check_options, signature
+from .task import Task, signature
 
 __all__ = ["WatchReport", "run_watch"]
 
@@ -235,7 +235,7 @@ def run_watch(
     if is_fits_name(f"x{suffix}") and os.path.realpath(source) == os.path.realpath(output):
         raise InputError(f"results in {source} would be taken for images; name another directory")
     options = options or ScoreOptions()
-    check_options(options, catalog)
+    options.check(catalog)
     with Store(Path(output), "watch", options, suffix, overwrite) as store:
         arrivals = Arrivals(source, catalog, settle, once)
         executor = Workers(store.recipe, workers)

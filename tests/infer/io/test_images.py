@@ -14,7 +14,8 @@ from astropy.nddata import (
 )
 
 from rbinfer.errors import InputError
-from rbinfer.io.images import as_image, load_image, read_plane, uncertainty_of
+from rbinfer.io.arrays import as_image, uncertainty_of
+from rbinfer.io.images import load_image, read_plane
 from rbinfer.io.maps import bad_pixels, read_map
 
 RAMP = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -32,8 +33,8 @@ def test_load_image_plain_and_gz_big_endian(tmp_path, name):
     path = tmp_path / name
     fits.writeto(path, RAMP.astype(">f8"))
     got = load_image(str(path))
-    assert_kernel_ready(got.data)
-    np.testing.assert_array_equal(got.data, RAMP)
+    assert_kernel_ready(got.pixels)
+    np.testing.assert_array_equal(got.pixels, RAMP)
     assert got.mask is None
     assert got.saturation is None
     assert got.hdu == 0
@@ -42,7 +43,7 @@ def test_load_image_plain_and_gz_big_endian(tmp_path, name):
 def test_load_image_unsigned_16_bit_to_the_limit(tmp_path):
     values = np.array([[0, 32767], [32768, 65535]], dtype=np.uint16)
     fits.writeto(tmp_path / "u.fits", values)
-    np.testing.assert_array_equal(load_image(tmp_path / "u.fits").data, values.astype(np.float32))
+    np.testing.assert_array_equal(load_image(tmp_path / "u.fits").pixels, values.astype(np.float32))
 
 
 def test_load_image_applies_scale_and_blank(tmp_path):
@@ -53,7 +54,7 @@ def test_load_image_applies_scale_and_blank(tmp_path):
         hdus[0].header["BSCALE"] = 0.5
         hdus[0].header["BZERO"] = 10.0
     np.testing.assert_array_equal(
-        load_image(tmp_path / "s.fits").data, np.array([[10.5, 11], [11.5, np.nan]], np.float32)
+        load_image(tmp_path / "s.fits").pixels, np.array([[10.5, 11], [11.5, np.nan]], np.float32)
     )
 
 
@@ -62,7 +63,7 @@ def test_load_image_tile_compressed_comes_from_the_first_image(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(values)]).writeto(tmp_path / "c.fits.fz")
     got = load_image(tmp_path / "c.fits.fz")
     assert got.hdu == 1
-    np.testing.assert_array_equal(got.data, values)
+    np.testing.assert_array_equal(got.pixels, values)
 
 
 def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
@@ -70,7 +71,7 @@ def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
     hdus = [fits.PrimaryHDU(), table, fits.ImageHDU(RAMP, name="SCI"), fits.ImageHDU(-RAMP)]
     fits.HDUList(hdus).writeto(tmp_path / "m.fits")
     assert load_image(tmp_path / "m.fits").hdu == 2
-    assert load_image(tmp_path / "m.fits", "3").data[0, 1] == -1
+    assert load_image(tmp_path / "m.fits", "3").pixels[0, 1] == -1
     assert load_image(tmp_path / "m.fits", "sci").hdu == 2
     for wrong, text in [
         (0, "has no data"),
@@ -84,7 +85,7 @@ def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
 
 def test_load_image_drops_leading_axes_and_refuses_a_cube(tmp_path):
     fits.writeto(tmp_path / "thin.fits", RAMP[None, None])
-    assert load_image(tmp_path / "thin.fits").data.shape == (3, 4)
+    assert load_image(tmp_path / "thin.fits").pixels.shape == (3, 4)
     fits.writeto(tmp_path / "cube.fits", np.stack([RAMP, RAMP]))
     with pytest.raises(InputError, match=r"cube of shape \(2, 3, 4\).*plane"):
         load_image(tmp_path / "cube.fits")
@@ -144,7 +145,7 @@ def test_load_image_refuses_what_is_no_image_file(tmp_path, fits_bytes):
 def test_load_image_accepts_missing_padding(tmp_path, fits_bytes):
     # Many writers leave out the padding of the last block; no pixel is lost.
     path = write(tmp_path / "p.fits", fits_bytes[: 2880 + 40000])
-    assert load_image(path).data.shape == (100, 100)
+    assert load_image(path).pixels.shape == (100, 100)
 
 
 def test_load_image_lists_hdus_when_there_is_no_image(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 
 from rbinfer import PreprocessSpec, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 from rbinfer.kernels import _jit, compile, dispatch
 from rbinfer.kernels.dispatch import Kernel
 
@@ -344,10 +345,11 @@ def test_cutouts_are_numbas_bit_for_bit(scene, monkeypatch, preset, fwhm):
     noise[:40] = 9
     cases = [{}, {"mask": mask}, {"bg": noise + 491, "err": noise}, {"bg": 500.0, "err": 7.0}]
 
+    spec = getattr(PreprocessSpec, preset)()
+
     def cut():
         return [
-            Cutter.prepare(image, getattr(PreprocessSpec, preset)(), fwhm=fwhm, saturation=900, **case)
-            .cut(x, y)
+            Cutter.prepare(as_exposure(image, fwhm=fwhm, saturation=900, **case), spec).cut(x, y)
             for case in cases
         ]  # fmt: skip
 

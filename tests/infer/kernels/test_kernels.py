@@ -5,6 +5,7 @@ import pytest
 
 from rbinfer import PreprocessSpec
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 from rbinfer.kernels import _jit
 from rbinfer.kernels.workspace import padded
 
@@ -44,7 +45,7 @@ def test_chunks_do_not_matter(preset, fwhm):
     image = rng.normal(100, 5, (150, 170)).astype(np.float32)
     image[rng.integers(0, 150, 9), rng.integers(0, 170, 9)] = np.nan
     x, y = rng.uniform(-3, 172, 60), rng.uniform(-3, 152, 60)
-    cutter = Cutter.prepare(image, getattr(PreprocessSpec, preset)(), fwhm=fwhm)
+    cutter = Cutter.prepare(as_exposure(image, fwhm=fwhm), getattr(PreprocessSpec, preset)())
     together = cutter.cut(x, y)
     for k in range(60):
         alone = cutter.cut(x[k : k + 1], y[k : k + 1])
@@ -57,7 +58,7 @@ def test_cutouts_that_cannot_be_made_are_zeros():
     image[:, :10] = 1.0
     x, y = np.array([60.0, np.nan, 500.0, 1.0]), np.array([40.0, 40.0, 40.0, -7.0])
     for spec in (PreprocessSpec.reference(), PreprocessSpec.default()):
-        cutter = Cutter.prepare(image, spec, fwhm=3.0)
+        cutter = Cutter.prepare(as_exposure(image, fwhm=3.0), spec)
         got = cutter.cut(x, y)
         got.pixels[:] = 7.0
         cutter.cut_into(x, y, got)

@@ -16,7 +16,8 @@ from rbinfer.cli import main
 from rbinfer.errors import InputError
 from rbinfer.io.tables import write_catalog
 from rbinfer.model.session import read_spec
-from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
 from rbinfer.report import read_night, write_report
 from rbinfer.report.one import SOURCE
 from rbinfer.report.reference import reference_scores

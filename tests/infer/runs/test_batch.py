@@ -19,7 +19,8 @@ from rbinfer._util.hashing import digest
 from rbinfer.cli import main
 from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.tables import read_catalog
-from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Journal, Line
 from rbinfer.runs.outcome import Kind

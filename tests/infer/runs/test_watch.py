@@ -14,7 +14,7 @@ from astropy.table import Table
 
 from rbinfer.cli import main
 from rbinfer.errors import InputError
-from rbinfer.pipeline.score_file import ScoreOptions
+from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.outcome import Kind
 from rbinfer.runs.plan import Work
