@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options, add_model_options
 
 
 def add_parser(verbs: Any) -> None:
@@ -20,8 +20,7 @@ def add_parser(verbs: Any) -> None:
             "than a minute once the kernels are compiled."
         ),
     )
-    parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_model_options(parser)
     parser.add_argument("--quick", action="store_true", help="some seconds only; rough figures")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
     add_common_options(parser)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options, add_scoring_options, plain, score_options
+from .options import add_common_options, add_overwrite_option, add_scoring_options, score_options
+from .plain import plain
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -43,7 +44,7 @@ def add_parser(verbs: Any) -> None:
         metavar="OUT",
         help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT and REG if they exist")
+    add_overwrite_option(parser, "OUT and REG if they exist")
     parser.add_argument(
         "--regions",
         metavar="REG",
@@ -126,9 +127,13 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
     assert image is not None  # --regions and --hdu all exclude each other
     x, y = find_positions(table, wcs=image.header, **how.columns)
     text = as_regions(
-        x, y, table["rb_score"], table.meta["rb_threshold"],
-        table["rb_class"] if "rb_class" in table.colnames else None, shape=image.shape,
-    )  # fmt: skip
+        x,
+        y,
+        table["rb_score"],
+        table.meta["rb_threshold"],
+        table["rb_class"] if "rb_class" in table.colnames else None,
+        shape=image.shape,
+    )
     write_regions(text, options.regions, options.overwrite)
 
 

@@ -5,14 +5,25 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
 
 _SHELLS = ("bash", "zsh", "tcsh")
 #: What stands in the usage for files, and for folders.
 FILES = {
-    "IMAGE", "PATTERN", "CAT", "OUT", "REG", "SCORED", "PICTURE", "PAGE", "FILE", "LOG", "MODEL",
-    "M", "E",
-}  # fmt: skip
+    "IMAGE",
+    "PATTERN",
+    "CAT",
+    "OUT",
+    "REG",
+    "SCORED",
+    "PICTURE",
+    "PAGE",
+    "FILE",
+    "LOG",
+    "MODEL",
+    "M",
+    "E",
+}
 FOLDERS = {"DIR", "INBOX"}
 
 
@@ -33,15 +44,10 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..errors import InputError
+    from .._util.extras import needed
     from . import build_parser
 
-    try:
-        import shtab
-    except ImportError as error:
-        raise InputError(
-            'completion needs shtab, which is not installed: pip install "rbinfer[completion]"'
-        ) from error
+    shtab = needed("shtab", "completion needs", "completion")
     parser = build_parser()
     for action in actions_of(parser):
         if action.metavar in FILES:

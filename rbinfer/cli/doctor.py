@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options
+from .options import add_common_options
 
 if TYPE_CHECKING:
     from ..diagnostics.doctor import Finding

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import add_common_options, count, probability
+from .options import add_common_options, add_overwrite_option, add_position_options
+from .values import count, probability
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -47,22 +48,17 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--hdu", metavar="H", help="number (from 0) or name of the HDU; of a mosaic its rows are drawn"
     )
-    parser.add_argument("--x-col", metavar="X", help="column with the x positions")
-    parser.add_argument("--y-col", metavar="Y", help="column with the y positions")
-    parser.add_argument("--origin", type=int, choices=(0, 1), help="what the first pixel is called")
-    parser.add_argument("--overwrite", action="store_true", help="replace PICTURE if it exists")
+    add_position_options(parser)
+    add_overwrite_option(parser, "PICTURE if it exists")
     add_common_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            'pictures need matplotlib, which is not installed: pip install "rbinfer[plots]"'
-        ) from error
+    from .._util.extras import needed
+
+    needed("matplotlib", "pictures need", "plots")
     from ..io.files import check_distinct
     from ..io.tables import read_catalog
     from ..report.gallery import check_picture, histogram, save

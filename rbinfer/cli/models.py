@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
 
 
 def add_parser(verbs: Any) -> None:

@@ -4,7 +4,8 @@ import argparse
 import sys
 from typing import Any
 
-from .common import add_common_options, count
+from .options import add_common_options, add_overwrite_option
+from .values import count
 
 
 def add_parser(verbs: Any) -> None:
@@ -29,7 +30,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--most", type=count, default=12, metavar="N", help="cutouts of each kind at most (12)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace PAGE if it exists")
+    add_overwrite_option(parser, "PAGE if it exists")
     add_common_options(parser)
     parser.set_defaults(run=run)
 

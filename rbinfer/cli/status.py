@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
 
 
 def add_parser(verbs: Any) -> None:

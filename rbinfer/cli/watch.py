@@ -4,8 +4,8 @@ import argparse
 import json
 from typing import Any
 
-from .batch import add_store_options
-from .common import add_common_options, add_scoring_options, count, positive, score_options
+from .options import add_common_options, add_scoring_options, add_store_options, score_options
+from .values import count, positive
 
 
 def add_parser(verbs: Any) -> None:

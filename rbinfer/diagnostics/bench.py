@@ -292,11 +292,19 @@ def _memory(task: tuple[int, int, str | None, str, int | None]) -> None:
     output = sum(part.nbytes for part in found if part is not None)
     beyond = peak - scene.image.nbytes - output
     report = {
-        "positions": n, "side": side, "image": scene.image.nbytes,
-        "input": scene.x.nbytes + scene.y.nbytes, "output": output, "baseline": baseline,
-        "before": before, "peak": peak, "beyond": beyond, "beyond_baseline": beyond - baseline,
-        "files": files, "beyond_own": beyond - files,
-    }  # fmt: skip
+        "positions": n,
+        "side": side,
+        "image": scene.image.nbytes,
+        "input": scene.x.nbytes + scene.y.nbytes,
+        "output": output,
+        "baseline": baseline,
+        "before": before,
+        "peak": peak,
+        "beyond": beyond,
+        "beyond_baseline": beyond - baseline,
+        "files": files,
+        "beyond_own": beyond - files,
+    }
     print(json.dumps(report))
 
 

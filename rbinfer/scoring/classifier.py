@@ -1,7 +1,6 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
 import dataclasses
-import hashlib
 import logging
 import os
 import threading
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
+from .._util.hashing import digest
 from .._util.machine import usable_cpus
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutouts, Cutter
@@ -130,7 +130,7 @@ class Classifier:
     @cached_property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
-        return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return "" if self._path is None else digest(self._path)
 
     @property
     def running_on(self) -> str:

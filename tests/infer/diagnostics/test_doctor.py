@@ -26,8 +26,11 @@ def doctor(code=0, **environment):
     """Run the command in a process of its own; returns what it found, by name."""
     done = subprocess.run(
         [sys.executable, "-m", "rbinfer", "doctor", "--json"],
-        capture_output=True, text=True, check=False, env={**os.environ, **environment},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
     result = json.loads(done.stdout)
     assert done.returncode == code, done.stdout
     assert result["ok"] is (code == 0)
@@ -135,9 +138,11 @@ def test_models_that_are_damaged(tmp_path):
     assert found["model other"].remedy.endswith(f"or remove {folder / 'other.onnx'}")
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "rbinfer", "doctor"], capture_output=True, check=False,
+        [sys.executable, "-m", "rbinfer", "doctor"],
+        capture_output=True,
+        check=False,
         env={**os.environ, **ascii_only, "RBINFER_MODELS": str(folder)},
-    )  # fmt: skip
+    )
     assert done.returncode == 1, done.stderr
     text = done.stdout.decode("ascii")
     assert "PROBLEM  model other" in text

@@ -552,8 +552,10 @@ def browser():
 def _column(browser, table, number):
     return browser.execute_script(
         "return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)]"
-        ".map(row => row.cells[arguments[1]].textContent)", table, number,
-    )  # fmt: skip
+        ".map(row => row.cells[arguments[1]].textContent)",
+        table,
+        number,
+    )
 
 
 def test_in_a_browser(browser, page):
