@@ -16,8 +16,8 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
 from . import _jit
-from .dispatch import digest_of_sources
 from .elf import LinkError
+from .sources import digest_of_sources
 
 _types: Any = types  # its annotations are wrong
 

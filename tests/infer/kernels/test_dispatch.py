@@ -16,7 +16,7 @@ import pytest
 from rbinfer import PreprocessSpec, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.io.exposure import as_exposure
-from rbinfer.kernels import _jit, compile, dispatch
+from rbinfer.kernels import _jit, compile, dispatch, sources
 from rbinfer.kernels.dispatch import Kernel
 
 pytestmark = pytest.mark.skipif(
@@ -233,8 +233,8 @@ def test_files_that_were_replaced_while_the_process_runs(place, monkeypatch):
 
 
 def test_package_without_sources(monkeypatch, tmp_path):
-    monkeypatch.setattr(dispatch, "_PACKAGE", tmp_path)
-    assert dispatch.digest_of_sources() is None
+    monkeypatch.setattr(sources, "_FOLDER", tmp_path)
+    assert sources.digest_of_sources() is None
     monkeypatch.setattr(dispatch, "_DIGEST", None)
     assert dispatch.file_name(small()) is None
 
