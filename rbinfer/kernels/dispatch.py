@@ -83,7 +83,7 @@ class State(NamedTuple):
 
 
 class Kernel:
-    """A function of :mod:`rbinfer.kernels._jit`; loaded, or compiled, when it is first called.
+    """A function of :mod:`rbinfer.kernels`; loaded, or compiled, when it is first called.
 
     Parameters
     ----------
@@ -150,9 +150,9 @@ class Kernel:
                 self._why = "it is not compiled into code that can stand alone"
         if self._why is not None:
             log.info("%s is left to Numba: %s", self.name, self._why)
-        from . import _jit
+        from . import compile
 
-        return getattr(_jit, self.name)
+        return compile.numbas(self.name)
 
     def _found(self, name: str) -> bytes | None:
         for place in _places():
@@ -167,9 +167,9 @@ class Kernel:
         place = next(filter(_can_be_written, _places()), None)
         if place is None:
             return None
-        from . import compile
+        from . import compile, jit
 
-        if compile.DIGEST != _DIGEST:
+        if jit.DIGEST != _DIGEST:
             self._why = "rbinfer's files were replaced after it was imported"
             return None
         try:
