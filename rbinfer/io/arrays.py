@@ -117,3 +117,79 @@ def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
 def _kind(dtype: np.dtype[Any]) -> str:
     names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
     return names.get(dtype.kind, str(dtype))
+
+
+def values_at(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Read pixels; those off the image, masked or not finite are NaN.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels.
+    y, x : ndarray of int64
+        Rows and columns, of one shape or shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of float32, of that shape
+    """
+    height, width = pixels.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    at = np.where(inside, y, 0), np.where(inside, x, 0)
+    values = pixels[at]
+    good = inside & (np.abs(values) < LARGEST)
+    if mask is not None:
+        good &= ~mask[at]
+    return np.where(good, values, np.float32(np.nan))
+
+
+def spread_over(shape: tuple[int, int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of pixels spread evenly over an image.
+
+    Their places are steps of the golden ratio, so that no pattern of columns can line up with them.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the image.
+    count : int
+        How many pixels; all at most.
+
+    Returns
+    -------
+    y, x : ndarray of int64, shape (n,)
+    """
+    size = shape[0] * shape[1]
+    index = np.arange(min(size, count), dtype=np.int64)
+    place = (np.mod(index * 0.6180339887498949, 1.0) * size).astype(np.int64)
+    return place // shape[1], place % shape[1]
+
+
+def noise_of_steps(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+) -> float:
+    """Estimate the noise of a pixel from differences of neighbours, blind to slow gradients.
+
+    Parameters
+    ----------
+    pixels, mask, y, x
+        As for `values_at`.
+
+    Returns
+    -------
+    float
+        1.4826 times the median of the absolute differences over the square root of 2; 0 without any.
+    """
+    with np.errstate(over="ignore"):
+        steps = np.abs(values_at(pixels, mask, y, x + 1) - values_at(pixels, mask, y, x))
+    steps = steps[np.isfinite(steps)]
+    return 1.4826 / float(np.sqrt(2.0)) * float(np.median(steps)) if len(steps) else 0.0
