@@ -1,6 +1,6 @@
 """How often a catalogue is wrongly said not to belong to its image, and how often a mix-up is named.
 
-``python benchmarks/belongs.py DATA [--trials N]``, where DATA has frames ``NAME.fits.gz`` with catalogues
+``python benchmarks/belongs.py DATA [--trials N]``, where DATA has frames ``NAME.fits.gz`` and catalogues
 ``NAME.ecsv`` (columns ``x``, ``y``, ``label``). Without DATA, frames are simulated.
 """
 
@@ -109,7 +109,7 @@ def forced(exposure, rng, n=200):
     noise = 1.4826 / np.sqrt(2) * np.nanmedian(steps)
     # S/N 1 in an aperture of 9 pixels, of a star of FWHM 3 px.
     for cx, cy in xy:
-        i, j = int(round(cy)), int(round(cx))
+        i, j = round(cy), round(cx)
         part = pixels[i - 6 : i + 7, j - 6 : j + 7]
         if part.shape == dx.shape:
             part += np.float32(0.43 * noise) * np.exp(
@@ -167,7 +167,8 @@ def main():
     for kind in HONEST:
         print(f"  {kind}: {told[kind]} of {tried[kind]}")
     print(
-        f"seconds a catalogue: median {np.median(seconds):.4f}, 99 % below {np.quantile(seconds, 0.99):.4f}"
+        f"seconds a catalogue: median {np.median(seconds):.4f}, "
+        f"99 % below {np.quantile(seconds, 0.99):.4f}"
     )
     right, of = Counter(), Counter()
     for name, exposure, xy, label, _ in found:
