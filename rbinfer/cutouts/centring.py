@@ -8,8 +8,8 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import LARGEST
 from ..io.exposure import Exposure
+from ..kernels.constants import LARGEST
 from ..model.spec import DEFAULT_FWHM
 
 Floats = NDArray[np.float64]

@@ -13,9 +13,6 @@ from ..errors import InputError, one_line
 
 log = logging.getLogger(__name__)
 
-#: Pixels at or beyond this count as not finite: sums and differences of others stay within float32.
-LARGEST = np.float32(1e30)
-
 
 def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Turn what the caller has into the image that the kernels take.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..io.arrays import LARGEST
+from ..kernels.constants import LARGEST
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
