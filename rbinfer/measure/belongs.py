@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import LARGEST, noise_of_steps, spread_over, values_at
+from ..io.arrays import noise_of_steps, spread_over, values_at
 from ..io.exposure import Exposure
 from ..io.placement import Placement
+from ..kernels.constants import LARGEST
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
