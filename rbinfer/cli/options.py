@@ -105,6 +105,14 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         "--fwhm", type=positive, metavar="F", help="FWHM of the stars in pixels; measured if absent"
     )
     group.add_argument(
+        "--plane", metavar="P", help="plane of a cube: its number (from 0), R, G, B, or mean"
+    )
+    group.add_argument(
+        "--bayer",
+        action=argparse.BooleanOptionalAction,
+        help="undo the mosaic of a colour sensor's filters; done by itself where the header names one",
+    )
+    group.add_argument(
         "--mask",
         metavar="M",
         help="bad pixels (nonzero): FITS file, FILE[HDU] or HDU of IMAGE; its HDU named MASK by default",

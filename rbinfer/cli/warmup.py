@@ -23,9 +23,9 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..kernels import dispatch
+    from ..cutouts.warmup import warmup
 
-    seconds = dispatch.warmup()
+    seconds = warmup()
     if not options.quiet:
         print(f"kernels ready after {seconds:.1f} s", file=sys.stderr)
     return 0

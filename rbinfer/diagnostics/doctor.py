@@ -221,9 +221,10 @@ def check_kernels() -> list[Finding]:
     settings: Any = numba.config  # filled as the environment says
     if settings.DISABLE_JIT:
         return [Finding("kernels", "problem", "NUMBA_DISABLE_JIT is set: there are none", "unset it")]
+    from ..cutouts.warmup import warmup
     from ..kernels import dispatch
 
-    seconds = dispatch.warmup()
+    seconds = warmup()
     states = [kernel.state() for kernel in dispatch.KERNELS]
     place, asked = states[0].place, settings.CACHE_DIR
     is_new = any(state.is_new for state in states)

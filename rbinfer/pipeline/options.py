@@ -34,6 +34,10 @@ class ScoreOptions:
         FWHM of the stars in pixels; measured by default.
     hdu : str, optional
         Number (from 0) or name of the HDU, or ``"all"`` for every image of a mosaic.
+    plane : str, optional
+        Plane of a cube: its number (from 0), ``R``, ``G``, ``B`` or ``mean``.
+    bayer : bool, optional
+        Whether pixels are a mosaic of colour filters; by default, whether the header says so.
     mask, err : str, optional
         Mask and noise map as `rbinfer.io.maps.read_map` takes them.
     bad_bits : int, optional
@@ -55,6 +59,8 @@ class ScoreOptions:
     max_false: float | None = None
     fwhm: float | None = None
     hdu: str | None = None
+    plane: str | None = None
+    bayer: bool | None = None
     mask: str | None = None
     bad_bits: int | None = None
     err: str | None = None

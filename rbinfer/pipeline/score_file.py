@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import load_image
 from ..io.maps import bad_pixels, read_map
+from ..measure.nodata import with_no_data
 from ..scoring.classifier import Classifier
 from ..status import Status
 from .mosaic import Detections, skies_of, stacked
@@ -82,10 +83,10 @@ def score_file(
     parts = []
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:
-        exposure = load_image(image, number)
+        exposure = load_image(image, number, options.plane, options.bayer)
         table = None if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
-        exposure = _with_maps(image, exposure, options)
+        exposure = with_no_data(_with_maps(image, exposure, options))
         parts.append(_score_one(image, exposure, table, options, classifier, threshold))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu

@@ -14,8 +14,8 @@ from typing import Any
 
 from .._util.interrupts import without_ctrl_c
 from .._util.machine import usable_cpus
+from ..cutouts.warmup import warmup
 from ..errors import RbinferError
-from ..kernels import dispatch
 from .outcome import Kind, Outcome
 from .task import Recipe, Task, prepared, run_task
 
@@ -202,7 +202,7 @@ def _serve(pipe: Any, recipe: Recipe) -> None:
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())
     try:
-        dispatch.warmup()
+        warmup()
         device = prepared(recipe).running_on
     except Exception as error:
         pipe.send(("", str(error)))

@@ -19,6 +19,7 @@ from ..cutouts.cutter import Cutouts, Cutter
 from ..errors import InputError
 from ..io.exposure import Exposure, Width, as_exposure
 from ..measure.estimate import measure_width
+from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.networks import KerasNetwork, Network
 from ..model.registry import resolve
 from ..model.session import Output, Session
@@ -298,21 +299,28 @@ class Classifier:
         """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
         columns, rows = as_positions(x, y)
         brightest = None if peaks is None else as_peaks(peaks, len(columns))
+        exposure = with_no_data(exposure)
         if fwhm is None:
             width = measure_width(exposure, columns, rows, table)
         else:
             width = Width(as_level(fwhm, "fwhm"), "given")
         exposure = dataclasses.replace(exposure, width=width)
+        no_data = lies_in_no_data(exposure, columns, rows)
         spec = self.spec.preprocess
         if brightest is not None and spec.recentre > 0:
             columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
         if asinh_softening is not None:
             softening = as_number(asinh_softening, "asinh_softening")
             spec = dataclasses.replace(spec, asinh_softening=softening)
-        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width)
+        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
     def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
         result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
+        empty = prepared.no_data
+        result.status[empty] |= int(Status.NO_DATA)
+        result.score[empty] = np.nan
+        if result.classes is not None:
+            result.classes[empty] = np.nan
         width = prepared.width
         if not self.spec.fwhm_range[0] <= width.fwhm <= self.spec.fwhm_range[1]:
             result.status[:] |= int(Status.FWHM_OUT_OF_RANGE)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from .._arrays import F32, F64, I8, I64, Bools
 from ..config import CLASSES
 from ..simulate import Artefact, Frame
 
@@ -20,11 +21,11 @@ _NOISE = CLASSES.index("noise")
 
 def label_detections(
     frame: Frame,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    xpeak: NDArray[np.int64],
-    ypeak: NDArray[np.int64],
-) -> NDArray[np.int8]:
+    x: F64,
+    y: F64,
+    xpeak: I64,
+    ypeak: I64,
+) -> I8:
     """Label detections by asking whether they would exist without each layer.
 
     At the brightest pixel of a detection the expected signal of sources and of artefacts is known.
@@ -106,22 +107,18 @@ def label_detections(
     return labels.astype(np.int8)
 
 
-def _is_doubtful(
-    frame: Frame, unknown: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _is_doubtful(frame: Frame, unknown: F32, x: I64, y: I64) -> Bools:
     """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
     planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
     before, noise = _box(unknown, x, y), frame.noise[y, x]
     outshone = _OUTSHONE * _box(planted, x, y).max(axis=0)
     top, mean = np.abs(before).max(axis=0), np.abs(before.mean(axis=0))
     # The mean of nine pixels has a third of the noise of one.
-    doubtful: NDArray[np.bool_] = (top > np.maximum(3 * noise, outshone)) | (
-        mean > np.maximum(noise, outshone)
-    )
+    doubtful: Bools = (top > np.maximum(3 * noise, outshone)) | (mean > np.maximum(noise, outshone))
     return doubtful
 
 
-def _class_of_artefact() -> NDArray[np.int8]:
+def _class_of_artefact() -> I8:
     """Table from `Artefact` codes to class indices."""
     names = {
         Artefact.COSMIC_RAY: "cosmic_ray",
@@ -135,26 +132,24 @@ def _class_of_artefact() -> NDArray[np.int8]:
     return table
 
 
-def _around(
-    layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64], radius: float, points: int
-) -> NDArray[np.float32]:
+def _around(layer: F32, x: I64, y: I64, radius: float, points: int) -> F32:
     """Values of a layer on circles about positions, shape (points, n); the edge goes on outside."""
     height, width = layer.shape
     angle = 2 * np.pi * np.arange(points)[:, np.newaxis] / points
     rows = np.clip(np.rint(y + radius * np.sin(angle)).astype(int), 0, height - 1)
     columns = np.clip(np.rint(x + radius * np.cos(angle)).astype(int), 0, width - 1)
-    return layer[rows, columns]
+    values: F32 = layer[rows, columns]
+    return values
 
 
-def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_compact(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
     """Tell where the artefact layer falls off in all directions, as a star does."""
     around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
-    return around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    compact: Bools = around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    return compact
 
 
-def _nearest(
-    frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _nearest(frame: Frame, x: F64, y: F64) -> tuple[I64, I64]:
     """Return the pixels that positions fall into, those off the image moved to its edge."""
     height, width = frame.image.shape
     return (
@@ -163,40 +158,39 @@ def _nearest(
     )
 
 
-def _box(layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+def _box(layer: F32, x: I64, y: I64) -> F32:
     """Values of the 3 x 3 pixels about each position, shape (9, n); the edge goes on outside."""
     height, width = layer.shape
     dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
-    return layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+    values: F32 = layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+    return values
 
 
-def _light_near(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+def _light_near(frame: Frame, x: I64, y: I64) -> F32:
     """Highest expected light of stars and galaxies within a FWHM of each position."""
     light = frame.stars + frame.galaxies
     rings = [_around(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
-    return np.concatenate(rings).max(axis=0)
+    highest: F32 = np.concatenate(rings).max(axis=0)
+    return highest
 
 
-def _near_saturated(
-    frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
     """Tell which pixels belong to the burnt-out image of a star: at the full level, or next to it."""
     full = float(np.nanmax(frame.image)) if frame.saturation is None else frame.saturation
     ring = _around(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
     level = frame.sky[ypeak, xpeak] + 0.9 * (full - frame.sky[ypeak, xpeak])
-    burnt: NDArray[np.bool_] = (ring >= level).sum(axis=0) >= 2
+    burnt: Bools = (ring >= level).sum(axis=0) >= 2
     return burnt
 
 
-def _bump(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.float64]:
+def _bump(frame: Frame, xpeak: I64, ypeak: I64) -> F64:
     """Height of the expected starlight above its median one FWHM away."""
     around = _around(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
-    return frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+    bump: F64 = frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+    return bump
 
 
-def _source_under(
-    frame: Frame, xs: NDArray[Any], ys: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def _source_under(frame: Frame, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[F64, I8]:
     """Peak that the strongest true source contributes to each position, and that source's class."""
     truth = frame.truth
     types = np.asarray(truth["type"])

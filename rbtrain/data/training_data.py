@@ -14,6 +14,7 @@ from rbinfer import InputError, extract_cutouts
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.measure.detect import detect
 
+from .._arrays import F32
 from ..simulate import PSF, simulate_image
 
 log = logging.getLogger(__name__)
@@ -244,9 +245,10 @@ def _match(found: Table, truth: Table, radius: float) -> NDArray[np.str_]:
         return np.full(len(found), "none", dtype=kinds.dtype)
     tree = cKDTree(np.column_stack([truth["x"], truth["y"]]))
     _, nearest = tree.query(np.column_stack([found["x"], found["y"]]), distance_upper_bound=radius)
-    return kinds[nearest]
+    matched: NDArray[np.str_] = kinds[nearest]
+    return matched
 
 
-def _augmented(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _augmented(x: F32) -> F32:
     turned = [np.rot90(x, k, axes=(1, 2)) for k in range(4)]
     return np.concatenate([*turned, x[:, ::-1], x[:, :, ::-1]])

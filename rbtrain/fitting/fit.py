@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import F32, I8
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..data.memory import keep_freed_memory
@@ -59,7 +60,7 @@ def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Mod
     return keras.models.load_model(path, compile=plain, safe_mode=True)
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
     """Batches of a dataset, shuffled, turned and flipped as a function of seed and epoch alone.
 
     Parameters
@@ -77,8 +78,8 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, data: Dataset, rows: NDArray[np.intp], targets: NDArray[np.float32],
-        weights: NDArray[np.float32], batch_size: int, seed: int | None = None,
+        self, data: Dataset, rows: NDArray[np.intp], targets: F32,
+        weights: F32, batch_size: int, seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(workers=1)
         self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
@@ -95,7 +96,7 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
+    def __getitem__(self, index: int) -> tuple[F32, ...]:
         # Sorted, so that a memory map is read forwards.
         rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
         pixels = self._data.pixels[rows].astype(np.float32)
@@ -107,13 +108,13 @@ class Batches(keras.utils.PyDataset):
         return pixels, self._targets[rows], self._weights[rows]
 
 
-def augment(cutouts: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+def augment(cutouts: F32, turn: int) -> F32:
     """Apply one of the eight symmetries of the square to cutouts (n, size, size, 2)."""
     turned = np.rot90(cutouts, turn % 4, axes=(1, 2))
     return turned[:, :, ::-1] if turn >= 4 else turned
 
 
-def targets_of(config: TrainConfig, labels: NDArray[np.int8]) -> NDArray[np.float32]:
+def targets_of(config: TrainConfig, labels: I8) -> F32:
     """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes."""
     if config.network.architecture == "reference":
         real = [CLASSES.index(name) for name in config.real]
@@ -121,20 +122,21 @@ def targets_of(config: TrainConfig, labels: NDArray[np.int8]) -> NDArray[np.floa
     return np.eye(len(CLASSES), dtype=np.float32)[labels]
 
 
-def judged_as(targets: NDArray[np.float32], labels: NDArray[np.int8]) -> NDArray[Any]:
+def judged_as(targets: F32, labels: I8) -> NDArray[Any]:
     """What is balanced against what: one score, real and bogus; classes, all sources and each bogus."""
     return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
 
 
-def class_weights(labels: NDArray[Any], balance: float) -> NDArray[np.float32]:
+def class_weights(labels: NDArray[Any], balance: float) -> F32:
     """Weight of each row: (n / (k n_class)) ** balance, with mean 1."""
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = (len(labels) / (len(values) * counts)) ** balance
     per_row = weights[inverse]
-    return (per_row / per_row.mean()).astype(np.float32)
+    scaled: F32 = (per_row / per_row.mean()).astype(np.float32)
+    return scaled
 
 
-class _Checkpoint(keras.callbacks.Callback):
+class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the best network and the whole state of the fit, each written beside and renamed.
 
     ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
@@ -199,7 +201,9 @@ class _Checkpoint(keras.callbacks.Callback):
         self._write_history(epoch + 1)
 
     def _write_state(self, epoch: int) -> None:
-        arrays = {"state": np.array(json.dumps({"epoch": epoch, "history": self.history}))}
+        arrays: dict[str, Any] = {
+            "state": np.array(json.dumps({"epoch": epoch, "history": self.history}))
+        }
         parts = {
             "model": map(keras.ops.convert_to_numpy, self.model.variables),
             "optimizer": map(keras.ops.convert_to_numpy, _optimizer_variables(self.model)),
@@ -237,7 +241,7 @@ def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-class _Stop(keras.callbacks.Callback):
+class _Stop(keras.callbacks.Callback):  # type: ignore[misc]
     """Early stopping that remembers over a resume, because it reads the history."""
 
     def __init__(self, history: dict[str, list[float]], patience: int) -> None:
@@ -246,7 +250,7 @@ class _Stop(keras.callbacks.Callback):
 
     def is_due(self) -> bool:
         """Whether the best epoch is `patience` epochs ago."""
-        losses = self._history.get("val_loss")
+        losses = self._history.get("val_loss", [])
         return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rbinfer.model.session import Session
 
+from .._arrays import F32, Bools
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
 from ..fitting.calibrate import mixed
@@ -24,8 +24,8 @@ from .readings import bins_of, points_by_bin, read_simulation
 
 
 def figures(
-    real: NDArray[np.bool_],
-    score: NDArray[np.float32],
+    real: Bools,
+    score: F32,
     threshold: float,
     rng: np.random.Generator | None = None,
 ) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import _render
-from ._draw import chance, log_uniform, log_uniforms, uniform
+from ._random import chance, log_uniform, log_uniforms, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
 

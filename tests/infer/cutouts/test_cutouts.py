@@ -11,7 +11,7 @@ from rbinfer import InputError, PreprocessSpec, Status, extract_cutouts, preproc
 from rbinfer.cutouts.cutter import Cutter, resampling, rescaling
 from rbinfer.io import arrays
 from rbinfer.io.exposure import as_exposure
-from rbinfer.kernels import _jit, workspace
+from rbinfer.kernels import constants, numerics, workspace
 
 from ..kernels import oracle
 
@@ -98,7 +98,7 @@ def test_asinh_error_bound():
     values = np.concatenate([np.logspace(-30, 17, 400_001), [0.0]]).astype(np.float32)
     values = np.concatenate([values, -values])
     out = np.empty_like(values)
-    _jit.asinh_array(values, out)
+    numerics.asinh_array(values, out)
     exact = np.arcsinh(values.astype(np.float64))
     error = np.abs(out - exact)[exact != 0] / np.abs(exact[exact != 0])
     assert error.max() < 1e-6
@@ -110,12 +110,12 @@ def test_kernel_bits_are_those_of_the_table():
         "POSITION_NOT_FINITE", "OFF_IMAGE", "WINDOW_OFF_IMAGE", "TOO_FEW_GOOD_PIXELS", "NEAR_EDGE",
         "PARTLY_MASKED", "SATURATED",
     ):  # fmt: skip
-        assert getattr(_jit, name) == Status[name]
+        assert getattr(constants, name) == Status[name]
 
 
 def test_constants_of_the_kernels_are_those_of_their_callers():
-    assert workspace.LANES == _jit._LANES
-    assert arrays.LARGEST == _jit.LARGEST
+    assert workspace.LANES == constants.LANES
+    assert arrays.LARGEST == constants.LARGEST
 
 
 def test_as_many_cutouts_as_positions():
