@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .options import add_common_options, add_scoring_options, add_store_options, score_options
+from .parser import add_verb
 from .values import count
 
 if TYPE_CHECKING:
@@ -19,14 +20,19 @@ log = logging.getLogger(__name__)
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "batch",
-        help="score many images, on all CPUs or on a Dask cluster",
+        summary="score many images, on all CPUs or on a Dask cluster",
         description=(
             "Score many images, one result each. What DIR/batch.jsonl notes as done is skipped while "
             "the bytes of image, catalogue, model and result, the options and the version of rbinfer "
             "are the same, so give the same command again to go on after an interrupt. An image that "
             "fails is told and the rest go on; the exit code is 1 then."
+        ),
+        example=(
+            "rbinfer batch night/ -o results/\n"
+            "rbinfer batch night/ -o results/ --catalog '{dir}/{stem}.cat' --format fits"
         ),
     )
     parser.add_argument(

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from .options import add_common_options, add_model_options
+from .parser import add_verb
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "bench",
-        help="measure the speed and the memory on this machine",
+        summary="measure the speed and the memory on this machine",
         description=(
             "Measure objects a second by threads and batch, the latency of an object and of a typical "
             "frame, the start of a new process and the peak memory, on simulated images. Takes less "
             "than a minute once the kernels are compiled."
         ),
+        example="rbinfer bench --quick",
     )
     add_model_options(parser)
     parser.add_argument("--quick", action="store_true", help="some seconds only; rough figures")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .options import add_common_options, add_overwrite_option, add_position_options
+from .parser import add_verb
 from .values import count, probability
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ log = logging.getLogger(__name__)
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "gallery",
-        help="draw cutouts, an overlay or a histogram of a scored catalogue",
+        summary="draw cutouts, an overlay or a histogram of a scored catalogue",
         description=(
             "Draw a scored catalogue: a sheet of cutouts in the order of their scores, the image with "
             "a circle around each detection, or a histogram of the scores. The origin is lower left."
         ),
+        example="rbinfer gallery image.fits scored.fits -o sheet.png",
     )
     parser.add_argument(
         "image", metavar="IMAGE", help="FITS file, also .gz and .fz; a histogram does without it"

@@ -9,6 +9,9 @@ from .values import bits, count, names, positive, probability, share
 if TYPE_CHECKING:
     from ..pipeline.options import ScoreOptions
 
+#: Ways to say where the threshold lies, by their attributes; one of them at most.
+EXCLUSIVE = ("threshold", "max_missed", "max_false")
+
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every verb has."""

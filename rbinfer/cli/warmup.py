@@ -5,14 +5,17 @@ import sys
 from typing import Any
 
 from .options import add_common_options
+from .parser import add_verb
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "warmup",
-        help="compile and cache the kernels",
+        summary="compile and cache the kernels",
         description="Compile the kernels and keep them on disk, so that no later run has to.",
+        example="rbinfer warmup",
     )
     add_common_options(parser)
     parser.set_defaults(run=run)

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from .._util.limits import cpu_quota, memory_free, memory_limit
 from .._util.machine import peak_bytes
-from ..errors import ModelError, RbinferError
+from .._util.sentences import unforeseen
+from ..errors import ModelError, RbinferError, one_line
 from ..model.registry import DEFAULT_MODEL, ModelEntry, list_models, resolve, shipped_directory
 
 Level = Literal["ok", "warning", "problem"]
@@ -344,8 +345,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _words(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RbinferError) else f"{type(error).__name__}: {text}"
+    return one_line(error) if isinstance(error, RbinferError | ImportError) else unforeseen(error)
 
 
 def _size(n: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..io.tables import check_output
 from ..runs.journal import Line
@@ -104,8 +105,7 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
             reader.night.skipped.append((path.name, str(error)))
         except Exception as error:
             # Columns and metadata of others' files may hold anything; the other results count.
-            reason = " ".join(str(error).split())
-            reader.night.skipped.append((path.name, f"{type(error).__name__}: {reason}"))
+            reader.night.skipped.append((path.name, unforeseen(error)))
     night = reader.finish()
     for key, line in journal.items():
         if line.ok is False:

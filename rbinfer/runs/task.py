@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .._util.hashing import digest, digest_of
+from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..io.files import check_file
 from ..io.maps import place_of
@@ -168,8 +169,7 @@ def run_task(task: Task, recipe: Recipe) -> Outcome:
             outcome = Outcome(Kind.FAILED, "the memory does not suffice for it; use fewer workers")
         except Exception as error:
             log.debug("%s", task.work.image, exc_info=True)
-            text = " ".join(str(error).split())
-            outcome = Outcome(Kind.FAILED, f"{type(error).__name__}: {text}")
+            outcome = Outcome(Kind.FAILED, unforeseen(error))
     seconds = round(time.perf_counter() - start, 3)
     return replace(outcome, warnings=tuple(warnings), seconds=seconds, worker=_own_name())
 

@@ -221,7 +221,9 @@ def test_wrong_usage_exits_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
-    assert "usage: rbinfer" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("rbinfer: error: ")
+    assert err.count("\n") == 1
 
 
 def test_models_list_info_verify(capsys, tmp_path):
