@@ -166,12 +166,12 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
-    from ..io.positions import find_positions
+    from ..io.positions import scored_positions
     from ..io.regions import as_regions, write_regions
 
     table, image = scored.table, scored.image
     assert image is not None  # --regions and --hdu all exclude each other
-    x, y = find_positions(table, wcs=image.header, **how.columns)
+    x, y = scored_positions(table, how.columns, image.header)
     text = as_regions(
         x,
         y,
