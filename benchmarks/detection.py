@@ -24,9 +24,9 @@ from _common import add_json, processor, verdict, write_json
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import FRAME, make_scene, write_files
 from rbinfer.io.images import load_image
-from rbinfer.io.tables import positions
+from rbinfer.io.positions import positions
 from rbinfer.measure.detect import detect
-from rbinfer.measure.estimate import measure_fwhm
+from rbinfer.measure.estimate import measure_width
 from rbinfer.scoring.classifier import Classifier
 
 #: What SEP does, and what is done about it here.
@@ -90,23 +90,21 @@ def in_stages(path, classifier, clock):
     with clock.stage("read"):
         image = load_image(path)
     with timed_sep(clock), clock.stage("detection"):
-        table = detect(image.data, mask=image.mask)
+        table = detect(image.pixels, mask=image.mask)
     seps = sum(clock.seconds[name] for name in SEPS)
     clock.seconds["rest of the detection"] = clock.seconds.pop("detection") - seps
     with clock.stage("FWHM"):
         x, y = positions(table)
-        measured = measure_fwhm(image.data, x, y, image.mask, image.saturation, table)
+        width = measure_width(image, x, y, table)
     with clock.stage("score"):
-        return classifier.classify(
-            table, image.data, mask=image.mask, fwhm=measured.fwhm, saturation=image.saturation
-        )
+        return classifier.classify(table, image, fwhm=width.fwhm)
 
 
 def at_once(path, classifier):
     """Do what ``rbinfer classify`` does."""
     image = load_image(path)
-    table = detect(image.data, mask=image.mask)
-    return classifier.classify(table, image.data, mask=image.mask, saturation=image.saturation)
+    table = detect(image.pixels, mask=image.mask)
+    return classifier.classify(table, image)
 
 
 def measure(path, repeats):

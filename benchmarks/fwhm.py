@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
-from rbinfer.measure.estimate import measure_fwhm
+from rbinfer.measure.estimate import measure_width
 from rbtrain.config import CLASSES, SOURCES
 from rbtrain.data.dataset import frame_rng
 from rbtrain.data.label import label_detections
@@ -82,9 +83,8 @@ def measure_cell(width: float, share: float, frames: int) -> dict[str, Any]:
         n_stars = min(len(stars), int(len(bogus) * (1 - share) / share)) if share else len(stars)
         n_bogus = round(n_stars * share / (1 - share))
         rows = np.concatenate([rng.permutation(stars)[:n_stars], rng.permutation(bogus)[:n_bogus]])
-        measured = measure_fwhm(
-            frame.image, x[rows], y[rows], mask=frame.mask, saturation=frame.saturation
-        )
+        exposure = as_exposure(frame.image, mask=frame.mask, saturation=frame.saturation)
+        measured = measure_width(exposure, x[rows], y[rows])
         tried += 1
         if measured.source == "measured":
             ratios.append(measured.fwhm / frame.fwhm)

@@ -27,6 +27,7 @@ from _common import (
 
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.diagnostics.bench import FWHM, make_scene
+from rbinfer.io.exposure import as_exposure
 from rbinfer.model.spec import ModelSpec, PreprocessSpec
 from rbtrain.export.convert import convert
 from rbtrain.export.graph import fold_scalings, simplify
@@ -40,7 +41,7 @@ STEPS = {"as converted": lambda proto: proto, "scalings folded": fold_scalings, 
 def cutouts_of(preprocess, n):
     """Return cutouts of a made scene."""
     scene = make_scene(512, n)
-    return Cutter.prepare(scene.image, preprocess, fwhm=FWHM).cut(scene.x, scene.y).pixels
+    return Cutter.prepare(as_exposure(scene.image, fwhm=FWHM), preprocess).cut(scene.x, scene.y).pixels
 
 
 def networks(folder):

@@ -23,6 +23,7 @@ from reference_pipeline import cut_objects
 from rbinfer import PreprocessSpec
 from rbinfer.cutouts.cutter import Cutouts, Cutter
 from rbinfer.diagnostics.bench import make_scene
+from rbinfer.io.exposure import as_exposure
 from rbinfer.scoring.rows import by_strips
 from tests.infer.kernels import oracle
 
@@ -40,7 +41,7 @@ def check(image, x, y):
     for preset in ("reference", "default"):
         spec = getattr(PreprocessSpec, preset)()
         for fwhm in FWHM.values():
-            got = Cutter.prepare(part, spec, fwhm=fwhm, mask=mask).cut(x, y)
+            got = Cutter.prepare(as_exposure(part, fwhm=fwhm, mask=mask), spec).cut(x, y)
             for k in range(len(x)):
                 expected, status = getattr(oracle, preset)(part, x[k], y[k], spec, fwhm, mask)[:2]
                 if got.status[k] != status:
@@ -120,7 +121,7 @@ def main():
     for preset in ("reference", "default"):
         spec = getattr(PreprocessSpec, preset)()
         for case, fwhm in FWHM.items():
-            cutter = Cutter.prepare(image, spec, fwhm=fwhm)
+            cutter = Cutter.prepare(as_exposure(image, fwhm=fwhm), spec)
             # The reference rescales what it has cut, the default preset cuts what it needs.
             side = spec.size if preset == "reference" else cutter.taps.span
             moved = 4 * side**2 + 8 * spec.size**2

@@ -30,6 +30,7 @@ from _common import (
 from rbinfer._util.machine import usable_cpus
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.diagnostics.bench import FWHM, make_scene
+from rbinfer.io.exposure import as_exposure
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Session
 from rbinfer.scoring.classifier import Classifier
@@ -44,7 +45,7 @@ TARGETS = {"reference": 4.5, "default": 40.0, "session": 0.6, "threads": 1.8}
 def cut_all(path, scene):
     """Return ready cutouts for a model."""
     spec = Session(path, "cpu").spec.preprocess
-    return Cutter.prepare(scene.image, spec, fwhm=FWHM).cut(scene.x, scene.y).pixels
+    return Cutter.prepare(as_exposure(scene.image, fwhm=FWHM), spec).cut(scene.x, scene.y).pixels
 
 
 def session_alone(session, cutouts, threads):

@@ -1,6 +1,11 @@
 """The exceptions that rbinfer raises on purpose."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the text of an error on one line, or else the name of its type."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class RbinferError(Exception):
     """Base of every error that rbinfer raises on purpose."""
 

@@ -8,7 +8,9 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.images import LARGEST
+from ..io.arrays import noise_of_steps, spread_over, values_at
+from ..io.exposure import Exposure
+from ..model.spec import DEFAULT_FWHM
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,16 +26,7 @@ _SAMPLE = 50_000
 
 
 def centres(
-    image: NDArray[np.float32],
-    x: Floats,
-    y: Floats,
-    xpeak: Floats,
-    ypeak: Floats,
-    *,
-    reach: float,
-    fwhm: float,
-    mask: NDArray[np.bool_] | None = None,
-    saturation: float | None = None,
+    exposure: Exposure, x: Floats, y: Floats, xpeak: Floats, ypeak: Floats, reach: float
 ) -> tuple[Floats, Floats]:
     """Move positions to the brightest pixel of their detection, where that is another place.
 
@@ -44,24 +37,21 @@ def centres(
 
     Parameters
     ----------
-    image : ndarray of float32, shape (height, width)
+    exposure : Exposure
+        With the width of its stars.
     x, y : ndarray of float64, shape (n,)
         0-based positions in pixels.
     xpeak, ypeak : ndarray of float64, shape (n,)
         0-based brightest pixels; NaN where unknown.
     reach : float
         Pixels.
-    fwhm : float
-        Of the stars, pixels.
-    mask : ndarray of bool, shape (height, width), optional
-        True for bad pixels.
-    saturation : float, optional
-        Level at or above which a pixel is saturated.
 
     Returns
     -------
     x, y : ndarray of float64, shape (n,)
     """
+    image, mask, saturation = exposure.pixels, exposure.mask, exposure.saturation
+    fwhm = DEFAULT_FWHM if exposure.fwhm is None else exposure.fwhm
     height, width = image.shape
     with np.errstate(invalid="ignore"):  # NaN compares false
         near = (np.abs(xpeak - x) <= reach) & (np.abs(ypeak - y) <= reach)
@@ -73,12 +63,12 @@ def centres(
         return x, y
     # The pixels that the kernels take: np.rint would round halves to even.
     px, py, cx, cy = (np.floor(place[rows] + 0.5).astype(np.int64) for place in (xpeak, ypeak, x, y))
-    peak = _values(image, mask, py, px)
+    peak = values_at(image, mask, py, px)
     dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
-    here = np.fmax.reduce(_values(image, mask, cy + dy, cx + dx), axis=0)
+    here = np.fmax.reduce(values_at(image, mask, cy + dy, cx + dx), axis=0)
     angle = 2 * np.pi * np.arange(_RING)[:, np.newaxis] / _RING
     radius = max(0.75 * fwhm, 2.0)
-    ring = _values(
+    ring = values_at(
         image,
         mask,
         cy + np.rint(radius * np.sin(angle)).astype(np.int64),
@@ -97,34 +87,13 @@ def centres(
     return x, y
 
 
-def _values(
-    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, y: Ints, x: Ints
-) -> NDArray[np.float32]:
-    """Read pixels; those off the image, masked or not finite are NaN."""
-    height, width = image.shape
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    at = np.where(inside, y, 0), np.where(inside, x, 0)
-    values = image[at]
-    good = inside & (np.abs(values) < LARGEST)
-    if mask is not None:
-        good &= ~mask[at]
-    return np.where(good, values, np.float32(np.nan))
-
-
 def _level_and_noise(
     image: NDArray[np.float32], mask: NDArray[np.bool_] | None
 ) -> tuple[np.float32 | None, np.float32]:
     """Level of the whole image and noise of its pixels from those side by side; None without any."""
-    width = image.shape[1]
-    # Steps of the golden ratio, so that no pattern of columns can line up with them.
-    index = np.arange(min(image.size, _SAMPLE))
-    place = (np.mod(index * 0.6180339887498949, 1.0) * image.size).astype(np.int64)
-    y, x = place // width, place % width
-    values = _values(image, mask, y, x)
-    with np.errstate(over="ignore"):
-        steps = np.abs(_values(image, mask, y, x + 1) - values)
-    values, steps = values[np.isfinite(values)], steps[np.isfinite(steps)]
+    y, x = spread_over(image.shape, _SAMPLE)
+    values = values_at(image, mask, y, x)
+    values = values[np.isfinite(values)]
     if len(values) == 0:
         return None, np.float32(0)
-    noise = 1.4826 / np.sqrt(2.0) * float(np.median(steps)) if len(steps) else 0.0
-    return np.float32(np.median(values)), np.float32(noise)
+    return np.float32(np.median(values)), np.float32(noise_of_steps(image, mask, y, x))

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..io.images import LARGEST, as_image
+from ..io.arrays import as_image
+from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
+from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_scratch, reference_scratch
 from ..model.spec import PreprocessSpec
 
@@ -132,24 +134,15 @@ def resampling(size: int, scale: float) -> Taps:
     )
 
 
-def _map_or_scalar(
-    value: ArrayLike | None, shape: tuple[int, int], name: str
+def _for_kernels(
+    value: NDArray[np.float32] | float | None,
 ) -> tuple[NDArray[np.float32], bool, float, bool]:
-    """Return (map, has map, scalar, has scalar) of an optional map or number; NaN where it is masked."""
+    """Return (map, has map, scalar, has scalar) of an optional map or number."""
     if value is None:
         return _NO_MAP, False, 0.0, False
-    try:
-        if np.ndim(value) == 0:
-            return _NO_MAP, False, float(value), True  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
-    if np.shape(value) != shape:
-        raise InputError(
-            f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "
-            "shape or a number"
-        )
-    pixels, bad = as_image(value)
-    return pixels if bad is None else np.where(bad, np.float32(np.nan), pixels), True, 0.0, False
+    if isinstance(value, np.ndarray):
+        return value, True, 0.0, False
+    return _NO_MAP, False, value, True
 
 
 def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -202,42 +195,23 @@ class Cutter:
     saturation: float
 
     @classmethod
-    def prepare(
-        cls,
-        image: ArrayLike,
-        spec: PreprocessSpec,
-        *,
-        fwhm: float | None = None,
-        bg: ArrayLike | None = None,
-        err: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        saturation: float | None = None,
-    ) -> Self:
-        """Validate an image and what belongs to it.
+    def prepare(cls, exposure: Exposure, spec: PreprocessSpec) -> Self:
+        """Make an image ready for cutting.
 
         Parameters
         ----------
-        image : array_like, shape (height, width)
-            Pixels in any real dtype and byte order; converted once. Pixels that are not finite count
-            as bad.
+        exposure : Exposure
+            Without a width there is no rescaling; without background or noise each cutout provides
+            its own.
         spec : PreprocessSpec
-        fwhm : float, optional
-            FWHM of stars in pixels; None for no rescaling.
-        bg, err : array_like or float, optional
-            Background and noise, in the units of the image: a map of its shape or a number. Without
-            them each cutout provides its own.
-        mask : array_like of bool, shape (height, width), optional
-            True for bad pixels.
-        saturation : float, optional
-            Pixels at or above this are saturated.
 
         Raises
         ------
         InputError
-            Shapes that do not match, or a FWHM that is not a positive number.
+            A FWHM that is not a positive number, or a background or noise that cannot be used.
         """
-        pixels, bad = as_image(image, mask)
-        background = _map_or_scalar(bg, pixels.shape, "bg")
+        pixels, bad = exposure.pixels, exposure.mask
+        background = _for_kernels(exposure.background)
         if background[1]:
             unknown = ~(np.abs(background[0]) < LARGEST)
             if unknown.any():
@@ -247,11 +221,12 @@ class Cutter:
                 background = (np.where(unknown, np.float32(level), background[0]), *background[1:])
         if not abs(background[2]) < LARGEST:
             raise InputError(f"bg must be a number below {LARGEST:g}, not {background[2]}")
+        fwhm = exposure.fwhm
         if fwhm is not None and not (np.isfinite(fwhm) and fwhm > 0):
             if spec.preset != "reference":
                 raise InputError(f"fwhm must be a positive number of pixels, not {fwhm}")
             fwhm = None  # the reference takes this for "do not rescale"
-        noise = _map_or_scalar(err, pixels.shape, "err")
+        noise = _for_kernels(exposure.noise)
         if spec.preset != "reference":  # which takes 1 for a noise that is none
             if noise[1]:
                 noise = (_known_noise(noise[0]), *noise[1:])
@@ -274,7 +249,7 @@ class Cutter:
             down=min(down, max(pixels.shape)),
             up=up,
             taps=resampling(spec.size, min(scale, float(max(pixels.shape))) if rescales else 1.0),
-            saturation=np.inf if saturation is None else float(saturation),
+            saturation=np.inf if exposure.saturation is None else exposure.saturation,
         )
 
     def cut(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Cutouts:
@@ -401,7 +376,8 @@ def preprocess_cutout(
     sci: NDArray[Any] = np.ascontiguousarray(
         cutout_sci, np.float32 if widest == np.float32 else np.float64
     )
-    bg_map, has_map, background, has_background = _map_or_scalar(cutout_bg, pixels.shape, "cutout_bg")
+    bg = None if cutout_bg is None else as_map(cutout_bg, pixels.shape, "cutout_bg")
+    bg_map, has_map, background, has_background = _for_kernels(bg)
     if not abs(background) < LARGEST:
         raise InputError(f"cutout_bg must be a number below {LARGEST:g}, not {background}")
     known = np.abs(sci) < LARGEST

@@ -1,12 +1,59 @@
-"""Files that are there whole or not at all."""
+"""Files: read with what is wrong told, written whole or not at all."""
 
+import logging
 import os
 import secrets
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError, RbinferError
+
+log = logging.getLogger(__name__)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is no readable, non-empty file.
+
+    Raises
+    ------
+    InputError
+        With the reason.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, not a file")
+        if path.exists() and not path.is_file():
+            # It might never end, or never begin.
+            raise InputError(f"{path} is a device or a pipe, not a file")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path} is empty (0 bytes)")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """Keep Astropy's warnings off the terminal; they are logged and given back as texts.
+
+    Yields
+    ------
+    list of str
+        Filled when the block ends.
+    """
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield texts
+        finally:
+            texts.extend(" ".join(str(w.message).split()) for w in caught)
+    for text in texts:
+        log.debug("astropy: %s", text)
 
 
 def check_place(path: Path, overwrite: bool = False) -> None:

@@ -1,14 +1,9 @@
-"""Images in: FITS files, arrays and CCDData become a native float32 image and a mask.
-
-FITS is big-endian and often integer; Numba and SEP want neither. The conversion happens here, once.
-"""
+"""Images in: FITS files."""
 
 import gzip
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,75 +11,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, one_line
+from .arrays import as_image
+from .exposure import Exposure
+from .files import check_file, collect_warnings
+from .planes import levelled, mosaic_of, plane_of, undone
 
 log = logging.getLogger(__name__)
 
-#: Pixels at or beyond this count as not finite: sums and differences of others stay within float32.
-LARGEST = np.float32(1e30)
 #: Names of extensions with what is known of the pixels, not the pixels of the sky.
 _BESIDE = {
     "MASK", "DQ", "BPM", "FLAGS", "ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "WHT", "WEIGHT", "IVAR",
     "BKG", "BACKGROUND",
 }  # fmt: skip
 _GZIP = b"\x1f\x8b"
+_HALF = 2**63  # BZERO of unsigned integers of 64 bits
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
 _SATURATION_KEYS = ("SATURATE", "SATLEVEL")
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedImage:
-    """An image read from a file.
-
-    Attributes
-    ----------
-    data : ndarray of float32, shape (ny, nx)
-        Pixels, native byte order, C-contiguous; BLANK pixels are NaN.
-    mask : ndarray of bool, shape (ny, nx), or None
-        True for bad pixels; from an extension named MASK, as `astropy.nddata.CCDData` writes it.
-    header : astropy.io.fits.Header
-        Header of the HDU that the pixels come from.
-    saturation : float or None
-        Saturation level in the units of `data`, when the header gives one.
-    hdu : int
-        Number of the HDU, counted from 0.
-    siblings : int
-        How many images of the sky the file has with this one; 1 where the HDU was named.
-    """
-
-    data: NDArray[np.float32]
-    mask: NDArray[np.bool_] | None
-    header: Any
-    saturation: float | None
-    hdu: int
-    siblings: int = 1
-
-
-@contextmanager
-def collect_warnings() -> Iterator[list[str]]:
-    """Keep Astropy's warnings off the terminal; they are logged and given back as texts.
-
-    Yields
-    ------
-    list of str
-        Filled when the block ends.
-    """
-    texts: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield texts
-        finally:
-            texts.extend(" ".join(str(w.message).split()) for w in caught)
-    for text in texts:
-        log.debug("astropy: %s", text)
-
-
-def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> LoadedImage:
+def load_image(
+    path: str | PathLike[str],
+    hdu: int | str | None = None,
+    plane: str | None = None,
+    bayer: bool | None = None,
+) -> Exposure:
     """Read an image from a FITS file.
 
     Plain, ``.gz`` and tile-compressed ``.fz`` files are read; BSCALE, BZERO and BLANK are applied.
-    Leading axes of length 1 are dropped.
+    Leading axes of length 1 are dropped. A stretch that the header tells of is undone, and so is the
+    mosaic of colour filters; a warning says so.
 
     Parameters
     ----------
@@ -92,20 +48,26 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Loade
         The file.
     hdu : int or str, optional
         Number (from 0) or EXTNAME of the HDU. The first one with a 2-D image by default.
+    plane : str, optional
+        Plane of a cube, as for `rbinfer.io.planes.plane_of`.
+    bayer : bool, optional
+        Whether the pixels are a mosaic of colour filters; by default, whether the header names one.
 
     Returns
     -------
-    LoadedImage
+    Exposure
+        BLANK pixels are NaN; the mask is that of an extension named MASK, as
+        `astropy.nddata.CCDData` writes it.
 
     Raises
     ------
     InputError
         The file is missing, empty, truncated or not FITS; the HDU does not exist or holds a table,
-        no data, or a cube.
+        no data, or a cube of which no plane is named.
     """
     path = Path(path)
     with _opened(path) as hdus:
-        return _read_hdu(path, hdus, hdu)
+        return _read_hdu(path, hdus, hdu, plane, bayer)
 
 
 def list_images(path: str | PathLike[str], maps: bool = False) -> dict[int, str]:
@@ -153,7 +115,8 @@ def _opened(path: Path) -> Iterator[Any]:
                 compressed = opened.enter_context(path.open("rb")).read(2) == _GZIP
                 source: Any = opened.enter_context(gzip.open(path)) if compressed else path
                 # A memory map could not be scaled, and the pixels are converted at once anyway.
-                yield opened.enter_context(fits.open(source, memmap=False))
+                # Integers that stand for unsigned ones become real numbers: else Astropy forgets BLANK.
+                yield opened.enter_context(fits.open(source, memmap=False, uint=False))
                 # What is damaged within is told by the sum at the end alone.
                 while compressed and source.read(1 << 20):
                     pass
@@ -162,7 +125,7 @@ def _opened(path: Path) -> Iterator[Any]:
         except Exception as error:
             # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
             raise InputError(
-                f"{path} cannot be read as FITS ({_one_line(error)}); "
+                f"{path} cannot be read as FITS ({one_line(error)}); "
                 "it is no FITS file, or truncated or damaged"
             ) from error
     if any(text.startswith("Error validating header") for text in told):
@@ -196,136 +159,42 @@ def read_plane(
         return found.astype(found.dtype.newbyteorder("="))
 
 
-def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
-    """Return the standard deviations that an NDData object declares, whatever it declares them as.
-
-    Parameters
-    ----------
-    image : object
-        Anything; what has no uncertainty has none here either.
-
-    Returns
-    -------
-    ndarray of float64, shape (ny, nx), or None
-        NaN and infinity where they cannot be told, as for an inverse variance of 0.
-    """
-    declared = getattr(image, "uncertainty", None)
-    if declared is None or getattr(declared, "array", None) is None:
-        return None
-    from astropy.nddata import StdDevUncertainty
-
-    if declared.uncertainty_type == "unknown":
-        log.warning("the uncertainty of the image is of unknown type and not used")
-        return None
-    with np.errstate(all="ignore"):
-        try:
-            noise = declared.represent_as(StdDevUncertainty)
-            values = np.asarray(noise.array, np.float64)
-            if noise.unit is not None and image.unit is not None:
-                values = (values * noise.unit).to_value(image.unit)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"the uncertainty of the image cannot be used ({_one_line(error)}); give err"
-            ) from error
-    return np.asarray(values, np.float64)
-
-
-def check_file(path: Path) -> None:
-    """Refuse a path that is no readable, non-empty file.
-
-    Raises
-    ------
-    InputError
-        With the reason.
-    """
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a directory, not a file")
-        if path.exists() and not path.is_file():
-            # It might never end, or never begin.
-            raise InputError(f"{path} is a device or a pipe, not a file")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise InputError(f"{path} is empty (0 bytes)")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
-
-
-def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Turn what the caller has into the image that the kernels take.
-
-    Parameters
-    ----------
-    image : array_like, masked array, NDData or CCDData, shape (ny, nx)
-        Any real dtype, byte order and memory layout. Values beyond float32 become infinite, which
-        later stages treat as bad pixels.
-    mask : array_like of bool or int, shape (ny, nx), optional
-        Nonzero marks bad pixels; joined with the mask that `image` carries.
-
-    Returns
-    -------
-    data : ndarray of float32, shape (ny, nx)
-        Native, C-contiguous; the caller's own memory when that is so already.
-    mask : ndarray of bool, shape (ny, nx), or None
-        None when neither argument has a mask.
-
-    Raises
-    ------
-    InputError
-        The image is not 2-D, is empty or holds no real numbers, or the mask has another shape.
-    """
-    own_mask = None
-    if isinstance(image, np.ma.MaskedArray):
-        own_mask = None if image.mask is np.ma.nomask else np.ma.getmaskarray(image)
-        image = image.data
-    elif not isinstance(image, np.ndarray) and hasattr(image, "data") and hasattr(image, "mask"):
-        own_mask, image = image.mask, image.data
-    try:
-        pixels = np.asarray(image)
-    except ValueError as error:
-        raise InputError(f"the image is not an array of numbers: {_one_line(error)}") from error
-    if pixels.dtype.kind not in "fiub":
-        raise InputError(
-            f"the image must hold real numbers, not {_kind(pixels.dtype)}; convert it first"
-        )
-    if pixels.ndim != 2:
-        hint = "; give one plane, such as image[0]" if pixels.ndim > 2 else ""
-        raise InputError(f"the image must be 2-D, not {pixels.ndim}-D {pixels.shape}{hint}")
-    if pixels.size == 0:
-        raise InputError(f"the image has no pixels: its shape is {pixels.shape}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        data = np.require(pixels, np.float32, ["C", "A"])
-    bad = None
-    for one in (own_mask, mask):
-        if one is not None and one is not np.ma.nomask:
-            flags = _as_mask(one, data.shape)
-            bad = flags if bad is None else bad | flags
-    return data, bad
-
-
-def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    flags = np.asarray(mask)
-    if flags.dtype.kind not in "biu":
-        raise InputError(f"the mask must hold bool or integers, not {_kind(flags.dtype)}")
-    if flags.shape != shape:
-        raise InputError(f"the mask has the shape {flags.shape}, the image {shape}")
-    return np.require(flags, np.bool_, ["C", "A"])
-
-
-def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> LoadedImage:
-    number, data = _plane(path, hdus, wanted)
+def _read_hdu(
+    path: Path, hdus: Any, wanted: int | str | None, plane: str | None, bayer: bool | None
+) -> Exposure:
+    number, stored = _plane(path, hdus, wanted, plane)
     hdu = hdus[number]
+    data, stretch = undone(stored, hdu.header)
     pixels, mask = as_image(data, _mask_extension(path, hdus, number, data.shape))
     saturation = _saturation(hdu.header)
     if saturation is None:
         saturation = _saturation(hdus[0].header)
+    if stretch:
+        log.warning("%s: the pixels are %s, which is undone", path, stretch)
+        saturation = None  # in which of the two it is, the header does not tell
+    mosaic = mosaic_of(hdu.header)
+    if mosaic if bayer is None else bayer:
+        log.warning(
+            "%s: the mosaic of colour filters (%s) is undone: its colours are brought to one level",
+            path,
+            mosaic or "not named by the header",
+        )
+        pixels = levelled(pixels, mask)
     siblings = len(_skies(hdus)) if wanted is None else 1
-    return LoadedImage(pixels, mask, hdu.header, saturation, number, siblings)
+    return Exposure(
+        pixels,
+        mask,
+        saturation,
+        wcs=hdu.header,
+        header=hdu.header,
+        hdu=number,
+        siblings=siblings,
+    )
 
 
-def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArray[Any]]:
+def _plane(
+    path: Path, hdus: Any, wanted: int | str | None, plane: str | None = None
+) -> tuple[int, NDArray[Any]]:
     """Return the number of an HDU and its 2-D pixels."""
     number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
     hdu = hdus[number]
@@ -334,17 +203,28 @@ def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArra
             f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}"
         )
     _check_sum(path, number, hdu)
-    data = hdu.data
+    data = _stored(path, number, hdu)
     if data is None:
         raise InputError(f"HDU {number} of {path} has no data; the file has {_listing(hdus)}")
-    while data.ndim > 2 and data.shape[0] == 1:
-        data = data[0]
-    if data.ndim > 2:
-        raise InputError(
-            f"HDU {number} of {path} is a cube of shape {data.shape}, not a 2-D image; "
-            "write the plane that you want to a file of its own"
-        )
-    return number, data
+    return number, plane_of(data, plane, f"HDU {number} of {path}")
+
+
+def _stored(path: Path, number: int, hdu: Any) -> NDArray[Any] | None:
+    """Return the pixels of an HDU in their units; BLANK ones are NaN."""
+    header = hdu.header
+    blank, bzero, bits = header.get("BLANK"), header.get("BZERO", 0), header.get("BITPIX", 0)
+    if bits == 64 and bzero == _HALF:
+        # As real numbers they would lose their last digits.
+        from astropy.io import fits
+
+        with fits.open(path, memmap=False, uint=True) as hdus:
+            whole = hdus[number].data
+        return whole if blank is None else np.where(whole == np.uint64(blank + _HALF), np.nan, whole)
+    data: NDArray[Any] | None = hdu.data
+    if blank == 0 and bits > 0 and data is not None:  # which Astropy takes for no BLANK
+        data = data.astype(np.float32 if bits <= 16 else np.float64)
+        data[data == bzero] = np.nan
+    return data
 
 
 def _check_sum(path: Path, number: int, hdu: Any) -> None:
@@ -463,13 +343,3 @@ def _saturation(header: Any) -> float | None:
             if np.isfinite(level) and level > 0:
                 return level
     return None
-
-
-def _kind(dtype: np.dtype[Any]) -> str:
-    names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
-    return names.get(dtype.kind, str(dtype))
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__

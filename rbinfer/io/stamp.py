@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .files import written_whole
-from .images import collect_warnings
+from .files import collect_warnings, written_whole
 
 #: Keywords, what of the summary they hold, and their comments.
 _CARDS = (
@@ -34,7 +33,7 @@ def stamp(
     image : path
         FITS file.
     summaries : mapping of int to mapping
-        What `rbinfer.pipeline.score_file.tally` returns, by the number of the HDU.
+        What `rbinfer.pipeline.summary.tally` returns, by the number of the HDU.
     meta : mapping
         Metadata of the scored table, for the hash of the model and the options.
 

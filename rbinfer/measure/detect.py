@@ -11,7 +11,7 @@ import sep
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.images import LARGEST
+from ..kernels.constants import LARGEST
 from .fwhm import FwhmEstimate, estimate_fwhm
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def detect(
     Parameters
     ----------
     image : ndarray of float32, shape (ny, nx)
-        Native byte order, C-contiguous, as from `rbinfer.io.images.as_image`. Pixels that are not
+        Native byte order, C-contiguous, as from `rbinfer.io.arrays.as_image`. Pixels that are not
         finite count as masked.
     mask : ndarray of bool, shape (ny, nx), optional
         True for bad pixels.

@@ -1,12 +1,13 @@
 """The FWHM that an image is scored with, and where it is from."""
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.exposure import Exposure, Width
 from ..model.spec import DEFAULT_FWHM
 from .detect import detect
 from .fwhm import estimate_fwhm
@@ -22,26 +23,12 @@ _WIDE = 1.9
 _FEW = 2
 
 
-class Measured(NamedTuple):
-    """A FWHM in pixels and where it is from: given, measured, few stars, catalogue or assumed."""
-
-    fwhm: float
-    source: str
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether somebody gave it or stars showed it."""
-        return self.source in ("given", "measured")
-
-
-def measure_fwhm(
-    image: NDArray[np.float32],
+def measure_width(
+    exposure: Exposure,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    mask: NDArray[np.bool_] | None = None,
-    saturation: float | None = None,
     table: "Table | None" = None,
-) -> Measured:
+) -> Width:
     """Find the FWHM of an image's stars.
 
     From the star-like among the given positions; failing that, from detections of our own; failing
@@ -51,46 +38,45 @@ def measure_fwhm(
 
     Parameters
     ----------
-    image : ndarray of float32, shape (height, width)
+    exposure : Exposure
     x, y : ndarray of float64, shape (n,)
         0-based positions in pixels.
-    mask : ndarray of bool, shape (height, width), optional
-    saturation : float, optional
     table : Table, optional
         Catalogue of the positions.
 
     Returns
     -------
-    Measured
+    Width
     """
+    image, mask, saturation = exposure.pixels, exposure.mask, exposure.saturation
     if len(x) == 0:
-        return Measured(DEFAULT_FWHM, "assumed")
+        return Width(DEFAULT_FWHM, "assumed")
     estimate = estimate_fwhm(image, x, y, mask=mask, saturation=saturation)
     if estimate.fwhm is not None:
-        return Measured(float(estimate.fwhm), "measured")
+        return Width(float(estimate.fwhm), "measured")
     why = estimate.reason
     own = _own_detections(image, mask)
     estimate = estimate_fwhm(image, *own, mask=mask, saturation=saturation)
     if estimate.fwhm is not None:
-        return Measured(float(estimate.fwhm), "measured")
+        return Width(float(estimate.fwhm), "measured")
     small, small_mask = _binned(image, mask)
     own_small = _own_detections(small, small_mask)
     estimate = estimate_fwhm(small, *own_small, mask=small_mask, saturation=saturation)
     # Sharper ones would have been seen at full resolution: these are cosmic rays.
     if estimate.fwhm is not None and estimate.fwhm > _WIDE:
-        return Measured(2.0 * float(estimate.fwhm), "measured")
+        return Width(2.0 * float(estimate.fwhm), "measured")
     for factor, data, bad, places in ((1, image, mask, own), (2, small, small_mask, own_small)):
         estimate = estimate_fwhm(data, *places, mask=bad, saturation=saturation, min_stars=_FEW)
         if estimate.fwhm is not None and estimate.fwhm > _WIDE:
             few = factor * float(estimate.fwhm)
             log.warning("FWHM from %d stars only: %.2f px", estimate.n_stars, few)
-            return Measured(few, "few stars")
+            return Width(few, "few stars")
     value = None if table is None else catalogue_fwhm(table)
     if value is not None:
         log.warning("FWHM not measured (%s); the catalogue's %.2f px is used", why, value)
-        return Measured(value, "catalogue")
+        return Width(value, "catalogue")
     log.warning("FWHM not measured (%s); %.1f px is assumed", why, DEFAULT_FWHM)
-    return Measured(DEFAULT_FWHM, "assumed")
+    return Width(DEFAULT_FWHM, "assumed")
 
 
 def _own_detections(
@@ -127,7 +113,7 @@ def catalogue_fwhm(table: "Table") -> float | None:
     The median of column ``fwhm``, else 2.35 times that of ``a`` (a Gaussian's FWHM per sigma), else
     None. A column that is not of numbers of pixels is passed over with a warning.
     """
-    from ..io.tables import in_pixels
+    from ..io.columns import in_pixels
 
     for name, factor in (("fwhm", 1.0), ("a", 2.35)):
         if name in table.colnames and len(table):

@@ -60,8 +60,9 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
     chosen = [
         (
             "Brightest bogus",
-            f"The most to lose if the verdict is wrong; by {by}." if by else
-            "The catalogues have no column of flux, magnitude or S/N that is known.",
+            f"The most to lose if the verdict is wrong; by {by}."
+            if by
+            else "The catalogues have no column of flux, magnitude or S/N that is known.",
             bright[np.argsort(-bright["bright"], kind="stable")][:most],
         ),
         (
@@ -80,7 +81,7 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
             "One detection of each of the positions that repeat most.",
             night.bogus[[repeat.member for repeat in repeats.found[:most]]],
         ),
-    ]  # fmt: skip
+    ]
     urls = _draw(night, np.concatenate([rows for _, _, rows in chosen]))
     groups = []
     for title, text, rows in chosen:
@@ -96,7 +97,7 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
             continue
         for hdu in np.unique(rows["hdu"][rows["image"] == number]):
             try:
-                data = load_image(image.path, None if hdu == FIRST else int(hdu)).data
+                data = load_image(image.path, None if hdu == FIRST else int(hdu)).pixels
             except RbinferError as error:
                 lost.append(str(error))
                 continue

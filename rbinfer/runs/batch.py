@@ -1,6 +1,6 @@
 """Many images: each has one result, whatever fails, stops or is killed in between.
 
-from rbinfer.batch import run_batch
+from rbinfer.runs.batch import run_batch
 
 report = run_batch(["night/*.fits"], "scored", catalog="{dir}/{stem}.cat")
 """
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
-from ..pipeline.score_file import ScoreOptions
+from ..pipeline.options import ScoreOptions
+from .outcome import Kind, Outcome
 from .plan import check_apart, find_images, plan, suffix_of
 from .store import Store
-from .task import Outcome, Recipe, Task, check_options
+from .task import Recipe, Task
 
 __all__ = ["BatchReport", "ImageResult", "run_batch"]
 
@@ -106,10 +107,10 @@ class BatchReport:
 
 
 class Executor(Protocol):
-    """Where tasks are done."""
+    """What runs tasks."""
 
     @property
-    def room(self) -> int:
+    def n_free(self) -> int:
         """How many tasks can be taken now."""
 
     @property
@@ -117,7 +118,7 @@ class Executor(Protocol):
         """How many tasks have no outcome yet."""
 
     def submit(self, task: Task) -> None:
-        """Take a task; there must be room."""
+        """Take a task; one must be free."""
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes."""
@@ -190,7 +191,7 @@ def run_batch(
     works = plan(find_images(named), folder, suffix, catalog)
     check_apart(named, works, folder)
     options = options or ScoreOptions()
-    check_options(options, catalog)
+    options.check(catalog)
     store = Store(folder, "batch", options, suffix, overwrite)
     with store:
         tasks = [store.task(work) for work in works]
@@ -198,7 +199,7 @@ def run_batch(
         executor = _executor(store.recipe, workers, scheduler)
         try:
             for task, outcome in _outcomes(executor, tasks):
-                if outcome.is_fatal:
+                if outcome.kind is Kind.FATAL:
                     raise RbinferError(outcome.error)
                 for text in outcome.warnings:
                     log.warning("%s: %s", task.work.image, text)
@@ -230,7 +231,7 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task,
     left = deque(tasks)
     came: list[tuple[Task, Outcome]] = []
     while left or executor.pending or came:
-        while left and executor.room > 0:
+        while left and executor.n_free > 0:
             executor.submit(left.popleft())
         yield from came
         came = executor.wait() if executor.pending else []

@@ -1,44 +1,37 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
 import dataclasses
-import hashlib
 import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
+from .._util.hashing import digest
 from .._util.machine import usable_cpus
 from ..cutouts.centring import centres
-from ..cutouts.cutter import Cutouts, Cutter, Knife
+from ..cutouts.cutter import Cutouts, Cutter
 from ..errors import InputError
-from ..io.images import as_image, uncertainty_of
-from ..measure.estimate import Measured, measure_fwhm
+from ..io.exposure import Exposure, Width, as_exposure
+from ..measure.belongs import doubt_about
+from ..measure.estimate import measure_width
+from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.networks import KerasNetwork, Network
 from ..model.registry import resolve
 from ..model.session import Output, Session
-from ..status import UNSCORED, Status
-from .rows import by_strips, share_out, tasks
+from ..status import Status
+from .engine import Engine, Prepared
 from .verdicts import Scores, Verdict, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
-
-
-class _Task(NamedTuple):
-    """What is to be scored: positions as they are cut, and what cuts them."""
-
-    cutter: Cutter
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    measured: Measured
 
 
 class Classifier:
@@ -138,7 +131,7 @@ class Classifier:
     @cached_property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
-        return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return "" if self._path is None else digest(self._path)
 
     @property
     def running_on(self) -> str:
@@ -204,7 +197,7 @@ class Classifier:
 
     def score(
         self,
-        image: ArrayLike,
+        image: ArrayLike | Exposure,
         x: ArrayLike,
         y: ArrayLike,
         fwhm: float | None = None,
@@ -221,7 +214,7 @@ class Classifier:
 
         Parameters
         ----------
-        image : array_like, shape (height, width)
+        image : array_like or Exposure, shape (height, width)
             Pixels, of any real dtype and byte order; also ``CCDData`` with its mask.
         x, y : array_like, shape (n,)
             Column and row in pixels; the centre of the first pixel is (0, 0).
@@ -255,12 +248,12 @@ class Classifier:
             Shapes that do not match or parameters out of range. A position that cannot be scored is
             not an error: it has NaN and a reason.
         """
-        task = self._prepared(image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks)
-        return self._score(task, progress)
+        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
+        return self._score(self._prepared(exposure, x, y, fwhm, asinh_softening, peaks), progress)
 
     def cutouts(
         self,
-        image: ArrayLike,
+        image: ArrayLike | Exposure,
         x: ArrayLike,
         y: ArrayLike,
         fwhm: float | None = None,
@@ -290,124 +283,62 @@ class Classifier:
         InputError
             As :meth:`score`.
         """
-        task = self._prepared(image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks)
-        return task.cutter.cut(task.x, task.y)
+        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
+        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks)
+        return prepared.cutter.cut(prepared.x, prepared.y)
 
     def _prepared(
-        self, image: ArrayLike, x: ArrayLike, y: ArrayLike, fwhm: float | None, bg: ArrayLike | None,
-        err: ArrayLike | None, mask: ArrayLike | None, saturation: float | None,
-        asinh_softening: float | None, peaks: tuple[ArrayLike, ArrayLike] | None,
+        self,
+        exposure: Exposure,
+        x: ArrayLike,
+        y: ArrayLike,
+        fwhm: float | None,
+        asinh_softening: float | None,
+        peaks: tuple[ArrayLike, ArrayLike] | None,
         table: "Table | None" = None,
-    ) -> _Task:  # fmt: skip
+    ) -> Prepared:
         """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
         columns, rows = as_positions(x, y)
         brightest = None if peaks is None else as_peaks(peaks, len(columns))
-        if saturation is not None:
-            saturation = as_level(saturation, "saturation")
-        if err is None:
-            err = uncertainty_of(image)
-        pixels, bad = as_image(image, mask)
+        exposure = with_no_data(exposure)
         if fwhm is None:
-            measured = measure_fwhm(pixels, columns, rows, bad, saturation, table)
+            width = measure_width(exposure, columns, rows, table)
         else:
-            measured = Measured(as_level(fwhm, "fwhm"), "given")
+            width = Width(as_level(fwhm, "fwhm"), "given")
+        exposure = dataclasses.replace(exposure, width=width)
+        no_data = lies_in_no_data(exposure, columns, rows)
         spec = self.spec.preprocess
         if brightest is not None and spec.recentre > 0:
-            columns, rows = centres(
-                pixels, columns, rows, *brightest, reach=spec.size // 2, fwhm=measured.fwhm, mask=bad,
-                saturation=saturation,
-            )  # fmt: skip
+            columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
         if asinh_softening is not None:
             softening = as_number(asinh_softening, "asinh_softening")
             spec = dataclasses.replace(spec, asinh_softening=softening)
-        cutter = Cutter.prepare(
-            pixels, spec, fwhm=measured.fwhm, bg=bg, err=err, mask=bad, saturation=saturation
-        )
-        return _Task(cutter, columns, rows, measured)
+        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
-    def _score(self, task: _Task, progress: Callable[[int, int], None] | None) -> Scores:
-        network = self._ready()
-        n, k = len(task.x), len(self.spec.classes)
-        score = np.full(n, np.nan, np.float32)
-        status = np.zeros(n, np.int32)
-        has_classes = self.spec.classes != ("bogus", "real")
-        order = by_strips(task.x, task.y)
-        classes = np.full((n, k), np.nan, np.float32) if has_classes else None
-        result = Scores(score, status, classes)
-        # Others' models are not known to be thread-safe.
-        threads = self.threads if isinstance(network, Session) else 1
-        parts = tasks(n, threads, network.batch)
-        workers = min(threads, len(parts))
-        done = 0
-
-        own = threading.local()
-        size = task.cutter.spec.size
-        shape = (min(network.batch, max(n, 1)), size, size, 2)
-
-        def work(part: slice) -> int:
-            rows = order[part]
-            if not hasattr(own, "pixels"):
-                # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.pixels, own.cut_into = np.empty(shape, np.float32), task.cutter.knife()
-            self._score_rows(network, task, rows, own.pixels, own.cut_into, result)
-            return len(rows)
-
-        for rows in share_out(work, parts, workers):
-            done += rows
-            if progress is not None:
-                progress(done, n)
-        measured = task.measured
-        if not self.spec.fwhm_range[0] <= measured.fwhm <= self.spec.fwhm_range[1]:
-            status |= int(Status.FWHM_OUT_OF_RANGE)
+    def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
+        result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
+        empty = prepared.no_data
+        result.status[empty] |= int(Status.NO_DATA)
+        result.score[empty] = np.nan
+        if result.classes is not None:
+            result.classes[empty] = np.nan
+        width = prepared.width
+        if not self.spec.fwhm_range[0] <= width.fwhm <= self.spec.fwhm_range[1]:
+            result.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
             log.warning(
                 "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
-                measured.fwhm, measured.source, *self.spec.fwhm_range,
-            )  # fmt: skip
-        if not measured.is_trusted:
-            status |= int(Status.FWHM_ASSUMED)
+                width.fwhm,
+                width.source,
+                *self.spec.fwhm_range,
+            )
+        if not width.is_trusted:
+            result.status[:] |= int(Status.FWHM_ASSUMED)
         return result
-
-    def _score_rows(
-        self, network: Network, task: _Task, rows: NDArray[np.intp], pixels: NDArray[np.float32],
-        cut_into: Knife, result: Scores,
-    ) -> None:  # fmt: skip
-        n, batch = len(rows), len(pixels)
-        status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
-        score = np.full(n, np.nan, np.float32)
-        classes = (
-            None if result.classes is None else np.full((n, len(self.spec.classes)), np.nan, np.float32)
-        )
-        x, y = task.x[rows], task.y[rows]
-        for start in range(0, n, batch):
-            part = slice(start, min(start + batch, n))
-            cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
-            cut_into(x[part], y[part], cutouts)
-            good = (cutouts.status & UNSCORED) == 0
-            ready: slice | NDArray[np.intp] = part
-            if not good.all():
-                ready = start + np.flatnonzero(good)
-                if ready.size == 0:
-                    continue
-                cutouts = cutouts._replace(pixels=cutouts.pixels[good])
-            output = network.run(cutouts.pixels)
-            score[ready] = self._scores_of(output)
-            if classes is not None and output.classes is not None:
-                classes[ready] = output.classes
-        # Once for all batches: for arrays this small NumPy's calls cost more than its loops.
-        scored = (status & UNSCORED) == 0
-        finite = np.isfinite(score)
-        status[scored & ~finite] |= int(Status.SCORE_NOT_FINITE)
-        status[scored & (snr < self.spec.snr_range[0])] |= int(Status.LOW_SNR)
-        result.status[rows] = status
-        has_score = scored & finite
-        result.score[rows[has_score]] = score[has_score]
-        if result.classes is not None and classes is not None:
-            result.classes[rows[has_score]] = classes[has_score]
 
     def classify(
         self,
         table: Any,
-        image: ArrayLike,
+        image: ArrayLike | Exposure,
         *,
         bg: ArrayLike | None = None,
         err: ArrayLike | None = None,
@@ -423,6 +354,7 @@ class Classifier:
         y_col: str | None = None,
         origin: int | None = None,
         wcs: Any = None,
+        trust_positions: bool = False,
     ) -> "Table":
         """Score a catalogue.
 
@@ -443,10 +375,13 @@ class Classifier:
             Unscored rows are not returned then; how many is logged.
         x_col, y_col, origin : str, str, {0, 1}, optional
             Names of the position columns, and what they call the first pixel; see
-            `rbinfer.io.tables.positions`.
+            `rbinfer.io.positions.positions`.
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
             For a catalogue that has right ascension and declination instead of pixels; by default
             that of a ``CCDData`` image.
+        trust_positions : bool
+            Do not warn of positions that look as if they belonged to another image; see
+            `rbinfer.measure.belongs`.
 
         Returns
         -------
@@ -460,19 +395,76 @@ class Classifier:
             A catalogue without positions, shapes that do not match, parameters out of range. A row that
             cannot be scored is not an error: it has NaN and a reason.
         """
-        from ..io.positions import find_positions
-        from ..io.tables import as_table, peaks
+        from ..io.positions import find_positions, has_positions, peaks
+        from ..io.tables import as_table
 
-        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         result = as_table(table)
+        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs)
+        exposure = with_no_data(exposure)
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
-            wcs = getattr(image, "wcs", None) if wcs is None else wcs
-            x, y = find_positions(result, x_col, y_col, origin, wcs)
-        task = self._prepared(
-            image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks(result), result
+            x, y = find_positions(result, x_col, y_col, origin, exposure.wcs)
+        if not trust_positions:
+            is_told = origin is not None or not (x_col is not None or has_positions(result))
+            doubt = doubt_about(exposure, x, y, is_origin_known=is_told)
+            if doubt is not None:
+                log.warning("the catalogue does not fit the image: %s", doubt.reason)
+        return self.classify_at(
+            result,
+            exposure,
+            x,
+            y,
+            peaks=peaks(result),
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            threshold=threshold,
+            add_score=add_score,
+            flag_bogus=flag_bogus,
+            progress=progress,
         )
-        scores = self._score(task, progress)
-        verdict = Verdict(self.spec, self.real_source_types, limit, task.measured)
-        return with_verdicts(result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)
+
+    def classify_at(
+        self,
+        table: "Table",
+        exposure: Exposure,
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        *,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+        fwhm: float | None = None,
+        asinh_softening: float | None = None,
+        threshold: float | None = None,
+        add_score: bool = True,
+        flag_bogus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Table":
+        """Score a catalogue whose positions are known.
+
+        Parameters
+        ----------
+        table : Table
+            One row a position; it is changed.
+        exposure : Exposure
+        x, y : ndarray of float64, shape (n,)
+            0-based positions in pixels.
+        peaks, fwhm, asinh_softening, progress
+            As for :meth:`score`.
+        threshold, add_score, flag_bogus
+            As for :meth:`classify`.
+
+        Returns
+        -------
+        Table
+            `table` with its scores, or its real rows.
+
+        Raises
+        ------
+        InputError
+            As :meth:`classify`.
+        """
+        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
+        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks, table)
+        scores = self._score(prepared, progress)
+        verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
+        return with_verdicts(table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)

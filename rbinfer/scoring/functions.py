@@ -13,7 +13,9 @@ from .._util.arguments import as_whole
 from .._util.verbosity import Verbose, reporting
 from ..cutouts.cutter import Cutter, preprocess_cutout, reference_spec
 from ..errors import InputError
-from ..io.tables import as_table, positions
+from ..io.exposure import as_exposure
+from ..io.positions import positions
+from ..io.tables import as_table
 from ..measure.estimate import catalogue_fwhm
 from ..model.networks import KerasNetwork
 from ..model.registry import resolve
@@ -124,7 +126,8 @@ def extract_cutouts(
     if fwhm is None:
         fwhm = catalogue_fwhm(table) or DEFAULT_FWHM
     with reporting(verbose):
-        cutouts = Cutter.prepare(image, spec, fwhm=fwhm, bg=bg, err=err, mask=mask).cut(x, y)
+        exposure = as_exposure(image, mask=mask, bg=bg, err=err, fwhm=fwhm)
+        cutouts = Cutter.prepare(exposure, spec).cut(x, y)
         valid = np.flatnonzero(is_scored(cutouts.status))
         log.info("extracted %d of %d cutouts", len(valid), len(x))
     return cutouts.pixels[valid], valid

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..measure.estimate import Measured
+from ..io.exposure import Width
 from ..model.spec import ModelSpec
 from ..status import UNSCORED
 
@@ -54,7 +54,7 @@ class Verdict(NamedTuple):
     spec: ModelSpec
     real_source_types: Sequence[str]
     threshold: float
-    measured: Measured
+    width: Width
 
 
 def with_verdicts(
@@ -102,7 +102,7 @@ def with_verdicts(
         del table.meta[key]
     table.meta.update(
         rb_model=verdict.spec.name, rb_version=verdict.spec.version, rb_threshold=verdict.threshold,
-        rb_fwhm=verdict.measured.fwhm, rb_fwhm_source=verdict.measured.source,
+        rb_fwhm=verdict.width.fwhm, rb_fwhm_source=verdict.width.source,
         rb_real=list(verdict.real_source_types),
     )  # fmt: skip
     if not flag_bogus:

@@ -23,6 +23,7 @@ from rbinfer import PreprocessSpec
 from rbinfer._util.machine import usable_cpus
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.errors import RbinferError
+from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
 from rbinfer.status import is_scored
 
@@ -228,12 +229,14 @@ def cut_detections(
         fwhm *= float(rng.uniform(*data.fwhm_excess))
     given = rng.random() < data.maps_given
     cutter = Cutter.prepare(
-        frame.image,
+        as_exposure(
+            frame.image,
+            fwhm=fwhm,
+            mask=frame.mask,
+            bg=frame.sky if given else None,
+            err=frame.noise if given else None,
+        ),
         spec,
-        fwhm=fwhm,
-        mask=frame.mask,
-        bg=frame.sky if given else None,
-        err=frame.noise if given else None,
     )
     cutouts = cutter.cut(x, y)
     good = is_scored(cutouts.status)

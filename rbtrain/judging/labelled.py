@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rbinfer import Classifier
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.tables import peaks, positions
+from rbinfer.io.positions import peaks, positions
 
 from .._arrays import F32, F64, Bools
 from ..config import SKY
@@ -138,24 +138,18 @@ def score_case(
     catalogue, brightest = Table({"x": x, "y": y}), None if centroids else peaks(table)
     if brightest is not None:
         catalogue["xpeak"], catalogue["ypeak"] = brightest
-    result = classifier.classify(
-        catalogue, image.data, mask=image.mask, fwhm=fwhm, saturation=image.saturation
-    )
+    result = classifier.classify(catalogue, image, fwhm=fwhm)
     judged = label >= 0
     score = np.asarray(result["rb_score"], np.float32)
     used = float(result.meta["rb_fwhm"])
-    pixels = classifier.cutouts(
-        image.data, x, y, fwhm=used, mask=image.mask, saturation=image.saturation, peaks=brightest
-    ).pixels[judged]
+    pixels = classifier.cutouts(image, x, y, fwhm=used, peaks=brightest).pixels[judged]
     sky = _counting_sky(classifier)
     sky_score, others = None, None
     if sky is not None:
-        sky_score = sky.score(
-            image.data, x, y, fwhm=used, mask=image.mask, saturation=image.saturation, peaks=brightest
-        ).score[judged]
+        sky_score = sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged]
     if baselines:
         others = baseline_scores(
-            image.data, table[judged], used, mask=image.mask, gain=_gain(image.header, table),
+            image.pixels, table[judged], used, mask=image.mask, gain=_gain(image.header, table),
             saturation=image.saturation,
         )  # fmt: skip
     return Scored(name, label[judged] == 1, score[judged], used, pixels, sky_score, others)

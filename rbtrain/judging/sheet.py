@@ -113,14 +113,16 @@ def real_tiles(folder: str | os.PathLike[str], per_class: int, seed: int = 0) ->
     for cases in groups.values():
         table_path, image_path = cases[int(rng.integers(len(cases)))]
         table, image = Table.read(table_path), load_image(image_path)
-        x, y = peak_pixels(image.data, table)
-        noise = pixel_noise(np.nan_to_num(image.data, nan=float(np.nanmedian(image.data))), image.mask)
+        x, y = peak_pixels(image.pixels, table)
+        noise = pixel_noise(
+            np.nan_to_num(image.pixels, nan=float(np.nanmedian(image.pixels))), image.mask
+        )
         width = float(table.meta.get("fwhm_px", np.nan))
         for name, value in (("real", 1), ("bogus", 0)):
             rows = rng.permutation(np.flatnonzero(np.asarray(table["label"]) == value))[:per_class]
             found[name].append(
                 [
-                    _tile(image.data, int(x[k]), int(y[k]), noise, None, width, table_path.stem)
+                    _tile(image.pixels, int(x[k]), int(y[k]), noise, None, width, table_path.stem)
                     for k in rows
                 ]
             )

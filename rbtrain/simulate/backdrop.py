@@ -10,7 +10,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from scipy import ndimage
 
 from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
-from rbinfer.io.images import LoadedImage, check_file, load_image
+from rbinfer.io.exposure import Exposure
+from rbinfer.io.files import check_file
+from rbinfer.io.images import load_image
 from rbinfer.measure.detect import detect
-from rbinfer.measure.estimate import measure_fwhm
+from rbinfer.measure.estimate import measure_width
 
 from .._arrays import F32, Bools
 from .patches import Backdrop, DarkPatch, SkyPatch, background, dark_patch, significance
@@ -248,9 +250,9 @@ class _Darks:
         self._often: dict[tuple[int, ...], NDArray[np.uint16]] = {}
         self._names: dict[tuple[int, ...], list[str]] = defaultdict(list)
 
-    def keep(self, path: Path, loaded: LoadedImage, place: Path) -> _Dark:
+    def keep(self, path: Path, loaded: Exposure, place: Path) -> _Dark:
         """Leave a dark at its place and count what stands out of it."""
-        pixels = loaded.data
+        pixels = loaded.pixels
         if loaded.mask is not None:
             pixels = np.where(loaded.mask, np.float32(np.nan), pixels)
         np.save(place, pixels)
@@ -275,20 +277,20 @@ class _Darks:
         return self._scratch / f"often-{shape[0]}-{shape[1]}.npy"
 
 
-def _load(path: Path, shape: tuple[int, int]) -> LoadedImage:
+def _load(path: Path, shape: tuple[int, int]) -> Exposure:
     """Read a file and refuse what no frame can be cut from."""
     loaded = load_image(path)
-    height, width = loaded.data.shape
+    height, width = loaded.pixels.shape
     if height < shape[0] or width < shape[1]:
         raise InputError(
             f"{path} is {width} x {height} pixels, smaller than the frames of {shape[1]} x {shape[0]}; "
             "give larger files, or set a smaller width and height under [simulate]"
         )
-    good = np.isfinite(loaded.data)
+    good = np.isfinite(loaded.pixels)
     if loaded.mask is not None:
         good &= ~loaded.mask
     _check_share(path, good)
-    values = loaded.data[good]
+    values = loaded.pixels[good]
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise InputError(
@@ -306,16 +308,14 @@ def _check_share(path: Path, good: Bools) -> None:
         )
 
 
-def _store_image(path: Path, loaded: LoadedImage, place: Path) -> _Image:
+def _store_image(path: Path, loaded: Exposure, place: Path) -> _Image:
     """Measure a sky image and leave it in the scratch folder."""
-    empty = ~np.isfinite(loaded.data) | _empty_border(loaded.data)
+    empty = ~np.isfinite(loaded.pixels) | _empty_border(loaded.pixels)
     bad = empty if loaded.mask is None else empty | loaded.mask
     _check_share(path, ~bad)
-    found = detect(loaded.data, mask=bad)
-    measured = measure_fwhm(
-        loaded.data, np.asarray(found["x"], float), np.asarray(found["y"], float),
-        mask=bad, saturation=loaded.saturation,
-    )  # fmt: skip
+    found = detect(loaded.pixels, mask=bad)
+    places = np.asarray(found["x"], float), np.asarray(found["y"], float)
+    measured = measure_width(replace(loaded, mask=bad), *places)
     if measured.is_trusted:
         log.info("%s: FWHM %.2f px (%d detections)", path.name, measured.fwhm, len(found))
     else:
@@ -323,9 +323,9 @@ def _store_image(path: Path, loaded: LoadedImage, place: Path) -> _Image:
             "%s: too few stars show the FWHM; what is planted has one drawn from the configuration",
             path.name,
         )
-    values = loaded.data[~bad]
+    values = loaded.pixels[~bad]
     flags = place.with_name(place.stem + "-flags.npy")
-    np.save(place, loaded.data)
+    np.save(place, loaded.pixels)
     np.save(flags, bad.astype(np.uint8) + empty)
     known = {
         "fwhm": measured.fwhm if measured.is_trusted else None,

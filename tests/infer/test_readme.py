@@ -19,7 +19,8 @@ from astropy.table import Table
 
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import shipped_directory
-from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
 from rbinfer.status import MEANING, UNSCORED
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ import numpy as np
 
 from rbinfer import InputError, PreprocessSpec, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 
 ODD = np.array(
     [0, -0.0, 1, -1, 255, 32768, 65535, 1e-45, 1e30, 3.4e38, -3.4e38, np.nan, np.inf, -np.inf]
@@ -82,7 +83,7 @@ def one(rng):
         assert np.isfinite(out).all() or not np.isfinite(image).all() or np.abs(image).max() > 1e30
         return 1
     try:
-        cutter = Cutter.prepare(image, spec, **options)
+        cutter = Cutter.prepare(as_exposure(image, **options), spec)
     except InputError:
         return n
     cutouts = cutter.cut(x, y)

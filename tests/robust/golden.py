@@ -22,7 +22,7 @@ FWHM = 3.0
 
 def places() -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """Return the image and the positions."""
-    image = load_image(FIELD).data
+    image = load_image(FIELD).pixels
     found = detect(image)
     height, width = image.shape
     x = np.concatenate([found["x"], [0, width - 1, 0, width - 1, 3.3, width / 2]])

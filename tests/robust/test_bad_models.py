@@ -18,6 +18,7 @@ from onnx import TensorProto, numpy_helper
 
 from rbinfer import Classifier, InputError, ModelError, RbinferError
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 from rbinfer.model.session import verify
 from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec, PreprocessSpec
 
@@ -257,7 +258,9 @@ def test_any_metadata(model_path, tried):
                 with contextlib.suppress(InputError):
                     made.point_for(**{rate: 0.02})
             with contextlib.suppress(InputError):
-                cutter = Cutter.prepare(np.ones((9, 9), np.float32), made.preprocess, fwhm=3.0)
+                cutter = Cutter.prepare(
+                    as_exposure(np.ones((9, 9), np.float32), fwhm=3.0), made.preprocess
+                )
                 assert np.isfinite(cutter.cut(np.array([4.0]), np.array([4.0])).pixels).all()
 
     @settings(max_examples=times(300, 8000), deadline=None)

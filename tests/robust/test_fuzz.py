@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from rbinfer import Classifier, InputError, PreprocessSpec, RbinferError
 from rbinfer.cutouts.cutter import Cutter
-from rbinfer.io.tables import positions, read_catalog, write_catalog
+from rbinfer.io.exposure import as_exposure
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import read_catalog, write_catalog
 
 from .scale import times
 
@@ -191,7 +193,7 @@ def test_round_trips(tmp_path, suffix, tried):
 def test_found_blocks_larger_than_the_cutout():
     """The reference preset left cutouts unwritten where its blocks were larger than they are."""
     with pytest.raises(InputError, match="cannot be averaged in blocks of 33: check the FWHM"):
-        Cutter.prepare(np.ones((200, 200)), PreprocessSpec.reference(31), fwhm=99.0)
+        Cutter.prepare(as_exposure(np.ones((200, 200)), fwhm=99.0), PreprocessSpec.reference(31))
 
 
 @pytest.mark.parametrize("value", [3.4e38, -3.4e38, 1e30])
@@ -201,7 +203,7 @@ def test_found_pixels_whose_difference_overflows(value, spec):
     image = np.random.default_rng(0).normal(0, 1, (80, 80)).astype(np.float32)
     image[30:34:2, 30:50] = value
     image[35, 36] = -value
-    cutouts = Cutter.prepare(image, spec, fwhm=3.0).cut(np.array([40.0]), np.array([40.0]))
+    cutouts = Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(np.array([40.0]), np.array([40.0]))
     assert np.isfinite(cutouts.pixels).all()
     assert cutouts.status[0] & 512
 
@@ -211,7 +213,7 @@ def test_found_pixels_too_small_to_be_divided_by(spec):
     """The inverse of a noise of 1e-45 is infinite, and 0 times that no number."""
     image = np.zeros((80, 80), np.float32)
     image[38:41, 37:42] = 1e-45
-    cutouts = Cutter.prepare(image, spec, fwhm=3.0).cut(np.array([40.0]), np.array([40.0]))
+    cutouts = Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(np.array([40.0]), np.array([40.0]))
     assert np.isfinite(cutouts.pixels).all()
 
 
@@ -225,7 +227,9 @@ def test_found_softenings_that_overflow(classifier, value):
             image = np.full((50, 50), level)
             image[24:27, 24:27] *= 1.5
             spec = dataclasses.replace(PreprocessSpec.default(), asinh_softening=within)
-            cutouts = Cutter.prepare(image, spec, fwhm=3.0).cut(np.array([25.0]), np.array([25.0]))
+            cutouts = Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(
+                np.array([25.0]), np.array([25.0])
+            )
             assert np.isfinite(cutouts.pixels).all()
 
 
@@ -235,7 +239,7 @@ def test_found_backgrounds_that_are_unknown(value):
     image = np.random.default_rng(0).normal(100, 1, (80, 80)).astype(np.float32)
     background = np.full((80, 80), 100.0, np.float32)
     background[38:42, 20:60] = value
-    cutter = Cutter.prepare(image, PreprocessSpec.reference(), fwhm=3.0, bg=background)
+    cutter = Cutter.prepare(as_exposure(image, fwhm=3.0, bg=background), PreprocessSpec.reference())
     cutouts = cutter.cut(np.array([40.0]), np.array([45.0]))
     assert np.isfinite(cutouts.pixels).all()
     assert cutouts.status[0] & 512

@@ -8,6 +8,7 @@ import pytest
 
 from rbinfer import Classifier
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 from rbinfer.model.registry import resolve
 from rbinfer.status import is_scored
 from tests.infer.kernels import oracle
@@ -50,7 +51,7 @@ def cutouts():
     found = {}
     for name in golden.MODELS:
         spec = Classifier(name, device="cpu").spec.preprocess
-        cut = Cutter.prepare(image, spec, fwhm=golden.FWHM).cut(x, y)
+        cut = Cutter.prepare(as_exposure(image, fwhm=golden.FWHM), spec).cut(x, y)
         found[name] = cut.pixels[is_scored(cut.status)]
     return found
 
@@ -104,7 +105,7 @@ def test_chunks(name, tried):
     whole = Classifier(name, device="cpu", threads=1)
     want = whole.score(image, x, y, fwhm=golden.FWHM)
     spec = whole.spec.preprocess
-    cut = Cutter.prepare(image, spec, fwhm=golden.FWHM).cut(x, y)
+    cut = Cutter.prepare(as_exposure(image, fwhm=golden.FWHM), spec).cut(x, y)
     scored = is_scored(cut.status)
     plain = oracle.reference if spec.preset == "reference" else oracle.default
     for k in np.flatnonzero(scored):

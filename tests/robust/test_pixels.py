@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rbinfer import Classifier, InputError, PreprocessSpec, Status, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
 
 from .scale import times
@@ -208,10 +209,10 @@ def test_maps_that_do_not_know(preset, tried):
     unknown = rng.random(image.shape) < 0.1
     for name, level in (("bg", 200.0), ("err", 5.0)):
         holes = np.where(unknown, np.nan, level)
-        want = Cutter.prepare(image, spec, fwhm=FWHM, **{name: holes}).cut(x, y)
+        want = Cutter.prepare(as_exposure(image, fwhm=FWHM, **{name: holes}), spec).cut(x, y)
         masked = np.ma.MaskedArray(np.where(unknown, 999.0, level), unknown)
         for other in (masked, masked.astype(np.float32), CCDData(masked.data, mask=unknown, unit="adu")):
-            got = Cutter.prepare(image, spec, fwhm=FWHM, **{name: other}).cut(x, y)
+            got = Cutter.prepare(as_exposure(image, fwhm=FWHM, **{name: other}), spec).cut(x, y)
             assert got.pixels.tobytes() == want.pixels.tobytes()
             np.testing.assert_array_equal(got.status, want.status)
             tried(len(x))
@@ -220,7 +221,7 @@ def test_maps_that_do_not_know(preset, tried):
             if (name, preset) == ("err", "reference"):  # 1 in its place, as in the implementation of it
                 continue
             with pytest.raises(InputError, match=f"{name} must be"):
-                Cutter.prepare(image, spec, fwhm=FWHM, **{name: value})
+                Cutter.prepare(as_exposure(image, fwhm=FWHM, **{name: value}), spec)
             tried()
 
 
@@ -232,7 +233,9 @@ def test_any_fwhm(preset, tried):
     for fwhm in (5e-324, 1e-300, 1e-30, 1e-9, 1e-3, 99.0, 1e9, 1e30, 1.7e308):
         refused = pytest.raises(InputError, match="averaged in blocks")
         with refused if fwhm > 90 and preset == "reference" else contextlib.nullcontext():
-            assert np.isfinite(Cutter.prepare(image, spec, fwhm=fwhm).cut(x, y).pixels).all()
+            assert np.isfinite(
+                Cutter.prepare(as_exposure(image, fwhm=fwhm), spec).cut(x, y).pixels
+            ).all()
         with refused if fwhm > 1e3 else contextlib.nullcontext():
             assert np.isfinite(preprocess_cutout(image, fwhm=fwhm)[0]).all()
         tried(2)

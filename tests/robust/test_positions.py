@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rbinfer import Classifier, InputError, Status
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io.exposure import as_exposure
 from rbinfer.io.images import load_image
 from rbinfer.measure.detect import detect
 
@@ -43,7 +44,7 @@ def sky() -> np.ndarray:
 @pytest.fixture(scope="module")
 def field() -> tuple[np.ndarray, Table]:
     """Return the example image, and what SEP finds in it."""
-    image = load_image(Path(__file__).parents[2] / "benchmarks" / "example" / "field.fits").data
+    image = load_image(Path(__file__).parents[2] / "benchmarks" / "example" / "field.fits").pixels
     return image, detect(image)
 
 
@@ -175,11 +176,11 @@ def test_turns(classifier, tried, field):
         "quarter turn": (lambda a: np.rot90(a, axes=(-2, -1)), (y, width - 1 - x)),
     }
     spec = classifier.spec.preprocess
-    want = Cutter.prepare(image, spec, fwhm=FWHM).cut(x, y)
+    want = Cutter.prepare(as_exposure(image, fwhm=FWHM), spec).cut(x, y)
     want_score = classifier.score(image, x, y, fwhm=FWHM).score
     changes, verdicts = [], []
     for name, (turn, (tx, ty)) in turned.items():
-        got = Cutter.prepare(turn(image), spec, fwhm=FWHM).cut(tx, ty)
+        got = Cutter.prepare(as_exposure(turn(image), fwhm=FWHM), spec).cut(tx, ty)
         np.testing.assert_array_equal(got.status, want.status, err_msg=name)
         pixels = np.moveaxis(turn(np.moveaxis(want.pixels, -1, 1)), 1, -1)
         assert np.abs(got.pixels - pixels).max() <= TURNED_PIXELS, name

@@ -6,7 +6,8 @@ from astropy.table import Table
 
 from rbinfer import Classifier, InputError
 from rbinfer.cutouts.centring import centres
-from rbinfer.io.tables import peaks
+from rbinfer.io.exposure import as_exposure
+from rbinfer.io.positions import peaks
 
 NAN = float("nan")
 
@@ -24,7 +25,8 @@ def scene():
 
 def moved(image, x, y, px, py, **options):
     arrays = (np.array([float(v)]) for v in (x, y, px, py))
-    found = centres(image, *arrays, **{"reach": 15, "fwhm": 4.0, **options})
+    reach = options.pop("reach", 15)
+    found = centres(as_exposure(image, **{"fwhm": 4.0, **options}), *arrays, reach=reach)
     return float(found[0][0]), float(found[1][0])
 
 

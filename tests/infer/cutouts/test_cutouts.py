@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from rbinfer import InputError, PreprocessSpec, Status, extract_cutouts, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter, resampling, rescaling
-from rbinfer.io import images
-from rbinfer.kernels import _jit, workspace
+from rbinfer.io.exposure import as_exposure
+from rbinfer.kernels import numerics
 
 from ..kernels import oracle
 
@@ -51,7 +51,7 @@ def test_reference_kernel_equals_oracle(seed, fwhm, masked, size):
     image[rng.integers(70), rng.integers(83)] = np.nan
     x, y = positions(rng, *image.shape)
     spec = PreprocessSpec.reference(size)
-    got = Cutter.prepare(image, spec, fwhm=fwhm, mask=mask).cut(x, y)
+    got = Cutter.prepare(as_exposure(image, fwhm=fwhm, mask=mask), spec).cut(x, y)
     for k in range(len(x)):
         expected, status = oracle.reference(image, x[k], y[k], spec, fwhm, mask)
         assert got.status[k] == status
@@ -84,7 +84,7 @@ def test_default_kernel_equals_oracle(seed, fwhm, masked, bg, err, norms, recent
     spec = dataclasses.replace(
         PreprocessSpec.default(), linear_norm=norms[0], asinh_norm=norms[1], recentre=recentre
     )
-    got = Cutter.prepare(image, spec, fwhm=fwhm, mask=mask, **maps).cut(x, y)
+    got = Cutter.prepare(as_exposure(image, fwhm=fwhm, mask=mask, **maps), spec).cut(x, y)
     for k in range(len(x)):
         expected, status, snr = oracle.default(image, x[k], y[k], spec, fwhm, mask, **maps)
         assert got.status[k] == status
@@ -97,28 +97,15 @@ def test_asinh_error_bound():
     values = np.concatenate([np.logspace(-30, 17, 400_001), [0.0]]).astype(np.float32)
     values = np.concatenate([values, -values])
     out = np.empty_like(values)
-    _jit.asinh_array(values, out)
+    numerics.asinh_array(values, out)
     exact = np.arcsinh(values.astype(np.float64))
     error = np.abs(out - exact)[exact != 0] / np.abs(exact[exact != 0])
     assert error.max() < 1e-6
     assert out[values == 0].tolist() == [0.0, 0.0]
 
 
-def test_kernel_bits_are_those_of_the_table():
-    for name in (
-        "POSITION_NOT_FINITE", "OFF_IMAGE", "WINDOW_OFF_IMAGE", "TOO_FEW_GOOD_PIXELS", "NEAR_EDGE",
-        "PARTLY_MASKED", "SATURATED",
-    ):  # fmt: skip
-        assert getattr(_jit, name) == Status[name]
-
-
-def test_constants_of_the_kernels_are_those_of_their_callers():
-    assert workspace.LANES == _jit._LANES
-    assert images.LARGEST == _jit.LARGEST
-
-
 def test_as_many_cutouts_as_positions():
-    cutter = Cutter.prepare(np.zeros((64, 64)), PreprocessSpec.default(), fwhm=3)
+    cutter = Cutter.prepare(as_exposure(np.zeros((64, 64)), fwhm=3), PreprocessSpec.default())
     out = cutter.cut(np.array([32.0, 33.0]), np.array([32.0, 33.0]))
     with pytest.raises(ValueError, match="must be as many, not 2, 1"):
         cutter.cut_into(np.zeros(2), np.zeros(1), out)
@@ -135,7 +122,7 @@ def test_default_window_is_centred_on_the_brightest_neighbour():
     image += np.random.default_rng(0).normal(0, 1, image.shape).astype(np.float32)
     for x, y in ((51, 50), (50.4, 49.6), (51.9, 50.9)):
         pixels = (
-            Cutter.prepare(image, PreprocessSpec.default(), fwhm=3)
+            Cutter.prepare(as_exposure(image, fwhm=3), PreprocessSpec.default())
             .cut(np.array([float(x)]), np.array([float(y)]))
             .pixels[0]
         )
@@ -148,8 +135,10 @@ def test_default_takes_real_pixels_where_the_reference_pads():
     image[100, 100] = 50
     image[100, 100 + 20] = 40  # beyond the reference's window, within 31 pixels of 6 / 4
     x = y = np.array([100.0])
-    default = Cutter.prepare(image, PreprocessSpec.default(), fwhm=6).cut(x, y).pixels[0]
-    reference = Cutter.prepare(image, PreprocessSpec.reference(), fwhm=6).cut(x, y).pixels[0]
+    default = Cutter.prepare(as_exposure(image, fwhm=6), PreprocessSpec.default()).cut(x, y).pixels[0]
+    reference = (
+        Cutter.prepare(as_exposure(image, fwhm=6), PreprocessSpec.reference()).cut(x, y).pixels[0]
+    )
     assert default[15, 26:30, 1].max() > 0.8
     assert (reference[..., 1] > 0.5).sum() == 1
 
@@ -159,8 +148,8 @@ def test_saturation_is_told():
     image[40, 40] = 5000
     at = np.array([40.0]), np.array([40.0])
     for spec in (PreprocessSpec.default(), PreprocessSpec.reference()):
-        told = Cutter.prepare(image, spec, fwhm=3, saturation=5000).cut(*at).status[0]
-        quiet = Cutter.prepare(image, spec, fwhm=3, saturation=5001).cut(*at).status[0]
+        told = Cutter.prepare(as_exposure(image, fwhm=3, saturation=5000), spec).cut(*at).status[0]
+        quiet = Cutter.prepare(as_exposure(image, fwhm=3, saturation=5001), spec).cut(*at).status[0]
         assert told == Status.SATURATED
         assert quiet == 0
 
@@ -169,7 +158,7 @@ def test_saturation_is_told():
 def test_constant_images_give_finite_cutouts(level):
     image = np.full((64, 64), level, np.float32)
     for spec in (PreprocessSpec.default(), PreprocessSpec.reference()):
-        got = Cutter.prepare(image, spec, fwhm=3).cut(np.array([32.0]), np.array([32.0]))
+        got = Cutter.prepare(as_exposure(image, fwhm=3), spec).cut(np.array([32.0]), np.array([32.0]))
         assert np.isfinite(got.pixels).all()
         assert got.status[0] == 0
 
@@ -178,9 +167,13 @@ def test_gain_and_sky_do_not_matter_to_the_default_preset():
     rng = np.random.default_rng(3)
     image = scene(rng, 90, 90).astype(np.float64)
     x, y = rng.uniform(5, 85, 30), rng.uniform(5, 85, 30)
-    base = Cutter.prepare(image, PreprocessSpec.default(), fwhm=3).cut(x, y).pixels
+    base = Cutter.prepare(as_exposure(image, fwhm=3), PreprocessSpec.default()).cut(x, y).pixels
     for gain, sky in ((0.01, 0), (1000, 0), (1, 2000), (1, -600)):
-        other = Cutter.prepare(gain * image + sky, PreprocessSpec.default(), fwhm=3).cut(x, y).pixels
+        other = (
+            Cutter.prepare(as_exposure(gain * image + sky, fwhm=3), PreprocessSpec.default())
+            .cut(x, y)
+            .pixels
+        )
         np.testing.assert_allclose(other, base, rtol=0, atol=2e-4)
 
 
@@ -239,10 +232,10 @@ def test_scores_know_no_orientation():
     x, y = np.array([40.0, 60.0]), np.array([33.0, 71.0])
     spec = dataclasses.replace(PreprocessSpec.default(), recentre=0)
     for fwhm in (1.5, 3.0, 4.0, 7.0):
-        base = Cutter.prepare(image, spec, fwhm=fwhm).cut(x, y).pixels
-        flipped = Cutter.prepare(image[:, ::-1], spec, fwhm=fwhm).cut(89 - x, y).pixels
+        base = Cutter.prepare(as_exposure(image, fwhm=fwhm), spec).cut(x, y).pixels
+        flipped = Cutter.prepare(as_exposure(image[:, ::-1], fwhm=fwhm), spec).cut(89 - x, y).pixels
         np.testing.assert_allclose(flipped[:, :, ::-1], base, atol=1e-5)
-        turned = Cutter.prepare(image.T, spec, fwhm=fwhm).cut(y, x).pixels
+        turned = Cutter.prepare(as_exposure(image.T, fwhm=fwhm), spec).cut(y, x).pixels
         np.testing.assert_allclose(turned.transpose(0, 2, 1, 3), base, atol=1e-5)
 
 
@@ -271,10 +264,10 @@ def test_noise_that_a_map_does_not_tell(caplog):
     holes[20:60, 20:60] = [[np.nan, 0.0, -1.0, np.inf] * 10]
     at = np.array([40.0])
     whole, partly = (
-        Cutter.prepare(image, PreprocessSpec.default(), fwhm=3.0, err=err).cut(at, at)
+        Cutter.prepare(as_exposure(image, fwhm=3.0, err=err), PreprocessSpec.default()).cut(at, at)
         for err in (known, holes)
     )
     np.testing.assert_array_equal(partly.pixels, whole.pixels)
     assert "25.0 % of the pixels" in caplog.text
     with pytest.raises(InputError, match="no pixel that is finite and above 0"):
-        Cutter.prepare(image, PreprocessSpec.default(), fwhm=3.0, err=known * 0)
+        Cutter.prepare(as_exposure(image, fwhm=3.0, err=known * 0), PreprocessSpec.default())

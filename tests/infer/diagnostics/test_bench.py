@@ -8,7 +8,8 @@ from rbinfer._util.machine import usable_cpus
 from rbinfer.cli import main
 from rbinfer.diagnostics import bench
 from rbinfer.errors import RbinferError
-from rbinfer.measure.estimate import measure_fwhm
+from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.estimate import measure_width
 from rbinfer.model.session import CPU_BATCH
 from rbinfer.scoring.classifier import Classifier
 
@@ -76,7 +77,7 @@ def test_scene_has_stars_where_it_says():
     scene = bench.make_scene(512, 400)
     assert scene.image.dtype == np.float32
     assert scene.image.shape == (512, 512)
-    found = measure_fwhm(scene.image, scene.x, scene.y)
+    found = measure_width(as_exposure(scene.image), scene.x, scene.y)
     assert found.source == "measured"
     assert found.fwhm == pytest.approx(bench.FWHM, rel=0.1)
     again = bench.make_scene(512, 400)

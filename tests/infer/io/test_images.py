@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import (
     CCDData,
@@ -12,9 +13,12 @@ from astropy.nddata import (
     UnknownUncertainty,
     VarianceUncertainty,
 )
+from astropy.utils.masked import Masked
 
+from rbinfer._util.arguments import as_positions
 from rbinfer.errors import InputError
-from rbinfer.io.images import as_image, load_image, read_plane, uncertainty_of
+from rbinfer.io.arrays import as_image, uncertainty_of
+from rbinfer.io.images import load_image, read_plane
 from rbinfer.io.maps import bad_pixels, read_map
 
 RAMP = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -32,8 +36,8 @@ def test_load_image_plain_and_gz_big_endian(tmp_path, name):
     path = tmp_path / name
     fits.writeto(path, RAMP.astype(">f8"))
     got = load_image(str(path))
-    assert_kernel_ready(got.data)
-    np.testing.assert_array_equal(got.data, RAMP)
+    assert_kernel_ready(got.pixels)
+    np.testing.assert_array_equal(got.pixels, RAMP)
     assert got.mask is None
     assert got.saturation is None
     assert got.hdu == 0
@@ -42,7 +46,7 @@ def test_load_image_plain_and_gz_big_endian(tmp_path, name):
 def test_load_image_unsigned_16_bit_to_the_limit(tmp_path):
     values = np.array([[0, 32767], [32768, 65535]], dtype=np.uint16)
     fits.writeto(tmp_path / "u.fits", values)
-    np.testing.assert_array_equal(load_image(tmp_path / "u.fits").data, values.astype(np.float32))
+    np.testing.assert_array_equal(load_image(tmp_path / "u.fits").pixels, values.astype(np.float32))
 
 
 def test_load_image_applies_scale_and_blank(tmp_path):
@@ -53,8 +57,58 @@ def test_load_image_applies_scale_and_blank(tmp_path):
         hdus[0].header["BSCALE"] = 0.5
         hdus[0].header["BZERO"] = 10.0
     np.testing.assert_array_equal(
-        load_image(tmp_path / "s.fits").data, np.array([[10.5, 11], [11.5, np.nan]], np.float32)
+        load_image(tmp_path / "s.fits").pixels, np.array([[10.5, 11], [11.5, np.nan]], np.float32)
     )
+
+
+_BZERO = {"u2": 2**15, "u4": 2**31, "i1": -(2**7)}
+
+
+@pytest.mark.parametrize("compression", [None, "RICE_1", "GZIP_1", "HCOMPRESS_1"])
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", "i4", "u4"])
+@pytest.mark.parametrize("end", ["min", "max"])
+def test_blank_pixels_of_every_integer_are_none(kind, compression, end, tmp_path):
+    # BLANK is in stored values, before BZERO.
+    values = np.random.default_rng(0).integers(20, 100, (64, 48)).astype(kind)
+    values[:20] = getattr(np.iinfo(kind), end)
+    header = fits.Header({"BLANK": int(values[0, 0]) - _BZERO.get(kind, 0)})
+    if compression is None:
+        primary = fits.PrimaryHDU(values)
+        primary.header.update(header)
+        hdus = fits.HDUList([primary])
+    else:
+        image = fits.CompImageHDU(values, header, compression_type=compression)
+        hdus = fits.HDUList([fits.PrimaryHDU(), image])
+    hdus.writeto(tmp_path / "b.fits")
+    got = load_image(tmp_path / "b.fits").pixels
+    assert_kernel_ready(got)
+    assert np.isnan(got[:20]).all()
+    np.testing.assert_array_equal(got[20:], values[20:].astype(np.float32))
+
+
+def test_zblank_with_a_scale_in_an_extension(tmp_path):
+    values = np.arange(64 * 64, dtype=np.int16).reshape(64, 64)
+    values[:20] = -99
+    image = fits.CompImageHDU(values, fits.Header({"BLANK": -99}), compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(tmp_path / "z.fits")
+    with fits.open(tmp_path / "z.fits", "update", disable_image_compression=True) as hdus:
+        header = hdus[1].header
+        del header["BLANK"]
+        header.update({"ZBLANK": -99, "BSCALE": 0.5, "BZERO": 10.0})
+    got = load_image(tmp_path / "z.fits").pixels
+    assert np.isnan(got[:20]).all()
+    np.testing.assert_array_equal(got[20:], 0.5 * values[20:] + 10)
+
+
+def test_64_bit_unsigned_integers_keep_their_differences(tmp_path):
+    values = np.random.default_rng(0).integers(20, 100, (64, 48)).astype(np.uint64)
+    values[:20] = 2**64 - 1
+    hdu = fits.PrimaryHDU(values)
+    hdu.header["BLANK"] = 2**63 - 1
+    hdu.writeto(tmp_path / "u8.fits")
+    got = load_image(tmp_path / "u8.fits").pixels
+    assert np.isnan(got[:20]).all()
+    np.testing.assert_array_equal(got[20:], values[20:].astype(np.float32))
 
 
 def test_load_image_tile_compressed_comes_from_the_first_image(tmp_path):
@@ -62,7 +116,7 @@ def test_load_image_tile_compressed_comes_from_the_first_image(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(values)]).writeto(tmp_path / "c.fits.fz")
     got = load_image(tmp_path / "c.fits.fz")
     assert got.hdu == 1
-    np.testing.assert_array_equal(got.data, values)
+    np.testing.assert_array_equal(got.pixels, values)
 
 
 def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
@@ -70,7 +124,7 @@ def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
     hdus = [fits.PrimaryHDU(), table, fits.ImageHDU(RAMP, name="SCI"), fits.ImageHDU(-RAMP)]
     fits.HDUList(hdus).writeto(tmp_path / "m.fits")
     assert load_image(tmp_path / "m.fits").hdu == 2
-    assert load_image(tmp_path / "m.fits", "3").data[0, 1] == -1
+    assert load_image(tmp_path / "m.fits", "3").pixels[0, 1] == -1
     assert load_image(tmp_path / "m.fits", "sci").hdu == 2
     for wrong, text in [
         (0, "has no data"),
@@ -84,9 +138,11 @@ def test_load_image_chooses_hdu_by_number_and_name(tmp_path):
 
 def test_load_image_drops_leading_axes_and_refuses_a_cube(tmp_path):
     fits.writeto(tmp_path / "thin.fits", RAMP[None, None])
-    assert load_image(tmp_path / "thin.fits").data.shape == (3, 4)
+    assert load_image(tmp_path / "thin.fits").pixels.shape == (3, 4)
     fits.writeto(tmp_path / "cube.fits", np.stack([RAMP, RAMP]))
-    with pytest.raises(InputError, match=r"cube of shape \(2, 3, 4\).*plane"):
+    with pytest.raises(
+        InputError, match=r"cube of 2 planes of 4 x 3 pixels; choose one: --plane 0 to 1 or mean"
+    ):
         load_image(tmp_path / "cube.fits")
     # A cube before an image does not hide the image.
     both = [fits.PrimaryHDU(np.stack([RAMP, RAMP])), fits.ImageHDU(RAMP)]
@@ -144,7 +200,7 @@ def test_load_image_refuses_what_is_no_image_file(tmp_path, fits_bytes):
 def test_load_image_accepts_missing_padding(tmp_path, fits_bytes):
     # Many writers leave out the padding of the last block; no pixel is lost.
     path = write(tmp_path / "p.fits", fits_bytes[: 2880 + 40000])
-    assert load_image(path).data.shape == (100, 100)
+    assert load_image(path).pixels.shape == (100, 100)
 
 
 def test_load_image_lists_hdus_when_there_is_no_image(tmp_path):
@@ -291,3 +347,24 @@ def test_a_mask_of_another_shape_is_told(tmp_path, caplog):
     assert "no mask is used: HDU 1 MASK of" in caplog.text
     with pytest.raises(InputError, match=r"0 PRIMARY \(image 5 x 4\), 1 MASK \(image 2 x 2\)"):
         load_image(tmp_path / "a.fits", 7)
+
+
+@pytest.mark.parametrize("unit", [None, u.adu])
+def test_masks_of_astropy_are_heeded(unit):
+    bad = RAMP > 7
+    image = Masked(RAMP if unit is None else RAMP * unit, mask=bad)
+    data, mask = as_image(image)
+    np.testing.assert_array_equal(data, RAMP)
+    np.testing.assert_array_equal(mask, bad)
+    assert not np.isnan(as_positions(RAMP[0], Masked(RAMP[0], mask=[0, 0, 0, 0]))[1]).any()
+    x, y = as_positions(Masked(RAMP[0] * u.pix, mask=[0, 1, 0, 0]), RAMP[0])
+    np.testing.assert_array_equal(np.isnan(x), [False, True, False, False])
+    np.testing.assert_array_equal(y, RAMP[0])
+
+
+def test_a_name_is_no_image(tmp_path):
+    for name in ("night.fits", tmp_path / "night.fits"):
+        with pytest.raises(
+            InputError, match=r"name of a file, .*night\.fits; read it with rbinfer\.io\.images"
+        ):
+            as_image(name)

@@ -5,7 +5,8 @@ import pytest
 
 from rbinfer import PreprocessSpec
 from rbinfer.cutouts.cutter import Cutter
-from rbinfer.kernels import _jit
+from rbinfer.io.exposure import as_exposure
+from rbinfer.kernels.numerics import absolute_peak, mad_std, median
 from rbinfer.kernels.workspace import padded
 
 
@@ -25,16 +26,16 @@ def samples(n, rng):
 def test_median_mad_and_peak_are_exact(dtype, n):
     for values in samples(n, np.random.default_rng(n)):
         values = values.astype(dtype)
-        scratch = np.empty(padded(n), dtype)
-        scratch[:n] = values
-        median = _jit._median(scratch, n)
-        assert median == np.median(values)
+        workspace = np.empty(padded(n), dtype)
+        workspace[:n] = values
+        middle = median(workspace, n)
+        assert middle == np.median(values)
         if np.isfinite(values).all():
-            sigma = _jit._sigma_of(values, n, dtype(median), scratch)
-            deviations = np.abs(values - dtype(median))
+            sigma = mad_std(values, n, dtype(middle), workspace)
+            deviations = np.abs(values - dtype(middle))
             assert sigma == pytest.approx(1.482602218505602 * np.median(deviations), rel=1e-7)
-        scratch[:n] = values
-        assert _jit._peak(scratch, n) == np.abs(values).max()
+        workspace[:n] = values
+        assert absolute_peak(workspace, n) == np.abs(values).max()
 
 
 @pytest.mark.parametrize("fwhm", [1.5, 3.0, 6.0])
@@ -44,7 +45,7 @@ def test_chunks_do_not_matter(preset, fwhm):
     image = rng.normal(100, 5, (150, 170)).astype(np.float32)
     image[rng.integers(0, 150, 9), rng.integers(0, 170, 9)] = np.nan
     x, y = rng.uniform(-3, 172, 60), rng.uniform(-3, 152, 60)
-    cutter = Cutter.prepare(image, getattr(PreprocessSpec, preset)(), fwhm=fwhm)
+    cutter = Cutter.prepare(as_exposure(image, fwhm=fwhm), getattr(PreprocessSpec, preset)())
     together = cutter.cut(x, y)
     for k in range(60):
         alone = cutter.cut(x[k : k + 1], y[k : k + 1])
@@ -57,7 +58,7 @@ def test_cutouts_that_cannot_be_made_are_zeros():
     image[:, :10] = 1.0
     x, y = np.array([60.0, np.nan, 500.0, 1.0]), np.array([40.0, 40.0, 40.0, -7.0])
     for spec in (PreprocessSpec.reference(), PreprocessSpec.default()):
-        cutter = Cutter.prepare(image, spec, fwhm=3.0)
+        cutter = Cutter.prepare(as_exposure(image, fwhm=3.0), spec)
         got = cutter.cut(x, y)
         got.pixels[:] = 7.0
         cutter.cut_into(x, y, got)

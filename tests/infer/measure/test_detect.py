@@ -9,8 +9,9 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from rbinfer.errors import InputError
+from rbinfer.io.exposure import Width, as_exposure
 from rbinfer.measure.detect import detect, estimate_fwhm
-from rbinfer.measure.estimate import catalogue_fwhm, measure_fwhm
+from rbinfer.measure.estimate import catalogue_fwhm, measure_width
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data"
 SIZE = 512
@@ -160,7 +161,7 @@ def test_fwhm_of_wide_faint_stars_is_measured_on_the_binned_image():
     found = detect(image)
     x, y = np.asarray(found["x"]), np.asarray(found["y"])
     assert estimate_fwhm(image, x, y).fwhm is None
-    measured = measure_fwhm(image, x, y)
+    measured = measure_width(as_exposure(image), x, y)
     assert measured.source == "measured"
     assert measured.fwhm == pytest.approx(9.0, rel=0.1)
 
@@ -171,10 +172,10 @@ def test_fwhm_of_few_stars_is_used_but_not_trusted(n_stars):
     for k in range(n_stars):
         image[40:81, 40 + 41 * k : 81 + 41 * k] += 300 * NOISE * star(6.0, 3.5, 1.0, 0.2, 0.1, 20)
     image = image.astype(np.float32)
-    measured = measure_fwhm(image, np.array([60.0]), np.array([60.0]))
+    measured = measure_width(as_exposure(image), np.array([60.0]), np.array([60.0]))
     assert not measured.is_trusted
     if n_stars == 1:
-        assert measured == (3.0, "assumed")
+        assert measured == Width(3.0, "assumed")
     else:
         assert measured.source == "few stars"
         assert measured.fwhm == pytest.approx(6.0, rel=0.1)
@@ -186,8 +187,8 @@ def test_odd_pixels_do_not_make_the_binned_image_warn():
     image[20, 20:22] = 3e38
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        measured = measure_fwhm(image, np.array([30.0]), np.array([30.0]))
-    assert measured == (3.0, "assumed")
+        measured = measure_width(as_exposure(image), np.array([30.0]), np.array([30.0]))
+    assert measured == Width(3.0, "assumed")
 
 
 def test_two_cosmic_rays_are_not_taken_for_stars():
@@ -195,7 +196,9 @@ def test_two_cosmic_rays_are_not_taken_for_stars():
     spot = np.outer([0.3, 1.0, 0.3], [0.3, 1.0, 0.3])
     for at in (50, 120, 160):
         image[at - 1 : at + 2, at - 1 : at + 2] += (100 * NOISE * spot).astype(np.float32)
-    assert measure_fwhm(image, np.array([50.0, 120.0]), np.array([50.0, 120.0])) == (3.0, "assumed")
+    assert measure_width(as_exposure(image), np.array([50.0, 120.0]), np.array([50.0, 120.0])) == Width(
+        3.0, "assumed"
+    )
 
 
 def test_the_fwhm_of_a_catalogue_is_in_pixels(caplog):

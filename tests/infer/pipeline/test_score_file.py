@@ -15,7 +15,8 @@ from rbinfer.io.images import list_images, load_image
 from rbinfer.io.maps import read_map
 from rbinfer.io.stamp import stamp
 from rbinfer.io.tables import read_catalog, read_catalogs
-from rbinfer.pipeline.score_file import ScoreOptions, score_file
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_options_are_plain_and_name_one_threshold():
 def test_the_pixels_of_a_mosaic_are_not_kept(mosaic, halves, classifier):
     assert score_file(mosaic, None, OPTIONS, classifier).image is None
     one = score_file(mosaic, None, ScoreOptions(hdu="3", fwhm=3.2), classifier)
-    np.testing.assert_array_equal(one.image.data, halves[1][0])
+    np.testing.assert_array_equal(one.image.pixels, halves[1][0])
 
 
 def test_images_of_a_mosaic(mosaic, tmp_path, caplog):
@@ -207,7 +208,7 @@ def test_stamp_changes_the_header_alone(scene, tmp_path, kind, capsys):
     code = main(["classify", str(path), "-o", str(tmp_path / "o.ecsv"), "--stamp"])
     assert code == 0, capsys.readouterr().err
     after = load_image(path)
-    np.testing.assert_array_equal(after.data, before.data)
+    np.testing.assert_array_equal(after.pixels, before.pixels)
     table = read_catalog(tmp_path / "o.ecsv")
     header = after.header
     assert header["RBMODEL"] == "default"

@@ -168,8 +168,10 @@ def test_cutouts_are_those_of_the_kernels(config):
     plain = dataclasses.replace(config.data, fwhm_scatter=0.0, fwhm_excess=(1.0, 1.0), maps_given=0.0)
     pixels, rows = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
     from rbinfer.cutouts.cutter import Cutter
+    from rbinfer.io.exposure import as_exposure
 
-    cutter = Cutter.prepare(frame.image, config.preprocess, fwhm=frame.fwhm, mask=frame.mask)
+    exposure = as_exposure(frame.image, fwhm=frame.fwhm, mask=frame.mask)
+    cutter = Cutter.prepare(exposure, config.preprocess)
     direct = cutter.cut(rows["x"].astype(float), rows["y"].astype(float)).pixels
     np.testing.assert_allclose(pixels.astype(np.float32), direct, rtol=1e-3, atol=1e-3)
 

@@ -1,0 +1,193 @@
+"""Arrays in: what callers have becomes a native float32 image and a mask.
+
+FITS is big-endian and often integer; Numba and SEP want neither. The conversion happens here, once.
+"""
+
+import logging
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._util.arguments import unmasked
+from ..errors import InputError, one_line
+from ..kernels.constants import LARGEST
+
+log = logging.getLogger(__name__)
+
+
+def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Turn what the caller has into the image that the kernels take.
+
+    Parameters
+    ----------
+    image : array_like, masked array, NDData or CCDData, shape (ny, nx)
+        Of any real dtype, byte order and memory layout; masked arrays of NumPy and of
+        `astropy.utils.masked` and quantities too. Values beyond float32 become infinite, which later
+        stages treat as bad pixels.
+    mask : array_like of bool or int, shape (ny, nx), optional
+        Nonzero marks bad pixels; joined with the mask that `image` carries.
+
+    Returns
+    -------
+    data : ndarray of float32, shape (ny, nx)
+        Native, C-contiguous; the caller's own memory when that is so already.
+    mask : ndarray of bool, shape (ny, nx), or None
+        None when neither argument has a mask.
+
+    Raises
+    ------
+    InputError
+        The image is not 2-D, is empty or holds no real numbers, or the mask has another shape.
+    """
+    if isinstance(image, str | PathLike):
+        raise InputError(
+            f"the image is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
+            "astropy.io.fits.getdata, or score the file with 'rbinfer classify'"
+        )
+    try:
+        pixels, own_mask = unmasked(image)
+    except ValueError as error:
+        raise InputError(f"the image is not an array of numbers: {one_line(error)}") from error
+    if pixels.dtype.kind not in "fiub":
+        raise InputError(
+            f"the image must hold real numbers, not {_kind(pixels.dtype)}; convert it first"
+        )
+    if pixels.ndim != 2:
+        hint = "; give one plane, such as image[0]" if pixels.ndim > 2 else ""
+        raise InputError(f"the image must be 2-D, not {pixels.ndim}-D {pixels.shape}{hint}")
+    if pixels.size == 0:
+        raise InputError(f"the image has no pixels: its shape is {pixels.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = np.require(pixels, np.float32, ["C", "A"])
+    bad = None
+    for one in (own_mask, mask):
+        if one is not None and one is not np.ma.nomask:
+            flags = _as_mask(one, data.shape)
+            bad = flags if bad is None else bad | flags
+    return data, bad
+
+
+def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    flags = np.asarray(mask)
+    if flags.dtype.kind not in "biu":
+        raise InputError(f"the mask must hold bool or integers, not {_kind(flags.dtype)}")
+    if flags.shape != shape:
+        raise InputError(f"the mask has the shape {flags.shape}, the image {shape}")
+    return np.require(flags, np.bool_, ["C", "A"])
+
+
+def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
+    """Return the standard deviations that an NDData object declares, whatever it declares them as.
+
+    Parameters
+    ----------
+    image : object
+        Anything; what has no uncertainty has none here either.
+
+    Returns
+    -------
+    ndarray of float64, shape (ny, nx), or None
+        NaN and infinity where they cannot be told, as for an inverse variance of 0.
+    """
+    declared = getattr(image, "uncertainty", None)
+    if declared is None or getattr(declared, "array", None) is None:
+        return None
+    from astropy.nddata import StdDevUncertainty
+
+    if declared.uncertainty_type == "unknown":
+        log.warning("the uncertainty of the image is of unknown type and not used")
+        return None
+    with np.errstate(all="ignore"):
+        try:
+            noise = declared.represent_as(StdDevUncertainty)
+            values = np.asarray(noise.array, np.float64)
+            if noise.unit is not None and image.unit is not None:
+                values = (values * noise.unit).to_value(image.unit)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"the uncertainty of the image cannot be used ({one_line(error)}); give err"
+            ) from error
+    return np.asarray(values, np.float64)
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
+    return names.get(dtype.kind, str(dtype))
+
+
+def values_at(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Read pixels; those off the image, masked or not finite are NaN.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels.
+    y, x : ndarray of int64
+        Rows and columns, of one shape or shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of float32, of that shape
+    """
+    height, width = pixels.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    at = np.where(inside, y, 0), np.where(inside, x, 0)
+    values = pixels[at]
+    good = inside & (np.abs(values) < LARGEST)
+    if mask is not None:
+        good &= ~mask[at]
+    return np.where(good, values, np.float32(np.nan))
+
+
+def spread_over(shape: tuple[int, int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of pixels spread evenly over an image.
+
+    Their places are steps of the golden ratio, so that no pattern of columns can line up with them.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the image.
+    count : int
+        How many pixels; all at most.
+
+    Returns
+    -------
+    y, x : ndarray of int64, shape (n,)
+    """
+    size = shape[0] * shape[1]
+    index = np.arange(min(size, count), dtype=np.int64)
+    place = (np.mod(index * 0.6180339887498949, 1.0) * size).astype(np.int64)
+    return place // shape[1], place % shape[1]
+
+
+def noise_of_steps(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+) -> float:
+    """Estimate the noise of a pixel from differences of neighbours, blind to slow gradients.
+
+    Parameters
+    ----------
+    pixels, mask, y, x
+        As for `values_at`.
+
+    Returns
+    -------
+    float
+        1.4826 times the median of the absolute differences over the square root of 2; 0 without any.
+    """
+    with np.errstate(over="ignore"):
+        steps = np.abs(values_at(pixels, mask, y, x + 1) - values_at(pixels, mask, y, x))
+    steps = steps[np.isfinite(steps)]
+    return 1.4826 / float(np.sqrt(2.0)) * float(np.median(steps)) if len(steps) else 0.0

@@ -1,0 +1,194 @@
+"""`Exposure`: what is known of one image, as one value that every later stage takes whole."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._util.arguments import as_level
+from ..errors import InputError
+from .arrays import as_image, uncertainty_of
+
+
+@dataclass(frozen=True)
+class Width:
+    """The FWHM of the stars of an image, and where it is from.
+
+    Attributes
+    ----------
+    fwhm : float
+        Pixels.
+    source : str
+        ``given``, ``measured``, ``few stars``, ``catalogue`` or ``assumed``.
+    """
+
+    fwhm: float
+    source: str
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the caller gave it or the stars showed it."""
+        return self.source in ("given", "measured")
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """One image and what is known of it. Stages that find out more return a copy with that filled in.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Native byte order, C-contiguous. Pixels that are not finite, or beyond
+        `rbinfer.kernels.constants.LARGEST`, count as bad.
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels.
+    no_data : ndarray of bool, shape (ny, nx) or (0, 0), or None
+        Areas that hold no data; they are in the mask too. Without pixels where there are none, None
+        until the image was looked at; see `rbinfer.measure.nodata`.
+    saturation : float or None
+        Level at or above which a pixel is saturated, in the units of `pixels`.
+    background, noise : ndarray of float32, shape (ny, nx), or float, or None
+        In the units of `pixels`; NaN where a map does not tell. None where each cutout provides its
+        own.
+    wcs : astropy.io.fits.Header or astropy.wcs.WCS or None
+        Where the image lies on the sky.
+    header : astropy.io.fits.Header or None
+        Header of the HDU, for an image from a file.
+    hdu : int
+        Number of the HDU, counted from 0.
+    siblings : int
+        How many images of the sky the file has with this one; 1 where the HDU was named.
+    width : Width or None
+        FWHM of the stars; None until it is given or measured.
+    """
+
+    pixels: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None = None
+    saturation: float | None = None
+    no_data: NDArray[np.bool_] | None = None
+    background: NDArray[np.float32] | float | None = None
+    noise: NDArray[np.float32] | float | None = None
+    wcs: Any = None
+    header: Any = None
+    hdu: int = 0
+    siblings: int = 1
+    width: Width | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.pixels.shape
+
+    @property
+    def fwhm(self) -> float | None:
+        """FWHM of the stars in pixels; None where it is not known."""
+        return None if self.width is None else self.width.fwhm
+
+    def known(
+        self,
+        *,
+        mask: ArrayLike | None = None,
+        bg: ArrayLike | None = None,
+        err: ArrayLike | None = None,
+        saturation: float | None = None,
+        fwhm: float | None = None,
+        wcs: Any = None,
+    ) -> Self:
+        """Return a copy with what the caller knows; what is None stays as it is.
+
+        Parameters
+        ----------
+        mask : array_like of bool or int, shape (ny, nx), optional
+            Nonzero for bad pixels; joined with the mask that is there.
+        bg, err : array_like, shape (ny, nx), or float, optional
+            Background and noise in the units of the image.
+        saturation : float, optional
+            Saturation level.
+        fwhm : float, optional
+            FWHM of the stars in pixels. Whether it can be used is checked where it is.
+        wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
+
+        Raises
+        ------
+        InputError
+            Another shape than the image's, or values of another kind.
+        """
+        changes: dict[str, Any] = {}
+        if mask is not None:
+            changes["mask"] = as_image(self.pixels, mask)[1]
+            if self.mask is not None and changes["mask"] is not None:
+                changes["mask"] = self.mask | changes["mask"]
+        for key, name, value in (("background", "bg", bg), ("noise", "err", err)):
+            if value is not None:
+                changes[key] = as_map(value, self.shape, name)
+        if saturation is not None:
+            changes["saturation"] = as_level(saturation, "saturation")
+        if fwhm is not None:
+            changes["width"] = Width(float(fwhm), "given")
+        if wcs is not None:
+            changes["wcs"] = wcs
+        return replace(self, **changes) if changes else self
+
+
+def as_exposure(image: "ArrayLike | Exposure", **known: Any) -> Exposure:
+    """Make an `Exposure` of what the caller has.
+
+    Parameters
+    ----------
+    image : array_like, masked array, NDData, CCDData or Exposure, shape (ny, nx)
+        As for `rbinfer.io.arrays.as_image`. The noise is by default what the image declares as its
+        uncertainty, the WCS what it carries.
+    **known
+        As for `Exposure.known`.
+
+    Returns
+    -------
+    Exposure
+
+    Raises
+    ------
+    InputError
+        As by `rbinfer.io.arrays.as_image` and `Exposure.known`.
+    """
+    if isinstance(image, Exposure):
+        return image.known(**known)
+    pixels, mask = as_image(image, known.pop("mask", None))
+    if known.get("err") is None:
+        known["err"] = uncertainty_of(image)
+    return Exposure(pixels, mask, wcs=getattr(image, "wcs", None)).known(**known)
+
+
+def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.float32] | float:
+    """Check a number or a map of an image.
+
+    Parameters
+    ----------
+    value : array_like, shape `shape`, or float
+    shape : (int, int)
+        Shape of the image.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ndarray of float32, shape `shape`, or float
+        NaN where a map is masked.
+
+    Raises
+    ------
+    InputError
+        Another shape, or no numbers.
+    """
+    try:
+        if np.ndim(value) == 0:
+            return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+    if np.shape(value) != shape:
+        raise InputError(
+            f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "
+            "shape or a number"
+        )
+    pixels, bad = as_image(value)
+    return pixels if bad is None else np.where(bad, np.float32(np.nan), pixels)

@@ -1,0 +1,150 @@
+"""How images are scored: what the caller may choose, the same for one image or for thousands."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+from ..io.placement import Placement
+from ..model.spec import OperatingPoint
+from ..scoring.classifier import Classifier
+
+#: What ``hdu`` is for a mosaic: each image of the file with its own detections.
+ALL = "all"
+#: Options that have no say in the scores, or keys of their own in the metadata.
+_NOTED_APART = {"model", "device", "threads", "hdu", "x_col", "y_col", "origin"}
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How images are scored; the same for many of them.
+
+    Attributes
+    ----------
+    model : str, optional
+        Name or path; the model in rbinfer by default.
+    device : {"auto", "cpu", "cuda"}
+    threads : int, optional
+        Worker threads; one for each CPU by default.
+    real : tuple of str, optional
+        Classes that count as real; the model's own by default.
+    threshold, max_missed, max_false : float, optional
+        One of them at most: the threshold, or the rate that an operating point of the model must
+        keep. The model's own threshold by default.
+    fwhm : float, optional
+        FWHM of the stars in pixels; measured by default.
+    hdu : str, optional
+        Number (from 0) or name of the HDU, or ``"all"`` for every image of a mosaic.
+    plane : str, optional
+        Plane of a cube: its number (from 0), ``R``, ``G``, ``B`` or ``mean``.
+    bayer : bool, optional
+        Whether pixels are a mosaic of colour filters; by default, whether the header says so.
+    mask, err : str, optional
+        Mask and noise map as `rbinfer.io.maps.read_map` takes them.
+    bad_bits : int, optional
+        Bits of the mask that are bad.
+    saturation : float, optional
+        Saturation level; that of the header by default.
+    x_col, y_col, origin : str, str, {0, 1}, optional
+        As for `rbinfer.io.positions.positions`.
+    swap_xy, flip_x, flip_y, scale_xy, shift_xy
+        How positions of the catalogue are turned into pixels of the image; see `placement`.
+    trust_positions : bool
+        Take a catalogue even if its positions look as if it did not belong to the image.
+    allow_off_image : bool
+        Take a catalogue even if more than half of its positions lie off the image.
+    """
+
+    model: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    real: tuple[str, ...] | None = None
+    threshold: float | None = None
+    max_missed: float | None = None
+    max_false: float | None = None
+    fwhm: float | None = None
+    hdu: str | None = None
+    plane: str | None = None
+    bayer: bool | None = None
+    mask: str | None = None
+    bad_bits: int | None = None
+    err: str | None = None
+    saturation: float | None = None
+    x_col: str | None = None
+    y_col: str | None = None
+    origin: int | None = None
+    swap_xy: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+    scale_xy: float | None = None
+    shift_xy: tuple[float, float] | None = None
+    trust_positions: bool = False
+    allow_off_image: bool = False
+
+    def __post_init__(self) -> None:
+        if self.real is not None:
+            # Lists cannot be told apart from others by their hash, as options are.
+            object.__setattr__(self, "real", tuple(self.real))
+        ways = [self.threshold, self.max_missed, self.max_false]
+        if sum(way is not None for way in ways) > 1:
+            raise InputError(
+                "give one of threshold, max_missed and max_false, not "
+                f"{self.threshold}, {self.max_missed} and {self.max_false}"
+            )
+        if self.bad_bits is not None and self.mask is None:
+            raise InputError("--bad-bits says what is bad in a mask; give --mask too")
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The options about the columns of positions."""
+        return {"x_col": self.x_col, "y_col": self.y_col, "origin": self.origin}
+
+    @property
+    def placement(self) -> Placement:
+        """How positions of the catalogue lie on the image."""
+        dx, dy = self.shift_xy or (0.0, 0.0)
+        scale = 1.0 if self.scale_xy is None else self.scale_xy
+        return Placement(self.swap_xy, scale, dx, dy, self.flip_x, self.flip_y)
+
+    @property
+    def maps(self) -> dict[str, str]:
+        """Where the maps that are given lie, by what they are."""
+        named = {"mask": self.mask, "noise map": self.err}
+        return {what: where for what, where in named.items() if where is not None}
+
+    def check(self, catalog: str | None) -> None:
+        """Refuse options about the columns of a catalogue where there is none.
+
+        Raises
+        ------
+        InputError
+        """
+        if catalog is None and any(value is not None for value in self.columns.values()):
+            raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+        if catalog is None and self.placement:
+            raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that are not as by default and are not noted under names of their own."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in _NOTED_APART and getattr(self, field.name) != field.default
+        }
+
+    def classifier(self) -> Classifier:
+        """Load the model."""
+        return Classifier(
+            self.model, device=self.device, threads=self.threads, real_source_types=self.real
+        )
+
+    def point(self, classifier: Classifier) -> OperatingPoint | None:
+        """Return the operating point that the rates ask for, or None if they ask for none."""
+        if self.max_missed is None and self.max_false is None:
+            return None
+        if classifier.real_source_types != classifier.spec.real:
+            raise InputError(
+                f"--max-missed and --max-false rest on rates that were measured with "
+                f"{', '.join(classifier.spec.real)} as real; with --real give --threshold"
+            )
+        return classifier.spec.point_for(self.max_missed, self.max_false)

@@ -1,0 +1,65 @@
+"""What a scored catalogue says in sum, and what is noted in it of how it was made."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..scoring.classifier import Classifier
+from ..status import MEANING, UNSCORED
+from .options import ScoreOptions
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+def tally(scored: "Table") -> dict[str, Any]:
+    """Count the verdicts and the reasons in a scored catalogue, and name what they rest on.
+
+    Parameters
+    ----------
+    scored : Table
+        As `rbinfer.Classifier.classify` returns it.
+
+    Returns
+    -------
+    dict
+        Plain numbers and texts: ``detections``, ``real``, ``bogus``, ``unscored``, ``status`` (rows
+        by bit), ``classes`` (scored rows by class) and what ``meta`` notes.
+    """
+    status = np.asarray(scored["rb_status"])
+    unscored = (status & UNSCORED) != 0
+    n_real = int(np.count_nonzero(scored["rb_score"] > scored.meta["rb_threshold"]))
+    n_unscored = int(np.count_nonzero(unscored))
+    counts = {
+        str(bit.name): int(np.count_nonzero(status & int(bit)))
+        for bit in MEANING
+        if np.any(status & int(bit))
+    }
+    summary: dict[str, Any] = {
+        "detections": len(scored),
+        "real": n_real,
+        "bogus": len(scored) - n_real - n_unscored,
+        "unscored": n_unscored,
+        "status": counts,
+    }
+    if "rb_class" in scored.colnames:
+        found, times = np.unique(np.asarray(scored["rb_class"])[~unscored], return_counts=True)
+        summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
+    for key in ("fwhm", "fwhm_source", "threshold", "model", "version"):
+        summary[key] = scored.meta[f"rb_{key}"]
+    return summary
+
+
+def note(
+    scored: "Table", image: str, hdu: int | str, options: ScoreOptions, classifier: Classifier
+) -> None:
+    """Note what a reader needs to find the same positions, and how the scores were made."""
+    from .. import __version__
+
+    used = {"image": image, "hdu": hdu, **options.columns}
+    scored.meta.update({f"rb_{key}": value for key, value in used.items() if value is not None})
+    # Short names: FITS continues long values of keywords with up to eight letters alone.
+    scored.meta["rb_hash"] = classifier.sha256
+    scored.meta["rb_opts"] = json.dumps(options.given(), sort_keys=True)
+    scored.meta["rb_rel"] = __version__

@@ -1,0 +1,139 @@
+"""Rows in chunks, a thread each: cut, run the network, and write scores and status bits."""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cutouts.cutter import Cutouts, Cutter, Knife
+from ..io.exposure import Width
+from ..model.networks import Network
+from ..model.session import Output, Session
+from ..status import UNSCORED, Status
+from .rows import by_strips, share_out, tasks
+from .verdicts import Scores
+
+
+class Prepared(NamedTuple):
+    """What is to be scored.
+
+    Attributes
+    ----------
+    cutter : Cutter
+    x, y : ndarray of float64, shape (n,)
+        Positions as they are cut.
+    width : Width
+    no_data : ndarray of bool, shape (n,)
+        Positions in areas without data.
+    """
+
+    cutter: Cutter
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    width: Width
+    no_data: NDArray[np.bool_]
+
+
+class Engine(NamedTuple):
+    """What scores.
+
+    Attributes
+    ----------
+    network : Network
+    scores_of : callable
+        Takes what the network says, gives the score of each row.
+    threads : int
+        Worker threads, at most.
+    """
+
+    network: Network
+    scores_of: Callable[[Output], NDArray[np.float32]]
+    threads: int
+
+    def score(self, prepared: Prepared, progress: Callable[[int, int], None] | None = None) -> Scores:
+        """Score all rows.
+
+        Parameters
+        ----------
+        prepared : Prepared
+        progress : callable, optional
+            Called as ``progress(done, total)`` while rows are scored.
+
+        Returns
+        -------
+        Scores
+            In the order of the rows.
+        """
+        network = self.network
+        n, k = len(prepared.x), len(network.spec.classes)
+        has_classes = network.spec.classes != ("bogus", "real")
+        result = Scores(
+            np.full(n, np.nan, np.float32),
+            np.zeros(n, np.int32),
+            np.full((n, k), np.nan, np.float32) if has_classes else None,
+        )
+        order = by_strips(prepared.x, prepared.y)
+        # Others' models are not known to be thread-safe.
+        threads = self.threads if isinstance(network, Session) else 1
+        parts = tasks(n, threads, network.batch)
+        own = threading.local()
+        size = prepared.cutter.spec.size
+        shape = (min(network.batch, max(n, 1)), size, size, 2)
+
+        def work(part: slice) -> int:
+            rows = order[part]
+            if not hasattr(own, "pixels"):
+                # Once a thread: the pages of a fresh buffer cost more than what is written to them.
+                own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.knife()
+            self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
+            return len(rows)
+
+        done = 0
+        for rows in share_out(work, parts, min(threads, len(parts))):
+            done += rows
+            if progress is not None:
+                progress(done, n)
+        return result
+
+    def _score_rows(
+        self,
+        prepared: Prepared,
+        rows: NDArray[np.intp],
+        pixels: NDArray[np.float32],
+        cut_into: Knife,
+        result: Scores,
+    ) -> None:
+        """Score some rows, batch by batch in one buffer, and write what comes of them."""
+        spec = self.network.spec
+        n, batch = len(rows), len(pixels)
+        status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
+        score = np.full(n, np.nan, np.float32)
+        classes = None if result.classes is None else np.full((n, len(spec.classes)), np.nan, np.float32)
+        x, y = prepared.x[rows], prepared.y[rows]
+        for start in range(0, n, batch):
+            part = slice(start, min(start + batch, n))
+            cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
+            cut_into(x[part], y[part], cutouts)
+            good = (cutouts.status & UNSCORED) == 0
+            ready: slice | NDArray[np.intp] = part
+            if not good.all():
+                ready = start + np.flatnonzero(good)
+                if ready.size == 0:
+                    continue
+                cutouts = cutouts._replace(pixels=cutouts.pixels[good])
+            output = self.network.run(cutouts.pixels)
+            score[ready] = self.scores_of(output)
+            if classes is not None and output.classes is not None:
+                classes[ready] = output.classes
+        # Once for all batches: for arrays this small NumPy's calls cost more than its loops.
+        scored = (status & UNSCORED) == 0
+        finite = np.isfinite(score)
+        status[scored & ~finite] |= int(Status.SCORE_NOT_FINITE)
+        status[scored & (snr < spec.snr_range[0])] |= int(Status.LOW_SNR)
+        result.status[rows] = status
+        has_score = scored & finite
+        result.score[rows[has_score]] = score[has_score]
+        if result.classes is not None and classes is not None:
+            result.classes[rows[has_score]] = classes[has_score]
