@@ -78,9 +78,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     """
 
     def __init__(
-        self, data: Dataset, rows: NDArray[np.intp], targets: F32,
-        weights: F32, batch_size: int, seed: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        data: Dataset,
+        rows: NDArray[np.intp],
+        targets: F32,
+        weights: F32,
+        batch_size: int,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(workers=1)
         self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
         self._batch_size, self._seed = batch_size, seed

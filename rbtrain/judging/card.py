@@ -94,11 +94,9 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
         parts += _points(measured["operating_points"])
     if "reliability" in measured:
         rows = [
-            (
-                f"{r['low']:.2f}-{r['high']:.2f}", str(r["n"]), f"{r['score']:.3f}", f"{r['real']:.3f}"
-            )
+            (f"{r['low']:.2f}-{r['high']:.2f}", str(r["n"]), f"{r['score']:.3f}", f"{r['real']:.3f}")
             for r in measured["reliability"]
-        ]  # fmt: skip
+        ]
         parts += ["Reliability:", _table(("score", "n", "mean score", "fraction real"), rows)]
     if "simulation" in versus:
         parts += _versus_simulation(versus["simulation"])
@@ -168,11 +166,14 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
     if calibration:
         rows = [
             (
-                name, str(f["n"]), number(f["fraction_real"], 3), number(f["error"]),
+                name,
+                str(f["n"]),
+                number(f["fraction_real"], 3),
+                number(f["error"]),
                 number(f.get("error_of_mix")),
             )
             for name, f in calibration.items()
-        ]  # fmt: skip
+        ]
         parts += [
             "Calibration. Scores are probabilities for the mix named under Calibration above; the last "
             "column is the error after they are moved to the fraction that is real here:",

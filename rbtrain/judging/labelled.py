@@ -149,9 +149,13 @@ def score_case(
         sky_score = sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged]
     if baselines:
         others = baseline_scores(
-            image.pixels, table[judged], used, mask=image.mask, gain=_gain(image.header, table),
+            image.pixels,
+            table[judged],
+            used,
+            mask=image.mask,
+            gain=_gain(image.header, table),
             saturation=image.saturation,
-        )  # fmt: skip
+        )
     return Scored(name, label[judged] == 1, score[judged], used, pixels, sky_score, others)
 
 
@@ -190,9 +194,12 @@ def _score_cube(
             parts.append(baseline_scores(cube[i], row, width, gain=gain))
     others = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else None
     return Scored(
-        name, label[judged] == 1, score[judged],
-        sky_score=None if sky is None else sky_score[judged], baselines=others,
-    )  # fmt: skip
+        name,
+        label[judged] == 1,
+        score[judged],
+        sky_score=None if sky is None else sky_score[judged],
+        baselines=others,
+    )
 
 
 def score_images(

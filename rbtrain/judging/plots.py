@@ -85,9 +85,15 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
         for few, face in ((n >= 10, "C0"), (n < 10, "none")):
             errors = [(real - low)[few], (high - real)[few]]
             top.errorbar(
-                mean[few], real[few], errors, fmt="o", color="C0", mfc=face, markersize=4,
+                mean[few],
+                real[few],
+                errors,
+                fmt="o",
+                color="C0",
+                mfc=face,
+                markersize=4,
                 linewidth=1 if face == "C0" else 0.4,
-            )  # fmt: skip
+            )
         top.set(
             xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), ylabel="fraction real", title=f"{name}: {n.sum()}"
         )

@@ -15,8 +15,13 @@ def test_face_of_the_seed():
     table = out["catalog"]
     assert set(table.colnames) >= {"x", "y", "flux", "type"}
     assert set(table["type"]) == {
-        "star", "galaxy", "cosmic_ray", "hot_pixel", "satellite", "bad_column",
-    }  # fmt: skip
+        "star",
+        "galaxy",
+        "cosmic_ray",
+        "hot_pixel",
+        "satellite",
+        "bad_column",
+    }
     assert (table["type"] == "star").sum() == 100
     assert simulate_image(width=64, height=64, return_catalog=False, seed=1)["catalog"] is None
     assert len(simulate_image(width=64, height=64, **EMPTY)["catalog"]) == 0
@@ -36,7 +41,7 @@ def test_same_seed_same_bytes():
 def test_noise_of_the_sky(background, readnoise, gain):
     out = simulate_image(
         width=400, height=400, background=background, readnoise=readnoise, gain=gain, seed=2, **EMPTY
-    )  # fmt: skip
+    )
     variance = background / gain + (readnoise / gain) ** 2
     assert out["image"].mean() == pytest.approx(background, abs=5 * variance**0.5 / 400)
     assert out["image"].var() == pytest.approx(variance, rel=0.02)
