@@ -14,7 +14,7 @@ from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
 from ..data.label import is_of
-from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
+from ..fitting.calibrate import calibrate, mix_weights, operating_points, score_histograms
 from ..fitting.fit import in_single_precision, load_network, targets_of
 from ..simulate import draw_frame
 from .convert import N_PROOF, export_model, keras_outputs
@@ -51,7 +51,7 @@ def export_run(
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
     real = is_of(labels, config.real)
-    weights = mixed(labels, config.sources)
+    weights = mix_weights(labels, config.sources)
     model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
     real_rows = is_of(data.rows["label"], config.real)

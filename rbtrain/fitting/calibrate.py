@@ -90,7 +90,7 @@ def _fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) ->
     return float(np.exp(found[0])), float(found[1]) if shifted else 0.0
 
 
-def mixed(labels: I8, sources: float) -> F32:
+def mix_weights(labels: I8, sources: float) -> F32:
     """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
 
     Parameters

@@ -126,7 +126,7 @@ def targets_of(config: TrainConfig, labels: I8) -> F32:
     return np.eye(len(CLASSES), dtype=np.float32)[labels]
 
 
-def judged_as(targets: F32, labels: I8) -> NDArray[Any]:
+def balance_groups(targets: F32, labels: I8) -> NDArray[Any]:
     """What is balanced against what: one score, real and bogus; classes, all sources and each bogus."""
     return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
 
@@ -245,7 +245,7 @@ def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-class _Stop(keras.callbacks.Callback):  # type: ignore[misc]
+class _EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     """Early stopping that remembers over a resume, because it reads the history."""
 
     def __init__(self, history: dict[str, list[float]], patience: int) -> None:
@@ -306,7 +306,7 @@ def fit(
         if begun:
             first = checkpoint.resume(model)
             log.info("going on after epoch %d", first)
-        stop = _Stop(checkpoint.history, config.fit.patience)
+        stop = _EarlyStopping(checkpoint.history, config.fit.patience)
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.
         if not stop.is_due():
@@ -349,7 +349,7 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     """Return the batches for training, and those for validation."""
     labels = data.rows["label"]
     targets = targets_of(config, labels)
-    weights = class_weights(judged_as(targets, labels), config.fit.balance)
+    weights = class_weights(balance_groups(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
     shuffled = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
     return shuffled, Batches(data, validation, targets, weights, 1024)

@@ -74,9 +74,9 @@ def draw_column(
     as_row: bool = False,
 ) -> None:
     """Draw a bad column or row: whole or from a defect to the end, 1 to 3 wide, bright or dark."""
-    signal, best, cls = canvas.layers
+    signal, largest, codes = canvas.layers
     if as_row:
-        signal, best, cls = signal.T, best.T, cls.T
+        signal, largest, codes = signal.T, largest.T, codes.T
     length, count = signal.shape
     bright = chance(rng, 0.65)
     at = int(rng.integers(0, count))
@@ -94,8 +94,8 @@ def draw_column(
     code = Artefact.HOT_PIXEL if bright else Artefact.COLD
     block = (part, slice(at, at + wide))
     signal[block] += values[:, None]
-    cls[block] = np.where(np.abs(values)[:, None] > best[block], int(code), cls[block])
-    best[block] = np.maximum(best[block], np.abs(values)[:, None])
+    codes[block] = np.where(np.abs(values)[:, None] > largest[block], int(code), codes[block])
+    largest[block] = np.maximum(largest[block], np.abs(values)[:, None])
     middle = 0.5 * (part.start + part.stop - 1)
     x, y = (middle, float(at)) if as_row else (float(at), middle)
     kind = "bad_row" if as_row else "bad_column"

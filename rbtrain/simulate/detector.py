@@ -187,15 +187,15 @@ class Warp:
     shift: F64
     kernel: str
 
-    def apply(self, image: F32, stars: F32, galaxies: F32, artefacts: F32, cls: U8) -> tuple[F32, U8]:
+    def apply(self, image: F32, stars: F32, galaxies: F32, artefacts: F32, codes: U8) -> tuple[F32, U8]:
         """Return the four layers and the sum of squared weights (5, h, w), and the class map."""
         out = np.empty((5, *image.shape), np.float32)
-        out_cls = np.empty_like(cls)
+        out_codes = np.empty_like(codes)
         table = kernel_table(self.kernel)
         _render.resample(
-            image, stars, galaxies, artefacts, cls, self.matrix, self.shift, table, out, out_cls
+            image, stars, galaxies, artefacts, codes, self.matrix, self.shift, table, out, out_codes
         )
-        return out, out_cls
+        return out, out_codes
 
     def positions(self, x: F64, y: F64) -> tuple[F64, F64]:
         """Return where input positions end up in the output."""

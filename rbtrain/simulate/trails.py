@@ -72,11 +72,11 @@ def draw_trails(
             end = (x + ahead * c + ox, y + ahead * s + oy)
             add_trail(canvas, rng, psf, start, end, peak=peak, width=blur, period=period, duty=duty)
         if aeroplane:
-            _lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
+            _draw_lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
         canvas.record_one("satellite", x, y, peak * min(far, back + ahead))
 
 
-def _lamps(
+def _draw_lamps(
     canvas: Canvas,
     rng: np.random.Generator,
     psf: PSF,
