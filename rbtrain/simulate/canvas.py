@@ -69,7 +69,16 @@ class Canvas:
         return self.signal, self.largest, self.codes
 
     def record(self, kind: str, x: F64, y: F64, flux: F64) -> None:
-        """Note artefacts of one type that have their middle on the frame."""
+        """Note artefacts of one type that have their middle on the frame.
+
+        Parameters
+        ----------
+        kind : str
+        x, y : array, shape (n,)
+            Middle of each, 0-based pixels.
+        flux : array, shape (n,)
+            Electrons.
+        """
         kept = inside(x, y, self.shape)
         self.truth.extend(
             (kind, float(a), float(b), float(c))

@@ -18,6 +18,17 @@ def add_hot_pixels(canvas: Canvas, rng: np.random.Generator, charge: F64, shared
 
     Half of those that spill share with one neighbour (two adjacent defects, or charge trailing
     in the transfer), half with all four (capacitive coupling of a few percent).
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    charge : array, shape (n,)
+        Electrons of each.
+    shared : float
+        From 0 to 1.
     """
     height, width = canvas.shape
     n = charge.size
@@ -43,6 +54,17 @@ def draw_defects(
     """Draw hot and cold pixels, bad columns and rows, and traps.
 
     `noise` is the rms of a sky pixel and `sky` its level, electrons.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : ArtefactConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    noise, sky : float
+        Rms and level of a pixel of sky, electrons.
     """
     area = canvas.signal.size / 512**2
     if not chance(rng, config.no_hot_pixels):

@@ -56,7 +56,15 @@ class DarkPatch:
     bad: Bools
 
     def add_to(self, canvas: Canvas, gain: float) -> None:
-        """Note what stands out, in electrons, as artefacts."""
+        """Note what stands out, in electrons, as artefacts.
+
+        Parameters
+        ----------
+        canvas : Canvas
+            Changed in place.
+        gain : float
+            Electrons per ADU.
+        """
         electrons = self.signal * np.float32(gain)
         kinds = {
             Artefact.HOT_PIXEL: "hot_pixel",
@@ -165,6 +173,11 @@ def significance(pixels: F32) -> F32:
     ----------
     pixels : array, shape (h, w)
         float32, with NaN.
+
+    Returns
+    -------
+    array, shape (h, w)
+        float32.
     """
     filled, level, rms = background(pixels, ~np.isfinite(pixels))
     return (filled - level) / rms
