@@ -96,6 +96,10 @@ def run(options: argparse.Namespace) -> int:
     check_distinct(named, _read_besides(options))
     if options.regions and options.catalog:
         check_distinct([Path(options.regions)], [Path(options.catalog)])
+    if options.stamp:
+        from ..io.stamp import check_stamp
+
+        check_stamp(options.image)
     how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
         scored = score_file(options.image, options.catalog, how, how.classifier())

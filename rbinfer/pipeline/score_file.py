@@ -16,6 +16,7 @@ from ..io.positions import PLACED, find_positions, has_positions, peaks
 from ..io.tables import as_table
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
+from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
 from ..status import Status
 from .mosaic import Detections, skies_of, stacked
@@ -89,6 +90,8 @@ def score_file(
         exposure = load_image(image, number, options.plane, options.bayer)
         table = None if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
+        if strange := implausible(exposure):
+            log.warning("%s does not look like an image of the sky: %s", image, strange)
         exposure = with_no_data(_with_maps(image, exposure, options))
         parts.append(_score_one(image, exposure, table, options, classifier, threshold))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
