@@ -2,17 +2,13 @@
 
 import dataclasses
 import logging
-import os
-import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
-from .._util.hashing import digest
 from .._util.machine import usable_cpus
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutouts, Cutter
@@ -21,11 +17,10 @@ from ..io.exposure import Exposure, Width, as_exposure
 from ..measure.belongs import doubt_about
 from ..measure.estimate import measure_width
 from ..measure.nodata import lies_in_no_data, with_no_data
-from ..model.networks import KerasNetwork, Network
-from ..model.registry import resolve
-from ..model.session import Output, Session
+from ..model.session import Output
 from ..status import Status
 from .engine import Engine, Prepared
+from .loaded import Loaded
 from .verdicts import Scores, Verdict, with_verdicts
 
 if TYPE_CHECKING:
@@ -82,22 +77,9 @@ class Classifier:
     ) -> None:
         self.device = device
         self.threads = usable_cpus() if threads is None else as_whole(threads, "threads", 1)
-        self._injected: Network | None = None
-        if hasattr(model, "spec") and hasattr(model, "run"):
-            self._injected = model
-        elif hasattr(model, "predict") and hasattr(model, "input_shape"):
-            self._injected = KerasNetwork(model)
-        self._path = None if self._injected is not None else resolve(model).resolve()
-        self._lock = threading.Lock()
-        self._open()
+        self._loaded = Loaded(model, device)
+        self.spec = self._loaded.network().spec
         self.real_source_types = self._real(real_source_types)
-
-    def _open(self) -> None:
-        self._network: Network = (
-            Session(str(self._path), self.device) if self._injected is None else self._injected
-        )
-        self.spec = self._network.spec
-        self._pid = os.getpid()
 
     def counting(self, real_source_types: Sequence[str]) -> "Classifier":
         """Return a classifier with the same session that counts other classes as real."""
@@ -119,7 +101,7 @@ class Classifier:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "model": self._path if self._injected is None else self._injected,
+            "model": self._loaded.origin,
             "device": self.device,
             "threads": self.threads,
             "real_source_types": self.real_source_types,
@@ -128,20 +110,20 @@ class Classifier:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
-        return "" if self._path is None else digest(self._path)
+        return self._loaded.sha256
 
     @property
     def running_on(self) -> str:
         """Device that the network runs on: ``"cpu"``, ``"cuda"``, or as asked for if it is not ours."""
-        return getattr(self._network, "device", self.device)
+        return getattr(self._loaded.network(), "device", self.device)
 
     @property
     def batch(self) -> int:
         """Rows of each call of the network."""
-        return self._network.batch
+        return self._loaded.network().batch
 
     @property
     def input_shape(self) -> tuple[None, int, int, int]:
@@ -173,15 +155,7 @@ class Classifier:
             raise InputError(
                 f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
             )
-        return self._scores_of(self._ready().run(pixels))[:, np.newaxis]
-
-    def _ready(self) -> Network:
-        # ONNX Runtime sessions do not survive a fork.
-        if self._pid != os.getpid():
-            with self._lock:
-                if self._pid != os.getpid():
-                    self._open()
-        return self._network
+        return self._scores_of(self._loaded.network().run(pixels))[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
         if output.classes is None or self.real_source_types == self.spec.real:
@@ -316,7 +290,7 @@ class Classifier:
         return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
     def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
-        result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
+        result = Engine(self._loaded.network(), self._scores_of, self.threads).score(prepared, progress)
         empty = prepared.no_data
         result.status[empty] |= int(Status.NO_DATA)
         result.score[empty] = np.nan
