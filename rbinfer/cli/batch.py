@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .options import add_common_options, add_scoring_options, add_store_options, score_options
+from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
 from .values import count
 
@@ -68,14 +68,9 @@ def run(options: argparse.Namespace) -> int:
     with _told(options) as tell:
         report = run_batch(
             options.patterns,
-            options.output,
-            options=score_options(options),
-            catalog=options.catalog,
-            format=options.format,
-            workers=options.workers,
             scheduler=options.scheduler,
-            overwrite=options.overwrite,
             progress=tell,
+            **store_arguments(options),
         )
     if options.json:
         json.dump(report.as_dict(), sys.stdout, indent=1)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runs.plan import is_fits_name
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_options
 from .parser import add_verb
 from .plain import plain
@@ -122,6 +121,8 @@ def run(options: argparse.Namespace) -> int:
 
 def instead_of_verb(word: str) -> str | None:
     """Say what to do with an image or a folder that stands where the verb should."""
+    from ..runs.search import is_fits_name
+
     if Path(word).is_dir():
         return f"{word} is a folder, not a verb; 'rbinfer batch {word} -o RESULTS' scores its images"
     if is_fits_name(os.path.basename(word)):
@@ -131,6 +132,8 @@ def instead_of_verb(word: str) -> str | None:
 
 def instead_of_more(image: str, rest: Sequence[str]) -> str | None:
     """Say what to do with more than one image, or a catalogue, on the command line."""
+    from ..runs.search import is_fits_name
+
     if any(word.startswith("-") for word in rest):
         return None
     if all(is_fits_name(os.path.basename(word)) for word in rest):
