@@ -24,7 +24,7 @@ from _common import add_json, processor, verdict, write_json
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import FRAME, make_scene, write_files
 from rbinfer.io.images import load_image
-from rbinfer.io.tables import positions
+from rbinfer.io.positions import positions
 from rbinfer.measure.detect import detect
 from rbinfer.measure.estimate import measure_width
 from rbinfer.scoring.classifier import Classifier

@@ -2,18 +2,8 @@
 
 import warnings
 
-from .io.tables import (
-    PEAK_COLUMNS,
-    POSITION_COLUMNS,
-    as_table,
-    check_output,
-    has_positions,
-    peaks,
-    positions,
-    read_catalog,
-    read_catalogs,
-    write_catalog,
-)
+from .io.positions import PEAK_COLUMNS, POSITION_COLUMNS, has_positions, peaks, positions
+from .io.tables import as_table, check_output, read_catalog, read_catalogs, write_catalog
 
 __all__ = [
     "PEAK_COLUMNS",

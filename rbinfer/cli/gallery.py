@@ -117,7 +117,7 @@ def _of_image(
 
 def _numbers(table: "Table") -> "NDArray[Any] | None":
     """Return the HDU of each row of a mosaic's catalogue, or None."""
-    from ..io.tables import bare
+    from ..io.columns import bare
     from ..pipeline.mosaic import HDU_COLUMN
 
     if HDU_COLUMN not in table.colnames or not len(table):

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from .._util.arguments import unmasked
 from ..errors import InputError, one_line
+from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
-
-#: Pixels at or beyond this count as not finite: sums and differences of others stay within float32.
-LARGEST = np.float32(1e30)
 
 
 def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:

@@ -40,7 +40,7 @@ class Exposure:
     ----------
     pixels : ndarray of float32, shape (ny, nx)
         Native byte order, C-contiguous. Pixels that are not finite, or beyond
-        `rbinfer.io.arrays.LARGEST`, count as bad.
+        `rbinfer.kernels.constants.LARGEST`, count as bad.
     mask : ndarray of bool, shape (ny, nx), or None
         True for bad pixels.
     no_data : ndarray of bool, shape (ny, nx) or (0, 0), or None

@@ -1,117 +1,114 @@
-"""What the formats of catalogues can hold: columns made to fit without loss, or refused by name."""
+"""The formats of catalogues as one table: their names, how they are told, what reads and writes them.
 
-import logging
-import re
-from typing import TYPE_CHECKING, Any
+A new format is one more row of `FORMATS`, and the reader that it names.
+"""
 
-import numpy as np
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .content import Content
+from .fits_tables import is_fits, is_ldac, read_fits, write_fits
+from .parquet import is_parquet, read_parquet, write_parquet
+from .text import is_ecsv, read_csv, read_ecsv, read_sextractor, write_csv, write_ecsv
+from .votables import is_votable, read_votable, write_votable
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-log = logging.getLogger(__name__)
 
-_LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
-_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-_NOT_ASCII = re.compile("[^\\x00-\\x7f]")
-_UNFIT_TEXTS = {
-    "ascii.ecsv": _LINE_ENDS,
-    "ascii.csv": _LINE_ENDS,
-    "votable": _NOT_IN_XML,
-    "fits": _NOT_ASCII,
-}
-#: Types that a format lacks, and wider ones that hold their values.
-_WIDER = {
-    # Astropy would make truth values of bytes with a sign.
-    "fits": {"i1": "i2"},
-    "votable": {"i1": "i2", "u2": "i4", "u4": "i8", "u8": "i8"},
-}
+@dataclass(frozen=True)
+class Format:
+    """A format of catalogues.
+
+    Attributes
+    ----------
+    name : str
+        As messages have it.
+    suffixes : tuple of str
+        Of its files, in lower case; the first one is the usual one.
+    read : callable
+        Takes the content and yields name and rows of each table; other errors than `InputError` mean
+        that the content is not of this format.
+    write : callable or None
+        Takes a table and the path of a file that does not exist; None where it is only read.
+    is_content : callable or None
+        Whether a content is of this format; None where only the suffix tells.
+    hint : str
+        What to do about a file that cannot be read.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: "Callable[[Content], Iterator[tuple[str, Table]]]"
+    write: "Callable[[Table, Path], None] | None" = None
+    is_content: Callable[[Content], bool] | None = None
+    hint: str = ""
 
 
-def fitted(table: "Table", kind: str) -> "Table":
-    """Make a table that a format holds as it is, where Astropy's writers would fail or change values.
+#: Suffix of compressed files, after that of the format.
+_COMPRESSED = ".gz"
+
+#: The formats in the order in which contents and suffixes are held against them.
+FORMATS = (
+    Format("ECSV", (".ecsv",), read_ecsv, write_ecsv, is_ecsv),
+    Format("CSV", (".csv",), read_csv, write_csv),
+    Format("FITS_LDAC", (".ldac",), read_fits, None, is_ldac),
+    Format("FITS", (".fits", ".fit", ".fts"), read_fits, write_fits, is_fits),
+    Format("VOTable", (".vot", ".votable", ".xml"), read_votable, write_votable, is_votable),
+    Format("Parquet", (".parquet", ".pq"), read_parquet, write_parquet, is_parquet),
+    Format(
+        "ASCII_HEAD", (".cat",), read_sextractor,
+        hint="SExtractor names the columns with CATALOG_TYPE ASCII_HEAD or FITS_LDAC",
+    ),
+)  # fmt: skip
+
+
+def format_of(content: Content) -> Format:
+    """Return the format of a file: what its first bytes tell, or else its suffix.
 
     Parameters
     ----------
-    table : Table
-        Not modified.
-    kind : str
-        Format by Astropy's name.
+    content : Content
 
     Returns
     -------
-    Table
-        Integers of types that the format lacks are wider; what stands for masked integers in FITS is
-        none of the values.
+    Format
 
     Raises
     ------
     InputError
-        A column cannot be held.
+        Neither tells one.
     """
-    out = table.copy(copy_data=False)
-    for name in table.colnames:
-        column = table[name]
-        dtype = getattr(column, "dtype", None)
-        _check_kind(name, column, kind)
-        if dtype is None:
-            continue
-        if dtype.kind in "USO":
-            _check_texts(name, column, kind)
-        elif dtype.kind in "iu":
-            out[name] = _with_integers(name, column, kind)
-        elif dtype.kind == "b" and kind == "fits" and np.any(getattr(column, "mask", False)):
-            log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
-    return out
+    told = (each for each in FORMATS if each.is_content is not None and each.is_content(content))
+    found = next(told, None) or _by_suffix(content.path, FORMATS)
+    if found is None:
+        raise _unknown(content.path, FORMATS)
+    return found
 
 
-def _check_kind(name: str, column: Any, kind: str) -> None:
-    what = None
-    dtype = getattr(column, "dtype", None)
-    if kind == "votable" and dtype is None:
-        what = f"is a {type(column).__name__}"
-    elif kind == "ascii.csv" and dtype is not None and column.ndim > 1:
-        what = f"has {column.ndim - 1}-D cells"
-    elif kind == "parquet" and dtype is not None and dtype.kind == "O":
-        what = "holds Python objects"
-    if what is not None:
-        raise _unfit(name, what, kind)
+def output_format(path: Path) -> Format:
+    """Return the format that the suffix of an output names; raises `InputError` if it names none."""
+    written = [each for each in FORMATS if each.write is not None]
+    found = _by_suffix(path, written)
+    if found is None:
+        raise _unknown(path, written)
+    return found
 
 
-def _check_texts(name: str, column: Any, kind: str) -> None:
-    """Refuse texts that Astropy would not write, or would write and not be able to read again."""
-    unfit = _UNFIT_TEXTS.get(kind)
-    found = None if unfit is None else next((text for text in column if unfit.search(str(text))), None)
-    if found is not None:
-        raise _unfit(name, f"has the text {str(found)!r}", kind)
+def is_compressed(path: Path) -> bool:
+    """Whether the name of an output asks for compression."""
+    return path.suffix.lower() == _COMPRESSED
 
 
-def _with_integers(name: str, column: Any, kind: str) -> Any:
-    from astropy.table import MaskedColumn
-
-    code = f"{column.dtype.kind}{column.dtype.itemsize}"
-    wider = _WIDER.get(kind, {}).get(code)
-    if code == "u8" and wider is not None and np.any(column > np.iinfo(np.int64).max):
-        raise _unfit(name, "has numbers of 2^63 and more", kind)
-    if wider is not None:
-        column = column.astype(wider)
-    if kind != "fits" or not isinstance(column, MaskedColumn):
-        return column
-    # In FITS one value stands for what is masked, and whatever has that value is.
-    used = set(np.unique(column.compressed()).tolist())
-    if int(np.asarray(column.fill_value).astype(column.dtype)) not in used:
-        return column
-    bounds = np.iinfo(column.dtype)
-    most = min(bounds.max, np.iinfo(np.int64).max)  # of what FITS can note
-    free = next((value for value in range(most, bounds.min - 1, -1) if value not in used), None)
-    if free is None:  # all of 256
-        column, free = column.astype(np.int16), -1
-    return MaskedColumn(column, fill_value=free)
+def _by_suffix(path: Path, formats: Sequence[Format]) -> Format | None:
+    plain = path.with_suffix("") if is_compressed(path) else path
+    suffix = plain.suffix.lower()
+    return next((each for each in formats if suffix in each.suffixes), None)
 
 
-def _unfit(name: str, what: str, kind: str) -> InputError:
-    return InputError(
-        f"column {name} {what}, which {kind} cannot hold; use another format, or leave the column out"
-    )
+def _unknown(path: Path, formats: Sequence[Format]) -> InputError:
+    known = ", ".join(suffix for each in formats for suffix in each.suffixes)
+    return InputError(f"the suffix of {path.name} names no catalogue format; known are {known}")

@@ -1,5 +1,9 @@
-"""Positions on the sky turned into pixels, by the WCS of an image."""
+"""Positions in a catalogue: columns of pixels and where they count from, or of the sky with a WCS.
 
+Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
+"""
+
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -7,12 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .columns import bare, in_pixels
 from .files import collect_warnings
-from .tables import bare, has_positions, positions
+from .tables import as_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+log = logging.getLogger(__name__)
+
+#: Names of the position columns in the order in which they are looked for, and their pixel origin.
+POSITION_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("x", "y", 0),
+    ("x_centroid", "y_centroid", 0),
+    ("xcentroid", "ycentroid", 0),
+    ("XWIN_IMAGE", "YWIN_IMAGE", 1),
+    ("X_IMAGE", "Y_IMAGE", 1),
+)
+#: Names of the columns with a detection's brightest pixel, and their pixel origin.
+PEAK_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("xpeak", "ypeak", 0),
+    ("XPEAK_IMAGE", "YPEAK_IMAGE", 1),
+)
 #: Names of right ascension and declination, in the order in which they are looked for.
 SKY_COLUMNS: tuple[tuple[str, str], ...] = (
     ("ra", "dec"),
@@ -24,6 +44,89 @@ SKY_COLUMNS: tuple[tuple[str, str], ...] = (
 )
 #: What right ascension and declination may be called by others.
 _LIKE_SKY = re.compile("_*(ra|dec?|alpha|delta)($|[^a-z]|j2000|mean|deg)", re.IGNORECASE)
+
+#: Letters that tell the y of an x by its name.
+_TWINS = {"x": "y", "X": "Y"}
+
+
+def positions(
+    table: Any, x_col: str | None = None, y_col: str | None = None, origin: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the positions in a catalogue.
+
+    Parameters
+    ----------
+    table : Table or anything that `rbinfer.io.tables.as_table` takes
+        The catalogue.
+    x_col, y_col : str, optional
+        Names of the columns; both or none. By default the first pair of `POSITION_COLUMNS` that
+        is there.
+    origin : {0, 1}, optional
+        What the catalogue calls the first pixel. By default 1 for the names of SExtractor and 0
+        for all others.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+        0-based positions in pixels; NaN where masked.
+
+    Raises
+    ------
+    InputError
+        No position columns; one that is not numeric or in a unit other than pixels.
+    """
+    from astropy.table import Table
+
+    if not isinstance(table, Table):
+        table = as_table(table)
+    if (x_col is None) != (y_col is None):
+        raise InputError(f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}")
+    if origin not in (None, 0, 1):
+        raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
+    have = list(table.colnames)
+    if x_col is None or y_col is None:
+        pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
+        if pair is None:
+            known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS)
+            raise InputError(f"the catalogue has no position columns ({known}); {_look_alikes(table)}")
+        x_col, y_col, own_origin = pair
+    else:
+        missing = [name for name in (x_col, y_col) if name not in have]
+        if missing:
+            raise InputError(f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}")
+        own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
+    shift = own_origin if origin is None else origin
+    return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
+
+
+def has_positions(table: "Table") -> bool:
+    """Whether a catalogue has position columns in pixels that are known by name."""
+    have = set(table.colnames)
+    return any(x in have and y in have for x, y, _ in POSITION_COLUMNS)
+
+
+def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Find each detection's brightest pixel in a catalogue, as SEP and SExtractor give it.
+
+    Columns of these names that do not hold pixels are not used; a warning says so.
+
+    Parameters
+    ----------
+    table : Table
+        The catalogue.
+
+    Returns
+    -------
+    (ndarray, ndarray) of float64, shape (n,), or None
+        0-based pixels, NaN where masked; None when the catalogue has no such columns.
+    """
+    for x, y, origin in PEAK_COLUMNS:
+        if x in table.colnames and y in table.colnames:
+            try:
+                return in_pixels(table[x], x, origin), in_pixels(table[y], y, origin)
+            except InputError as error:
+                log.warning("%s and %s are not used as the brightest pixels: %s", x, y, error)
+    return None
 
 
 def find_positions(
@@ -39,7 +142,7 @@ def find_positions(
     ----------
     table : Table
     x_col, y_col, origin
-        As for `rbinfer.io.tables.positions`.
+        As for `rbinfer.io.positions.positions`.
     wcs
         As for `sky_positions`; None for pixels alone.
 
@@ -51,7 +154,7 @@ def find_positions(
     Raises
     ------
     InputError
-        As by `rbinfer.io.tables.positions` and `sky_positions`.
+        As by `rbinfer.io.positions.positions` and `sky_positions`.
     """
     by_name = not (x_col is None and y_col is None)
     names = sky_columns(table)
@@ -186,3 +289,25 @@ def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
         out = (out * units.Unit(unit)).to_value(units.deg)
     out[masked] = np.nan
     return out
+
+
+def _look_alikes(table: "Table") -> str:
+    """Name the columns that may be meant as positions, and how to say so."""
+    have = list(table.colnames)
+    pairs = []
+    for x in have:
+        # The y of an x: the same name with one letter exchanged.
+        twins = {x[:k] + y + x[k + 1 :] for k, c in enumerate(x) for y in _TWINS.get(c, "")}
+        pairs += [(x, y) for y in have if y in twins and table[x].dtype.kind in "fiu"]
+    if not pairs:
+        return f"it has {_names(have)}; name them (--x-col, --y-col; x_col, y_col)"
+    listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
+    x, y = pairs[0]
+    return (
+        f"what may be meant is {listed}: name them (--x-col {x} --y-col {y}; x_col, y_col), with an "
+        "origin of 1 if the first pixel is called 1"
+    )
+
+
+def _names(columns: list[str]) -> str:
+    return ", ".join(columns) if columns else "no columns"

@@ -1,15 +1,17 @@
-"""Numbers that kernels and their callers share."""
+"""Numbers that kernels and their callers share; light to import, unlike the kernels."""
 
 import numpy as np
 
-# Status bits, as in rbinfer.status (a test compares them).
-POSITION_NOT_FINITE = 1
-OFF_IMAGE = 2
-WINDOW_OFF_IMAGE = 4
-TOO_FEW_GOOD_PIXELS = 8
-NEAR_EDGE = 256
-PARTLY_MASKED = 512
-SATURATED = 1024
+from ..status import Status
+
+# Status bits as plain integers, because Numba knows no flags.
+POSITION_NOT_FINITE = int(Status.POSITION_NOT_FINITE)
+OFF_IMAGE = int(Status.OFF_IMAGE)
+WINDOW_OFF_IMAGE = int(Status.WINDOW_OFF_IMAGE)
+TOO_FEW_GOOD_PIXELS = int(Status.TOO_FEW_GOOD_PIXELS)
+NEAR_EDGE = int(Status.NEAR_EDGE)
+PARTLY_MASKED = int(Status.PARTLY_MASKED)
+SATURATED = int(Status.SATURATED)
 #: Any of these bits means that there is no cutout.
 REJECTED = POSITION_NOT_FINITE | OFF_IMAGE | WINDOW_OFF_IMAGE | TOO_FEW_GOOD_PIXELS
 

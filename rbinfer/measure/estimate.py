@@ -113,7 +113,7 @@ def catalogue_fwhm(table: "Table") -> float | None:
     The median of column ``fwhm``, else 2.35 times that of ``a`` (a Gaussian's FWHM per sigma), else
     None. A column that is not of numbers of pixels is passed over with a warning.
     """
-    from ..io.tables import in_pixels
+    from ..io.columns import in_pixels
 
     for name, factor in (("fwhm", 1.0), ("a", 2.35)):
         if name in table.colnames and len(table):

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import LARGEST
 from ..io.exposure import Exposure
+from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
 

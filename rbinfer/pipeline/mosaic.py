@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import InputError
 from ..io.images import list_images
 from ..io.maps import place_of
-from ..io.positions import sky_columns
-from ..io.tables import has_positions, read_catalogs
+from ..io.positions import has_positions, sky_columns
+from ..io.tables import read_catalogs
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -45,7 +45,7 @@ class ScoreOptions:
     saturation : float, optional
         Saturation level; that of the header by default.
     x_col, y_col, origin : str, str, {0, 1}, optional
-        As for `rbinfer.io.tables.positions`.
+        As for `rbinfer.io.positions.positions`.
     allow_off_image : bool
         Take a catalogue even if more than half of its positions lie off the image.
     """

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.columns import NOTED, bare
 from ..io.images import load_image
-from ..io.positions import find_positions, sky_columns
-from ..io.tables import NOTED, bare, has_positions, read_catalog
+from ..io.positions import find_positions, has_positions, sky_columns
+from ..io.tables import read_catalog
 from ..runs.journal import Line
 from ..status import MEANING
 from .gallery import scores, verdicts

@@ -373,7 +373,7 @@ class Classifier:
             Unscored rows are not returned then; how many is logged.
         x_col, y_col, origin : str, str, {0, 1}, optional
             Names of the position columns, and what they call the first pixel; see
-            `rbinfer.io.tables.positions`.
+            `rbinfer.io.positions.positions`.
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
             For a catalogue that has right ascension and declination instead of pixels; by default
             that of a ``CCDData`` image.
@@ -390,8 +390,8 @@ class Classifier:
             A catalogue without positions, shapes that do not match, parameters out of range. A row that
             cannot be scored is not an error: it has NaN and a reason.
         """
-        from ..io.positions import find_positions
-        from ..io.tables import as_table, peaks
+        from ..io.positions import find_positions, peaks
+        from ..io.tables import as_table
 
         limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         result = as_table(table)

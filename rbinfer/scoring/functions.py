@@ -14,7 +14,8 @@ from .._util.verbosity import Verbose, reporting
 from ..cutouts.cutter import Cutter, preprocess_cutout, reference_spec
 from ..errors import InputError
 from ..io.exposure import as_exposure
-from ..io.tables import as_table, positions
+from ..io.positions import positions
+from ..io.tables import as_table
 from ..measure.estimate import catalogue_fwhm
 from ..model.networks import KerasNetwork
 from ..model.registry import resolve

@@ -1,5 +1,6 @@
 """Labels: which layer of a simulated frame a detection owes its existence to."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,58 +54,137 @@ def label_detections(
     ndarray of int8, shape (n,)
         Index into `rbtrain.config.CLASSES`, or `AMBIGUOUS`.
     """
+    found = _look(frame, x, y, xpeak, ypeak)
+    labels = np.full(len(xpeak), AMBIGUOUS, np.int8)
+    labels = _label_artefacts(found, labels)
+    labels = _label_glare(found, labels)
+    labels = _label_sources(found, labels)
+    labels = np.where(_is_noise(found), _NOISE, labels)
+    if frame.unknown is not None:
+        labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
+        labels[_is_doubtful(frame, frame.unknown, *_nearest(frame, x, y))] = AMBIGUOUS
+        labels[(labels == _NOISE) & _box(frame.unknown, xpeak, ypeak).any(axis=0)] = AMBIGUOUS
+    return labels.astype(np.int8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Detections on a frame and what is known to lie under each; arrays are (n,), light in ADU.
+
+    Attributes
+    ----------
+    frame : Frame
+    x, y : array
+        Centroids, pixels.
+    xpeak, ypeak : int array
+        Brightest pixels.
+    noise, artefact, sources : array
+        Noise, and expected light of artefacts and of sources, in the brightest pixel.
+    excess : array
+        Light above the sky there, at least the noise.
+    core, kind : array
+        Peak and class of the strongest source under the brightest pixel.
+    own_core, own_kind : array
+        The same under the centroid.
+    codes : int8 array
+        Class of the artefact in the brightest pixel.
+    by_artefact : bool array
+        Whether an artefact makes up most of the light there.
+    """
+
+    frame: Frame
+    x: F64
+    y: F64
+    xpeak: I64
+    ypeak: I64
+    noise: F64
+    artefact: F64
+    sources: F64
+    excess: F64
+    core: F64
+    kind: I8
+    own_core: F64
+    own_kind: I8
+    codes: I8
+    by_artefact: Bools
+
+
+def _look(frame: Frame, x: F64, y: F64, xpeak: I64, ypeak: I64) -> _Found:
     at = (ypeak, xpeak)
     noise = frame.noise[at].astype(float)
     artefact = frame.artefacts[at].astype(float)
-    sources = frame.stars[at].astype(float) + frame.galaxies[at]
     excess = np.maximum(frame.image[at].astype(float) - frame.sky[at], noise)
     core, kind = _source_under(frame, xpeak, ypeak)
-    labels = np.full(len(xpeak), AMBIGUOUS, np.int8)
-
-    by_artefact = (artefact > 0.5 * excess) & (artefact > 2 * noise)
-    alone = (core < 0.3 * artefact) | (core < 2 * noise)
-    codes = _class_of_artefact()[frame.artefact_class[at]]
-    labels = np.where(by_artefact & alone, codes, labels)
-    labels[(labels == _TRAIL) & _is_compact(frame, xpeak, ypeak)] = AMBIGUOUS
-    # A source at the centroid is detected with or without the artefact at the rim of its detection.
     own_core, own_kind = _source_under(frame, x, y)
-    beside = by_artefact & (np.hypot(x - xpeak, y - ypeak) > 1.5)
-    xc, yc = _nearest(frame, x, y)
+    return _Found(
+        frame=frame,
+        x=x,
+        y=y,
+        xpeak=xpeak,
+        ypeak=ypeak,
+        noise=noise,
+        artefact=artefact,
+        sources=frame.stars[at].astype(float) + frame.galaxies[at],
+        excess=excess,
+        core=core,
+        kind=kind,
+        own_core=own_core,
+        own_kind=own_kind,
+        codes=_class_of_artefact()[frame.artefact_class[at]],
+        by_artefact=(artefact > 0.5 * excess) & (artefact > 2 * noise),
+    )
+
+
+def _label_artefacts(found: _Found, labels: I8) -> I8:
+    """Label what exists by an artefact, or by a source that an artefact lies beside."""
+    frame, artefact, noise = found.frame, found.artefact, found.noise
+    alone = (found.core < 0.3 * artefact) | (found.core < 2 * noise)
+    labels = np.where(found.by_artefact & alone, found.codes, labels)
+    labels[(labels == _TRAIL) & _is_compact(frame, found.xpeak, found.ypeak)] = AMBIGUOUS
+    # A source at the centroid is detected with or without the artefact at the rim of its detection.
+    beside = found.by_artefact & (np.hypot(found.x - found.xpeak, found.y - found.ypeak) > 1.5)
+    xc, yc = _nearest(frame, found.x, found.y)
     labels = np.where(beside & (_light_near(frame, xc, yc) > 0.3 * artefact), AMBIGUOUS, labels)
     # The window will be moved to the brightest pixel next to the centroid: none may be the artefact's.
     touched = np.abs(_box(frame.artefacts, xc, yc)).max(axis=0)
-    undisturbed = beside & (touched < 0.3 * own_core)
-    labels = np.where(undisturbed & (own_core > 5 * noise), own_kind, labels)
-    # Glare belongs to a star: where the star itself is under the detection, it is a star.
-    glare = by_artefact & (codes == _SPIKE)
-    labels = np.where(glare & _near_saturated(frame, xpeak, ypeak), AMBIGUOUS, labels)
-    own_core, own_kind = np.maximum(own_core, core), np.where(own_core > core, own_kind, kind)
-    labels = np.where(glare & (own_core > artefact), own_kind, labels)
-    labels = np.where(glare & (own_core > 0.3 * artefact) & (own_core <= artefact), AMBIGUOUS, labels)
+    undisturbed = beside & (touched < 0.3 * found.own_core)
+    return np.where(undisturbed & (found.own_core > 5 * noise), found.own_kind, labels)
 
+
+def _label_glare(found: _Found, labels: I8) -> I8:
+    """Label what exists by the glare of a star: where the star itself is under it, it is a star."""
+    glare = found.by_artefact & (found.codes == _SPIKE)
+    saturated = _near_saturated(found.frame, found.xpeak, found.ypeak)
+    labels = np.where(glare & saturated, AMBIGUOUS, labels)
+    core = np.maximum(found.own_core, found.core)
+    kind = np.where(found.own_core > found.core, found.own_kind, found.kind)
+    labels = np.where(glare & (core > found.artefact), kind, labels)
+    doubtful = glare & (core > 0.3 * found.artefact) & (core <= found.artefact)
+    return np.where(doubtful, AMBIGUOUS, labels)
+
+
+def _label_sources(found: _Found, labels: I8) -> I8:
+    """Label what exists by a star or galaxy, or by several stars as one."""
+    core, noise, excess = found.core, found.noise, found.excess
+    strength = np.abs(found.artefact)
     # The rest of the light must be the source's own, not a brighter neighbour's wing.
-    untouched = np.abs(artefact) < 0.1 * excess
-    by_source = (
-        (core > 2 * noise) & (core > 0.35 * sources) & (core > 0.4 * excess)
-        & (untouched | (np.abs(artefact) < 0.3 * core))
-    )  # fmt: skip
-    labels = np.where(by_source & ~by_artefact, kind, labels)
+    own = (core > 2 * noise) & (core > 0.35 * found.sources) & (core > 0.4 * excess)
+    by_source = own & ((strength < 0.1 * excess) | (strength < 0.3 * core))
+    labels = np.where(by_source & ~found.by_artefact, found.kind, labels)
     # In a crowded field many detections are faint stars on a neighbour's wing, or several as one:
     # they are stars where the starlight itself has a bump.
-    bump = _bump(frame, xpeak, ypeak)
-    clean = np.abs(artefact) < np.minimum(0.1 * excess, 0.2 * bump)
-    by_blend = (bump > 2 * noise) & clean & ~by_source & ~by_artefact
-    labels = np.where(by_blend & (kind != _GALAXY), _STAR, labels)
+    bump = _bump(found.frame, found.xpeak, found.ypeak)
+    clean = strength < np.minimum(0.1 * excess, 0.2 * bump)
+    by_blend = (bump > 2 * noise) & clean & ~by_source & ~found.by_artefact
+    return np.where(by_blend & (found.kind != _GALAXY), _STAR, labels)
 
-    by_noise = (
-        (np.abs(artefact) < 0.25 * noise) & (core < noise) & (sources < 0.3 * excess) & (sources < noise)
-    )
-    labels = np.where(by_noise, _NOISE, labels)
-    if frame.unknown is not None:
-        labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
-        labels[_is_doubtful(frame, frame.unknown, xc, yc)] = AMBIGUOUS
-        labels[(labels == _NOISE) & _box(frame.unknown, xpeak, ypeak).any(axis=0)] = AMBIGUOUS
-    return labels.astype(np.int8)
+
+def _is_noise(found: _Found) -> Bools:
+    """Tell where neither an artefact nor a source is near enough to be seen."""
+    no_artefact = np.abs(found.artefact) < 0.25 * found.noise
+    no_source = (found.sources < 0.3 * found.excess) & (found.sources < found.noise)
+    noise: Bools = no_artefact & (found.core < found.noise) & no_source
+    return noise
 
 
 def _is_doubtful(frame: Frame, unknown: F32, x: I64, y: I64) -> Bools:

@@ -47,39 +47,47 @@ def calibrate(
     parameters : dict
         Method and parameters, for the model file.
     """
-    share: F64 = np.ones(len(cutouts)) if weights is None else weights.astype(float)
+    row_weights: F64 = np.ones(len(cutouts)) if weights is None else weights.astype(float)
     logits = _logits(model, cutouts)
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
     kernel, bias = twin.layers[-1].get_weights()
     if targets.shape[1] == 1:
-        z, t = logits[:, 0], targets[:, 0].astype(float)
-
-        def platt(p: F64) -> float:
-            v = p[0] * z + p[1]
-            return float(np.average(np.logaddexp(0, v) - t * v, weights=share))
-
-        found = minimize(platt, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-5})
-        slope, shift = (float(v) for v in found.x)
+        slope, shift = _fit_platt(logits[:, 0], targets[:, 0].astype(float), row_weights)
         twin.layers[-1].set_weights([kernel * slope, bias * slope + shift])
         return twin, {"method": "platt", "slope": slope, "shift": shift}
-
     is_source = np.isin(np.arange(targets.shape[1]), sources).astype(float)
-
-    def tempered(p: F64) -> float:
-        v = logits * np.exp(-p[0])
-        if len(sources):
-            v = v + p[1] * is_source
-        v = v - v.max(axis=1, keepdims=True)
-        loss = np.log(np.exp(v).sum(axis=1)) - (v * targets).sum(axis=1)
-        return float(np.average(loss, weights=share))
-
-    start = [0.0, 0.0] if len(sources) else [0.0]
-    found = minimize(tempered, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9})
-    temperature = float(np.exp(found.x[0]))
-    shift = float(found.x[1]) if len(sources) else 0.0
+    temperature, shift = _fit_temperature(logits, targets, row_weights, is_source)
     twin.layers[-1].set_weights([kernel / temperature, bias / temperature + shift * is_source])
     return twin, {"method": "temperature", "temperature": temperature, "shift": shift}
+
+
+def _fit_platt(logits: F64, targets: F64, weights: F64) -> tuple[float, float]:
+    """Return slope and shift of a logit (n,) that minimise the cross-entropy."""
+
+    def loss(p: F64) -> float:
+        v = p[0] * logits + p[1]
+        return float(np.average(np.logaddexp(0, v) - targets * v, weights=weights))
+
+    slope, shift = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-5}).x
+    return float(slope), float(shift)
+
+
+def _fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) -> tuple[float, float]:
+    """Return temperature and shift of the sources of logits (n, k) that minimise the cross-entropy."""
+    shifted = bool(is_source.any())
+
+    def loss(p: F64) -> float:
+        v = logits * np.exp(-p[0])
+        if shifted:
+            v = v + p[1] * is_source
+        v = v - v.max(axis=1, keepdims=True)
+        entropy = np.log(np.exp(v).sum(axis=1)) - (v * targets).sum(axis=1)
+        return float(np.average(entropy, weights=weights))
+
+    start = [0.0, 0.0] if shifted else [0.0]
+    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}).x
+    return float(np.exp(found[0])), float(found[1]) if shifted else 0.0
 
 
 def mixed(labels: I8, sources: float) -> F32:

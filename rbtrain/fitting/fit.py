@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import F32, I8
-from ..config import CLASSES, SOURCES, TrainConfig
+from ..config import CLASSES, SOURCES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
 from ..data.memory import keep_freed_memory
 from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
 
-#: All that a resumed fit goes on from, in one file.
-_LAST = "last.npz"
+#: Files of a run. All that a resumed fit goes on from is in one of them, `_LAST`.
+_BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 
 
 def build(config: TrainConfig) -> keras.Model:
@@ -167,7 +167,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         try:
             # The best network is that of the state, also where the fit was killed before writing either.
             model.set_weights(self._best)
-            save_atomically(model, self._run / "best.keras")
+            save_atomically(model, self._run / _BEST)
             _assign(model.variables, parts["model"])
             _assign(_optimizer_variables(model), parts["optimizer"])
         except ValueError as error:
@@ -196,7 +196,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             )
         if losses[-1] == min(losses):
             self._best = self.model.get_weights()
-            save_atomically(self.model, self._run / "best.keras")
+            save_atomically(self.model, self._run / _BEST)
         self._write_state(epoch + 1)
         self._write_history(epoch + 1)
 
@@ -218,7 +218,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _write_history(self, epoch: int) -> None:
         text = json.dumps({"epoch": epoch, "history": self.history}, indent=1)
-        with _replaced(self._run / "state.json") as part:
+        with _replaced(self._run / _HISTORY) as part:
             part.write_text(text, encoding="utf-8")
 
 
@@ -292,29 +292,8 @@ def fit(
     """
     keep_freed_memory()
     where = Path(run)
-    where.mkdir(parents=True, exist_ok=True)
-    begun = (where / _LAST).exists() or (where / "state.json").exists()
-    if begun and not resume:
-        raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
-    if begun:
-        _check_same(config, where / "config.toml")
-    _remove_parts(where)
-    if not begun:
-        # Of a fit that was killed within its first epoch, or of one whose state was removed.
-        (where / "best.keras").unlink(missing_ok=True)
-    with _replaced(where / "config.toml") as part:
-        part.write_text(config.to_toml(), encoding="utf-8")
-    labels = data.rows["label"]
-    targets = targets_of(config, labels)
-    weights = class_weights(judged_as(targets, labels), config.fit.balance)
-    training, validation = data.split(config.data.validation)
-    batches = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
-    held_out = Batches(data, validation, targets, weights, 1024)
-
-    def rate(epoch: int, _: float) -> float:
-        cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.fit.epochs))
-        return config.fit.learning_rate * (0.01 + 0.99 * cosine)
-
+    begun = _begin(config, where, resume)
+    batches, held_out = _batches(config, data)
     try:
         model = build(config)
         model.optimizer.learning_rate = config.fit.learning_rate
@@ -324,20 +303,58 @@ def fit(
             first = checkpoint.resume(model)
             log.info("going on after epoch %d", first)
         stop = _Stop(checkpoint.history, config.fit.patience)
+        rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.
         if not stop.is_due():
             model.fit(
-                batches, validation_data=held_out, initial_epoch=first, epochs=config.fit.epochs,
-                callbacks=[keras.callbacks.LearningRateScheduler(rate), checkpoint, stop],
-                verbose=verbose, shuffle=False,
-            )  # fmt: skip
+                batches,
+                validation_data=held_out,
+                initial_epoch=first,
+                epochs=config.fit.epochs,
+                callbacks=[rate, checkpoint, stop],
+                verbose=verbose,
+                shuffle=False,
+            )
     except KeyboardInterrupt:
-        if (where / "best.keras").exists():
-            log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
+        if (where / _BEST).exists():
+            log.warning("stopped by hand; the best network so far is %s", where / _BEST)
         raise
     finally:
         _remove_parts(where)
-    return in_single_precision(config, load_network(config, where / "best.keras"))
+    return in_single_precision(config, load_network(config, where / _BEST))
+
+
+def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
+    """Make a run's directory ready; returns whether there is a fit to go on with."""
+    where.mkdir(parents=True, exist_ok=True)
+    begun = (where / _LAST).exists() or (where / _HISTORY).exists()
+    if begun and not resume:
+        raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
+    if begun:
+        _check_same(config, where / _CONFIG)
+    _remove_parts(where)
+    if not begun:
+        # Of a fit that was killed within its first epoch, or of one whose state was removed.
+        (where / _BEST).unlink(missing_ok=True)
+    with _replaced(where / _CONFIG) as part:
+        part.write_text(config.to_toml(), encoding="utf-8")
+    return begun
+
+
+def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
+    """Return the batches for training, and those for validation."""
+    labels = data.rows["label"]
+    targets = targets_of(config, labels)
+    weights = class_weights(judged_as(targets, labels), config.fit.balance)
+    training, validation = data.split(config.data.validation)
+    shuffled = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
+    return shuffled, Batches(data, validation, targets, weights, 1024)
+
+
+def _rate(fit_config: FitConfig, epoch: int) -> float:
+    """Return the learning rate of an epoch: along a cosine to a hundredth of the first."""
+    cosine = 0.5 * (1 + math.cos(math.pi * epoch / fit_config.epochs))
+    return fit_config.learning_rate * (0.01 + 0.99 * cosine)
 
 
 def _check_same(config: TrainConfig, path: Path) -> None:
@@ -372,6 +389,6 @@ def _replaced(path: Path) -> Iterator[Path]:
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
-    for name in ("best.keras", _LAST, "state.json", "config.toml"):
+    for name in (_BEST, _LAST, _HISTORY, _CONFIG):
         path = run / name
         path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)

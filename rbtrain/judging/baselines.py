@@ -12,7 +12,7 @@ import sep
 from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
-from rbinfer.io.tables import positions
+from rbinfer.io.positions import positions
 
 from .._arrays import F32, F64, I64, Bools
 

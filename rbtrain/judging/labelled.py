@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rbinfer import Classifier
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.tables import peaks, positions
+from rbinfer.io.positions import peaks, positions
 
 from .._arrays import F32, F64, Bools
 from ..config import SKY

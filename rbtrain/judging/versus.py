@@ -139,6 +139,12 @@ def _figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
     }
 
 
+def pooled(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return what `compare_simulation` found over all classes, as groups for `groups_table`."""
+    rows = {"stars, all else": measured["overall"], "without galaxies": measured["without_galaxies"]}
+    return {title: methods for title, methods in rows.items() if methods}
+
+
 def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Head and rows of a table: a group a row, a method a column: AUC, kept, let in."""
     head = ("group", *(f"{name} AUC / kept / let in" for name in (NETWORK, *THRESHOLDS)))

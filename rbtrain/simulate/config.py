@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from .._settings import Settings, with_values
-from ._random import Range
+from .draws import Range
 
 
 @dataclass(frozen=True)

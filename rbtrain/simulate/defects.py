@@ -8,9 +8,9 @@ import numpy as np
 
 from .._arrays import F64
 from . import _render
-from ._random import chance, log_uniform, power_law, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
+from .draws import chance, log_uniform, power_law, uniform
 
 
 def add_hot_pixels(canvas: Canvas, rng: np.random.Generator, charge: F64, shared: float) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from .._arrays import F32, F64, U8, Bools
 from . import _render
-from ._random import chance, log_uniform, smooth_field, uniform
 from .config import DetectorConfig, SkyConfig
+from .draws import chance, log_uniform, smooth_field, uniform
 
 #: Phases of a pixel that resampling kernels are tabulated at.
 _PHASES = 64

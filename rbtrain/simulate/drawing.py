@@ -7,10 +7,10 @@ import numpy as np
 
 from .._arrays import F32
 from . import defects, detector, particles, sources
-from ._random import chance, log_uniform
 from .canvas import Canvas
 from .config import SimulateConfig
 from .detector import Camera
+from .draws import chance, log_uniform
 from .frame import Frame, Layers
 from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_light
 from .patches import Backdrop, DarkPatch, SkyPatch

@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from . import _render
-from ._random import Range, chance, log_uniform, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
+from .draws import Range, chance, log_uniform, uniform
 from .psf import PSF
 from .truth import Rows
 

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from .._arrays import F32, F64
 from . import defects, detector, particles, sources, trails
-from ._random import Range, chance, log_uniform, log_uniforms, uniform
 from .canvas import Canvas
+from .draws import Range, chance, log_uniform, log_uniforms, uniform
 from .psf import PSF
 from .truth import Rows, extreme, truth_table
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from .._arrays import F32
 from . import defects, detector, particles
-from ._random import log_uniform
 from .config import SimulateConfig
+from .draws import log_uniform
 from .frame import Frame, Layers, finish
 from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_light
 from .patches import SkyPatch

@@ -9,9 +9,9 @@ import numpy as np
 
 from .._arrays import F32
 from . import detector
-from ._random import chance, log_uniform
 from .config import DetectorConfig, SimulateConfig
 from .detector import Warp
+from .draws import chance, log_uniform
 from .frame import Frame, Layers, finish
 from .light import Conditions
 from .truth import Rows, nearest

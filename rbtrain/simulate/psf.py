@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 
 from .._arrays import F32, F64, I64
 from . import _render
-from ._random import chance, log_uniform, uniform
 from .config import PSFConfig
+from .draws import chance, log_uniform, uniform
 from .profiles import (
     aberrated_profile,
     aberration_reach,

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.special import gammainc, gammaincinv
 
 from .._arrays import F32, F64
-from ._random import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
 from .config import FieldConfig
+from .draws import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
 from .psf import PSF
 from .truth import Rows
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from . import _render
-from ._random import chance, log_uniform, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig, FieldConfig
+from .draws import chance, log_uniform, uniform
 from .psf import PSF
 
 

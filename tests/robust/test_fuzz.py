@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rbinfer import Classifier, InputError, PreprocessSpec, RbinferError
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.io.exposure import as_exposure
-from rbinfer.io.tables import positions, read_catalog, write_catalog
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import read_catalog, write_catalog
 
 from .scale import times
 

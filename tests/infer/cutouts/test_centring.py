@@ -7,7 +7,7 @@ from astropy.table import Table
 from rbinfer import Classifier, InputError
 from rbinfer.cutouts.centring import centres
 from rbinfer.io.exposure import as_exposure
-from rbinfer.io.tables import peaks
+from rbinfer.io.positions import peaks
 
 NAN = float("nan")
 

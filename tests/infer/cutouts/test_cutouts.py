@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from rbinfer import InputError, PreprocessSpec, Status, extract_cutouts, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter, resampling, rescaling
-from rbinfer.io import arrays
 from rbinfer.io.exposure import as_exposure
-from rbinfer.kernels import constants, numerics, workspace
+from rbinfer.kernels import numerics
 
 from ..kernels import oracle
 
@@ -103,19 +102,6 @@ def test_asinh_error_bound():
     error = np.abs(out - exact)[exact != 0] / np.abs(exact[exact != 0])
     assert error.max() < 1e-6
     assert out[values == 0].tolist() == [0.0, 0.0]
-
-
-def test_kernel_bits_are_those_of_the_table():
-    for name in (
-        "POSITION_NOT_FINITE", "OFF_IMAGE", "WINDOW_OFF_IMAGE", "TOO_FEW_GOOD_PIXELS", "NEAR_EDGE",
-        "PARTLY_MASKED", "SATURATED",
-    ):  # fmt: skip
-        assert getattr(constants, name) == Status[name]
-
-
-def test_constants_of_the_kernels_are_those_of_their_callers():
-    assert workspace.LANES == constants.LANES
-    assert arrays.LARGEST == constants.LARGEST
 
 
 def test_as_many_cutouts_as_positions():

@@ -9,7 +9,8 @@ from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 
 from rbinfer.errors import InputError, RbinferError
-from rbinfer.io.tables import as_table, positions, read_catalog, write_catalog
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import as_table, read_catalog, write_catalog
 
 SEXTRACTOR = """\
 #   1 NUMBER                 Running object number
@@ -240,7 +241,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (
-        'InputError: parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
+        'InputError: Parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
         in (done.stderr)
     )
     assert list(tmp_path.iterdir()) == []
@@ -309,12 +310,12 @@ def test_read_refuses(tmp_path):
         "none.ecsv": "does not exist",
         "empty.ecsv": "is empty",
         "image.fits": "no table extension",
-        "text.fits": "cannot be read as fits",
-        "half.ecsv": "cannot be read as ascii.ecsv",
-        "junk.vot": "cannot be read as votable",
-        "ragged.csv": "cannot be read as ascii.csv",
-        "bare.cat": "as ascii.sextractor: .*; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD",
-        "t.xlsx": r"t.xlsx names no catalogue format; known are .ecsv, .csv, .fits",
+        "text.fits": "cannot be read as FITS",
+        "half.ecsv": "cannot be read as ECSV",
+        "junk.vot": "cannot be read as VOTable",
+        "ragged.csv": "cannot be read as CSV",
+        "bare.cat": "as ASCII_HEAD: .*; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD",
+        "t.xlsx": r"t.xlsx names no catalogue format; known are .ecsv, .csv, .*\.fits",
     }
     for name, text in wrong.items():
         with pytest.raises(InputError, match=text) as caught:

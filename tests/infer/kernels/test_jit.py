@@ -69,7 +69,7 @@ def test_cached_code_is_renewed_when_a_file_it_comes_from_changes(package):
     assert not run(package)["is_compiled"]
 
 
-@pytest.mark.parametrize("name", ["constants.py", "a_new_file.py"])
+@pytest.mark.parametrize("name", ["constants.py", "a_new_file.py", "../status.py"])
 def test_digest_is_of_all_files(package, monkeypatch, name):
     monkeypatch.setattr(sources, "_FOLDER", package / "kernels")
     before = sources.digest_of_sources()
@@ -77,6 +77,12 @@ def test_digest_is_of_all_files(package, monkeypatch, name):
     with (package / "kernels" / name).open("a") as file:
         file.write("# changed\n")
     assert sources.digest_of_sources() not in (before, None)
+
+
+def test_digest_needs_all_files(package, monkeypatch):
+    monkeypatch.setattr(sources, "_FOLDER", package / "kernels")
+    (package / "status.py").unlink()
+    assert sources.digest_of_sources() is None
 
 
 def doubled(value):

@@ -47,12 +47,12 @@ def test_what_stands_for_masked_in_fits_is_kept_where_it_can_be(tmp_path):
 @pytest.mark.parametrize(
     ("column", "suffix", "words"),
     [
-        (["a", "äö"], ".fits", "column odd has the text 'äö', which fits cannot hold"),
-        (["a", "b\nc"], ".csv", r"column odd has the text 'b\\nc', which ascii.csv cannot hold"),
-        (np.zeros((2, 3)), ".csv", "column odd has 1-D cells, which ascii.csv cannot hold"),
+        (["a", "äö"], ".fits", "column odd has the text 'äö', which FITS cannot hold"),
+        (["a", "b\nc"], ".csv", r"column odd has the text 'b\\nc', which CSV cannot hold"),
+        (np.zeros((2, 3)), ".csv", "column odd has 1-D cells, which CSV cannot hold"),
         (np.array([1, 2**63], np.uint64), ".vot", "column odd has numbers of 2\\^63 and more"),
-        (np.array([{}, None], object), ".parquet", "column odd holds Python objects, which parquet"),
-        (Time([60000.0, 60001.0], format="mjd"), ".vot", "column odd is a Time, which votable"),
+        (np.array([{}, None], object), ".parquet", "column odd holds Python objects, which Parquet"),
+        (Time([60000.0, 60001.0], format="mjd"), ".vot", "column odd is a Time, which VOTable"),
     ],
 )
 def test_a_column_that_does_not_fit_is_named(tmp_path, column, suffix, words):

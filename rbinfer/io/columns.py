@@ -1,0 +1,58 @@
+"""Columns of any kind as plain NumPy arrays: masks heeded, units of pixels checked."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._util.arguments import PIXEL_UNITS
+from ..errors import InputError
+
+#: How the names begin of the columns and of the metadata that rbinfer adds to a table.
+NOTED = "rb_"
+
+
+def bare(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the numbers of a column of any kind, in its unit, and which of them are masked."""
+    values = getattr(column, "unmasked", column)
+    values = np.asarray(np.ma.getdata(getattr(values, "value", values)))
+    mask = getattr(column, "mask", None)
+    masked = np.zeros(values.shape, np.bool_) if mask is None else np.asarray(mask, np.bool_)
+    return values, np.broadcast_to(masked, values.shape)
+
+
+def in_pixels(column: Any, name: str, origin: float = 0) -> NDArray[np.float64]:
+    """Return a column of pixels as numbers that count from 0.
+
+    Parameters
+    ----------
+    column : Column, Quantity or array, shape (n,)
+    name : str
+        What messages call it.
+    origin : float
+        What the column calls the centre of the first pixel.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        NaN where the column is masked.
+
+    Raises
+    ------
+    InputError
+        The column does not hold one number a row, or is in a unit other than pixels.
+    """
+    unit = getattr(column, "unit", None)
+    if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
+        raise InputError(f"the column {name} is in {unit}, not in pixels; convert it first")
+    values, masked = bare(column)
+    if values.shape == (0,):
+        # A text format cannot tell the type of a column without rows.
+        return np.zeros(0)
+    if values.dtype.kind not in "fiu" or values.ndim != 1:
+        what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
+        raise InputError(f"the column {name} must hold one number a row, it is {what}")
+    out = values.astype(np.float64)
+    out[masked] = np.nan
+    out -= origin
+    return out

@@ -1,0 +1,117 @@
+"""What the formats of catalogues can hold: columns are converted without loss, or refused by name."""
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+_LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
+_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+_NOT_ASCII = re.compile("[^\\x00-\\x7f]")
+_UNFIT_TEXTS = {
+    "ECSV": _LINE_ENDS,
+    "CSV": _LINE_ENDS,
+    "VOTable": _NOT_IN_XML,
+    "FITS": _NOT_ASCII,
+}
+#: Types that a format lacks, and wider ones that hold their values.
+_WIDER = {
+    # Astropy would make truth values of bytes with a sign.
+    "FITS": {"i1": "i2"},
+    "VOTable": {"i1": "i2", "u2": "i4", "u4": "i8", "u8": "i8"},
+}
+
+
+def fitted(table: "Table", kind: str) -> "Table":
+    """Make a table that a format holds as it is, where Astropy's writers would fail or change values.
+
+    Parameters
+    ----------
+    table : Table
+        Not modified.
+    kind : str
+        Name of the format, as in `rbinfer.io.formats.FORMATS`.
+
+    Returns
+    -------
+    Table
+        Integers of types that the format lacks are wider; what stands for masked integers in FITS is
+        none of the values.
+
+    Raises
+    ------
+    InputError
+        A column cannot be held.
+    """
+    out = table.copy(copy_data=False)
+    for name in table.colnames:
+        column = table[name]
+        dtype = getattr(column, "dtype", None)
+        _check_kind(name, column, kind)
+        if dtype is None:
+            continue
+        if dtype.kind in "USO":
+            _check_texts(name, column, kind)
+        elif dtype.kind in "iu":
+            out[name] = _with_integers(name, column, kind)
+        elif dtype.kind == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
+            log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
+    return out
+
+
+def _check_kind(name: str, column: Any, kind: str) -> None:
+    what = None
+    dtype = getattr(column, "dtype", None)
+    if kind == "VOTable" and dtype is None:
+        what = f"is a {type(column).__name__}"
+    elif kind == "CSV" and dtype is not None and column.ndim > 1:
+        what = f"has {column.ndim - 1}-D cells"
+    elif kind == "Parquet" and dtype is not None and dtype.kind == "O":
+        what = "holds Python objects"
+    if what is not None:
+        raise _unfit(name, what, kind)
+
+
+def _check_texts(name: str, column: Any, kind: str) -> None:
+    """Refuse texts that Astropy would not write, or would write and not be able to read again."""
+    unfit = _UNFIT_TEXTS.get(kind)
+    found = None if unfit is None else next((text for text in column if unfit.search(str(text))), None)
+    if found is not None:
+        raise _unfit(name, f"has the text {str(found)!r}", kind)
+
+
+def _with_integers(name: str, column: Any, kind: str) -> Any:
+    from astropy.table import MaskedColumn
+
+    code = f"{column.dtype.kind}{column.dtype.itemsize}"
+    wider = _WIDER.get(kind, {}).get(code)
+    if code == "u8" and wider is not None and np.any(column > np.iinfo(np.int64).max):
+        raise _unfit(name, "has numbers of 2^63 and more", kind)
+    if wider is not None:
+        column = column.astype(wider)
+    if kind != "FITS" or not isinstance(column, MaskedColumn):
+        return column
+    # In FITS one value stands for what is masked, and whatever has that value is.
+    used = set(np.unique(column.compressed()).tolist())
+    if int(np.asarray(column.fill_value).astype(column.dtype)) not in used:
+        return column
+    bounds = np.iinfo(column.dtype)
+    most = min(bounds.max, np.iinfo(np.int64).max)  # of what FITS can note
+    free = next((value for value in range(most, bounds.min - 1, -1) if value not in used), None)
+    if free is None:  # all of 256
+        column, free = column.astype(np.int16), -1
+    return MaskedColumn(column, fill_value=free)
+
+
+def _unfit(name: str, what: str, kind: str) -> InputError:
+    return InputError(
+        f"column {name} {what}, which {kind} cannot hold; use another format, or leave the column out"
+    )
