@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .codes import DONE, ERROR, NOTHING_SCORED
 from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
 from .values import count
@@ -77,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     if not options.quiet:
         print(_in_words(report), file=sys.stderr)
-    return 1 if report.failed else 0
+    if report.failed:
+        return ERROR
+    return NOTHING_SCORED if report.is_nothing_scored else DONE
 
 
 def _in_words(report: "BatchReport") -> str:

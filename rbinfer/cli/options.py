@@ -115,6 +115,14 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
     )
+    group.add_argument(
+        "--columns",
+        type=names,
+        metavar="A,B",
+        default=(),
+        help="add 'classes' (rb_p_star and the like: the probability of each class) or 'snr' (rb_snr); "
+        "where other columns are named, such as id,rb_score, these alone are written",
+    )
     _add_input_options(parser)
 
 
@@ -163,5 +171,6 @@ def score_options(options: argparse.Namespace) -> "ScoreOptions":
 
     from ..pipeline.options import ScoreOptions
 
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(ScoreOptions)}
-    return ScoreOptions(**given)
+    attributes = {field.name: field.name for field in dataclasses.fields(ScoreOptions)}
+    attributes["show"] = "columns"
+    return ScoreOptions(**{name: getattr(options, each) for name, each in attributes.items()})

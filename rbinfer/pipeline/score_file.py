@@ -15,9 +15,10 @@ from ..io.maps import bad_pixels, read_map
 from ..measure.nodata import with_no_data
 from ..scoring.classifier import Classifier
 from ..status import Status
+from .columns import add_sky, check_names, extra_of
 from .mosaic import Detections, skies_of, stacked
 from .options import ALL, ScoreOptions
-from .summary import note, tally
+from .summary import note, tally, why_nothing
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -104,6 +105,8 @@ def score_file(
             {"hdu": number, "name": name, **tally(part)}
             for (number, name), part in zip(numbers.items(), parts, strict=True)
         ]
+    if nothing := why_nothing(summary):
+        log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
     return ScoredFile(scored, None if numbers else exposure, summary)
 
@@ -150,11 +153,18 @@ def _score_one(
         table = detect(exposure.pixels, mask=exposure.mask)
         if not len(table):
             _tell_of_pixels(name, exposure.pixels)
+    check_names(options.show, table.colnames, classifier.spec)
     scored = classifier.classify(
-        table, exposure, fwhm=options.fwhm, threshold=threshold, **options.columns
+        table,
+        exposure,
+        fwhm=options.fwhm,
+        threshold=threshold,
+        extra=extra_of(options.show),
+        **options.columns,
     )
     if not detected and not options.allow_off_image:
         _check_on_image(scored, name, exposure.shape)
+    add_sky(scored, exposure, name, options)
     return scored
 
 

@@ -94,6 +94,13 @@ class BatchReport:
         """How many were scored now."""
         return sum(one.ok and not one.skipped for one in self.results)
 
+    @property
+    def is_nothing_scored(self) -> bool:
+        """Whether images were scored now, with detections of which none has a score."""
+        found = [one.summary for one in self.results if one.summary is not None]
+        detections, unscored = (sum(each[key] for each in found) for key in ("detections", "unscored"))
+        return bool(0 < detections == unscored)
+
     def as_dict(self) -> dict[str, Any]:
         """Return counts and failures as plain values, for JSON."""
         summaries = [one.summary for one in self.results if one.summary is not None]

@@ -25,7 +25,7 @@ from ..model.registry import resolve
 from ..model.session import Output, Session
 from ..status import Status
 from .engine import Engine, Prepared
-from .verdicts import Scores, Verdict, with_verdicts
+from .verdicts import Scores, Verdict, extra_columns, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -314,8 +314,13 @@ class Classifier:
             spec = dataclasses.replace(spec, asinh_softening=softening)
         return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
-    def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
-        result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
+    def _score(
+        self,
+        prepared: Prepared,
+        progress: Callable[[int, int], None] | None,
+        snr: NDArray[np.float32] | None = None,
+    ) -> Scores:
+        result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress, snr)
         empty = prepared.no_data
         result.status[empty] |= int(Status.NO_DATA)
         result.score[empty] = np.nan
@@ -353,6 +358,7 @@ class Classifier:
         y_col: str | None = None,
         origin: int | None = None,
         wcs: Any = None,
+        extra: Sequence[str] = (),
     ) -> "Table":
         """Score a catalogue.
 
@@ -377,6 +383,9 @@ class Classifier:
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
             For a catalogue that has right ascension and declination instead of pixels; by default
             that of a ``CCDData`` image.
+        extra : sequence of str
+            More columns: ``"classes"`` for the probability of each class (``rb_p_star`` and the like),
+            ``"snr"`` for ``rb_snr``.
 
         Returns
         -------
@@ -401,6 +410,10 @@ class Classifier:
         if result.colnames:
             x, y = find_positions(result, x_col, y_col, origin, exposure.wcs)
         prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks(result), result)
-        scores = self._score(prepared, progress)
+        snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
+        scores = self._score(prepared, progress, snr)
+        more = extra_columns(extra, scores, snr, self.spec)
         verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
-        return with_verdicts(result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)
+        return with_verdicts(
+            result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus, extra=more
+        )
