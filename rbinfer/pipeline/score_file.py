@@ -19,9 +19,10 @@ from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
 from ..status import Status
+from .columns import add_sky, check_names, extra_of
 from .mosaic import Detections, skies_of, stacked
 from .options import ALL, ScoreOptions
-from .summary import note, tally
+from .summary import note, tally, why_nothing
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -110,6 +111,8 @@ def score_file(
             {"hdu": number, "name": name, **tally(part)}
             for (number, name), part in zip(numbers.items(), parts, strict=True)
         ]
+    if nothing := why_nothing(summary):
+        log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
     return ScoredFile(scored, None if numbers else exposure, summary)
 
@@ -155,13 +158,13 @@ def _score_one(
         table = detect(exposure.pixels, mask=exposure.mask)
         if not len(table):
             _tell_of_pixels(name, exposure.pixels)
-        return classifier.classify(
-            table, exposure, fwhm=options.fwhm, threshold=threshold, trust_positions=True
-        )
-    table = as_table(table)
-    places = _places(table, exposure, options)
-    if not options.trust_positions:
-        _check_fit(places, table, exposure, name, options)
+        places = _Places(np.asarray(table["x"]), np.asarray(table["y"]), peaks(table))
+    else:
+        table = as_table(table)
+        places = _places(table, exposure, options)
+        if not options.trust_positions:
+            _check_fit(places, table, exposure, name, options)
+    check_names(options.show, table.colnames, classifier.spec)
     scored = classifier.classify_at(
         table,
         exposure,
@@ -170,9 +173,11 @@ def _score_one(
         peaks=places.peaks,
         fwhm=options.fwhm,
         threshold=threshold,
+        extra=extra_of(options.show),
     )
     if not options.allow_off_image:
         _check_on_image(scored, name, exposure.shape)
+    add_sky(scored, exposure, (places.x, places.y), name)
     return scored
 
 

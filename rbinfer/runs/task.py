@@ -22,6 +22,7 @@ from ..io.files import check_file
 from ..io.maps import place_of
 from ..io.tables import write_catalog
 from ..model.registry import resolve
+from ..pipeline.columns import picked
 from ..pipeline.options import ScoreOptions
 from ..pipeline.score_file import score_file
 from ..scoring.classifier import Classifier
@@ -210,7 +211,8 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
     try:
-        staged, sha256 = _stage(scored.table, recipe.staging, work.output)
+        table = picked(scored.table, recipe.options.show)
+        staged, sha256 = _stage(table, recipe.staging, work.output)
     except RbinferError as error:
         return _not_staged(error, recipe, work, content)
     if signature(*read) != before:

@@ -21,7 +21,7 @@ from ..model.session import Output
 from ..status import Status
 from .engine import Engine, Prepared
 from .loaded import Loaded
-from .verdicts import Scores, Verdict, with_verdicts
+from .verdicts import Scores, Verdict, extra_columns, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -289,8 +289,15 @@ class Classifier:
             spec = dataclasses.replace(spec, asinh_softening=softening)
         return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
-    def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
-        result = Engine(self._loaded.network(), self._scores_of, self.threads).score(prepared, progress)
+    def _score(
+        self,
+        prepared: Prepared,
+        progress: Callable[[int, int], None] | None,
+        snr: NDArray[np.float32] | None = None,
+    ) -> Scores:
+        result = Engine(self._loaded.network(), self._scores_of, self.threads).score(
+            prepared, progress, snr
+        )
         empty = prepared.no_data
         result.status[empty] |= int(Status.NO_DATA)
         result.score[empty] = np.nan
@@ -329,6 +336,7 @@ class Classifier:
         origin: int | None = None,
         wcs: Any = None,
         trust_positions: bool = False,
+        extra: Sequence[str] = (),
     ) -> "Table":
         """Score a catalogue.
 
@@ -356,6 +364,9 @@ class Classifier:
         trust_positions : bool
             Do not warn of positions that look as if they belonged to another image; see
             `rbinfer.measure.belongs`.
+        extra : sequence of str
+            More columns: ``"classes"`` for the probability of each class (``rb_p_star`` and the like),
+            ``"snr"`` for ``rb_snr``.
 
         Returns
         -------
@@ -396,6 +407,7 @@ class Classifier:
             add_score=add_score,
             flag_bogus=flag_bogus,
             progress=progress,
+            extra=extra,
         )
 
     def classify_at(
@@ -412,6 +424,7 @@ class Classifier:
         add_score: bool = True,
         flag_bogus: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        extra: Sequence[str] = (),
     ) -> "Table":
         """Score a catalogue whose positions are known.
 
@@ -424,7 +437,7 @@ class Classifier:
             0-based positions in pixels.
         peaks, fwhm, asinh_softening, progress
             As for :meth:`score`.
-        threshold, add_score, flag_bogus
+        threshold, add_score, flag_bogus, extra
             As for :meth:`classify`.
 
         Returns
@@ -439,6 +452,10 @@ class Classifier:
         """
         limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks, table)
-        scores = self._score(prepared, progress)
+        snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
+        scores = self._score(prepared, progress, snr)
+        more = extra_columns(extra, scores, snr, self.spec)
         verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
-        return with_verdicts(table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)
+        return with_verdicts(
+            table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus, extra=more
+        )

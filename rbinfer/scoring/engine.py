@@ -52,7 +52,12 @@ class Engine(NamedTuple):
     scores_of: Callable[[Output], NDArray[np.float32]]
     threads: int
 
-    def score(self, prepared: Prepared, progress: Callable[[int, int], None] | None = None) -> Scores:
+    def score(
+        self,
+        prepared: Prepared,
+        progress: Callable[[int, int], None] | None = None,
+        snr: NDArray[np.float32] | None = None,
+    ) -> Scores:
         """Score all rows.
 
         Parameters
@@ -60,6 +65,8 @@ class Engine(NamedTuple):
         prepared : Prepared
         progress : callable, optional
             Called as ``progress(done, total)`` while rows are scored.
+        snr : ndarray of float32, shape (n,), optional
+            Takes the S/N of each row; NaN where nothing was cut.
 
         Returns
         -------
@@ -87,7 +94,9 @@ class Engine(NamedTuple):
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
                 own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.knife()
-            self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
+            measured = self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
+            if snr is not None:
+                snr[rows] = measured
             return len(rows)
 
         done = 0
@@ -104,8 +113,8 @@ class Engine(NamedTuple):
         pixels: NDArray[np.float32],
         cut_into: Knife,
         result: Scores,
-    ) -> None:
-        """Score some rows, batch by batch in one buffer, and write what comes of them."""
+    ) -> NDArray[np.float32]:
+        """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""
         spec = self.network.spec
         n, batch = len(rows), len(pixels)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
@@ -137,3 +146,4 @@ class Engine(NamedTuple):
         result.score[rows[has_score]] = score[has_score]
         if result.classes is not None and classes is not None:
             result.classes[rows[has_score]] = classes[has_score]
+        return snr
