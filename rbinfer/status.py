@@ -14,6 +14,7 @@ class Status(enum.IntFlag):
     WINDOW_OFF_IMAGE = 4
     TOO_FEW_GOOD_PIXELS = 8
     SCORE_NOT_FINITE = 16
+    NO_DATA = 32
     NEAR_EDGE = 256
     PARTLY_MASKED = 512
     SATURATED = 1024
@@ -28,6 +29,7 @@ MEANING: dict[Status, str] = {
     Status.WINDOW_OFF_IMAGE: "not scored: the cutout leaves the image (reference preset only)",
     Status.TOO_FEW_GOOD_PIXELS: "not scored: too few good pixels in the cutout",
     Status.SCORE_NOT_FINITE: "not scored: the network returned a value that is not finite",
+    Status.NO_DATA: "not scored: the position lies in an area without data",
     Status.NEAR_EDGE: "part of the cutout lies off the image",
     Status.PARTLY_MASKED: "part of the cutout is masked or not finite",
     Status.SATURATED: "a central pixel is at or above the saturation level",

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.floating]
+from ._arrays import Bools, Floats
 
 
 def auc(real: Bools, score: Floats) -> float:

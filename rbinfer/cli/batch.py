@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..runs.plan import FORMATS
-from .common import add_common_options, add_scoring_options, count, score_options
+from .options import add_common_options, add_scoring_options, add_store_options, score_options
+from .parser import add_verb
+from .values import count
 
 if TYPE_CHECKING:
     from ..runs.batch import BatchReport, ImageResult
@@ -19,14 +20,19 @@ log = logging.getLogger(__name__)
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "batch",
-        help="score many images, on all CPUs or on a Dask cluster",
+        summary="score many images, on all CPUs or on a Dask cluster",
         description=(
             "Score many images, one result each. What DIR/batch.jsonl notes as done is skipped while "
             "the bytes of image, catalogue, model and result, the options and the version of rbinfer "
             "are the same, so give the same command again to go on after an interrupt. An image that "
             "fails is told and the rest go on; the exit code is 1 then."
+        ),
+        example=(
+            "rbinfer batch night/ -o results/\n"
+            "rbinfer batch night/ -o results/ --catalog '{dir}/{stem}.cat' --format fits"
         ),
     )
     parser.add_argument(
@@ -53,23 +59,6 @@ def add_parser(verbs: Any) -> None:
     add_scoring_options(parser)
     add_common_options(parser)
     parser.set_defaults(run=run)
-
-
-def add_store_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options about catalogues and results that are named after their images."""
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", required=True, help="directory for the results and the journal"
-    )
-    parser.add_argument(
-        "--catalog",
-        metavar="TEMPLATE",
-        help="names of the catalogues, with {dir}, {stem} and {name} of the image, such as "
-        "'{dir}/{stem}.cat'; without it SEP detects",
-    )
-    parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace results that rbinfer did not write there too"
-    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -2,14 +2,21 @@
 
 import argparse
 import json
+import os
+import re
+import shlex
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options, add_scoring_options, plain, score_options
+from ..runs.plan import is_fits_name
+from .options import add_common_options, add_overwrite_option, add_scoring_options, score_options
+from .parser import add_verb
+from .plain import plain
+from .streams import is_closed
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -22,13 +29,18 @@ _PATIENCE = 3.0  # seconds of silence before a word about them
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "classify",
-        help="score the detections in an image",
+        summary="score the detections in an image",
         description=(
             "Score detections: the rows of a catalogue, or else sources that are detected here. "
             "The rows come out in their order with rb_score, rb_status and, if the model has "
             "classes, rb_class. Without -o they go to stdout as ECSV."
+        ),
+        example=(
+            "rbinfer classify image.fits -o scored.ecsv\n"
+            "rbinfer classify image.fits --catalog detections.csv --filter > real.ecsv"
         ),
     )
     parser.add_argument("image", metavar="IMAGE", help="FITS file, also .gz and .fz")
@@ -43,7 +55,7 @@ def add_parser(verbs: Any) -> None:
         metavar="OUT",
         help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT and REG if they exist")
+    add_overwrite_option(parser, "OUT and REG if they exist")
     parser.add_argument(
         "--regions",
         metavar="REG",
@@ -71,6 +83,9 @@ def run(options: argparse.Namespace) -> int:
     from ..pipeline.options import ALL
     from ..pipeline.score_file import score_file
 
+    _check_image(options.image)
+    if is_closed() and (options.json or not options.output):
+        raise InputError("the standard output is closed; name a file for the rows with -o")
     if options.output:
         check_output(options.output, options.overwrite)
     if options.regions:
@@ -105,6 +120,38 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def instead_of_verb(word: str) -> str | None:
+    """Say what to do with an image or a folder that stands where the verb should."""
+    if Path(word).is_dir():
+        return f"{word} is a folder, not a verb; 'rbinfer batch {word} -o RESULTS' scores its images"
+    if is_fits_name(os.path.basename(word)):
+        return f"{word} is an image, not a verb; did you mean 'rbinfer classify {word}'?"
+    return None
+
+
+def instead_of_more(image: str, rest: Sequence[str]) -> str | None:
+    """Say what to do with more than one image, or a catalogue, on the command line."""
+    if any(word.startswith("-") for word in rest):
+        return None
+    if all(is_fits_name(os.path.basename(word)) for word in rest):
+        images = shlex.join([image, *rest[:2]]) + (" ..." if len(rest) > 2 else "")
+        return f"classify scores one image; 'rbinfer batch {images} -o RESULTS' scores several"
+    if len(rest) == 1:
+        return f"{rest[0]!r} is one argument too many; a catalogue is named by --catalog {rest[0]}"
+    return None
+
+
+def _check_image(image: str) -> None:
+    """Refuse a folder or a pattern, which stand for several images."""
+    from ..errors import InputError
+
+    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
+    if os.path.isdir(image):
+        raise InputError(f"{image} is a folder; {command} scores the images in it")
+    if not os.path.exists(image) and re.search(r"[*?[]", image):
+        raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")
+
+
 def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
     """Yield the files that are read, but for the catalogue, whose place the scored rows may take."""
     from ..io.maps import place_of
@@ -119,16 +166,20 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
-    from ..io.positions import find_positions
+    from ..io.positions import scored_positions
     from ..io.regions import as_regions, write_regions
 
     table, image = scored.table, scored.image
     assert image is not None  # --regions and --hdu all exclude each other
-    x, y = find_positions(table, wcs=image.header, **how.columns)
+    x, y = scored_positions(table, how.columns, image.header)
     text = as_regions(
-        x, y, table["rb_score"], table.meta["rb_threshold"],
-        table["rb_class"] if "rb_class" in table.colnames else None, shape=image.shape,
-    )  # fmt: skip
+        x,
+        y,
+        table["rb_score"],
+        table.meta["rb_threshold"],
+        table["rb_class"] if "rb_class" in table.colnames else None,
+        shape=image.shape,
+    )
     write_regions(text, options.regions, options.overwrite)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..io.arrays import LARGEST, as_image
+from ..io.arrays import as_image
 from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
+from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_scratch, reference_scratch
 from ..model.spec import PreprocessSpec
 

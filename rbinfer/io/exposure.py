@@ -40,9 +40,12 @@ class Exposure:
     ----------
     pixels : ndarray of float32, shape (ny, nx)
         Native byte order, C-contiguous. Pixels that are not finite, or beyond
-        `rbinfer.io.arrays.LARGEST`, count as bad.
+        `rbinfer.kernels.constants.LARGEST`, count as bad.
     mask : ndarray of bool, shape (ny, nx), or None
         True for bad pixels.
+    no_data : ndarray of bool, shape (ny, nx) or (0, 0), or None
+        Areas that hold no data; they are in the mask too. Without pixels where there are none, None
+        until the image was looked at; see `rbinfer.measure.nodata`.
     saturation : float or None
         Level at or above which a pixel is saturated, in the units of `pixels`.
     background, noise : ndarray of float32, shape (ny, nx), or float, or None
@@ -63,6 +66,7 @@ class Exposure:
     pixels: NDArray[np.float32]
     mask: NDArray[np.bool_] | None = None
     saturation: float | None = None
+    no_data: NDArray[np.bool_] | None = None
     background: NDArray[np.float32] | float | None = None
     noise: NDArray[np.float32] | float | None = None
     wcs: Any = None

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: Lines that order statistics go over are padded to whole vectors of this many values.
-LANES = 64
+from .constants import LANES
+
 #: Other short lines are padded to this many; at most `LANES`, so that a line with room for that many
 #: more takes a line beyond its end.
 SHORT_LANES = 32

@@ -11,7 +11,7 @@ import sep
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.arrays import LARGEST
+from ..kernels.constants import LARGEST
 from .fwhm import FwhmEstimate, estimate_fwhm
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..io.arrays import LARGEST
+from ..io.arrays import noise_of_steps, spread_over, values_at
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,18 +61,8 @@ class _Pixels:
     data: NDArray[np.float32]
     mask: NDArray[np.bool_] | None
 
-    def at(self, y: Ints, x: Ints) -> NDArray[np.float32]:
-        ny, nx = self.data.shape
-        inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
-        flat = np.where(inside, y * nx + x, 0)
-        values = self.data.ravel()[flat]
-        good = inside & (np.abs(values) < LARGEST)
-        if self.mask is not None:
-            good &= ~self.mask.ravel()[flat]
-        return np.where(good, values, np.float32(np.nan))
-
     def around(self, y: Ints, x: Ints, dy: Ints, dx: Ints) -> NDArray[np.float32]:
-        return self.at(y[:, None] + dy, x[:, None] + dx)
+        return values_at(self.data, self.mask, y[:, None] + dy, x[:, None] + dx)
 
 
 @dataclass(frozen=True)
@@ -210,7 +200,7 @@ def _smooth_peaks(pixels: _Pixels, x: Floats, y: Floats, saturation: float | Non
     # Unique also sorts, so that the order of the rows cannot matter.
     where = np.unique(np.rint(y[inside]).astype(np.int64) * nx + np.rint(x[inside]).astype(int))
     if len(where) > _MAX_POSITIONS:
-        value = pixels.at(where // nx, where % nx)
+        value = values_at(pixels.data, pixels.mask, where // nx, where % nx)
         where = where[np.argsort(value, kind="stable")]
         where = where[np.linspace(0, len(where) - 1, _MAX_POSITIONS).astype(int)]
     dy, dx = _grid(2)
@@ -226,7 +216,7 @@ def _smooth_peaks(pixels: _Pixels, x: Floats, y: Floats, saturation: float | Non
     level = _shared_level(peak[top]) if saturation is None else saturation
     top &= peak < level
     py, px, box, peak = py[top], px[top], box[top], peak[top]
-    noise = _pixel_noise(pixels)
+    noise = noise_of_steps(pixels.data, pixels.mask, *spread_over(pixels.data.shape, 20_000))
     sky = _sky(pixels, py, px)
     height = peak - sky
     neighbours = (box[:, [1, 3, 5, 7]] - sky[:, None]).min(axis=1)
@@ -243,19 +233,6 @@ def _shared_level(peak: NDArray[np.float32]) -> float:
     top = float(peak.max())
     level = top - 0.005 * abs(top)
     return level if np.count_nonzero(peak >= level) >= 3 else np.inf
-
-
-def _pixel_noise(pixels: _Pixels) -> float:
-    """Estimate the noise of a pixel from neighbouring pixels, blind to slow gradients."""
-    ny, nx = pixels.data.shape
-    # Positions spread evenly over the image; the golden ratio avoids lining up with its columns.
-    index = np.arange(min(20_000, ny * nx), dtype=np.int64)
-    place = (np.mod(index * 0.6180339887498949, 1.0) * (ny * nx)).astype(np.int64)
-    y, x = place // nx, place % nx
-    with np.errstate(over="ignore"):
-        steps = np.abs(pixels.at(y, x + 1) - pixels.at(y, x))
-    steps = steps[np.isfinite(steps)]
-    return 1.4826 / float(np.sqrt(2.0)) * float(np.median(steps)) if len(steps) else 0.0
 
 
 def _sky(pixels: _Pixels, y: Ints, x: Ints) -> Floats:

@@ -56,9 +56,15 @@ def verdicts(table: "Table", threshold: float) -> NDArray[np.str_]:
 
 
 def cutout_sheet(
-    image: F32, x: NDArray[np.float64], y: NDArray[np.float64], table: "Table", threshold: float,
-    fwhm: float, most: int = 60, columns: int = 10,
-) -> "Figure":  # fmt: skip
+    image: F32,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    table: "Table",
+    threshold: float,
+    fwhm: float,
+    most: int = 60,
+    columns: int = 10,
+) -> "Figure":
     """Draw cutouts in the order of their scores, with class and score under each.
 
     Parameters
@@ -119,9 +125,13 @@ def cutout_sheet(
 
 
 def overlay(
-    image: F32, x: NDArray[np.float64], y: NDArray[np.float64], table: "Table", threshold: float,
+    image: F32,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    table: "Table",
+    threshold: float,
     fwhm: float,
-) -> "Figure":  # fmt: skip
+) -> "Figure":
     """Draw the image with a circle around each detection, coloured by its verdict.
 
     Parameters
@@ -163,10 +173,17 @@ def overlay(
         size = np.full(np.count_nonzero(of), diameter)
         axes.add_collection(
             EllipseCollection(
-                size, size, 0 * size, units="xy", offsets=np.column_stack([x[of], y[of]]),
-                offset_transform=axes.transData, facecolors="none", edgecolors=colour, linewidths=0.9,
+                size,
+                size,
+                0 * size,
+                units="xy",
+                offsets=np.column_stack([x[of], y[of]]),
+                offset_transform=axes.transData,
+                facecolors="none",
+                edgecolors=colour,
+                linewidths=0.9,
             )
-        )  # fmt: skip
+        )
         axes.plot([], [], "o", mfc="none", mec=colour, label=f"{name} ({size.size})")
     axes.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), xlabel="x (pixels)", ylabel="y (pixels)")
     figure.legend(loc="outside upper center", ncols=3)
@@ -203,9 +220,11 @@ def histogram(table: "Table", threshold: float) -> "Figure":
         classes = np.asarray(table["rb_class"]).astype(str)
         names = [str(name) for name in np.unique(classes[scored])]
         axes.hist(
-            [score[scored & (classes == name)] for name in names], bins, stacked=True,
+            [score[scored & (classes == name)] for name in names],
+            bins,
+            stacked=True,
             label=[name.replace("_", " ") for name in names],
-        )  # fmt: skip
+        )
         axes.legend(title="most probable class", fontsize=8, loc="upper center")
     else:
         axes.hist(score[scored], bins)
@@ -216,8 +235,11 @@ def histogram(table: "Table", threshold: float) -> "Figure":
         f", {missing} unscored" if missing else ""
     )
     axes.set(
-        xlim=(0, 1), xlabel="score (real above the dashed line)", ylabel="detections", title=title,
-    )  # fmt: skip
+        xlim=(0, 1),
+        xlabel="score (real above the dashed line)",
+        ylabel="detections",
+        title=title,
+    )
     return figure
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.columns import NOTED, bare
 from ..io.images import load_image
-from ..io.positions import find_positions, has_positions, sky_columns
+from ..io.positions import has_positions, scored_positions, sky_columns
 from ..io.tables import read_catalog
+from ..runs.journal import Line
 from ..status import MEANING
 from .gallery import scores, verdicts
 
@@ -142,7 +143,7 @@ class OneResult:
     lacking: list[str] = field(default_factory=list)
 
 
-def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneResult:
+def read_one(path: Path, images: Path | None, line: Line) -> OneResult:
     """Read a result.
 
     Parameters
@@ -150,8 +151,8 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
     path : Path
     images : Path, optional
         Where else its image may be.
-    entry : mapping
-        That of the journal; empty if there is none.
+    line : Line
+        Of the journal; an empty one if there is none.
 
     Returns
     -------
@@ -167,7 +168,7 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
     if given is not None and (given.dtype.kind not in "fiu" or given.ndim != 1):
         raise InputError("rb_score does not hold a number in each row")
     score, lacking = scores(table).astype(np.float32), list[str]()
-    meta = _metadata(table, entry)
+    meta = _metadata(table, line)
     threshold = _threshold(meta, lacking)
     verdict = verdicts(table, threshold)
     noted = _text(meta.get("rb_image"))
@@ -191,17 +192,15 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
         fwhm_source=_text(meta.get("rb_fwhm_source")),
         classes=_by_class(classes, kind, verdict),
         status=_status(table),
+        model=_text(meta.get("rb_model")),
+        version=_text(meta.get("rb_version")),
+        hash=_text(meta.get("rb_hash")),
+        release=_text(meta.get("rb_rel")),
+        options=_text(meta.get("rb_opts")),
         real_classes=_names(meta.get("rb_real")),
-        finished=utc(entry.get("finished")),
-        seconds=_number(entry.get("seconds"), math.inf),
-        **{
-            name: _text(meta.get(f"{NOTED}{key}"))
-            for name, key in (
-                ("model", "model"), ("version", "version"), ("hash", "hash"),
-                ("release", "rel"), ("options", "opts"),
-            )
-        },
-    )  # fmt: skip
+        finished=utc(line.finished),
+        seconds=_number(line.seconds, math.inf),
+    )
     sources = np.zeros(len(table), SOURCE)
     sources["hdu"], sources["x"], sources["y"] = hdu, x, y
     sources["score"], sources["kind"] = score, kind
@@ -243,21 +242,24 @@ def _is_image(place: Path, result: Path) -> bool:
 
 
 def _positions(
-    table: "Table", meta: Mapping[str, Any], image: Path | None, hdu: NDArray[np.int32],
+    table: "Table",
+    meta: Mapping[str, Any],
+    image: Path | None,
+    hdu: NDArray[np.int32],
     lacking: list[str],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return pixels; NaN where only the WCS of an image that is gone would tell them."""
     columns = {name: meta.get(f"{NOTED}{name}") for name in ("x_col", "y_col", "origin")}
     try:
-        if columns["x_col"] is not None or has_positions(table) or not sky_columns(table):
-            return find_positions(table, **columns)
+        if not (columns["x_col"] is None and sky_columns(table)) or has_positions(table):
+            return scored_positions(table, columns)
         if image is None:
             raise InputError("positions on the sky need the image")
         x, y = np.full(len(table), np.nan), np.full(len(table), np.nan)
         for number in np.unique(hdu):
             of = hdu == number
             loaded = load_image(image, None if number == FIRST else int(number))
-            x[of], y[of] = find_positions(table[of], wcs=loaded.header)
+            x[of], y[of] = scored_positions(table[of], columns, loaded.header)
         return x, y
     except InputError as error:
         log.info("%s: no positions: %s", table.meta.get("rb_image", ""), error)
@@ -299,12 +301,11 @@ def _bright(table: "Table") -> tuple[str, NDArray[np.float32]]:
     return "", np.full(len(table), np.nan, np.float32)
 
 
-def _metadata(table: "Table", entry: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(table: "Table", line: Line) -> dict[str, Any]:
     """Return what the table notes, or else the journal; FITS knows upper case alone."""
     meta = {}
-    if entry.get("ok"):
-        summary = entry.get("summary")
-        known = {**entry, **(summary if isinstance(summary, dict) else {})}
+    if line.ok:
+        known: dict[str, Any] = {"image": line.image or None, **(line.summary or {})}
         meta = {f"{NOTED}{key}": known[key] for key in _OF_JOURNAL if known.get(key) is not None}
     noted = {str(key).lower(): value for key, value in table.meta.items()}
     return meta | {key: value for key, value in noted.items() if key.startswith(NOTED)}

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..io.tables import check_output
+from ..runs.journal import Line
 from .journal import read_journals
 from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
 
@@ -103,14 +105,12 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
             reader.night.skipped.append((path.name, str(error)))
         except Exception as error:
             # Columns and metadata of others' files may hold anything; the other results count.
-            reason = " ".join(str(error).split())
-            reader.night.skipped.append((path.name, f"{type(error).__name__}: {reason}"))
+            reader.night.skipped.append((path.name, unforeseen(error)))
     night = reader.finish()
-    for key, entry in journal.items():
-        if entry.get("ok") is False:
-            name = Path(str(entry.get("image") or key)).name
-            reason = " ".join(str(entry.get("error") or "no reason is noted").split())
-            night.failed.append(Failure(name, reason, utc(entry.get("finished"))))
+    for key, line in journal.items():
+        if line.ok is False:
+            reason = " ".join((line.error or "no reason is noted").split())
+            night.failed.append(Failure(Path(line.image or key).name, reason, utc(line.finished)))
     night.failed.sort(key=lambda failure: natural(failure.name))
     if night.skipped:
         named = [f"{name} ({reason})" for name, reason in night.skipped]
@@ -151,7 +151,7 @@ def _may_be_result(path: Path) -> bool:
 class _Reader:
     """Adds up a night, result by result."""
 
-    def __init__(self, images: Path | None, most: int, journal: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(self, images: Path | None, most: int, journal: Mapping[str, Line]) -> None:
         self.night = Night()
         self._images = images
         self._most = most
@@ -164,7 +164,7 @@ class _Reader:
 
     def add(self, path: Path) -> None:
         """Add a result; where that raises anything, nothing of it was added."""
-        one = read_one(path, self._images, self._journal.get(path.name, {}))
+        one = read_one(path, self._images, self._journal.get(path.name, Line()))
         # From here on nothing depends on what the file holds.
         kinds = [self._kinds.setdefault(name, len(self._kinds)) for name in one.classes]
         one.sources["kind"] = np.array([*kinds, -1], np.int32)[one.sources["kind"]]

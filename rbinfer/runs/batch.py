@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
+from .outcome import Kind, Outcome
 from .plan import check_apart, find_images, plan, suffix_of
 from .store import Store
-from .task import Outcome, Recipe, Task
+from .task import Recipe, Task
 
 __all__ = ["BatchReport", "ImageResult", "run_batch"]
 
@@ -106,10 +107,10 @@ class BatchReport:
 
 
 class Executor(Protocol):
-    """Where tasks are done."""
+    """What runs tasks."""
 
     @property
-    def room(self) -> int:
+    def n_free(self) -> int:
         """How many tasks can be taken now."""
 
     @property
@@ -117,7 +118,7 @@ class Executor(Protocol):
         """How many tasks have no outcome yet."""
 
     def submit(self, task: Task) -> None:
-        """Take a task; there must be room."""
+        """Take a task; one must be free."""
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes."""
@@ -198,7 +199,7 @@ def run_batch(
         executor = _executor(store.recipe, workers, scheduler)
         try:
             for task, outcome in _outcomes(executor, tasks):
-                if outcome.is_fatal:
+                if outcome.kind is Kind.FATAL:
                     raise RbinferError(outcome.error)
                 for text in outcome.warnings:
                     log.warning("%s: %s", task.work.image, text)
@@ -230,7 +231,7 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task,
     left = deque(tasks)
     came: list[tuple[Task, Outcome]] = []
     while left or executor.pending or came:
-        while left and executor.room > 0:
+        while left and executor.n_free > 0:
             executor.submit(left.popleft())
         yield from came
         came = executor.wait() if executor.pending else []

@@ -48,19 +48,19 @@ def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[str]:
         Patterns without a file.
     """
     found: dict[str, str] = {}
-    barren = []
+    unmatched = []
     for pattern in [os.fspath(each) for each in patterns]:
         matches = _matches(pattern)
         if not matches:
-            barren.append(pattern)
+            unmatched.append(pattern)
         for match in matches:
             first = found.setdefault(os.path.realpath(match), match)
             if first != match:
                 log.info("%s is %s, which is scored once", match, first)
-    if barren:
+    if unmatched:
         raise InputError(
-            f"no images are found for {', '.join(barren)}; name files, directories with FITS files, or "
-            "patterns in quotes"
+            f"no images are found for {', '.join(unmatched)}; name files, directories with FITS files, "
+            "or patterns in quotes"
         )
     if not found:
         raise InputError("no images are named; name files, directories or patterns")

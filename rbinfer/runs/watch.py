@@ -17,18 +17,19 @@ from typing import Any
 from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
+from .outcome import Kind, Outcome
 from .plan import Work, catalog_of, is_fits_name, stem_of, suffix_of
 from .processes import Workers
 from .store import Store
-from .task import Outcome, Task, signature
+from .task import Task, signature
 
 __all__ = ["WatchReport", "run_watch"]
 
 log = logging.getLogger(__name__)
 
-_INTERVAL = 0.5  # seconds between two looks, at least
-_SHARE = 10  # and this many times what a look takes
-_PATIENCE = 30.0  # seconds without its catalogue after which an image deserves a word
+_INTERVAL = 0.5  # seconds between two looks, at least,
+_SHARE = 10  # and so many times what a look takes
+_PATIENCE = 30.0  # seconds that an image waits for its catalogue before a warning
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class WatchReport:
 
 
 class Arrivals:
-    """Which images of a directory are there whole and have not been told of as they are.
+    """Images of a directory that are there whole and are new, or have changed.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class Arrivals:
         Seconds without a change of size or time after which a file is taken to be whole. One that
         was last changed so long ago, such as one moved in, is taken at once.
     once : bool
-        Tell of what is there at the first look alone, with or without a catalogue.
+        Find what is there at the first look alone, with or without a catalogue.
     """
 
     def __init__(self, folder: str, catalog: str | None, settle: float, once: bool = False) -> None:
@@ -59,10 +60,10 @@ class Arrivals:
         self._first: frozenset[str] | None = None
         self._settling: dict[str, tuple[tuple[int, ...], float]] = {}
         # Hashes of names, sizes and times, which take little room: there may be very many files.
-        self._told: set[int] = set()
-        self._held: set[str] = set()
+        self._seen: set[int] = set()
+        self._at_work: set[str] = set()
         self._left_out: set[str] = set()
-        self._lonely: dict[str, float] = {}
+        self._without_catalog: dict[str, float] = {}
         self._is_lost = False
 
     @property
@@ -71,7 +72,7 @@ class Arrivals:
         return bool(self._settling)
 
     def look(self) -> list[str]:
-        """Return the names of images that are ready, the oldest first; they are held until `release`."""
+        """Return the names of images that are ready, the oldest first, each once until `release`."""
         try:
             found = self._changed()
         except OSError as error:
@@ -87,16 +88,16 @@ class Arrivals:
         self._settling = {name: self._settling[name] for name in found if name in self._settling}
         for _, name in ready:
             del self._settling[name]
-            self._told.add(hash((name, found[name])))
-            self._held.add(name)
+            self._seen.add(hash((name, found[name])))
+            self._at_work.add(name)
         return [name for _, name in sorted(ready)]
 
     def release(self, name: str, again: bool = False) -> None:
-        """Let a name be told of when it changes, or as if it were new."""
-        self._held.discard(name)
+        """Let an image be found when it changes, or `again` as it is."""
+        self._at_work.discard(name)
         if again:
             state = self._state(name)
-            self._told.discard(hash((name, state)))
+            self._seen.discard(hash((name, state)))
 
     def _names(self) -> Iterator[str]:
         # One at a time: there may be very many, and most are known.
@@ -106,35 +107,33 @@ class Arrivals:
                     yield entry.name
 
     def _changed(self) -> dict[str, tuple[int, ...]]:
-        """Return names and states of images that were not told of as they are; forget what is gone."""
+        """Return names and states of images that are new or have changed; forget those that are gone."""
         changed: dict[str, tuple[int, ...]] = {}
-        n_told = 0
-        lonely = []
+        n_seen = 0
+        incomplete = []
         for name in self._names():
             state = self._state(name)
-            if hash((name, state)) in self._told:
-                n_told += 1
+            if hash((name, state)) in self._seen:
+                n_seen += 1
             elif state is None:
-                lonely.append(name)
-            elif name not in self._held:
+                incomplete.append(name)
+            elif name not in self._at_work:
                 changed[name] = state
-        self._tell_of(lonely)
-        if n_told < len(self._told):
-            self._told &= {hash((name, self._state(name))) for name in self._names()}
+        self._warn_of(incomplete)
+        if n_seen < len(self._seen):
+            self._seen &= {hash((name, self._state(name))) for name in self._names()}
         return self._with_own_results(changed) if changed else changed
 
-    def _tell_of(self, lonely: list[str]) -> None:
+    def _warn_of(self, incomplete: list[str]) -> None:
         """Warn once of each image that has been without its catalogue for long."""
         now = time.monotonic()
-        self._lonely = {name: self._lonely.get(name, now) for name in lonely}
-        for name, since in self._lonely.items():
+        self._without_catalog = {name: self._without_catalog.get(name, now) for name in incomplete}
+        for name, since in self._without_catalog.items():
             if now - since >= _PATIENCE:
                 image = os.path.join(self._folder, name)
-                log.warning(
-                    "%s waits for its catalogue %s, which is not there",
-                    image, catalog_of(image, self._catalog),
-                )  # fmt: skip
-                self._lonely[name] = math.inf
+                catalog = catalog_of(image, self._catalog)
+                log.warning("%s waits for its catalogue %s, which is not there", image, catalog)
+                self._without_catalog[name] = math.inf
 
     def _with_own_results(self, changed: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Leave out images whose results would have the name of another's."""
@@ -250,9 +249,15 @@ class _Watch:
     """The loop of `run_watch`."""
 
     def __init__(
-        self, store: Store, arrivals: Arrivals, executor: Workers, catalog: str | None, source: str,
-        suffix: str, report: Callable[[dict[str, Any]], None],
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        arrivals: Arrivals,
+        executor: Workers,
+        catalog: str | None,
+        source: str,
+        suffix: str,
+        report: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._store, self._arrivals, self._executor = store, arrivals, executor
         self._catalog, self._source, self._suffix, self._report = catalog, source, suffix, report
         self._n_scored = self._n_failed = 0
@@ -266,7 +271,7 @@ class _Watch:
                 ready.extend(self._arrivals.look())
                 end = time.monotonic()
                 next_look = end + max(_INTERVAL, _SHARE * (end - start))
-            while ready and self._executor.room > 0:
+            while ready and self._executor.n_free > 0:
                 self._executor.submit(self._task(ready.popleft()))
             idle = not (ready or self._executor.pending)
             if once and idle and not self._arrivals.is_waiting:
@@ -285,10 +290,11 @@ class _Watch:
 
     def _take(self, task: Task, outcome: Outcome) -> None:
         image = task.work.image
-        if outcome.is_fatal:
+        if outcome.kind is Kind.FATAL:
             raise RbinferError(outcome.error)
-        self._arrivals.release(os.path.basename(image), again=outcome.is_unsettled)
-        if outcome.is_unsettled:
+        is_unsettled = outcome.kind is Kind.UNSETTLED
+        self._arrivals.release(os.path.basename(image), again=is_unsettled)
+        if is_unsettled:
             gone = not os.path.exists(image)
             what = "vanished before it was scored" if gone else "is still changing, and waited for"
             log.warning("%s %s", image, what)

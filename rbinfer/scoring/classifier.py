@@ -1,7 +1,6 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
 import dataclasses
-import hashlib
 import logging
 import os
 import threading
@@ -13,12 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
+from .._util.hashing import digest
 from .._util.machine import usable_cpus
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutouts, Cutter
 from ..errors import InputError
 from ..io.exposure import Exposure, Width, as_exposure
+from ..measure.belongs import doubt_about
 from ..measure.estimate import measure_width
+from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.networks import KerasNetwork, Network
 from ..model.registry import resolve
 from ..model.session import Output, Session
@@ -129,7 +131,7 @@ class Classifier:
     @cached_property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
-        return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return "" if self._path is None else digest(self._path)
 
     @property
     def running_on(self) -> str:
@@ -298,21 +300,28 @@ class Classifier:
         """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
         columns, rows = as_positions(x, y)
         brightest = None if peaks is None else as_peaks(peaks, len(columns))
+        exposure = with_no_data(exposure)
         if fwhm is None:
             width = measure_width(exposure, columns, rows, table)
         else:
             width = Width(as_level(fwhm, "fwhm"), "given")
         exposure = dataclasses.replace(exposure, width=width)
+        no_data = lies_in_no_data(exposure, columns, rows)
         spec = self.spec.preprocess
         if brightest is not None and spec.recentre > 0:
             columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
         if asinh_softening is not None:
             softening = as_number(asinh_softening, "asinh_softening")
             spec = dataclasses.replace(spec, asinh_softening=softening)
-        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width)
+        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
     def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
         result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
+        empty = prepared.no_data
+        result.status[empty] |= int(Status.NO_DATA)
+        result.score[empty] = np.nan
+        if result.classes is not None:
+            result.classes[empty] = np.nan
         width = prepared.width
         if not self.spec.fwhm_range[0] <= width.fwhm <= self.spec.fwhm_range[1]:
             result.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
@@ -345,6 +354,7 @@ class Classifier:
         y_col: str | None = None,
         origin: int | None = None,
         wcs: Any = None,
+        trust_positions: bool = False,
     ) -> "Table":
         """Score a catalogue.
 
@@ -369,6 +379,9 @@ class Classifier:
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
             For a catalogue that has right ascension and declination instead of pixels; by default
             that of a ``CCDData`` image.
+        trust_positions : bool
+            Do not warn of positions that look as if they belonged to another image; see
+            `rbinfer.measure.belongs`.
 
         Returns
         -------
@@ -382,17 +395,76 @@ class Classifier:
             A catalogue without positions, shapes that do not match, parameters out of range. A row that
             cannot be scored is not an error: it has NaN and a reason.
         """
-        from ..io.positions import find_positions, peaks
+        from ..io.positions import find_positions, has_positions, peaks
         from ..io.tables import as_table
 
-        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         result = as_table(table)
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs)
+        exposure = with_no_data(exposure)
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
             x, y = find_positions(result, x_col, y_col, origin, exposure.wcs)
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks(result), result)
+        if not trust_positions:
+            is_told = origin is not None or not (x_col is not None or has_positions(result))
+            doubt = doubt_about(exposure, x, y, is_origin_known=is_told)
+            if doubt is not None:
+                log.warning("the catalogue does not fit the image: %s", doubt.reason)
+        return self.classify_at(
+            result,
+            exposure,
+            x,
+            y,
+            peaks=peaks(result),
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            threshold=threshold,
+            add_score=add_score,
+            flag_bogus=flag_bogus,
+            progress=progress,
+        )
+
+    def classify_at(
+        self,
+        table: "Table",
+        exposure: Exposure,
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        *,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+        fwhm: float | None = None,
+        asinh_softening: float | None = None,
+        threshold: float | None = None,
+        add_score: bool = True,
+        flag_bogus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Table":
+        """Score a catalogue whose positions are known.
+
+        Parameters
+        ----------
+        table : Table
+            One row a position; it is changed.
+        exposure : Exposure
+        x, y : ndarray of float64, shape (n,)
+            0-based positions in pixels.
+        peaks, fwhm, asinh_softening, progress
+            As for :meth:`score`.
+        threshold, add_score, flag_bogus
+            As for :meth:`classify`.
+
+        Returns
+        -------
+        Table
+            `table` with its scores, or its real rows.
+
+        Raises
+        ------
+        InputError
+            As :meth:`classify`.
+        """
+        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
+        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks, table)
         scores = self._score(prepared, progress)
         verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
-        return with_verdicts(result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)
+        return with_verdicts(table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)

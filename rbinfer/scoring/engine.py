@@ -17,12 +17,23 @@ from .verdicts import Scores
 
 
 class Prepared(NamedTuple):
-    """What is to be scored: positions as they are cut, what cuts them, and the width of the stars."""
+    """What is to be scored.
+
+    Attributes
+    ----------
+    cutter : Cutter
+    x, y : ndarray of float64, shape (n,)
+        Positions as they are cut.
+    width : Width
+    no_data : ndarray of bool, shape (n,)
+        Positions in areas without data.
+    """
 
     cutter: Cutter
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     width: Width
+    no_data: NDArray[np.bool_]
 
 
 class Engine(NamedTuple):

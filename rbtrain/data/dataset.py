@@ -27,6 +27,7 @@ from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
 from rbinfer.status import is_scored
 
+from .._arrays import F16, F64, I8, I64, Bools
 from ..config import CLASSES, SOURCES, DataConfig, TrainConfig
 from ..simulate import Backdrops, Frame, draw_frame
 from .label import label_detections
@@ -66,7 +67,7 @@ class Dataset:
         How the cutouts were made.
     """
 
-    pixels: NDArray[np.float16]
+    pixels: F16
     rows: NDArray[Any]
     preprocess: PreprocessSpec
 
@@ -170,7 +171,7 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
 
 def cut_frame(
     frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator, index: int = 0
-) -> tuple[NDArray[np.float16], NDArray[Any]]:
+) -> tuple[F16, NDArray[Any]]:
     """Detect, label and cut the objects of one frame, as a telescope's pipeline might.
 
     Parameters
@@ -200,7 +201,7 @@ def cut_detections(
     data: DataConfig,
     rng: np.random.Generator,
     index: int = 0,
-) -> tuple[NDArray[np.float16], NDArray[Any], NDArray[np.bool_]]:
+) -> tuple[F16, NDArray[Any], Bools]:
     """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`.
 
     Returns
@@ -359,7 +360,7 @@ def _in_words(backdrops: dict[str, Any] | None) -> str:
 _Task = tuple[TrainConfig, range, Backdrops | None]
 
 
-def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
+def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[F16, NDArray[Any]]]:
     workers = usable_cpus() if workers is None else workers
     if workers <= 1:
         yield from map(_simulate, tasks)
@@ -369,7 +370,7 @@ def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[NDArray[np.f
         yield from pool.map(_simulate, tasks)
 
 
-def _simulate(task: _Task) -> tuple[NDArray[np.float16], NDArray[Any]]:
+def _simulate(task: _Task) -> tuple[F16, NDArray[Any]]:
     config, indices, backdrops = task
     parts = []
     for index in indices:
@@ -386,7 +387,7 @@ def _simulate(task: _Task) -> tuple[NDArray[np.float16], NDArray[Any]]:
     return np.concatenate([p for p, _ in parts]), np.concatenate([r for _, r in parts])
 
 
-def _at_most(labels: NDArray[np.int8], data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
+def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
     """Choose some rows of each bogus class and of the sources, in their order.
 
     Stars and galaxies are drawn together: how many galaxies there are among the stars of a field is
@@ -401,7 +402,7 @@ def _at_most(labels: NDArray[np.int8], data: DataConfig, rng: np.random.Generato
     return np.sort(np.concatenate(chosen))
 
 
-def _aperture_snr(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def _aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
     height, width = frame.image.shape
     total = np.zeros(len(x))
     for dy in (-1, 0, 1):

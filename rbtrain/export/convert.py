@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from rbinfer.errors import RbinferError
 from rbinfer.model.session import Session
 from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec
 
+from .._arrays import F32
 from .graph import simplify
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def export_model(
     model: keras.Model,
     spec: ModelSpec,
     path: str | os.PathLike[str],
-    cutouts: NDArray[np.float32],
+    cutouts: F32,
 ) -> float:
     """Write a Keras model as a self-describing ONNX file, if it proves to be the same function.
 
@@ -101,11 +101,11 @@ def export_model(
 
 def keras_outputs(
     model: keras.Model, classes: Sequence[str], real: Sequence[str]
-) -> Callable[[Any], dict[str, NDArray[np.float32]]]:
+) -> Callable[[Any], dict[str, F32]]:
     """Return a function from cutouts to the outputs that the model file will have."""
     is_real = _is_real(classes, real)
 
-    def outputs(cutouts: Any) -> dict[str, NDArray[np.float32]]:
+    def outputs(cutouts: Any) -> dict[str, F32]:
         found = np.asarray(model.predict(cutouts, batch_size=1024, verbose=0), np.float32)
         if found.shape[1] == 1:
             return {"score": found}
@@ -133,11 +133,12 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
         return {"score": tf.matmul(found, is_real), "classes": found}
 
     function = tf.function(outputs, input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    made = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    proto: onnx.ModelProto = made[0]
     return proto
 
 
-def _is_real(classes: Sequence[str], real: Sequence[str]) -> NDArray[np.float32]:
+def _is_real(classes: Sequence[str], real: Sequence[str]) -> F32:
     """Return (k, 1) ones and zeros; a product with them is one node where gather and sum are two."""
     return np.isin(classes, real).astype(np.float32)[:, np.newaxis]
 

@@ -14,6 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from .._arrays import F32
+
 
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same function, faster: `fold_scalings`, then `leave_out_unused`."""
@@ -127,16 +129,16 @@ class _Scaling(NamedTuple):
 
     multiply: onnx.NodeProto
     add: onnx.NodeProto
-    factors: NDArray[np.float32]
-    shifts: NDArray[np.float32]
+    factors: F32
+    shifts: F32
 
     @property
     def start(self) -> str:
-        return self.multiply.input[0]
+        return str(self.multiply.input[0])
 
     @property
     def end(self) -> str:
-        return self.add.output[0]
+        return str(self.add.output[0])
 
 
 class _Editor:
@@ -260,8 +262,8 @@ class _Editor:
             start,
             *self._parameters(scaling, scaling.factors.reshape(-1, 1, 1, 1), scaling.shifts),
         ]
-        settings = {"group": scaling.factors.size, "kernel_shape": [1, 1]}
-        new.append(helper.make_node("Conv", inputs, [end], f"{scaling.end}/conv", **settings))
+        name, channels = f"{scaling.end}/conv", scaling.factors.size
+        new.append(helper.make_node("Conv", inputs, [end], name, group=channels, kernel_shape=[1, 1]))
         self._replace(old, new)
 
     def _may_follow(self, node: onnx.NodeProto, scaling: _Scaling) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from rbinfer import ModelSpec, PreprocessSpec
 
+from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
 from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
@@ -101,9 +101,9 @@ def export_keras(
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
 
 
-def simulated_cutouts(config: TrainConfig, n: int) -> NDArray[np.float32]:
+def simulated_cutouts(config: TrainConfig, n: int) -> F32:
     """Cut at least `n` cutouts from freshly simulated frames."""
-    parts: list[NDArray[np.float16]] = []
+    parts: list[F16] = []
     index = 0
     while sum(map(len, parts)) < n:
         if index >= _MOST_FRAMES:
@@ -130,6 +130,6 @@ def _spec(config: TrainConfig, multi: bool, **measured: Any) -> ModelSpec:
     )
 
 
-def _percentiles(values: NDArray[np.float32]) -> tuple[float, float]:
+def _percentiles(values: F32) -> tuple[float, float]:
     low, high = np.percentile(values, [0.5, 99.5])
     return round(float(low), 2), round(float(high), 2)

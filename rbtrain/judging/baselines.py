@@ -14,9 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbinfer.io.positions import positions
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from .._arrays import F32, F64, I64, Bools
 
 #: Scores above these are real. ``sharpness``: a hit of one pixel has 0, a straight track one pixel
 #: wide has 0.5 (two of its four neighbours lie on it), and so has a Gaussian star of FWHM 2 pixels,
@@ -88,7 +86,7 @@ def la_cosmic(
     xpeak: ArrayLike,
     ypeak: ArrayLike,
     *,
-    mask: NDArray[np.bool_] | None = None,
+    mask: Bools | None = None,
     gain: float | None = None,
     saturation: float | None = None,
 ) -> F64:
@@ -144,7 +142,7 @@ def la_cosmic(
     return clear
 
 
-def pixel_noise(image: F32, mask: NDArray[np.bool_] | None = None) -> float:
+def pixel_noise(image: F32, mask: Bools | None = None) -> float:
     """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2)."""
     steps = np.diff(image, axis=1)
     if mask is not None:
@@ -187,7 +185,7 @@ def width_and_peak(a: ArrayLike, b: ArrayLike, flux: ArrayLike, peak: ArrayLike,
     return least
 
 
-def peak_pixels(image: F32, table: Table) -> tuple[Ints, Ints]:
+def peak_pixels(image: F32, table: Table) -> tuple[I64, I64]:
     """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y."""
     height, width = image.shape
     if {"xpeak", "ypeak"} <= set(table.colnames):
@@ -208,7 +206,7 @@ def baseline_scores(
     table: Table,
     fwhm: float,
     *,
-    mask: NDArray[np.bool_] | None = None,
+    mask: Bools | None = None,
     gain: float | None = None,
     saturation: float | None = None,
 ) -> dict[str, F64]:
@@ -252,7 +250,7 @@ def baseline_scores(
     }
 
 
-def _ring(inner: float, outer: float) -> tuple[Ints, Ints]:
+def _ring(inner: float, outer: float) -> tuple[I64, I64]:
     """Offsets of the pixels between two radii."""
     reach = int(np.ceil(outer))
     dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -261,7 +259,7 @@ def _ring(inner: float, outer: float) -> tuple[Ints, Ints]:
     return dx[inside], dy[inside]
 
 
-def _at(image: NDArray[Any], x: Ints, y: Ints, dx: Ints, dy: Ints) -> NDArray[Any]:
+def _at(image: NDArray[Any], x: I64, y: I64, dx: I64, dy: I64) -> NDArray[Any]:
     """Pixels at offsets from positions, shape (n, offsets); the edge goes on outside."""
     height, width = image.shape
     rows = np.clip(y[:, np.newaxis] + dy, 0, height - 1)

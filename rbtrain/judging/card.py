@@ -6,6 +6,7 @@ from typing import Any
 from rbinfer.model.spec import ModelSpec
 
 from .labelled import WAYS
+from .versus import classes_table, groups_table, pooled
 
 _COLUMNS = (
     ("real", "n_real", "{:d}"),
@@ -137,17 +138,10 @@ def _points(points: dict[str, Any]) -> list[str]:
 
 
 def _versus_simulation(measured: dict[str, Any]) -> list[str]:
-    from .versus import classes_table, groups_table
-
-    pooled = {
-        title: measured[key]
-        for key, title in (("overall", "stars, all else"), ("without_galaxies", "without galaxies"))
-        if measured[key]
-    }
     return [
         f"Beside simple means, on {measured['frames']} of the frames (AUC against stars):",
         _table(*classes_table(measured)),
-        _table(*groups_table(pooled)),
+        _table(*groups_table(pooled(measured))),
     ]
 
 
@@ -167,8 +161,6 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
         ]
     versus = metrics.get("baselines", {}).get(key)
     if versus:
-        from .versus import groups_table
-
         parts += ["Beside simple means:", _table(*groups_table(versus))]
     calibration = metrics.get("calibration", {}).get(key)
     if calibration:

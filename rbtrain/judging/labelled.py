@@ -17,6 +17,7 @@ from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
 from rbinfer.io.positions import peaks, positions
 
+from .._arrays import F32, F64, Bools
 from ..config import SKY
 from ..metrics import expected_calibration_error, reliability, shift_prior
 from .baselines import baseline_scores
@@ -48,12 +49,12 @@ class Scored:
     """
 
     name: str
-    real: NDArray[np.bool_]
-    score: NDArray[np.float32]
+    real: Bools
+    score: F32
     fwhm: float | None = None
-    cutouts: NDArray[np.float32] | None = None
-    sky_score: NDArray[np.float32] | None = None
-    baselines: dict[str, NDArray[np.float64]] | None = None
+    cutouts: F32 | None = None
+    sky_score: F32 | None = None
+    baselines: dict[str, F64] | None = None
 
 
 #: Ways in which labelled images are scored: key of the figures, title, FWHM given, centroids alone.

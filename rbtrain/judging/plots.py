@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
+from .._arrays import F64, Bools, Floats
+
 if TYPE_CHECKING:
     from .labelled import Scored
 
@@ -103,9 +105,7 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
     figure.savefig(path, dpi=90)
 
 
-def wilson_interval(
-    fraction: NDArray[np.float64], n: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def wilson_interval(fraction: F64, n: NDArray[Any]) -> tuple[F64, F64]:
     """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
     z = 1.959964
     middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -161,9 +161,7 @@ def _grid(panels: int) -> tuple[int, int]:
     return rows, math.ceil(panels / rows)
 
 
-def roc_curve(
-    real: NDArray[np.bool_], score: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def roc_curve(real: Bools, score: Floats) -> tuple[F64, F64]:
     """False- and true-positive rate at every threshold, from the highest score down."""
     order = np.argsort(-score, kind="stable")
     ranked, values = real[order], score[order]

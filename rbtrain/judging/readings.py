@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rbinfer.model.spec import OperatingPoint
 
+from .._arrays import F32, Bools, Floats
 from ..config import CLASSES, SKY
 from ..metrics import auc, rates_at
 
@@ -23,9 +24,9 @@ _BINS = (
 )
 
 
-def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, NDArray[np.bool_]]]:
+def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, Bools]]:
     """Tell which rows of a dataset lie in each bin: ``by_snr``, ``by_fwhm`` and ``by_crowding``."""
-    result: dict[str, dict[str, NDArray[np.bool_]]] = {}
+    result: dict[str, dict[str, Bools]] = {}
     for key, column, edges in _BINS:
         result[key] = {}
         for low, high in itertools.pairwise(edges):
@@ -36,9 +37,9 @@ def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, NDArray[np.bool_]]]:
 
 def read_simulation(
     rows: NDArray[Any],
-    score: NDArray[np.float32],
-    sky_score: NDArray[np.float32],
-    real: NDArray[np.bool_],
+    score: F32,
+    sky_score: F32,
+    real: Bools,
     threshold: float,
 ) -> dict[str, Any]:
     """Figures in three readings of what is real.
@@ -91,9 +92,7 @@ def read_simulation(
     return result
 
 
-def short_figures(
-    real: NDArray[np.bool_], score: NDArray[np.floating], threshold: float
-) -> dict[str, Any]:
+def short_figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
     """AUC and rates at a threshold of scores; NaN counts as unscored and takes no part."""
     scored = np.isfinite(score)
     r, s = real[scored], score[scored]
@@ -110,8 +109,8 @@ def short_figures(
 def points_by_bin(
     points: Sequence[OperatingPoint],
     rows: NDArray[Any],
-    real: NDArray[np.bool_],
-    score: NDArray[np.float32],
+    real: Bools,
+    score: F32,
 ) -> dict[str, Any]:
     """Missed and false rate of each operating point in each bin of S/N and FWHM.
 
@@ -141,8 +140,6 @@ def points_by_bin(
     return result
 
 
-def _missed_false(
-    real: NDArray[np.bool_], score: NDArray[np.float32], threshold: float
-) -> dict[str, float]:
+def _missed_false(real: Bools, score: F32, threshold: float) -> dict[str, float]:
     true_rate, false_rate = rates_at(real, score, threshold)
     return {"missed": 1 - true_rate, "false": false_rate}

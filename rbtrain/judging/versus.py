@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rbinfer.model.session import Session
 
+from .._arrays import I8, Bools, Floats
 from ..config import CLASSES, TrainConfig
 from ..data.dataset import TEST_FRAMES_FROM, cut_detections, find_detections, frame_rng
 from ..metrics import auc, false_rate_at_true_rate
@@ -81,8 +81,8 @@ def compare_simulation(
         ``n``, ``called_real`` and ``auc`` (stars against this class; None for stars).
     """
     count = min(frames, config.data.test_frames)
-    labels: list[NDArray[np.int8]] = []
-    scores: dict[str, list[NDArray[np.floating]]] = {name: [] for name in (NETWORK, *THRESHOLDS)}
+    labels: list[I8] = []
+    scores: dict[str, list[Floats]] = {name: [] for name in (NETWORK, *THRESHOLDS)}
     for done in range(count):
         index = TEST_FRAMES_FROM + done
         rng = frame_rng(config.data.seed, index)
@@ -107,9 +107,7 @@ def compare_simulation(
     return {"frames": count, **_by_class(label, joined, limits)}
 
 
-def _by_class(
-    label: NDArray[np.int8], scores: dict[str, NDArray[np.floating]], limits: dict[str, float]
-) -> dict[str, Any]:
+def _by_class(label: I8, scores: dict[str, Floats], limits: dict[str, float]) -> dict[str, Any]:
     star = label == _STAR
     left = label != CLASSES.index("galaxy")
     by_class: dict[str, Any] = {}
@@ -133,12 +131,18 @@ def _by_class(
     }
 
 
-def _figures(real: NDArray[np.bool_], score: NDArray[np.floating], threshold: float) -> dict[str, Any]:
+def _figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
     scored = np.isfinite(score)
     return {
         **short_figures(real, score, threshold),
         "false_at_95": false_rate_at_true_rate(real[scored], score[scored], 0.95),
     }
+
+
+def pooled(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return what `compare_simulation` found over all classes, as groups for `groups_table`."""
+    rows = {"stars, all else": measured["overall"], "without galaxies": measured["without_galaxies"]}
+    return {title: methods for title, methods in rows.items() if methods}
 
 
 def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

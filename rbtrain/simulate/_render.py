@@ -12,6 +12,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from .._arrays import F32, F64, I64, U8
+
 
 def _jit(function: Callable[..., Any]) -> Any:
     """Compile without the GIL; cached on disk where some cache directory is writable."""
@@ -22,7 +24,7 @@ def _jit(function: Callable[..., Any]) -> Any:
 
 
 @_jit
-def _put(art, best, cls, y, x, value, code):
+def _put(art: F32, best: F32, cls: U8, y: int, x: int, value: np.float32, code: int) -> None:
     art[y, x] += value
     size = abs(value)
     if size > best[y, x]:
@@ -31,7 +33,9 @@ def _put(art, best, cls, y, x, value, code):
 
 
 @_jit
-def add_stamps(image, ix, iy, zone, phase, flux, radius, stamps):
+def add_stamps(
+    image: F32, ix: I64, iy: I64, zone: I64, phase: I64, flux: F32, radius: I64, stamps: F32
+) -> None:
     """Add `flux` times a stamp of shape (n, n), cut to a circle, at each of many pixels.
 
     `stamps` is (zone, phase, n, n) with odd n; `radius` is at most n // 2.
@@ -58,7 +62,7 @@ def add_stamps(image, ix, iy, zone, phase, flux, radius, stamps):
 
 
 @_jit
-def merge(art, best, cls, layer, code):
+def merge(art: F32, best: F32, cls: U8, layer: F32, code: int) -> None:
     """Add a whole layer of one class of artefact."""
     for y in range(art.shape[0]):
         for x in range(art.shape[1]):
@@ -67,7 +71,7 @@ def merge(art, best, cls, layer, code):
 
 
 @_jit
-def add_pixels(art, best, cls, x, y, value, code):
+def add_pixels(art: F32, best: F32, cls: U8, x: I64, y: I64, value: F64, code: int) -> None:
     """Add a value to single pixels; those off the image are skipped."""
     for k in range(x.size):
         if 0 <= y[k] < art.shape[0] and 0 <= x[k] < art.shape[1]:
@@ -76,8 +80,20 @@ def add_pixels(art, best, cls, x, y, value, code):
 
 @_jit
 def add_particles(
-    art, best, cls, x, y, angle, length, charge, sigma_start, sigma_end, wiggle, rng, code
-):
+    art: F32,
+    best: F32,
+    cls: U8,
+    x: F64,
+    y: F64,
+    angle: F64,
+    length: F64,
+    charge: F64,
+    sigma_start: F64,
+    sigma_end: F64,
+    wiggle: F64,
+    rng: np.random.Generator,
+    code: int,
+) -> tuple[F64, F64]:
     """Add the charge of ionising particles: a walk of short steps, each blurred by diffusion.
 
     Charge fluctuates from step to step with the Moyal approximation of Landau's law; `wiggle`
@@ -133,8 +149,22 @@ def add_particles(
 
 @_jit
 def add_line(
-    art, best, cls, x0, y0, x1, y1, profile, sampling, amplitude, soft, period, duty, phase, code
-):
+    art: F32,
+    best: F32,
+    cls: U8,
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    profile: F32,
+    sampling: float,
+    amplitude: float,
+    soft: float,
+    period: float,
+    duty: float,
+    phase: float,
+    code: int,
+) -> None:
     """Add a straight trail from (x0, y0) to (x1, y1).
 
     `profile` is the brightness across the trail at 0, 1, 2, ... `sampling` pixels from its axis;
@@ -177,7 +207,19 @@ def add_line(
 
 
 @_jit
-def add_spike(art, best, cls, x0, y0, angle, amplitude, scale, length, sigma, code):
+def add_spike(
+    art: F32,
+    best: F32,
+    cls: U8,
+    x0: float,
+    y0: float,
+    angle: float,
+    amplitude: float,
+    scale: float,
+    length: float,
+    sigma: float,
+    code: int,
+) -> None:
     """Add one arm of a diffraction spike.
 
     Brightness ``amplitude / (1 + (r / scale)**2)`` along the arm, a Gaussian of `sigma` pixels
@@ -200,7 +242,18 @@ def add_spike(art, best, cls, x0, y0, angle, amplitude, scale, length, sigma, co
 
 
 @_jit
-def add_disc(art, best, cls, x0, y0, outer, inner, soft, value, code):
+def add_disc(
+    art: F32,
+    best: F32,
+    cls: U8,
+    x0: float,
+    y0: float,
+    outer: float,
+    inner: float,
+    soft: float,
+    value: float,
+    code: int,
+) -> None:
     """Add an evenly lit disc of radius `outer` with a hole of radius `inner` and soft edges."""
     height, width = art.shape
     reach = outer + 4 * soft
@@ -216,7 +269,7 @@ def add_disc(art, best, cls, x0, y0, outer, inner, soft, value, code):
 
 
 @_jit
-def bloom(signal, full_well, art, best, cls, code):
+def bloom(signal: F32, full_well: np.float32, art: F32, best: F32, cls: U8, code: int) -> int:
     """Let the charge above the full well run along the columns, half each way.
 
     `signal` is what the pixels would hold in electrons; the charge that a pixel gets from its
@@ -251,7 +304,7 @@ def bloom(signal, full_well, art, best, cls, code):
 
 
 @_jit
-def spline_surface(coarse, cell, out):
+def spline_surface(coarse: F32, cell: float, out: F32) -> None:
     """Fill `out` with the uniform cubic B-spline surface over knots `cell` pixels apart."""
     height, width = out.shape
     row = np.empty(coarse.shape[1], np.float32)
@@ -276,7 +329,7 @@ def spline_surface(coarse, cell, out):
 
 
 @_jit
-def _spline_weights(t, out):
+def _spline_weights(t: float, out: F32) -> None:
     out[0] = (1 - t) ** 3 / 6
     out[1] = 2 / 3 - t * t + t**3 / 2
     out[3] = t**3 / 6
@@ -284,7 +337,7 @@ def _spline_weights(t, out):
 
 
 @_jit
-def add_noise(expected, normal, flat_noise, floor):
+def add_noise(expected: F32, normal: F32, flat_noise: np.float32, floor: np.float32) -> None:
     """Turn standard `normal` deviates into noisy pixels, in place.
 
     The variance is photons plus flat-field error plus ``floor**2``; the second term of the
@@ -304,7 +357,18 @@ def add_noise(expected, normal, flat_noise, floor):
 
 
 @_jit
-def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, out_cls):
+def resample(
+    image: F32,
+    stars: F32,
+    galaxies: F32,
+    artefacts: F32,
+    cls: U8,
+    matrix: F64,
+    shift: F64,
+    table: F32,
+    out: F32,
+    out_cls: U8,
+) -> None:
     """Resample four layers at ``source = matrix @ (x, y) + shift`` with a separable kernel.
 
     `table` is (phases + 1, taps): the weights for each sub-pixel phase. `out` is (5, h, w): the

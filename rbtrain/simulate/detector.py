@@ -4,13 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._arrays import F32, F64, U8, Bools
 from . import _render
-from ._draw import chance, log_uniform, smooth_field, uniform
 from .config import DetectorConfig, SkyConfig
-
-F32 = NDArray[np.float32]
+from .draws import chance, log_uniform, smooth_field, uniform
 
 #: Phases of a pixel that resampling kernels are tabulated at.
 _PHASES = 64
@@ -148,9 +146,9 @@ def add_pattern_noise(
     if chance(rng, config.row_noise):
         size = noise * log_uniform(rng, config.row_noise_size)
         if chance(rng, 0.6):
-            image += rng.normal(0, size, height).astype(np.float32)[:, None]
+            image += rng.normal(0, size, (height, 1)).astype(np.float32)
         else:
-            image += rng.normal(0, size, width).astype(np.float32)[None, :]
+            image += rng.normal(0, size, (1, width)).astype(np.float32)
     if chance(rng, config.banding):
         size = noise * log_uniform(rng, config.row_noise_size)
         y, x = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
@@ -185,13 +183,11 @@ def kernel_table(kind: str) -> F32:
 class Warp:
     """An affine map from output to input pixels, and the kernel to interpolate with."""
 
-    matrix: NDArray[np.float64]
-    shift: NDArray[np.float64]
+    matrix: F64
+    shift: F64
     kernel: str
 
-    def apply(
-        self, image: F32, stars: F32, galaxies: F32, artefacts: F32, cls: NDArray[np.uint8]
-    ) -> tuple[F32, NDArray[np.uint8]]:
+    def apply(self, image: F32, stars: F32, galaxies: F32, artefacts: F32, cls: U8) -> tuple[F32, U8]:
         """Return the four layers and the sum of squared weights (5, h, w), and the class map."""
         out = np.empty((5, *image.shape), np.float32)
         out_cls = np.empty_like(cls)
@@ -201,9 +197,7 @@ class Warp:
         )
         return out, out_cls
 
-    def positions(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def positions(self, x: F64, y: F64) -> tuple[F64, F64]:
         """Return where input positions end up in the output."""
         back = np.linalg.inv(self.matrix) @ (np.stack([x, y]) - self.shift[:, None])
         return back[0], back[1]
@@ -223,7 +217,7 @@ def draw_warp(rng: np.random.Generator, shape: tuple[int, int]) -> Warp:
 
 def draw_mask(
     config: DetectorConfig, rng: np.random.Generator, image: F32, level: float
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
+) -> tuple[Bools | None, Bools]:
     """Draw an empty edge and masked regions; the image is changed in place.
 
     Empty edges hold one value (zero, or the `level`); masked regions may hold NaN.

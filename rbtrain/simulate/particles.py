@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from . import _render
-from ._draw import chance, log_uniform, log_uniforms, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
+from .draws import chance, log_uniform, log_uniforms, uniform
 
 #: Most probable energy loss of a muon, electron-hole pairs per micron (Groom 2002).
 MUON_PAIRS_PER_MICRON = 80.0

@@ -8,10 +8,9 @@ positions. Its scale is arbitrary.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
-F32 = NDArray[np.float32]
+from .._arrays import F32
 
 #: Samples per FWHM that the profiles are rendered with.
 _SAMPLES = 10.0
@@ -41,7 +40,8 @@ def _ellipse(radius: int, oversampling: int, axis_ratio: float, angle: float) ->
     xx = np.float32(c * c * q + s * s / q)
     yy = np.float32(s * s * q + c * c / q)
     xy = np.float32(2 * c * s * (q - 1 / q))
-    return xx * x**2 + yy * y**2 + xy * (x * y)
+    square: F32 = xx * x**2 + yy * y**2 + xy * (x * y)
+    return square
 
 
 def gaussian_profile(
@@ -49,7 +49,13 @@ def gaussian_profile(
 ) -> F32:
     """Return a Gaussian on the oversampled grid; `angle` (radians) is that of the long axis."""
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
-    return np.exp(np.float32(-0.5 * (_SIGMA / fwhm) ** 2) * r2)
+    profile: F32 = np.exp(np.float32(-0.5 * (_SIGMA / fwhm) ** 2) * r2)
+    return profile
+
+
+def moffat_alpha(fwhm: float, beta: float) -> float:
+    """Return the scale of a Moffat profile of the given FWHM, in the same unit."""
+    return fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
 
 
 def moffat_profile(
@@ -61,9 +67,10 @@ def moffat_profile(
     angle: float = 0.0,
 ) -> F32:
     """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM."""
-    alpha = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    alpha = moffat_alpha(fwhm, beta)
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
-    return np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
+    profile: F32 = np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
+    return profile
 
 
 def aberrated_profile(

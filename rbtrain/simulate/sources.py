@@ -6,31 +6,20 @@ nothing.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
-from ._draw import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
+from .._arrays import F32, F64
 from .config import FieldConfig
+from .draws import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
 from .psf import PSF
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from .truth import Rows
 
 #: Distance of the points of a galaxy in FWHM: the ripple left in a Gaussian PSF is below 0.1 %.
 _SPACING = 0.6
-
-
-@dataclass(frozen=True)
-class Points:
-    """Positions (pixels, 0-based), fluxes (electrons) and brightest pixels of n sources."""
-
-    x: F64
-    y: F64
-    flux: F64
-    peak: F64
 
 
 @dataclass(frozen=True)
@@ -141,6 +130,12 @@ def add_galaxy(image: F32, galaxy: Galaxy, psf: PSF, level: float, rng: np.rando
     return float(peaks.max())
 
 
+def galaxy_rows(galaxies: Sequence[Galaxy], peaks: Sequence[float]) -> Rows:
+    """Return galaxies as rows of a truth table, with the brightest pixel of each."""
+    x, y, flux = np.array([(g.x, g.y, g.flux) for g in galaxies], float).reshape(-1, 3).T
+    return Rows("galaxy", x, y, flux, np.array(peaks, float))
+
+
 def draw_stars(
     config: FieldConfig,
     rng: np.random.Generator,
@@ -148,7 +143,7 @@ def draw_stars(
     psf: PSF,
     noise: float,
     brightest: float,
-) -> Points:
+) -> Rows:
     """Draw the stars of a frame: a power law in flux, positions at random, some in pairs.
 
     Parameters
@@ -165,6 +160,11 @@ def draw_stars(
         Rms of a sky pixel, electrons.
     brightest : float
         Peak of the brightest possible star in units of `noise`.
+
+    Returns
+    -------
+    Rows
+        In electrons.
     """
     peak = float(psf.peaks.mean())
     margin = min(3 * psf.fwhm + 2, 30.0)
@@ -195,7 +195,7 @@ def draw_stars(
         flux = np.concatenate([flux, flux[pairs] * contrast])
     x, y = psf.snapped(x, y)
     _, _, zone, phase = psf.snap(x, y, shape)
-    return Points(x, y, flux, flux * psf.peaks[zone, phase])
+    return Rows("star", x, y, flux, flux * psf.peaks[zone, phase])
 
 
 def draw_galaxies(

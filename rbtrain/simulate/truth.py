@@ -1,18 +1,27 @@
 """The truth table: what was planted where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from astropy.table import Table
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from .._arrays import F32, F64, I64, Bools
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the truth table; `kind` is one type for all of them or one each."""
+    """Rows of a truth table.
+
+    Attributes
+    ----------
+    kind : str or list of str
+        One type for all of them or one each.
+    x, y : array, shape (n,)
+        Positions, 0-based pixels.
+    flux, peak : array, shape (n,)
+        Total and brightest pixel, electrons or ADU.
+    """
 
     kind: str | list[str]
     x: F64
@@ -20,13 +29,17 @@ class Rows:
     flux: F64
     peak: F64
 
+    def in_adu(self, gain: float) -> Self:
+        """Return rows in electrons in ADU, for a gain in electrons per ADU."""
+        return replace(self, flux=self.flux / gain, peak=self.peak / gain)
 
-def inside(x: F64, y: F64, shape: tuple[int, int]) -> NDArray[np.bool_]:
+
+def inside(x: F64, y: F64, shape: tuple[int, int]) -> Bools:
     """Say which positions lie on a frame of `shape` (height, width)."""
     return (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
 
 
-def nearest(x: F64, y: F64, shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nearest(x: F64, y: F64, shape: tuple[int, int]) -> tuple[I64, I64]:
     """Return the index (rows, columns) of the nearest pixel of the frame."""
     ix = np.clip(np.rint(x), 0, shape[1] - 1).astype(np.int64)
     iy = np.clip(np.rint(y), 0, shape[0] - 1).astype(np.int64)

@@ -162,7 +162,7 @@ def test_other_vector_instructions(here, ordinary, tmp_path, tried, request):
         worst[name] = float(np.nanmax(np.abs(here.scores() - ordinary)))
         np.testing.assert_allclose(here.scores(), ordinary, rtol=0, atol=OTHER_CPU)
         tried(len(ordinary))
-    code = "from rbinfer.kernels import _jit as k; import numpy as np; x = np.ones(64, 'f4')\n"
+    code = "from rbinfer.kernels import numerics as k; import numpy as np; x = np.ones(64, 'f4')\n"
     code += "k.asinh_array(x, x); print(next(iter(k.asinh_array.inspect_asm().values())))"
     # The variables were heeded: with them, no instruction takes a register of AVX or AVX-512.
     # Each in a place of its own, because Numba shows no assembly of kernels from a cache.

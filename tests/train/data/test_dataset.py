@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from rbtrain.config import CLASSES, TrainConfig
+from rbtrain.config import CLASSES
 from rbtrain.data.dataset import (
     Dataset,
     build_dataset,
@@ -204,35 +204,6 @@ def test_nothing_is_overwritten_or_half_there(config, data, tmp_path):
         build_dataset(config, tmp_path / "taken")
     with pytest.raises(FileNotFoundError, match="rbtrain simulate"):
         Dataset.open(tmp_path / "taken")
-
-
-def test_config_round_trip(config, tmp_path):
-    path = tmp_path / "c.toml"
-    path.write_text(config.to_toml())
-    assert TrainConfig.read(path) == config
-    assert TrainConfig.read(path).hash == config.hash
-    assert dataclasses.replace(config, version="2").hash != config.hash
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("name = 'a'\n[fit]\nepoch = 3", "fit has unknown keys"),
-        ("name = 'a'\n[simulate.psf]\nseeing = 3", "unknown keys"),
-        ("name = 'a'\nreal = ['unicorn']", "unicorn"),
-        ("name = 'a'\n[preprocess]\nsize = 30", "size must be odd"),
-        ("name = ", "Invalid value"),
-        ("name = 'a'\n[data]\ndeblending = [2.0]", "deblending must hold shares"),
-        ("name = 'a'\nsources = '0.9'", "sources must be a share between 0 and 1, not '0.9'"),
-        ("name = 'a'\n[fit]\nprecision = 'half'", "precision must be 'float32'"),
-    ],
-)
-def test_config_errors_name_file_and_key(tmp_path, text, says):
-    path = tmp_path / "bad.toml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=says) as caught:
-        TrainConfig.read(path)
-    assert "bad.toml" in str(caught.value)
 
 
 def test_an_interrupted_simulation_leaves_nothing(config, tmp_path):

@@ -433,7 +433,7 @@ def test_bad_files_are_refused_before_anything_is_written(tiny, darks, tmp_path,
     says = {
         "missing.fits": ["does not exist"],
         "text.fits": ["cannot be read as FITS"],
-        "cube.fits": ["cube of shape (3, 150, 150)"],
+        "cube.fits": ["cube of 3 planes of 150 x 150 pixels"],
         "small.fits": ["100 x 150 pixels", "frames of 128 x 128", "[simulate]"],
         "constant.fits": ["constant", "7"],
         "nan.fits": ["0 % good pixels"],

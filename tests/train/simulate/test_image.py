@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rbtrain.simulate import PSF, _render, artefacts, particles, simulate_image
+from rbtrain.simulate import PSF, _render, particles, simulate_image, trails
 from rbtrain.simulate.canvas import Canvas
 from rbtrain.simulate.sources import Galaxy, add_galaxy
 
@@ -118,7 +118,7 @@ def test_muon_charge_and_length():
 def test_trails_have_the_width_of_the_psf():
     canvas = Canvas.blank((101, 101))
     rng = np.random.default_rng(0)
-    artefacts.add_trail(canvas, rng, PSF.gaussian(5.0), (-50.0, 50.0), (150.0, 50.0), peak=100.0)
+    trails.add_trail(canvas, rng, PSF.gaussian(5.0), (-50.0, 50.0), (150.0, 50.0), peak=100.0)
     column = canvas.signal[:, 50].astype(float)
     y = np.arange(101) - 50
     assert column.max() == pytest.approx(100, rel=0.01)
