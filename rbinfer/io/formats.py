@@ -5,10 +5,10 @@ A new format is one more row of `FORMATS`, and the reader that it names.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._util.sentences import did_you_mean
 from ..errors import InputError
 from .ascii_tables import (
     is_daophot,
@@ -122,10 +122,9 @@ def format_named(name: str) -> Format:
     by_name = {each.name.lower(): each for each in FORMATS}
     if name.lower() in by_name:
         return by_name[name.lower()]
-    like = [by_name[key].name for key in get_close_matches(name.lower(), by_name, 1)]
-    meant = f"; did you mean {like[0]}?" if like else ""
-    known = ", ".join(each.name for each in FORMATS)
-    raise InputError(f"no catalogue format is called {name!r}{meant} Known are {known}")
+    known = [each.name for each in FORMATS]
+    hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+    raise InputError(f"no catalogue format is called {name}{hint}")
 
 
 def format_of(content: Content) -> Format:

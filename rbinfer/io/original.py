@@ -1,5 +1,6 @@
 """Where a table is from: what it takes to write it back in kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -29,6 +30,14 @@ class Original:
     format: str
     number: int
     rows: NDArray[np.intp]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Original | None]") -> "Original | None":
+        """Return the same for rows of several tables one below the other, if they are of one table."""
+        known = [part for part in parts if part is not None]
+        if not known or len(known) < len(parts) or len({part.number for part in known}) > 1:
+            return None
+        return replace(known[0], rows=np.concatenate([part.rows for part in known]))
 
     def taken(self, which: ArrayLike) -> Self:
         """Return the same for some of the rows: a mask, or indices in their new order."""

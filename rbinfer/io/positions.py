@@ -6,12 +6,12 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 import logging
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import did_you_mean
 from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
@@ -133,10 +133,9 @@ def positions(
     else:
         missing = [name for name in (x_col, y_col) if name not in have]
         if missing:
-            like = [each for name in missing for each in get_close_matches(name, have, 1)]
-            meant = f"; did you mean {' and '.join(like)}?" if like else ";"
             raise InputError(
-                f"the catalogue has no column {', '.join(missing)}{meant} it has {_names(have)}"
+                f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}"
+                f"{did_you_mean(missing[0], have)}"
             )
         own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
     if (x_col, y_col) in _OF_MANY:

@@ -56,7 +56,7 @@ def test_positions_named_columns():
     assert [v[0] for v in positions(table, "col", "row", origin=1)] == [3.0, 4.0]
     assert [v[0] for v in positions(table, "X_IMAGE", "Y_IMAGE")] == [0.0, 1.0]
     with pytest.raises(
-        InputError, match="no column colour; did you mean col\\? it has col, row, X_IMAGE, Y_IMAGE"
+        InputError, match=r"no column colour; it has col, row, X_IMAGE, Y_IMAGE; did you mean col\?"
     ):
         positions(table, "colour", "row")
     with pytest.raises(InputError, match="both position columns or none"):
@@ -340,7 +340,7 @@ def test_write_keeps_existing_output_unless_told(tmp_path):
 
 def test_write_refuses(tmp_path):
     for name, text in {
-        "out.txt": "out.txt: .txt is written where the catalogue is from a file of CSV.* name a file of .ecsv",
+        "out.txt": "out.txt: .txt is written where the catalogue is from a file of CSV.*of .ecsv",
         "out.cat": "out.cat: ASCII_HEAD is read, but not written; name a file of .ecsv, .*.csv",
         "out.x": "suffix of out.x names no catalogue format; written are .ecsv, .fits",
         "no/such/out.fits": "folder .* does not exist",
