@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         check_distinct([Path(options.regions)], [Path(options.catalog)])
     how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
-        scored = score_file(options.image, options.catalog, how, how.classifier())
+        scored = score_file(options.image, options.catalog, how, how.classifier(), options.output)
     table, summary = scored.table, scored.summary
     kept = scored.taken(table["rb_score"] > table.meta["rb_threshold"]) if options.filter else scored
     if options.output:

@@ -33,7 +33,21 @@ def is_sextractor(content: Content) -> bool:
 
 def read_sextractor(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows under the names that the header tells, with its units and descriptions."""
-    yield "", _read(content, "ascii.sextractor")
+    import numpy as np
+    from astropy.io.ascii import convert_numpy
+    from astropy.table import Table
+
+    # As cells first: what they hold is told as everywhere, and identifiers stay as they are.
+    table = Table.read(
+        _text(content), format="ascii.sextractor", converters={"*": [convert_numpy(np.str_)]}
+    )
+    for name in table.colnames:
+        column = table[name]
+        if column.ndim == 1 and column.dtype.kind == "U":
+            made: Any = column_of(np.ma.filled(np.ma.asarray(column), "").tolist())
+            made.info.unit, made.info.description = column.unit, column.description
+            table.replace_column(name, made)
+    yield "", table
 
 
 def is_iraf(content: Content) -> bool:
@@ -42,8 +56,10 @@ def is_iraf(content: Content) -> bool:
 
 
 def read_iraf(content: Content) -> "Iterator[tuple[str, Table]]":
-    """Yield the rows; INDEF is masked."""
-    yield "", _read(content, "ascii.daophot")
+    """Yield the rows with the types and units that the header tells; INDEF is masked."""
+    from astropy.table import Table
+
+    yield "", Table.read(_text(content), format="ascii.daophot")
 
 
 def is_ipac(content: Content) -> bool:
@@ -97,20 +113,3 @@ def _daophot_names(n: int, lines: str | None) -> tuple[str, ...]:
 def _text(content: Content) -> str:
     text = content.read().decode("utf-8-sig", "surrogateescape")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _read(content: Content, kind: str) -> "Table":
-    """Read a table of text as cells; what they hold is told as everywhere."""
-    import numpy as np
-    from astropy.io.ascii import convert_numpy
-    from astropy.table import Table
-
-    table = Table.read(_text(content), format=kind, converters={"*": [convert_numpy(np.str_)]})
-    for name in table.colnames:
-        column = table[name]
-        if column.ndim == 1 and column.dtype.kind == "U":
-            made: Any = column_of(np.ma.filled(np.ma.asarray(column), "").tolist())
-            made.info.unit, made.info.description = column.unit, column.description
-            made.info.format = column.info.format
-            table.replace_column(name, made)
-    return table

@@ -79,6 +79,11 @@ class Format:
     first_pixel: int | None = None
     hint: str = ""
 
+    @property
+    def limits(self) -> str:
+        """Name of the format that says what can be held."""
+        return "FITS" if self.write is None and self.rewrite is rewrite_fits else self.name
+
     def has(self, suffix: str) -> bool:
         """Whether files of this format have a suffix."""
         return suffix in self.suffixes or suffix in self.others
@@ -102,7 +107,7 @@ FORMATS = (
     Format("VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable),
     Format("Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet),
     # The centre of the first pixel is (1, 1) in IRAF and in DAOPHOT, as in FITS.
-    Format("IRAF", is_iraf, read_iraf, others=(".mag",), first_pixel=1),
+    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
     Format(
         "DAOPHOT", is_daophot, read_daophot, first_pixel=1,
         others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
@@ -183,8 +188,9 @@ def output_format(path: Path, kind: Format | None = None) -> Format:
     read = next((each for each in FORMATS if each.has(suffix)), None)
     if read is None:
         raise InputError(f"the suffix of {path.name} names no catalogue format; written are {known}")
-    if read.rewrite is None:
-        raise InputError(f"{path.name}: {read.name} is read, but not written; name a file of {known}")
+    if read.rewrite is None or (kind is not None and kind.rewrite is None):
+        name = read.name if kind is None else kind.name
+        raise InputError(f"{path.name}: {name} is read, but not written; name a file of {known}")
     raise InputError(
         f"{path.name}: {suffix} is written where the catalogue is from a file of {read.name}, which "
         f"it is not here; name a file of {known}"

@@ -1,7 +1,7 @@
 """Catalogues in and out: whatever the caller has as a table, and files of any format that is known."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,6 +169,27 @@ def check_output(
     check_place(path, overwrite)
 
 
+def check_fit(
+    tables: Iterable["Table"], path: str | PathLike[str], source: Format | None = None
+) -> None:
+    """Refuse tables that the format of an output cannot hold, before any work is done.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+    path, source
+        As for `check_output`.
+
+    Raises
+    ------
+    InputError
+        A column cannot be held.
+    """
+    kind = output_format(Path(path), source)
+    for table in tables:
+        fitted(table, kind.limits)
+
+
 def write_catalog(
     table: "Table",
     path: str | PathLike[str],
@@ -208,7 +229,7 @@ def write_catalog(
     suffix = format_suffix(path)
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
-            fitting = fitted(table, kind.name)
+            fitting = fitted(table, kind.limits)
             if original is not None and kind is source and kind.rewrite is not None:
                 kind.rewrite(fitting, original, beside)
             elif kind.write is not None:

@@ -15,7 +15,7 @@ from ..io.images import load_image
 from ..io.maps import bad_pixels, read_map
 from ..io.original import Original
 from ..io.positions import PLACED, find_positions, has_positions, peaks
-from ..io.tables import as_table, write_catalog
+from ..io.tables import as_table, check_fit, write_catalog
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
 from ..scoring.classifier import Classifier
@@ -65,7 +65,11 @@ class ScoredFile:
 
 
 def score_file(
-    image: str, catalog: str | None, options: ScoreOptions, classifier: Classifier
+    image: str,
+    catalog: str | None,
+    options: ScoreOptions,
+    classifier: Classifier,
+    output: str | Path | None = None,
 ) -> ScoredFile:
     """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
 
@@ -79,6 +83,8 @@ def score_file(
     options : ScoreOptions
     classifier : Classifier
         From `ScoreOptions.classifier`.
+    output : str or path, optional
+        Where the rows will be written: what its format cannot hold is refused before any work is done.
 
     Returns
     -------
@@ -99,6 +105,9 @@ def score_file(
     detections = (
         None if catalog is None else Detections.read(catalog, image, numbers, options.catalog_format)
     )
+    if detections is not None and output is not None:
+        source = None if of_all else detections.format
+        check_fit([table for _, table in detections.tables], output, source)
     parts, originals = [], list[Original | None]()
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:

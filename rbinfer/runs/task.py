@@ -199,7 +199,7 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     if known is not None:
         return known
     try:
-        scored = score_file(image, catalog, recipe.options, classifier)
+        scored = score_file(image, catalog, recipe.options, classifier, work.output)
     except RbinferError as error:
         kind = Kind.UNUSABLE if _is_of_content(error) else Kind.FAILED
         if signature(*read) != before:
