@@ -1,7 +1,8 @@
 """Options that several verbs have, each said once."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..runs.plan import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
@@ -64,10 +65,37 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
     add_overwrite_option(parser, "results that rbinfer did not write there too")
+    parser.add_argument(
+        "--recursive",
+        action="store_true",
+        help="search directories with all their folders; the results lie in folders of the same names",
+    )
+    parser.add_argument(
+        "--all-frames",
+        action="store_true",
+        help="score darks, flats and biases too, which are left out as headers (IMAGETYP and the like) "
+        "or names of folders tell them",
+    )
 
 
-def add_scoring_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of verbs that score images."""
+def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `run_batch` and `run_watch` both take of the options that are added here."""
+    return {
+        "output": options.output,
+        "options": score_options(options),
+        "catalog": options.catalog,
+        "format": options.format,
+        "workers": options.workers,
+        "overwrite": options.overwrite,
+        "recursive": options.recursive,
+        "all_frames": options.all_frames,
+    }
+
+
+def add_scoring_options(
+    parser: argparse.ArgumentParser, format_flags: Sequence[str] = ("--catalog-format",)
+) -> None:
+    """Add the options of verbs that score images; `format_flags` name the format of catalogues."""
     group = parser.add_argument_group("scores")
     add_model_options(group)
     point = group.add_mutually_exclusive_group()
@@ -90,10 +118,18 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
     )
-    _add_input_options(parser)
+    group.add_argument(
+        "--columns",
+        type=names,
+        metavar="A,B",
+        default=(),
+        help="add 'classes' (rb_p_star and the like: the probability of each class) or 'snr' (rb_snr); "
+        "where other columns are named, such as id,rb_score, these alone are written",
+    )
+    _add_input_options(parser, format_flags)
 
 
-def _add_input_options(parser: argparse.ArgumentParser) -> None:
+def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[str]) -> None:
     group = parser.add_argument_group("images and catalogues")
     group.add_argument(
         "--hdu",
@@ -123,6 +159,12 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--err", metavar="E", help="noise of each pixel (1 sigma): as for --mask")
     group.add_argument(
         "--saturation", type=positive, metavar="L", help="saturation level; that of the header if absent"
+    )
+    group.add_argument(
+        *format_flags,
+        dest="catalog_format",
+        metavar="NAME",
+        help="format of the catalogue, such as CSV or DAOPHOT; told by its content if absent",
     )
     add_position_options(group)
     group.add_argument(
@@ -157,5 +199,6 @@ def score_options(options: argparse.Namespace) -> "ScoreOptions":
 
     from ..pipeline.options import ScoreOptions
 
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(ScoreOptions)}
-    return ScoreOptions(**given)
+    attributes = {field.name: field.name for field in dataclasses.fields(ScoreOptions)}
+    attributes["show"] = "columns"
+    return ScoreOptions(**{name: getattr(options, each) for name, each in attributes.items()})
