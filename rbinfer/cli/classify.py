@@ -122,6 +122,10 @@ def run(options: argparse.Namespace) -> int:
     check_distinct(named, _read_besides(options))
     if options.regions and options.catalog:
         check_distinct([Path(options.regions)], [Path(options.catalog)])
+    if options.stamp:
+        from ..io.stamp import check_stamp
+
+        check_stamp(options.image)
     how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
         classifier = how.classifier()
@@ -203,13 +207,13 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
     from ..errors import InputError
-    from ..io.positions import find_positions
+    from ..io.positions import scored_positions
     from ..io.regions import as_regions, write_regions
     from ..io.sky_out import sky_map
 
     table, image = scored.table, scored.image
     assert image is not None  # --regions and --hdu all exclude each other
-    x, y = find_positions(table, wcs=image.header, **how.columns)
+    x, y = scored_positions(table, how.columns, image.header)
     sky = None
     if options.regions_system != "image":
         sky = sky_map(image.wcs, image.shape, options.image)

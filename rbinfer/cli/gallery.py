@@ -89,7 +89,7 @@ def _of_image(
 ) -> "Figure":
     """Draw the rows of one image."""
     from ..io.images import load_image
-    from ..io.positions import find_positions
+    from ..io.positions import scored_positions
     from ..model.spec import DEFAULT_FWHM
     from ..report.gallery import cutout_sheet, histogram, overlay
 
@@ -108,7 +108,7 @@ def _of_image(
         name: meta.get(f"rb_{name}") if getattr(options, name) is None else getattr(options, name)
         for name in ("x_col", "y_col", "origin")
     }
-    x, y = find_positions(table, wcs=image.header, **columns)
+    x, y = scored_positions(table, columns, image.header)
     fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
     if options.kind == "overlay":
         return overlay(image.pixels, x, y, table, threshold, fwhm)

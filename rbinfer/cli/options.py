@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..runs.plan import FORMATS
-from .values import bits, count, names, positive, probability, share
+from .values import bits, count, names, pair, positive, probability, share
 
 if TYPE_CHECKING:
     from ..pipeline.options import ScoreOptions
@@ -158,6 +158,25 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         "--saturation", type=positive, metavar="L", help="saturation level; that of the header if absent"
     )
     add_position_options(group)
+    group.add_argument(
+        "--swap-xy", action="store_true", help="the catalogue's x are rows, its y columns"
+    )
+    group.add_argument("--flip-x", action="store_true", help="its x count from the right")
+    group.add_argument("--flip-y", action="store_true", help="its y count from the top")
+    group.add_argument(
+        "--scale-xy",
+        type=positive,
+        metavar="S",
+        help="pixels of the image for one of the catalogue: 2 if that is of the image binned 2 x 2",
+    )
+    group.add_argument(
+        "--shift-xy", type=pair, metavar="DX,DY", help="pixels to add to the catalogue's positions"
+    )
+    group.add_argument(
+        "--trust-positions",
+        action="store_true",
+        help="take a catalogue even if it looks like one of another image",
+    )
     group.add_argument(
         "--allow-off-image",
         action="store_true",

@@ -54,6 +54,16 @@ def bits(text: str) -> int:
     return value
 
 
+def pair(text: str) -> tuple[float, float]:
+    """Read two finite numbers separated by a comma."""
+    parts = [_number(part) for part in text.split(",")]
+    if len(parts) != 2 or not all(map(math.isfinite, parts)):
+        raise argparse.ArgumentTypeError(
+            f"{text} is not two numbers separated by a comma, such as 12,-3.5"
+        )
+    return parts[0], parts[1]
+
+
 def names(text: str) -> tuple[str, ...]:
     """Read names separated by commas."""
     found = tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,7 +1,7 @@
 """How the positions of a catalogue lie on its image: swapped, flipped, scaled, shifted."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +87,3 @@ class Placement:
         if self.shift_x or self.shift_y:
             words.append(f"--shift-xy={self.shift_x:.1f},{self.shift_y:.1f}")
         return " ".join(words)
-
-    @classmethod
-    def of(cls, noted: Any) -> Self:
-        """Make a placement of what a table's metadata note; nothing noted changes nothing."""
-        try:
-            return cls(**noted) if noted else cls()
-        except TypeError as error:
-            raise InputError(
-                f"the catalogue notes a placement of positions that is none: {error}"
-            ) from error

@@ -5,6 +5,7 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,8 @@ PEAK_COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("xpeak", "ypeak", 0),
     ("XPEAK_IMAGE", "YPEAK_IMAGE", 1),
 )
+#: Columns that scoring adds where positions of the catalogue had to be turned into pixels of the image.
+PLACED = ("rb_x", "rb_y")
 #: Names of right ascension and declination, in the order in which they are looked for.
 SKY_COLUMNS: tuple[tuple[str, str], ...] = (
     ("ra", "dec"),
@@ -174,6 +177,34 @@ def find_positions(
         raise InputError(
             f"{error}; for positions on the sky rename {', '.join(alike[:4])} to ra, dec"
         ) from error
+
+
+def scored_positions(
+    table: "Table", noted: Mapping[str, Any], wcs: Any = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the positions in a scored catalogue, as they were when it was scored.
+
+    Parameters
+    ----------
+    table : Table
+    noted : mapping
+        ``x_col``, ``y_col`` and ``origin`` as they were given then, or None.
+    wcs
+        As for `find_positions`.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+        0-based pixels.
+
+    Raises
+    ------
+    InputError
+        As by `find_positions`.
+    """
+    if set(PLACED) <= set(table.colnames):
+        return in_pixels(table[PLACED[0]], PLACED[0]), in_pixels(table[PLACED[1]], PLACED[1])
+    return find_positions(table, **noted, wcs=wcs)
 
 
 def sky_columns(table: "Table") -> tuple[str, ...] | None:

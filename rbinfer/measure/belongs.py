@@ -69,7 +69,7 @@ class Doubt:
         return "" if self.placement is None else self.placement.options()
 
 
-def doubt_about(exposure: Exposure, x: Floats, y: Floats) -> Doubt | None:
+def doubt_about(exposure: Exposure, x: Floats, y: Floats, is_origin_known: bool = False) -> Doubt | None:
     """Hold positions against an image.
 
     Parameters
@@ -77,6 +77,8 @@ def doubt_about(exposure: Exposure, x: Floats, y: Floats) -> Doubt | None:
     exposure : Exposure
     x, y : ndarray of float64, shape (n,)
         0-based positions in pixels.
+    is_origin_known : bool
+        Whether the first pixel cannot be what was mixed up, as for positions on the sky.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def doubt_about(exposure: Exposure, x: Floats, y: Floats) -> Doubt | None:
         return None
     here = _excess(exposure, x, y)
     if here.sigma >= _BELONGS:
-        return _first_pixel(exposure, x, y)
+        return None if is_origin_known else _first_pixel(exposure, x, y)
     maxima = _bright_maxima(exposure)
     for reason, placement in _explanations(exposure.shape, x, y, maxima):
         there = _excess(exposure, *placement.applied(x, y, exposure.shape))

@@ -8,7 +8,7 @@ import numpy as np
 from .._util.sentences import did_you_mean
 from ..errors import InputError
 from ..io.exposure import Exposure
-from ..io.positions import find_positions, sky_columns
+from ..io.positions import PLACED, scored_positions, sky_columns
 from ..io.sky_out import sky_map
 from ..model.spec import ModelSpec
 from ..scoring.verdicts import EXTRA, P_PREFIX
@@ -48,7 +48,18 @@ def check_names(names: Sequence[str], have: Sequence[str], spec: ModelSpec) -> N
     if "classes" in extra_of(names) and not has_classes:
         raise InputError(f"--columns: the model {spec.name} has no classes, but one score")
     classes = [f"{P_PREFIX}{name}" for name in spec.classes] if has_classes else []
-    known = [*have, "rb_score", "rb_status", "rb_class", "rb_snr", "rb_hdu", *classes, *EXTRA, *SKY]
+    known = [
+        *have,
+        *PLACED,
+        "rb_score",
+        "rb_status",
+        "rb_class",
+        "rb_snr",
+        "rb_hdu",
+        *classes,
+        *EXTRA,
+        *SKY,
+    ]
     for name in names:
         if name not in known:
             raise InputError(f"--columns: there is no column {name}{did_you_mean(name, known)}")
@@ -136,7 +147,7 @@ def add_sky(table: "Table", exposure: Exposure, name: str, options: ScoreOptions
     sky = sky_map(exposure.wcs, exposure.shape, name)
     if sky is None or not table.colnames:
         return
-    x, y = find_positions(table, wcs=exposure.wcs, **options.columns)
+    x, y = scored_positions(table, options.columns, exposure.wcs)
     for column, values in zip(SKY, sky.positions(x, y), strict=True):
         table[column] = values
         table[column].unit = "deg"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..io.placement import Placement
 from ..model.spec import OperatingPoint
 from ..scoring.classifier import Classifier
 
@@ -46,6 +47,10 @@ class ScoreOptions:
         Saturation level; that of the header by default.
     x_col, y_col, origin : str, str, {0, 1}, optional
         As for `rbinfer.io.positions.positions`.
+    swap_xy, flip_x, flip_y, scale_xy, shift_xy
+        How positions of the catalogue are turned into pixels of the image; see `placement`.
+    trust_positions : bool
+        Take a catalogue even if its positions look as if it did not belong to the image.
     allow_off_image : bool
         Take a catalogue even if more than half of its positions lie off the image.
     show : tuple of str
@@ -70,6 +75,12 @@ class ScoreOptions:
     x_col: str | None = None
     y_col: str | None = None
     origin: int | None = None
+    swap_xy: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+    scale_xy: float | None = None
+    shift_xy: tuple[float, float] | None = None
+    trust_positions: bool = False
     allow_off_image: bool = False
     show: tuple[str, ...] = ()
 
@@ -93,6 +104,13 @@ class ScoreOptions:
         return {"x_col": self.x_col, "y_col": self.y_col, "origin": self.origin}
 
     @property
+    def placement(self) -> Placement:
+        """How positions of the catalogue lie on the image."""
+        dx, dy = self.shift_xy or (0.0, 0.0)
+        scale = 1.0 if self.scale_xy is None else self.scale_xy
+        return Placement(self.swap_xy, scale, dx, dy, self.flip_x, self.flip_y)
+
+    @property
     def maps(self) -> dict[str, str]:
         """Where the maps that are given lie, by what they are."""
         named = {"mask": self.mask, "noise map": self.err}
@@ -107,6 +125,8 @@ class ScoreOptions:
         """
         if catalog is None and any(value is not None for value in self.columns.values()):
             raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+        if catalog is None and self.placement:
+            raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not as by default and are not noted under names of their own."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,11 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import load_image
 from ..io.maps import bad_pixels, read_map
+from ..io.positions import PLACED, find_positions, has_positions, peaks
+from ..io.tables import as_table
+from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
+from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
 from ..status import Status
 from .columns import add_sky, check_names, extra_of
@@ -87,6 +91,8 @@ def score_file(
         exposure = load_image(image, number, options.plane, options.bayer)
         table = None if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
+        if strange := implausible(exposure):
+            log.warning("%s does not look like an image of the sky: %s", image, strange)
         exposure = with_no_data(_with_maps(image, exposure, options))
         parts.append(_score_one(image, exposure, table, options, classifier, threshold))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
@@ -146,26 +152,79 @@ def _score_one(
     classifier: Classifier,
     threshold: float | None,
 ) -> "Table":
-    detected = table is None
+    extra = extra_of(options.show)
     if table is None:
         from ..measure.detect import detect
 
         table = detect(exposure.pixels, mask=exposure.mask)
         if not len(table):
             _tell_of_pixels(name, exposure.pixels)
+        check_names(options.show, table.colnames, classifier.spec)
+        scored = classifier.classify(
+            table, exposure, threshold=threshold, trust_positions=True, fwhm=options.fwhm, extra=extra
+        )
+        add_sky(scored, exposure, name, options)
+        return scored
+    table = as_table(table)
     check_names(options.show, table.colnames, classifier.spec)
-    scored = classifier.classify(
+    places = _places(table, exposure, options)
+    if not options.trust_positions:
+        _check_fit(places, table, exposure, name, options)
+    scored = classifier.classify_at(
         table,
         exposure,
+        places.x,
+        places.y,
+        peaks=places.peaks,
         fwhm=options.fwhm,
         threshold=threshold,
-        extra=extra_of(options.show),
-        **options.columns,
+        extra=extra,
     )
-    if not detected and not options.allow_off_image:
+    if not options.allow_off_image:
         _check_on_image(scored, name, exposure.shape)
     add_sky(scored, exposure, name, options)
     return scored
+
+
+class _Places(NamedTuple):
+    """Positions of a catalogue as pixels of the image, and the brightest pixels if it has them."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    peaks: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+
+
+def _places(table: "Table", exposure: Exposure, options: ScoreOptions) -> _Places:
+    """Find positions in a table of one's own; where they had to be turned, its new columns tell them."""
+    table.remove_columns([name for name in PLACED if name in table.colnames])
+    x, y = np.zeros(0), np.zeros(0)
+    # An empty table need not name the columns that it has no rows for.
+    if table.colnames:
+        x, y = find_positions(table, **options.columns, wcs=exposure.wcs)
+    brightest = peaks(table)
+    placement = options.placement
+    if not placement:
+        return _Places(x, y, brightest)
+    x, y = placement.applied(x, y, exposure.shape)
+    if brightest is not None:
+        brightest = placement.applied(*brightest, exposure.shape)
+    table[PLACED[0]], table[PLACED[1]] = x, y
+    return _Places(x, y, brightest)
+
+
+def _check_fit(
+    places: _Places, table: "Table", exposure: Exposure, name: str, options: ScoreOptions
+) -> None:
+    """Refuse positions that look as if they belonged to another image, or were mixed up."""
+    by_pixels = options.x_col is not None or has_positions(table)
+    is_told = options.origin is not None or not by_pixels
+    doubt = doubt_about(exposure, places.x, places.y, is_origin_known=is_told)
+    if doubt is not None:
+        remedy = f"{doubt.remedy} mends that, " if doubt.remedy else ""
+        raise InputError(
+            f"the catalogue does not fit {name}: {doubt.reason}; {remedy}--trust-positions takes it "
+            "as it is"
+        )
 
 
 def _tell_of_pixels(name: str, pixels: NDArray[np.float32]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.columns import NOTED, bare
 from ..io.images import load_image
-from ..io.positions import find_positions, has_positions, sky_columns
+from ..io.positions import has_positions, scored_positions, sky_columns
 from ..io.tables import read_catalog
 from ..runs.journal import Line
 from ..status import MEANING
@@ -251,15 +251,15 @@ def _positions(
     """Return pixels; NaN where only the WCS of an image that is gone would tell them."""
     columns = {name: meta.get(f"{NOTED}{name}") for name in ("x_col", "y_col", "origin")}
     try:
-        if columns["x_col"] is not None or has_positions(table) or not sky_columns(table):
-            return find_positions(table, **columns)
+        if not (columns["x_col"] is None and sky_columns(table)) or has_positions(table):
+            return scored_positions(table, columns)
         if image is None:
             raise InputError("positions on the sky need the image")
         x, y = np.full(len(table), np.nan), np.full(len(table), np.nan)
         for number in np.unique(hdu):
             of = hdu == number
             loaded = load_image(image, None if number == FIRST else int(number))
-            x[of], y[of] = find_positions(table[of], wcs=loaded.header)
+            x[of], y[of] = scored_positions(table[of], columns, loaded.header)
         return x, y
     except InputError as error:
         log.info("%s: no positions: %s", table.meta.get("rb_image", ""), error)

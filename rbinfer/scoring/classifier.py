@@ -18,6 +18,7 @@ from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutouts, Cutter
 from ..errors import InputError
 from ..io.exposure import Exposure, Width, as_exposure
+from ..measure.belongs import doubt_about
 from ..measure.estimate import measure_width
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.networks import KerasNetwork, Network
@@ -359,6 +360,7 @@ class Classifier:
         origin: int | None = None,
         wcs: Any = None,
         extra: Sequence[str] = (),
+        trust_positions: bool = False,
     ) -> "Table":
         """Score a catalogue.
 
@@ -386,6 +388,9 @@ class Classifier:
         extra : sequence of str
             More columns: ``"classes"`` for the probability of each class (``rb_p_star`` and the like),
             ``"snr"`` for ``rb_snr``.
+        trust_positions : bool
+            Do not warn of positions that look as if they belonged to another image; see
+            `rbinfer.measure.belongs`.
 
         Returns
         -------
@@ -399,21 +404,82 @@ class Classifier:
             A catalogue without positions, shapes that do not match, parameters out of range. A row that
             cannot be scored is not an error: it has NaN and a reason.
         """
-        from ..io.positions import find_positions, peaks
+        from ..io.positions import find_positions, has_positions, peaks
         from ..io.tables import as_table
 
-        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         result = as_table(table)
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs)
+        exposure = with_no_data(exposure)
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
             x, y = find_positions(result, x_col, y_col, origin, exposure.wcs)
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks(result), result)
+        if not trust_positions:
+            is_told = origin is not None or not (x_col is not None or has_positions(result))
+            doubt = doubt_about(exposure, x, y, is_origin_known=is_told)
+            if doubt is not None:
+                log.warning("the catalogue does not fit the image: %s", doubt.reason)
+        return self.classify_at(
+            result,
+            exposure,
+            x,
+            y,
+            peaks=peaks(result),
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            threshold=threshold,
+            add_score=add_score,
+            flag_bogus=flag_bogus,
+            progress=progress,
+            extra=extra,
+        )
+
+    def classify_at(
+        self,
+        table: "Table",
+        exposure: Exposure,
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        *,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+        fwhm: float | None = None,
+        asinh_softening: float | None = None,
+        threshold: float | None = None,
+        add_score: bool = True,
+        flag_bogus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        extra: Sequence[str] = (),
+    ) -> "Table":
+        """Score a catalogue whose positions are known.
+
+        Parameters
+        ----------
+        table : Table
+            One row a position; it is changed.
+        exposure : Exposure
+        x, y : ndarray of float64, shape (n,)
+            0-based positions in pixels.
+        peaks, fwhm, asinh_softening, progress
+            As for :meth:`score`.
+        threshold, add_score, flag_bogus, extra
+            As for :meth:`classify`.
+
+        Returns
+        -------
+        Table
+            `table` with its scores, or its real rows.
+
+        Raises
+        ------
+        InputError
+            As :meth:`classify`.
+        """
+        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
+        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks, table)
         snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
         scores = self._score(prepared, progress, snr)
         more = extra_columns(extra, scores, snr, self.spec)
         verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
         return with_verdicts(
-            result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus, extra=more
+            table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus, extra=more
         )

@@ -233,7 +233,7 @@ def test_stamp_changes_the_header_alone(scene, tmp_path, kind, capsys):
 def test_stamp_that_fails_leaves_the_image(tmp_path):
     path = tmp_path / "im.fits"
     path.write_bytes(b"no FITS")
-    with pytest.raises(RbinferError, match=r"im.fits cannot be written: No SIMPLE card"):
+    with pytest.raises(RbinferError, match=r"im.fits cannot be stamped: it does not begin"):
         stamp(path, {0: {}}, {})
     assert path.read_bytes() == b"no FITS"
     assert [p.name for p in tmp_path.iterdir()] == ["im.fits"]
