@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._util.sentences import did_you_mean
 from ..errors import InputError
 from ..io.exposure import Exposure
-from ..io.positions import PLACED, scored_positions, sky_columns
+from ..io.positions import PLACED, sky_columns
 from ..io.sky_out import sky_map
 from ..model.spec import ModelSpec
 from ..scoring.verdicts import EXTRA, P_PREFIX
-from .options import ScoreOptions
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -50,12 +50,12 @@ def check_names(names: Sequence[str], have: Sequence[str], spec: ModelSpec) -> N
     classes = [f"{P_PREFIX}{name}" for name in spec.classes] if has_classes else []
     known = [
         *have,
-        *PLACED,
         "rb_score",
         "rb_status",
         "rb_class",
         "rb_snr",
         "rb_hdu",
+        *PLACED,
         *classes,
         *EXTRA,
         *SKY,
@@ -93,25 +93,23 @@ def picked(table: "Table", names: Sequence[str]) -> "Table":
     return table[[name for name in dict.fromkeys(wanted) if name in table.colnames]]
 
 
-def in_order(table: "Table", order: str) -> "Table":
-    """Return the rows in another order.
+def order_of(table: "Table", order: str) -> NDArray[np.intp]:
+    """Return the rows in another order, as indices.
 
     Parameters
     ----------
     table : Table
-    order : {"doubtful", "score", "row"}
-        The nearest to the threshold first, the highest score first, or as they came. Rows without a
-        score come last, equals as they came.
+    order : {"doubtful", "score"}
+        The nearest to the threshold first, or the highest score first. Rows without a score come last,
+        equals as they came.
 
     Returns
     -------
-    Table
+    ndarray of int, shape (n,)
     """
-    if order == "row" or not len(table):
-        return table
     score = np.asarray(table["rb_score"], np.float64)
     key = -score if order == "score" else np.abs(score - table.meta["rb_threshold"])
-    return table[np.argsort(key, kind="stable")]  # NaN is last
+    return np.argsort(key, kind="stable")  # NaN is last
 
 
 def check_classes(names: Sequence[str], spec: ModelSpec) -> None:
@@ -125,12 +123,17 @@ def check_classes(names: Sequence[str], spec: ModelSpec) -> None:
             raise InputError(f"--class: the model {spec.name} has no class {name}{hint}")
 
 
-def of_classes(table: "Table", names: Sequence[str]) -> "Table":
-    """Return the rows whose most probable class is one of those named."""
-    return table[np.isin(np.asarray(table["rb_class"]).astype(str), list(names))]
+def of_classes(table: "Table", names: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell which rows have one of the classes named as their most probable one."""
+    return np.isin(np.asarray(table["rb_class"]).astype(str), list(names))
 
 
-def add_sky(table: "Table", exposure: Exposure, name: str, options: ScoreOptions) -> None:
+def add_sky(
+    table: "Table",
+    exposure: Exposure,
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    name: str,
+) -> None:
     """Add right ascension and declination (ICRS, degrees), where the WCS of the image can be used.
 
     Parameters
@@ -138,16 +141,16 @@ def add_sky(table: "Table", exposure: Exposure, name: str, options: ScoreOptions
     table : Table
         Left as it is where it has positions on the sky, or columns of these names.
     exposure : Exposure
+    places : (ndarray, ndarray) of float64, each of shape (n,)
+        0-based pixels of the rows.
     name : str
         Of the image, for messages.
-    options : ScoreOptions
     """
     if {column.lower() for column in table.colnames} & set(SKY) or sky_columns(table):
         return
     sky = sky_map(exposure.wcs, exposure.shape, name)
     if sky is None or not table.colnames:
         return
-    x, y = scored_positions(table, options.columns, exposure.wcs)
-    for column, values in zip(SKY, sky.positions(x, y), strict=True):
+    for column, values in zip(SKY, sky.positions(*places), strict=True):
         table[column] = values
         table[column].unit = "deg"

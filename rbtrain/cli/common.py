@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .._files import replaced
 from ..config import TrainConfig
 
 
@@ -75,7 +75,6 @@ def without_nan(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place and rename it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    """Write a file whole or not at all."""
+    with replaced(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -85,8 +85,8 @@ def _measure_simulation(
 
     from ..data.dataset import Dataset
     from ..judging.evaluate import evaluate_simulation
-    from ..judging.text import format_bins
-    from ..judging.versus import classes_table, format_table, groups_table, pooled
+    from ..judging.text import format_bins, format_table
+    from ..judging.versus import classes_table, groups_table, pooled
 
     data = Dataset.open(test, preprocess=read_spec(path).preprocess)
     metrics["simulation"] = evaluate_simulation(path, data)
@@ -106,8 +106,8 @@ def _measure_images(
 ) -> dict[str, Any]:
     """Measure on labelled images in each way and print; returns the scores by way and group."""
     from ..judging.labelled import measure_calibration, measure_groups, score_images, ways_for
-    from ..judging.text import format_calibration, format_groups, format_sky
-    from ..judging.versus import compare_groups, format_table, groups_table
+    from ..judging.text import format_calibration, format_groups, format_sky, format_table
+    from ..judging.versus import compare_groups, groups_table
 
     threshold = classifier.spec.threshold
     prior = metrics["simulation"]["fraction_real"] if "simulation" in metrics else None

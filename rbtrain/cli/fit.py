@@ -23,7 +23,10 @@ def run(options: argparse.Namespace) -> int:
 
     config, where = open_workspace(options)
     fit(
-        config, Dataset.open(where.train, config), where.fit, resume=options.resume,
+        config,
+        Dataset.open(where.train, config),
+        where.fit,
+        resume=options.resume,
         verbose=0 if options.quiet else 1,
-    )  # fmt: skip
+    )
     return 0

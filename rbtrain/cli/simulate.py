@@ -72,7 +72,11 @@ def run(options: argparse.Namespace) -> int:
         for test, directory in missing:
             with bar(directory.name, "frame", options.quiet) as progress:
                 build_dataset(
-                    config, directory, test=test, workers=options.workers, progress=progress,
+                    config,
+                    directory,
+                    test=test,
+                    workers=options.workers,
+                    progress=progress,
                     backdrops=backdrops,
-                )  # fmt: skip
+                )
     return 0

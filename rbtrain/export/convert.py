@@ -16,6 +16,7 @@ from rbinfer.model.session import Session
 from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec
 
 from .._arrays import F32
+from .._files import replaced
 from .graph import simplify
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,7 @@ def export_model(
     _describe(proto, spec, golden)
     onnx.checker.check_model(proto, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.stem + ".part.onnx")
-    try:
+    with replaced(target) as part:
         part.write_bytes(bare.SerializeToString())
         output = Session(part, "cpu").run(cutouts)
         worst = float(np.max(np.abs(output.score - expected["score"][:, 0])))
@@ -92,9 +92,6 @@ def export_model(
                 f"{TOLERANCE:g}; {target} was not written"
             )
         part.write_bytes(proto.SerializeToString())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     log.info("%s: largest difference on %d cutouts %.2g", target, len(cutouts), worst)
     return worst
 

@@ -13,6 +13,7 @@ from rbinfer import ModelSpec, PreprocessSpec
 from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
+from ..data.label import is_of
 from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
 from ..fitting.fit import in_single_precision, load_network, targets_of
 from ..simulate import draw_frame
@@ -49,11 +50,11 @@ def export_run(
     labels = data.rows["label"][held_out]
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
-    real = np.isin(labels, [CLASSES.index(name) for name in config.real])
+    real = is_of(labels, config.real)
     weights = mixed(labels, config.sources)
     model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
-    real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
+    real_rows = is_of(data.rows["label"], config.real)
     spec = _spec(
         config,
         multi,

@@ -6,8 +6,6 @@ import logging
 import math
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import F32, I8
+from .._files import part_of, replaced
 from ..config import CLASSES, SOURCES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
+from ..data.label import is_of
 from ..data.memory import keep_freed_memory
 from .model import create_compact_model, create_realbogus_model
 
@@ -78,9 +78,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     """
 
     def __init__(
-        self, data: Dataset, rows: NDArray[np.intp], targets: F32,
-        weights: F32, batch_size: int, seed: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        data: Dataset,
+        rows: NDArray[np.intp],
+        targets: F32,
+        weights: F32,
+        batch_size: int,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(workers=1)
         self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
         self._batch_size, self._seed = batch_size, seed
@@ -117,8 +122,7 @@ def augment(cutouts: F32, turn: int) -> F32:
 def targets_of(config: TrainConfig, labels: I8) -> F32:
     """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes."""
     if config.network.architecture == "reference":
-        real = [CLASSES.index(name) for name in config.real]
-        return np.isin(labels, real).astype(np.float32)[:, np.newaxis]
+        return is_of(labels, config.real).astype(np.float32)[:, np.newaxis]
     return np.eye(len(CLASSES), dtype=np.float32)[labels]
 
 
@@ -211,14 +215,14 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         }
         for name, values in parts.items():
             arrays |= {f"{name}_{i}": value for i, value in enumerate(values)}
-        with _replaced(self._run / _LAST) as part, open(part, "wb") as stream:
+        with replaced(self._run / _LAST) as part, open(part, "wb") as stream:
             np.savez(stream, **arrays)
             stream.flush()
             os.fsync(stream.fileno())  # a renamed file may be empty after a power cut
 
     def _write_history(self, epoch: int) -> None:
         text = json.dumps({"epoch": epoch, "history": self.history}, indent=1)
-        with _replaced(self._run / _HISTORY) as part:
+        with replaced(self._run / _HISTORY) as part:
             part.write_text(text, encoding="utf-8")
 
 
@@ -336,7 +340,7 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     if not begun:
         # Of a fit that was killed within its first epoch, or of one whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
-    with _replaced(where / _CONFIG) as part:
+    with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
     return begun
 
@@ -372,23 +376,11 @@ def _check_same(config: TrainConfig, path: Path) -> None:
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Save a Keras model beside its path, then rename."""
-    with _replaced(path) as part:
+    with replaced(path) as part:
         model.save(part)
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to, and rename what was written if all went well."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
     for name in (_BEST, _LAST, _HISTORY, _CONFIG):
-        path = run / name
-        path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)
+        part_of(run / name).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from rbinfer.model.session import Session
 from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
+from ..data.label import is_of
 from ..fitting.calibrate import mixed
 from ..metrics import (
     auc,
@@ -92,7 +93,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     spec, rows = session.spec, data.rows
     # A model with one score cannot name what it counts as real by its own classes.
     real_types = spec.calibration.get("counted_as_real", spec.real)
-    real = np.isin(rows["label"], [CLASSES.index(name) for name in real_types])
+    real = is_of(rows["label"], real_types)
     score, classes = _run(session, data)
     weights = _weights(rows["label"], spec.calibration.get("sources"))
     result: dict[str, Any] = {

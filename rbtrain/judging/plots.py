@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,15 +10,13 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 from .._arrays import F64, Bools, Floats
-
-if TYPE_CHECKING:
-    from .labelled import Scored
+from .labelled import Scored, joined
 
 _PANELS = 24
 _PER_ROW = 4
 
 
-def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path) -> None:
+def draw_groups(groups: dict[str, list[Scored]], threshold: float, path: Path) -> None:
     """Draw the ROC curve and the score histogram of each group of labelled images.
 
     Parameters
@@ -32,8 +30,7 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
     """
     shown = {}
     for name, cases in groups.items():
-        real = np.concatenate([c.real for c in cases])
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         scored = np.isfinite(score)
         if min(int(real[scored].sum()), int((~real[scored]).sum())) >= 20:
             shown[name] = real[scored], score[scored]
@@ -88,9 +85,15 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
         for few, face in ((n >= 10, "C0"), (n < 10, "none")):
             errors = [(real - low)[few], (high - real)[few]]
             top.errorbar(
-                mean[few], real[few], errors, fmt="o", color="C0", mfc=face, markersize=4,
+                mean[few],
+                real[few],
+                errors,
+                fmt="o",
+                color="C0",
+                mfc=face,
+                markersize=4,
                 linewidth=1 if face == "C0" else 0.4,
-            )  # fmt: skip
+            )
         top.set(
             xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), ylabel="fraction real", title=f"{name}: {n.sum()}"
         )
@@ -114,7 +117,7 @@ def wilson_interval(fraction: F64, n: NDArray[Any]) -> tuple[F64, F64]:
     return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)
 
 
-def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
+def draw_mistakes(groups: dict[str, list[Scored]], path: Path) -> None:
     """Draw the cutouts (asinh channel) that were most wrong: bogus scored high, real scored low.
 
     Parameters
@@ -128,8 +131,7 @@ def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
     if not cases:
         return
     names = np.concatenate([np.full(len(c.real), c.name) for c in cases])
-    real = np.concatenate([c.real for c in cases])
-    score = np.concatenate([c.score for c in cases])
+    real, score = joined(cases)
     cutouts = np.concatenate([c.cutouts for c in cases if c.cutouts is not None])
     wrong = np.where(real, 1 - score, score)
     wrong[~np.isfinite(wrong)] = -1

@@ -27,10 +27,8 @@ def add_hot_pixels(canvas: Canvas, rng: np.random.Generator, charge: F64, shared
     kind = rng.random(n)
     pair = np.flatnonzero(kind < 0.5 * shared)
     vertical = rng.random(pair.size) < 0.6
-    _render.add_pixels(
-        *canvas.layers, x[pair] + ~vertical, y[pair] + vertical,
-        charge[pair] * rng.uniform(0.05, 1.0, pair.size), code,
-    )  # fmt: skip
+    part = charge[pair] * rng.uniform(0.05, 1.0, pair.size)
+    _render.add_pixels(*canvas.layers, x[pair] + ~vertical, y[pair] + vertical, part, code)
     cross = np.flatnonzero((kind >= 0.5 * shared) & (kind < shared))
     leak = rng.uniform(0.01, 0.12, cross.size)
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):

@@ -6,8 +6,9 @@ import numpy as np
 from astropy.table import Table
 
 from .._arrays import F32, U8, Bools
+from .._pixels import nearest
 from .patches import DarkPatch
-from .truth import Rows, extreme, inside, nearest, truth_table
+from .truth import Rows, extreme, inside, truth_table
 
 #: An artefact below this fraction of the noise has no class.
 _FAINTEST_ARTEFACT = 0.05

@@ -10,7 +10,7 @@ above half of the maximum, which for an ellipse is the geometric mean of the axe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -22,8 +22,8 @@ from . import _render
 from .config import PSFConfig
 from .draws import chance, log_uniform, uniform
 from .profiles import (
+    Aberrations,
     aberrated_profile,
-    aberration_reach,
     gaussian_profile,
     half_size,
     measure_fwhm,
@@ -86,10 +86,10 @@ class PSF:
 
     @classmethod
     def aberrated(cls, fwhm: float, **aberrations: float) -> Self:
-        """Return an aberrated PSF; `fwhm` is that of the seeing, see `aberrated_profile`."""
-        s = oversampling_for(fwhm)
-        r = math.ceil(6 * fwhm + aberration_reach(fwhm, **aberrations))
-        return cls.from_profiles([aberrated_profile(fwhm, r, s, **aberrations)], s)
+        """Return an aberrated PSF; `fwhm` is that of the seeing, the others as of `Aberrations`."""
+        s, aberrated = oversampling_for(fwhm), Aberrations(**aberrations)
+        r = math.ceil(6 * fwhm + aberrated.reach(fwhm))
+        return cls.from_profiles([aberrated_profile(fwhm, r, s, aberrated)], s)
 
     @classmethod
     def from_image(cls, image: ArrayLike) -> Self:
@@ -360,22 +360,24 @@ def _aberrated_profiles(
     config: PSFConfig, rng: np.random.Generator, fwhm: float, places: Sequence[F64]
 ) -> list[F32]:
     """Draw aberrations, which change over the frame, and render the profile at each place."""
-    drawn = {
-        "defocus": uniform(rng, config.defocus) * rng.choice((-1, 1)),
-        "astigmatism": uniform(rng, config.astigmatism),
-        "coma": uniform(rng, config.coma),
-        "trefoil": uniform(rng, config.trefoil),
-        "angle": uniform(rng, (0, 2 * math.pi)),
-        "coma_angle": uniform(rng, (0, 2 * math.pi)),
-        "diffraction": log_uniform(rng, config.diffraction),
-        "obscuration": uniform(rng, config.obscuration),
-    }
-    radius = math.ceil(min(6 * fwhm + aberration_reach(fwhm, **drawn), _LARGEST))
+    drawn = Aberrations(
+        defocus=uniform(rng, config.defocus) * rng.choice((-1, 1)),
+        astigmatism=uniform(rng, config.astigmatism),
+        coma=uniform(rng, config.coma),
+        trefoil=uniform(rng, config.trefoil),
+        angle=uniform(rng, (0, 2 * math.pi)),
+        coma_angle=uniform(rng, (0, 2 * math.pi)),
+        diffraction=log_uniform(rng, config.diffraction),
+        obscuration=uniform(rng, config.obscuration),
+    )
+    radius = math.ceil(min(6 * fwhm + drawn.reach(fwhm), _LARGEST))
     profiles = []
     for x, y in places:
-        here = dict(drawn)
-        here["defocus"] *= 1 + 0.4 * x
-        here["coma"] *= 1 + 0.5 * y
-        here["coma_angle"] += 0.5 * x
-        profiles.append(aberrated_profile(fwhm, radius, oversampling_for(fwhm), **here))
+        here = replace(
+            drawn,
+            defocus=drawn.defocus * (1 + 0.4 * x),
+            coma=drawn.coma * (1 + 0.5 * y),
+            coma_angle=drawn.coma_angle + 0.5 * x,
+        )
+        profiles.append(aberrated_profile(fwhm, radius, oversampling_for(fwhm), here))
     return profiles

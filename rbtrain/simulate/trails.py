@@ -41,11 +41,9 @@ def add_trail(
     angle = math.atan2(end[1] - start[1], end[0] - start[0])
     profile, sampling = psf.line_spread(angle, width)
     amplitude = peak / float(profile[0])
-    soft = max(0.5 * psf.fwhm, 0.5)
-    _render.add_line(
-        *canvas.layers, *start, *end, profile, sampling, amplitude, soft, period, duty,
-        rng.random(), int(Artefact.TRAIL),
-    )  # fmt: skip
+    across = (profile, sampling, amplitude)
+    along = (max(0.5 * psf.fwhm, 0.5), period, duty, rng.random())
+    _render.add_line(*canvas.layers, *start, *end, *across, *along, int(Artefact.TRAIL))
 
 
 def draw_trails(
@@ -70,11 +68,9 @@ def draw_trails(
         gap = psf.fwhm * uniform(rng, (2, 10))
         for k in range(lines):
             ox, oy = -s * gap * k, c * gap * k
-            add_trail(
-                canvas, rng, psf, (x - back * c + ox, y - back * s + oy),
-                (x + ahead * c + ox, y + ahead * s + oy),
-                peak=peak, width=blur, period=period, duty=duty,
-            )  # fmt: skip
+            start = (x - back * c + ox, y - back * s + oy)
+            end = (x + ahead * c + ox, y + ahead * s + oy)
+            add_trail(canvas, rng, psf, start, end, peak=peak, width=blur, period=period, duty=duty)
         if aeroplane:
             _lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
         canvas.record_one("satellite", x, y, peak * min(far, back + ahead))
@@ -112,9 +108,7 @@ def draw_asteroids(
         peak = noise * log_uniform(rng, (3.0, 200.0))
         flux = peak / float(psf.peaks.mean()) * max(1.0, length / psf.fwhm)
         layer = np.zeros(canvas.shape, np.float32)
-        psf.add_points(
-            layer, x + t * math.cos(angle), y + t * math.sin(angle), np.full(n, flux / n),
-            0.1 * noise / n,
-        )  # fmt: skip
+        xs, ys = x + t * math.cos(angle), y + t * math.sin(angle)
+        psf.add_points(layer, xs, ys, np.full(n, flux / n), 0.1 * noise / n)
         _render.merge(*canvas.layers, layer, int(Artefact.ASTEROID))
         canvas.record_one("asteroid", x, y, flux)

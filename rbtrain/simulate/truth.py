@@ -6,7 +6,8 @@ from typing import Self
 import numpy as np
 from astropy.table import Table
 
-from .._arrays import F32, F64, I64, Bools
+from .._arrays import F32, F64, Bools
+from .._pixels import nearest
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,12 @@ def inside(x: F64, y: F64, shape: tuple[int, int]) -> Bools:
     return (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
 
 
-def nearest(x: F64, y: F64, shape: tuple[int, int]) -> tuple[I64, I64]:
-    """Return the index (rows, columns) of the nearest pixel of the frame."""
-    ix = np.clip(np.rint(x), 0, shape[1] - 1).astype(np.int64)
-    iy = np.clip(np.rint(y), 0, shape[0] - 1).astype(np.int64)
-    return iy, ix
-
-
 def extreme(signal: F32, x: F64, y: F64) -> F64:
     """Return the value furthest from zero among the 3 x 3 pixels around each position."""
     best = np.zeros(x.size)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            value = signal[nearest(x + dx, y + dy, (signal.shape[0], signal.shape[1]))]
+            value = signal[nearest(x + dx, y + dy, signal.shape)]
             best = np.where(np.abs(value) > np.abs(best), value, best)
     return best
 

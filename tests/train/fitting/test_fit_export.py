@@ -252,8 +252,12 @@ def test_the_file_tells_all(exported, config):
         assert sum(histogram) == pytest.approx(1, abs=1e-4)
         assert sum(histogram[low : low + 10]) > 0.5
     assert [p.name for p in spec.operating_points] == [
-        "missed 1.0%", "missed 2.0%", "missed 5.0%", "false 0.1%", "false 1.0%",
-    ]  # fmt: skip
+        "missed 1.0%",
+        "missed 2.0%",
+        "missed 5.0%",
+        "false 0.1%",
+        "false 1.0%",
+    ]
     assert 0.5 < spec.fwhm_range[0] < spec.fwhm_range[1] < 30
     assert ModelSpec.from_json(spec.to_json()) == spec
     onnx.checker.check_model(onnx.load(exported[0]), full_check=True)
