@@ -219,11 +219,14 @@ def test_columns_and_keys_are_as_documented(place, suffix):
     documented = {name: dtype for cell, dtype, _ in table("column") for name in names_in(cell)}
     probabilities = [f"rb_p_{name}" for name in ScoreOptions().classifier().spec.classes]
     documented |= dict.fromkeys(probabilities, documented["rb_p_star"])
-    assert {name for name in mosaic.colnames if name.startswith("rb_")} | {"ra", "dec"} == set(
-        documented
-    )
+    turned = ("--catalog", "cat.csv", *options, "--flip-y", "--trust-positions")
+    assert run(place, "classify", FIELD, *turned, "-o", f"t.{suffix}").returncode == 0
+    placed = read_catalog(place / f"t.{suffix}")
+    ours = {n: t[n] for t in (placed, mosaic) for n in t.colnames if n.startswith("rb_")}
+    ours |= {name: mosaic[name] for name in ("ra", "dec")}
+    assert ours.keys() == documented.keys()
     for name, dtype in documented.items():
-        found = mosaic[name].dtype
+        found = ours[name].dtype
         assert found.kind in "UOS" if dtype == "text" else found.newbyteorder("=") == dtype, name
     assert set(mosaic["rb_hdu"]) == {1, 2}
 
