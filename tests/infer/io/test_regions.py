@@ -65,7 +65,9 @@ def test_positions_on_the_sky(tmp_path, system, is_sexagesimal):
 
 
 def test_other_shapes_are_told(tmp_path, caplog):
-    table = read(tmp_path, f"{HEAD}image\nbox(1,2,3,4,0)\ncircle(2,3,1)\nbox(1,2,3,4,0)\nline(1,2,3,4)\n")
+    table = read(
+        tmp_path, f"{HEAD}image\nbox(1,2,3,4,0)\ncircle(2,3,1)\nbox(1,2,3,4,0)\nline(1,2,3,4)\n"
+    )
     assert len(table) == 1
     assert "2 box, 1 line are no points or circles and are left out" in caplog.text
 
