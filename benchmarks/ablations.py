@@ -72,7 +72,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder)
         data = build_dataset(config, where / "train", workers=workers)
-        test = build_dataset(asked, where / "test", test=True, workers=workers)
+        test = build_dataset(asked, where / "test", part="test", workers=workers)
         fit(config, data, where / "fit", verbose=0)
         export_run(config, data, where / "fit" / "best.keras", where / "model.onnx")
         simulated = evaluate_simulation(where / "model.onnx", test)

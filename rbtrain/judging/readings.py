@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbinfer.model.spec import OperatingPoint
+from rbinfer.model.readings import OperatingPoint
 
 from .._arrays import F32, Bools, Floats
 from ..config import CLASSES, SKY

@@ -178,7 +178,7 @@ def test_no_frame_is_on_both_sides_of_the_split(config, data):
 
 
 def test_test_frames_are_others(config, data, tmp_path):
-    test = build_dataset(config, tmp_path / "test", test=True, workers=1)
+    test = build_dataset(config, tmp_path / "test", part="test", workers=1)
     assert not set(test.rows["frame"]) & set(data.rows["frame"])
 
 

@@ -19,7 +19,8 @@ from rbinfer.model.session import Session, verify
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
 from rbtrain.config import CLASSES, SOURCES
 from rbtrain.data.dataset import build_dataset
-from rbtrain.export.convert import ExportError, export_model, keras_outputs
+from rbtrain.export.convert import export_model, keras_outputs
+from rbtrain.export.proof import ExportError
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate, mix_weights
@@ -248,7 +249,7 @@ def test_the_file_tells_all(exported, config):
     assert spec.config_hash == config.hash
     assert spec.calibration["method"] == "temperature"
     for name, low in (("real", 10), ("bogus", 0)):
-        histogram = spec.calibration["scores"][name]
+        histogram = spec.readings[0].scores[name]
         assert len(histogram) == 20
         assert sum(histogram) == pytest.approx(1, abs=1e-4)
         assert sum(histogram[low : low + 10]) > 0.5
