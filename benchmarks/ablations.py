@@ -82,7 +82,7 @@ def measure(
             "called_real": {c: simulated["by_class"][c]["called_real"] for c in CLASSES},
         }
         if images is not None:
-            groups = score_images(Classifier(where / "model.onnx", device="cpu"), images)
+            groups = score_images(Classifier(where / "model.onnx", device="cpu"), [images])
             result["images"] = {
                 key: {k: f[k] for k in ("n_real", "n_bogus", "auc", "true_rate", "false_rate")}
                 for key, f in measure_groups(groups, 0.5).items()

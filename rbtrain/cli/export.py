@@ -22,8 +22,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--network",
         metavar="MODEL",
-        help="with a TOML: take the network of this .onnx file (or the model of this name), calibrate it "
-        "and count what is real anew; the validation frames are enough ('rbtrain simulate --validation')",
+        help="with a TOML: take the network of this .onnx file (or the model of this name), calibrate "
+        "it and count what is real anew; validation frames are enough ('rbtrain simulate --validation')",
     )
     return parser
 
