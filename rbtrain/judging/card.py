@@ -14,7 +14,8 @@ from .ways import WAYS
 _ABOUT_IMAGES = (
     "Labelled detections of telescope frames, scored in several ways. `FWHM measured` gives the "
     "positions and the brightest pixels of the catalogue; the others say what else is given or left "
-    "out. Without a catalogue, what `rbinfer` detects is matched with the labelled positions within 2 pixels."
+    "out. Without a catalogue, what `rbinfer` detects is matched with the labelled positions within 2 "
+    "pixels."
 )
 _COLUMNS = (
     ("real", "n_real", "{:d}"),
