@@ -206,7 +206,7 @@ def test_positions_of_another_image_are_refused_and_mended(field, classify, good
         "top": (x, SIZE - 1 - y, "--flip-y"),
         "right": (SIZE - 1 - x, y, "--flip-x"),
         "turned": (SIZE - 1 - x, SIZE - 1 - y, "--flip-x --flip-y"),
-        "quarter": (y, SIZE - 1 - x, "--swap-xy --flip-y"),
+        "quarter": (y, SIZE - 1 - x, "--swap-xy --flip-x"),
         "one": (x + 1, y + 1, "--origin 1"),
         "binned": ((x - 0.5) / 2, (y - 0.5) / 2, "--scale-xy 2"),
         "unbinned": (2 * x + 0.5, 2 * y + 0.5, "--scale-xy 0.5"),
