@@ -64,7 +64,7 @@ def export_run(
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    # Sources that are not counted as real are no artefacts either: they have no part in the rates.
+    # Sources that do not count as real are no artefacts either: they take no part in the rates.
     judged = real | ~np.isin(labels, SOURCES)
     spec = dataclasses.replace(
         spec,

@@ -152,7 +152,7 @@ def operating_points(
 
 
 def score_histograms(real: Bools, score: F32, bins: int = 20) -> dict[str, list[float]]:
-    """Return how the scores of the real and of the bogus are spread, for reports to compare with.
+    """Return the distributions of the scores of real and bogus, for reports to compare with.
 
     Parameters
     ----------

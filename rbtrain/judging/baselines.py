@@ -1,4 +1,4 @@
-"""Simple means of telling real from bogus, to measure the network against: pure functions.
+"""Simple methods that tell real from bogus, to compare the network with: pure functions.
 
 Each gives a score for every detection of an image, higher for more real. `THRESHOLDS` holds the fixed
 value above which a detection counts as real. The thresholds were not fitted; the form of each score
@@ -129,7 +129,7 @@ def la_cosmic(
     electrons = 1.0 if gain is None else float(gain)
     background = sep.Background(np.ascontiguousarray(image), mask=mask)
     sky = background.back(dtype=np.float32)
-    # Half of a coarsely quantised image may not differ at all.
+    # In a coarsely quantised image more than half of the adjacent pixels may be equal.
     rms = pixel_noise(image, mask) or float(background.globalrms)
     full = np.inf if saturation is None else (saturation - float(np.median(sky))) * electrons
     masked, _ = scrappy.detect_cosmics(

@@ -91,7 +91,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     """
     session = Session(model, "cpu")
     spec, rows = session.spec, data.rows
-    # A model with one score cannot name what it counts as real by its own classes.
+    # The classes of a model with one score do not say which sources it counts as real.
     real_types = spec.calibration.get("counted_as_real", spec.real)
     real = is_of(rows["label"], real_types)
     score, classes = _run(session, data)
