@@ -80,7 +80,7 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[list[int]]:
-    """Let SIGTERM, which batch systems send, stop the run as Ctrl-C does; yields the signals received."""
+    """Let SIGTERM, which batch systems send, stop the run as Ctrl-C does; yields what signals came."""
     came: list[int] = []
 
     def stop(number: int, _: Any) -> None:
