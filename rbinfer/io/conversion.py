@@ -23,6 +23,10 @@ _UNFIT_TEXTS = {
     "VOTable": _NOT_IN_XML,
     "FITS": _NOT_ASCII,
 }
+#: Dimensions of columns; Astropy would flatten what has more.
+_MOST_DIMENSIONS = {"CSV": 1, "Parquet": 2}
+_OUTER_BLANKS = re.compile("(?:^|\n) | (?:\n|$)")
+_WITHOUT_BLANKS = {"ECSV": _OUTER_BLANKS, "VOTable": _OUTER_BLANKS, "FITS": re.compile(" (?:\n|$)")}
 #: Types that a format lacks, and wider ones that hold their values.
 _WIDER = {
     # Astropy would make truth values of bytes with a sign.
@@ -75,10 +79,10 @@ def _check_kind(name: str, column: Any, kind: str) -> None:
     dtype = getattr(column, "dtype", None)
     if kind == "VOTable" and dtype is None:
         what = f"is a {type(column).__name__}"
-    elif kind == "CSV" and dtype is not None and column.ndim > 1:
+    elif dtype is not None and column.ndim > _MOST_DIMENSIONS.get(kind, column.ndim):
         what = f"has arrays of shape {column.shape[1:]} in its cells"
-    elif kind == "Parquet" and dtype is not None and dtype.kind == "O":
-        what = "holds objects that are neither numbers nor text"
+    elif kind == "Parquet" and dtype is not None and dtype.kind in "Oc":
+        what = "holds complex numbers" if dtype.kind == "c" else "holds what is neither number nor text"
     if what is not None:
         raise _unfit(name, what, kind)
 
@@ -87,6 +91,8 @@ def _check_texts(name: str, column: Any, kind: str) -> None:
     """Refuse texts with characters that the format lacks."""
     unfit = _UNFIT_TEXTS.get(kind)
     texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
+    if texts and kind in _WITHOUT_BLANKS and _WITHOUT_BLANKS[kind].search("\n".join(texts)):
+        log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
     if unfit is not None and unfit.search("".join(texts)):
         found = next(text for text in texts if unfit.search(text))
         raise _unfit(name, f"has the text {found!r}", kind)

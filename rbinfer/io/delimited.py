@@ -34,12 +34,15 @@ class Dialect:
         By Python's name.
     mark : bytes
         The byte order mark before the text, or nothing.
+    padded : bool
+        Whether blanks around the cells are no part of them.
     """
 
     separator: str = ","
     newline: str = "\n"
     encoding: str = "utf-8"
     mark: bytes = b""
+    padded: bool = False
 
     def quoted(self, cell: str) -> str:
         """Return a cell as it is written, in quotes where it needs them."""
@@ -92,8 +95,12 @@ class Delimited:
             return [[] for _ in self.names]
         if not self.rows and {record.count(separator) for record in self.records} == {n - 1}:
             flat = "\n".join(self.records).replace("\n", separator).split(separator)
+            if self.dialect.padded:
+                flat = [cell.strip() for cell in flat]
             return [flat[k::n] for k in range(n)]
         rows = self.rows or [record.split(separator) for record in self.records]
+        if self.dialect.padded:
+            rows = [[cell.strip() for cell in row] for row in rows]
         for number, row in enumerate(rows, 1):
             if any(row[n:]) or (len(row) < n and separator == " "):
                 raise ValueError(
@@ -149,7 +156,9 @@ def parse(data: bytes) -> Delimited:
     if "\n\n" in text or f"\n{_COMMENT}" in text or not lines[-1]:
         body = _without_comments(body)
     separator = _separator(lines[first], body[:_SAMPLE])
-    dialect = Dialect(separator, newline, encoding, mark)
+    beside = (f" {separator}", f"{separator} ")
+    padded = separator != " " and any(pair in lines[first] for pair in beside)
+    dialect = Dialect(separator, newline, encoding, mark, padded)
     names = _cells(lines[first], separator)
     head, header = lines[:first], lines[first]
     if _are_numbers(names):

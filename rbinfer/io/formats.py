@@ -90,6 +90,7 @@ class Format:
 
 
 _FITS = (".fits", ".fit", ".fts")
+_BARE_LIST = "a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1"
 #: The formats in the order in which contents and suffixes are held against them.
 FORMATS = (
     Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv),
@@ -106,13 +107,12 @@ FORMATS = (
     Format("FITS", is_fits, read_fits, _FITS, write_fits),
     Format("VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable),
     Format("Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet),
-    # The centre of the first pixel is (1, 1) in IRAF and in DAOPHOT, as in FITS.
-    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
+    # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
     Format(
-        "DAOPHOT", is_daophot, read_daophot, first_pixel=1,
+        "DAOPHOT", is_daophot, read_daophot, first_pixel=1, hint=_BARE_LIST,
         others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
-        hint="a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1",
     ),
+    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
     Format("IPAC", is_ipac, read_ipac, others=(".tbl",)),
     Format("DS9", is_regions, read_regions, others=(".reg",)),
     Format(
