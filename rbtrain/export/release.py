@@ -15,8 +15,9 @@ from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
 from ..data.label import is_of
 from ..fitting.batches import targets_of
-from ..fitting.calibrate import calibrate, mix_weights, operating_points, score_histograms
+from ..fitting.calibrate import calibrate
 from ..fitting.fit import in_single_precision, load_network
+from ..fitting.rates import mix_weights, operating_points, score_histograms
 from ..simulate import draw_frame
 from .convert import N_PROOF, export_model, keras_outputs
 

@@ -12,7 +12,7 @@ from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
-from ..fitting.calibrate import mix_weights
+from ..fitting.rates import mix_weights
 from ..metrics import (
     auc,
     bootstrap,
