@@ -370,15 +370,15 @@ def _mapped(data: bytes) -> tuple[NDArray[np.uint8], int]:
 # Image, mask, background and noise; numbers tell which of these there are, or stand in their place.
 _SCENE = "f2 ?2 ? f2 ? d ? f2 ? d ?"
 _ROWS = "d1 d1 f2 i1 f1"
-_REFERENCE_SCRATCH = "f1 q1"
+_REFERENCE_WORKSPACE = "f1 q1"
 
-cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_SCRATCH} {_ROWS}")
+cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_WORKSPACE} {_ROWS}")
 cut_default = Kernel("cut_default", f"{_SCENE} q q q q1 d2 q1 d d d ? ? d d f2 f2 d2 d2 ?1 {_ROWS}")
 #: By the dtype of the window.
 preprocess_reference = {
     letter: Kernel(
         "preprocess_reference",
-        f"{letter}1 q q {letter}1 ? d ? d ? q q d ? {letter}2 {_REFERENCE_SCRATCH} f1",
+        f"{letter}1 q q {letter}1 ? d ? d ? q q d ? {letter}2 {_REFERENCE_WORKSPACE} f1",
     )
     for letter in "fd"
 }
