@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import ScoredFile
 
-#: Orders of the rows that `rbinfer.pipeline.columns.in_order` knows.
+#: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
 ORDERS = ("doubtful", "score", "row")
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
@@ -50,13 +50,15 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--catalog",
         metavar="CAT",
-        help="detections: ECSV, CSV, FITS, FITS_LDAC, VOTable, Parquet or SExtractor's ASCII (.cat)",
+        help="detections: ECSV, CSV and other text, FITS, VOTable, Parquet, DS9 regions, and what "
+        "SExtractor, astrometry.net, DAOPHOT, IRAF and IPAC write; its content tells which",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format",
+        help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format, "
+        "also .gz; others only as they are written back",
     )
     add_overwrite_option(parser, "OUT and REG if they exist")
     parser.add_argument(
@@ -92,7 +94,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--stamp", action="store_true", help="also note model, options and counts in IMAGE's header"
     )
-    add_scoring_options(parser)
+    add_scoring_options(parser, ("--format", "--catalog-format"))
     add_common_options(parser)
     parser.set_defaults(run=run)
 
@@ -101,9 +103,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..errors import InputError
     from ..io.files import check_distinct, check_place
-    from ..io.tables import check_output, write_catalog
-    from ..pipeline.columns import check_classes, in_order, of_classes, picked
-    from ..pipeline.options import ALL
+    from ..io.tables import check_output, kind_of
+    from ..pipeline.columns import check_classes, of_classes, order_of
     from ..pipeline.score_file import score_file
     from ..pipeline.summary import is_nothing_scored
 
@@ -111,12 +112,15 @@ def run(options: argparse.Namespace) -> int:
     if is_closed() and (options.json or not options.output):
         raise InputError("the standard output is closed; name a file for the rows with -o")
     if options.output:
-        check_output(options.output, options.overwrite)
+        # Rows of one image alone are written back in a format that is only read otherwise.
+        in_kind = options.catalog and not _is_mosaic(options)
+        source = kind_of(Path(options.catalog), options.catalog_format) if in_kind else None
+        check_output(options.output, options.overwrite, source)
     if options.regions:
         check_place(Path(options.regions), options.overwrite)
     elif options.regions_system:
         raise InputError("--regions-system is about regions; give --regions too")
-    if options.regions and options.hdu is not None and options.hdu.lower() == ALL:
+    if options.regions and _is_mosaic(options):
         raise InputError("regions are of one image; give its --hdu instead of 'all'")
     named = [Path(name) for name in (options.output, options.regions) if name]
     check_distinct(named, _read_besides(options))
@@ -131,14 +135,16 @@ def run(options: argparse.Namespace) -> int:
         classifier = how.classifier()
         if options.classes:
             check_classes(options.classes, classifier.spec)
-        scored = score_file(options.image, options.catalog, how, classifier)
+        scored = score_file(options.image, options.catalog, how, classifier, options.output)
     table, summary = scored.table, scored.summary
-    kept = table[table["rb_score"] > table.meta["rb_threshold"]] if options.filter else table
+    kept = scored.taken(table["rb_score"] > table.meta["rb_threshold"]) if options.filter else scored
     if options.classes:
-        kept = of_classes(kept, options.classes)
-    kept = picked(in_order(kept, options.sort), how.show)
+        kept = kept.taken(of_classes(kept.table, options.classes))
+    if options.sort != "row":
+        kept = kept.taken(order_of(kept.table, options.sort))
+    kept = kept.with_columns(how.show)
     if options.output:
-        write_catalog(kept, options.output, options.overwrite)
+        kept.write(options.output, options.overwrite)
     if options.regions and len(table):
         # After the rows, which matter more.
         _write_regions(scored, how, options)
@@ -148,12 +154,18 @@ def run(options: argparse.Namespace) -> int:
         each = summary.get("extensions", [summary])
         stamp(options.image, {part["hdu"]: part for part in each}, table.meta)
     if options.json:
-        _print_json(summary, None if options.output else kept)
+        _print_json(summary, None if options.output else kept.table)
     elif not options.output:
-        kept.write(sys.stdout, format="ascii.ecsv")
+        kept.table.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
     return NOTHING_SCORED if is_nothing_scored(summary) else DONE
+
+
+def _is_mosaic(options: argparse.Namespace) -> bool:
+    from ..pipeline.options import ALL
+
+    return options.hdu is not None and options.hdu.lower() == ALL
 
 
 def instead_of_verb(word: str) -> str | None:

@@ -1,6 +1,7 @@
 """Options that several verbs have, each said once."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..runs.plan import FORMATS
@@ -91,8 +92,10 @@ def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_scoring_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of verbs that score images."""
+def add_scoring_options(
+    parser: argparse.ArgumentParser, format_flags: Sequence[str] = ("--catalog-format",)
+) -> None:
+    """Add the options of verbs that score images; `format_flags` name the format of catalogues."""
     group = parser.add_argument_group("scores")
     add_model_options(group)
     point = group.add_mutually_exclusive_group()
@@ -123,10 +126,10 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
         help="add 'classes' (rb_p_star and the like: the probability of each class) or 'snr' (rb_snr); "
         "where other columns are named, such as id,rb_score, these alone are written",
     )
-    _add_input_options(parser)
+    _add_input_options(parser, format_flags)
 
 
-def _add_input_options(parser: argparse.ArgumentParser) -> None:
+def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[str]) -> None:
     group = parser.add_argument_group("images and catalogues")
     group.add_argument(
         "--hdu",
@@ -156,6 +159,12 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--err", metavar="E", help="noise of each pixel (1 sigma): as for --mask")
     group.add_argument(
         "--saturation", type=positive, metavar="L", help="saturation level; that of the header if absent"
+    )
+    group.add_argument(
+        *format_flags,
+        dest="catalog_format",
+        metavar="NAME",
+        help="format of the catalogue, such as CSV or DAOPHOT; told by its content if absent",
     )
     add_position_options(group)
     group.add_argument(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .._util.arguments import PIXEL_UNITS
 from ..errors import InputError
+from .cells import lenient_numbers
 
 #: How the names begin of the columns and of the metadata that rbinfer adds to a table.
 NOTED = "rb_"
@@ -40,7 +41,8 @@ def in_pixels(column: Any, name: str, origin: float = 0) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        The column does not hold one number a row, or is in a unit other than pixels.
+        The column holds anything but one number a row, also as text; or it is in a unit other than
+        pixels.
     """
     unit = getattr(column, "unit", None)
     if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
@@ -49,10 +51,30 @@ def in_pixels(column: Any, name: str, origin: float = 0) -> NDArray[np.float64]:
     if values.shape == (0,):
         # A text format cannot tell the type of a column without rows.
         return np.zeros(0)
-    if values.dtype.kind not in "fiu" or values.ndim != 1:
-        what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
-        raise InputError(f"the column {name} must hold one number a row, it is {what}")
-    out = values.astype(np.float64)
+    if values.shape[1:] == (1,):
+        # As FITS tables of SDSS and of tractor have them.
+        values, masked = values[:, 0], masked[:, 0]
+    out = _as_numbers(values)
+    if out is None:
+        raise InputError(f"the column {name} must hold one number a row, but it holds {_kind(values)}")
     out[masked] = np.nan
     out -= origin
     return out
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Return what is one number a row as such, or else None."""
+    if values.ndim != 1:
+        return None
+    if values.dtype.kind in "SU":
+        return lenient_numbers(values.astype(np.str_))
+    return values.astype(np.float64) if values.dtype.kind in "fiu" else None
+
+
+def _kind(values: NDArray[Any]) -> str:
+    """Say in words what an array holds."""
+    if values.ndim != 1:
+        return f"arrays of shape {values.shape[1:]}"
+    words = {"b": "truth values", "c": "complex numbers"}
+    example = str(next(iter(values.tolist()), ""))[:20]
+    return words.get(values.dtype.kind, f"text or other objects, such as {example!r}")

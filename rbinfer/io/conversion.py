@@ -16,12 +16,17 @@ log = logging.getLogger(__name__)
 _LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _NOT_ASCII = re.compile("[^\\x00-\\x7f]")
+#: Characters that Astropy would not write, or would write and not be able to read again.
 _UNFIT_TEXTS = {
     "ECSV": _LINE_ENDS,
-    "CSV": _LINE_ENDS,
+    "CSV": re.compile("\r"),  # is the end of a line to spreadsheets
     "VOTable": _NOT_IN_XML,
     "FITS": _NOT_ASCII,
 }
+#: Dimensions of columns; Astropy would flatten what has more.
+_MOST_DIMENSIONS = {"CSV": 1, "Parquet": 2}
+_OUTER_BLANKS = re.compile("(?:^|\n) | (?:\n|$)")
+_WITHOUT_BLANKS = {"ECSV": _OUTER_BLANKS, "VOTable": _OUTER_BLANKS, "FITS": re.compile(" (?:\n|$)")}
 #: Types that a format lacks, and wider ones that hold their values.
 _WIDER = {
     # Astropy would make truth values of bytes with a sign.
@@ -38,7 +43,7 @@ def fitted(table: "Table", kind: str) -> "Table":
     table : Table
         Not modified.
     kind : str
-        Name of the format, as in `rbinfer.io.formats.FORMATS`.
+        Name of the format whose limits hold, such as `rbinfer.io.formats.Format.limits`.
 
     Returns
     -------
@@ -54,6 +59,8 @@ def fitted(table: "Table", kind: str) -> "Table":
     out = table.copy(copy_data=False)
     for name in table.colnames:
         column = table[name]
+        if kind == "CSV" and getattr(column, "shape", ())[1:] == (1,):
+            out[name] = column = column[:, 0]
         dtype = getattr(column, "dtype", None)
         _check_kind(name, column, kind)
         if dtype is None:
@@ -72,20 +79,23 @@ def _check_kind(name: str, column: Any, kind: str) -> None:
     dtype = getattr(column, "dtype", None)
     if kind == "VOTable" and dtype is None:
         what = f"is a {type(column).__name__}"
-    elif kind == "CSV" and dtype is not None and column.ndim > 1:
-        what = f"has {column.ndim - 1}-D cells"
-    elif kind == "Parquet" and dtype is not None and dtype.kind == "O":
-        what = "holds Python objects"
+    elif dtype is not None and column.ndim > _MOST_DIMENSIONS.get(kind, column.ndim):
+        what = f"has arrays of shape {column.shape[1:]} in its cells"
+    elif kind == "Parquet" and dtype is not None and dtype.kind in "Oc":
+        what = "holds complex numbers" if dtype.kind == "c" else "holds what is neither number nor text"
     if what is not None:
         raise _unfit(name, what, kind)
 
 
 def _check_texts(name: str, column: Any, kind: str) -> None:
-    """Refuse texts that Astropy would not write, or would write and not be able to read again."""
+    """Refuse texts with characters that the format lacks."""
     unfit = _UNFIT_TEXTS.get(kind)
-    found = None if unfit is None else next((text for text in column if unfit.search(str(text))), None)
-    if found is not None:
-        raise _unfit(name, f"has the text {str(found)!r}", kind)
+    texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
+    if texts and kind in _WITHOUT_BLANKS and _WITHOUT_BLANKS[kind].search("\n".join(texts)):
+        log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
+    if unfit is not None and unfit.search("".join(texts)):
+        found = next(text for text in texts if unfit.search(text))
+        raise _unfit(name, f"has the text {found!r}", kind)
 
 
 def _with_integers(name: str, column: Any, kind: str) -> Any:
@@ -112,6 +122,7 @@ def _with_integers(name: str, column: Any, kind: str) -> Any:
 
 
 def _unfit(name: str, what: str, kind: str) -> InputError:
+    others = " or ".join(each for each in ("ECSV", "VOTable", "FITS") if each != kind)
     return InputError(
-        f"column {name} {what}, which {kind} cannot hold; use another format, or leave the column out"
+        f"column {name} {what}, which {kind} cannot hold; try {others}, or leave the column out"
     )

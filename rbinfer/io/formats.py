@@ -3,16 +3,37 @@
 A new format is one more row of `FORMATS`, and the reader that it names.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._util.sentences import did_you_mean
 from ..errors import InputError
-from .content import Content
-from .fits_tables import is_fits, is_ldac, read_fits, write_fits
+from .ascii_tables import (
+    is_daophot,
+    is_ipac,
+    is_iraf,
+    is_sextractor,
+    read_daophot,
+    read_ipac,
+    read_iraf,
+    read_sextractor,
+)
+from .content import Content, format_suffix
+from .csv_tables import is_csv, read_csv, rewrite_csv, write_csv
+from .ecsv import is_ecsv, read_ecsv, write_ecsv
+from .fits_tables import (
+    is_astrometry_net,
+    is_fits,
+    is_ldac,
+    read_fits,
+    rewrite_fits,
+    write_fits,
+)
+from .original import Original
 from .parquet import is_parquet, read_parquet, write_parquet
-from .text import is_ecsv, read_csv, read_ecsv, read_sextractor, write_csv, write_ecsv
+from .regions import is_regions, read_regions
 from .votables import is_votable, read_votable, write_votable
 
 if TYPE_CHECKING:
@@ -26,44 +47,89 @@ class Format:
     Attributes
     ----------
     name : str
-        As messages have it.
-    suffixes : tuple of str
-        Of its files, in lower case; the first one is the usual one.
+        As messages and ``--format`` have it.
+    is_content : callable
+        Whether a content is of this format.
     read : callable
         Takes the content and yields name and rows of each table; other errors than `InputError` mean
-        that the content is not of this format.
+        that the content is damaged.
+    suffixes : tuple of str
+        Of files that are written in this format, in lower case, the usual one first.
     write : callable or None
-        Takes a table and the path of a file that does not exist; None where it is only read.
-    is_content : callable or None
-        Whether a content is of this format; None where only the suffix tells.
+        Takes a table and the path of a file that does not exist; None where nothing is written in this
+        format that was not read from it.
+    others : tuple of str
+        More suffixes of files in this format.
+    rewrite : callable or None
+        Takes a table, what it is from, which is of this format, and a path as `write` does; None where
+        `write` does as well.
+    first_pixel : int or None
+        What files of this format call the first pixel where the names of the columns leave it open.
     hint : str
         What to do about a file that cannot be read.
     """
 
     name: str
-    suffixes: tuple[str, ...]
+    is_content: Callable[[Content], bool]
     read: "Callable[[Content], Iterator[tuple[str, Table]]]"
+    suffixes: tuple[str, ...] = ()
     write: "Callable[[Table, Path], None] | None" = None
-    is_content: Callable[[Content], bool] | None = None
+    others: tuple[str, ...] = ()
+    rewrite: "Callable[[Table, Original, Path], None] | None" = None
+    first_pixel: int | None = None
     hint: str = ""
 
+    @property
+    def limits(self) -> str:
+        """Name of the format that says what can be held."""
+        return "FITS" if self.write is None and self.rewrite is rewrite_fits else self.name
 
-#: Suffix of compressed files, after that of the format.
-_COMPRESSED = ".gz"
+    def has(self, suffix: str) -> bool:
+        """Whether files of this format have a suffix."""
+        return suffix in self.suffixes or suffix in self.others
 
+
+_FITS = (".fits", ".fit", ".fts")
+_BARE_LIST = "a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1"
 #: The formats in the order in which contents and suffixes are held against them.
 FORMATS = (
-    Format("ECSV", (".ecsv",), read_ecsv, write_ecsv, is_ecsv),
-    Format("CSV", (".csv",), read_csv, write_csv),
-    Format("FITS_LDAC", (".ldac",), read_fits, None, is_ldac),
-    Format("FITS", (".fits", ".fit", ".fts"), read_fits, write_fits, is_fits),
-    Format("VOTable", (".vot", ".votable", ".xml"), read_votable, write_votable, is_votable),
-    Format("Parquet", (".parquet", ".pq"), read_parquet, write_parquet, is_parquet),
+    Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv),
     Format(
-        "ASCII_HEAD", (".cat",), read_sextractor,
+        "ASCII_HEAD", is_sextractor, read_sextractor, others=(".cat",), first_pixel=1,
         hint="SExtractor names the columns with CATALOG_TYPE ASCII_HEAD or FITS_LDAC",
     ),
+    Format("FITS_LDAC", is_ldac, read_fits, others=(".ldac", ".cat", *_FITS), rewrite=rewrite_fits),
+    # Its first pixel is (1, 1), as in FITS: https://astrometry.net/doc/readme.html
+    Format(
+        "astrometry.net", is_astrometry_net, read_fits, rewrite=rewrite_fits, first_pixel=1,
+        others=(".axy", ".xyls", ".xylist", ".rdls", ".corr", *_FITS),
+    ),
+    Format("FITS", is_fits, read_fits, _FITS, write_fits),
+    Format("VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable),
+    Format("Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet),
+    # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
+    Format(
+        "DAOPHOT", is_daophot, read_daophot, first_pixel=1, hint=_BARE_LIST,
+        others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
+    ),
+    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
+    Format("IPAC", is_ipac, read_ipac, others=(".tbl",)),
+    Format("DS9", is_regions, read_regions, others=(".reg",)),
+    Format(
+        "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv,
+        others=(".tsv", ".tab", ".txt", ".dat", ".asc"),
+    ),
 )  # fmt: skip
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name, whatever its case; raises `InputError` if there is none."""
+    by_name = {each.name.lower(): each for each in FORMATS}
+    if name.lower() in by_name:
+        return by_name[name.lower()]
+    known = [each.name for each in FORMATS]
+    hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+    raise InputError(f"no catalogue format is called {name}{hint}")
 
 
 def format_of(content: Content) -> Format:
@@ -82,33 +148,50 @@ def format_of(content: Content) -> Format:
     InputError
         Neither tells one.
     """
-    told = (each for each in FORMATS if each.is_content is not None and each.is_content(content))
-    found = next(told, None) or _by_suffix(content.path, FORMATS)
+    suffix = format_suffix(content.path)
+    found = next((each for each in FORMATS if each.is_content(content)), None)
+    found = found or next((each for each in FORMATS if suffix in each.suffixes), None)
+    found = found or next((each for each in FORMATS if suffix in each.others), None)
     if found is None:
-        raise _unknown(content.path, FORMATS)
+        known = ", ".join(each.name for each in FORMATS)
+        raise InputError(f"{content.path} is of no format that is known ({known}), nor is its suffix")
     return found
 
 
-def output_format(path: Path) -> Format:
-    """Return the format that the suffix of an output names; raises `InputError` if it names none."""
-    written = [each for each in FORMATS if each.write is not None]
-    found = _by_suffix(path, written)
-    if found is None:
-        raise _unknown(path, written)
-    return found
+def output_format(path: Path, kind: Format | None = None) -> Format:
+    """Return the format of an output by its suffix.
 
+    Parameters
+    ----------
+    path : Path
+        Where a catalogue is to be written.
+    kind : Format, optional
+        That of the file that the catalogue is from.
 
-def is_compressed(path: Path) -> bool:
-    """Whether the name of an output asks for compression."""
-    return path.suffix.lower() == _COMPRESSED
+    Returns
+    -------
+    Format
+        `kind`, if it can be written back under this suffix.
 
-
-def _by_suffix(path: Path, formats: Sequence[Format]) -> Format | None:
-    plain = path.with_suffix("") if is_compressed(path) else path
-    suffix = plain.suffix.lower()
-    return next((each for each in formats if suffix in each.suffixes), None)
-
-
-def _unknown(path: Path, formats: Sequence[Format]) -> InputError:
-    known = ", ".join(suffix for each in formats for suffix in each.suffixes)
-    return InputError(f"the suffix of {path.name} names no catalogue format; known are {known}")
+    Raises
+    ------
+    InputError
+        The suffix names no format that is written.
+    """
+    suffix = format_suffix(path)
+    if kind is not None and kind.rewrite is not None and kind.has(suffix):
+        return kind
+    found = next((each for each in FORMATS if suffix in each.suffixes), None)
+    if found is not None:
+        return found
+    known = ", ".join(each.suffixes[0] for each in FORMATS if each.suffixes)
+    read = next((each for each in FORMATS if each.has(suffix)), None)
+    if read is None:
+        raise InputError(f"the suffix of {path.name} names no catalogue format; written are {known}")
+    if read.rewrite is None or (kind is not None and kind.rewrite is None):
+        name = read.name if kind is None else kind.name
+        raise InputError(f"{path.name}: {name} is read, but not written; name a file of {known}")
+    raise InputError(
+        f"{path.name}: {suffix} is written where the catalogue is from a file of {read.name}, which "
+        f"it is not here; name a file of {known}"
+    )

@@ -24,9 +24,10 @@ def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
     _need_pyarrow()
     from pyarrow import parquet
 
-    columns = parquet.read_table(BytesIO(content.read()))
+    data = content.read()
+    columns = parquet.read_table(BytesIO(data))
     if b"table_meta_yaml" in (columns.schema.metadata or {}):
-        yield "", Table.read(content.path, format="parquet")
+        yield "", Table.read(BytesIO(data), format="parquet")
         return
     # Written by others: Astropy's reader knows no nulls.
     table = Table()

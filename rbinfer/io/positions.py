@@ -11,24 +11,56 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import did_you_mean
 from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
-from .tables import as_table
+from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
 
-#: Names of the position columns in the order in which they are looked for, and their pixel origin.
-POSITION_COLUMNS: tuple[tuple[str, str, int], ...] = (
+#: Names of the position columns in the order in which they are looked for, and what their writers call
+#: the centre of the first pixel.
+POSITION_COLUMNS: tuple[tuple[str, str, float], ...] = (
+    # SEP, and most of what is written in Python
     ("x", "y", 0),
+    # photutils (its guide, "Pixel Coordinate Conventions"): detection and segmentation, PSF fits, the
+    # models of Astropy, aperture photometry, peaks; stellarphot has xcenter too
     ("x_centroid", "y_centroid", 0),
     ("xcentroid", "ycentroid", 0),
+    ("x_fit", "y_fit", 0),
+    ("x_0", "y_0", 0),
+    ("x_mean", "y_mean", 0),
+    ("x_center", "y_center", 0),
+    ("xcenter", "ycenter", 0),
+    ("x_peak", "y_peak", 0),
+    # SExtractor, as in FITS
     ("XWIN_IMAGE", "YWIN_IMAGE", 1),
     ("X_IMAGE", "Y_IMAGE", 1),
+    ("XPSF_IMAGE", "YPSF_IMAGE", 1),
+    ("xwin_image", "ywin_image", 1),
+    ("x_image", "y_image", 1),
+    # LSST (https://dev.lsstcorp.org/trac/wiki/BottomLeftPixelProposal)
+    ("slot_Centroid_x", "slot_Centroid_y", 0),
+    ("base_SdssCentroid_x", "base_SdssCentroid_y", 0),
+    ("centroid_x", "centroid_y", 0),
+    # tractor (https://www.legacysurvey.org/dr10/catalogs, "0-indexed")
+    ("bx", "by", 0),
+    # IRAF, as in FITS
+    ("XCENTER", "YCENTER", 1),
+    # astrometry.net's stars of the field, as in FITS
+    ("field_x", "field_y", 1),
+    # DAOPHOT, astrometry.net, and FITS tables of many: as in FITS
+    ("X", "Y", 1),
+    # SDSS: the corner of the first pixel is (0, 0), so its centre is (0.5, 0.5) (LSST's page above)
+    ("colc", "rowc", 0.5),
+    ("COLC", "ROWC", 0.5),
 )
+#: Pairs that many write: what the format calls the first pixel goes before what is usual.
+_OF_MANY = {("x", "y"), ("X", "Y")}
 #: Names of the columns with a detection's brightest pixel, and their pixel origin.
 PEAK_COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("xpeak", "ypeak", 0),
@@ -44,10 +76,13 @@ SKY_COLUMNS: tuple[tuple[str, str], ...] = (
     ("RA_ICRS", "DE_ICRS"),
     ("ALPHAWIN_J2000", "DELTAWIN_J2000"),
     ("ALPHA_J2000", "DELTA_J2000"),
+    # LSST, in radians where the column says so
+    ("coord_ra", "coord_dec"),
 )
 #: What right ascension and declination may be called by others.
 _LIKE_SKY = re.compile("_*(ra|dec?|alpha|delta)($|[^a-z]|j2000|mean|deg)", re.IGNORECASE)
 
+_FEW = 3  # pairs of names in a message
 #: Letters that tell the y of an x by its name.
 _TWINS = {"x": "y", "X": "Y"}
 
@@ -65,8 +100,8 @@ def positions(
         Names of the columns; both or none. By default the first pair of `POSITION_COLUMNS` that
         is there.
     origin : {0, 1}, optional
-        What the catalogue calls the first pixel. By default 1 for the names of SExtractor and 0
-        for all others.
+        What the catalogue calls the centre of the first pixel. By default what goes with the names of
+        the columns (`POSITION_COLUMNS`), or with the format of the file for x, y and X, Y; otherwise 0.
 
     Returns
     -------
@@ -76,7 +111,7 @@ def positions(
     Raises
     ------
     InputError
-        No position columns; one that is not numeric or in a unit other than pixels.
+        No position columns; one that holds no numbers, or in a unit other than pixels.
     """
     from astropy.table import Table
 
@@ -90,16 +125,29 @@ def positions(
     if x_col is None or y_col is None:
         pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
         if pair is None:
-            known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS)
-            raise InputError(f"the catalogue has no position columns ({known}); {_look_alikes(table)}")
+            known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS[:_FEW])
+            raise InputError(
+                f"the catalogue has no position columns ({known}; ...); {_look_alikes(table)}"
+            )
         x_col, y_col, own_origin = pair
     else:
         missing = [name for name in (x_col, y_col) if name not in have]
         if missing:
-            raise InputError(f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}")
+            raise InputError(
+                f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}"
+                f"{did_you_mean(missing[0], have)}"
+            )
         own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
+    if (x_col, y_col) in _OF_MANY:
+        own_origin = _first_pixel(table, own_origin)
     shift = own_origin if origin is None else origin
     return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
+
+
+def _first_pixel(table: "Table", default: float) -> float:
+    """Return what the format of a catalogue calls the first pixel, if its reader noted that."""
+    noted = {str(key).lower(): value for key, value in table.meta.items()}.get(FIRST_PIXEL)
+    return noted if isinstance(noted, int) and noted in (0, 1) else default
 
 
 def has_positions(table: "Table") -> bool:

@@ -1,13 +1,23 @@
-"""DS9 region files: a circle a detection, coloured by its verdict."""
+"""DS9 region files: verdicts written as coloured circles, and points and circles read as positions."""
 
+import logging
+import re
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .content import Content
 from .files import check_place, written_whole
 from .sky_out import SkyMap
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
 
 #: Colours of what is real, bogus and unscored, by names that DS9 and matplotlib know; told apart by
 #: those who do not see red and green apart.
@@ -15,6 +25,24 @@ COLOURS = {"real": "deepskyblue", "bogus": "orangered", "unscored": "gold"}
 _HEAD = (
     "# Region file format: DS9 version 4.1",
     f'global color={COLOURS["unscored"]} dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1',
+)
+_PIXELS = ("image", "physical")
+#: What DS9 calls systems of the sky, and Astropy their frames.
+_SKY = {
+    "icrs": "icrs",
+    "fk5": "fk5",
+    "j2000": "fk5",
+    "fk4": "fk4",
+    "b1950": "fk4",
+    "galactic": "galactic",
+}
+_SYSTEM = re.compile(rf"^({'|'.join((*_PIXELS, *_SKY))})$", re.IGNORECASE)
+_SHAPE = re.compile(r"^[+]?([a-z]+)\s*[( ]\s*([^)#]*)\)?\s*(?:#(.*))?$", re.IGNORECASE)
+_LABEL = re.compile(r"text\s*=\s*(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')")
+_PLACES = ("circle", "point")
+_STARTS = re.compile(
+    rb"\s*(?:#\s*Region file format: DS9|global\s+\w+=|(?:\w+\s*;\s*)?(?:circle|point)\s*\()",
+    re.IGNORECASE,
 )
 
 
@@ -121,3 +149,72 @@ def write_regions(text: str, path: str | PathLike[str], overwrite: bool = False)
     check_place(target, overwrite)
     with written_whole(target, ".reg") as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def is_regions(content: Content) -> bool:
+    """Whether a text begins as DS9's region files do."""
+    if _STARTS.match(content.head):
+        return True
+    first = content.head.decode("latin-1").split("\n", 1)[0].strip()
+    return _SYSTEM.match(first) is not None
+
+
+def read_regions(content: Content) -> "Iterator[tuple[str, Table]]":
+    """Yield the centres of points and circles: x and y from 0, or ra and dec in degrees (ICRS).
+
+    Their labels are the column ``text``. What is neither point nor circle is left out, with a warning.
+    """
+    from astropy.table import Table
+
+    system, places = "physical", list[tuple[str, str, str]]()
+    systems, left_out = set[str](), dict[str, int]()
+    for line in re.split(r"[\n;]", _joined_labels(content.read().decode("utf-8", "replace"))):
+        line = line.strip()
+        if _SYSTEM.match(line):
+            system = line.lower()
+            continue
+        shape = _SHAPE.match(line)
+        if shape is None or line.startswith(("#", "global")):
+            continue
+        kind, numbers, properties = (
+            shape[1].lower(),
+            re.split(r"[,\s]+", shape[2].strip()),
+            shape[3] or "",
+        )
+        if kind not in _PLACES or len(numbers) < 2:
+            left_out[kind] = left_out.get(kind, 0) + 1
+            continue
+        label = _LABEL.search(properties)
+        text = next((part for part in label.groups() if part is not None), "") if label else ""
+        places.append((numbers[0], numbers[1], text.replace(_SEMICOLON, ";")))
+        systems.add("image" if system in _PIXELS else _SKY[system])
+    if left_out:
+        listed = ", ".join(f"{n} {kind}" for kind, n in left_out.items())
+        log.warning("%s: %s are no points or circles and are left out", content.path, listed)
+    if len(systems) > 1:
+        raise ValueError(f"its regions are in several systems ({', '.join(sorted(systems))}); give one")
+    if not places:
+        raise ValueError("it has no points or circles")
+    first, second, labels = (list(column) for column in zip(*places, strict=True))
+    yield "", Table({**_columns(systems.pop(), first, second), "text": labels})
+
+
+#: What stands for a semicolon within a label while lines are divided at the others.
+_SEMICOLON = "\x1f"
+
+
+def _joined_labels(text: str) -> str:
+    return re.sub(r"\{[^}\n]*\}", lambda label: label[0].replace(";", _SEMICOLON), text)
+
+
+def _columns(system: str, first: list[str], second: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return coordinates as text as columns of positions."""
+    if system == "image":
+        x, y = (np.array([text.rstrip("ip") for text in texts], float) for texts in (first, second))
+        return {"x": x - 1, "y": y - 1}
+    from astropy.coordinates import SkyCoord
+
+    in_hours = ":" in first[0] or "h" in first[0]
+    degrees = [[text.rstrip("d") if "m" not in text else text for text in t] for t in (first, second)]
+    sky = SkyCoord(*degrees, unit=("hourangle" if in_hours else "deg", "deg"), frame=system).icrs
+    return {"ra": sky.ra.deg, "dec": sky.dec.deg}

@@ -1,8 +1,7 @@
 """Catalogues in and out: whatever the caller has as a table, and files of any format that is known."""
 
-import gzip
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, RbinferError
-from .content import Content
+from .columns import NOTED
+from .content import Content, compress, format_suffix
 from .conversion import fitted
 from .files import check_file, check_place, collect_warnings, written_whole
-from .formats import format_of, is_compressed, output_format
+from .formats import Format, format_named, format_of, output_format
+from .original import Original
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
+
+#: Key of the metadata for what the format of a catalogue calls the first pixel.
+FIRST_PIXEL = f"{NOTED}first_pixel"
 
 
 def as_table(obj: Any) -> "Table":
@@ -60,7 +64,7 @@ def as_table(obj: Any) -> "Table":
         raise InputError(f"the catalogue cannot be made a table: {error}") from error
 
 
-def read_catalog(path: str | PathLike[str]) -> "Table":
+def read_catalog(path: str | PathLike[str], format: str | None = None) -> "Table":
     """Read a catalogue of any format in `rbinfer.io.formats.FORMATS`.
 
     The content says which format it is, or else the suffix. In FITS files an LDAC_OBJECTS extension
@@ -69,21 +73,24 @@ def read_catalog(path: str | PathLike[str]) -> "Table":
     Parameters
     ----------
     path : str or path
-        The file.
+        The file, also compressed (gzip, bzip2, xz).
+    format : str, optional
+        Name of the format; told by the content by default.
 
     Returns
     -------
     Table
+        Where the format says what the first pixel is called, ``meta["rb_first_pixel"]`` notes it.
 
     Raises
     ------
     InputError
         The file is missing, empty, of no known format, or cannot be read as that format.
     """
-    return _read(path, first_only=True)[0][1]
+    return _read(path, format, first_only=True)[0][1]
 
 
-def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
+def read_catalogs(path: str | PathLike[str], format: str | None = None) -> "list[tuple[str, Table]]":
     """Read all the tables of a catalogue, such as one for each image of a mosaic.
 
     Parameters
@@ -91,6 +98,8 @@ def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
     path : str or path
         The file. Of FITS_LDAC the LDAC_OBJECTS extensions are read, of other FITS files all tables;
         other formats have one table.
+    format : str, optional
+        As for `read_catalog`.
 
     Returns
     -------
@@ -102,18 +111,20 @@ def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
     InputError
         As from `read_catalog`.
     """
-    return _read(path, first_only=False)
+    return _read(path, format, first_only=False)
 
 
-def _read(path: str | PathLike[str], first_only: bool) -> "list[tuple[str, Table]]":
+def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "list[tuple[str, Table]]":
     path = Path(path)
-    check_file(path)
-    content = Content(path)
-    kind = format_of(content)
+    kind = kind_of(path, format)
     with collect_warnings():
         try:
-            tables = kind.read(content)
-            return [next(tables)] if first_only else list(tables)
+            tables = kind.read(Content(path))
+            found = [next(tables)] if first_only else list(tables)
+            if kind.first_pixel is not None:
+                for _, table in found:
+                    table.meta[FIRST_PIXEL] = kind.first_pixel
+            return found
         except InputError:
             raise
         except Exception as error:
@@ -122,7 +133,21 @@ def _read(path: str | PathLike[str], first_only: bool) -> "list[tuple[str, Table
             raise InputError(f"{path} cannot be read as {kind.name}: {_reason(error)}{hint}") from error
 
 
-def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
+def kind_of(path: Path, format: str | None = None) -> Format:
+    """Return the format of a catalogue: the named one, or else what its content tells.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or no such format.
+    """
+    check_file(path)
+    return format_of(Content(path)) if format is None else format_named(format)
+
+
+def check_output(
+    path: str | PathLike[str], overwrite: bool = False, source: Format | None = None
+) -> None:
     """Refuse an output path before any work is done.
 
     Parameters
@@ -131,6 +156,8 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
         Where a catalogue is to be written.
     overwrite : bool
         Whether an existing file may be replaced.
+    source : Format, optional
+        Format of the catalogue that the rows are from, in which they may be written back.
 
     Raises
     ------
@@ -138,11 +165,37 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
         The suffix is unknown, the folder does not exist, or the file does and must be kept.
     """
     path = Path(path)
-    output_format(path)
+    output_format(path, source)
     check_place(path, overwrite)
 
 
-def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = False) -> None:
+def check_fit(
+    tables: Iterable["Table"], path: str | PathLike[str], source: Format | None = None
+) -> None:
+    """Refuse tables that the format of an output cannot hold, before any work is done.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+    path, source
+        As for `check_output`.
+
+    Raises
+    ------
+    InputError
+        A column cannot be held.
+    """
+    kind = output_format(Path(path), source)
+    for table in tables:
+        fitted(table, kind.limits)
+
+
+def write_catalog(
+    table: "Table",
+    path: str | PathLike[str],
+    overwrite: bool = False,
+    original: Original | None = None,
+) -> None:
     """Write a catalogue; the suffix says in which format.
 
     The file is written beside its place and renamed, so that it is there whole or not at all.
@@ -158,6 +211,9 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
         ``.xml``, ``.parquet`` or ``.pq``.
     overwrite : bool
         Whether an existing file may be replaced.
+    original : Original, optional
+        What the rows of the table are from. In the same format they are written back in kind: cells of
+        text as they stood, other extensions of FITS_LDAC as they are.
 
     Raises
     ------
@@ -167,14 +223,18 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
         The file system refused.
     """
     path = Path(path)
-    check_output(path, overwrite)
-    kind = output_format(path)
-    assert kind.write is not None  # as output_format says
+    source = None if original is None else format_named(original.format)
+    check_output(path, overwrite, source)
+    kind = output_format(path, source)
+    suffix = format_suffix(path)
     try:
-        with written_whole(path, kind.suffixes[0]) as beside, collect_warnings():
-            kind.write(fitted(table, kind.name), beside)
-            if is_compressed(path):
-                beside.write_bytes(gzip.compress(beside.read_bytes(), mtime=0))
+        with written_whole(path, suffix) as beside, collect_warnings():
+            fitting = fitted(table, kind.limits)
+            if original is not None and kind is source and kind.rewrite is not None:
+                kind.rewrite(fitting, original, beside)
+            elif kind.write is not None:
+                kind.write(fitting, beside)
+            compress(beside, path)
     except RbinferError:
         raise
     except Exception as error:

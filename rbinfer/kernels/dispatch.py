@@ -1,6 +1,6 @@
-"""Calls the kernels; where that is possible as machine code of an earlier run, without Numba.
+"""Calls the kernels: where possible as machine code of an earlier run, without Numba.
 
-To import Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
+Importing Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
 Kernels reserve no memory and need no function of others, so their code can be kept in a file and mapped.
 Where that is not possible (on anything but Linux on x86-64, where memory may not be executed, with a
 Numba that was told or has learnt to compile otherwise), Numba runs and caches them.

@@ -93,25 +93,23 @@ def picked(table: "Table", names: Sequence[str]) -> "Table":
     return table[[name for name in dict.fromkeys(wanted) if name in table.colnames]]
 
 
-def in_order(table: "Table", order: str) -> "Table":
-    """Return the rows in another order.
+def order_of(table: "Table", order: str) -> NDArray[np.intp]:
+    """Return the rows in another order, as indices.
 
     Parameters
     ----------
     table : Table
-    order : {"doubtful", "score", "row"}
-        The nearest to the threshold first, the highest score first, or as they came. Rows without a
-        score come last, equals as they came.
+    order : {"doubtful", "score"}
+        The nearest to the threshold first, or the highest score first. Rows without a score come last,
+        equals as they came.
 
     Returns
     -------
-    Table
+    ndarray of int, shape (n,)
     """
-    if order == "row" or not len(table):
-        return table
     score = np.asarray(table["rb_score"], np.float64)
     key = -score if order == "score" else np.abs(score - table.meta["rb_threshold"])
-    return table[np.argsort(key, kind="stable")]  # NaN is last
+    return np.argsort(key, kind="stable")  # NaN is last
 
 
 def check_classes(names: Sequence[str], spec: ModelSpec) -> None:
@@ -125,9 +123,9 @@ def check_classes(names: Sequence[str], spec: ModelSpec) -> None:
             raise InputError(f"--class: the model {spec.name} has no class {name}{hint}")
 
 
-def of_classes(table: "Table", names: Sequence[str]) -> "Table":
-    """Return the rows whose most probable class is one of those named."""
-    return table[np.isin(np.asarray(table["rb_class"]).astype(str), list(names))]
+def of_classes(table: "Table", names: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell which rows have one of the classes named as their most probable one."""
+    return np.isin(np.asarray(table["rb_class"]).astype(str), list(names))
 
 
 def add_sky(

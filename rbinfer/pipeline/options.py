@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..io.formats import format_named
 from ..io.placement import Placement
 from ..model.spec import OperatingPoint
 from ..scoring.classifier import Classifier
@@ -45,6 +46,8 @@ class ScoreOptions:
         Bits of the mask that are bad.
     saturation : float, optional
         Saturation level; that of the header by default.
+    catalog_format : str, optional
+        Format of catalogues, as in `rbinfer.io.formats.FORMATS`; told by their content by default.
     x_col, y_col, origin : str, str, {0, 1}, optional
         As for `rbinfer.io.positions.positions`.
     swap_xy, flip_x, flip_y, scale_xy, shift_xy
@@ -72,6 +75,7 @@ class ScoreOptions:
     bad_bits: int | None = None
     err: str | None = None
     saturation: float | None = None
+    catalog_format: str | None = None
     x_col: str | None = None
     y_col: str | None = None
     origin: int | None = None
@@ -125,6 +129,10 @@ class ScoreOptions:
         """
         if catalog is None and any(value is not None for value in self.columns.values()):
             raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+        if self.catalog_format is not None:
+            format_named(self.catalog_format)
+        if catalog is None and self.catalog_format is not None:
+            raise InputError("--catalog-format is about a catalogue; give --catalog too")
         if catalog is None and self.placement:
             raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
 

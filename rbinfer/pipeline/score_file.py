@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +14,15 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import load_image
 from ..io.maps import bad_pixels, read_map
+from ..io.original import Original
 from ..io.positions import PLACED, find_positions, has_positions, peaks
-from ..io.tables import as_table
+from ..io.tables import as_table, check_fit, write_catalog
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
 from ..status import Status
-from .columns import add_sky, check_names, extra_of
+from .columns import add_sky, check_names, extra_of, picked
 from .mosaic import Detections, skies_of, stacked
 from .options import ALL, ScoreOptions
 from .summary import note, tally, why_nothing
@@ -45,15 +48,35 @@ class ScoredFile:
         Pixels and header; None for a mosaic, whose images would not all fit into memory.
     summary : dict
         Counts and what they rest on, for JSON.
+    original : Original or None
+        What the rows are from; None where they were detected, or are of several tables.
     """
 
     table: "Table"
     image: Exposure | None
     summary: dict[str, Any]
+    original: Original | None = None
+
+    def taken(self, which: NDArray[Any]) -> Self:
+        """Return the same with some of the rows: by a mask, or by indices in their new order."""
+        original = None if self.original is None else self.original.taken(which)
+        return replace(self, table=self.table[which], original=original)
+
+    def with_columns(self, names: Sequence[str]) -> Self:
+        """Return the same with the columns that are named; see `rbinfer.pipeline.columns.picked`."""
+        return replace(self, table=picked(self.table, names))
+
+    def write(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the rows, in kind if the format is that of the catalogue."""
+        write_catalog(self.table, path, overwrite, self.original)
 
 
 def score_file(
-    image: str, catalog: str | None, options: ScoreOptions, classifier: Classifier
+    image: str,
+    catalog: str | None,
+    options: ScoreOptions,
+    classifier: Classifier,
+    output: str | Path | None = None,
 ) -> ScoredFile:
     """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
 
@@ -67,6 +90,8 @@ def score_file(
     options : ScoreOptions
     classifier : Classifier
         From `ScoreOptions.classifier`.
+    output : str or path, optional
+        Where the rows will be written: what its format cannot hold is refused before any work is done.
 
     Returns
     -------
@@ -84,16 +109,22 @@ def score_file(
     threshold = options.threshold if point is None else point.threshold
     of_all = options.hdu is not None and options.hdu.lower() == ALL
     numbers = skies_of(image, options.maps) if of_all else {}
-    detections = None if catalog is None else Detections.read(catalog, image, numbers)
-    parts = []
+    detections = (
+        None if catalog is None else Detections.read(catalog, image, numbers, options.catalog_format)
+    )
+    if detections is not None and output is not None:
+        source = None if of_all else detections.format
+        check_fit([table for _, table in detections.tables], output, source)
+    parts, originals = [], list[Original | None]()
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:
         exposure = load_image(image, number, options.plane, options.bayer)
-        table = None if detections is None else detections.of(exposure.hdu)
+        table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
         if strange := implausible(exposure):
             log.warning("%s does not look like an image of the sky: %s", image, strange)
         exposure = with_no_data(_with_maps(image, exposure, options))
+        originals.append(original)
         parts.append(_score_one(image, exposure, table, options, classifier, threshold))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
@@ -114,7 +145,7 @@ def score_file(
     if nothing := why_nothing(summary):
         log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
-    return ScoredFile(scored, None if numbers else exposure, summary)
+    return ScoredFile(scored, None if numbers else exposure, summary, Original.joined(originals))
 
 
 def _tell_of_siblings(image: str, exposure: Exposure, options: ScoreOptions) -> None:

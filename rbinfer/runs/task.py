@@ -20,11 +20,9 @@ from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..io.files import check_file
 from ..io.maps import place_of
-from ..io.tables import write_catalog
 from ..model.registry import resolve
-from ..pipeline.columns import picked
 from ..pipeline.options import ScoreOptions
-from ..pipeline.score_file import score_file
+from ..pipeline.score_file import ScoredFile, score_file
 from ..scoring.classifier import Classifier
 from .journal import Entry, shortened
 from .outcome import Kind, Outcome
@@ -201,7 +199,7 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     if known is not None:
         return known
     try:
-        scored = score_file(image, catalog, recipe.options, classifier)
+        scored = score_file(image, catalog, recipe.options, classifier, work.output)
     except RbinferError as error:
         kind = Kind.UNUSABLE if _is_of_content(error) else Kind.FAILED
         if signature(*read) != before:
@@ -211,8 +209,8 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
     try:
-        table = picked(scored.table, recipe.options.show)
-        staged, sha256 = _stage(table, recipe.staging, work.output)
+        scored = scored.with_columns(recipe.options.show)
+        staged, sha256 = _stage(scored, recipe.staging, work.output)
     except RbinferError as error:
         return _not_staged(error, recipe, work, content)
     if signature(*read) != before:
@@ -255,10 +253,10 @@ def signature(*paths: str) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def _stage(table: Any, staging: str, output: str) -> tuple[str, str]:
+def _stage(scored: ScoredFile, staging: str, output: str) -> tuple[str, str]:
     """Write a result whole and to the disk, under a name of its own; return that and its hash."""
     path = Path(staging, f"{secrets.token_hex(8)}{os.path.splitext(output)[1]}")
-    write_catalog(table, path)
+    scored.write(path)
     try:
         with path.open("rb") as file:
             os.fsync(file.fileno())

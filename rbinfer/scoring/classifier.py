@@ -1,6 +1,5 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
-import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
+from .._util.arguments import as_share, as_whole
 from .._util.machine import usable_cpus
-from ..cutouts.centring import centres
-from ..cutouts.cutter import Cutouts, Cutter
+from ..cutouts.cutter import Cutouts
 from ..errors import InputError
-from ..io.exposure import Exposure, Width, as_exposure
+from ..io.exposure import Exposure, as_exposure
 from ..measure.belongs import doubt_about
-from ..measure.estimate import measure_width
-from ..measure.nodata import lies_in_no_data, with_no_data
+from ..measure.nodata import with_no_data
 from ..model.session import Output
-from ..status import Status
-from .engine import Engine, Prepared
+from .engine import Engine
 from .loaded import Loaded
+from .prepare import Prepared, note_frame, prepare
 from .verdicts import Scores, Verdict, extra_columns, with_verdicts
 
 if TYPE_CHECKING:
@@ -223,7 +220,10 @@ class Classifier:
             not an error: it has NaN and a reason.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
-        return self._score(self._prepared(exposure, x, y, fwhm, asinh_softening, peaks), progress)
+        prepared = prepare(
+            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
+        )
+        return self._score(prepared, progress)
 
     def cutouts(
         self,
@@ -258,36 +258,10 @@ class Classifier:
             As :meth:`score`.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks)
+        prepared = prepare(
+            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
+        )
         return prepared.cutter.cut(prepared.x, prepared.y)
-
-    def _prepared(
-        self,
-        exposure: Exposure,
-        x: ArrayLike,
-        y: ArrayLike,
-        fwhm: float | None,
-        asinh_softening: float | None,
-        peaks: tuple[ArrayLike, ArrayLike] | None,
-        table: "Table | None" = None,
-    ) -> Prepared:
-        """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
-        columns, rows = as_positions(x, y)
-        brightest = None if peaks is None else as_peaks(peaks, len(columns))
-        exposure = with_no_data(exposure)
-        if fwhm is None:
-            width = measure_width(exposure, columns, rows, table)
-        else:
-            width = Width(as_level(fwhm, "fwhm"), "given")
-        exposure = dataclasses.replace(exposure, width=width)
-        no_data = lies_in_no_data(exposure, columns, rows)
-        spec = self.spec.preprocess
-        if brightest is not None and spec.recentre > 0:
-            columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
-        if asinh_softening is not None:
-            softening = as_number(asinh_softening, "asinh_softening")
-            spec = dataclasses.replace(spec, asinh_softening=softening)
-        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
 
     def _score(
         self,
@@ -298,22 +272,7 @@ class Classifier:
         result = Engine(self._loaded.network(), self._scores_of, self.threads).score(
             prepared, progress, snr
         )
-        empty = prepared.no_data
-        result.status[empty] |= int(Status.NO_DATA)
-        result.score[empty] = np.nan
-        if result.classes is not None:
-            result.classes[empty] = np.nan
-        width = prepared.width
-        if not self.spec.fwhm_range[0] <= width.fwhm <= self.spec.fwhm_range[1]:
-            result.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
-            log.warning(
-                "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
-                width.fwhm,
-                width.source,
-                *self.spec.fwhm_range,
-            )
-        if not width.is_trusted:
-            result.status[:] |= int(Status.FWHM_ASSUMED)
+        note_frame(result, prepared, self.spec)
         return result
 
     def classify(
@@ -451,7 +410,16 @@ class Classifier:
             As :meth:`classify`.
         """
         limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks, table)
+        prepared = prepare(
+            exposure,
+            self.spec.preprocess,
+            x,
+            y,
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            peaks=peaks,
+            table=table,
+        )
         snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
         scores = self._score(prepared, progress, snr)
         more = extra_columns(extra, scores, snr, self.spec)

@@ -7,33 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cutouts.cutter import CutFunction, Cutouts, Cutter
-from ..io.exposure import Width
+from ..cutouts.cutter import CutFunction, Cutouts
 from ..model.networks import Network
 from ..model.session import Output, Session
 from ..status import UNSCORED, Status
+from .prepare import Prepared
 from .rows import by_strips, share_out, tasks
 from .verdicts import Scores
-
-
-class Prepared(NamedTuple):
-    """What is to be scored.
-
-    Attributes
-    ----------
-    cutter : Cutter
-    x, y : ndarray of float64, shape (n,)
-        Positions as they are cut.
-    width : Width
-    no_data : ndarray of bool, shape (n,)
-        Positions in areas without data.
-    """
-
-    cutter: Cutter
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    width: Width
-    no_data: NDArray[np.bool_]
 
 
 class Engine(NamedTuple):

@@ -134,7 +134,19 @@ class Dataset:
 
 
 def frame_rng(seed: int, index: int) -> np.random.Generator:
-    """Return the generator of one frame: it depends on the seed and the index alone."""
+    """Return the generator of one frame: it depends on the seed and the index alone.
+
+    Parameters
+    ----------
+    seed : int
+        Of all frames, 0 or more.
+    index : int
+        Number of the frame, 0 or more.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
@@ -280,6 +292,13 @@ def build_dataset(
     Returns
     -------
     Dataset
+
+    Raises
+    ------
+    FileExistsError
+        There is something at `directory`.
+    RuntimeError
+        A frame cannot be drawn or cut; names it and its seed. Nothing is left then.
     """
     where = Path(directory)
     if where.exists():

@@ -23,7 +23,19 @@ _NOISE = CLASSES.index("noise")
 
 
 def is_of(labels: I8, names: Iterable[str]) -> Bools:
-    """Tell which labels (n,) are of the named classes."""
+    """Tell which labels (n,) are of the named classes.
+
+    Parameters
+    ----------
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    names : iterable of str
+        Classes.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
     return np.isin(labels, [CLASSES.index(name) for name in names])
 
 

@@ -145,7 +145,20 @@ def la_cosmic(
 
 
 def pixel_noise(image: F32, mask: Bools | None = None) -> float:
-    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2)."""
+    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2).
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Finite everywhere.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels; they do not count.
+
+    Returns
+    -------
+    float
+        In units of the image; 0 where there is nothing to measure.
+    """
     steps = np.diff(image, axis=1)
     if mask is not None:
         steps = steps[~(mask[:, 1:] | mask[:, :-1])]
@@ -188,7 +201,19 @@ def width_and_peak(a: ArrayLike, b: ArrayLike, flux: ArrayLike, peak: ArrayLike,
 
 
 def peak_pixels(image: F32, table: Table) -> tuple[I64, I64]:
-    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y."""
+    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    table : Table
+        Positions, 0-based pixels.
+
+    Returns
+    -------
+    x, y : ndarray of int64, shape (n,)
+        0-based, on the image.
+    """
     height, width = image.shape
     if {"xpeak", "ypeak"} <= set(table.colnames):
         x, y = np.asarray(table["xpeak"], np.int64), np.asarray(table["ypeak"], np.int64)

@@ -31,6 +31,10 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         What the model file says of itself.
     metrics : dict
         What ``rbtrain evaluate`` measured; None for what could not be.
+
+    Returns
+    -------
+    str
     """
     preprocess = spec.preprocess
     low, high = spec.fwhm_range

@@ -118,8 +118,8 @@ def _subtract_sky(layers: Layers, conditions: Conditions) -> None:
 
 def _resample(layers: Layers, warp: Warp) -> F32:
     """Resample all but the sky, which is smooth; returns the factor of the variance."""
-    moved, layers.cls = warp.apply(
-        layers.image, layers.stars, layers.galaxies, layers.artefacts, layers.cls
+    moved, layers.codes = warp.apply(
+        layers.image, layers.stars, layers.galaxies, layers.artefacts, layers.codes
     )
     layers.image, layers.stars, layers.galaxies, layers.artefacts, squares = moved
     layers.star_rows = _moved(layers.star_rows, warp)
