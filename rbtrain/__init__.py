@@ -7,6 +7,7 @@ from typing import Any
 
 from rbinfer import DEFAULT_ASINH_SOFTENING_SIGMA, __version__
 
+#: Where each of the names is that are loaded when first used.
 _LAZY_NAMES = {
     "create_compact_model": "fitting.model",
     "create_realbogus_model": "fitting.model",
@@ -38,3 +39,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_NAMES})

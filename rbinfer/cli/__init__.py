@@ -30,6 +30,7 @@ from . import (
     warmup,
     watch,
 )
+from .codes import BROKEN_PIPE, ERROR, INTERRUPTED, TERMINATED
 from .logs import log_in_file, log_on_terminal
 from .parser import Parser, verbs_of
 from .site import parse_with_site, read_site
@@ -40,8 +41,6 @@ log = logging.getLogger(__name__)
 _VERBS = (
     classify, batch, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
 )  # fmt: skip
-_BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended,
-_TERMINATED = 143  # and for one that SIGTERM did
 
 
 def build_parser() -> Parser:
@@ -81,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, defaults = _parsed(words)
     except RbinferError as error:
         print(f"rbinfer: error: {error}", file=sys.stderr)
-        return 1
+        return ERROR
     with ExitStack() as logs:
         logs.enter_context(log_on_terminal(options))
         try:
@@ -93,10 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             # Python flushes stdout once more at exit, which would complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _BROKEN_PIPE
+            return BROKEN_PIPE
         except KeyboardInterrupt:
             log.error("interrupted")
-            return 130
+            return INTERRUPTED
         except Exception as error:
             if isinstance(error, RbinferError):
                 text = " ".join(str(error).split())
@@ -105,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.error("error: %s", text)
             if options.debug:
                 raise
-            return 1
+            return ERROR
 
 
 def _parsed(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -137,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
     with ExitStack() as until_done:
         # Handlers of signals are the main thread's alone.
         if threading.current_thread() is threading.main_thread():
-            until_done.enter_context(exit_on_sigterm(_TERMINATED))
+            until_done.enter_context(exit_on_sigterm(TERMINATED))
         code = int(options.run(options))
     sys.stdout.flush()
     return code

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .options import add_common_options, add_scoring_options, add_store_options, score_options
+from .codes import DONE, ERROR, NOTHING_SCORED
+from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
 from .values import count
 
@@ -68,21 +69,18 @@ def run(options: argparse.Namespace) -> int:
     with _told(options) as tell:
         report = run_batch(
             options.patterns,
-            options.output,
-            options=score_options(options),
-            catalog=options.catalog,
-            format=options.format,
-            workers=options.workers,
             scheduler=options.scheduler,
-            overwrite=options.overwrite,
             progress=tell,
+            **store_arguments(options),
         )
     if options.json:
         json.dump(report.as_dict(), sys.stdout, indent=1)
         sys.stdout.write("\n")
     if not options.quiet:
         print(_in_words(report), file=sys.stderr)
-    return 1 if report.failed else 0
+    if report.failed:
+        return ERROR
+    return NOTHING_SCORED if report.is_nothing_scored else DONE
 
 
 def _in_words(report: "BatchReport") -> str:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runs.plan import is_fits_name
+from .codes import DONE, NOTHING_SCORED
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_options
 from .parser import add_verb
 from .plain import plain
 from .streams import is_closed
+from .values import names
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import ScoredFile
 
+#: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
+ORDERS = ("doubtful", "score", "row")
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
 
@@ -64,11 +67,30 @@ def add_parser(verbs: Any) -> None:
         help="also write the rows on the image as DS9 regions: real blue, bogus orange, unscored yellow",
     )
     parser.add_argument(
+        "--regions-system",
+        choices=("fk5", "image"),
+        help="coordinates of the regions: fk5 where the image has a WCS, else image",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print JSON: the summary, and the rows unless they go to OUT",
     )
     parser.add_argument("--filter", action="store_true", help="keep the real rows only")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        type=names,
+        metavar="A,B",
+        help="keep the rows of these classes only, such as trail,hot_pixel",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=ORDERS,
+        default="row",
+        help="order of the rows: the nearest to the threshold first, the highest score first, or as "
+        "they came (row)",
+    )
     parser.add_argument(
         "--stamp", action="store_true", help="also note model, options and counts in IMAGE's header"
     )
@@ -82,7 +104,9 @@ def run(options: argparse.Namespace) -> int:
     from ..errors import InputError
     from ..io.files import check_distinct, check_place
     from ..io.tables import check_output, kind_of
+    from ..pipeline.columns import check_classes, of_classes, order_of
     from ..pipeline.score_file import score_file
+    from ..pipeline.summary import is_nothing_scored
 
     _check_image(options.image)
     if is_closed() and (options.json or not options.output):
@@ -94,17 +118,31 @@ def run(options: argparse.Namespace) -> int:
         check_output(options.output, options.overwrite, source)
     if options.regions:
         check_place(Path(options.regions), options.overwrite)
+    elif options.regions_system:
+        raise InputError("--regions-system is about regions; give --regions too")
     if options.regions and _is_mosaic(options):
         raise InputError("regions are of one image; give its --hdu instead of 'all'")
     named = [Path(name) for name in (options.output, options.regions) if name]
     check_distinct(named, _read_besides(options))
     if options.regions and options.catalog:
         check_distinct([Path(options.regions)], [Path(options.catalog)])
+    if options.stamp:
+        from ..io.stamp import check_stamp
+
+        check_stamp(options.image)
     how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
-        scored = score_file(options.image, options.catalog, how, how.classifier(), options.output)
+        classifier = how.classifier()
+        if options.classes:
+            check_classes(options.classes, classifier.spec)
+        scored = score_file(options.image, options.catalog, how, classifier, options.output)
     table, summary = scored.table, scored.summary
     kept = scored.taken(table["rb_score"] > table.meta["rb_threshold"]) if options.filter else scored
+    if options.classes:
+        kept = kept.taken(of_classes(kept.table, options.classes))
+    if options.sort != "row":
+        kept = kept.taken(order_of(kept.table, options.sort))
+    kept = kept.with_columns(how.show)
     if options.output:
         kept.write(options.output, options.overwrite)
     if options.regions and len(table):
@@ -121,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
         kept.table.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
-    return 0
+    return NOTHING_SCORED if is_nothing_scored(summary) else DONE
 
 
 def _is_mosaic(options: argparse.Namespace) -> bool:
@@ -132,6 +170,8 @@ def _is_mosaic(options: argparse.Namespace) -> bool:
 
 def instead_of_verb(word: str) -> str | None:
     """Say what to do with an image or a folder that stands where the verb should."""
+    from ..runs.search import is_fits_name
+
     if Path(word).is_dir():
         return f"{word} is a folder, not a verb; 'rbinfer batch {word} -o RESULTS' scores its images"
     if is_fits_name(os.path.basename(word)):
@@ -141,6 +181,8 @@ def instead_of_verb(word: str) -> str | None:
 
 def instead_of_more(image: str, rest: Sequence[str]) -> str | None:
     """Say what to do with more than one image, or a catalogue, on the command line."""
+    from ..runs.search import is_fits_name
+
     if any(word.startswith("-") for word in rest):
         return None
     if all(is_fits_name(os.path.basename(word)) for word in rest):
@@ -176,12 +218,19 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
+    from ..errors import InputError
     from ..io.positions import scored_positions
     from ..io.regions import as_regions, write_regions
+    from ..io.sky_out import sky_map
 
     table, image = scored.table, scored.image
     assert image is not None  # --regions and --hdu all exclude each other
     x, y = scored_positions(table, how.columns, image.header)
+    sky = None
+    if options.regions_system != "image":
+        sky = sky_map(image.wcs, image.shape, options.image)
+        if sky is None and options.regions_system == "fk5":
+            raise InputError(f"{options.image} has no WCS that can be used; take --regions-system image")
     text = as_regions(
         x,
         y,
@@ -189,6 +238,7 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
         table.meta["rb_threshold"],
         table["rb_class"] if "rb_class" in table.colnames else None,
         shape=image.shape,
+        sky=sky,
     )
     write_regions(text, options.regions, options.overwrite)
 

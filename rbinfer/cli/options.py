@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runs.plan import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
@@ -65,6 +65,31 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
     add_overwrite_option(parser, "results that rbinfer did not write there too")
+    parser.add_argument(
+        "--recursive",
+        action="store_true",
+        help="search directories with all their folders; the results lie in folders of the same names",
+    )
+    parser.add_argument(
+        "--all-frames",
+        action="store_true",
+        help="score darks, flats and biases too, which are left out as headers (IMAGETYP and the like) "
+        "or names of folders tell them",
+    )
+
+
+def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `run_batch` and `run_watch` both take of the options that are added here."""
+    return {
+        "output": options.output,
+        "options": score_options(options),
+        "catalog": options.catalog,
+        "format": options.format,
+        "workers": options.workers,
+        "overwrite": options.overwrite,
+        "recursive": options.recursive,
+        "all_frames": options.all_frames,
+    }
 
 
 def add_scoring_options(
@@ -92,6 +117,14 @@ def add_scoring_options(
     )
     group.add_argument(
         "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
+    )
+    group.add_argument(
+        "--columns",
+        type=names,
+        metavar="A,B",
+        default=(),
+        help="add 'classes' (rb_p_star and the like: the probability of each class) or 'snr' (rb_snr); "
+        "where other columns are named, such as id,rb_score, these alone are written",
     )
     _add_input_options(parser, format_flags)
 
@@ -166,5 +199,6 @@ def score_options(options: argparse.Namespace) -> "ScoreOptions":
 
     from ..pipeline.options import ScoreOptions
 
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(ScoreOptions)}
-    return ScoreOptions(**given)
+    attributes = {field.name: field.name for field in dataclasses.fields(ScoreOptions)}
+    attributes["show"] = "columns"
+    return ScoreOptions(**{name: getattr(options, each) for name, each in attributes.items()})

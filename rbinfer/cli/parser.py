@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._util.sentences import did_you_mean
+from .codes import WRONG_USAGE
 
 #: Of argparse's messages, and how we say it; the fields are those of the pattern.
 _SENTENCES = (
@@ -61,7 +62,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say in a sentence what is wrong, and end with exit code 2."""
-        self.exit(2, f"{self.prog.split()[0]}: error: {self._sentence(message)} ({self.prog} -h)\n")
+        self.exit(
+            WRONG_USAGE, f"{self.prog.split()[0]}: error: {self._sentence(message)} ({self.prog} -h)\n"
+        )
 
     def refuse(self, rest: Sequence[str]) -> NoReturn:
         """Say what is wrong with words that have no meaning for the verb.

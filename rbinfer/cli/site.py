@@ -48,8 +48,8 @@ def read_site(verbs: Mapping[str, Parser]) -> dict[str, dict[str, Setting]]:
     Returns
     -------
     dict of str to dict of str to Setting
-        By verb and by the attribute of the option. The table of a verb goes over what stands above the
-        tables, within one file; the current folder's file goes over the user's.
+        By verb and by the name of the option, with underscores. The table of a verb goes over what
+        stands above the tables, within one file; the current folder's file goes over the user's.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_site(verbs: Mapping[str, Parser]) -> dict[str, dict[str, Setting]]:
 
 
 def shared_options(verbs: Mapping[str, Parser]) -> dict[str, argparse.Action]:
-    """Return the options that mean the same for all verbs that score, by their attribute."""
+    """Return the options that mean the same for all verbs that score, by their name."""
     first, *others = (_options(verbs[name]) for name in SCORING)
     return {
         name: action
@@ -105,12 +105,13 @@ def parse_with_site(
     options, rest = parser.parse_known_args(words)
     used = {}
     for name, setting in settings.items():
-        if getattr(options, name) not in (_NOT_GIVEN, setting.value):
+        dest = actions[name].dest
+        if getattr(options, dest) not in (_NOT_GIVEN, setting.value):
             continue
         if _is_excluded(name, options, actions):
-            setattr(options, name, before[name])
+            setattr(options, dest, before[name])
         else:
-            setattr(options, name, setting.value)
+            setattr(options, dest, setting.value)
             used[name] = setting
     return options, rest, used
 
@@ -158,7 +159,7 @@ def _known(
     where: str,
     verbs: Mapping[str, Parser],
 ) -> str:
-    """Return the attribute of an option by its key, written with hyphens or underscores."""
+    """Return the name of an option by its key, which has hyphens or underscores."""
     name = key.replace("-", "_")
     if name in options:
         return name
@@ -192,9 +193,9 @@ def _setting(place: Path, key: str, given: Any, action: argparse.Action) -> Sett
 
 
 def _options(parser: Parser) -> dict[str, argparse.Action]:
-    """Return the options of a verb that a file may set, by their attribute."""
+    """Return the options of a verb that a file may set, by their name with underscores."""
     return {
-        action.dest: action
+        action.option_strings[-1].lstrip("-").replace("-", "_"): action
         for action in parser._actions
         if action.option_strings and action.dest not in ("help", "debug")
     }

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from .options import add_common_options, add_scoring_options, add_store_options, score_options
+from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
 from .values import count, positive
 
@@ -49,15 +49,10 @@ def run(options: argparse.Namespace) -> int:
     with exit_on_sigterm(0):
         report = run_watch(
             options.folder,
-            options.output,
-            options=score_options(options),
-            catalog=options.catalog,
-            format=options.format,
-            workers=options.workers,
             settle=options.settle,
             once=options.once,
-            overwrite=options.overwrite,
             report=_print,
+            **store_arguments(options),
         )
     return 1 if report.n_failed else 0
 

@@ -200,7 +200,8 @@ def _plane(
     hdu = hdus[number]
     if not hdu.is_image:
         raise InputError(
-            f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}"
+            f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}. "
+            "A catalogue is given with --catalog, beside its image"
         )
     _check_sum(path, number, hdu)
     data = _stored(path, number, hdu)
@@ -251,7 +252,12 @@ def _first_image(path: Path, hdus: Any) -> int:
     if cube is not None:
         # The reader says why a cube is refused.
         return cube
-    raise InputError(f"{path} has no 2-D image; it has {_listing(hdus)}")
+    hint = (
+        ". A catalogue is given with --catalog, beside its image"
+        if not all(hdu.is_image for hdu in hdus)
+        else ""
+    )
+    raise InputError(f"{path} has no 2-D image; it has {_listing(hdus)}{hint}")
 
 
 def _plane_shape(hdu: Any) -> list[int]:

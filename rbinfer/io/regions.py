@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .content import Content
 from .files import check_place, written_whole
+from .sky_out import SkyMap
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -24,7 +25,6 @@ COLOURS = {"real": "deepskyblue", "bogus": "orangered", "unscored": "gold"}
 _HEAD = (
     "# Region file format: DS9 version 4.1",
     f'global color={COLOURS["unscored"]} dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1',
-    "image",
 )
 _PIXELS = ("image", "physical")
 #: What DS9 calls systems of the sky, and Astropy their frames.
@@ -54,6 +54,7 @@ def as_regions(
     classes: ArrayLike | None = None,
     radius: float = 6.0,
     shape: tuple[int, ...] | None = None,
+    sky: SkyMap | None = None,
 ) -> str:
     """Return the text of a DS9 region file.
 
@@ -72,6 +73,8 @@ def as_regions(
         Of the circles, in pixels.
     shape : (int, int), optional
         That of the image (ny, nx); rows off it have no region either.
+    sky : SkyMap, optional
+        Write positions on the sky (FK5, degrees) instead of pixels.
 
     Returns
     -------
@@ -83,23 +86,39 @@ def as_regions(
     names = (
         [""] * len(scores) if classes is None else [_plain(str(name)) for name in np.asarray(classes)]
     )
-    lines = list(_HEAD)
+    lines = [*_HEAD, "image" if sky is None else "fk5"]
     placed = np.isfinite(columns) & np.isfinite(rows)
     if shape is not None:
         placed &= (
             (columns >= -0.5) & (columns < shape[1] - 0.5) & (rows >= -0.5) & (rows < shape[0] - 0.5)
         )
+    circles = _circles(columns, rows, radius, sky)
     for k in np.flatnonzero(placed):
+        if circles[k] is None:
+            continue
         has_score = np.isfinite(scores[k])
         verdict = "unscored" if not has_score else "real" if scores[k] > threshold else "bogus"
         label = f"{scores[k]:.2f}" if has_score else ""
         if verdict == "bogus" and names[k]:
             label = f"{names[k]} {label}"
         lines.append(
-            f"circle({columns[k] + 1:.3f},{rows[k] + 1:.3f},{radius:.2f}) "
-            f"# color={COLOURS[verdict]} text={{{label}}} tag={{{verdict}}}"
+            f"circle({circles[k]}) # color={COLOURS[verdict]} text={{{label}}} tag={{{verdict}}}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _circles(
+    x: NDArray[np.float64], y: NDArray[np.float64], radius: float, sky: SkyMap | None
+) -> list[str | None]:
+    """Return centre and radius of each circle; None where a position has no place on the sky."""
+    if sky is None:
+        return [f"{a + 1:.3f},{b + 1:.3f},{radius:.2f}" for a, b in zip(x, y, strict=True)]
+    ra, dec = sky.positions(x, y, "fk5")
+    size = radius * sky.arcsec_per_pixel
+    return [
+        f'{a:.7f},{b:.7f},{size:.2f}"' if np.isfinite(a) and np.isfinite(b) else None
+        for a, b in zip(ra, dec, strict=True)
+    ]
 
 
 def _plain(text: str) -> str:

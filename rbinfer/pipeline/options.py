@@ -56,6 +56,8 @@ class ScoreOptions:
         Take a catalogue even if its positions look as if it did not belong to the image.
     allow_off_image : bool
         Take a catalogue even if more than half of its positions lie off the image.
+    show : tuple of str
+        Columns of the result, as for `rbinfer.pipeline.columns.picked`; all by default.
     """
 
     model: str | None = None
@@ -84,11 +86,13 @@ class ScoreOptions:
     shift_xy: tuple[float, float] | None = None
     trust_positions: bool = False
     allow_off_image: bool = False
+    show: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.real is not None:
             # Lists cannot be told apart from others by their hash, as options are.
             object.__setattr__(self, "real", tuple(self.real))
+        object.__setattr__(self, "show", tuple(self.show))
         ways = [self.threshold, self.max_missed, self.max_false]
         if sum(way is not None for way in ways) > 1:
             raise InputError(

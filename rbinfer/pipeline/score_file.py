@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,11 +19,13 @@ from ..io.positions import PLACED, find_positions, has_positions, peaks
 from ..io.tables import as_table, check_fit, write_catalog
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
+from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
 from ..status import Status
+from .columns import add_sky, check_names, extra_of, picked
 from .mosaic import Detections, skies_of, stacked
 from .options import ALL, ScoreOptions
-from .summary import note, tally
+from .summary import note, tally, why_nothing
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -58,6 +61,10 @@ class ScoredFile:
         """Return the same with some of the rows: by a mask, or by indices in their new order."""
         original = None if self.original is None else self.original.taken(which)
         return replace(self, table=self.table[which], original=original)
+
+    def with_columns(self, names: Sequence[str]) -> Self:
+        """Return the same with the columns that are named; see `rbinfer.pipeline.columns.picked`."""
+        return replace(self, table=picked(self.table, names))
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write the rows, in kind if the format is that of the catalogue."""
@@ -114,6 +121,8 @@ def score_file(
         exposure = load_image(image, number, options.plane, options.bayer)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
+        if strange := implausible(exposure):
+            log.warning("%s does not look like an image of the sky: %s", image, strange)
         exposure = with_no_data(_with_maps(image, exposure, options))
         originals.append(original)
         parts.append(_score_one(image, exposure, table, options, classifier, threshold))
@@ -133,6 +142,8 @@ def score_file(
             {"hdu": number, "name": name, **tally(part)}
             for (number, name), part in zip(numbers.items(), parts, strict=True)
         ]
+    if nothing := why_nothing(summary):
+        log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
     return ScoredFile(scored, None if numbers else exposure, summary, Original.joined(originals))
 
@@ -178,13 +189,13 @@ def _score_one(
         table = detect(exposure.pixels, mask=exposure.mask)
         if not len(table):
             _tell_of_pixels(name, exposure.pixels)
-        return classifier.classify(
-            table, exposure, fwhm=options.fwhm, threshold=threshold, trust_positions=True
-        )
-    table = as_table(table)
-    places = _places(table, exposure, options)
-    if not options.trust_positions:
-        _check_fit(places, table, exposure, name, options)
+        places = _Places(np.asarray(table["x"]), np.asarray(table["y"]), peaks(table))
+    else:
+        table = as_table(table)
+        places = _places(table, exposure, options)
+        if not options.trust_positions:
+            _check_fit(places, table, exposure, name, options)
+    check_names(options.show, table.colnames, classifier.spec)
     scored = classifier.classify_at(
         table,
         exposure,
@@ -193,9 +204,11 @@ def _score_one(
         peaks=places.peaks,
         fwhm=options.fwhm,
         threshold=threshold,
+        extra=extra_of(options.show),
     )
     if not options.allow_off_image:
         _check_on_image(scored, name, exposure.shape)
+    add_sky(scored, exposure, (places.x, places.y), name)
     return scored
 
 

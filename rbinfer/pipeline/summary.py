@@ -1,12 +1,13 @@
 """What a scored catalogue says in sum, and what is noted in it of how it was made."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..scoring.classifier import Classifier
-from ..status import MEANING, UNSCORED
+from ..status import MEANING, UNSCORED, Status
 from .options import ScoreOptions
 
 if TYPE_CHECKING:
@@ -49,6 +50,31 @@ def tally(scored: "Table") -> dict[str, Any]:
     for key in ("fwhm", "fwhm_source", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
     return summary
+
+
+def is_nothing_scored(summary: Mapping[str, Any]) -> bool:
+    """Whether there are detections and none of them has a score, by `tally`."""
+    return bool(0 < summary["detections"] == summary["unscored"])
+
+
+def why_nothing(summary: Mapping[str, Any]) -> str | None:
+    """Say why nothing was scored; None where something was, or nothing was detected.
+
+    Parameters
+    ----------
+    summary : mapping
+        From `tally`, with ``catalog``.
+    """
+    if summary["catalog"] is not None and not summary["detections"]:
+        return f"{summary['catalog']} has no rows for it, so nothing was scored"
+    if not is_nothing_scored(summary):
+        return None
+    reasons = ", ".join(
+        f"{n} {name} ({MEANING[Status[name]].removeprefix('not scored: ')})"
+        for name, n in summary["status"].items()
+        if Status[name] & UNSCORED
+    )
+    return f"nothing could be scored: {reasons}"
 
 
 def note(

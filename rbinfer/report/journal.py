@@ -18,7 +18,8 @@ def read_journals(folder: Path) -> dict[str, Line]:
     Returns
     -------
     dict of str to Line
-        By the name of the result, or of the image where there is none; empty without a journal.
+        By the result's name below the directory, or that of the image where there is none; empty without
+        a journal.
     """
     newest: dict[str, Line] = {}
     for writer in WRITERS:
@@ -40,7 +41,7 @@ def _newest_of(path: Path) -> dict[str, Line]:
     for each in text.splitlines():
         line = Line.parse(each)
         if line is not None:
-            newest[Path(line.output or line.image).name] = line
+            newest[line.output or Path(line.image).name] = line
         else:
             damaged += bool(each.strip())
     if damaged:

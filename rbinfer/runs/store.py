@@ -157,6 +157,7 @@ class Store:
     def _place(self, staged: Path, output: str) -> None:
         target = self.folder / output
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(staged, target)
         except OSError as error:
             raise RbinferError(f"{target} cannot be written: {error.strerror}") from error

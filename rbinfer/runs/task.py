@@ -209,6 +209,7 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
     try:
+        scored = scored.with_columns(recipe.options.show)
         staged, sha256 = _stage(scored, recipe.staging, work.output)
     except RbinferError as error:
         return _not_staged(error, recipe, work, content)

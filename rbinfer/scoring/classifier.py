@@ -1,32 +1,24 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
-import dataclasses
 import logging
-import os
-import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
-from .._util.hashing import digest
+from .._util.arguments import as_share, as_whole
 from .._util.machine import usable_cpus
-from ..cutouts.centring import centres
-from ..cutouts.cutter import Cutouts, Cutter
+from ..cutouts.cutter import Cutouts
 from ..errors import InputError
-from ..io.exposure import Exposure, Width, as_exposure
+from ..io.exposure import Exposure, as_exposure
 from ..measure.belongs import doubt_about
-from ..measure.estimate import measure_width
-from ..measure.nodata import lies_in_no_data, with_no_data
-from ..model.networks import KerasNetwork, Network
-from ..model.registry import resolve
-from ..model.session import Output, Session
-from ..status import Status
-from .engine import Engine, Prepared
-from .verdicts import Scores, Verdict, with_verdicts
+from ..measure.nodata import with_no_data
+from ..model.session import Output
+from .engine import Engine
+from .loaded import Loaded
+from .prepare import Prepared, note_frame, prepare
+from .verdicts import Scores, Verdict, extra_columns, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -82,22 +74,9 @@ class Classifier:
     ) -> None:
         self.device = device
         self.threads = usable_cpus() if threads is None else as_whole(threads, "threads", 1)
-        self._injected: Network | None = None
-        if hasattr(model, "spec") and hasattr(model, "run"):
-            self._injected = model
-        elif hasattr(model, "predict") and hasattr(model, "input_shape"):
-            self._injected = KerasNetwork(model)
-        self._path = None if self._injected is not None else resolve(model).resolve()
-        self._lock = threading.Lock()
-        self._open()
+        self._loaded = Loaded(model, device)
+        self.spec = self._loaded.network().spec
         self.real_source_types = self._real(real_source_types)
-
-    def _open(self) -> None:
-        self._network: Network = (
-            Session(str(self._path), self.device) if self._injected is None else self._injected
-        )
-        self.spec = self._network.spec
-        self._pid = os.getpid()
 
     def counting(self, real_source_types: Sequence[str]) -> "Classifier":
         """Return a classifier with the same session that counts other classes as real."""
@@ -119,7 +98,7 @@ class Classifier:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "model": self._path if self._injected is None else self._injected,
+            "model": self._loaded.origin,
             "device": self.device,
             "threads": self.threads,
             "real_source_types": self.real_source_types,
@@ -128,20 +107,20 @@ class Classifier:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
-        return "" if self._path is None else digest(self._path)
+        return self._loaded.sha256
 
     @property
     def running_on(self) -> str:
         """Device that the network runs on: ``"cpu"``, ``"cuda"``, or as asked for if it is not ours."""
-        return getattr(self._network, "device", self.device)
+        return getattr(self._loaded.network(), "device", self.device)
 
     @property
     def batch(self) -> int:
         """Rows of each call of the network."""
-        return self._network.batch
+        return self._loaded.network().batch
 
     @property
     def input_shape(self) -> tuple[None, int, int, int]:
@@ -173,15 +152,7 @@ class Classifier:
             raise InputError(
                 f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
             )
-        return self._scores_of(self._ready().run(pixels))[:, np.newaxis]
-
-    def _ready(self) -> Network:
-        # ONNX Runtime sessions do not survive a fork.
-        if self._pid != os.getpid():
-            with self._lock:
-                if self._pid != os.getpid():
-                    self._open()
-        return self._network
+        return self._scores_of(self._loaded.network().run(pixels))[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
         if output.classes is None or self.real_source_types == self.spec.real:
@@ -249,7 +220,10 @@ class Classifier:
             not an error: it has NaN and a reason.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
-        return self._score(self._prepared(exposure, x, y, fwhm, asinh_softening, peaks), progress)
+        prepared = prepare(
+            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
+        )
+        return self._score(prepared, progress)
 
     def cutouts(
         self,
@@ -284,55 +258,21 @@ class Classifier:
             As :meth:`score`.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks)
+        prepared = prepare(
+            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
+        )
         return prepared.cutter.cut(prepared.x, prepared.y)
 
-    def _prepared(
+    def _score(
         self,
-        exposure: Exposure,
-        x: ArrayLike,
-        y: ArrayLike,
-        fwhm: float | None,
-        asinh_softening: float | None,
-        peaks: tuple[ArrayLike, ArrayLike] | None,
-        table: "Table | None" = None,
-    ) -> Prepared:
-        """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
-        columns, rows = as_positions(x, y)
-        brightest = None if peaks is None else as_peaks(peaks, len(columns))
-        exposure = with_no_data(exposure)
-        if fwhm is None:
-            width = measure_width(exposure, columns, rows, table)
-        else:
-            width = Width(as_level(fwhm, "fwhm"), "given")
-        exposure = dataclasses.replace(exposure, width=width)
-        no_data = lies_in_no_data(exposure, columns, rows)
-        spec = self.spec.preprocess
-        if brightest is not None and spec.recentre > 0:
-            columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
-        if asinh_softening is not None:
-            softening = as_number(asinh_softening, "asinh_softening")
-            spec = dataclasses.replace(spec, asinh_softening=softening)
-        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
-
-    def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
-        result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
-        empty = prepared.no_data
-        result.status[empty] |= int(Status.NO_DATA)
-        result.score[empty] = np.nan
-        if result.classes is not None:
-            result.classes[empty] = np.nan
-        width = prepared.width
-        if not self.spec.fwhm_range[0] <= width.fwhm <= self.spec.fwhm_range[1]:
-            result.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
-            log.warning(
-                "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
-                width.fwhm,
-                width.source,
-                *self.spec.fwhm_range,
-            )
-        if not width.is_trusted:
-            result.status[:] |= int(Status.FWHM_ASSUMED)
+        prepared: Prepared,
+        progress: Callable[[int, int], None] | None,
+        snr: NDArray[np.float32] | None = None,
+    ) -> Scores:
+        result = Engine(self._loaded.network(), self._scores_of, self.threads).score(
+            prepared, progress, snr
+        )
+        note_frame(result, prepared, self.spec)
         return result
 
     def classify(
@@ -355,6 +295,7 @@ class Classifier:
         origin: int | None = None,
         wcs: Any = None,
         trust_positions: bool = False,
+        extra: Sequence[str] = (),
     ) -> "Table":
         """Score a catalogue.
 
@@ -382,6 +323,9 @@ class Classifier:
         trust_positions : bool
             Do not warn of positions that look as if they belonged to another image; see
             `rbinfer.measure.belongs`.
+        extra : sequence of str
+            More columns: ``"classes"`` for the probability of each class (``rb_p_star`` and the like),
+            ``"snr"`` for ``rb_snr``.
 
         Returns
         -------
@@ -422,6 +366,7 @@ class Classifier:
             add_score=add_score,
             flag_bogus=flag_bogus,
             progress=progress,
+            extra=extra,
         )
 
     def classify_at(
@@ -438,6 +383,7 @@ class Classifier:
         add_score: bool = True,
         flag_bogus: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        extra: Sequence[str] = (),
     ) -> "Table":
         """Score a catalogue whose positions are known.
 
@@ -450,7 +396,7 @@ class Classifier:
             0-based positions in pixels.
         peaks, fwhm, asinh_softening, progress
             As for :meth:`score`.
-        threshold, add_score, flag_bogus
+        threshold, add_score, flag_bogus, extra
             As for :meth:`classify`.
 
         Returns
@@ -464,7 +410,20 @@ class Classifier:
             As :meth:`classify`.
         """
         limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks, table)
-        scores = self._score(prepared, progress)
+        prepared = prepare(
+            exposure,
+            self.spec.preprocess,
+            x,
+            y,
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            peaks=peaks,
+            table=table,
+        )
+        snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
+        scores = self._score(prepared, progress, snr)
+        more = extra_columns(extra, scores, snr, self.spec)
         verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
-        return with_verdicts(table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)
+        return with_verdicts(
+            table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus, extra=more
+        )

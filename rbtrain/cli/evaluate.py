@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import Workspace, bar, open_workspace, without_nan, write_text
+from .common import TrainingFolder, open_training, progress_bar, without_nan, write_text
 
 if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
@@ -72,9 +72,9 @@ def _find(options: argparse.Namespace) -> tuple[Path, Path | None]:
 
     if options.model.lower().endswith(".toml"):
         options.config = Path(options.model)
-        _, where = open_workspace(options)
+        _, where = open_training(options)
         return where.model, where.test
-    return resolve(options.model), None if options.dir is None else Workspace(options.dir).test
+    return resolve(options.model), None if options.dir is None else TrainingFolder(options.dir).test
 
 
 def _measure_simulation(
@@ -85,8 +85,8 @@ def _measure_simulation(
 
     from ..data.dataset import Dataset
     from ..judging.evaluate import evaluate_simulation
-    from ..judging.text import format_bins
-    from ..judging.versus import classes_table, format_table, groups_table, pooled
+    from ..judging.text import format_bins, format_table
+    from ..judging.versus import classes_table, groups_table, pooled
 
     data = Dataset.open(test, preprocess=read_spec(path).preprocess)
     metrics["simulation"] = evaluate_simulation(path, data)
@@ -106,15 +106,15 @@ def _measure_images(
 ) -> dict[str, Any]:
     """Measure on labelled images in each way and print; returns the scores by way and group."""
     from ..judging.labelled import measure_calibration, measure_groups, score_images, ways_for
-    from ..judging.text import format_calibration, format_groups, format_sky
-    from ..judging.versus import compare_groups, format_table, groups_table
+    from ..judging.text import format_calibration, format_groups, format_sky, format_table
+    from ..judging.versus import compare_groups, groups_table
 
     threshold = classifier.spec.threshold
     prior = metrics["simulation"]["fraction_real"] if "simulation" in metrics else None
     scored: dict[str, Any] = {}
     for key, title, given, centroids in ways_for(options.images):
         simple = options.baselines and not centroids
-        with bar(title, "image", options.quiet) as progress:
+        with progress_bar(title, "image", options.quiet) as progress:
             scored[key] = score_images(classifier, options.images, given, progress, simple, centroids)
         metrics[key] = measure_groups(scored[key], threshold)
         print(f"\nlabelled images, {title}")
@@ -159,7 +159,7 @@ def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict
         )
     config = TrainConfig.read(source)
     Dataset.open(test, config)
-    with bar("baselines", "frame", options.quiet) as progress:
+    with progress_bar("baselines", "frame", options.quiet) as progress:
         return compare_simulation(Session(model, "cpu"), config, progress=progress)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import TrainConfig
-from .common import open_workspace
+from .common import open_training
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.config.suffix.lower() == ".toml":
         from ..data.dataset import Dataset
 
-        config, where = open_workspace(options)
+        config, where = open_training(options)
         output = options.output or where.model
         worst = export_run(config, Dataset.open(where.train, config), where.fit / "best.keras", output)
     else:

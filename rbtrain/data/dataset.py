@@ -28,6 +28,7 @@ from rbinfer.measure.detect import detect
 from rbinfer.status import is_scored
 
 from .._arrays import F16, F64, I8, I64, Bools
+from .._pixels import BOX, around
 from ..config import CLASSES, SOURCES, DataConfig, TrainConfig
 from ..simulate import Backdrops, Frame, draw_frame
 from .label import label_detections
@@ -48,6 +49,9 @@ ROW = np.dtype(
         ("crowding", "f4"),
     ]
 )
+#: Files of a dataset.
+_PIXELS, _ROWS, _ABOUT = "pixels.f16", "rows.npy", "dataset.json"
+#: Frames that a process simulates at a time.
 _PER_TASK = 8
 #: Frames for testing are drawn from this index on; training frames lie below it.
 TEST_FRAMES_FROM = 10_000_000
@@ -99,11 +103,11 @@ class Dataset:
             It was made from something else.
         """
         where = Path(directory)
-        if not (where / "dataset.json").is_file():
+        if not (where / _ABOUT).is_file():
             raise FileNotFoundError(
                 f"{where} is not a dataset; make one with 'rbtrain simulate CONFIG --dir {where.parent}'"
             )
-        about = json.loads((where / "dataset.json").read_text())
+        about = json.loads((where / _ABOUT).read_text())
         made_by = PreprocessSpec.from_dict(about["preprocess"])
         if config is not None and about["cut_from"] != config.data_hash:
             raise ValueError(
@@ -116,11 +120,11 @@ class Dataset:
                 f"{where} holds cutouts of the {made_by.preset} preset ({made_by}), but the model takes "
                 f"{preprocess}"
             )
-        rows = np.load(where / "rows.npy")
+        rows = np.load(where / _ROWS)
         shape = (len(rows), made_by.size, made_by.size, 2)
         if len(rows) == 0:
             return cls(np.zeros(shape, np.float16), rows, made_by)
-        return cls(np.memmap(where / "pixels.f16", np.float16, "r", shape=shape), rows, made_by)
+        return cls(np.memmap(where / _PIXELS, np.float16, "r", shape=shape), rows, made_by)
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows for training and those for validation; no frame is in both."""
@@ -130,7 +134,19 @@ class Dataset:
 
 
 def frame_rng(seed: int, index: int) -> np.random.Generator:
-    """Return the generator of one frame: it depends on the seed and the index alone."""
+    """Return the generator of one frame: it depends on the seed and the index alone.
+
+    Parameters
+    ----------
+    seed : int
+        Of all frames, 0 or more.
+    index : int
+        Number of the frame, 0 or more.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
@@ -276,6 +292,13 @@ def build_dataset(
     Returns
     -------
     Dataset
+
+    Raises
+    ------
+    FileExistsError
+        There is something at `directory`.
+    RuntimeError
+        A frame cannot be drawn or cut; names it and its seed. Nothing is left then.
     """
     where = Path(directory)
     if where.exists():
@@ -291,7 +314,7 @@ def build_dataset(
     part.mkdir(parents=True)
     try:
         rows, done = [], 0
-        with open(part / "pixels.f16", "wb") as stream:
+        with open(part / _PIXELS, "wb") as stream:
             for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
                 pixels.tofile(stream)
                 rows.append(known)
@@ -299,7 +322,7 @@ def build_dataset(
                 if progress is not None:
                     progress(done, n)
         known = np.concatenate(rows) if rows else np.zeros(0, ROW)
-        np.save(part / "rows.npy", known)
+        np.save(part / _ROWS, known)
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
         about = {
             "cut_from": config.data_hash,
@@ -309,7 +332,7 @@ def build_dataset(
         }
         if backdrops is not None:
             about["backdrops"] = backdrops.to_dict()
-        (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
+        (part / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         part.rename(where)
     except BaseException:
         # Gigabytes perhaps, and of no use: frames are drawn anew.
@@ -335,7 +358,7 @@ def check_backdrops(directory: str | os.PathLike[str], asked: dict[str, Any] | N
         other way round.
     """
     where = Path(directory)
-    recorded = json.loads((where / "dataset.json").read_text()).get("backdrops")
+    recorded = json.loads((where / _ABOUT).read_text()).get("backdrops")
     if _identity(recorded) != _identity(asked):
         raise ValueError(
             f"{where} was simulated {_in_words(recorded)}; now it would be {_in_words(asked)}. "
@@ -403,10 +426,7 @@ def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[
 
 
 def _aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
-    height, width = frame.image.shape
-    total = np.zeros(len(x))
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            at = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
-            total += np.nan_to_num(frame.image[at].astype(float) - frame.sky[at])
-    return total / (3.0 * frame.noise[y, x])
+    """Light of the 3 x 3 pixels around each, over its expected noise."""
+    light = around(frame.image, x, y, BOX).astype(float) - around(frame.sky, x, y, BOX)
+    snr: F64 = np.nan_to_num(light).sum(axis=0) / (3.0 * frame.noise[y, x])
+    return snr

@@ -1,5 +1,6 @@
 """Labels: which layer of a simulated frame a detection owes its existence to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .._arrays import F32, F64, I8, I64, Bools
+from .._pixels import BOX, around, nearest
 from ..config import CLASSES
 from ..simulate import Artefact, Frame
 
@@ -18,6 +20,23 @@ _OUTSHONE = 0.3
 _STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
 _TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
 _NOISE = CLASSES.index("noise")
+
+
+def is_of(labels: I8, names: Iterable[str]) -> Bools:
+    """Tell which labels (n,) are of the named classes.
+
+    Parameters
+    ----------
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    names : iterable of str
+        Classes.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    return np.isin(labels, [CLASSES.index(name) for name in names])
 
 
 def label_detections(
@@ -62,8 +81,9 @@ def label_detections(
     labels = np.where(_is_noise(found), _NOISE, labels)
     if frame.unknown is not None:
         labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
-        labels[_is_doubtful(frame, frame.unknown, *_nearest(frame, x, y))] = AMBIGUOUS
-        labels[(labels == _NOISE) & _box(frame.unknown, xpeak, ypeak).any(axis=0)] = AMBIGUOUS
+        yc, xc = nearest(x, y, frame.image.shape)
+        labels[_is_doubtful(frame, frame.unknown, xc, yc)] = AMBIGUOUS
+        labels[(labels == _NOISE) & around(frame.unknown, xpeak, ypeak, BOX).any(axis=0)] = AMBIGUOUS
     return labels.astype(np.int8)
 
 
@@ -143,10 +163,10 @@ def _label_artefacts(found: _Found, labels: I8) -> I8:
     labels[(labels == _TRAIL) & _is_compact(frame, found.xpeak, found.ypeak)] = AMBIGUOUS
     # A source at the centroid is detected with or without the artefact at the rim of its detection.
     beside = found.by_artefact & (np.hypot(found.x - found.xpeak, found.y - found.ypeak) > 1.5)
-    xc, yc = _nearest(frame, found.x, found.y)
+    yc, xc = nearest(found.x, found.y, frame.image.shape)
     labels = np.where(beside & (_light_near(frame, xc, yc) > 0.3 * artefact), AMBIGUOUS, labels)
     # The window will be moved to the brightest pixel next to the centroid: none may be the artefact's.
-    touched = np.abs(_box(frame.artefacts, xc, yc)).max(axis=0)
+    touched = np.abs(around(frame.artefacts, xc, yc, BOX)).max(axis=0)
     undisturbed = beside & (touched < 0.3 * found.own_core)
     return np.where(undisturbed & (found.own_core > 5 * noise), found.own_kind, labels)
 
@@ -190,8 +210,8 @@ def _is_noise(found: _Found) -> Bools:
 def _is_doubtful(frame: Frame, unknown: F32, x: I64, y: I64) -> Bools:
     """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
     planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
-    before, noise = _box(unknown, x, y), frame.noise[y, x]
-    outshone = _OUTSHONE * _box(planted, x, y).max(axis=0)
+    before, noise = around(unknown, x, y, BOX), frame.noise[y, x]
+    outshone = _OUTSHONE * around(planted, x, y, BOX).max(axis=0)
     top, mean = np.abs(before).max(axis=0), np.abs(before.mean(axis=0))
     # The mean of nine pixels has a third of the noise of one.
     doubtful: Bools = (top > np.maximum(3 * noise, outshone)) | (mean > np.maximum(noise, outshone))
@@ -212,44 +232,24 @@ def _class_of_artefact() -> I8:
     return table
 
 
-def _around(layer: F32, x: I64, y: I64, radius: float, points: int) -> F32:
+def _on_circle(layer: F32, x: I64, y: I64, radius: float, points: int) -> F32:
     """Values of a layer on circles about positions, shape (points, n); the edge goes on outside."""
-    height, width = layer.shape
     angle = 2 * np.pi * np.arange(points)[:, np.newaxis] / points
-    rows = np.clip(np.rint(y + radius * np.sin(angle)).astype(int), 0, height - 1)
-    columns = np.clip(np.rint(x + radius * np.cos(angle)).astype(int), 0, width - 1)
-    values: F32 = layer[rows, columns]
+    values: F32 = layer[nearest(x + radius * np.cos(angle), y + radius * np.sin(angle), layer.shape)]
     return values
 
 
 def _is_compact(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
     """Tell where the artefact layer falls off in all directions, as a star does."""
-    around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
-    compact: Bools = around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    ring = _on_circle(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
+    compact: Bools = ring.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
     return compact
-
-
-def _nearest(frame: Frame, x: F64, y: F64) -> tuple[I64, I64]:
-    """Return the pixels that positions fall into, those off the image moved to its edge."""
-    height, width = frame.image.shape
-    return (
-        np.clip(np.rint(x).astype(np.int64), 0, width - 1),
-        np.clip(np.rint(y).astype(np.int64), 0, height - 1),
-    )
-
-
-def _box(layer: F32, x: I64, y: I64) -> F32:
-    """Values of the 3 x 3 pixels about each position, shape (9, n); the edge goes on outside."""
-    height, width = layer.shape
-    dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
-    values: F32 = layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
-    return values
 
 
 def _light_near(frame: Frame, x: I64, y: I64) -> F32:
     """Highest expected light of stars and galaxies within a FWHM of each position."""
     light = frame.stars + frame.galaxies
-    rings = [_around(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
+    rings = [_on_circle(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
     highest: F32 = np.concatenate(rings).max(axis=0)
     return highest
 
@@ -257,7 +257,7 @@ def _light_near(frame: Frame, x: I64, y: I64) -> F32:
 def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
     """Tell which pixels belong to the burnt-out image of a star: at the full level, or next to it."""
     full = float(np.nanmax(frame.image)) if frame.saturation is None else frame.saturation
-    ring = _around(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    ring = _on_circle(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
     level = frame.sky[ypeak, xpeak] + 0.9 * (full - frame.sky[ypeak, xpeak])
     burnt: Bools = (ring >= level).sum(axis=0) >= 2
     return burnt
@@ -265,8 +265,8 @@ def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
 
 def _bump(frame: Frame, xpeak: I64, ypeak: I64) -> F64:
     """Height of the expected starlight above its median one FWHM away."""
-    around = _around(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
-    bump: F64 = frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+    ring = _on_circle(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    bump: F64 = frame.stars[ypeak, xpeak] - np.median(ring, axis=0).astype(float)
     return bump
 
 

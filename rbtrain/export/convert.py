@@ -16,6 +16,7 @@ from rbinfer.model.session import Session
 from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec
 
 from .._arrays import F32
+from .._files import replaced
 from .graph import simplify
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,7 @@ def export_model(
     _describe(proto, spec, golden)
     onnx.checker.check_model(proto, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.stem + ".part.onnx")
-    try:
+    with replaced(target) as part:
         part.write_bytes(bare.SerializeToString())
         output = Session(part, "cpu").run(cutouts)
         worst = float(np.max(np.abs(output.score - expected["score"][:, 0])))
@@ -92,9 +92,6 @@ def export_model(
                 f"{TOLERANCE:g}; {target} was not written"
             )
         part.write_bytes(proto.SerializeToString())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     log.info("%s: largest difference on %d cutouts %.2g", target, len(cutouts), worst)
     return worst
 
@@ -102,7 +99,21 @@ def export_model(
 def keras_outputs(
     model: keras.Model, classes: Sequence[str], real: Sequence[str]
 ) -> Callable[[Any], dict[str, F32]]:
-    """Return a function from cutouts to the outputs that the model file will have."""
+    """Return a function from cutouts to the outputs that the model file will have.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `export_model`.
+    classes, real : sequence of str
+        All classes, and those that count as real.
+
+    Returns
+    -------
+    callable
+        From cutouts (n, size, size, 2) to a dict of float32: ``score`` (n, 1) and, of a model with
+        classes, ``classes`` (n, k).
+    """
     is_real = _is_real(classes, real)
 
     def outputs(cutouts: Any) -> dict[str, F32]:
@@ -115,7 +126,25 @@ def keras_outputs(
 
 
 def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
-    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has."""
+    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `export_model`.
+    spec : ModelSpec
+        Gives the size of the cutouts, the classes, and which are real.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Without metadata.
+
+    Raises
+    ------
+    ExportError
+        The model has not as many outputs as the spec names classes.
+    """
     # Imported here: TensorFlow is needed for nothing but this.
     import tensorflow as tf
     import tf2onnx

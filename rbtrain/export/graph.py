@@ -231,13 +231,9 @@ class _Editor:
 
     def _join(self, convolution: onnx.NodeProto, scaling: _Scaling) -> None:
         weights, *bias = (self.constants[name] for name in convolution.input[1:])
-        inputs = [
-            convolution.input[0],
-            *self._parameters(
-                scaling, weights * scaling.factors.reshape(-1, 1, 1, 1),
-                (bias[0] if bias else 0) * scaling.factors + scaling.shifts,
-            ),
-        ]  # fmt: skip
+        scaled = weights * scaling.factors.reshape(-1, 1, 1, 1)
+        shifted = (bias[0] if bias else 0) * scaling.factors + scaling.shifts
+        inputs = [convolution.input[0], *self._parameters(scaling, scaled, shifted)]
         del convolution.input[:]
         convolution.input.extend(inputs)
         for user in self._users(scaling.end):

@@ -13,8 +13,10 @@ from rbinfer import ModelSpec, PreprocessSpec
 from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
-from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
-from ..fitting.fit import in_single_precision, load_network, targets_of
+from ..data.label import is_of
+from ..fitting.batches import targets_of
+from ..fitting.calibrate import calibrate, mix_weights, operating_points, score_histograms
+from ..fitting.fit import in_single_precision, load_network
 from ..simulate import draw_frame
 from .convert import N_PROOF, export_model, keras_outputs
 
@@ -49,11 +51,11 @@ def export_run(
     labels = data.rows["label"][held_out]
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
-    real = np.isin(labels, [CLASSES.index(name) for name in config.real])
-    weights = mixed(labels, config.sources)
+    real = is_of(labels, config.real)
+    weights = mix_weights(labels, config.sources)
     model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
-    real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
+    real_rows = is_of(data.rows["label"], config.real)
     spec = _spec(
         config,
         multi,
@@ -102,7 +104,23 @@ def export_keras(
 
 
 def simulated_cutouts(config: TrainConfig, n: int) -> F32:
-    """Cut at least `n` cutouts from freshly simulated frames."""
+    """Cut at least `n` cutouts from freshly simulated frames.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How frames are drawn and cut.
+    n : int
+
+    Returns
+    -------
+    ndarray of float32, shape (n, size, size, 2)
+
+    Raises
+    ------
+    ValueError
+        Many frames gave too few; says how many.
+    """
     parts: list[F16] = []
     index = 0
     while sum(map(len, parts)) < n:

@@ -90,7 +90,7 @@ def _fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) ->
     return float(np.exp(found[0])), float(found[1]) if shifted else 0.0
 
 
-def mixed(labels: I8, sources: float) -> F32:
+def mix_weights(labels: I8, sources: float) -> F32:
     """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
 
     Parameters
@@ -99,6 +99,15 @@ def mixed(labels: I8, sources: float) -> F32:
         Indices into `rbtrain.config.CLASSES`.
     sources : float
         The share, between 0 and 1.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        There are no sources, or nothing else; says what to do.
     """
     in_the_sky = np.isin(labels, SOURCES)
     share = float(in_the_sky.mean())
@@ -124,6 +133,11 @@ def operating_points(
     score : ndarray of float32, shape (n,)
     missed, false : sequence of float
         Rates aimed at.
+
+    Returns
+    -------
+    tuple of OperatingPoint
+        First those for missed rates, then those for false rates, in the order given.
     """
     points = []
     for name, wanted, find in (

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from rbinfer.io.positions import positions
 
 from .._arrays import F32, F64, I64, Bools
+from .._pixels import BOX, around, nearest
 
 #: Scores above these are real. ``sharpness``: a hit of one pixel has 0, a straight track one pixel
 #: wide has 0.5 (two of its four neighbours lie on it), and so has a Gaussian star of FWHM 2 pixels,
@@ -26,6 +27,8 @@ THRESHOLDS = {"sharpness": 0.5, "la_cosmic": 0.5, "width_and_peak": 0.5}
 LA_COSMIC = {"sigclip": 4.5, "sigfrac": 0.3, "objlim": 5.0, "niter": 4, "cleantype": "medmask"}
 
 _BACKGROUND_QUANTILE = 0.1
+#: Offsets (x, y) of the four neighbours of a pixel.
+_CROSS = np.array([1, -1, 0, 0]), np.array([0, 0, 1, -1])
 _SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 
@@ -72,9 +75,9 @@ def sharpness(image: F32, xpeak: ArrayLike, ypeak: ArrayLike, fwhm: float) -> F6
     if len(x) == 0:
         return np.zeros(0)
     inner = 0.8 * fwhm
-    ring = _at(image, x, y, *_ring(inner, max(2.0 * fwhm, inner + 1.0)))
-    background = np.quantile(ring, _BACKGROUND_QUANTILE, axis=1)
-    neighbours = _at(image, x, y, np.array([1, -1, 0, 0]), np.array([0, 0, 1, -1])).mean(axis=1)
+    ring = around(image, x, y, _ring(inner, max(2.0 * fwhm, inner + 1.0)))
+    background = np.quantile(ring, _BACKGROUND_QUANTILE, axis=0)
+    neighbours = around(image, x, y, _CROSS).mean(axis=0)
     peak = image[y, x] - background
     # A peak that is not above its surroundings is no detection of anything.
     ratio: F64 = np.where(peak > 0, (neighbours - background) / np.where(peak > 0, peak, 1.0), 0.0)
@@ -137,13 +140,25 @@ def la_cosmic(
         satlevel=full,
         **LA_COSMIC,
     )
-    dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
-    clear: F64 = np.where(np.any(_at(masked, x, y, dx, dy), axis=1), 0.0, 1.0)
+    clear: F64 = np.where(around(masked, x, y, BOX).any(axis=0), 0.0, 1.0)
     return clear
 
 
 def pixel_noise(image: F32, mask: Bools | None = None) -> float:
-    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2)."""
+    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2).
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Finite everywhere.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels; they do not count.
+
+    Returns
+    -------
+    float
+        In units of the image; 0 where there is nothing to measure.
+    """
     steps = np.diff(image, axis=1)
     if mask is not None:
         steps = steps[~(mask[:, 1:] | mask[:, :-1])]
@@ -186,19 +201,27 @@ def width_and_peak(a: ArrayLike, b: ArrayLike, flux: ArrayLike, peak: ArrayLike,
 
 
 def peak_pixels(image: F32, table: Table) -> tuple[I64, I64]:
-    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y."""
+    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    table : Table
+        Positions, 0-based pixels.
+
+    Returns
+    -------
+    x, y : ndarray of int64, shape (n,)
+        0-based, on the image.
+    """
     height, width = image.shape
     if {"xpeak", "ypeak"} <= set(table.colnames):
         x, y = np.asarray(table["xpeak"], np.int64), np.asarray(table["ypeak"], np.int64)
         return np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    given = (np.nan_to_num(np.asarray(v, float)) for v in positions(table))
-    x, y = (
-        np.clip(np.rint(v).astype(np.int64), 0, n - 1)
-        for v, n in zip(given, (width, height), strict=True)
-    )
-    dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
-    best = np.argmax(_at(image, x, y, dx, dy), axis=1)
-    return np.clip(x + dx[best], 0, width - 1), np.clip(y + dy[best], 0, height - 1)
+    given_x, given_y = (np.nan_to_num(np.asarray(v, float)) for v in positions(table))
+    y, x = nearest(given_x, given_y, image.shape)
+    best = np.argmax(around(image, x, y, BOX), axis=0)
+    return np.clip(x + BOX[0][best], 0, width - 1), np.clip(y + BOX[1][best], 0, height - 1)
 
 
 def baseline_scores(
@@ -257,11 +280,3 @@ def _ring(inner: float, outer: float) -> tuple[I64, I64]:
     distance = np.hypot(dx, dy)
     inside = (distance >= inner) & (distance <= outer)
     return dx[inside], dy[inside]
-
-
-def _at(image: NDArray[Any], x: I64, y: I64, dx: I64, dy: I64) -> NDArray[Any]:
-    """Pixels at offsets from positions, shape (n, offsets); the edge goes on outside."""
-    height, width = image.shape
-    rows = np.clip(y[:, np.newaxis] + dy, 0, height - 1)
-    values: NDArray[Any] = image[rows, np.clip(x[:, np.newaxis] + dx, 0, width - 1)]
-    return values

@@ -11,7 +11,8 @@ from rbinfer.model.session import Session
 from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
-from ..fitting.calibrate import mixed
+from ..data.label import is_of
+from ..fitting.calibrate import mix_weights
 from ..metrics import (
     auc,
     bootstrap,
@@ -92,7 +93,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     spec, rows = session.spec, data.rows
     # A model with one score cannot name what it counts as real by its own classes.
     real_types = spec.calibration.get("counted_as_real", spec.real)
-    real = np.isin(rows["label"], [CLASSES.index(name) for name in real_types])
+    real = is_of(rows["label"], real_types)
     score, classes = _run(session, data)
     weights = _weights(rows["label"], spec.calibration.get("sources"))
     result: dict[str, Any] = {
@@ -137,7 +138,7 @@ def _run(session: Session, data: Dataset) -> tuple[F32, F32 | None]:
 def _weights(labels: I8, share: float | None) -> Floats:
     """Weight the rows so that sources have a share of them; evenly if none is given or to be had."""
     both = 0 < np.isin(labels, SOURCES).mean() < 1
-    return np.ones(len(labels)) if share is None or not both else mixed(labels, share)
+    return np.ones(len(labels)) if share is None or not both else mix_weights(labels, share)
 
 
 def _by_class(

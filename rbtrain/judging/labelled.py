@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,22 @@ class Scored:
     cutouts: F32 | None = None
     sky_score: F32 | None = None
     baselines: dict[str, F64] | None = None
+
+
+def joined(cases: Sequence[Scored]) -> tuple[Bools, F32]:
+    """Return labels and scores of several images as one.
+
+    Parameters
+    ----------
+    cases : sequence of Scored
+        At least one.
+
+    Returns
+    -------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+    """
+    return np.concatenate([c.real for c in cases]), np.concatenate([c.score for c in cases])
 
 
 #: Ways in which labelled images are scored: key of the figures, title, FWHM given, centroids alone.
@@ -111,6 +127,27 @@ def score_case(
     A cube is taken as one cutout a row of the table, centred on the object. With `baselines` the
     detections are scored by `rbtrain.judging.baselines` too, with the same FWHM. With `centroids` the
     columns of the brightest pixel are kept from the classifier.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    table_path : Path
+        Table with positions and ``label``; for a cube with ``frame_fwhm``, pixels.
+    image_path : Path
+        FITS image (ny, nx) or cube (n, size, size).
+    given_fwhm : bool
+        Take the FWHM from the table instead of measuring it.
+    baselines : bool
+    centroids : bool
+
+    Returns
+    -------
+    Scored or None
+
+    Raises
+    ------
+    InputError
+        The table has no labels; names it and the columns that it has.
     """
     table = Table.read(table_path)
     if "label" not in table.colnames:
@@ -144,9 +181,13 @@ def score_case(
         sky_score = sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged]
     if baselines:
         others = baseline_scores(
-            image.pixels, table[judged], used, mask=image.mask, gain=_gain(image.header, table),
+            image.pixels,
+            table[judged],
+            used,
+            mask=image.mask,
+            gain=_gain(image.header, table),
             saturation=image.saturation,
-        )  # fmt: skip
+        )
     return Scored(name, label[judged] == 1, score[judged], used, pixels, sky_score, others)
 
 
@@ -185,9 +226,12 @@ def _score_cube(
             parts.append(baseline_scores(cube[i], row, width, gain=gain))
     others = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else None
     return Scored(
-        name, label[judged] == 1, score[judged],
-        sky_score=None if sky is None else sky_score[judged], baselines=others,
-    )  # fmt: skip
+        name,
+        label[judged] == 1,
+        score[judged],
+        sky_score=None if sky is None else sky_score[judged],
+        baselines=others,
+    )
 
 
 def score_images(
@@ -241,12 +285,17 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
         From `score_images`.
     threshold : float
         Scores above it are real.
+
+    Returns
+    -------
+    dict
+        By group: the figures of `rbtrain.judging.evaluate.figures`, ``fwhm`` by image, and
+        ``with_galaxies``.
     """
     rng = np.random.default_rng(0)
     result: dict[str, Any] = {}
     for name, cases in groups.items():
-        real = np.concatenate([c.real for c in cases])
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         result[name] = {
             **figures(real, score, threshold, rng),
             "fwhm": {c.name: c.fwhm for c in cases if c.fwhm is not None},
@@ -280,9 +329,9 @@ def measure_calibration(
     for name, cases in {**groups, ALL: [c for g in groups.values() for c in g]}.items():
         if not cases:
             continue
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         scored = np.isfinite(score)
-        score, real = score[scored], np.concatenate([c.real for c in cases])[scored]
+        real, score = real[scored], score[scored]
         if len(score) == 0:
             continue
         found: dict[str, Any] = {

@@ -10,16 +10,17 @@ from rbinfer.model.session import Session
 from .._arrays import I8, Bools, Floats
 from ..config import CLASSES, TrainConfig
 from ..data.dataset import TEST_FRAMES_FROM, cut_detections, find_detections, frame_rng
+from ..data.label import is_of
 from ..metrics import auc, false_rate_at_true_rate
 from ..simulate import draw_frame
 from .baselines import THRESHOLDS, baseline_scores
-from .labelled import Scored
+from .labelled import Scored, joined
 from .readings import short_figures
+from .text import number
 
 #: Name of the network in the results.
 NETWORK = "network"
 _MOST_FRAMES = 150
-_STAR = CLASSES.index("star")
 
 
 def compare_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[str, Any]:
@@ -43,8 +44,8 @@ def compare_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
         taken = [c for c in cases if c.baselines is not None]
         if not taken:
             continue
-        real = np.concatenate([c.real for c in taken])
-        result[name] = {NETWORK: _figures(real, np.concatenate([c.score for c in taken]), threshold)}
+        real, own = joined(taken)
+        result[name] = {NETWORK: _figures(real, own, threshold)}
         for method, limit in THRESHOLDS.items():
             score = np.concatenate([c.baselines[method] for c in taken if c.baselines is not None])
             result[name][method] = _figures(real, score, limit)
@@ -108,8 +109,7 @@ def compare_simulation(
 
 
 def _by_class(label: I8, scores: dict[str, Floats], limits: dict[str, float]) -> dict[str, Any]:
-    star = label == _STAR
-    left = label != CLASSES.index("galaxy")
+    star, left = is_of(label, ("star",)), ~is_of(label, ("galaxy",))
     by_class: dict[str, Any] = {}
     for i, kind in enumerate(CLASSES):
         inside = label == i
@@ -120,7 +120,7 @@ def _by_class(label: I8, scores: dict[str, Floats], limits: dict[str, float]) ->
         for name, score in scores.items():
             by_class[kind][name] = {
                 "called_real": float((score[inside] > limits[name]).mean()),
-                "auc": None if i == _STAR else auc(star[either], score[either]),
+                "auc": None if kind == "star" else auc(star[either], score[either]),
             }
     return {
         "overall": {name: _figures(star, s, limits[name]) for name, s in scores.items()},
@@ -153,9 +153,9 @@ def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
         cells = (
             " / ".join(
                 (
-                    _cell(methods[name]["auc"]),
-                    _cell(methods[name]["true_rate"], 3),
-                    _cell(methods[name]["false_rate"], 3),
+                    number(methods[name]["auc"]),
+                    number(methods[name]["true_rate"], 3),
+                    number(methods[name]["false_rate"], 3),
                 )
             )
             for name in (NETWORK, *THRESHOLDS)
@@ -170,24 +170,8 @@ def classes_table(measured: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple
     rows = []
     for kind, found in measured["by_class"].items():
         cells = (
-            " / ".join((_cell(found[name]["called_real"], 3), _cell(found[name]["auc"], 3)))
+            " / ".join((number(found[name]["called_real"], 3), number(found[name]["auc"], 3)))
             for name in (NETWORK, *THRESHOLDS)
         )
         rows.append((kind, str(found["n"]), *cells))
     return head, rows
-
-
-def _cell(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
-
-
-def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Format a table as text in columns."""
-    widths = [max(len(line[k]) for line in (head, *rows)) for k in range(len(head))]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in (head, *rows)
-    ]
-    return "\n".join(lines)

@@ -171,7 +171,19 @@ class Backdrops:
 
 
 def describe(files: Sequence[BackdropFile], fraction: float) -> dict[str, Any]:
-    """Return what a dataset records of its backdrops."""
+    """Return what a dataset records of its backdrops.
+
+    Parameters
+    ----------
+    files : sequence of BackdropFile
+    fraction : float
+        Of the frames that are drawn on one of them.
+
+    Returns
+    -------
+    dict
+        ``fraction``, and ``files``: kind, name, bytes and sha256 of each.
+    """
     return {"fraction": fraction, "files": [file.to_dict() for file in files]}
 
 

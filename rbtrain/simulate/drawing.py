@@ -145,7 +145,7 @@ def _digitise(
         stars=light.stars,
         galaxies=light.galaxies,
         artefacts=light.canvas.signal * scale,
-        cls=light.canvas.cls,
+        codes=light.canvas.codes,
         sky=sky,
         star_rows=light.star_rows,
         galaxy_rows=light.galaxy_rows.in_adu(camera.gain),

@@ -20,7 +20,7 @@ from .truth import Rows, extreme, truth_table
 log = logging.getLogger(__name__)
 
 #: Silicon of the camera of `simulate_image`: a thinned CCD of 15 micron pixels.
-_SILICON = {"pixel": 15.0, "thickness": 20.0, "diffusion": 0.35}
+_SILICON = particles.Silicon(pixel=15.0, thickness=20.0, diffusion=0.35)
 #: Energies of its electrons, keV.
 _ENERGY = (3.0, 200.0)
 #: Wings of sources below this fraction of the noise (or of one electron) are left out.
@@ -233,8 +233,8 @@ def _paint_artefacts(
     charge = noise * log_uniforms(rng, (10.0, 1000.0), n_hot_pixels)
     defects.add_hot_pixels(canvas, rng, charge, shared=0.15)
     muons = int(rng.binomial(n_cosmic_rays, 0.5))
-    particles.add_muons(canvas, rng, muons, **_SILICON)
-    particles.add_electrons(canvas, rng, n_cosmic_rays - muons, energy=_ENERGY, **_SILICON)
+    particles.add_muons(canvas, rng, muons, _SILICON)
+    particles.add_electrons(canvas, rng, n_cosmic_rays - muons, _SILICON, _ENERGY)
     for _ in range(n_bad_columns):
         defects.draw_column(canvas, rng, noise, sky)
     return canvas

@@ -45,7 +45,7 @@ def plant(config: SimulateConfig, rng: np.random.Generator, patch: SkyPatch) -> 
         stars=light.stars * scale,
         galaxies=light.galaxies * scale,
         artefacts=light.canvas.signal * scale,
-        cls=light.canvas.cls,
+        codes=light.canvas.codes,
         sky=patch.sky,
         star_rows=light.star_rows.in_adu(gain),
         galaxy_rows=light.galaxy_rows.in_adu(gain),

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from .._arrays import F32
+from .._pixels import nearest
 from . import detector
 from .config import DetectorConfig, SimulateConfig
 from .detector import Warp
 from .draws import chance, log_uniform
 from .frame import Frame, Layers, finish
 from .light import Conditions
-from .truth import Rows, nearest
+from .truth import Rows
 
 #: Typical values are taken from every so many rows and columns.
 _STEP = 8
@@ -117,8 +118,8 @@ def _subtract_sky(layers: Layers, conditions: Conditions) -> None:
 
 def _resample(layers: Layers, warp: Warp) -> F32:
     """Resample all but the sky, which is smooth; returns the factor of the variance."""
-    moved, layers.cls = warp.apply(
-        layers.image, layers.stars, layers.galaxies, layers.artefacts, layers.cls
+    moved, layers.codes = warp.apply(
+        layers.image, layers.stars, layers.galaxies, layers.artefacts, layers.codes
     )
     layers.image, layers.stars, layers.galaxies, layers.artefacts, squares = moved
     layers.star_rows = _moved(layers.star_rows, warp)
@@ -146,5 +147,5 @@ def _round(layers: Layers, config: DetectorConfig, rng: np.random.Generator, typ
 
 def _as_seen(rows: Rows, seen: F32, gain: float) -> Rows:
     """Return rows in ADU, less what did not reach the pixels that they lie on."""
-    factor = seen[nearest(rows.x, rows.y, (seen.shape[0], seen.shape[1]))] / gain
+    factor = seen[nearest(rows.x, rows.y, seen.shape)] / gain
     return replace(rows, flux=rows.flux * factor, peak=rows.peak * factor)

@@ -10,7 +10,7 @@ above half of the maximum, which for an ellipse is the geometric mean of the axe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -22,8 +22,8 @@ from . import _render
 from .config import PSFConfig
 from .draws import chance, log_uniform, uniform
 from .profiles import (
+    Aberrations,
     aberrated_profile,
-    aberration_reach,
     gaussian_profile,
     half_size,
     measure_fwhm,
@@ -64,7 +64,19 @@ class PSF:
 
     @classmethod
     def from_profiles(cls, profiles: list[F32], oversampling: int) -> Self:
-        """Make a PSF from oversampled profiles (as the functions above return), one a zone."""
+        """Make a PSF from oversampled profiles (as the functions above return), one a zone.
+
+        Parameters
+        ----------
+        profiles : list of array, shape (k, k)
+            float32; one, or as many as a square grid has cells.
+        oversampling : int
+            Samples a pixel, odd.
+
+        Returns
+        -------
+        PSF
+        """
         tapered = [_taper(p, oversampling) for p in profiles]
         stamps = np.stack([_integrate(p, oversampling) for p in tapered])
         fwhm = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
@@ -86,10 +98,10 @@ class PSF:
 
     @classmethod
     def aberrated(cls, fwhm: float, **aberrations: float) -> Self:
-        """Return an aberrated PSF; `fwhm` is that of the seeing, see `aberrated_profile`."""
-        s = oversampling_for(fwhm)
-        r = math.ceil(6 * fwhm + aberration_reach(fwhm, **aberrations))
-        return cls.from_profiles([aberrated_profile(fwhm, r, s, **aberrations)], s)
+        """Return an aberrated PSF; `fwhm` is that of the seeing, the others as of `Aberrations`."""
+        s, aberrated = oversampling_for(fwhm), Aberrations(**aberrations)
+        r = math.ceil(6 * fwhm + aberrated.reach(fwhm))
+        return cls.from_profiles([aberrated_profile(fwhm, r, s, aberrated)], s)
 
     @classmethod
     def from_image(cls, image: ArrayLike) -> Self:
@@ -139,13 +151,38 @@ class PSF:
         return np.maximum.accumulate(reach[::-1])[::-1][: self.radius + 1]
 
     def radius_for(self, flux: F64, level: float) -> I64:
-        """Return the radius in pixels beyond which a source of `flux` stays below `level`."""
+        """Return the radius in pixels beyond which a source of `flux` stays below `level`.
+
+        Parameters
+        ----------
+        flux : array, shape (n,)
+            Total.
+        level : float
+            Of a pixel, in the same unit.
+
+        Returns
+        -------
+        int array, shape (n,)
+            At least 2 and at most `radius`.
+        """
         need = level / np.maximum(flux, 1e-30)
         beyond = np.searchsorted(-self.reach, -need, side="right")
         return np.clip(beyond + 1, 2, self.radius)
 
     def snap(self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]) -> tuple[I64, I64, I64, I64]:
-        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions."""
+        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            0-based pixels.
+        shape : (height, width)
+            Of the frame, which the zones divide.
+
+        Returns
+        -------
+        ix, iy, zone, phase : int array, shape (n,)
+        """
         s, h = self.oversampling, self.oversampling // 2
         tx = np.floor(np.asarray(x, np.float64) * s + 0.5).astype(np.int64)
         ty = np.floor(np.asarray(y, np.float64) * s + 0.5).astype(np.int64)
@@ -157,7 +194,17 @@ class PSF:
         return ix, iy, zy * n + zx, phase
 
     def snapped(self, x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
-        """Return the positions that sources asked for at (x, y) are drawn at."""
+        """Return the positions that sources asked for at (x, y) are drawn at.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            0-based pixels.
+
+        Returns
+        -------
+        x, y : array, shape (n,)
+        """
         s = self.oversampling
         return (
             np.floor(np.asarray(x, np.float64) * s + 0.5) / s,
@@ -185,6 +232,11 @@ class PSF:
             Wings below this may be left out.
         radius : array, shape (n,), optional
             Where to cut each instead, pixels.
+
+        Returns
+        -------
+        array, shape (n,)
+            In the unit of `flux`; of the stamp, whether or not it lies on the image.
         """
         flux = np.asarray(flux, np.float64)
         ix, iy, zone, phase = self.snap(x, y, (image.shape[0], image.shape[1]))
@@ -360,22 +412,24 @@ def _aberrated_profiles(
     config: PSFConfig, rng: np.random.Generator, fwhm: float, places: Sequence[F64]
 ) -> list[F32]:
     """Draw aberrations, which change over the frame, and render the profile at each place."""
-    drawn = {
-        "defocus": uniform(rng, config.defocus) * rng.choice((-1, 1)),
-        "astigmatism": uniform(rng, config.astigmatism),
-        "coma": uniform(rng, config.coma),
-        "trefoil": uniform(rng, config.trefoil),
-        "angle": uniform(rng, (0, 2 * math.pi)),
-        "coma_angle": uniform(rng, (0, 2 * math.pi)),
-        "diffraction": log_uniform(rng, config.diffraction),
-        "obscuration": uniform(rng, config.obscuration),
-    }
-    radius = math.ceil(min(6 * fwhm + aberration_reach(fwhm, **drawn), _LARGEST))
+    drawn = Aberrations(
+        defocus=uniform(rng, config.defocus) * rng.choice((-1, 1)),
+        astigmatism=uniform(rng, config.astigmatism),
+        coma=uniform(rng, config.coma),
+        trefoil=uniform(rng, config.trefoil),
+        angle=uniform(rng, (0, 2 * math.pi)),
+        coma_angle=uniform(rng, (0, 2 * math.pi)),
+        diffraction=log_uniform(rng, config.diffraction),
+        obscuration=uniform(rng, config.obscuration),
+    )
+    radius = math.ceil(min(6 * fwhm + drawn.reach(fwhm), _LARGEST))
     profiles = []
     for x, y in places:
-        here = dict(drawn)
-        here["defocus"] *= 1 + 0.4 * x
-        here["coma"] *= 1 + 0.5 * y
-        here["coma_angle"] += 0.5 * x
-        profiles.append(aberrated_profile(fwhm, radius, oversampling_for(fwhm), **here))
+        here = replace(
+            drawn,
+            defocus=drawn.defocus * (1 + 0.4 * x),
+            coma=drawn.coma * (1 + 0.5 * y),
+            coma_angle=drawn.coma_angle + 0.5 * x,
+        )
+        profiles.append(aberrated_profile(fwhm, radius, oversampling_for(fwhm), here))
     return profiles

@@ -41,17 +41,29 @@ def add_trail(
     angle = math.atan2(end[1] - start[1], end[0] - start[0])
     profile, sampling = psf.line_spread(angle, width)
     amplitude = peak / float(profile[0])
-    soft = max(0.5 * psf.fwhm, 0.5)
-    _render.add_line(
-        *canvas.layers, *start, *end, profile, sampling, amplitude, soft, period, duty,
-        rng.random(), int(Artefact.TRAIL),
-    )  # fmt: skip
+    across = (profile, sampling, amplitude)
+    along = (max(0.5 * psf.fwhm, 0.5), period, duty, rng.random())
+    _render.add_line(*canvas.layers, *start, *end, *across, *along, int(Artefact.TRAIL))
 
 
 def draw_trails(
     canvas: Canvas, config: ArtefactConfig, rng: np.random.Generator, psf: PSF, noise: float
 ) -> None:
-    """Draw satellites (steady, tumbling, ending in the frame) and aeroplanes with lamps."""
+    """Draw satellites (steady, tumbling, ending in the frame) and aeroplanes with lamps.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : ArtefactConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    psf : PSF
+        Of the frame.
+    noise : float
+        Rms of a pixel of sky, electrons.
+    """
     height, width = canvas.shape
     for _ in range(rng.poisson(config.trails)):
         angle = uniform(rng, (0, 2 * math.pi))
@@ -70,17 +82,15 @@ def draw_trails(
         gap = psf.fwhm * uniform(rng, (2, 10))
         for k in range(lines):
             ox, oy = -s * gap * k, c * gap * k
-            add_trail(
-                canvas, rng, psf, (x - back * c + ox, y - back * s + oy),
-                (x + ahead * c + ox, y + ahead * s + oy),
-                peak=peak, width=blur, period=period, duty=duty,
-            )  # fmt: skip
+            start = (x - back * c + ox, y - back * s + oy)
+            end = (x + ahead * c + ox, y + ahead * s + oy)
+            add_trail(canvas, rng, psf, start, end, peak=peak, width=blur, period=period, duty=duty)
         if aeroplane:
-            _lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
+            _draw_lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
         canvas.record_one("satellite", x, y, peak * min(far, back + ahead))
 
 
-def _lamps(
+def _draw_lamps(
     canvas: Canvas,
     rng: np.random.Generator,
     psf: PSF,
@@ -101,7 +111,21 @@ def _lamps(
 def draw_asteroids(
     canvas: Canvas, config: FieldConfig, rng: np.random.Generator, psf: PSF, noise: float
 ) -> None:
-    """Draw asteroids: short trails with the PSF's width."""
+    """Draw asteroids: short trails with the PSF's width.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : FieldConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    psf : PSF
+        Of the frame.
+    noise : float
+        Rms of a pixel of sky, electrons.
+    """
     height, width = canvas.shape
     for _ in range(rng.poisson(config.asteroids)):
         length = psf.fwhm * log_uniform(rng, (0.8, 10.0))
@@ -112,9 +136,7 @@ def draw_asteroids(
         peak = noise * log_uniform(rng, (3.0, 200.0))
         flux = peak / float(psf.peaks.mean()) * max(1.0, length / psf.fwhm)
         layer = np.zeros(canvas.shape, np.float32)
-        psf.add_points(
-            layer, x + t * math.cos(angle), y + t * math.sin(angle), np.full(n, flux / n),
-            0.1 * noise / n,
-        )  # fmt: skip
+        xs, ys = x + t * math.cos(angle), y + t * math.sin(angle)
+        psf.add_points(layer, xs, ys, np.full(n, flux / n), 0.1 * noise / n)
         _render.merge(*canvas.layers, layer, int(Artefact.ASTEROID))
         canvas.record_one("asteroid", x, y, flux)

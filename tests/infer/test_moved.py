@@ -12,7 +12,7 @@ MOVED = {
     "batch": ("run_batch", "rbinfer.runs.batch"),
     "tables": ("read_catalog", "rbinfer.io.tables"),
     "maps": ("read_map", "rbinfer.io.maps"),
-    "worklist": ("find_images", "rbinfer.runs.plan"),
+    "worklist": ("stem_of", "rbinfer.runs.plan"),
 }
 
 

@@ -18,7 +18,24 @@ registered=$(complete -p rbinfer) && [[ $registered =~ -F\\ ([^ ]+) ]] && "${BAS
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 #: What stands in the usage for values that are no paths.
-VALUES = {"A,B", "ADDRESS", "TEMPLATE", "B", "F", "H", "L", "N", "R", "S", "T", "VALUE", "X", "Y"}
+VALUES = {
+    "A,B",
+    "ADDRESS",
+    "DX,DY",
+    "TEMPLATE",
+    "B",
+    "F",
+    "H",
+    "L",
+    "N",
+    "P",
+    "R",
+    "S",
+    "T",
+    "VALUE",
+    "X",
+    "Y",
+}
 
 
 @pytest.fixture(scope="module")

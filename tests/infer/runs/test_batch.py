@@ -24,8 +24,9 @@ from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Journal, Line
 from rbinfer.runs.outcome import Kind
-from rbinfer.runs.plan import Work, catalog_of, check_apart, find_images, plan, stem_of
+from rbinfer.runs.plan import Work, catalog_of, check_apart, plan, stem_of
 from rbinfer.runs.processes import Workers
+from rbinfer.runs.search import find_images
 from rbinfer.runs.task import Recipe, Task, fingerprint, run_task
 from rbinfer.scoring.classifier import Classifier
 
@@ -57,9 +58,10 @@ def expected(night):
 def test_a_name_that_exists_is_meant_before_a_pattern(tmp_path):
     runs.write_images(tmp_path, ODD_NAMES, side=64)
     for name in ODD_NAMES:
-        assert find_images([tmp_path / name]) == [str(tmp_path / name)]
+        assert [each.path for each in find_images([tmp_path / name])] == [str(tmp_path / name)]
     os.remove(tmp_path / "with[1].fits")
-    assert find_images([tmp_path / "with[1].fits"]) == [str(tmp_path / "with1.fits")]
+    [found] = find_images([tmp_path / "with[1].fits"])
+    assert (found.path, found.is_named) == (str(tmp_path / "with1.fits"), False)
 
 
 def test_directories_patterns_and_the_same_file_again(tmp_path):
@@ -78,7 +80,8 @@ def test_directories_patterns_and_the_same_file_again(tmp_path):
     os.symlink(tmp_path / "b.fits", tmp_path / "z.fits")
 
     def names(*patterns):
-        return [os.path.relpath(p, tmp_path) for p in find_images([tmp_path / p for p in patterns])]
+        found = find_images([tmp_path / pattern for pattern in patterns])
+        return [os.path.relpath(each.path, tmp_path) for each in found]
 
     assert names("") == ["a.FIT", "b.fits", "c.fits.gz", "d.fts.fz"]
     assert names("c.*", "b.fits", "*.fits") == ["c.fits.gz", "b.fits"]
