@@ -185,12 +185,13 @@ def output_format(path: Path, kind: Format | None = None) -> Format:
     if found is not None:
         return found
     known = ", ".join(each.suffixes[0] for each in FORMATS if each.suffixes)
-    read = next((each for each in FORMATS if each.has(suffix)), None)
-    if read is None:
+    # Several formats may have the suffix: if that of the catalogue has it, it is meant.
+    having = [each for each in (kind, *FORMATS) if each is not None and each.has(suffix)]
+    if not having:
         raise InputError(f"the suffix of {path.name} names no catalogue format; written are {known}")
-    if read.rewrite is None or (kind is not None and kind.rewrite is None):
-        name = read.name if kind is None else kind.name
-        raise InputError(f"{path.name}: {name} is read, but not written; name a file of {known}")
+    read = having[0]
+    if read.rewrite is None:
+        raise InputError(f"{path.name}: {read.name} is read, but not written; name a file of {known}")
     raise InputError(
         f"{path.name}: {suffix} is written where the catalogue is from a file of {read.name}, which "
         f"it is not here; name a file of {known}"
