@@ -108,8 +108,9 @@ def test_readme_has_every_format():
     for each in FORMATS:
         files = " ".join(f"`{suffix}`" for suffix in (*each.suffixes, *each.others))
         first = str(each.first_pixel or 0)
-        written = "no" if each.write is None and each.rewrite is None else "yes"
-        if each.rewrite is not None:
-            written = "back" if each.write is None else f"`{each.suffixes[0]}`; others back"
+        if each.write is None:
+            written = "no" if each.rewrite is None else "back"
+        else:
+            written = f"`{each.suffixes[0]}`; others back" if each.others else "yes"
         expected.append([f"`{each.name}`", files, first, written])
     assert rows == expected
