@@ -48,7 +48,7 @@ def test_nulls_are_masked_and_types_are_kept(path):
     np.testing.assert_array_equal(positions(table), ([1.5, np.nan, 3.5], [1, 2, 3]))
     for name, (_, values) in COLUMNS.items():
         assert table[name].tolist() == values, name
-    types = {"truth": "b", "whole": "i2", "number": "f4", "wide": "u8"}
+    types = {"truth": "?", "whole": "i2", "number": "f4", "wide": "u8"}
     assert {name: table[name].dtype for name in types} == {n: np.dtype(t) for n, t in types.items()}
 
 
