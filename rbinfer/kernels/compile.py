@@ -14,6 +14,7 @@ from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.errors import NumbaError
 
+from ..errors import RbinferError
 from . import default, numerics, reference
 from .elf import LinkError
 from .jit import FUNCTIONS
@@ -47,8 +48,14 @@ _USUAL = {
 
 
 def numbas(name: str) -> Any:
-    """Return Numba's function of a kernel."""
-    return _KERNELS[name]
+    """Return Numba's function of a kernel; raises `RbinferError` where Numba was told not to compile."""
+    function = _KERNELS[name]
+    if not hasattr(function, "py_func"):
+        raise RbinferError(
+            "the kernels are not compiled, because NUMBA_DISABLE_JIT is set, and cannot run as they "
+            "are; unset it"
+        )
+    return function
 
 
 def cached(function: Any) -> tuple[bool, Path | None]:
