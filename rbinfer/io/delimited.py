@@ -18,6 +18,7 @@ _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
+_BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
 
@@ -94,7 +95,7 @@ class Delimited:
         if not self.records:
             return [[] for _ in self.names]
         if not self.rows and {record.count(separator) for record in self.records} == {n - 1}:
-            flat = "\n".join(self.records).replace("\n", separator).split(separator)
+            flat = separator.join(self.records).split(separator)
             if self.dialect.padded:
                 flat = [cell.strip() for cell in flat]
             return [flat[k::n] for k in range(n)]
@@ -148,12 +149,12 @@ def parse(data: bytes) -> Delimited:
     if "\r" in text:
         newline = "\r\n" if "\r\n" in text else "\r"
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
+    lines = text.rstrip("\n").split("\n")
     first = next((k for k, line in enumerate(lines) if not _is_beside(line)), None)
     if first is None:
         raise ValueError("it has no line with the names of columns")
     body = lines[first + 1 :]
-    if "\n\n" in text or f"\n{_COMMENT}" in text or not lines[-1]:
+    if _BESIDE.search(text, len(lines[0])):
         body = _without_comments(body)
     separator = _separator(lines[first], body[:_SAMPLE])
     beside = (f" {separator}", f"{separator} ")
@@ -171,7 +172,7 @@ def parse(data: bytes) -> Delimited:
         else:
             header, names = "", [f"col{k}" for k in range(1, len(names) + 1)]
     names = _named(names, body, separator)
-    if separator == " " or any('"' in record for record in body):
+    if separator == " " or '"' in text:
         return Delimited(dialect, head, header, names, *_records(body, separator))
     return Delimited(dialect, head, header, names, body)
 

@@ -1,4 +1,4 @@
-"""Keras to ONNX, proved: the graph is checked, run against Keras, and tells all about itself."""
+"""Export Keras to ONNX: the graph is checked, compared with Keras, and describes itself."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -16,7 +16,8 @@ from .._arrays import F32, F64
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..fitting.batches import targets_of
-from ..fitting.calibrate import fit_temperature, measured_readings, mix_weights
+from ..fitting.calibrate import fit_temperature
+from ..fitting.rates import measured_readings, mix_weights
 from .proof import N_PROOF, ExportError, counted, write_proved
 
 #: Cutouts in memory at a time.

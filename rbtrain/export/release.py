@@ -15,8 +15,9 @@ from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
 from ..data.label import is_of
 from ..fitting.batches import targets_of
-from ..fitting.calibrate import calibrate, measured_reading, measured_readings, mix_weights
+from ..fitting.calibrate import calibrate
 from ..fitting.fit import in_single_precision, load_network
+from ..fitting.rates import measured_reading, measured_readings, mix_weights
 from ..simulate import draw_frame
 from .convert import export_model, keras_outputs
 from .proof import N_PROOF

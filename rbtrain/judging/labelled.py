@@ -288,9 +288,9 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
     """Figures of each group, with intervals, and the FWHM used for each image.
 
     ``with_galaxies`` holds the figures with stars and galaxies counted as real, for a model that has
-    both classes and counts others by default: to a label that means "in the sky" such a score does
-    wrong on galaxies. ``undetected``, where no catalogue was given, says how many of how many
-    ``real`` and ``bogus`` were not detected; they count as unscored.
+    both classes and counts others by default: where a label means "in the sky", such a score is wrong on
+    galaxies. ``undetected``, where no catalogue was given, says how many of how many ``real`` and
+    ``bogus`` were not detected; they count as unscored.
 
     Parameters
     ----------
