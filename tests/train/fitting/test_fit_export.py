@@ -246,7 +246,7 @@ def test_the_file_tells_all(exported, config):
     assert spec.name == "tiny"
     assert spec.preprocess == config.preprocess
     assert spec.classes == CLASSES
-    assert spec.real == ("star",)
+    assert [reading.real for reading in spec.readings] == [("star",), ("star", "galaxy")]
     assert spec.config_hash == config.hash
     assert spec.calibration["method"] == "temperature"
     for name, low in (("real", 10), ("bogus", 0)):
@@ -349,7 +349,7 @@ def test_files_that_are_not_ours_are_refused(exported, tmp_path, change):
         elif change == "classes":
             data["classes"] = ["star", "bogus"]
         else:
-            data["threshold"] = 7
+            data["readings"][0]["threshold"] = 7
         entry.value = json.dumps(data)
     path = tmp_path / "other.onnx"
     onnx.save(proto, path)
