@@ -8,11 +8,15 @@ from typing import Literal
 
 import numpy as np
 from astropy.table import Table
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from rbinfer.errors import InputError
 from rbinfer.io.exposure import Exposure
 from rbinfer.io.positions import peaks, positions
 from rbinfer.measure.detect import detect
+
+from .._arrays import F64
 
 #: Columns that say how wide or how bright a detection is.
 _WIDTHS = ("a", "b", "fwhm", "flux")
@@ -42,8 +46,9 @@ class Way:
     fwhm_given: bool = False
 
 
-#: All ways, in the order of the card. The first is the one that a figure without a further word is of.
+#: The way that a figure is of where nothing else is said.
 POSITIONS = Way("images", "FWHM measured", "peaks")
+#: All ways, in the order of the card.
 WAYS = (
     POSITIONS,
     Way("images_widths", "FWHM measured, the catalogue with its widths", "all"),
@@ -109,7 +114,7 @@ def catalogue_of(table: Table, way: Way, image: Exposure) -> Table:
     return catalogue
 
 
-def nearest_within(found: Table, x: np.ndarray, y: np.ndarray, reach: float) -> np.ndarray:
+def nearest_within(found: Table, x: F64, y: F64, reach: float) -> NDArray[np.intp]:
     """Return for each position the row of the nearest detection, or -1 if none is so near.
 
     Parameters
@@ -124,10 +129,8 @@ def nearest_within(found: Table, x: np.ndarray, y: np.ndarray, reach: float) -> 
     -------
     ndarray of int, shape (n,)
     """
-    from scipy.spatial import cKDTree
-
     if len(found) == 0:
-        return np.full(len(x), -1)
+        return np.full(len(x), -1, np.intp)
     tree = cKDTree(np.column_stack([found["x"], found["y"]]))
     distance, row = tree.query(np.column_stack([x, y]), distance_upper_bound=reach)
     return np.where(np.isfinite(distance), row, -1)
