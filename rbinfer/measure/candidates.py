@@ -1,0 +1,225 @@
+"""Maxima of an image with Gaussians fitted to them, each at the binning that suits its width."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .maxima import RADIUS, Maxima, Pixels, binned, find_maxima, measure_sky, spread
+from .profiles import FWHM_PER_SIGMA, Fits, fit_ellipses, fit_round
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: Factors that an image is binned by.
+FACTORS = (1, 2, 4, 8)
+_MOST = 300  # maxima fitted, at most
+_MOST_ELLIPSES = 120
+#: Rough sigma, in pixels, of what is fitted at one binning: what is smaller is fitted at a finer one,
+#: what is larger at a coarser one.
+_SIZES = (0.72, 1.3)
+_REACH = 2.2  # radius that is fitted, in FWHM,
+_LEAST_REACH = 2.3  # and pixels
+_SAME = 1.2  # distance, in FWHM, within which maxima of two binnings are of one object
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What was fitted to n maxima, in pixels of the image.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        Centres, 0-based.
+    phase : ndarray of float64, shape (n, 2)
+        Of the centre, x and y, from the middle of the brightest pixel, in pixels of `factor`.
+    factor : ndarray of int64, shape (n,)
+        Binning that they were fitted at.
+    log_fwhm : ndarray of float64, shape (n,)
+        Logarithm of the FWHM.
+    error : ndarray of float64, shape (n,)
+        Standard error of `log_fwhm` from the noise.
+    shape : ndarray of float64, shape (n, 2)
+        See `rbinfer.measure.profiles.Fits`.
+    shape_error : ndarray of float64, shape (n,)
+        Standard error of either from the noise.
+    snr : ndarray of float64, shape (n,)
+        Height of the brightest pixel over the noise, at that binning.
+    excess : ndarray of float64, shape (n,)
+        Root mean square of what the fit leaves beyond the noise, over the height.
+    flux : ndarray of float64, shape (n,)
+        Units of the image.
+    sky : ndarray of float64, shape (n,)
+        Level that the fit stands on, units of the image.
+    """
+
+    x: Floats
+    y: Floats
+    phase: Floats
+    factor: Ints
+    log_fwhm: Floats
+    error: Floats
+    shape: Floats
+    shape_error: Floats
+    snr: Floats
+    excess: Floats
+    flux: Floats
+    sky: Floats
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Ints | Bools) -> Self:
+        return type(self)(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """An image at several binnings, with the maxima of each.
+
+    Attributes
+    ----------
+    images : list of ndarray of float32
+        By the factors 1, 2, 4, 8, as far as the image is large enough.
+    maxima : list of Maxima
+    """
+
+    images: list[Pixels]
+    maxima: list[Maxima]
+
+    @classmethod
+    def of(cls, image: Pixels, saturation: float | None) -> Self:
+        """Bin an image and find the maxima.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (ny, nx)
+            NaN where bad.
+        saturation : float or None
+            Maxima at or above it are left out. Without it, a level that several maxima share is taken
+            for saturation.
+        """
+        images, found = [image], []
+        for factor in FACTORS:
+            if factor > 1:
+                images.append(binned(images[-1]))
+            found.append(find_maxima(images[-1], measure_sky(images[-1]), saturation))
+            if min(images[-1].shape) < 4 * (2 * RADIUS + 1):
+                break
+        return cls(images, found)
+
+
+def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
+    """Fit round Gaussians to at most 300 maxima.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+    is_mosaic : bool
+        The pixels have filters of several colours: only those of the maximum's own diagonals are fitted
+        at full resolution, which for the maxima of most filter arrays are the green ones.
+
+    Returns
+    -------
+    Candidates
+        Each object once.
+    """
+    sized = [
+        each[(each.size >= (_SIZES[0] if k else 0.0)) & (each.size < _SIZES[1])]
+        for k, each in enumerate(pyramid.maxima)
+    ]
+    parts = []
+    for k, maxima in enumerate(_chosen(pyramid, sized, _MOST)):
+        weights = _weights(maxima, _REACH * FWHM_PER_SIGMA * maxima.size)
+        if is_mosaic and k == 0:
+            offsets = np.arange(2 * RADIUS + 1)
+            weights *= (offsets[:, None] + offsets) % 2 == 0
+        fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
+        parts.append(_candidates(maxima, fits, FACTORS[k]))
+    return _each_once(_joined(parts))
+
+
+def measure_ellipses(pyramid: Pyramid) -> Candidates:
+    """Fit elliptical Gaussians to at most 120 maxima, small ones and large ones.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+
+    Returns
+    -------
+    Candidates
+        Each object once.
+    """
+    parts = []
+    for k, maxima in enumerate(_chosen(pyramid, pyramid.maxima, _MOST_ELLIPSES)):
+        weights = _weights(maxima, np.full(len(maxima), np.inf))
+        fits = fit_ellipses(
+            np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size, _second_moments(maxima)
+        )
+        parts.append(_candidates(maxima, fits, FACTORS[k]))
+    joined = _joined(parts)
+    # What is longer than its stamp is fitted at a coarser binning.
+    long = joined.log_fwhm + np.hypot(*joined.shape.T)
+    return _each_once(joined[long < np.log(1.6 * RADIUS * joined.factor)])
+
+
+def _second_moments(maxima: Maxima) -> Floats:
+    """Return rough shapes, from the second moments of what is above half of the height."""
+    offsets = np.arange(-RADIUS, RADIUS + 1)
+    bright = (maxima.stamps > 0.4 * maxima.height[:, None, None]).astype(np.float64)
+    n = bright.sum(axis=(1, 2))
+    x = np.einsum("nyx,x->n", bright, offsets) / n
+    y = np.einsum("nyx,y->n", bright, offsets) / n
+    xx = np.einsum("nyx,x->n", bright, offsets**2) / n - x * x + 0.3
+    yy = np.einsum("nyx,y->n", bright, offsets**2) / n - y * y + 0.3
+    xy = np.einsum("nyx,y,x->n", bright, offsets, offsets) / n - x * y
+    return 0.5 * np.stack([(xx - yy) / (xx + yy), 2.0 * xy / (xx + yy)], axis=1)
+
+
+def _chosen(pyramid: Pyramid, maxima: list[Maxima], most: int) -> list[Maxima]:
+    """Share `most` out among the binnings, as evenly as they have maxima, and choose."""
+    counts = np.array([len(each) for each in maxima])
+    ceilings = np.arange(most + 1)
+    affordable = np.minimum(counts[:, None], ceilings).sum(axis=0) <= most
+    ceiling = int(ceilings[affordable][-1])
+    return [
+        each[spread(each, image.shape, ceiling)]
+        for each, image in zip(maxima, pyramid.images, strict=True)
+    ]
+
+
+def _weights(maxima: Maxima, reach: Floats) -> Floats:
+    offsets = np.arange(-RADIUS, RADIUS + 1)
+    distance = np.hypot(offsets[:, None], offsets[None, :])
+    limit = np.clip(reach, _LEAST_REACH, RADIUS + 0.3)[:, None, None]
+    return (np.isfinite(maxima.stamps) & (distance <= limit)).astype(np.float64)
+
+
+def _candidates(maxima: Maxima, fits: Fits, factor: int) -> Candidates:
+    height = maxima.height.astype(np.float64)
+    beyond = np.maximum(fits.residual / fits.freedom - 1.0, 0.0)
+    middle = 0.5 * (factor - 1)
+    return Candidates(
+        (maxima.x + fits.x) * factor + middle, (maxima.y + fits.y) * factor + middle,
+        np.stack([fits.x, fits.y], axis=1), np.full(len(maxima), factor),
+        np.log(FWHM_PER_SIGMA * fits.sigma * factor), fits.error, fits.shape, fits.shape_error,
+        height, np.sqrt(beyond) / height, fits.flux * maxima.noise * factor**2,
+        maxima.sky + fits.sky * maxima.noise,
+    )  # fmt: skip
+
+
+def _joined(parts: list[Candidates]) -> Candidates:
+    return Candidates(
+        *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Candidates))
+    )
+
+
+def _each_once(found: Candidates) -> Candidates:
+    """Leave out what was fitted at a finer binning too."""
+    apart = np.hypot(found.x[:, None] - found.x, found.y[:, None] - found.y)
+    near = apart < _SAME * np.exp(np.minimum(found.log_fwhm[:, None], found.log_fwhm))
+    repeated = np.any(near & (found.factor[:, None] > found.factor), axis=1)
+    return found[~repeated]
