@@ -29,7 +29,8 @@ _MOST_ERROR = 0.25  # of the logarithm of a width
 _MOST_SHAPE, _MOST_NARROW_SHAPE = 1.0, 0.55
 _NARROW = 1.8  # FWHM in pixels below which a profile is undersampled
 _STEPS = 14
-_STARTS = 4
+_CONVERGED = 0.05  # change of the logarithm of the likelihood
+_STARTS = 3
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
 
 
@@ -89,7 +90,7 @@ def largest_group(candidates: Candidates, is_elliptical: bool = False) -> Group 
         return None
     data = _Data.of(candidates[rows], 2.0 if is_elliptical else 1.0)
     without: list[_Population] = [
-        _KnownHits(0.3), _Anything(0.1), _Spots.like(data, tight=True), _Spots.like(data, tight=False),
+        _Known.hits(data), _Known.anything(data), _Spots.like(data, tight=True), _Spots.like(data, tight=False),
         _SinglePixels(),
     ]  # fmt: skip
     base = _most_likely(data, without)
@@ -152,6 +153,11 @@ class _Data:
         return np.einsum("ni,ni->n", self.shape, self.shape)
 
     @cached_property
+    def off_centre(self) -> Floats:
+        """Squares of the distances from the middles of the pixels."""
+        return np.einsum("ni,ni->n", self.phase, self.phase)
+
+    @cached_property
     def width_terms(self) -> Floats:
         """What the width of a star may depend on, shape (n, 5): a constant, place, brightness, phase."""
         cosines = np.cos(2.0 * np.pi * self.phase).sum(axis=1) * self.is_narrow
@@ -192,13 +198,39 @@ class _Population(Protocol):
         """What its parameters cost."""
 
 
-@dataclass(frozen=True)
-class _Fixed:
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Something whose density is known beforehand."""
+
     share: float
+    densities: Floats
+
+    @classmethod
+    def hits(cls, data: _Data) -> Self:
+        """Return cosmic rays and hot pixels of detectors of all kinds together.
+
+        The distribution of widths is that of what passes as a star by its fit alone in 300 simulated
+        frames of hits only, of `rbtrain.simulate`.
+        """
+        parts = (0.75, 0.95, 0.33), (0.25, 1.3, 0.5)
+        widths = sum(
+            share * _normal((data.width - np.log(fwhm)) ** 2, spread**2 + data.width_variance)
+            for share, fwhm, spread in parts
+        )
+        phases = 0.5 + 0.5 * _normal(data.off_centre, 0.15**2, 2)
+        return cls(0.3, widths * _hit_shapes(data) * phases)
+
+    @classmethod
+    def anything(cls, data: _Data) -> Self:
+        """Return galaxies, blends, pieces of trails: of any width."""
+        return cls(0.1, _hit_shapes(data) / np.log(WIDEST / NARROWEST))
 
     @property
     def penalty(self) -> float:
         return 0.0
+
+    def density(self, data: _Data) -> Floats:
+        return self.densities
 
     def refitted(self, data: _Data, weights: Floats) -> Self:
         return self
@@ -210,32 +242,6 @@ def _hit_shapes(data: _Data) -> Floats:
     return 0.5 * _normal(data.roundness, 0.04 * square + data.shape_variance, 2) + 0.5 * _normal(
         data.roundness, 0.25 * square + data.shape_variance, 2
     )
-
-
-@dataclass(frozen=True)
-class _KnownHits(_Fixed):
-    """Cosmic rays and hot pixels of detectors of all kinds together.
-
-    The distribution of widths of what passes as a star by its fit alone in 300 simulated frames of hits
-    only, of `rbtrain.simulate`.
-    """
-
-    def density(self, data: _Data) -> Floats:
-        widths = sum(
-            share * _normal((data.width - np.log(fwhm)) ** 2, spread**2 + data.width_variance)
-            for share, fwhm, spread in ((0.75, 0.95, 0.33), (0.25, 1.3, 0.5))
-        )
-        away = np.einsum("ni,ni->n", data.phase, data.phase)
-        density: Floats = widths * _hit_shapes(data) * (0.5 + 0.5 * _normal(away, 0.15**2, 2))
-        return density
-
-
-@dataclass(frozen=True)
-class _Anything(_Fixed):
-    """Galaxies, blends, pieces of trails: of any width."""
-
-    def density(self, data: _Data) -> Floats:
-        return _hit_shapes(data) / np.log(WIDEST / NARROWEST)
 
 
 @dataclass(frozen=True)
@@ -294,11 +300,10 @@ class _SinglePixels:
         return 0.0
 
     def density(self, data: _Data) -> Floats:
-        away = np.einsum("ni,ni->n", data.phase, data.phase)
         return (
             _normal((data.width - self.width) ** 2, 0.12**2 + data.width_variance)
             * _normal(data.roundness, 0.15**2 + data.shape_variance, 2)
-            * _normal(away, 0.12**2, 2)
+            * _normal(data.off_centre, 0.12**2, 2)
         )
 
     def refitted(self, data: _Data, weights: Floats) -> Self:
@@ -373,7 +378,7 @@ class _Stars:
         shapes = float(weights @ (0.5 * new.shape_from(data) - data.shape_variance)) / total
         least, widest, longest = _ALIKE
         # Nor may a few differ as much as many.
-        widest *= float(np.clip(total / 20.0, 0.45, 1.0))
+        widest *= float(np.clip(total / 20.0, 0.34, 1.0))
         penalty = width_prior @ new.width**2 + shape_prior @ (new.shape_x**2 + new.shape_y**2)
         return replace(
             new,
@@ -403,13 +408,16 @@ def _most_likely(data: _Data, populations: list[_Population]) -> _Mixture:
     """Fit shares and parameters of populations; the penalties count against the likelihood."""
     n, k = len(data), len(populations)
     mixture = _expected(data, populations)
-    for _ in range(_STEPS):
+    for step in range(_STEPS):
+        before = mixture.likelihood
         totals = mixture.parts.sum(axis=0)
         populations = [
             replace(each.refitted(data, mixture.parts[:, i]), share=(totals[i] + 0.5) / (n + 0.5 * k))
             for i, each in enumerate(populations)
         ]
         mixture = _expected(data, populations)
+        if step > 3 and abs(mixture.likelihood - before) < _CONVERGED:
+            break
     return mixture
 
 

@@ -191,11 +191,11 @@ def _chosen(pyramid: Pyramid, maxima: list[Maxima], most: int) -> list[Maxima]:
     ]
 
 
-def _weights(maxima: Maxima, reach: Floats) -> Floats:
+def _weights(maxima: Maxima, reach: Floats) -> Pixels:
     offsets = np.arange(-RADIUS, RADIUS + 1)
     distance = np.hypot(offsets[:, None], offsets[None, :])
     limit = np.clip(reach, _LEAST_REACH, RADIUS + 0.3)[:, None, None]
-    return (np.isfinite(maxima.stamps) & (distance <= limit)).astype(np.float64)
+    return (np.isfinite(maxima.stamps) & (distance <= limit)).astype(np.float32)
 
 
 def _candidates(maxima: Maxima, fits: Fits, factor: int) -> Candidates:

@@ -1,7 +1,8 @@
 """Fits of Gaussians to many stamps at once.
 
 Flux and sky are solved for at each step, so that only place, width and shape are searched for, by the
-steps of Levenberg and Marquardt, which all stamps take together. The round Gaussian is integrated over
+steps of Levenberg and Marquardt, which all stamps take together, with pixels in single precision and
+the equations in double. The round Gaussian is integrated over
 the pixels exactly: there it is the product of one integral a row and one a column.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 #: FWHM of a Gaussian over its standard deviation.
@@ -23,11 +25,12 @@ _PIXEL_VARIANCE = 1.0 / 12.0
 
 _LEAST_SIGMA = 0.1  # pixels
 _FURTHEST = 1.6  # pixels from the middle of the stamp to the centre of what is fitted
+_ROUND_STEPS, _ELLIPSE_STEPS = 7, 14
 _LONGEST = 2.5  # largest half difference of the logarithms of two axes
 
 #: A model takes its parameters, shape (n, m), and returns profiles of unit flux, shape (n, pixels), and
 #: their derivatives, shape (n, m, pixels).
-_Model = Callable[[Floats], tuple[Floats, Floats]]
+_Model = Callable[[Floats], tuple[Singles, Singles]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Fits:
         return type(self)(*(getattr(self, each.name)[rows] for each in fields(self)))
 
 
-def fit_round(stamps: Floats, weights: Floats, sigma: Floats, largest: float = 5.0) -> Fits:
+def fit_round(stamps: Singles, weights: Singles, sigma: Floats, largest: float = 5.0) -> Fits:
     """Fit a round Gaussian, integrated over the pixels, and a constant sky to each stamp.
 
     The shape is that of one more step with two more parameters from the best round fit: right to first
@@ -79,9 +82,9 @@ def fit_round(stamps: Floats, weights: Floats, sigma: Floats, largest: float = 5
 
     Parameters
     ----------
-    stamps : ndarray of float64, shape (n, side, side)
+    stamps : ndarray of float32, shape (n, side, side)
         Finite everywhere; `side` is odd.
-    weights : ndarray of float64, shape (n, side, side)
+    weights : ndarray of float32, shape (n, side, side)
         0 where a pixel is not to be used, else 1.
     sigma : ndarray of float64, shape (n,)
         Where to start.
@@ -96,12 +99,12 @@ def fit_round(stamps: Floats, weights: Floats, sigma: Floats, largest: float = 5
     start = np.stack([np.zeros_like(sigma), np.zeros_like(sigma), np.log(sigma)], axis=1)
     low = np.array([-_FURTHEST, -_FURTHEST, np.log(_LEAST_SIGMA)])
     high = np.array([_FURTHEST, _FURTHEST, np.log(largest)])
-    state = _minimised(data, partial(_round, data.offsets), start, low, high, steps=9)
+    state = _minimised(data, partial(_round, data.offsets), start, low, high, _ROUND_STEPS)
     return _finished(data, state, _shape_derivatives(data.offsets, state.parameters))
 
 
 def fit_ellipses(
-    stamps: Floats, weights: Floats, sigma: Floats, shape: Floats, largest: float = 5.0
+    stamps: Singles, weights: Singles, sigma: Floats, shape: Floats, largest: float = 5.0
 ) -> Fits:
     """Fit an elliptical Gaussian and a constant sky to each stamp.
 
@@ -123,8 +126,8 @@ def fit_ellipses(
     start = np.concatenate([np.zeros_like(shape), np.log(sigma)[:, None], shape], axis=1)
     low = np.array([-_FURTHEST, -_FURTHEST, np.log(_LEAST_SIGMA), -_LONGEST, -_LONGEST])
     high = np.array([_FURTHEST, _FURTHEST, np.log(largest), _LONGEST, _LONGEST])
-    state = _minimised(data, partial(_ellipse, data.offsets), start, low, high, steps=14)
-    return _finished(data, state, np.zeros((len(stamps), 0, data.values.shape[1])))
+    state = _minimised(data, partial(_ellipse, data.offsets), start, low, high, _ELLIPSE_STEPS)
+    return _finished(data, state, state.by[:, :0])
 
 
 # ------------------------------------------------------------------------------------- the models
@@ -166,12 +169,12 @@ def pixel_integrals(centre: Floats, sigma: Floats, offsets: Floats) -> tuple[Flo
     return integral, (at_low - at_high) * scale, at_low * low - at_high * high
 
 
-def _outer(rows: Floats, columns: Floats) -> Floats:
-    product = rows[:, :, None] * columns[:, None, :]
+def _outer(rows: Floats, columns: Floats) -> Singles:
+    product: Singles = rows.astype(np.float32)[:, :, None] * columns.astype(np.float32)[:, None, :]
     return product.reshape(len(rows), rows.shape[1] * columns.shape[1])
 
 
-def _round(offsets: Floats, parameters: Floats) -> tuple[Floats, Floats]:
+def _round(offsets: Floats, parameters: Floats) -> tuple[Singles, Singles]:
     """Evaluate round Gaussians of x, y and the logarithm of sigma."""
     sigma = np.exp(parameters[:, 2])
     gx, dx, lx = pixel_integrals(parameters[:, 0], sigma, offsets)
@@ -180,7 +183,7 @@ def _round(offsets: Floats, parameters: Floats) -> tuple[Floats, Floats]:
     return _outer(gy, gx), by
 
 
-def _shape_derivatives(offsets: Floats, parameters: Floats) -> Floats:
+def _shape_derivatives(offsets: Floats, parameters: Floats) -> Singles:
     """Return the derivatives of round Gaussians by the two numbers of their shape.
 
     The derivative of a Gaussian by its covariance of x and y is that by x and y in turn, also after
@@ -189,7 +192,7 @@ def _shape_derivatives(offsets: Floats, parameters: Floats) -> Floats:
     sigma = np.exp(parameters[:, 2])
     gx, dx, lx = pixel_integrals(parameters[:, 0], sigma, offsets)
     gy, dy, ly = pixel_integrals(parameters[:, 1], sigma, offsets)
-    shear = 2.0 * (sigma * sigma)[:, None] * _outer(dy, dx)
+    shear = _outer(2.0 * (sigma * sigma)[:, None] * dy, dx)
     return np.stack([_outer(gy, lx) - _outer(ly, gx), shear], axis=1)
 
 
@@ -221,25 +224,30 @@ def covariances(log_sigma: Floats, shape: Floats) -> Floats:
     )
 
 
-def _ellipse(offsets: Floats, parameters: Floats) -> tuple[Floats, Floats]:
+def _ellipse(offsets: Floats, parameters: Floats) -> tuple[Singles, Singles]:
     """Evaluate elliptical Gaussians of x, y, the logarithm of sigma, and shape."""
     step = 1e-5
     log_sigma, shape = parameters[:, 2], parameters[:, 3:]
     variance = covariances(log_sigma, shape)
     by_width = 2.0 * (variance - np.array([_PIXEL_VARIANCE, _PIXEL_VARIANCE, 0.0]))
     by_shape = [(covariances(log_sigma, shape + step * axis) - variance) / step for axis in np.eye(2)]
-    xx, yy, xy = variance.T[:, :, None]
-    det = xx * yy - xy * xy
+    det = variance[:, :1] * variance[:, 1:2] - variance[:, 2:] ** 2
+    xx, yy, xy = (each.astype(np.float32) for each in variance.T[:, :, None])
     side = len(offsets)
-    x = np.tile(offsets, side) - parameters[:, :1]
-    y = np.repeat(offsets, side) - parameters[:, 1:2]
+    x = (np.tile(offsets, side) - parameters[:, :1]).astype(np.float32)
+    y = (np.repeat(offsets, side) - parameters[:, 1:2]).astype(np.float32)
+    det = det.astype(np.float32)
     u, v = (yy * x - xy * y) / det, (xx * y - xy * x) / det
-    unit = np.exp(-0.5 * (u * x + v * y)) / (2.0 * np.pi * np.sqrt(det))
+    unit = np.exp(np.float32(-0.5) * (u * x + v * y)) / (np.float32(2.0 * np.pi) * np.sqrt(det))
     by_variance = np.stack(
-        [0.5 * unit * (u * u - yy / det), 0.5 * unit * (v * v - xx / det), unit * (u * v + xy / det)],
+        [
+            np.float32(0.5) * unit * (u * u - yy / det),
+            np.float32(0.5) * unit * (v * v - xx / det),
+            unit * (u * v + xy / det),
+        ],
         axis=1,
     )
-    chain = np.stack([by_width, *by_shape], axis=1)
+    chain = np.stack([by_width, *by_shape], axis=1).astype(np.float32)
     by = np.concatenate([(unit * u)[:, None], (unit * v)[:, None], chain @ by_variance], axis=1)
     return unit, by
 
@@ -252,17 +260,24 @@ class _Data:
     """Stamps as lines, with their weights, and sums that do not change from step to step."""
 
     offsets: Floats
-    values: Floats
-    weights: Floats
+    values: Singles
+    weights: Singles
     weight_sum: Floats
     value_sum: Floats
 
     @classmethod
-    def of(cls, stamps: Floats, weights: Floats) -> Self:
+    def of(cls, stamps: Singles, weights: Singles) -> Self:
         n, side, _ = stamps.shape
         values, lines = stamps.reshape(n, side * side), weights.reshape(n, side * side)
         offsets = np.arange(side, dtype=np.float64) - side // 2
-        return cls(offsets, values, lines, lines.sum(axis=1), np.einsum("np,np->n", lines, values))
+        sums = lines.sum(axis=1).astype(np.float64), _dots(lines, values)
+        return cls(offsets, values, lines, *sums)
+
+
+def _dots(a: Singles, b: Singles) -> Floats:
+    """Multiply line by line, and add up."""
+    products: Floats = (a[:, None, :] @ b[:, :, None])[:, 0, 0].astype(np.float64)
+    return products
 
 
 @dataclass(frozen=True)
@@ -270,11 +285,11 @@ class _State:
     """Where the fits stand."""
 
     parameters: Floats
-    unit: Floats
-    by: Floats
+    unit: Singles
+    by: Singles
     flux: Floats
     sky: Floats
-    left: Floats  # of the data, times the weights
+    left: Singles  # of the data, times the weights
     cost: Floats
 
 
@@ -282,16 +297,15 @@ def _at(data: _Data, model: _Model, parameters: Floats) -> _State:
     """Evaluate a model with the flux and the sky that fit best."""
     unit, by = model(parameters)
     weighted = data.weights * unit
-    uu = np.einsum("np,np->n", weighted, unit)
-    u = weighted.sum(axis=1)
-    uv = np.einsum("np,np->n", weighted, data.values)
+    uu, uv = _dots(weighted, unit), _dots(weighted, data.values)
+    u = weighted.sum(axis=1).astype(np.float64)
     w, v = data.weight_sum, data.value_sum
     det = uu * w - u * u
-    det = np.where(det > 1e-9 * uu * w, det, np.inf)
+    det = np.where(det > 1e-6 * uu * w, det, np.inf)
     flux, sky = (uv * w - u * v) / det, (uu * v - u * uv) / det
-    left = data.values - flux[:, None] * unit - sky[:, None]
+    left = data.values - flux.astype(np.float32)[:, None] * unit - sky.astype(np.float32)[:, None]
     weighted_left = data.weights * left
-    cost = np.einsum("np,np->n", weighted_left, left)
+    cost = _dots(weighted_left, left)
     return _State(parameters, unit, by, flux, sky, weighted_left, cost)
 
 
@@ -301,9 +315,9 @@ def _minimised(
     state = _at(data, model, np.clip(start, low, high))
     damping = np.full(len(start), 0.01)
     for _ in range(steps):
-        normal, right = _normal_equations(data, state, np.zeros((len(start), 0, data.values.shape[1])))
+        normal, right = _normal_equations(data, state, state.by[:, :0])
         diagonal = np.einsum("nii->ni", normal)
-        ridge = diagonal * damping[:, None] + 1e-12 * diagonal.max(axis=1, keepdims=True, initial=0.0) + 1e-30
+        ridge = diagonal * damping[:, None] + 1e-9 * diagonal.max(axis=1, keepdims=True, initial=0.0) + 1e-30
         damped = normal + ridge[:, :, None] * np.eye(normal.shape[1])
         step = np.linalg.solve(damped, right[:, :, None])[:, 2:, 0]
         trial = _at(data, model, np.clip(state.parameters + np.clip(step, -0.6, 0.6), low, high))
@@ -319,23 +333,22 @@ def _minimised(
     return state
 
 
-def _normal_equations(data: _Data, state: _State, more: Floats) -> tuple[Floats, Floats]:
+def _normal_equations(data: _Data, state: _State, more: Singles) -> tuple[Floats, Floats]:
     """Return the normal matrix and the right side, by flux, sky, the parameters and what is `more`."""
-    flux = state.flux[:, None, None]
+    flux = state.flux.astype(np.float32)[:, None, None]
     ones = np.ones_like(state.unit)
-    jacobian = np.concatenate(
-        [state.unit[:, None], ones[:, None], flux * state.by, flux * more], axis=1
-    )
+    jacobian = np.concatenate([state.unit[:, None], ones[:, None], flux * state.by, flux * more], axis=1)
     normal = (jacobian * data.weights[:, None, :]) @ jacobian.transpose(0, 2, 1)
-    return normal, (jacobian @ state.left[:, :, None])[:, :, 0]
+    right = (jacobian @ state.left[:, :, None])[:, :, 0]
+    return normal.astype(np.float64), right.astype(np.float64)
 
 
-def _finished(data: _Data, state: _State, more: Floats) -> Fits:
+def _finished(data: _Data, state: _State, more: Singles) -> Fits:
     """Add errors, and take one more linear step of the parameters with those of `more`."""
     normal, right = _normal_equations(data, state, more)
     diagonal = np.einsum("nii->ni", normal)
     size = normal.shape[1]
-    covariance = np.linalg.inv(normal + (1e-9 * diagonal + 1e-30)[:, :, None] * np.eye(size))
+    covariance = np.linalg.inv(normal + (1e-7 * diagonal + 1e-30)[:, :, None] * np.eye(size))
     step = (covariance @ right[:, :, None])[:, :, 0]
     # What that step takes off the cost; never more than there is.
     gain = np.clip(np.einsum("ni,ni->n", step, right), 0.0, state.cost)
