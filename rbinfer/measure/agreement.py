@@ -55,6 +55,8 @@ class Group:
     in_one_phase : bool
         Members are too narrow for their pixels and all fall at one place in a pixel, as those of hot
         pixels do.
+    least : int
+        Members that it takes.
     """
 
     members: Ints
@@ -64,11 +66,12 @@ class Group:
     share: float
     scatter: float
     in_one_phase: bool
+    least: int = 3
 
     @property
     def is_convincing(self) -> bool:
         """Whether they are stars."""
-        return len(self.members) >= 3 and not self.in_one_phase and self.evidence >= self.needed
+        return len(self.members) >= self.least and not self.in_one_phase and self.evidence >= self.needed
 
 
 def largest_group(candidates: Candidates, is_elliptical: bool = False) -> Group | None:
@@ -95,13 +98,17 @@ def largest_group(candidates: Candidates, is_elliptical: bool = False) -> Group 
     ]  # fmt: skip
     base = _most_likely(data, without)
     best: _Mixture | None = None
-    for start in _starts(data):
-        mixture = _most_likely(data, [*without, _Stars.at(data, start)])
+    for stars in (_Stars.anywhere(data), *(_Stars.at(data, row) for row in _starts(data))):
+        mixture = _most_likely(data, [*without, stars])
         if best is None or mixture.likelihood > best.likelihood:
             best = mixture
     if best is None:
         return None
-    return _group(data, rows, best, best.likelihood - base.likelihood)
+    group = _group(data, rows, best, best.likelihood - base.likelihood)
+    # Tracks and pieces of trails are ellipses, too.
+    if group is not None and is_elliptical:
+        return replace(group, needed=1.7 * group.needed, least=5)
+    return group
 
 
 def _usable(candidates: Candidates, is_elliptical: bool) -> Bools:
@@ -333,6 +340,15 @@ class _Stars:
     spread: float
     roundness: float
     penalty: float = 0.0
+    widest: float = 0.0  # what the scatter of widths may be for now; it shrinks
+
+    @classmethod
+    def anywhere(cls, data: _Data) -> Self:
+        """Start from all that is round: the slopes show before the scatter shrinks."""
+        round_ones = data.roundness < 0.1
+        rows = np.flatnonzero(round_ones) if round_ones.any() else np.arange(len(data))
+        middle = rows[np.argsort(data.width[rows])[len(rows) // 2]]
+        return replace(cls.at(data, int(middle)), spread=0.3, roundness=0.2, widest=0.3)
 
     @classmethod
     def at(cls, data: _Data, row: int) -> Self:
@@ -378,13 +394,14 @@ class _Stars:
         shapes = float(weights @ (0.5 * new.shape_from(data) - data.shape_variance)) / total
         least, widest, longest = _ALIKE
         # Nor may a few differ as much as many.
-        widest *= float(np.clip(total / 20.0, 0.34, 1.0))
+        widest = max(widest * float(np.clip(total / 20.0, 0.34, 1.0)), 0.7 * self.widest)
         penalty = width_prior @ new.width**2 + shape_prior @ (new.shape_x**2 + new.shape_y**2)
         return replace(
             new,
             spread=float(np.clip(np.sqrt(max(square, 0.0)), least, widest)),
             roundness=float(np.clip(np.sqrt(max(shapes, 0.0)), least, longest)),
             penalty=0.5 * float(penalty),
+            widest=0.7 * self.widest,
         )
 
 
@@ -416,7 +433,7 @@ def _most_likely(data: _Data, populations: list[_Population]) -> _Mixture:
             for i, each in enumerate(populations)
         ]
         mixture = _expected(data, populations)
-        if step > 3 and abs(mixture.likelihood - before) < _CONVERGED:
+        if step > 5 and abs(mixture.likelihood - before) < _CONVERGED:
             break
     return mixture
 

@@ -20,8 +20,10 @@ _MOST_ELLIPSES = 120
 #: Rough sigma, in pixels, of what is fitted at one binning: what is smaller is fitted at a finer one,
 #: what is larger at a coarser one.
 _SIZES = (0.72, 1.3)
+_LEAST_WIDTH = 1.5  # FWHM, in pixels, of what is fitted in a binned image
 _REACH = 2.2  # radius that is fitted, in FWHM,
 _LEAST_REACH = 2.3  # and pixels
+_LONGEST = 5.5  # FWHM along an ellipse, in pixels of its stamp
 _SAME = 1.2  # distance, in FWHM, within which maxima of two binnings are of one object
 
 
@@ -138,7 +140,10 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
             weights *= (offsets[:, None] + offsets) % 2 == 0
         fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
         parts.append(_candidates(maxima, fits, FACTORS[k]))
-    return _each_once(_joined(parts))
+    joined = _joined(parts)
+    # What turns out to be narrow only seemed wide, for a neighbour; alone it is fitted at a finer binning.
+    is_wide = joined.log_fwhm > np.log(_LEAST_WIDTH * joined.factor)
+    return _each_once(joined[is_wide | (joined.factor == 1)])
 
 
 def measure_ellipses(pyramid: Pyramid) -> Candidates:
@@ -163,7 +168,7 @@ def measure_ellipses(pyramid: Pyramid) -> Candidates:
     joined = _joined(parts)
     # What is longer than its stamp is fitted at a coarser binning.
     long = joined.log_fwhm + np.hypot(*joined.shape.T)
-    return _each_once(joined[long < np.log(1.6 * RADIUS * joined.factor)])
+    return _each_once(joined[long < np.log(_LONGEST * joined.factor)])
 
 
 def _second_moments(maxima: Maxima) -> Floats:

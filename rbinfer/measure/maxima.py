@@ -166,8 +166,7 @@ def find_maxima(image: Pixels, sky: Sky, saturation: float | None) -> Maxima:
     keep &= beside > np.maximum(2.5, 0.03 * height)
     y, x, level, noise = y[keep], x[keep], level[keep], noise[keep]
     stamps, height = stamps[keep], height[keep]
-    near = _distance() < 2.3
-    light = np.nansum(stamps[:, near], axis=1)
+    light = np.nansum(stamps[:, _distance() < 2.3], axis=1)
     size = np.sqrt(np.clip(light / (2.0 * np.pi * height) - 1.0 / 12.0, 0.06, 9.0))
     return Maxima(y, x, stamps, level, noise, size.astype(np.float64))
 

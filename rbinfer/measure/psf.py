@@ -18,6 +18,7 @@ _AMBIGUOUS = 0.9
 _REGIONS = 3  # of the image, along both axes
 _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
+_FEWEST_STREAKS = 5
 _APART = 3.0  # standard errors
 
 
@@ -134,11 +135,10 @@ def measure_psf(
 
 
 def _more_is_left(found: Candidates, group: Group | None) -> bool:
-    """Whether what is bright and no round profile explains outnumbers the stars."""
-    if group is None or not group.is_convincing:
-        return True
-    odd = (found.snr > 20.0) & (found.excess > 0.1) & (found.log_fwhm > np.log(1.5))
-    return np.count_nonzero(odd) > len(group.members)
+    """Whether what is bright and wide and no round profile explains outnumbers the stars."""
+    n_stars = len(group.members) if group is not None and group.is_convincing else _FEWEST_STREAKS - 1
+    odd = (found.snr > 15.0) & (found.excess > 0.06) & (found.log_fwhm > np.log(1.8))
+    return np.count_nonzero(odd) > n_stars
 
 
 def _unmeasured(found: Candidates, group: Group | None) -> FramePsf:
