@@ -29,8 +29,8 @@ _MOST_ERROR = 0.25  # of the logarithm of a width
 _MOST_SHAPE, _MOST_NARROW_SHAPE = 1.0, 0.55
 _NARROW = 1.8  # FWHM in pixels below which a profile is undersampled
 _STEPS = 14
-_CONVERGED = 0.05  # change of the logarithm of the likelihood
-_STARTS = 3
+_CONVERGED = 0.2  # change of the logarithm of the likelihood
+_STARTS = 2
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
 
 
@@ -325,6 +325,8 @@ class _SinglePixels:
 #: the shape on the phase.
 _WIDTH_SLOPES = np.array([0.15, 0.15, 0.07, 0.1])
 _SHAPE_SLOPE = 0.1
+_BRIGHTNESS = 3  # its place among the terms,
+_LEAST_BRIGHTER = -0.03  # and the least slope: what the noise does to the choice of maxima
 _MANY = 15.0  # stars for which slopes are free to be as large as that
 _ALIKE = 0.03, 0.09, 0.1  # least scatter of stars, and largest of the width and of the shape
 
@@ -386,7 +388,7 @@ class _Stars:
         along, across = data.shape_terms
         new = replace(
             self,
-            width=_ridge(data.width_terms, data.width, by_width, width_prior),
+            width=_width_slopes(data, by_width, width_prior),
             shape_x=_ridge(along, data.shape[:, 0], by_shape, shape_prior),
             shape_y=_ridge(across, data.shape[:, 1], by_shape, shape_prior),
         )
@@ -403,6 +405,20 @@ class _Stars:
             penalty=0.5 * float(penalty),
             widest=0.7 * self.widest,
         )
+
+
+def _width_slopes(data: _Data, weights: Floats, prior: Floats) -> Floats:
+    """Fit how the width of stars depends on its terms."""
+    slopes = _ridge(data.width_terms, data.width, weights, prior)
+    if slopes[_BRIGHTNESS] >= _LEAST_BRIGHTER:
+        return slopes
+    # Bright stars may be wide. Bright and narrow, faint and wide is what hits are.
+    terms = data.width_terms.copy()
+    rest = data.width - _LEAST_BRIGHTER * terms[:, _BRIGHTNESS]
+    terms[:, _BRIGHTNESS] = 0.0
+    slopes = _ridge(terms, rest, weights, np.maximum(prior, 1e-9))
+    slopes[_BRIGHTNESS] = _LEAST_BRIGHTER
+    return slopes
 
 
 def _ridge(terms: Floats, values: Floats, weights: Floats, prior: Floats) -> Floats:
@@ -480,6 +496,9 @@ def _group(data: _Data, rows: Ints, mixture: _Mixture, evidence: float) -> Group
     needed = max(12.0, 38.0 - 33.0 * share)
     if width < np.log(0.95):
         needed += 12.0
+    # Narrow, as scattered as stars may be, and still outnumbered: the middle of a cluster of hits is so.
+    if width < np.log(_NARROW) and share < 0.5 and stars.spread > 0.95 * _ALIKE[1]:
+        needed *= 2.0
     # Of a uniform phase the mean of this is 0, with an error of 0.7 / sqrt(k) a component.
     turns = np.abs(np.exp(2j * np.pi * data.phase[chosen]).mean(axis=0)).max()
     in_one_phase = width < np.log(_NARROW) and turns > 0.6 + 0.7 / np.sqrt(len(chosen))

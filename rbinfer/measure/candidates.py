@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .maxima import RADIUS, Maxima, Pixels, binned, find_maxima, measure_sky, spread
+from .maxima import RADIUS, Maxima, Pixels, binned, find_maxima, joined, measure_sky, spread
 from .profiles import FWHM_PER_SIGMA, Fits, fit_ellipses, fit_round
 
 Floats = NDArray[np.float64]
@@ -15,8 +15,7 @@ Bools = NDArray[np.bool_]
 
 #: Factors that an image is binned by.
 FACTORS = (1, 2, 4, 8)
-_MOST = 300  # maxima fitted, at most
-_MOST_ELLIPSES = 120
+_MOST_ROUND, _MOST_ELLIPSES = 220, 80  # maxima fitted, at most
 #: Rough sigma, in pixels, of what is fitted at one binning: what is smaller is fitted at a finer one,
 #: what is larger at a coarser one.
 _SIZES = (0.72, 1.3)
@@ -107,14 +106,14 @@ class Pyramid:
         for factor in FACTORS:
             if factor > 1:
                 images.append(binned(images[-1]))
-            found.append(find_maxima(images[-1], measure_sky(images[-1]), saturation))
+            found.append(find_maxima(images[-1], measure_sky(images[-1]), saturation, factor))
             if min(images[-1].shape) < 4 * (2 * RADIUS + 1):
                 break
         return cls(images, found)
 
 
 def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
-    """Fit round Gaussians to at most 300 maxima.
+    """Fit round Gaussians to at most 220 maxima.
 
     Parameters
     ----------
@@ -132,22 +131,21 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
         each[(each.size >= (_SIZES[0] if k else 0.0)) & (each.size < _SIZES[1])]
         for k, each in enumerate(pyramid.maxima)
     ]
-    parts = []
-    for k, maxima in enumerate(_chosen(pyramid, sized, _MOST)):
-        weights = _weights(maxima, _REACH * FWHM_PER_SIGMA * maxima.size)
-        if is_mosaic and k == 0:
-            offsets = np.arange(2 * RADIUS + 1)
-            weights *= (offsets[:, None] + offsets) % 2 == 0
-        fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
-        parts.append(_candidates(maxima, fits, FACTORS[k]))
-    joined = _joined(parts)
+    maxima = _chosen(pyramid, sized, _MOST_ROUND)
+    weights = _weights(maxima, _REACH * FWHM_PER_SIGMA * maxima.size)
+    if is_mosaic:
+        offsets = np.arange(2 * RADIUS + 1)
+        diagonals = (offsets[:, None] + offsets) % 2 == 0
+        weights *= diagonals | (maxima.factor > 1)[:, None, None]
+    fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
+    found = _candidates(maxima, fits)
     # What turns out to be narrow only seemed wide, for a neighbour; alone it is fitted at a finer binning.
-    is_wide = joined.log_fwhm > np.log(_LEAST_WIDTH * joined.factor)
-    return _each_once(joined[is_wide | (joined.factor == 1)])
+    is_wide = found.log_fwhm > np.log(_LEAST_WIDTH * found.factor)
+    return _each_once(found[is_wide | (found.factor == 1)])
 
 
 def measure_ellipses(pyramid: Pyramid) -> Candidates:
-    """Fit elliptical Gaussians to at most 120 maxima, small ones and large ones.
+    """Fit elliptical Gaussians to at most 80 maxima, small ones and large ones.
 
     Parameters
     ----------
@@ -158,17 +156,13 @@ def measure_ellipses(pyramid: Pyramid) -> Candidates:
     Candidates
         Each object once.
     """
-    parts = []
-    for k, maxima in enumerate(_chosen(pyramid, pyramid.maxima, _MOST_ELLIPSES)):
-        weights = _weights(maxima, np.full(len(maxima), np.inf))
-        fits = fit_ellipses(
-            np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size, _second_moments(maxima)
-        )
-        parts.append(_candidates(maxima, fits, FACTORS[k]))
-    joined = _joined(parts)
+    maxima = _chosen(pyramid, pyramid.maxima, _MOST_ELLIPSES)
+    weights = _weights(maxima, np.full(len(maxima), np.inf))
+    stamps = np.nan_to_num(maxima.stamps, nan=0.0)
+    found = _candidates(maxima, fit_ellipses(stamps, weights, maxima.size, _second_moments(maxima)))
     # What is longer than its stamp is fitted at a coarser binning.
-    long = joined.log_fwhm + np.hypot(*joined.shape.T)
-    return _each_once(joined[long < np.log(_LONGEST * joined.factor)])
+    long = found.log_fwhm + np.hypot(*found.shape.T)
+    return _each_once(found[long < np.log(_LONGEST * found.factor)])
 
 
 def _second_moments(maxima: Maxima) -> Floats:
@@ -184,16 +178,18 @@ def _second_moments(maxima: Maxima) -> Floats:
     return 0.5 * np.stack([(xx - yy) / (xx + yy), 2.0 * xy / (xx + yy)], axis=1)
 
 
-def _chosen(pyramid: Pyramid, maxima: list[Maxima], most: int) -> list[Maxima]:
+def _chosen(pyramid: Pyramid, maxima: list[Maxima], most: int) -> Maxima:
     """Share `most` out among the binnings, as evenly as they have maxima, and choose."""
     counts = np.array([len(each) for each in maxima])
     ceilings = np.arange(most + 1)
     affordable = np.minimum(counts[:, None], ceilings).sum(axis=0) <= most
     ceiling = int(ceilings[affordable][-1])
-    return [
-        each[spread(each, image.shape, ceiling)]
-        for each, image in zip(maxima, pyramid.images, strict=True)
-    ]
+    return joined(
+        [
+            each[spread(each, image.shape, ceiling)]
+            for each, image in zip(maxima, pyramid.images, strict=True)
+        ]
+    )
 
 
 def _weights(maxima: Maxima, reach: Floats) -> Pixels:
@@ -203,23 +199,18 @@ def _weights(maxima: Maxima, reach: Floats) -> Pixels:
     return (np.isfinite(maxima.stamps) & (distance <= limit)).astype(np.float32)
 
 
-def _candidates(maxima: Maxima, fits: Fits, factor: int) -> Candidates:
+def _candidates(maxima: Maxima, fits: Fits) -> Candidates:
     height = maxima.height.astype(np.float64)
     beyond = np.maximum(fits.residual / fits.freedom - 1.0, 0.0)
+    factor = maxima.factor
     middle = 0.5 * (factor - 1)
     return Candidates(
         (maxima.x + fits.x) * factor + middle, (maxima.y + fits.y) * factor + middle,
-        np.stack([fits.x, fits.y], axis=1), np.full(len(maxima), factor),
+        np.stack([fits.x, fits.y], axis=1), factor,
         np.log(FWHM_PER_SIGMA * fits.sigma * factor), fits.error, fits.shape, fits.shape_error,
         height, np.sqrt(beyond) / height, fits.flux * maxima.noise * factor**2,
         maxima.sky + fits.sky * maxima.noise,
     )  # fmt: skip
-
-
-def _joined(parts: list[Candidates]) -> Candidates:
-    return Candidates(
-        *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Candidates))
-    )
 
 
 def _each_once(found: Candidates) -> Candidates:

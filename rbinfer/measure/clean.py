@@ -47,7 +47,7 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
         Its image is `pixels` itself where nothing had to be changed.
     """
     image = _marked(pixels, mask)
-    image = _without_empty_areas(image)
+    image = _without_empty_areas(image, image is not pixels)
     levels, noise = _levels(image)
     if not np.ptp(levels) > _DIFFERENT * noise:
         return CleanFrame(image, False)
@@ -67,13 +67,15 @@ def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
         mask = None
     if is_finite and mask is None:
         return pixels
-    bad = ~(np.abs(pixels) < LARGEST)
+    image = pixels.copy()
+    if not is_finite:
+        image[~(np.abs(pixels) < LARGEST)] = np.nan
     if mask is not None:
-        bad |= mask
-    return np.where(bad, np.float32(np.nan), pixels)
+        image[mask] = np.nan
+    return image
 
 
-def _without_empty_areas(image: Pixels) -> Pixels:
+def _without_empty_areas(image: Pixels, is_own: bool) -> Pixels:
     """Mark pixels of a value that fills whole squares, where others have noise."""
     ny, nx = (n // _CELL * _CELL for n in image.shape)
     if ny == 0 or nx == 0:
@@ -85,7 +87,7 @@ def _without_empty_areas(image: Pixels) -> Pixels:
     # Nearly all alike: a sky that was cut off at a level, and not what is missing.
     if n_flat == 0 or n_flat > 0.95 * flat.size:
         return image
-    image = image.copy()
+    image = image if is_own else image.copy()
     for value in np.unique(first[:, 0, :, 0][flat]):
         image[image == value] = np.nan
     return image

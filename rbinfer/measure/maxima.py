@@ -18,7 +18,7 @@ _LOWER_SIGMA = 1.0056
 _BLOCK = 8  # one maximum at most for each block of this side
 _CELL = 64  # side of the cells that sky and noise are measured in
 _SAMPLES = 4  # every so many pixels of a cell are looked at, along both axes
-_POOL = 1500  # maxima looked at closely, at most
+_POOL, _LEAST_POOL = 1500, 400  # maxima looked at closely, at most, and how far that is lowered
 _THRESHOLD = 8.0  # height of a maximum over the noise
 _CLIPPED = 4  # maxima of one height, within this of what they have above the sky, are clipped
 _CLIPPED_WITHIN = 0.003
@@ -64,6 +64,8 @@ class Maxima:
         In the units of the image.
     size : ndarray of float64, shape (n,)
         Rough standard deviation of the profile in pixels, from the light near the middle.
+    factor : ndarray of int64, shape (n,)
+        Binning of the image.
     """
 
     y: Ints
@@ -72,6 +74,7 @@ class Maxima:
     sky: Floats
     noise: Floats
     size: Floats
+    factor: Ints
 
     def __len__(self) -> int:
         return len(self.y)
@@ -129,7 +132,7 @@ def measure_sky(image: Pixels) -> Sky:
     )  # fmt: skip
 
 
-def find_maxima(image: Pixels, sky: Sky, saturation: float | None) -> Maxima:
+def find_maxima(image: Pixels, sky: Sky, saturation: float | None, factor: int = 1) -> Maxima:
     """Find local maxima well above the noise, the brightest of each block of 8 x 8 pixels at most.
 
     Parameters
@@ -140,18 +143,20 @@ def find_maxima(image: Pixels, sky: Sky, saturation: float | None) -> Maxima:
     saturation : float or None
         Maxima at or above it are left out. Without it, a level that several maxima share is taken for
         saturation.
+    factor : int
+        How often the image was binned, along both axes; the more, the fewer maxima are looked at.
 
     Returns
     -------
     Maxima
-        At most 1500: of more, the brightest half, and of the others evenly many of any brightness.
+        Of at most 1500: of more, the brightest half, and of the others evenly many of any brightness.
         They have raised neighbours: those of single pixels are left out.
     """
     ny, nx = image.shape
     side = 2 * RADIUS + 1
     if min(ny, nx) < max(side, _BLOCK):
         return _none()
-    y, x = _block_maxima(image, sky, saturation)
+    y, x = _block_maxima(image, sky, saturation, max(_POOL // factor, _LEAST_POOL))
     inside = (y >= RADIUS) & (y < ny - RADIUS) & (x >= RADIUS) & (x < nx - RADIUS)
     y, x = y[inside], x[inside]
     windows = np.lib.stride_tricks.sliding_window_view(image, (side, side))
@@ -168,14 +173,21 @@ def find_maxima(image: Pixels, sky: Sky, saturation: float | None) -> Maxima:
     stamps, height = stamps[keep], height[keep]
     light = np.nansum(stamps[:, _distance() < 2.3], axis=1)
     size = np.sqrt(np.clip(light / (2.0 * np.pi * height) - 1.0 / 12.0, 0.06, 9.0))
-    return Maxima(y, x, stamps, level, noise, size.astype(np.float64))
+    return Maxima(y, x, stamps, level, noise, size.astype(np.float64), np.full(len(y), factor))
 
 
 def _none() -> Maxima:
     nothing = np.zeros(0, np.int64)
     side = 2 * RADIUS + 1
     none = np.zeros(0)
-    return Maxima(nothing, nothing, np.zeros((0, side, side), np.float32), none, none, none)
+    return Maxima(nothing, nothing, np.zeros((0, side, side), np.float32), none, none, none, nothing)
+
+
+def joined(parts: list[Maxima]) -> Maxima:
+    """Put maxima of several images together."""
+    return Maxima(
+        *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Maxima))
+    )
 
 
 def _distance() -> Floats:
@@ -183,7 +195,9 @@ def _distance() -> Floats:
     return np.hypot(offsets[:, None], offsets[None, :])
 
 
-def _block_maxima(image: Pixels, sky: Sky, saturation: float | None) -> tuple[Ints, Ints]:
+def _block_maxima(
+    image: Pixels, sky: Sky, saturation: float | None, most: int
+) -> tuple[Ints, Ints]:
     """Return places of the brightest pixels of blocks, of the pool at most."""
     ny, nx = image.shape
     rows, columns = ny // _BLOCK, nx // _BLOCK
@@ -198,7 +212,7 @@ def _block_maxima(image: Pixels, sky: Sky, saturation: float | None) -> tuple[In
             saturation = _shared_level(top[excess > _THRESHOLD], level[excess > _THRESHOLD])
         chosen = np.flatnonzero((excess > _THRESHOLD) & (top < saturation))
     order = chosen[np.argsort(-excess.ravel()[chosen], kind="stable")]
-    order = order[thinned(len(order), _POOL)]
+    order = order[thinned(len(order), most)]
     j, i = order // columns, order % columns
     blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK)[j, :, i, :].reshape(len(order), _BLOCK**2)
     brightest = np.where(np.isnan(blocks), -np.inf, blocks).argmax(axis=1)

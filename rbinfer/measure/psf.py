@@ -9,6 +9,7 @@ from ..errors import InputError
 from .agreement import Group, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
+from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .mean_star import average_stars
 
 Floats = NDArray[np.float64]
@@ -19,6 +20,8 @@ _REGIONS = 3  # of the image, along both axes
 _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
 _FEWEST_STREAKS = 5
+_MOST_TRAILS = 3  # over a frame
+_LEAST_TRAIL, _TRAIL = 1.5, 0.35  # how far pieces are from the middle of one: pixels, and FWHM
 _APART = 3.0  # standard errors
 
 
@@ -122,16 +125,34 @@ def measure_psf(
     frame = cleaned(pixels, mask)
     pyramid = Pyramid.of(frame.image, saturation)
     found = measure_round(pyramid, frame.is_mosaic)
-    group = largest_group(found)
+    n_fitted = len(found)
+    found, group = _alike(found)
     if _more_is_left(found, group):
-        long = measure_ellipses(pyramid)
-        streaks = largest_group(long, is_elliptical=True)
+        long, streaks = _alike(measure_ellipses(pyramid), is_elliptical=True)
+        is_less = group is None or not group.is_convincing
         if streaks is not None and streaks.is_convincing:
-            if group is None or not group.is_convincing or streaks.evidence > group.evidence:
+            if group is None or is_less or streaks.evidence > group.evidence:
                 found, group = long, streaks
     if group is None or not group.is_convincing:
-        return _unmeasured(found, group)
-    return _measured(pyramid, found, group)
+        return _unmeasured(n_fitted, group)
+    return _measured(pyramid, found, group, n_fitted)
+
+
+def _alike(found: Candidates, is_elliptical: bool = False) -> tuple[Candidates, Group | None]:
+    """Return the largest group that is not on a line, as those along trails are, and what it is of."""
+    group = largest_group(found, is_elliptical)
+    for _ in range(_MOST_TRAILS):
+        if group is None or not group.is_convincing:
+            break
+        stars = found[group.members]
+        brightest = np.argsort(-stars.snr, kind="stable")
+        tolerance = max(_LEAST_TRAIL, _TRAIL * group.fwhm)
+        line, n_close = line_through_most(stars.x[brightest], stars.y[brightest], tolerance)
+        if n_close < needed_on_line(min(len(stars), MOST_ON_LINE)):
+            break
+        found = found[~is_close(line, found.x, found.y, 2.0 * tolerance)]
+        group = largest_group(found, is_elliptical)
+    return found, group
 
 
 def _more_is_left(found: Candidates, group: Group | None) -> bool:
@@ -141,8 +162,7 @@ def _more_is_left(found: Candidates, group: Group | None) -> bool:
     return np.count_nonzero(odd) > n_stars
 
 
-def _unmeasured(found: Candidates, group: Group | None) -> FramePsf:
-    n = len(found)
+def _unmeasured(n: int, group: Group | None) -> FramePsf:
     if group is None or len(group.members) < 3:
         reason = f"no stars found: of {n} local maxima fitted fewer than three agree"
     elif group.in_one_phase:
@@ -161,7 +181,7 @@ def _unmeasured(found: Candidates, group: Group | None) -> FramePsf:
     return FramePsf(None, reason, len(group.members), n, group.share, confidence)
 
 
-def _measured(pyramid: Pyramid, found: Candidates, group: Group) -> FramePsf:
+def _measured(pyramid: Pyramid, found: Candidates, group: Group, n_fitted: int) -> FramePsf:
     stars = found[group.members]
     mean = average_stars(pyramid, stars, group.fwhm)
     bright, faint = _by_brightness(stars)
@@ -176,7 +196,7 @@ def _measured(pyramid: Pyramid, found: Candidates, group: Group) -> FramePsf:
         fwhm=group.fwhm,
         reason=reason,
         n_stars=len(stars),
-        n_fitted=len(found),
+        n_fitted=n_fitted,
         agreement=group.share,
         confidence=group.evidence / group.needed,
         scatter=group.scatter,
