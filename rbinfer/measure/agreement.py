@@ -30,7 +30,12 @@ _MOST_SHAPE, _MOST_NARROW_SHAPE = 1.0, 0.55
 _NARROW = 1.8  # FWHM in pixels below which a profile is undersampled
 _STEPS = 14
 _CONVERGED = 0.2  # change of the logarithm of the likelihood
-_STARTS = 2
+_STARTS = 3
+#: Where clusters of hits and of extended things may be, logarithms of the FWHM.
+_HIT_WIDTHS = float(np.log(0.5)), float(np.log(1.8))
+_WIDE_WIDTHS = float(np.log(1.8)), float(np.log(WIDEST))
+#: What agrees: so close to the stars in the logarithm of the width, and in shape, beside the noise.
+_AGREE, _AGREE_SHAPE = 0.15, 0.2
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
 
 
@@ -93,8 +98,8 @@ def largest_group(candidates: Candidates, is_elliptical: bool = False) -> Group 
         return None
     data = _Data.of(candidates[rows], 2.0 if is_elliptical else 1.0)
     without: list[_Population] = [
-        _Known.hits(data), _Known.anything(data), _Spots.like(data, tight=True), _Spots.like(data, tight=False),
-        _SinglePixels(),
+        _Known.hits(data), _Known.anything(data), _Cluster.spots(data), _Cluster.tracks(data),
+        _Cluster.extended(data), _SinglePixels(),
     ]  # fmt: skip
     base = _most_likely(data, without)
     best: _Mixture | None = None
@@ -252,20 +257,34 @@ def _hit_shapes(data: _Data) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Spots:
-    """The cosmic rays of this detector: wide by how far its charge spreads."""
+class _Cluster:
+    """Things of similar width, but not as similar as stars."""
 
     share: float
-    is_tight: bool
     width: float
     spread: float
     roundness: float  # scatter of the shapes
+    widths: tuple[float, float]  # ranges of these
+    spreads: tuple[float, float]
+    roundnesses: tuple[float, float]
 
     @classmethod
-    def like(cls, data: _Data, tight: bool) -> Self:
-        narrow = data.width[data.width < np.log(1.6)]
-        width = float(np.median(narrow)) if len(narrow) else 0.0
-        return cls(0.2, True, width, 0.15, 0.15) if tight else cls(0.2, False, width + 0.1, 0.35, 0.3)
+    def spots(cls, data: _Data) -> Self:
+        """Return the compact cosmic rays of this detector: wide by how far its charge spreads."""
+        middle = _median(data.width[data.width < np.log(1.6)], 0.0)
+        return cls(0.2, middle, 0.15, 0.15, _HIT_WIDTHS, (0.13, 0.3), (0.1, 0.5))
+
+    @classmethod
+    def tracks(cls, data: _Data) -> Self:
+        """Return the others."""
+        middle = _median(data.width[data.width < np.log(1.6)], 0.0)
+        return cls(0.2, middle + 0.1, 0.35, 0.3, _HIT_WIDTHS, (0.25, 0.5), (0.2, 0.5))
+
+    @classmethod
+    def extended(cls, data: _Data) -> Self:
+        """Return galaxies, and what clouds and nebulae have of maxima."""
+        middle = _median(data.width[data.width > np.log(2.0)], 1.0)
+        return cls(0.1, middle, 0.35, 0.2, _WIDE_WIDTHS, (0.25, 0.6), (0.15, 0.5))
 
     @property
     def penalty(self) -> float:
@@ -273,7 +292,8 @@ class _Spots:
 
     def density(self, data: _Data) -> Floats:
         widths = _normal((data.width - self.width) ** 2, self.spread**2 + data.width_variance)
-        return widths * _normal(data.roundness, self.roundness**2 + data.shape_variance, 2)
+        shapes = self.roundness**2 * data.stretch**2 + data.shape_variance
+        return widths * _normal(data.roundness, shapes, 2)
 
     def refitted(self, data: _Data, weights: Floats) -> Self:
         total = float(weights.sum())
@@ -283,16 +303,16 @@ class _Spots:
         width = float(precision @ data.width / precision.sum())
         square = float(weights @ ((data.width - width) ** 2 - data.width_variance)) / total
         shapes = float(weights @ (0.5 * data.roundness - data.shape_variance)) / total
-        # Not as close as stars.
-        spreads = (0.13, 0.3) if self.is_tight else (0.25, 0.5)
         return replace(
             self,
-            width=float(np.clip(width, np.log(0.5), np.log(1.8))),
-            spread=float(np.clip(np.sqrt(max(square, 0.0)), *spreads)),
-            roundness=float(
-                np.clip(np.sqrt(max(shapes, 0.0)), 0.1 if self.is_tight else 0.2, 0.5 * data.stretch)
-            ),
+            width=float(np.clip(width, *self.widths)),
+            spread=float(np.clip(np.sqrt(max(square, 0.0)), *self.spreads)),
+            roundness=float(np.clip(np.sqrt(max(shapes, 0.0)) / data.stretch, *self.roundnesses)),
         )
+
+
+def _median(values: Floats, otherwise: float) -> float:
+    return float(np.median(values)) if len(values) else otherwise
 
 
 @dataclass(frozen=True)
@@ -486,14 +506,15 @@ def _starts(data: _Data) -> list[int]:
 def _group(data: _Data, rows: Ints, mixture: _Mixture, evidence: float) -> Group | None:
     stars = mixture.populations[-1]
     assert isinstance(stars, _Stars)
-    away = stars.width_from(data) ** 2 / (stars.spread**2 + data.width_variance)
-    chosen = np.flatnonzero((mixture.parts[:, -1] > 0.5) & (away < 2.6**2))
+    agree = stars.width_from(data) ** 2 < _AGREE**2 + 4.0 * data.width_variance
+    agree &= stars.shape_from(data) < _AGREE_SHAPE**2 + 6.0 * data.shape_variance
+    chosen = np.flatnonzero(agree)
     if len(chosen) < 2:
         return None
     width = float(np.median(data.width[chosen]))
     near = np.count_nonzero(np.abs(data.width - width) < _NEAR)
     share = len(chosen) / max(near, 1)
-    needed = max(12.0, 38.0 - 33.0 * share)
+    needed = max(11.0, 38.0 - 33.0 * share)
     if width < np.log(0.95):
         needed += 12.0
     # Narrow, as scattered as stars may be, and still outnumbered: the middle of a cluster of hits is so.

@@ -15,10 +15,10 @@ Bools = NDArray[np.bool_]
 
 #: Factors that an image is binned by.
 FACTORS = (1, 2, 4, 8)
-_MOST_ROUND, _MOST_ELLIPSES = 220, 80  # maxima fitted, at most
-#: Rough sigma, in pixels, of what is fitted at one binning: what is smaller is fitted at a finer one,
-#: what is larger at a coarser one.
-_SIZES = (0.72, 1.3)
+_MOST_ROUND, _MOST_ELLIPSES = 250, 50  # maxima fitted, at most
+#: Rough sigma, in pixels, of what is fitted at one binning: what is larger is fitted at a coarser one, what
+#: is smaller in a binned image at a finer one.
+_LARGEST, _SMALLEST_BINNED = 1.3, 0.55
 _LEAST_WIDTH = 1.5  # FWHM, in pixels, of what is fitted in a binned image
 _REACH = 2.2  # radius that is fitted, in FWHM,
 _LEAST_REACH = 2.3  # and pixels
@@ -113,7 +113,7 @@ class Pyramid:
 
 
 def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
-    """Fit round Gaussians to at most 220 maxima.
+    """Fit round Gaussians to at most 250 maxima.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
         Each object once.
     """
     sized = [
-        each[(each.size >= (_SIZES[0] if k else 0.0)) & (each.size < _SIZES[1])]
-        for k, each in enumerate(pyramid.maxima)
+        each[(each.size < _LARGEST) & ((each.least_size >= _SMALLEST_BINNED) | (each.factor == 1))]
+        for each in pyramid.maxima
     ]
     maxima = _chosen(pyramid, sized, _MOST_ROUND)
     weights = _weights(maxima, _REACH * FWHM_PER_SIGMA * maxima.size)
@@ -145,7 +145,7 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
 
 
 def measure_ellipses(pyramid: Pyramid) -> Candidates:
-    """Fit elliptical Gaussians to at most 80 maxima, small ones and large ones.
+    """Fit elliptical Gaussians to at most 50 maxima, small ones and large ones.
 
     Parameters
     ----------

@@ -64,6 +64,9 @@ class Maxima:
         In the units of the image.
     size : ndarray of float64, shape (n,)
         Rough standard deviation of the profile in pixels, from the light near the middle.
+    least_size : ndarray of float64, shape (n,)
+        The same from the darker one of each pixel and its opposite: without the light of neighbours, and
+        smaller the further the centre is from the middle of its pixel.
     factor : ndarray of int64, shape (n,)
         Binning of the image.
     """
@@ -74,6 +77,7 @@ class Maxima:
     sky: Floats
     noise: Floats
     size: Floats
+    least_size: Floats
     factor: Ints
 
     def __len__(self) -> int:
@@ -171,16 +175,23 @@ def find_maxima(image: Pixels, sky: Sky, saturation: float | None, factor: int =
     keep &= beside > np.maximum(2.5, 0.03 * height)
     y, x, level, noise = y[keep], x[keep], level[keep], noise[keep]
     stamps, height = stamps[keep], height[keep]
-    light = np.nansum(stamps[:, _distance() < 2.3], axis=1)
-    size = np.sqrt(np.clip(light / (2.0 * np.pi * height) - 1.0 / 12.0, 0.06, 9.0))
-    return Maxima(y, x, stamps, level, noise, size.astype(np.float64), np.full(len(y), factor))
+    size = _rough_size(stamps)
+    least = _rough_size(np.fmin(stamps, stamps[:, ::-1, ::-1]))
+    return Maxima(y, x, stamps, level, noise, size, least, np.full(len(y), factor))
+
+
+def _rough_size(stamps: Pixels) -> Floats:
+    light = np.nansum(stamps[:, _distance() < 2.3], axis=1, dtype=np.float64)
+    square = light / (2.0 * np.pi * stamps[:, RADIUS, RADIUS]) - 1.0 / 12.0
+    size: Floats = np.sqrt(np.clip(square, 0.06, 9.0))
+    return size
 
 
 def _none() -> Maxima:
     nothing = np.zeros(0, np.int64)
     side = 2 * RADIUS + 1
     none = np.zeros(0)
-    return Maxima(nothing, nothing, np.zeros((0, side, side), np.float32), none, none, none, nothing)
+    return Maxima(nothing, nothing, np.zeros((0, side, side), np.float32), none, none, none, none, nothing)
 
 
 def joined(parts: list[Maxima]) -> Maxima:
