@@ -1,9 +1,9 @@
-"""How well the width of a frame's stars is measured: real frames, simulated ones, and frames without stars.
+"""How well the width of a frame's stars is measured: real and simulated frames, with and without stars.
 
 ``python benchmarks/widths.py DATA [--nights FOLDER] [--frames N] [--starless N] [--json FILE]`` measures
 
-- the real frames of DATA whose width is known (``widths/widths.csv`` and ``widths/groups.csv`` in it), and
-  those without stars, by their names, in DATA and in FOLDER;
+- the real frames of DATA whose width is known (in its ``widths/widths.csv`` and ``widths/groups.csv``),
+  and those without stars, by their names, in DATA and in FOLDER;
 - simulated frames for a grid of widths, numbers of stars and shares of artefacts;
 - simulated frames of other kinds: streaks, donuts, colour filter arrays, 8 bits, large empty areas;
 - simulated frames of hits only;
@@ -78,7 +78,9 @@ def fitted_fwhm(psf: PSF) -> float:
 
         def away(p: Any, stamp: Any = stamp, grid: Any = grid, inside: Any = inside) -> Any:
             root = math.sqrt(2) * p[3]
-            gx, gy = (0.5 * (erf((grid - c + 0.5) / root) - erf((grid - c - 0.5) / root)) for c in p[1:3])
+            gx, gy = (
+                0.5 * (erf((grid - c + 0.5) / root) - erf((grid - c - 0.5) / root)) for c in p[1:3]
+            )
             return 100.0 * ((p[0] * gy[:, None] * gx + p[4] - stamp) * inside).ravel()
 
         bounds = [0, -3, -3, 0.05, -1], [9, 3, 3, 3 * psf.fwhm, 1]
@@ -88,7 +90,9 @@ def fitted_fwhm(psf: PSF) -> float:
 
 def draw_profile(rng: np.random.Generator, width: float) -> PSF:
     """Draw a PSF of about a width: Gaussian, Moffat, elongated, aberrated, or varying over the frame."""
-    kind = rng.choice(["gaussian", "moffat", "elongated", "varying", "aberrated"], p=[0.2, 0.45, 0.1, 0.15, 0.1])
+    kind = rng.choice(
+        ["gaussian", "moffat", "elongated", "varying", "aberrated"], p=[0.2, 0.45, 0.1, 0.15, 0.1]
+    )
     angle, beta = rng.uniform(0, math.pi), rng.uniform(2.5, 5)
     if kind == "gaussian":
         return PSF.gaussian(width, axis_ratio=rng.uniform(0.85, 1), angle=angle)
@@ -102,7 +106,8 @@ def draw_profile(rng: np.random.Generator, width: float) -> PSF:
         return PSF.from_profiles([moffat_profile(width * k, beta, radius, s) for k in sizes], s)
     return PSF.aberrated(
         width, defocus=rng.uniform(-0.4, 0.4), astigmatism=rng.uniform(0, 0.2), coma=rng.uniform(0, 0.2),
-        coma_angle=rng.uniform(0, 6), diffraction=rng.uniform(0.15, 0.4), obscuration=rng.uniform(0, 0.5),
+        coma_angle=rng.uniform(0, 6), diffraction=rng.uniform(0.15, 0.4),
+        obscuration=rng.uniform(0, 0.5),
     )  # fmt: skip
 
 
@@ -127,7 +132,12 @@ def hits_config(rays: tuple[float, float], hot: tuple[float, float], size: int =
 
 
 def star_frame(
-    rng: np.random.Generator, psf: PSF, n_stars: int, share: float, fwhm: float | None = None, size: int = 512
+    rng: np.random.Generator,
+    psf: PSF,
+    n_stars: int,
+    share: float,
+    fwhm: float | None = None,
+    size: int = 512,
 ) -> Frame:
     """Add stars, of at least 10 sigma in their brightest pixel, to a frame of hits."""
     n_hits = min(MOST_HITS, share / (1 - share) * n_stars) * (512 / size) ** 2 + 1e-9
@@ -167,7 +177,10 @@ def other_frame(rng: np.random.Generator, kind: str) -> Frame:
         return star_frame(rng, psf, min(n, 200), share, psf.fwhm)
     if kind == "donuts":
         psf = PSF.aberrated(
-            rng.uniform(1.5, 3), defocus=rng.uniform(0.6, 1.2), diffraction=0.5, obscuration=rng.uniform(0.3, 0.5)
+            rng.uniform(1.5, 3),
+            defocus=rng.uniform(0.6, 1.2),
+            diffraction=0.5,
+            obscuration=rng.uniform(0.3, 0.5),
         )
         return star_frame(rng, psf, min(n, 100), share)
     if kind == "crowded":
@@ -182,7 +195,9 @@ def other_frame(rng: np.random.Generator, kind: str) -> Frame:
         return Frame(image, frame.mask, None, frame.fwhm)
     if kind == "8 bits":
         low, high = np.nanpercentile(image, (1, 99.9))
-        return Frame(np.clip(np.rint((image - low) / (high - low) * 220 + 10), 0, 255), None, None, frame.fwhm)
+        return Frame(
+            np.clip(np.rint((image - low) / (high - low) * 220 + 10), 0, 255), None, None, frame.fwhm
+        )
     if kind == "empty areas":
         image[: int(rng.integers(50, 350))] = 0.0
         image[:, : int(rng.integers(0, 250))] = np.nan
@@ -217,7 +232,9 @@ def real_frames(data: Path) -> Iterator[tuple[str, Frame, float]]:
         for row in rows:
             name = row["name"]
             (path,) = data.rglob(f"{name}.fits.gz")
-            limit = 0.25 if "plate" in row.get("what", "") or "Bayer" in name or "bayer" in name else 0.15
+            limit = (
+                0.25 if "plate" in row.get("what", "") or "Bayer" in name or "bayer" in name else 0.15
+            )
             yield name, Frame(read(path), None, None, float(row["fwhm_px"])), limit
 
 
@@ -257,7 +274,9 @@ def judge_starless(folders: list[Path]) -> dict[str, Any]:
         if found.fwhm is not None:
             wrong.append(name)
             print(f"  stars on {name}: {found.fwhm:.2f} pixels, {found.n_stars} of {found.n_fitted}")
-    verdict(f"real frames without stars ({total}): measured", len(wrong) / max(total, 1), 0.01, below=True)
+    verdict(
+        f"real frames without stars ({total}): measured", len(wrong) / max(total, 1), 0.01, below=True
+    )
     return {"frames": total, "measured": wrong}
 
 
@@ -267,7 +286,9 @@ def judge_hits(frames: int) -> dict[str, Any]:
         found = hits_frame(np.random.default_rng([SEED, 1, k])).measured()
         if found.fwhm is not None:
             widths.append(found.fwhm)
-    verdict(f"simulated frames of hits ({frames}): measured", len(widths) / max(frames, 1), 0.01, below=True)
+    verdict(
+        f"simulated frames of hits ({frames}): measured", len(widths) / max(frames, 1), 0.01, below=True
+    )
     print("  their widths:", ", ".join(f"{width:.2f}" for width in sorted(widths)))
     return {"frames": frames, "measured": widths}
 
@@ -308,7 +329,10 @@ def judge_kinds(frames: int) -> dict[str, Any]:
             rows.append({"fwhm": frame.fwhm, "measured": frame.measured().fwhm})
         ratios = [row["measured"] / row["fwhm"] for row in rows if row["measured"]]
         median = float(np.median(ratios)) if ratios else math.nan
-        print(f"{kind:12s} {frames:6d}  {len(ratios):8d}  {_within(rows, 0.15):11d}  {median:12.3f}", flush=True)
+        print(
+            f"{kind:12s} {frames:6d}  {len(ratios):8d}  {_within(rows, 0.15):11d}  {median:12.3f}",
+            flush=True,
+        )
         report[kind] = rows
     return report
 
@@ -318,7 +342,9 @@ def _measured(rows: list[dict[str, Any]]) -> int:
 
 
 def _within(rows: list[dict[str, Any]], limit: float = 0.1) -> int:
-    return sum(row["measured"] is not None and abs(row["measured"] / row["fwhm"] - 1) <= limit for row in rows)
+    return sum(
+        row["measured"] is not None and abs(row["measured"] / row["fwhm"] - 1) <= limit for row in rows
+    )
 
 
 def judge_time() -> dict[str, Any]:
@@ -330,7 +356,13 @@ def judge_time() -> dict[str, Any]:
         start = time.process_time()
         frame.measured()
         taken.append(time.process_time() - start)
-    verdict("a frame of 2048 x 2048 pixels, processor time, best of 15", 1e3 * min(taken), 60, " ms", below=True)
+    verdict(
+        "a frame of 2048 x 2048 pixels, processor time, best of 15",
+        1e3 * min(taken),
+        60,
+        " ms",
+        below=True,
+    )
     return {"milliseconds": [1e3 * each for each in taken]}
 
 
@@ -338,7 +370,9 @@ def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with the real frames")
-    parser.add_argument("--nights", type=Path, help="folder with nights, of which the darks and biases count")
+    parser.add_argument(
+        "--nights", type=Path, help="folder with nights, of which the darks and biases count"
+    )
     parser.add_argument("--frames", type=int, default=714, help="simulated frames of the grid")
     parser.add_argument("--starless", type=int, default=1000, help="simulated frames of hits only")
     parser.add_argument("--kinds", type=int, default=30, help="simulated frames of each other kind")

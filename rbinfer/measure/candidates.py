@@ -16,8 +16,8 @@ Bools = NDArray[np.bool_]
 #: Factors that an image is binned by.
 FACTORS = (1, 2, 4, 8)
 _MOST_ROUND, _MOST_ELLIPSES = 250, 50  # maxima fitted, at most
-#: Rough sigma, in pixels, of what is fitted at one binning: what is larger is fitted at a coarser one, what
-#: is smaller in a binned image at a finer one.
+#: Rough sigma, in pixels, of what is fitted at one binning: what is larger is fitted at a coarser one,
+#: what is smaller in a binned image at a finer one.
 _LARGEST, _SMALLEST_BINNED = 1.3, 0.55
 _LEAST_WIDTH = 1.5  # FWHM, in pixels, of what is fitted in a binned image
 _REACH = 2.2  # radius that is fitted, in FWHM,
@@ -139,7 +139,7 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
         weights *= diagonals | (maxima.factor > 1)[:, None, None]
     fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
     found = _candidates(maxima, fits)
-    # What turns out to be narrow only seemed wide, for a neighbour; alone it is fitted at a finer binning.
+    # What turns out to be narrow seemed wide for a neighbour; alone it is fitted at a finer binning.
     is_wide = found.log_fwhm > np.log(_LEAST_WIDTH * found.factor)
     return _each_once(found[is_wide | (found.factor == 1)])
 

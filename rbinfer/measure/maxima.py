@@ -191,7 +191,9 @@ def _none() -> Maxima:
     nothing = np.zeros(0, np.int64)
     side = 2 * RADIUS + 1
     none = np.zeros(0)
-    return Maxima(nothing, nothing, np.zeros((0, side, side), np.float32), none, none, none, none, nothing)
+    return Maxima(
+        nothing, nothing, np.zeros((0, side, side), np.float32), none, none, none, none, nothing
+    )
 
 
 def joined(parts: list[Maxima]) -> Maxima:
@@ -206,9 +208,7 @@ def _distance() -> Floats:
     return np.hypot(offsets[:, None], offsets[None, :])
 
 
-def _block_maxima(
-    image: Pixels, sky: Sky, saturation: float | None, most: int
-) -> tuple[Ints, Ints]:
+def _block_maxima(image: Pixels, sky: Sky, saturation: float | None, most: int) -> tuple[Ints, Ints]:
     """Return places of the brightest pixels of blocks, of the pool at most."""
     ny, nx = image.shape
     rows, columns = ny // _BLOCK, nx // _BLOCK

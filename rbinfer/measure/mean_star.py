@@ -100,7 +100,7 @@ def average_stars(pyramid: Pyramid, stars: Candidates, fwhm: float) -> MeanStar:
     samples = _sampled(pyramid.images[level], factor, radius, stars, fwhm)
     samples = _clipped(samples, _splat(samples, samples.residual))
     residual = _splat(samples, samples.residual)
-    grid = (np.arange(SIZE) - _MIDDLE) * (spacing / factor)
+    grid: Floats = (np.arange(SIZE) - _MIDDLE) * np.float64(spacing / factor)
     gaussian = _gaussian(grid[None], fwhm / factor)[0] / factor**2
     stamp = gaussian[:, None] * gaussian[None, :] * factor**2 + residual
     offsets = np.arange(SIZE) - _MIDDLE

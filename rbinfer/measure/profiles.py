@@ -142,7 +142,8 @@ def erf(x: Floats) -> Floats:
     t = 1.0 / (1.0 + 0.3275911 * a)
     series = 1.421413741 + t * (-1.453152027 + t * 1.061405429)
     series = t * (0.254829592 + t * (-0.284496736 + t * series))
-    return np.copysign(1.0 - series * np.exp(-a * a), x)
+    value: Floats = np.copysign(1.0 - series * np.exp(-a * a), x)
+    return value
 
 
 def pixel_integrals(centre: Floats, sigma: Floats, offsets: Floats) -> tuple[Floats, Floats, Floats]:
@@ -317,7 +318,9 @@ def _minimised(
     for _ in range(steps):
         normal, right = _normal_equations(data, state, state.by[:, :0])
         diagonal = np.einsum("nii->ni", normal)
-        ridge = diagonal * damping[:, None] + 1e-9 * diagonal.max(axis=1, keepdims=True, initial=0.0) + 1e-30
+        ridge = (
+            diagonal * damping[:, None] + 1e-9 * diagonal.max(axis=1, keepdims=True, initial=0.0) + 1e-30
+        )
         damped = normal + ridge[:, :, None] * np.eye(normal.shape[1])
         step = np.linalg.solve(damped, right[:, :, None])[:, 2:, 0]
         trial = _at(data, model, np.clip(state.parameters + np.clip(step, -0.6, 0.6), low, high))

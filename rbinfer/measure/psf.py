@@ -120,7 +120,7 @@ def measure_psf(
         raise InputError(f"the image must be 2-D, not {pixels.ndim}-D; give one plane, such as image[0]")
     if mask is not None and mask.shape != pixels.shape:
         raise InputError(
-            f"the mask has shape {mask.shape} but the image has {pixels.shape}; give one of the same shape"
+            f"the mask has shape {mask.shape} but the image {pixels.shape}; give one of the same shape"
         )
     frame = cleaned(pixels, mask)
     pyramid = Pyramid.of(frame.image, saturation)
@@ -129,10 +129,8 @@ def measure_psf(
     found, group = _alike(found)
     if _more_is_left(found, group):
         long, streaks = _alike(measure_ellipses(pyramid), is_elliptical=True)
-        is_less = group is None or not group.is_convincing
-        if streaks is not None and streaks.is_convincing:
-            if group is None or is_less or streaks.evidence > group.evidence:
-                found, group = long, streaks
+        if _is_better(streaks, group):
+            found, group = long, streaks
     if group is None or not group.is_convincing:
         return _unmeasured(n_fitted, group)
     return _measured(pyramid, found, group, n_fitted)
@@ -159,26 +157,31 @@ def _more_is_left(found: Candidates, group: Group | None) -> bool:
     """Whether what is bright and wide and no round profile explains outnumbers the stars."""
     n_stars = len(group.members) if group is not None and group.is_convincing else _FEWEST_STREAKS - 1
     odd = (found.snr > 15.0) & (found.excess > 0.06) & (found.log_fwhm > np.log(1.8))
-    return np.count_nonzero(odd) > n_stars
+    return bool(np.count_nonzero(odd) > n_stars)
+
+
+def _is_better(group: Group | None, other: Group | None) -> bool:
+    if group is None or not group.is_convincing:
+        return False
+    return other is None or not other.is_convincing or group.evidence > other.evidence
 
 
 def _unmeasured(n: int, group: Group | None) -> FramePsf:
-    if group is None or len(group.members) < 3:
-        reason = f"no stars found: of {n} local maxima fitted fewer than three agree"
+    n_stars = 0 if group is None else len(group.members)
+    if group is None or n_stars < 3:
+        why = f"of {n} local maxima fitted fewer than three agree"
     elif group.in_one_phase:
-        reason = (
-            f"no stars found: the {len(group.members)} maxima that agree all lie at one place in a pixel, "
-            "as hot pixels do"
-        )
+        why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
     else:
-        reason = (
-            f"no stars found: {len(group.members)} of {n} local maxima agree on {group.fwhm:.2f} pixels, "
-            "as hits on a detector may, too"
+        why = (
+            f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
+            "detector may"
         )
+    reason = f"no stars found: {why}"
     if group is None:
         return FramePsf(None, reason, 0, n, 0.0, 0.0)
     confidence = min(max(group.evidence / group.needed, 0.0), 0.99)
-    return FramePsf(None, reason, len(group.members), n, group.share, confidence)
+    return FramePsf(None, reason, n_stars, n, group.share, confidence)
 
 
 def _measured(pyramid: Pyramid, found: Candidates, group: Group, n_fitted: int) -> FramePsf:
@@ -189,9 +192,7 @@ def _measured(pyramid: Pyramid, found: Candidates, group: Group, n_fitted: int) 
     known = regions[np.isfinite(regions)]
     reason = ""
     if group.fwhm < _AMBIGUOUS:
-        reason = (
-            f"stars {group.fwhm:.2f} pixels wide can hardly be told from hot pixels and small cosmic rays"
-        )
+        reason = f"stars {group.fwhm:.2f} pixels wide can hardly be told from hot pixels and other hits"
     return FramePsf(
         fwhm=group.fwhm,
         reason=reason,
