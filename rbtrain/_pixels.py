@@ -20,6 +20,10 @@ def nearest(x: F64, y: F64, shape: tuple[int, ...]) -> tuple[I64, I64]:
         0-based pixels.
     shape : (height, width)
         Of the image.
+
+    Returns
+    -------
+    rows, columns : int array, shape (n,)
     """
     rows = np.clip(np.rint(y), 0, shape[0] - 1).astype(np.int64)
     return rows, np.clip(np.rint(x), 0, shape[1] - 1).astype(np.int64)

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 #: Words of Python's that mean nothing to who only uses the program.
-_OF_PYTHON = re.compile(r"NoneType|<class|'\w+' object|\b[A-Z]\w*(Error|Exception|Warning)\b")
+_OF_PYTHON = re.compile(
+    r"NoneType|<class|'\w+' object|\b[A-Z]\w*(Error|Exception|Warning)\b|\bdtype\b|\bunhashable\b"
+    r"|\b(keyword|positional) argument|has no attribute|not subscriptable|not iterable"
+)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -25,6 +28,24 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_lower = {each.lower(): each for each in known}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
+
+
+def reason_of(error: BaseException, otherwise: str) -> str:
+    """Return what an error of a library says.
+
+    Parameters
+    ----------
+    error : BaseException
+    otherwise : str
+        What to say where the error says nothing, or speaks of Python's types.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    text = " ".join(str(error).split())
+    return otherwise if not text or _OF_PYTHON.search(text) else text
 
 
 def unforeseen(error: BaseException) -> str:

@@ -15,11 +15,11 @@ MISSING = frozenset(
     ("", "-", "--", "N/A", "n/a", "#N/A", "NA", "NULL", "Null", "null", "None", "none", "INDEF")
 )
 # Numbers do not begin like that, but identifiers do: 000001, 001e1.
-_LEADING_ZERO = re.compile(r"\n[ \t]*[+-]?0[0-9]")
+_LEADING_ZERO = re.compile(r"\n[+-]?0[0-9]")
 # Programs write 1e+05 or 1.0e5; without point and sign it may be an identifier, as 12e3 is.
-_BARE_EXPONENT = re.compile(r"\n[ \t]*[+-]?[0-9]+[eE][0-9]")
+_BARE_EXPONENT = re.compile(r"\n[+-]?[0-9]+[eE][0-9]")
 # More digits than float64 keeps.
-_LONG_WHOLE = re.compile(r"\n[ \t]*[+-]?[0-9]{16,}[ \t]*(?:\n|$)")
+_LONG_WHOLE = re.compile(r"\n[+-]?[0-9]{16,}(?:\n|$)")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,([0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _THOUSANDS = 3  # digits behind a comma that may divide thousands
 
@@ -46,15 +46,15 @@ def column_of(cells: Sequence[str], decimal_comma: bool = True) -> "Column":
     plain = numbers(cells, decimal_comma)
     if plain is not None:
         return Column(plain)
-    text = np.array(cells, dtype=np.str_)
-    missing = np.fromiter((cell.strip() in MISSING for cell in cells), np.bool_, len(cells))
-    if missing.any():
+    first = next((cell for cell in cells if cell.strip() not in MISSING), None)
+    if first is None or numbers([first]) is not None:
+        missing = [cell.strip() in MISSING for cell in cells]
         filled = ["0" if gone else cell for cell, gone in zip(cells, missing, strict=True)]
-        plain = np.full(len(cells), np.nan) if missing.all() else numbers(filled, decimal_comma)
+        plain = np.full(len(cells), np.nan) if first is None else numbers(filled, decimal_comma)
         if plain is not None:
             return MaskedColumn(plain, mask=missing)
-    empty = text == ""
-    return MaskedColumn(text, mask=empty) if empty.any() else Column(text)
+    text = np.array(cells, dtype=np.str_)
+    return MaskedColumn(text, mask=text == "") if "" in cells else Column(text)
 
 
 def numbers(
@@ -88,6 +88,8 @@ def lenient_numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
 
 def _with_points(cells: Sequence[str]) -> NDArray[np.int64] | NDArray[np.float64] | None:
     joined = "\n" + "\n".join(cells)
+    if " " in joined or "\t" in joined:
+        joined = "\n" + "\n".join(cell.strip() for cell in cells)
     if "_" in joined or not joined.isascii() or _LEADING_ZERO.search(joined):
         return None
     try:
@@ -101,6 +103,7 @@ def _with_points(cells: Sequence[str]) -> NDArray[np.int64] | NDArray[np.float64
         found = np.fromiter(map(float, cells), np.float64, len(cells))
     except ValueError:
         return None
-    if _LONG_WHOLE.search(joined) or _BARE_EXPONENT.search(joined):
+    has_exponents = "e" in joined or "E" in joined
+    if _LONG_WHOLE.search(joined) or (has_exponents and _BARE_EXPONENT.search(joined)):
         return None
     return found

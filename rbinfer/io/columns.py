@@ -54,7 +54,7 @@ def in_pixels(column: Any, name: str, origin: float = 0) -> NDArray[np.float64]:
     if values.shape[1:] == (1,):
         # As FITS tables of SDSS and of tractor have them.
         values, masked = values[:, 0], masked[:, 0]
-    out = _as_numbers(values)
+    out = _as_numbers(values, masked)
     if out is None:
         raise InputError(f"the column {name} must hold one number a row, but it holds {_kind(values)}")
     out[masked] = np.nan
@@ -62,12 +62,12 @@ def in_pixels(column: Any, name: str, origin: float = 0) -> NDArray[np.float64]:
     return out
 
 
-def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Return what is one number a row as such, or else None."""
+def _as_numbers(values: NDArray[Any], masked: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Return what is one number a row as such, or else None; what is masked may be anything."""
     if values.ndim != 1:
         return None
     if values.dtype.kind in "SU":
-        return lenient_numbers(values.astype(np.str_))
+        return lenient_numbers(np.where(masked, "", values.astype(np.str_)))
     return values.astype(np.float64) if values.dtype.kind in "fiu" else None
 
 

@@ -23,6 +23,20 @@ _UNFIT_TEXTS = {
     "VOTable": _NOT_IN_XML,
     "FITS": _NOT_ASCII,
 }
+#: Formats that have limits, in the order in which they are proposed.
+_WITH_LIMITS = ("ECSV", "VOTable", "FITS", "CSV", "Parquet")
+#: Types that a format lacks, by the letters of NumPy, and their names.
+_UNFIT_KINDS = {"ECSV": "m", "FITS": "mM", "VOTable": "mM", "Parquet": "OcmM"}
+_KINDS = {
+    "O": "holds what is neither number nor text",
+    "c": "holds complex numbers",
+    "m": "holds spans of time",
+    "M": "holds dates",
+}
+#: Dimensions of columns; Astropy would flatten what has more.
+_MOST_DIMENSIONS = {"CSV": 1, "Parquet": 2}
+_OUTER_BLANKS = re.compile("(?:^|\n) | (?:\n|$)")
+_WITHOUT_BLANKS = {"ECSV": _OUTER_BLANKS, "VOTable": _OUTER_BLANKS, "FITS": re.compile(" (?:\n|$)")}
 #: Types that a format lacks, and wider ones that hold their values.
 _WIDER = {
     # Astropy would make truth values of bytes with a sign.
@@ -57,48 +71,57 @@ def fitted(table: "Table", kind: str) -> "Table":
         column = table[name]
         if kind == "CSV" and getattr(column, "shape", ())[1:] == (1,):
             out[name] = column = column[:, 0]
-        dtype = getattr(column, "dtype", None)
-        _check_kind(name, column, kind)
-        if dtype is None:
-            continue
-        if dtype.kind in "USO":
-            _check_texts(name, column, kind)
-        elif dtype.kind in "iu":
-            out[name] = _with_integers(name, column, kind)
-        elif dtype.kind == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
-            log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
+        what = _misfit(column, kind)
+        if what is not None:
+            others = [each for each in _WITH_LIMITS if _misfit(column, each) is None]
+            way = f"try {' or '.join(others)}, or leave" if others else "leave"
+            raise InputError(f"column {name} {what}, which {kind} cannot hold; {way} the column out")
+        _tell_of_changes(name, column, kind)
+        if getattr(column, "dtype", np.dtype("O")).kind in "iu":
+            out[name] = _with_integers(column, kind)
     return out
 
 
-def _check_kind(name: str, column: Any, kind: str) -> None:
-    what = None
+def _misfit(column: Any, kind: str) -> str | None:
+    """Say what a column has that a format lacks; None where it can be held."""
     dtype = getattr(column, "dtype", None)
-    if kind == "VOTable" and dtype is None:
-        what = f"is a {type(column).__name__}"
-    elif kind == "CSV" and dtype is not None and column.ndim > 1:
-        what = f"has arrays of shape {column.shape[1:]} in its cells"
-    elif kind == "Parquet" and dtype is not None and dtype.kind == "O":
-        what = "holds objects that are neither numbers nor text"
-    if what is not None:
-        raise _unfit(name, what, kind)
-
-
-def _check_texts(name: str, column: Any, kind: str) -> None:
-    """Refuse texts with characters that the format lacks."""
-    unfit = _UNFIT_TEXTS.get(kind)
+    if dtype is None:  # times, coordinates
+        return "holds what is neither number nor text" if kind == "VOTable" else None
+    if column.ndim > _MOST_DIMENSIONS.get(kind, column.ndim) and column.shape[1:] != (1,):
+        return f"has arrays of shape {column.shape[1:]} in its cells"
+    if dtype.kind in _UNFIT_KINDS.get(kind, ""):
+        return _KINDS[dtype.kind]
+    if (
+        dtype.kind == "O"
+        and kind == "CSV"
+        and any(np.ndim(cell) or isinstance(cell, dict) for cell in column)
+    ):
+        return _KINDS["O"]
+    if kind == "VOTable" and dtype == np.uint64 and np.any(column > np.iinfo(np.int64).max):
+        return "has numbers of 2^63 and more"
+    unfit = _UNFIT_TEXTS.get(kind) if dtype.kind in "USO" else None
     texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
     if unfit is not None and unfit.search("".join(texts)):
-        found = next(text for text in texts if unfit.search(text))
-        raise _unfit(name, f"has the text {found!r}", kind)
+        return f"has the text {next(text for text in texts if unfit.search(text))!r}"
+    return None
 
 
-def _with_integers(name: str, column: Any, kind: str) -> Any:
+def _tell_of_changes(name: str, column: Any, kind: str) -> None:
+    """Warn of what a format holds, but not as it is."""
+    code = getattr(column, "dtype", np.dtype("O")).kind
+    if code == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
+        log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
+    lost = _WITHOUT_BLANKS.get(kind) if code in "US" else None
+    if lost is not None and lost.search("\n".join(map(str, column.ravel().tolist()))):
+        log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
+
+
+def _with_integers(column: Any, kind: str) -> Any:
+    """Return integers in a type that the format has, with a value for masked ones that none has."""
     from astropy.table import MaskedColumn
 
     code = f"{column.dtype.kind}{column.dtype.itemsize}"
     wider = _WIDER.get(kind, {}).get(code)
-    if code == "u8" and wider is not None and np.any(column > np.iinfo(np.int64).max):
-        raise _unfit(name, "has numbers of 2^63 and more", kind)
     if wider is not None:
         column = column.astype(wider)
     if kind != "FITS" or not isinstance(column, MaskedColumn):
@@ -113,10 +136,3 @@ def _with_integers(name: str, column: Any, kind: str) -> Any:
     if free is None:  # all of 256
         column, free = column.astype(np.int16), -1
     return MaskedColumn(column, fill_value=free)
-
-
-def _unfit(name: str, what: str, kind: str) -> InputError:
-    others = " or ".join(each for each in ("ECSV", "VOTable", "FITS") if each != kind)
-    return InputError(
-        f"column {name} {what}, which {kind} cannot hold; try {others}, or leave the column out"
-    )

@@ -51,7 +51,7 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
 
 def write_csv(table: "Table", path: Path) -> None:
     """Write names and rows, with commas."""
-    table.write(path, format="ascii.csv")
+    table.write(path, format="ascii.csv", strip_whitespace=False)
 
 
 def rewrite_csv(table: "Table", original: Original, path: Path) -> None:

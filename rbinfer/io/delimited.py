@@ -18,6 +18,7 @@ _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
+_BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
 
@@ -34,12 +35,15 @@ class Dialect:
         By Python's name.
     mark : bytes
         The byte order mark before the text, or nothing.
+    padded : bool
+        Whether blanks around the cells are no part of them.
     """
 
     separator: str = ","
     newline: str = "\n"
     encoding: str = "utf-8"
     mark: bytes = b""
+    padded: bool = False
 
     def quoted(self, cell: str) -> str:
         """Return a cell as it is written, in quotes where it needs them."""
@@ -91,9 +95,13 @@ class Delimited:
         if not self.records:
             return [[] for _ in self.names]
         if not self.rows and {record.count(separator) for record in self.records} == {n - 1}:
-            flat = "\n".join(self.records).replace("\n", separator).split(separator)
+            flat = separator.join(self.records).split(separator)
+            if self.dialect.padded:
+                flat = [cell.strip() for cell in flat]
             return [flat[k::n] for k in range(n)]
         rows = self.rows or [record.split(separator) for record in self.records]
+        if self.dialect.padded:
+            rows = [[cell.strip() for cell in row] for row in rows]
         for number, row in enumerate(rows, 1):
             if any(row[n:]) or (len(row) < n and separator == " "):
                 raise ValueError(
@@ -141,15 +149,17 @@ def parse(data: bytes) -> Delimited:
     if "\r" in text:
         newline = "\r\n" if "\r\n" in text else "\r"
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
+    lines = text.rstrip("\n").split("\n")
     first = next((k for k, line in enumerate(lines) if not _is_beside(line)), None)
     if first is None:
         raise ValueError("it has no line with the names of columns")
     body = lines[first + 1 :]
-    if "\n\n" in text or f"\n{_COMMENT}" in text or not lines[-1]:
+    if _BESIDE.search(text, len(lines[0])):
         body = _without_comments(body)
     separator = _separator(lines[first], body[:_SAMPLE])
-    dialect = Dialect(separator, newline, encoding, mark)
+    beside = (f" {separator}", f"{separator} ")
+    padded = separator != " " and any(pair in lines[first] for pair in beside)
+    dialect = Dialect(separator, newline, encoding, mark, padded)
     names = _cells(lines[first], separator)
     head, header = lines[:first], lines[first]
     if _are_numbers(names):
@@ -162,7 +172,7 @@ def parse(data: bytes) -> Delimited:
         else:
             header, names = "", [f"col{k}" for k in range(1, len(names) + 1)]
     names = _named(names, body, separator)
-    if separator == " " or any('"' in record for record in body):
+    if separator == " " or '"' in text:
         return Delimited(dialect, head, header, names, *_records(body, separator))
     return Delimited(dialect, head, header, names, body)
 

@@ -32,7 +32,7 @@ from .fits_tables import (
     write_fits,
 )
 from .original import Original
-from .parquet import is_parquet, read_parquet, write_parquet
+from .parquet import is_parquet, read_parquet, rewrite_parquet, write_parquet
 from .regions import is_regions, read_regions
 from .votables import is_votable, read_votable, write_votable
 
@@ -63,6 +63,8 @@ class Format:
     rewrite : callable or None
         Takes a table, what it is from, which is of this format, and a path as `write` does; None where
         `write` does as well.
+    is_verbatim : bool
+        Whether `rewrite` takes the columns of the file as they stand, whatever they hold.
     first_pixel : int or None
         What files of this format call the first pixel where the names of the columns leave it open.
     hint : str
@@ -76,6 +78,7 @@ class Format:
     write: "Callable[[Table, Path], None] | None" = None
     others: tuple[str, ...] = ()
     rewrite: "Callable[[Table, Original, Path], None] | None" = None
+    is_verbatim: bool = False
     first_pixel: int | None = None
     hint: str = ""
 
@@ -90,6 +93,7 @@ class Format:
 
 
 _FITS = (".fits", ".fit", ".fts")
+_BARE_LIST = "a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1"
 #: The formats in the order in which contents and suffixes are held against them.
 FORMATS = (
     Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv),
@@ -105,18 +109,20 @@ FORMATS = (
     ),
     Format("FITS", is_fits, read_fits, _FITS, write_fits),
     Format("VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable),
-    Format("Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet),
-    # The centre of the first pixel is (1, 1) in IRAF and in DAOPHOT, as in FITS.
-    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
     Format(
-        "DAOPHOT", is_daophot, read_daophot, first_pixel=1,
-        others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
-        hint="a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1",
+        "Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet,
+        rewrite=rewrite_parquet, is_verbatim=True,
     ),
+    # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
+    Format(
+        "DAOPHOT", is_daophot, read_daophot, first_pixel=1, hint=_BARE_LIST,
+        others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
+    ),
+    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
     Format("IPAC", is_ipac, read_ipac, others=(".tbl",)),
     Format("DS9", is_regions, read_regions, others=(".reg",)),
     Format(
-        "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv,
+        "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv, is_verbatim=True,
         others=(".tsv", ".tab", ".txt", ".dat", ".asc"),
     ),
 )  # fmt: skip
@@ -185,12 +191,13 @@ def output_format(path: Path, kind: Format | None = None) -> Format:
     if found is not None:
         return found
     known = ", ".join(each.suffixes[0] for each in FORMATS if each.suffixes)
-    read = next((each for each in FORMATS if each.has(suffix)), None)
-    if read is None:
+    # Several formats may have the suffix: if that of the catalogue has it, it is meant.
+    having = [each for each in (kind, *FORMATS) if each is not None and each.has(suffix)]
+    if not having:
         raise InputError(f"the suffix of {path.name} names no catalogue format; written are {known}")
-    if read.rewrite is None or (kind is not None and kind.rewrite is None):
-        name = read.name if kind is None else kind.name
-        raise InputError(f"{path.name}: {name} is read, but not written; name a file of {known}")
+    read = having[0]
+    if read.rewrite is None:
+        raise InputError(f"{path.name}: {read.name} is read, but not written; name a file of {known}")
     raise InputError(
         f"{path.name}: {suffix} is written where the catalogue is from a file of {read.name}, which "
         f"it is not here; name a file of {known}"

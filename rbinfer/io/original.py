@@ -1,12 +1,13 @@
 """Where a table is from: what it takes to write it back in kind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import InputError
 from .content import Content
 
 
@@ -24,12 +25,30 @@ class Original:
         Which of its tables it is, from 0.
     rows : ndarray of int, shape (n,)
         The rows of that table which the table in hand has, in their order.
+    state : (int, int)
+        Size and time of the file.
     """
 
     content: Content
     format: str
     number: int
     rows: NDArray[np.intp]
+    state: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", self._state())
+
+    def check(self) -> None:
+        """Refuse a file that is not as it was; raises `InputError`."""
+        if self._state() != self.state:
+            raise InputError(f"{self.content.path} has changed since it was read; start again")
+
+    def _state(self) -> tuple[int, int]:
+        try:
+            found = self.content.path.stat()
+        except OSError as error:
+            raise InputError(f"{self.content.path} cannot be read again: {error.strerror}") from error
+        return found.st_size, found.st_mtime_ns
 
     @classmethod
     def joined(cls, parts: "Sequence[Original | None]") -> "Original | None":

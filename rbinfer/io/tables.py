@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._util.sentences import reason_of
 from ..errors import InputError, RbinferError
 from .columns import NOTED
 from .content import Content, compress, format_suffix
@@ -186,6 +187,8 @@ def check_fit(
         A column cannot be held.
     """
     kind = output_format(Path(path), source)
+    if kind is source and kind.is_verbatim:
+        return
     for table in tables:
         fitted(table, kind.limits)
 
@@ -229,11 +232,11 @@ def write_catalog(
     suffix = format_suffix(path)
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
-            fitting = fitted(table, kind.limits)
             if original is not None and kind is source and kind.rewrite is not None:
-                kind.rewrite(fitting, original, beside)
+                original.check()
+                kind.rewrite(table if kind.is_verbatim else fitted(table, kind.limits), original, beside)
             elif kind.write is not None:
-                kind.write(fitting, beside)
+                kind.write(fitted(table, kind.limits), beside)
             compress(beside, path)
     except RbinferError:
         raise
@@ -245,4 +248,4 @@ def write_catalog(
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return reason_of(error, "its content is not as it should be")[:200]

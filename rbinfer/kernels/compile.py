@@ -104,7 +104,7 @@ def object_code(name: str, kinds: Sequence[str]) -> tuple[bytes, str]:
 
 @contextmanager
 def _numbas_cache_aside() -> Iterator[None]:
-    """Have all functions compiled: Numba's cache does not ask by which settings it was filled."""
+    """Compile all functions anew: Numba's cache does not record the settings that it was filled by."""
     caches = [function._cache for function in FUNCTIONS]
     try:
         for function in FUNCTIONS:
@@ -117,7 +117,7 @@ def _numbas_cache_aside() -> Iterator[None]:
 
 def _emitted(entry: Any, arguments: tuple[Any, ...]) -> tuple[bytes, str]:
     symbol = entry.overloads[arguments].fndesc.llvm_func_name
-    # What describes an exception is of no use without Numba: that there was one is enough.
+    # The description of an exception is of no use without Numba: that there was one is enough.
     text = re.sub(
         r"^(@\S*picklebuf\S* = [^{]*\{[^}]*\}) \{.*\}", r"\1 zeroinitializer",
         entry.inspect_llvm(arguments), flags=re.MULTILINE,

@@ -164,9 +164,11 @@ def estimate_fwhm(
         fwhm = _without_wings(fwhm, _wing(pixels, peaks, cores, used))
     if fwhm < _SHARPEST:
         return FwhmEstimate(
-            None, int(used.sum()), float("nan"),
+            None,
+            int(used.sum()),
+            float("nan"),
             f"the smooth peaks are {fwhm:.2f} pixels wide, as cosmic rays are and stars are not",
-        )  # fmt: skip
+        )
     return FwhmEstimate(fwhm, int(used.sum()), scatter)
 
 
@@ -335,7 +337,7 @@ def _fit_cores(pixels: _Pixels, peaks: _Peaks, radius: float) -> _Cores:
         height=np.exp(np.clip(c + 0.5 * (bx * x0 + by * y0), -3.0, 3.0)),
         dy=y0,
         dx=x0,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,24 @@ log = logging.getLogger(__name__)
 #: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
 BOGUS_FLAG = 0x1000
 #: Keys of ``meta`` that are written here or by the command line.
-_NOTES = frozenset({
-    "rb_model", "rb_version", "rb_threshold", "rb_real", "rb_fwhm", "rb_fwhm_source", "rb_image",
-    "rb_hdu", "rb_x_col", "rb_y_col", "rb_origin", "rb_hash", "rb_opts", "rb_rel",
-})  # fmt: skip
+_NOTES = frozenset(
+    {
+        "rb_model",
+        "rb_version",
+        "rb_threshold",
+        "rb_real",
+        "rb_fwhm",
+        "rb_fwhm_source",
+        "rb_image",
+        "rb_hdu",
+        "rb_x_col",
+        "rb_y_col",
+        "rb_origin",
+        "rb_hash",
+        "rb_opts",
+        "rb_rel",
+    }
+)
 #: Columns that are added; those of the probabilities begin so.
 _COLUMNS = ("rb_score", "rb_status", "rb_class", "rb_snr")
 P_PREFIX = "rb_p_"
@@ -152,10 +166,13 @@ def with_verdicts(
     for key in [key for key in table.meta if str(key).lower() in _NOTES]:
         del table.meta[key]
     table.meta.update(
-        rb_model=verdict.spec.name, rb_version=verdict.spec.version, rb_threshold=verdict.threshold,
-        rb_fwhm=verdict.width.fwhm, rb_fwhm_source=verdict.width.source,
+        rb_model=verdict.spec.name,
+        rb_version=verdict.spec.version,
+        rb_threshold=verdict.threshold,
+        rb_fwhm=verdict.width.fwhm,
+        rb_fwhm_source=verdict.width.source,
         rb_real=list(verdict.real_source_types),
-    )  # fmt: skip
+    )
     if not flag_bogus:
         return table
     table["flags"] = _flagged(table, ~real)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Workspace:
+class TrainingFolder:
     """Directory of one training: ``train`` and ``test`` sets, ``fit`` with checkpoints, the model."""
 
     root: Path
@@ -43,22 +43,22 @@ class Workspace:
         return self.root / "model.onnx"
 
 
-def add_workspace(parser: argparse.ArgumentParser) -> None:
+def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the configuration and ``--dir``."""
     parser.add_argument("config", metavar="CONFIG", type=Path, help="TOML file of the training")
     parser.add_argument("--dir", type=Path, help="where its files go (default: runs/NAME)")
 
 
-def open_workspace(options: argparse.Namespace) -> "tuple[TrainConfig, Workspace]":
+def open_training(options: argparse.Namespace) -> "tuple[TrainConfig, TrainingFolder]":
     """Read the configuration and find its directory."""
     from ..config import TrainConfig
 
     config = TrainConfig.read(options.config)
-    return config, Workspace(options.dir or Path("runs") / (config.name or options.config.stem))
+    return config, TrainingFolder(options.dir or Path("runs") / (config.name or options.config.stem))
 
 
 @contextmanager
-def bar(title: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar; yields ``progress(done, total)``."""
     with tqdm(desc=title, unit=unit, disable=quiet) as shown:
 

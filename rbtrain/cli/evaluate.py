@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbinfer.cli.parser import Parser, add_verb
 
-from .common import Workspace, bar, open_workspace, without_nan, write_text
+from .common import TrainingFolder, open_training, progress_bar, without_nan, write_text
 
 if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
@@ -81,9 +81,9 @@ def _find(options: argparse.Namespace) -> tuple[Path, Path | None]:
 
     if options.model.lower().endswith(".toml"):
         options.config = Path(options.model)
-        _, where = open_workspace(options)
+        _, where = open_training(options)
         return where.model, where.test
-    return resolve(options.model), None if options.dir is None else Workspace(options.dir).test
+    return resolve(options.model), None if options.dir is None else TrainingFolder(options.dir).test
 
 
 def _measure_simulation(
@@ -123,7 +123,7 @@ def _measure_images(
     scored: dict[str, Any] = {}
     for key, title, given, centroids in ways_for(options.images):
         simple = options.baselines and not centroids
-        with bar(title, "image", options.quiet) as progress:
+        with progress_bar(title, "image", options.quiet) as progress:
             scored[key] = score_images(classifier, options.images, given, progress, simple, centroids)
         metrics[key] = measure_groups(scored[key], threshold)
         print(f"\nlabelled images, {title}")
@@ -152,7 +152,7 @@ def _write(spec: "ModelSpec", metrics: dict[str, Any], where: Path) -> None:
 
 
 def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure on the test frames, drawn again from the configuration that they were drawn from."""
+    """Measure on the test frames, which are drawn again from their configuration."""
     from rbinfer.model.session import Session
 
     from ..config import TrainConfig
@@ -168,7 +168,7 @@ def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict
         )
     config = TrainConfig.read(source)
     Dataset.open(test, config)
-    with bar("baselines", "frame", options.quiet) as progress:
+    with progress_bar("baselines", "frame", options.quiet) as progress:
         return compare_simulation(Session(model, "cpu"), config, progress=progress)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rbinfer.cli.parser import Parser, add_verb
 
-from .common import open_workspace
+from .common import open_training
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.config.suffix.lower() == ".toml":
         from ..data.dataset import Dataset
 
-        config, where = open_workspace(options)
+        config, where = open_training(options)
         output = options.output or where.model
         worst = export_run(config, Dataset.open(where.train, config), where.fit / "best.keras", output)
     else:

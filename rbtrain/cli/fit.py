@@ -5,7 +5,7 @@ from typing import Any
 
 from rbinfer.cli.parser import Parser, add_verb
 
-from .common import add_workspace, open_workspace
+from .common import add_training, open_training
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -20,7 +20,7 @@ def add_parser(verbs: Any) -> Parser:
         ),
         example="rbtrain fit my.toml --resume",
     )
-    add_workspace(parser)
+    add_training(parser)
     parser.add_argument("--resume", action="store_true", help="go on where the last fit stopped")
     return parser
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from ..data.dataset import Dataset
     from ..fitting.fit import fit
 
-    config, where = open_workspace(options)
+    config, where = open_training(options)
     fit(
         config,
         Dataset.open(where.train, config),

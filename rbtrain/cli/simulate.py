@@ -7,7 +7,7 @@ from typing import Any
 
 from rbinfer.cli.parser import Parser, add_verb
 
-from .common import add_workspace, bar, open_workspace
+from .common import add_training, open_training, progress_bar
 
 #: Fraction of the frames that take a backdrop unless said.
 _FRACTION = 0.5
@@ -28,7 +28,7 @@ def add_parser(verbs: Any) -> Parser:
             "rbtrain simulate my.toml --darks dark_*.fits --images field_*.fits"
         ),
     )
-    add_workspace(parser)
+    add_training(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one for each CPU)")
     group = parser.add_argument_group(
         "backdrops",
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     from ..data.dataset import Dataset, build_dataset, check_backdrops
     from ..simulate import describe, identify, open_backdrops
 
-    config, where = open_workspace(options)
+    config, where = open_training(options)
     files = identify(options.darks, options.images)
     if not files and options.backdrop_fraction is not None:
         raise ValueError("--backdrop-fraction is given without --darks or --images; give some files")
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     shape = (config.simulate.height, config.simulate.width)
     with open_backdrops(files, shape, fraction) if files else nullcontext() as backdrops:
         for test, directory in missing:
-            with bar(directory.name, "frame", options.quiet) as progress:
+            with progress_bar(directory.name, "frame", options.quiet) as progress:
                 build_dataset(
                     config,
                     directory,

@@ -1,4 +1,4 @@
-"""Keras to ONNX, proved: the graph is checked, run against Keras, and tells all about itself."""
+"""Export Keras to ONNX: the graph is checked, compared with Keras, and describes itself."""
 
 import dataclasses
 import logging
@@ -22,7 +22,7 @@ from .graph import simplify
 log = logging.getLogger(__name__)
 
 OPSET = 17
-#: Largest difference between Keras and ONNX Runtime that is let through.
+#: Largest difference between Keras and ONNX Runtime that is accepted.
 TOLERANCE = 1e-5
 #: Cutouts that the two are compared on.
 N_PROOF = 1000
@@ -99,7 +99,21 @@ def export_model(
 def keras_outputs(
     model: keras.Model, classes: Sequence[str], real: Sequence[str]
 ) -> Callable[[Any], dict[str, F32]]:
-    """Return a function from cutouts to the outputs that the model file will have."""
+    """Return a function from cutouts to the outputs that the model file will have.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `export_model`.
+    classes, real : sequence of str
+        All classes, and those that count as real.
+
+    Returns
+    -------
+    callable
+        From cutouts (n, size, size, 2) to a dict of float32: ``score`` (n, 1) and, of a model with
+        classes, ``classes`` (n, k).
+    """
     is_real = _is_real(classes, real)
 
     def outputs(cutouts: Any) -> dict[str, F32]:
@@ -112,7 +126,25 @@ def keras_outputs(
 
 
 def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
-    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has."""
+    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `export_model`.
+    spec : ModelSpec
+        Gives the size of the cutouts, the classes, and which are real.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Without metadata.
+
+    Raises
+    ------
+    ExportError
+        The model has not as many outputs as the spec names classes.
+    """
     # Imported here: TensorFlow is needed for nothing but this.
     import tensorflow as tf
     import tf2onnx

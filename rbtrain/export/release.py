@@ -14,8 +14,10 @@ from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
 from ..data.label import is_of
-from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
-from ..fitting.fit import in_single_precision, load_network, targets_of
+from ..fitting.batches import targets_of
+from ..fitting.calibrate import calibrate
+from ..fitting.fit import in_single_precision, load_network
+from ..fitting.rates import mix_weights, operating_points, score_histograms
 from ..simulate import draw_frame
 from .convert import N_PROOF, export_model, keras_outputs
 
@@ -51,7 +53,7 @@ def export_run(
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
     real = is_of(labels, config.real)
-    weights = mixed(labels, config.sources)
+    weights = mix_weights(labels, config.sources)
     model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
     real_rows = is_of(data.rows["label"], config.real)
@@ -63,7 +65,7 @@ def export_run(
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    # Sources that are not counted as real are no artefacts either: they have no part in the rates.
+    # Sources that do not count as real are no artefacts either: they take no part in the rates.
     judged = real | ~np.isin(labels, SOURCES)
     spec = dataclasses.replace(
         spec,
@@ -103,7 +105,23 @@ def export_keras(
 
 
 def simulated_cutouts(config: TrainConfig, n: int) -> F32:
-    """Cut at least `n` cutouts from freshly simulated frames."""
+    """Cut at least `n` cutouts from freshly simulated frames.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How frames are drawn and cut.
+    n : int
+
+    Returns
+    -------
+    ndarray of float32, shape (n, size, size, 2)
+
+    Raises
+    ------
+    ValueError
+        Many frames gave too few; says how many.
+    """
     parts: list[F16] = []
     index = 0
     while sum(map(len, parts)) < n:

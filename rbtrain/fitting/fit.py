@@ -1,4 +1,4 @@
-"""Fit a network to a dataset on disk: in-batch augmentation, class weights, checkpoints, resume."""
+"""Fit a network to a dataset on disk: checkpoints, early stopping, resume."""
 
 import dataclasses
 import json
@@ -13,17 +13,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import F32, I8
 from .._files import part_of, replaced
-from ..config import CLASSES, SOURCES, FitConfig, TrainConfig
+from ..config import CLASSES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
-from ..data.label import is_of
 from ..data.memory import keep_freed_memory
+from .batches import Batches, balance_groups, class_weights, targets_of
 from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
 
-#: Files of a run. All that a resumed fit goes on from is in one of them, `_LAST`.
+#: Files of a run. A resumed fit needs only `_LAST`.
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 
 
@@ -44,7 +43,18 @@ def build(config: TrainConfig) -> keras.Model:
 
 
 def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
-    """Return the network computing in float32: `model` itself, or its twin with the same weights."""
+    """Return the network computing in float32: `model` itself, or its twin with the same weights.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the fit.
+    model : keras.Model
+
+    Returns
+    -------
+    keras.Model
+    """
     if config.fit.precision == "float32":
         return model
     plain = dataclasses.replace(config, fit=dataclasses.replace(config.fit, precision="float32"))
@@ -54,98 +64,30 @@ def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
 
 
 def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Model:
-    """Load a network that was fitted, in the precision of the fit."""
+    """Load a network that was fitted, in the precision of the fit.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the fit.
+    path : path
+        A ``.keras`` file; code in it is not run.
+
+    Returns
+    -------
+    keras.Model
+    """
     # Keras reads no optimizer of mixed_float16 back, and warns.
     plain = config.fit.precision == "float32"
     return keras.models.load_model(path, compile=plain, safe_mode=True)
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
-    """Batches of a dataset, shuffled, turned and flipped as a function of seed and epoch alone.
-
-    Parameters
-    ----------
-    data : Dataset
-        Only the pixels of one batch are in memory at a time.
-    rows : ndarray of int
-        The rows to draw from.
-    targets : ndarray, shape (len(data), ...)
-        What the network shall say for each row of the dataset.
-    weights : ndarray of float32, shape (len(data),)
-    batch_size : int
-    seed : int or None
-        None for the rows in their order, without augmentation.
-    """
-
-    def __init__(
-        self,
-        data: Dataset,
-        rows: NDArray[np.intp],
-        targets: F32,
-        weights: F32,
-        batch_size: int,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(workers=1)
-        self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
-        self._batch_size, self._seed = batch_size, seed
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0."""
-        self._epoch = epoch
-        self._order = self._rows
-        if self._seed is not None:
-            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[F32, ...]:
-        # Sorted, so that a memory map is read forwards.
-        rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
-        pixels = self._data.pixels[rows].astype(np.float32)
-        if self._seed is not None:
-            # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
-            turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
-            for part, turn in zip(np.array_split(pixels, 4), turns, strict=True):
-                part[...] = augment(part, int(turn))
-        return pixels, self._targets[rows], self._weights[rows]
-
-
-def augment(cutouts: F32, turn: int) -> F32:
-    """Apply one of the eight symmetries of the square to cutouts (n, size, size, 2)."""
-    turned = np.rot90(cutouts, turn % 4, axes=(1, 2))
-    return turned[:, :, ::-1] if turn >= 4 else turned
-
-
-def targets_of(config: TrainConfig, labels: I8) -> F32:
-    """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes."""
-    if config.network.architecture == "reference":
-        return is_of(labels, config.real).astype(np.float32)[:, np.newaxis]
-    return np.eye(len(CLASSES), dtype=np.float32)[labels]
-
-
-def judged_as(targets: F32, labels: I8) -> NDArray[Any]:
-    """What is balanced against what: one score, real and bogus; classes, all sources and each bogus."""
-    return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
-
-
-def class_weights(labels: NDArray[Any], balance: float) -> F32:
-    """Weight of each row: (n / (k n_class)) ** balance, with mean 1."""
-    values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    weights = (len(labels) / (len(values) * counts)) ** balance
-    per_row = weights[inverse]
-    scaled: F32 = (per_row / per_row.mean()).astype(np.float32)
-    return scaled
-
-
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the best network and the whole state of the fit, each written beside and renamed.
+    """Keeps the best network and the whole state of the fit; each file is replaced as a whole.
 
     ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
-    ``state.json`` after it, and both are brought in line with it on resume, so that a fit which is
-    killed between two of them goes on as if it had not been.
+    ``state.json`` after it, and both are brought in line with it on resume, so that a fit killed between
+    the two goes on as if undisturbed.
     """
 
     def __init__(self, run: Path, train: Batches, seed: int) -> None:
@@ -169,7 +111,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             ) from error
         self._best, self.history = parts["best"], done["history"]
         try:
-            # The best network is that of the state, also where the fit was killed before writing either.
+            # The best network is that of the state, even if the fit was killed before it wrote the file.
             model.set_weights(self._best)
             save_atomically(model, self._run / _BEST)
             _assign(model.variables, parts["model"])
@@ -245,7 +187,7 @@ def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-class _Stop(keras.callbacks.Callback):  # type: ignore[misc]
+class _EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     """Early stopping that remembers over a resume, because it reads the history."""
 
     def __init__(self, history: dict[str, list[float]], patience: int) -> None:
@@ -293,6 +235,15 @@ def fit(
     -------
     keras.Model
         Computes in float32, whatever the precision of the fit.
+
+    Raises
+    ------
+    FileExistsError
+        The directory holds a run, and `resume` is not set.
+    ValueError
+        The run to go on with was begun with another configuration, or cannot be read.
+    FloatingPointError
+        The validation loss is not finite; names the epoch.
     """
     keep_freed_memory()
     where = Path(run)
@@ -306,7 +257,7 @@ def fit(
         if begun:
             first = checkpoint.resume(model)
             log.info("going on after epoch %d", first)
-        stop = _Stop(checkpoint.history, config.fit.patience)
+        stop = _EarlyStopping(checkpoint.history, config.fit.patience)
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.
         if not stop.is_due():
@@ -329,7 +280,7 @@ def fit(
 
 
 def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
-    """Make a run's directory ready; returns whether there is a fit to go on with."""
+    """Prepare a run's directory; returns whether there is a fit to resume."""
     where.mkdir(parents=True, exist_ok=True)
     begun = (where / _LAST).exists() or (where / _HISTORY).exists()
     if begun and not resume:
@@ -338,7 +289,7 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
         _check_same(config, where / _CONFIG)
     _remove_parts(where)
     if not begun:
-        # Of a fit that was killed within its first epoch, or of one whose state was removed.
+        # It is left from a fit that was killed within its first epoch, or whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
     with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
@@ -349,7 +300,7 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     """Return the batches for training, and those for validation."""
     labels = data.rows["label"]
     targets = targets_of(config, labels)
-    weights = class_weights(judged_as(targets, labels), config.fit.balance)
+    weights = class_weights(balance_groups(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
     shuffled = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
     return shuffled, Batches(data, validation, targets, weights, 1024)

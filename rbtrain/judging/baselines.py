@@ -1,4 +1,4 @@
-"""Simple means of telling real from bogus, to measure the network against: pure functions.
+"""Simple methods that tell real from bogus, to compare the network with: pure functions.
 
 Each gives a score for every detection of an image, higher for more real. `THRESHOLDS` holds the fixed
 value above which a detection counts as real. The thresholds were not fitted; the form of each score
@@ -16,6 +16,7 @@ from rbinfer.io.positions import positions
 
 from .._arrays import F32, F64, I64, Bools
 from .._pixels import BOX, around, nearest
+from ..simulate.profiles import FWHM_PER_SIGMA
 
 #: Scores above these are real. ``sharpness``: a hit of one pixel has 0, a straight track one pixel
 #: wide has 0.5 (two of its four neighbours lie on it), and so has a Gaussian star of FWHM 2 pixels,
@@ -29,7 +30,7 @@ LA_COSMIC = {"sigclip": 4.5, "sigfrac": 0.3, "objlim": 5.0, "niter": 4, "cleanty
 _BACKGROUND_QUANTILE = 0.1
 #: Offsets (x, y) of the four neighbours of a pixel.
 _CROSS = np.array([1, -1, 0, 0]), np.array([0, 0, 1, -1])
-_SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
+_SIGMA_PER_FWHM = 1 / FWHM_PER_SIGMA
 
 
 def load_astroscrappy() -> Any:
@@ -129,7 +130,7 @@ def la_cosmic(
     electrons = 1.0 if gain is None else float(gain)
     background = sep.Background(np.ascontiguousarray(image), mask=mask)
     sky = background.back(dtype=np.float32)
-    # Half of a coarsely quantised image may not differ at all.
+    # In a coarsely quantised image more than half of the adjacent pixels may be equal.
     rms = pixel_noise(image, mask) or float(background.globalrms)
     full = np.inf if saturation is None else (saturation - float(np.median(sky))) * electrons
     masked, _ = scrappy.detect_cosmics(
@@ -145,7 +146,20 @@ def la_cosmic(
 
 
 def pixel_noise(image: F32, mask: Bools | None = None) -> float:
-    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2)."""
+    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2).
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Finite everywhere.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels; they do not count.
+
+    Returns
+    -------
+    float
+        In units of the image; 0 where there is nothing to measure.
+    """
     steps = np.diff(image, axis=1)
     if mask is not None:
         steps = steps[~(mask[:, 1:] | mask[:, :-1])]
@@ -188,7 +202,19 @@ def width_and_peak(a: ArrayLike, b: ArrayLike, flux: ArrayLike, peak: ArrayLike,
 
 
 def peak_pixels(image: F32, table: Table) -> tuple[I64, I64]:
-    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y."""
+    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    table : Table
+        Positions, 0-based pixels.
+
+    Returns
+    -------
+    x, y : ndarray of int64, shape (n,)
+        0-based, on the image.
+    """
     height, width = image.shape
     if {"xpeak", "ypeak"} <= set(table.colnames):
         x, y = np.asarray(table["xpeak"], np.int64), np.asarray(table["ypeak"], np.int64)

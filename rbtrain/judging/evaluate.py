@@ -12,7 +12,7 @@ from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
-from ..fitting.calibrate import mixed
+from ..fitting.rates import mix_weights
 from ..metrics import (
     auc,
     bootstrap,
@@ -91,7 +91,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     """
     session = Session(model, "cpu")
     spec, rows = session.spec, data.rows
-    # A model with one score cannot name what it counts as real by its own classes.
+    # The classes of a model with one score do not say which sources it counts as real.
     real_types = spec.calibration.get("counted_as_real", spec.real)
     real = is_of(rows["label"], real_types)
     score, classes = _run(session, data)
@@ -138,7 +138,7 @@ def _run(session: Session, data: Dataset) -> tuple[F32, F32 | None]:
 def _weights(labels: I8, share: float | None) -> Floats:
     """Weight the rows so that sources have a share of them; evenly if none is given or to be had."""
     both = 0 < np.isin(labels, SOURCES).mean() < 1
-    return np.ones(len(labels)) if share is None or not both else mixed(labels, share)
+    return np.ones(len(labels)) if share is None or not both else mix_weights(labels, share)
 
 
 def _by_class(

@@ -58,7 +58,18 @@ class Scored:
 
 
 def joined(cases: Sequence[Scored]) -> tuple[Bools, F32]:
-    """Return labels and scores of several images as one."""
+    """Return labels and scores of several images as one.
+
+    Parameters
+    ----------
+    cases : sequence of Scored
+        At least one.
+
+    Returns
+    -------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+    """
     return np.concatenate([c.real for c in cases]), np.concatenate([c.score for c in cases])
 
 
@@ -116,6 +127,27 @@ def score_case(
     A cube is taken as one cutout a row of the table, centred on the object. With `baselines` the
     detections are scored by `rbtrain.judging.baselines` too, with the same FWHM. With `centroids` the
     columns of the brightest pixel are kept from the classifier.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    table_path : Path
+        Table with positions and ``label``; for a cube with ``frame_fwhm``, pixels.
+    image_path : Path
+        FITS image (ny, nx) or cube (n, size, size).
+    given_fwhm : bool
+        Take the FWHM from the table instead of measuring it.
+    baselines : bool
+    centroids : bool
+
+    Returns
+    -------
+    Scored or None
+
+    Raises
+    ------
+    InputError
+        The table has no labels; names it and the columns that it has.
     """
     table = Table.read(table_path)
     if "label" not in table.colnames:
@@ -245,7 +277,7 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
     """Figures of each group, with intervals, and the FWHM used for each image.
 
     ``with_galaxies`` holds the figures with stars and galaxies counted as real, for a model that has
-    both classes: to a label that means "in the sky" the shipped score does wrong on galaxies.
+    both classes: where a label means "in the sky", the shipped score is wrong on galaxies.
 
     Parameters
     ----------
@@ -253,6 +285,12 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
         From `score_images`.
     threshold : float
         Scores above it are real.
+
+    Returns
+    -------
+    dict
+        By group: the figures of `rbtrain.judging.evaluate.figures`, ``fwhm`` by image, and
+        ``with_galaxies``.
     """
     rng = np.random.default_rng(0)
     result: dict[str, Any] = {}

@@ -109,7 +109,18 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
 
 
 def wilson_interval(fraction: F64, n: NDArray[Any]) -> tuple[F64, F64]:
-    """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
+    """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
+
+    Parameters
+    ----------
+    fraction : ndarray of float64, shape (k,)
+    n : ndarray of int, shape (k,)
+        Of how many.
+
+    Returns
+    -------
+    low, high : ndarray of float64, shape (k,)
+    """
     z = 1.959964
     middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2))
@@ -164,7 +175,19 @@ def _grid(panels: int) -> tuple[int, int]:
 
 
 def roc_curve(real: Bools, score: Floats) -> tuple[F64, F64]:
-    """False- and true-positive rate at every threshold, from the highest score down."""
+    """False- and true-positive rate at every threshold, from the highest score down.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+        Finite.
+
+    Returns
+    -------
+    false_rate, true_rate : ndarray of float64, shape (k,)
+        From 0 to 1, both rising.
+    """
     order = np.argsort(-score, kind="stable")
     ranked, values = real[order], score[order]
     # Ties are one step, not a staircase in the order of the input.

@@ -94,7 +94,20 @@ def read_simulation(
 
 
 def short_figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
-    """AUC and rates at a threshold of scores; NaN counts as unscored and takes no part."""
+    """AUC and rates at a threshold of scores; NaN counts as unscored and takes no part.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    threshold : float
+        Scores above it are real.
+
+    Returns
+    -------
+    dict
+        ``n_real, n_bogus, auc, true_rate, false_rate``; NaN where a class is empty.
+    """
     scored = np.isfinite(score)
     r, s = real[scored], score[scored]
     true_rate, false_rate = rates_at(r, s, threshold)

@@ -138,6 +138,11 @@ def draw_sheet(rows: Mapping[str, Sequence[Tile]], path: Path) -> None:
         By the name at the left.
     path : pathlib.Path
         PNG or PDF.
+
+    Raises
+    ------
+    ValueError
+        There is not one tile.
     """
     columns = max((len(tiles) for tiles in rows.values()), default=0)
     if columns == 0:

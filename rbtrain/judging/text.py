@@ -81,7 +81,19 @@ def _format_points(points: dict[str, Any], key: str) -> str:
 
 
 def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Format a table as text in columns."""
+    """Format a table as text in columns.
+
+    Parameters
+    ----------
+    head : tuple of str
+    rows : list of tuple of str
+        As many cells each as `head` has. The first column is aligned to the left, the others to
+        the right.
+
+    Returns
+    -------
+    str
+    """
     widths = [max(len(line[k]) for line in (head, *rows)) for k in range(len(head))]
     lines = [
         "  ".join(

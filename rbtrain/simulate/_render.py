@@ -1,8 +1,8 @@
 """The Numba kernels of the simulator, and nothing else.
 
 Images are C-contiguous float32 arrays of shape (height, width) that are added to in place; the
-centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which besides the signal
-keeps the class of the largest single contribution to each pixel.
+centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which also keeps the class of
+the largest single contribution to each pixel.
 """
 
 import math
@@ -24,12 +24,12 @@ def _jit(function: Callable[..., Any]) -> Any:
 
 
 @_jit
-def _put(art: F32, best: F32, cls: U8, y: int, x: int, value: np.float32, code: int) -> None:
-    art[y, x] += value
+def _put(signal: F32, largest: F32, codes: U8, y: int, x: int, value: np.float32, code: int) -> None:
+    signal[y, x] += value
     size = abs(value)
-    if size > best[y, x]:
-        best[y, x] = size
-        cls[y, x] = code
+    if size > largest[y, x]:
+        largest[y, x] = size
+        codes[y, x] = code
 
 
 @_jit
@@ -62,27 +62,27 @@ def add_stamps(
 
 
 @_jit
-def merge(art: F32, best: F32, cls: U8, layer: F32, code: int) -> None:
+def merge(signal: F32, largest: F32, codes: U8, layer: F32, code: int) -> None:
     """Add a whole layer of one class of artefact."""
-    for y in range(art.shape[0]):
-        for x in range(art.shape[1]):
+    for y in range(signal.shape[0]):
+        for x in range(signal.shape[1]):
             if layer[y, x] != 0:
-                _put(art, best, cls, y, x, layer[y, x], code)
+                _put(signal, largest, codes, y, x, layer[y, x], code)
 
 
 @_jit
-def add_pixels(art: F32, best: F32, cls: U8, x: I64, y: I64, value: F64, code: int) -> None:
+def add_pixels(signal: F32, largest: F32, codes: U8, x: I64, y: I64, value: F64, code: int) -> None:
     """Add a value to single pixels; those off the image are skipped."""
     for k in range(x.size):
-        if 0 <= y[k] < art.shape[0] and 0 <= x[k] < art.shape[1]:
-            _put(art, best, cls, y[k], x[k], np.float32(value[k]), code)
+        if 0 <= y[k] < signal.shape[0] and 0 <= x[k] < signal.shape[1]:
+            _put(signal, largest, codes, y[k], x[k], np.float32(value[k]), code)
 
 
 @_jit
 def add_particles(
-    art: F32,
-    best: F32,
-    cls: U8,
+    signal: F32,
+    largest: F32,
+    codes: U8,
     x: F64,
     y: F64,
     angle: F64,
@@ -100,7 +100,7 @@ def add_particles(
     is the rms change of direction (radians) per square root of pixel (multiple scattering).
     Returns the charge-weighted mean position of each.
     """
-    height, width = art.shape
+    height, width = signal.shape
     mean_x, mean_y = np.empty(x.size), np.empty(x.size)
     wx, wy = np.empty(32), np.empty(32)
     for k in range(x.size):
@@ -141,7 +141,7 @@ def add_particles(
                 for jx in range(2 * reach + 1):
                     xx = cx - reach + jx
                     if 0 <= xx < width:
-                        _put(art, best, cls, yy, xx, np.float32(q * wy[jy] * wx[jx]), code)
+                        _put(signal, largest, codes, yy, xx, np.float32(q * wy[jy] * wx[jx]), code)
         mean_x[k] = sum_x / charge[k]
         mean_y[k] = sum_y / charge[k]
     return mean_x, mean_y
@@ -149,9 +149,9 @@ def add_particles(
 
 @_jit
 def add_line(
-    art: F32,
-    best: F32,
-    cls: U8,
+    signal: F32,
+    largest: F32,
+    codes: U8,
     x0: float,
     y0: float,
     x1: float,
@@ -171,7 +171,7 @@ def add_line(
     the ends fade over `soft` pixels. With `period` above 0 the trail is dashed: lit for the
     fraction `duty` of each period.
     """
-    height, width = art.shape
+    height, width = signal.shape
     dx, dy = x1 - x0, y1 - y0
     length = math.sqrt(dx * dx + dy * dy)
     ux, uy = dx / length, dy / length
@@ -203,14 +203,14 @@ def add_line(
                 slope = 2 * math.pi / period * max(math.sin(math.pi * duty), 0.1)
                 value /= 1 + math.exp(-1.702 * c / (slope * soft))
             if value != 0:
-                _put(art, best, cls, y, x, np.float32(amplitude * value), code)
+                _put(signal, largest, codes, y, x, np.float32(amplitude * value), code)
 
 
 @_jit
 def add_spike(
-    art: F32,
-    best: F32,
-    cls: U8,
+    signal: F32,
+    largest: F32,
+    codes: U8,
     x0: float,
     y0: float,
     angle: float,
@@ -225,7 +225,7 @@ def add_spike(
     Brightness ``amplitude / (1 + (r / scale)**2)`` along the arm, a Gaussian of `sigma` pixels
     across it, and a fade to nothing at `length`.
     """
-    height, width = art.shape
+    height, width = signal.shape
     ux, uy = math.cos(angle), math.sin(angle)
     reach = 4 * sigma
     xa, xb = min(x0, x0 + length * ux) - reach, max(x0, x0 + length * ux) + reach
@@ -238,14 +238,14 @@ def add_spike(
                 continue
             value = amplitude / (1 + (along / scale) ** 2) * (1 - along / length)
             value *= math.exp(-0.5 * (across / sigma) ** 2)
-            _put(art, best, cls, y, x, np.float32(value), code)
+            _put(signal, largest, codes, y, x, np.float32(value), code)
 
 
 @_jit
 def add_disc(
-    art: F32,
-    best: F32,
-    cls: U8,
+    signal: F32,
+    largest: F32,
+    codes: U8,
     x0: float,
     y0: float,
     outer: float,
@@ -255,7 +255,7 @@ def add_disc(
     code: int,
 ) -> None:
     """Add an evenly lit disc of radius `outer` with a hole of radius `inner` and soft edges."""
-    height, width = art.shape
+    height, width = signal.shape
     reach = outer + 4 * soft
     for y in range(max(0, int(y0 - reach)), min(height, int(y0 + reach) + 2)):
         for x in range(max(0, int(x0 - reach)), min(width, int(x0 + reach) + 2)):
@@ -265,39 +265,39 @@ def add_disc(
             v = 1 / (1 + math.exp((r - outer) / soft))
             if inner > 0:
                 v *= 1 / (1 + math.exp((inner - r) / soft))
-            _put(art, best, cls, y, x, np.float32(value * v), code)
+            _put(signal, largest, codes, y, x, np.float32(value * v), code)
 
 
 @_jit
-def bloom(signal: F32, full_well: np.float32, art: F32, best: F32, cls: U8, code: int) -> int:
+def bloom(electrons: F32, full_well: np.float32, signal: F32, largest: F32, codes: U8, code: int) -> int:
     """Let the charge above the full well run along the columns, half each way.
 
-    `signal` is what the pixels would hold in electrons; the charge that a pixel gets from its
+    `electrons` is what the pixels would hold in electrons; the charge that a pixel gets from its
     saturated neighbours is added to it and to the artefacts. Returns how many columns bled.
     """
-    height, width = signal.shape
+    height, width = electrons.shape
     bled = 0
     for x in range(width):
         y = 0
         while y < height:
-            if signal[y, x] <= full_well:
+            if electrons[y, x] <= full_well:
                 y += 1
                 continue
             start = y
             excess = 0.0
-            while y < height and signal[y, x] > full_well:
-                excess += signal[y, x] - full_well
+            while y < height and electrons[y, x] > full_well:
+                excess += electrons[y, x] - full_well
                 y += 1
             bled += 1
             for step in (-1, 1):
                 left = 0.5 * excess
                 row = start - 1 if step < 0 else y
                 while left > 0 and 0 <= row < height:
-                    room = full_well - signal[row, x]
+                    room = full_well - electrons[row, x]
                     if room > 0:
                         take = min(room, left)
-                        signal[row, x] += take
-                        _put(art, best, cls, row, x, np.float32(take), code)
+                        electrons[row, x] += take
+                        _put(signal, largest, codes, row, x, np.float32(take), code)
                         left -= take
                     row += step
     return bled
@@ -362,12 +362,12 @@ def resample(
     stars: F32,
     galaxies: F32,
     artefacts: F32,
-    cls: U8,
+    codes: U8,
     matrix: F64,
     shift: F64,
     table: F32,
     out: F32,
-    out_cls: U8,
+    out_codes: U8,
 ) -> None:
     """Resample four layers at ``source = matrix @ (x, y) + shift`` with a separable kernel.
 
@@ -386,7 +386,7 @@ def resample(
             wx = table[int((sx - ix) * phases + 0.5)]
             wy = table[int((sy - iy) * phases + 0.5)]
             a = b = c = d = squares = top = np.float32(0)
-            out_cls[y, x] = 0
+            out_codes[y, x] = 0
             for j in range(taps):
                 yy = min(max(iy - first + j, 0), height - 1)
                 for i in range(taps):
@@ -400,6 +400,6 @@ def resample(
                     squares += weight * weight
                     if abs(part) > top:
                         top = abs(part)
-                        out_cls[y, x] = cls[yy, xx]
+                        out_codes[y, x] = codes[yy, xx]
             out[0, y, x], out[1, y, x], out[2, y, x], out[3, y, x] = a, b, c, d
             out[4, y, x] = squares

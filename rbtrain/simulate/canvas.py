@@ -1,4 +1,4 @@
-"""Where artefacts are painted: their signal, their class, and the list of what was painted."""
+"""The layers that artefacts are painted on, and the list of what was painted."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -40,17 +40,17 @@ class Canvas:
     ----------
     signal : array, shape (h, w)
         Electrons, float32; may be negative.
-    best : array, shape (h, w)
+    largest : array, shape (h, w)
         Size of the largest single contribution so far, electrons, float32.
-    cls : array, shape (h, w)
+    codes : array, shape (h, w)
         `Artefact` code of that contribution, uint8.
     truth : list of (type, x, y, flux)
         One entry for each artefact.
     """
 
     signal: F32
-    best: F32
-    cls: U8
+    largest: F32
+    codes: U8
     truth: list[tuple[str, float, float, float]] = field(default_factory=list)
 
     @classmethod
@@ -66,10 +66,19 @@ class Canvas:
     @property
     def layers(self) -> tuple[F32, F32, U8]:
         """The three arrays, in the order that the kernels take them."""
-        return self.signal, self.best, self.cls
+        return self.signal, self.largest, self.codes
 
     def record(self, kind: str, x: F64, y: F64, flux: F64) -> None:
-        """Note artefacts of one type that have their middle on the frame."""
+        """Note artefacts of one type that have their middle on the frame.
+
+        Parameters
+        ----------
+        kind : str
+        x, y : array, shape (n,)
+            Middle of each, 0-based pixels.
+        flux : array, shape (n,)
+            Electrons.
+        """
         kept = inside(x, y, self.shape)
         self.truth.extend(
             (kind, float(a), float(b), float(c))

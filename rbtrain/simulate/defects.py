@@ -18,6 +18,17 @@ def add_hot_pixels(canvas: Canvas, rng: np.random.Generator, charge: F64, shared
 
     Half of those that spill share with one neighbour (two adjacent defects, or charge trailing
     in the transfer), half with all four (capacitive coupling of a few percent).
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    charge : array, shape (n,)
+        Electrons of each.
+    shared : float
+        From 0 to 1.
     """
     height, width = canvas.shape
     n = charge.size
@@ -43,6 +54,17 @@ def draw_defects(
     """Draw hot and cold pixels, bad columns and rows, and traps.
 
     `noise` is the rms of a sky pixel and `sky` its level, electrons.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : ArtefactConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    noise, sky : float
+        Rms and level of a pixel of sky, electrons.
     """
     area = canvas.signal.size / 512**2
     if not chance(rng, config.no_hot_pixels):
@@ -74,9 +96,9 @@ def draw_column(
     as_row: bool = False,
 ) -> None:
     """Draw a bad column or row: whole or from a defect to the end, 1 to 3 wide, bright or dark."""
-    signal, best, cls = canvas.layers
+    signal, largest, codes = canvas.layers
     if as_row:
-        signal, best, cls = signal.T, best.T, cls.T
+        signal, largest, codes = signal.T, largest.T, codes.T
     length, count = signal.shape
     bright = chance(rng, 0.65)
     at = int(rng.integers(0, count))
@@ -94,8 +116,8 @@ def draw_column(
     code = Artefact.HOT_PIXEL if bright else Artefact.COLD
     block = (part, slice(at, at + wide))
     signal[block] += values[:, None]
-    cls[block] = np.where(np.abs(values)[:, None] > best[block], int(code), cls[block])
-    best[block] = np.maximum(best[block], np.abs(values)[:, None])
+    codes[block] = np.where(np.abs(values)[:, None] > largest[block], int(code), codes[block])
+    largest[block] = np.maximum(largest[block], np.abs(values)[:, None])
     middle = 0.5 * (part.start + part.stop - 1)
     x, y = (middle, float(at)) if as_row else (float(at), middle)
     kind = "bad_row" if as_row else "bad_column"

@@ -1,4 +1,4 @@
-"""Small ways to draw a number: every draw takes the one generator of the frame."""
+"""Draw numbers; every draw takes the one generator of the frame."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def log_uniforms(rng: np.random.Generator, span: Range, n: int) -> F64:
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """Say yes with the given probability."""
+    """Return True with the given probability."""
     return bool(rng.random() < probability)
 
 
@@ -33,6 +33,19 @@ def power_law(rng: np.random.Generator, low: float, high: float, slope: float, n
     """Draw `n` numbers with N(>F) proportional to F**-slope between `low` and `high`.
 
     The truncated Pareto distribution, by inversion of its cumulative distribution.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    low, high : float
+        Ends of the range, above 0.
+    slope : float
+        Above 0.
+    n : int
+
+    Returns
+    -------
+    array, shape (n,)
     """
     tail = (high / low) ** -slope
     drawn: F64 = low * (1 - rng.random(n) * (1 - tail)) ** (-1 / slope)
@@ -44,6 +57,19 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cell: float) 
 
     Random numbers on a coarse grid are interpolated by cubic B-splines, which for a frame of
     512 x 512 pixels is far cheaper than a Fourier transform.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (height, width)
+        Pixels.
+    cell : float
+        Distance of the knots, pixels.
+
+    Returns
+    -------
+    array, shape (h, w)
+        float32.
     """
     height, width = shape
     knots = (int((height - 1) / cell) + 4, int((width - 1) / cell) + 4)

@@ -74,7 +74,7 @@ class Layers:
     ----------
     image, stars, galaxies, artefacts, sky : array
         As in `Frame`.
-    cls : uint8 array
+    codes : uint8 array
         `Artefact` code of the largest contribution to `artefacts`, however faint.
     star_rows, galaxy_rows, artefact_rows : Rows
         What was planted; of artefacts, `finish` measures the peaks.
@@ -88,7 +88,7 @@ class Layers:
     stars: F32
     galaxies: F32
     artefacts: F32
-    cls: U8
+    codes: U8
     sky: F32
     star_rows: Rows
     galaxy_rows: Rows
@@ -131,12 +131,12 @@ def finish(
     Frame
     """
     artefacts = layers.artefacts
-    cls = np.where(np.abs(artefacts) > _FAINTEST_ARTEFACT * noise, layers.cls, np.uint8(0))
+    codes = np.where(np.abs(artefacts) > _FAINTEST_ARTEFACT * noise, layers.codes, np.uint8(0))
     for layer in (
         layers.stars,
         layers.galaxies,
         artefacts,
-        cls,
+        codes,
         *(() if unknown is None else (unknown,)),
     ):
         layer[empty] = 0
@@ -149,7 +149,7 @@ def finish(
         stars=np.ascontiguousarray(layers.stars),
         galaxies=np.ascontiguousarray(layers.galaxies),
         artefacts=np.ascontiguousarray(artefacts),
-        artefact_class=cls,
+        artefact_class=codes,
         sky=layers.sky,
         noise=noise,
         saturation=layers.saturation,

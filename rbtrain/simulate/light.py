@@ -66,7 +66,22 @@ class Light:
 def draw_star_layer(
     config: FieldConfig, rng: np.random.Generator, conditions: Conditions
 ) -> tuple[F32, Rows]:
-    """Draw the stars of a frame: their layer and their rows, both in electrons."""
+    """Draw the stars of a frame: their layer and their rows, both in electrons.
+
+    Parameters
+    ----------
+    config : FieldConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    conditions : Conditions
+
+    Returns
+    -------
+    layer : array, shape (h, w)
+        float32.
+    rows : Rows
+    """
     psf, noise = conditions.psf, conditions.noise
     rows = sources.draw_stars(config, rng, conditions.shape, psf, noise, conditions.brightest)
     layer = np.zeros(conditions.shape, np.float32)
@@ -77,7 +92,22 @@ def draw_star_layer(
 def draw_galaxy_layer(
     config: FieldConfig, rng: np.random.Generator, conditions: Conditions
 ) -> tuple[F32, Rows]:
-    """Draw the galaxies of a frame: their layer and their rows, both in electrons."""
+    """Draw the galaxies of a frame: their layer and their rows, both in electrons.
+
+    Parameters
+    ----------
+    config : FieldConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    conditions : Conditions
+
+    Returns
+    -------
+    layer : array, shape (h, w)
+        float32.
+    rows : Rows
+    """
     psf, noise = conditions.psf, conditions.noise
     layer = np.zeros(conditions.shape, np.float32)
     drawn = sources.draw_galaxies(config, rng, conditions.shape, psf.fwhm, noise)
@@ -88,7 +118,22 @@ def draw_galaxy_layer(
 def paint_light(
     config: SimulateConfig, rng: np.random.Generator, conditions: Conditions, stars: Rows
 ) -> Canvas:
-    """Paint what has the width of the PSF or more: asteroids, trails, and the glare of `stars`."""
+    """Paint what has the width of the PSF or more: asteroids, trails, and the glare of `stars`.
+
+    Parameters
+    ----------
+    config : SimulateConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    conditions : Conditions
+    stars : Rows
+        In electrons.
+
+    Returns
+    -------
+    Canvas
+    """
     psf, noise = conditions.psf, conditions.noise
     canvas = Canvas.blank(conditions.shape)
     trails.draw_asteroids(canvas, config.field, rng, psf, noise)

@@ -39,7 +39,7 @@ class DarkPatch:
         Noise.
     signal : array
         What stands out of the noise, 0 elsewhere.
-    cls : uint8 array
+    codes : uint8 array
         Its `Artefact` code.
     unknown : array or None
         What stands out and may be a particle as well as a noisy pixel.
@@ -51,12 +51,20 @@ class DarkPatch:
     pattern: F32
     rms: F32
     signal: F32
-    cls: U8
+    codes: U8
     unknown: F32 | None
     bad: Bools
 
     def add_to(self, canvas: Canvas, gain: float) -> None:
-        """Note what stands out, in electrons, as artefacts."""
+        """Note what stands out, in electrons, as artefacts.
+
+        Parameters
+        ----------
+        canvas : Canvas
+            Changed in place.
+        gain : float
+            Electrons per ADU.
+        """
         electrons = self.signal * np.float32(gain)
         kinds = {
             Artefact.HOT_PIXEL: "hot_pixel",
@@ -64,7 +72,7 @@ class DarkPatch:
             Artefact.COSMIC_RAY: "cosmic_ray",
         }
         for code, kind in kinds.items():
-            layer = np.where(self.cls == code, electrons, np.float32(0))
+            layer = np.where(self.codes == code, electrons, np.float32(0))
             _render.merge(*canvas.layers, layer, int(code))
             groups, n = ndimage.label(layer, np.ones((3, 3)))
             if n:
@@ -82,7 +90,7 @@ class DarkPatch:
         """Return the parts that resampling moves after the pixels were added."""
         zero = np.zeros_like(self.pixels)
         unknown = zero if self.unknown is None else self.unknown
-        layers, _ = warp.apply(zero, self.bad.astype(np.float32), unknown, zero, self.cls)
+        layers, _ = warp.apply(zero, self.bad.astype(np.float32), unknown, zero, self.codes)
         moved = None if self.unknown is None else layers[2]
         return replace(self, bad=np.abs(layers[1]) > 1e-3, unknown=moved)
 
@@ -165,6 +173,11 @@ def significance(pixels: F32) -> F32:
     ----------
     pixels : array, shape (h, w)
         float32, with NaN.
+
+    Returns
+    -------
+    array, shape (h, w)
+        float32.
     """
     filled, level, rms = background(pixels, ~np.isfinite(pixels))
     return (filled - level) / rms
@@ -190,10 +203,10 @@ def dark_patch(pixels: F32, often: NDArray[np.uint16] | None) -> DarkPatch:
     z = residual / rms
     lines = _bad_lines(z)
     out = (np.abs(z) > _DEFECT) | (lines != 0)
-    cls = np.where(z > 0, np.uint8(Artefact.HOT_PIXEL), np.uint8(Artefact.COLD))
+    codes = np.where(z > 0, np.uint8(Artefact.HOT_PIXEL), np.uint8(Artefact.COLD))
     # A bad line is its level, not the noise of its pixels.
-    cls = np.where(lines > 0, np.uint8(Artefact.HOT_PIXEL), cls)
-    cls = np.where(lines < 0, np.uint8(Artefact.COLD), cls)
+    codes = np.where(lines > 0, np.uint8(Artefact.HOT_PIXEL), codes)
+    codes = np.where(lines < 0, np.uint8(Artefact.COLD), codes)
     signal = np.where(np.abs(z) > _DEFECT, residual, lines * rms)
     unknown = None
     if often is not None:
@@ -201,7 +214,7 @@ def dark_patch(pixels: F32, often: NDArray[np.uint16] | None) -> DarkPatch:
         # A particle spills into neighbours; a pixel alone may be one with telegraph noise.
         groups, n = ndimage.label((z > 3) & (often <= 1), np.ones((3, 3)))
         spilt = np.bincount(groups.ravel(), minlength=n + 1)[groups] > 1
-        cls[once & spilt] = Artefact.COSMIC_RAY
+        codes[once & spilt] = Artefact.COSMIC_RAY
         lone = once & ~spilt
         if lone.any():
             unknown = np.where(lone, residual, np.float32(0))
@@ -212,7 +225,7 @@ def dark_patch(pixels: F32, often: NDArray[np.uint16] | None) -> DarkPatch:
         pattern=level - middle,
         rms=rms,
         signal=np.where(out, signal, np.float32(0)).astype(np.float32),
-        cls=np.where(out, cls, np.uint8(0)),
+        codes=np.where(out, codes, np.uint8(0)),
         unknown=unknown,
         bad=bad,
     )

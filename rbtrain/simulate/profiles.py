@@ -16,7 +16,7 @@ from .._arrays import F32, Floats
 #: Samples per FWHM that the profiles are rendered with.
 _SAMPLES = 10.0
 #: FWHM of a Gaussian over its sigma.
-_FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
 def oversampling_for(fwhm: float) -> int:
@@ -49,9 +49,24 @@ def _ellipse(radius: int, oversampling: int, axis_ratio: float, angle: float) ->
 def gaussian_profile(
     fwhm: float, radius: int, oversampling: int, axis_ratio: float = 1.0, angle: float = 0.0
 ) -> F32:
-    """Return a Gaussian on the oversampled grid; `angle` (radians) is that of the long axis."""
+    """Return a Gaussian on the oversampled grid; `angle` (radians) is that of the long axis.
+
+    Parameters
+    ----------
+    fwhm : float
+        Pixels.
+    radius, oversampling : int
+        Of the grid: pixels, and samples a pixel.
+    axis_ratio, angle : float
+        b/a, and the direction of the long axis.
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32, 1 in the middle.
+    """
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
-    profile: F32 = np.exp(np.float32(-0.5 * (_FWHM_PER_SIGMA / fwhm) ** 2) * r2)
+    profile: F32 = np.exp(np.float32(-0.5 * (FWHM_PER_SIGMA / fwhm) ** 2) * r2)
     return profile
 
 
@@ -68,7 +83,24 @@ def moffat_profile(
     axis_ratio: float = 1.0,
     angle: float = 0.0,
 ) -> F32:
-    """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM."""
+    """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM.
+
+    Parameters
+    ----------
+    fwhm : float
+        Pixels; of the circle of the same area.
+    beta : float
+        Above 1; the smaller, the wider the wings.
+    radius, oversampling : int
+        Of the grid: pixels, and samples a pixel.
+    axis_ratio, angle : float
+        b/a, and the direction of the long axis, radians.
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32, 1 in the middle.
+    """
     alpha = moffat_alpha(fwhm, beta)
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
     profile: F32 = np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
@@ -131,6 +163,11 @@ def aberrated_profile(fwhm: float, radius: int, oversampling: int, aberrations: 
     radius, oversampling : int
         Of the grid.
     aberrations : Aberrations
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32.
     """
     half = half_size(radius, oversampling)
     n = fft.next_fast_len(2 * half + 1)
@@ -174,6 +211,11 @@ def trail_profile(
         Direction, radians.
     bend : float
         Sideways excursion of the middle of the arc, as a fraction of `length`.
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32, of the same grid.
     """
     copies = max(2, round(length * oversampling / 2) + 1)
     s = np.linspace(-0.5, 0.5, copies)
@@ -207,6 +249,17 @@ def measure_fwhm(profile: F32, oversampling: int) -> float:
 
     A sample near the half-maximum contour counts by where the contour cuts it, estimated from
     the local gradient, so that the area is good to about a percent also for few samples.
+
+    Parameters
+    ----------
+    profile : array, shape (k, k)
+        float32.
+    oversampling : int
+        Samples a pixel.
+
+    Returns
+    -------
+    float
     """
     half = 0.5 * profile.max()
     rows, columns = np.nonzero(profile > 0.5 * half)

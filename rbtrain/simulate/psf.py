@@ -64,7 +64,19 @@ class PSF:
 
     @classmethod
     def from_profiles(cls, profiles: list[F32], oversampling: int) -> Self:
-        """Make a PSF from oversampled profiles (as the functions above return), one a zone."""
+        """Make a PSF from oversampled profiles, as `rbtrain.simulate.profiles` renders them, one a zone.
+
+        Parameters
+        ----------
+        profiles : list of array, shape (k, k)
+            float32; one, or as many as a square grid has cells.
+        oversampling : int
+            Samples a pixel, odd.
+
+        Returns
+        -------
+        PSF
+        """
         tapered = [_taper(p, oversampling) for p in profiles]
         stamps = np.stack([_integrate(p, oversampling) for p in tapered])
         fwhm = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
@@ -139,13 +151,38 @@ class PSF:
         return np.maximum.accumulate(reach[::-1])[::-1][: self.radius + 1]
 
     def radius_for(self, flux: F64, level: float) -> I64:
-        """Return the radius in pixels beyond which a source of `flux` stays below `level`."""
+        """Return the radius in pixels beyond which a source of `flux` stays below `level`.
+
+        Parameters
+        ----------
+        flux : array, shape (n,)
+            Total.
+        level : float
+            Of a pixel, in the same unit.
+
+        Returns
+        -------
+        int array, shape (n,)
+            At least 2 and at most `radius`.
+        """
         need = level / np.maximum(flux, 1e-30)
         beyond = np.searchsorted(-self.reach, -need, side="right")
         return np.clip(beyond + 1, 2, self.radius)
 
     def snap(self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]) -> tuple[I64, I64, I64, I64]:
-        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions."""
+        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            0-based pixels.
+        shape : (height, width)
+            Of the frame, which the zones divide.
+
+        Returns
+        -------
+        ix, iy, zone, phase : int array, shape (n,)
+        """
         s, h = self.oversampling, self.oversampling // 2
         tx = np.floor(np.asarray(x, np.float64) * s + 0.5).astype(np.int64)
         ty = np.floor(np.asarray(y, np.float64) * s + 0.5).astype(np.int64)
@@ -157,7 +194,17 @@ class PSF:
         return ix, iy, zy * n + zx, phase
 
     def snapped(self, x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
-        """Return the positions that sources asked for at (x, y) are drawn at."""
+        """Return the positions that sources asked for at (x, y) are drawn at.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            0-based pixels.
+
+        Returns
+        -------
+        x, y : array, shape (n,)
+        """
         s = self.oversampling
         return (
             np.floor(np.asarray(x, np.float64) * s + 0.5) / s,
@@ -185,6 +232,11 @@ class PSF:
             Wings below this may be left out.
         radius : array, shape (n,), optional
             Where to cut each instead, pixels.
+
+        Returns
+        -------
+        array, shape (n,)
+            In the unit of `flux`; of the stamp, whether or not it lies on the image.
         """
         flux = np.asarray(flux, np.float64)
         ix, iy, zone, phase = self.snap(x, y, (image.shape[0], image.shape[1]))

@@ -49,7 +49,21 @@ def add_trail(
 def draw_trails(
     canvas: Canvas, config: ArtefactConfig, rng: np.random.Generator, psf: PSF, noise: float
 ) -> None:
-    """Draw satellites (steady, tumbling, ending in the frame) and aeroplanes with lamps."""
+    """Draw satellites (steady, tumbling, ending in the frame) and aeroplanes with lamps.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : ArtefactConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    psf : PSF
+        Of the frame.
+    noise : float
+        Rms of a pixel of sky, electrons.
+    """
     height, width = canvas.shape
     for _ in range(rng.poisson(config.trails)):
         angle = uniform(rng, (0, 2 * math.pi))
@@ -72,11 +86,11 @@ def draw_trails(
             end = (x + ahead * c + ox, y + ahead * s + oy)
             add_trail(canvas, rng, psf, start, end, peak=peak, width=blur, period=period, duty=duty)
         if aeroplane:
-            _lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
+            _draw_lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
         canvas.record_one("satellite", x, y, peak * min(far, back + ahead))
 
 
-def _lamps(
+def _draw_lamps(
     canvas: Canvas,
     rng: np.random.Generator,
     psf: PSF,
@@ -85,7 +99,7 @@ def _lamps(
     noise: float,
     peak: float,
 ) -> None:
-    """Blinking lamps along an aeroplane's trail."""
+    """Draw blinking lamps along an aeroplane's trail."""
     spacing = psf.fwhm * log_uniform(rng, (6, 40))
     t = np.arange(-600, 600, spacing)
     layer = np.zeros(canvas.shape, np.float32)
@@ -97,7 +111,21 @@ def _lamps(
 def draw_asteroids(
     canvas: Canvas, config: FieldConfig, rng: np.random.Generator, psf: PSF, noise: float
 ) -> None:
-    """Draw asteroids: short trails with the PSF's width."""
+    """Draw asteroids: short trails with the PSF's width.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : FieldConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    psf : PSF
+        Of the frame.
+    noise : float
+        Rms of a pixel of sky, electrons.
+    """
     height, width = canvas.shape
     for _ in range(rng.poisson(config.asteroids)):
         length = psf.fwhm * log_uniform(rng, (0.8, 10.0))

@@ -36,12 +36,34 @@ class Rows:
 
 
 def inside(x: F64, y: F64, shape: tuple[int, int]) -> Bools:
-    """Say which positions lie on a frame of `shape` (height, width)."""
+    """Say which positions lie on a frame of `shape` (height, width).
+
+    Parameters
+    ----------
+    x, y : array, shape (n,)
+        0-based pixels.
+    shape : (height, width)
+
+    Returns
+    -------
+    bool array, shape (n,)
+    """
     return (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
 
 
 def extreme(signal: F32, x: F64, y: F64) -> F64:
-    """Return the value furthest from zero among the 3 x 3 pixels around each position."""
+    """Return the value furthest from zero among the 3 x 3 pixels around each position.
+
+    Parameters
+    ----------
+    signal : array, shape (h, w)
+    x, y : array, shape (n,)
+        0-based pixels; those off the image are moved to its edge.
+
+    Returns
+    -------
+    array, shape (n,)
+    """
     best = np.zeros(x.size)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
@@ -51,7 +73,20 @@ def extreme(signal: F32, x: F64, y: F64) -> F64:
 
 
 def truth_table(rows: list[Rows], fwhm: float, shape: tuple[int, int]) -> Table:
-    """Return the rows that lie on the frame: x, y, flux, peak, type, fwhm."""
+    """Return the rows that lie on the frame: x, y, flux, peak, type, fwhm.
+
+    Parameters
+    ----------
+    rows : list of Rows
+        In ADU.
+    fwhm : float
+        Of the frame, pixels; the same in each row.
+    shape : (height, width)
+
+    Returns
+    -------
+    Table
+    """
     kinds = [k for r in rows for k in ([r.kind] * r.x.size if isinstance(r.kind, str) else r.kind)]
     x, y = np.concatenate([r.x for r in rows]), np.concatenate([r.y for r in rows])
     kept = inside(x, y, shape)

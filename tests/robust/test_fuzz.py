@@ -25,8 +25,11 @@ from .scale import times
 def fuzz(cases, seed, **environment):
     done = subprocess.run(
         [sys.executable, "-m", "tests.robust.fuzz_kernels", str(cases), str(seed)],
-        env=os.environ | environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

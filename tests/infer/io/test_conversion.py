@@ -54,19 +54,58 @@ def test_what_stands_for_masked_in_fits_is_kept_where_it_can_be(tmp_path):
             ".csv",
             r"column odd has arrays of shape \(3,\) in its cells, which CSV",
         ),
+        (
+            np.zeros((2, 3, 4)),
+            ".parquet",
+            r"column odd has arrays of shape \(3, 4\) in its cells, which P",
+        ),
+        (np.ones(2, complex), ".parquet", "column odd holds complex numbers, which Parquet"),
         (np.array([1, 2**63], np.uint64), ".vot", "column odd has numbers of 2\\^63 and more"),
         (
             np.array([{}, None], object),
             ".parquet",
-            "column odd holds objects that are neither",
+            "column odd holds what is neither number nor text, which Parquet",
         ),
-        (Time([60000.0, 60001.0], format="mjd"), ".vot", "column odd is a Time, which VOTable"),
+        (
+            Time([60000.0, 60001.0], format="mjd"),
+            ".vot",
+            "column odd holds what is neither number nor text, which V",
+        ),
     ],
 )
 def test_a_column_that_does_not_fit_is_named(tmp_path, column, suffix, words):
-    with pytest.raises(InputError, match=f"{words}.*; try .* or leave the column out"):
+    with pytest.raises(InputError, match=f"{words}.*; (try .*, or )?leave the column out"):
         write_catalog(Table({"x": [1.0, 2.0], "odd": column}), tmp_path / f"t{suffix}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "leading", "trailing"),
+    [(".ecsv", True, True), (".vot", True, True), (".fits", False, True), (".csv", False, False)],
+)
+def test_blanks_that_a_format_drops_are_told(tmp_path, caplog, suffix, leading, trailing):
+    for text, is_lost in ((" a", leading), ("a ", trailing), ("a b", False)):
+        caplog.clear()
+        write_catalog(Table({"id": [text, "c"]}), tmp_path / f"t{suffix}", overwrite=True)
+        assert (str(read_catalog(tmp_path / f"t{suffix}")["id"][0]) != text) == is_lost
+        assert ("column id:" in caplog.text) == is_lost
+
+
+def test_dates_and_spans_of_time(tmp_path):
+    dates = np.array(["2026-11-28", "2026-11-29"], "datetime64[D]")
+    table = Table({"night": dates})
+    write_catalog(table, tmp_path / "t.ecsv")
+    assert (read_catalog(tmp_path / "t.ecsv")["night"] == dates).all()
+    write_catalog(table, tmp_path / "t.csv")
+    assert read_catalog(tmp_path / "t.csv")["night"].tolist() == ["2026-11-28", "2026-11-29"]
+    for suffix in (".fits", ".vot", ".parquet"):
+        with pytest.raises(InputError, match=r"column night holds dates, which .*; try ECSV or CSV, or"):
+            write_catalog(table, tmp_path / f"t{suffix}")
+    spans = Table({"spent": dates - dates[0]})
+    with pytest.raises(
+        InputError, match=r"column spent holds spans of time, which ECSV .*; try CSV, or"
+    ):
+        write_catalog(spans, tmp_path / "s.ecsv")
 
 
 def test_masked_truth_values_are_told(tmp_path, caplog):

@@ -21,8 +21,10 @@ from rbtrain.config import CLASSES, SOURCES
 from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import ExportError, export_model, keras_outputs
 from rbtrain.export.release import export_run
-from rbtrain.fitting.calibrate import calibrate, mixed
-from rbtrain.fitting.fit import Batches, augment, build, class_weights, fit, targets_of
+from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
+from rbtrain.fitting.calibrate import calibrate
+from rbtrain.fitting.fit import build, fit
+from rbtrain.fitting.rates import mix_weights
 from rbtrain.judging.evaluate import evaluate_simulation
 from rbtrain.metrics import auc
 
@@ -100,7 +102,7 @@ def test_a_run_in_use_is_not_overwritten(config, data, fitted):
 
 
 class Die(keras.callbacks.Callback):
-    """Stands in for `_Stop`: ends a fit after its first epoch, as Ctrl-C would."""
+    """Stands in for `_EarlyStopping`: ends a fit after its first epoch, as Ctrl-C would."""
 
     def is_due(self):
         return False
@@ -112,13 +114,13 @@ class Die(keras.callbacks.Callback):
 def stopped_after_one(config, data, run):
     import rbtrain.fitting.fit as room
 
-    original = room._Stop
-    room._Stop = lambda *a: Die()
+    original = room._EarlyStopping
+    room._EarlyStopping = lambda *a: Die()
     try:
         with pytest.raises(KeyboardInterrupt):
             fit(config, data, run, verbose=0)
     finally:
-        room._Stop = original
+        room._EarlyStopping = original
     assert json.loads((run / "state.json").read_text())["epoch"] == 1
 
 
@@ -378,7 +380,7 @@ def test_calibration_is_for_the_mix_that_is_asked_for(config, data, fitted):
     targets = targets_of(config, labels)
     in_the_sky = np.isin(labels, SOURCES)
     for share in (0.3, 0.95):
-        weights = mixed(labels, share)
+        weights = mix_weights(labels, share)
         assert weights.mean() == pytest.approx(1, rel=1e-5)
         assert weights[in_the_sky].sum() / weights.sum() == pytest.approx(share, rel=1e-5)
         calibrated, found = calibrate(model, pixels, targets, weights, SOURCES)
@@ -387,7 +389,7 @@ def test_calibration_is_for_the_mix_that_is_asked_for(config, data, fitted):
         assert np.average(score, weights=weights) == pytest.approx(share, abs=2e-3)
     assert found["shift"] > 0
     with pytest.raises(ValueError, match="needs sources and artefacts"):
-        mixed(labels[in_the_sky], 0.5)
+        mix_weights(labels[in_the_sky], 0.5)
 
 
 def test_the_reference_architecture_goes_all_the_way(reference_config, tmp_path):

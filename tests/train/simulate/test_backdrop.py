@@ -161,8 +161,8 @@ def test_what_stands_out_of_a_dark_has_its_class(darks, hot):
     track[185, 60:66] = Artefact.COSMIC_RAY
     seen = {False: 0, True: 0}
     for seed, patch in enumerate(patches(12, darks)):
-        hit = bool((patch.cls == Artefact.COSMIC_RAY).any())
-        turn = [k for k, v in enumerate(views(track if hit else expected)) if (v == patch.cls).all()]
+        hit = bool((patch.codes == Artefact.COSMIC_RAY).any())
+        turn = [k for k, v in enumerate(views(track if hit else expected)) if (v == patch.codes).all()]
         assert len(turn) == 1
         seen[hit] += 1
         frame = draw_frame(plain_config(**EMPTY), np.random.default_rng(seed), patch)
@@ -184,8 +184,8 @@ def test_what_stands_out_of_a_dark_has_its_class(darks, hot):
 
 def test_two_darks_do_not_tell_particles_from_hot_pixels(darks, caplog):
     for patch in patches(6, darks[:2]):
-        assert not (patch.cls == Artefact.COSMIC_RAY).any()
-        assert (patch.cls == Artefact.HOT_PIXEL).sum() in (N_HOT, N_HOT + 6)
+        assert not (patch.codes == Artefact.COSMIC_RAY).any()
+        assert (patch.codes == Artefact.HOT_PIXEL).sum() in (N_HOT, N_HOT + 6)
     assert "dark_0.fits" in caplog.text
     assert "count as hot pixels" in caplog.text
 
@@ -211,8 +211,8 @@ def test_bad_columns_of_a_dark_are_hot_pixels(tmp_path):
     expected = np.zeros((SIZE, SIZE), bool)
     expected[:96, 100] = True
     (patch,) = patches(1, [tmp_path / "d.fits"])
-    assert any((v == (patch.cls == Artefact.HOT_PIXEL)).all() for v in views(expected))
-    assert np.median(patch.signal[patch.cls > 0]) == pytest.approx(15, rel=0.15)
+    assert any((v == (patch.codes == Artefact.HOT_PIXEL)).all() for v in views(expected))
+    assert np.median(patch.signal[patch.codes > 0]) == pytest.approx(15, rel=0.15)
 
 
 @pytest.mark.parametrize("rms", [6.0, 40.0])

@@ -139,7 +139,7 @@ def test_bleeding_keeps_the_charge():
     assert canvas.signal.sum() == pytest.approx((before - 1e4).clip(0).sum(), rel=1e-3)
     np.minimum(signal, 1e4, out=signal)
     assert signal.sum() == pytest.approx(before.sum(), rel=1e-3)
-    assert set(np.unique(canvas.cls)) == {0, 4}
+    assert set(np.unique(canvas.codes)) == {0, 4}
 
 
 def test_companions():

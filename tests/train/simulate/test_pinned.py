@@ -46,7 +46,7 @@ def dark():
         pattern=pattern,
         rms=np.full(shape, 4, np.float32),
         signal=hot,
-        cls=np.where(hot > 0, np.uint8(Artefact.HOT_PIXEL), np.uint8(0)),
+        codes=np.where(hot > 0, np.uint8(Artefact.HOT_PIXEL), np.uint8(0)),
         unknown=np.where(rng.random(shape) < 1e-3, np.float32(60), np.float32(0)),
         bad=bad,
     )

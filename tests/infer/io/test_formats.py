@@ -1,0 +1,116 @@
+"""Formats are told by content, whatever the name says, or named."""
+
+import bz2
+import gzip
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from rbinfer.errors import InputError
+from rbinfer.io.content import Content
+from rbinfer.io.formats import FORMATS, format_named, format_of
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import kind_of, read_catalog, write_catalog
+
+WRITTEN = {each.name: each for each in FORMATS if each.write is not None}
+
+
+def table():
+    return Table({"id": ["001", "b"], "x": [1.5, 2.5], "y": [3.0, 4.0]})
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".cat", ".txt", ".csv", ".fits", ".coo", ".reg", ".x", ""])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_content_goes_before_the_suffix(tmp_path, name, suffix):
+    write_catalog(table(), tmp_path / f"a{WRITTEN[name].suffixes[0]}")
+    path = (tmp_path / f"a{WRITTEN[name].suffixes[0]}").rename(tmp_path / f"b{suffix}")
+    assert kind_of(path).name == name
+    got = read_catalog(path)
+    assert [str(text) for text in got["id"]] == ["001", "b"]
+    np.testing.assert_array_equal(positions(got), ([1.5, 2.5], [3, 4]))
+
+
+@pytest.mark.parametrize(("suffix", "module"), [(".gz", gzip), (".bz2", bz2), (".xz", lzma)])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_compressed(tmp_path, name, suffix, module):
+    path = tmp_path / f"a{WRITTEN[name].suffixes[0]}{suffix}"
+    write_catalog(table(), path)
+    with module.open(path) as file:
+        assert len(file.read()) > 20  # it is compressed
+    assert kind_of(path).name == name
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([1.5, 2.5], [3, 4]))
+    first = path.read_bytes()
+    write_catalog(table(), path, overwrite=True)
+    assert path.read_bytes() == first
+    path.write_bytes(first[: len(first) // 2])
+    with pytest.raises(InputError, match=f"{path.name} cannot be"):
+        read_catalog(path)
+
+
+def test_every_format_has_a_name_and_a_suffix_of_its_own():
+    assert len({each.name.lower() for each in FORMATS}) == len(FORMATS)
+    written = [suffix for each in FORMATS for suffix in each.suffixes]
+    assert len(set(written)) == len(written)
+    for each in FORMATS:
+        assert (each.write is None) == (each.suffixes == ())
+        assert format_named(each.name.upper()) is each
+
+
+def test_a_named_format_goes_before_all(tmp_path):
+    path = tmp_path / "a.ecsv"
+    write_catalog(table(), path)
+    with pytest.raises(InputError, match=r"a.ecsv cannot be read as VOTable"):
+        read_catalog(path, format="votable")
+    assert len(read_catalog(path, "ECSV")) == 2
+    # The header is a comment to CSV.
+    assert read_catalog(path, format="CSV").colnames == ["id", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("daofot", "no catalogue format is called daofot; did you mean DAOPHOT[?]"),
+        ("fit", "no catalogue format is called fit; did you mean FITS[?]"),
+        ("zzz", "no catalogue format is called zzz; known are ECSV, "),
+    ],
+)
+def test_names_that_are_none(tmp_path, name, words):
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(InputError, match=words):
+        read_catalog(tmp_path / "a.csv", format=name)
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        (b"PK\x03\x04 some spreadsheet", ".xlsx"),
+        (b"just a word\n", ".doc"),
+        (b"\x00\x01\x02", ""),
+        (b"XISF0100", ".xisf"),
+        (b"1 2\n3 4\n", ".unknown"),
+    ],
+)
+def test_what_is_of_no_format(tmp_path, content, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is of no format that is known \(ECSV, .*CSV\)"):
+        format_of(Content(path))
+
+
+def test_readme_has_every_format():
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    table = text.split("| format | files", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    expected = []
+    for each in FORMATS:
+        files = " ".join(f"`{suffix}`" for suffix in (*each.suffixes, *each.others))
+        first = str(each.first_pixel or 0)
+        if each.write is None:
+            written = "no" if each.rewrite is None else "back"
+        else:
+            written = f"`{each.suffixes[0]}`; others back" if each.others else "yes"
+        expected.append([f"`{each.name}`", files, first, written])
+    assert rows == expected
