@@ -5,18 +5,28 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import Dataset, build_dataset, check_backdrops
-from ..simulate import describe, identify, open_backdrops
+from rbinfer.cli.parser import Parser, add_verb
+
 from .common import add_training, open_training, progress_bar
 
 #: Fraction of the frames that take a backdrop unless said.
 _FRACTION = 0.5
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "simulate", help="simulate frames and store their labelled cutouts"
+    parser = add_verb(
+        verbs,
+        "simulate",
+        summary="simulate frames and store their labelled cutouts",
+        description=(
+            "Simulate frames and store their labelled cutouts: a training set and a test set, whichever "
+            "is not there yet."
+        ),
+        example=(
+            "rbtrain simulate my.toml\n"
+            "rbtrain simulate my.toml --darks dark_*.fits --images field_*.fits"
+        ),
     )
     add_training(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one for each CPU)")
@@ -53,6 +63,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Make the training set and the test set, whichever is not there yet."""
+    from ..data.dataset import Dataset, build_dataset, check_backdrops
+    from ..simulate import describe, identify, open_backdrops
+
     config, where = open_training(options)
     files = identify(options.darks, options.images)
     if not files and options.backdrop_fraction is not None:
