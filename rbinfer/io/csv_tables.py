@@ -28,7 +28,8 @@ def is_csv(content: Content) -> bool:
     head = content.head
     if len(head) >= HEAD_SIZE - len(BOM_UTF8):
         # Its last line may be cut short.
-        head = head[: head.rfind(b"\n") + 1]
+        end = head.rfind(b"\n") + 1
+        head = head[: end + end % 2] if b"\0" in head[:4] else head[:end]
     try:
         found = parse(head)
         columns = found.columns

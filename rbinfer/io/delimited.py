@@ -18,6 +18,8 @@ _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
+#: How Excel's files may say what separates their cells, in the first line.
+_DECLARED = re.compile("sep=(.)")
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
@@ -153,10 +155,13 @@ def parse(data: bytes) -> Delimited:
     first = next((k for k, line in enumerate(lines) if not _is_beside(line)), None)
     if first is None:
         raise ValueError("it has no line with the names of columns")
+    declared = _DECLARED.fullmatch(lines[first])
+    if declared is not None and first + 1 < len(lines):
+        first += 1
     body = lines[first + 1 :]
     if _BESIDE.search(text, len(lines[0])):
         body = _without_comments(body)
-    separator = _separator(lines[first], body[:_SAMPLE])
+    separator = declared[1] if declared else _separator(lines[first], body[:_SAMPLE])
     beside = (f" {separator}", f"{separator} ")
     padded = separator != " " and any(pair in lines[first] for pair in beside)
     dialect = Dialect(separator, newline, encoding, mark, padded)
@@ -181,6 +186,10 @@ def _decoded(data: bytes) -> tuple[str, str, bytes]:
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
             return data.removeprefix(mark).decode(encoding), encoding, mark
+    # The second byte of a Latin letter in UTF-16 is zero, or the first.
+    if b"\0" in data[:2]:
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+        return data.decode(encoding), encoding, b""
     # Windows-1252 is Latin-1 with letters in place of control characters, but for five bytes.
     for encoding in ("utf-8", "cp1252"):
         try:
