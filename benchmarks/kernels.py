@@ -70,7 +70,7 @@ def time_kernel(cutter, x, y, threads, repeats):
     ]  # fmt: skip
 
     def work(thread):
-        start, cut_into = time.thread_time(), cutter.knife()
+        start, cut_into = time.thread_time(), cutter.cut_function()
         for chunk in chunks[thread::threads]:
             n = len(x[chunk])
             cut_into(x[chunk], y[chunk], Cutouts(*(part[:n] for part in buffers[thread])))

@@ -7,7 +7,7 @@ from typing import Any
 
 from rbinfer import DEFAULT_ASINH_SOFTENING_SIGMA, __version__
 
-#: Where each of the names is that are loaded when first used.
+#: Names that are loaded when first used, and the module of each.
 _LAZY_NAMES = {
     "create_compact_model": "fitting.model",
     "create_realbogus_model": "fitting.model",

@@ -13,7 +13,7 @@ def part_of(path: Path) -> Path:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to, and rename what was written if all went well.
+    """Yield a path beside `path` to write to, and rename it to `path` if nothing fails.
 
     The name is always the same, so that what a killed process leaves is overwritten the next time.
 

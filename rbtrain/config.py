@@ -1,6 +1,6 @@
 """One training, from frozen dataclasses to TOML and back: every seed and every range.
 
-The ranges of the simulator stand in :mod:`rbtrain.simulate.config` and are one table of the file.
+The ranges of the simulator are in :mod:`rbtrain.simulate.config`; they are one table of the file.
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
-#: To be raised whenever the same configuration gives other cutouts or labels than before, so that no
-#: dataset of the earlier code is taken for one of this.
+#: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
+#: dataset is not taken for a new one.
 SIMULATION = 1
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)

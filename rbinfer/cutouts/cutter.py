@@ -14,7 +14,7 @@ from ..io.arrays import as_image
 from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
 from ..kernels.constants import LARGEST
-from ..kernels.workspace import default_scratch, reference_scratch
+from ..kernels.workspace import default_workspace, reference_workspace
 from ..model.spec import PreprocessSpec
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 #: Cuts out objects at x and y into arrays that exist already.
-Knife = Callable[[NDArray[np.float64], NDArray[np.float64], Cutouts], None]
+CutFunction = Callable[[NDArray[np.float64], NDArray[np.float64], Cutouts], None]
 
 
 @dataclass(frozen=True)
@@ -274,9 +274,9 @@ class Cutter:
 
     def cut_into(self, x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
         """Cut out objects as :meth:`cut` does, into arrays that exist already."""
-        self.knife()(x, y, out)
+        self.cut_function()(x, y, out)
 
-    def knife(self) -> Knife:
+    def cut_function(self) -> CutFunction:
         """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
         spec = self.spec
         scene = (self.image, self.mask, self.has_mask, *self.bg, *self.err)
@@ -284,13 +284,13 @@ class Cutter:
             side = 2 * (spec.size // 2) + 2
             call = dispatch.cut_reference.bind(
                 *scene, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
-                self.saturation, *reference_scratch(spec.size, side, side, 4, np.float32),
+                self.saturation, *reference_workspace(spec.size, side, side, 4, np.float32),
             )  # fmt: skip
         else:
             call = dispatch.cut_default.bind(
                 *scene, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
                 spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip, self.saturation,
-                *default_scratch(spec.size, self.taps.span, self.taps.weights.shape[1]),
+                *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )  # fmt: skip
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
@@ -411,7 +411,7 @@ def preprocess_cutout(
     dispatch.preprocess_reference[sci.dtype.char](
         sci.reshape(-1), *sci.shape, bg_map.reshape(-1), has_map, background, has_background, sigma,
         cutout_err is not None, down, up, float(asinh_softening), bool(normalize),
-        *reference_scratch(size, sci.shape[0], sci.shape[1], 2, sci.dtype), out.reshape(-1),
+        *reference_workspace(size, sci.shape[0], sci.shape[1], 2, sci.dtype), out.reshape(-1),
     )  # fmt: skip
     return out, scale
 

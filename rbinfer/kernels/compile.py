@@ -14,6 +14,7 @@ from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.errors import NumbaError
 
+from ..errors import RbinferError
 from . import default, numerics, reference
 from .elf import LinkError
 from .jit import FUNCTIONS
@@ -47,8 +48,14 @@ _USUAL = {
 
 
 def numbas(name: str) -> Any:
-    """Return Numba's function of a kernel."""
-    return _KERNELS[name]
+    """Return Numba's function of a kernel; raises `RbinferError` where Numba was told not to compile."""
+    function = _KERNELS[name]
+    if not hasattr(function, "py_func"):
+        raise RbinferError(
+            "the kernels are not compiled, because NUMBA_DISABLE_JIT is set, and cannot run as they "
+            "are; unset it"
+        )
+    return function
 
 
 def cached(function: Any) -> tuple[bool, Path | None]:
@@ -97,7 +104,7 @@ def object_code(name: str, kinds: Sequence[str]) -> tuple[bytes, str]:
 
 @contextmanager
 def _numbas_cache_aside() -> Iterator[None]:
-    """Have all functions compiled: Numba's cache does not ask by which settings it was filled."""
+    """Compile all functions anew: Numba's cache does not record the settings that it was filled by."""
     caches = [function._cache for function in FUNCTIONS]
     try:
         for function in FUNCTIONS:
@@ -110,7 +117,7 @@ def _numbas_cache_aside() -> Iterator[None]:
 
 def _emitted(entry: Any, arguments: tuple[Any, ...]) -> tuple[bytes, str]:
     symbol = entry.overloads[arguments].fndesc.llvm_func_name
-    # What describes an exception is of no use without Numba: that there was one is enough.
+    # The description of an exception is of no use without Numba: that there was one is enough.
     text = re.sub(
         r"^(@\S*picklebuf\S* = [^{]*\{[^}]*\}) \{.*\}", r"\1 zeroinitializer",
         entry.inspect_llvm(arguments), flags=re.MULTILINE,

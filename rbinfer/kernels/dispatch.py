@@ -1,6 +1,6 @@
-"""Calls the kernels; where that is possible as machine code of an earlier run, without Numba.
+"""Calls the kernels: where possible as machine code of an earlier run, without Numba.
 
-To import Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
+Importing Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
 Kernels reserve no memory and need no function of others, so their code can be kept in a file and mapped.
 Where that is not possible (on anything but Linux on x86-64, where memory may not be executed, with a
 Numba that was told or has learnt to compile otherwise), Numba runs and caches them.
@@ -370,15 +370,15 @@ def _mapped(data: bytes) -> tuple[NDArray[np.uint8], int]:
 # Image, mask, background and noise; numbers tell which of these there are, or stand in their place.
 _SCENE = "f2 ?2 ? f2 ? d ? f2 ? d ?"
 _ROWS = "d1 d1 f2 i1 f1"
-_REFERENCE_SCRATCH = "f1 q1"
+_REFERENCE_WORKSPACE = "f1 q1"
 
-cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_SCRATCH} {_ROWS}")
+cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_WORKSPACE} {_ROWS}")
 cut_default = Kernel("cut_default", f"{_SCENE} q q q q1 d2 q1 d d d ? ? d d f2 f2 d2 d2 ?1 {_ROWS}")
 #: By the dtype of the window.
 preprocess_reference = {
     letter: Kernel(
         "preprocess_reference",
-        f"{letter}1 q q {letter}1 ? d ? d ? q q d ? {letter}2 {_REFERENCE_SCRATCH} f1",
+        f"{letter}1 q q {letter}1 ? d ? d ? q q d ? {letter}2 {_REFERENCE_WORKSPACE} f1",
     )
     for letter in "fd"
 }

@@ -127,7 +127,7 @@ def _least_above(keys: Any, n: int, bound: Any) -> Any:
 
 @jit
 def median(a: Any, n: int) -> Any:
-    """Return the median of ``a[:n]`` (mean of the middle two when even); `a` is scratch, padded."""
+    """Return the median of ``a[:n]``, the mean of two if `n` is even; `a` is padded and overwritten."""
     keys = _bits(a)
     key = keys.dtype.type
     _flip(keys, n)
@@ -157,8 +157,8 @@ def median(a: Any, n: int) -> Any:
 
 
 @jit
-def mad_std(values: Any, n: int, centre: Any, scratch: Any) -> Any:
-    """Return 1.4826 x the median of ``|values[:n] - centre|``."""
+def mad_std(values: Any, n: int, centre: Any, workspace: Any) -> Any:
+    """Return 1.4826 x the median of ``|values[:n] - centre|``, where `centre` is their median."""
     for i in range(n):
-        scratch[i] = abs(values[i] - centre)
-    return _MAD_TO_SIGMA * median(scratch, n)
+        workspace[i] = abs(values[i] - centre)
+    return _MAD_TO_SIGMA * median(workspace, n)

@@ -27,22 +27,23 @@ from .windows import (
 
 
 @jit
-def _edge_median(window: Any, h: int, w: int, scratch: Any) -> Any:
-    """Median of the four edge rows and columns, corners counted twice."""
+def _edge_median(window: Any, h: int, w: int, workspace: Any) -> Any:
+    """Return the median of the four edge rows and columns; corners count twice."""
     n = 0
     for j in range(w):
-        scratch[n] = window[j]
-        scratch[n + 1] = window[(h - 1) * w + j]
+        workspace[n] = window[j]
+        workspace[n + 1] = window[(h - 1) * w + j]
         n += 2
     for i in range(h):
-        scratch[n] = window[i * w]
-        scratch[n + 1] = window[i * w + w - 1]
+        workspace[n] = window[i * w]
+        workspace[n + 1] = window[i * w + w - 1]
         n += 2
-    return median(scratch, n)
+    return median(workspace, n)
 
 
 @jit
 def _block_mean(window: Any, w: int, i: int, j: int, f: int) -> Any:
+    """Return the mean of the block of `f` x `f` pixels that is at (i, j) among the blocks."""
     # Row sums first and in the window's own precision, as NumPy adds them up.
     total = window[0]
     for a in range(i * f, i * f + f):
@@ -54,34 +55,71 @@ def _block_mean(window: Any, w: int, i: int, j: int, f: int) -> Any:
 
 
 @jit
-def _subtracted(
-    window: Any, bg_window: Any, has_bg: bool, background: Any, h: int, w: int, down: int, work: Any
-) -> None:
-    """Fill `work` with the rescaled window less its background."""
-    level = work.dtype.type(background)
+def _subtract(
+    window: Any, bg_window: Any, has_bg: bool, background: Any, h: int, w: int, down: int,
+    subtracted: Any,
+) -> None:  # fmt: skip
+    """Fill `subtracted` with the rescaled window less its background."""
+    level = subtracted.dtype.type(background)
     if down == 1 and not has_bg:
         for p in range(h * w):
-            work[p] = window[p] - level
+            subtracted[p] = window[p] - level
     else:
         hs, ws = h // down, w // down
         for i in range(hs):
             for j in range(ws):
                 below = _block_mean(bg_window, w, i, j, down) if has_bg else level
-                work[i * ws + j] = _block_mean(window, w, i, j, down) - below
+                subtracted[i * ws + j] = _block_mean(window, w, i, j, down) - below
 
 
 @jit
-def _reference_finish(
+def _crop_or_pad(pairs: Any, h: int, w: int, up: int, column: Any, out: Any) -> None:
+    """Copy both channels of `h` x `w` pixels, each repeated `up` times; crop, or repeat the edges."""
+    size = column.size
+    hu, wu = h * up, w * up
+    top = (hu - size) // 2 if hu > size else -((size - hu) // 2)
+    left = (wu - size) // 2 if wu > size else -((size - wu) // 2)
+    for j in range(size):
+        column[j] = min(max(j + left, 0), wu - 1) // up  # divisions are slow
+    for i in range(size):
+        row = min(max(i + top, 0), hu - 1) // up * w
+        for j in range(size):
+            p, q = 2 * (row + column[j]), 2 * (i * size + j)
+            out[q] = pairs[p]
+            out[q + 1] = pairs[p + 1]
+
+
+@jit
+def _window_noise(window: Any, n: int, workspace: Any) -> Any:
+    """Return 1.4826 x the MAD of ``window[:n]``."""
+    copy(window, n, workspace)
+    return mad_std(window, n, median(workspace, n), workspace)
+
+
+@jit
+def _map_noise(err_map: Any, top: int, left: int, h: int, w: int, workspace: Any) -> Any:
+    """Return the median of a window of the noise map, but for NaN."""
+    n = 0
+    for i in range(top, top + h):
+        for j in range(left, left + w):
+            if not math.isnan(err_map[i, j]):
+                workspace[n] = err_map[i, j]
+                n += 1
+    return median(workspace, n) if n > 0 else np.nan
+
+
+@jit
+def _finish(
     window: Any, bg_window: Any, has_bg: bool, background: Any, sigma: float,
     h: int, w: int, down: int, up: int, softening: float, normalise: bool,
-    work: Any, curved: Any, pairs: Any, column: Any, out: Any,
+    subtracted: Any, workspace: Any, pairs: Any, column: Any, out: Any,
 ) -> None:  # fmt: skip
     """Rescale, subtract the background, make both channels, normalise, crop or pad."""
     size = column.size
     # Replication repeats pixels, so peaks can be found before it and indices mapped after it.
     hs, ws = h // down, w // down
-    _subtracted(window, bg_window, has_bg, background, h, w, down, work)
-    peak_linear = absolute_peak(work, hs * ws)
+    _subtract(window, bg_window, has_bg, background, h, w, down, subtracted)
+    peak_linear = absolute_peak(subtracted, hs * ws)
     inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))
     # asinh is odd and grows, so its peak lies where the linear peak lies.
     peak_asinh = asinh(np.float32(peak_linear * inverse))
@@ -94,20 +132,12 @@ def _reference_finish(
             scale_asinh = np.float32(1.0) / peak_asinh
     no_limit = np.float32(np.inf)
     if up == 1 and hs == size and ws == size:
-        write_channels(work, size * size, inverse, scale_linear, scale_asinh, no_limit, curved, out)
+        write_channels(
+            subtracted, size * size, inverse, scale_linear, scale_asinh, no_limit, workspace, out
+        )
         return
-    write_channels(work, hs * ws, inverse, scale_linear, scale_asinh, no_limit, curved, pairs)
-    hu, wu = hs * up, ws * up
-    top = (hu - size) // 2 if hu > size else -((size - hu) // 2)
-    left = (wu - size) // 2 if wu > size else -((size - wu) // 2)
-    for j in range(size):
-        column[j] = min(max(j + left, 0), wu - 1) // up  # divisions are slow
-    for i in range(size):
-        row = min(max(i + top, 0), hu - 1) // up * ws
-        for j in range(size):
-            p, q = 2 * (row + column[j]), 2 * (i * size + j)
-            out[q] = pairs[p]
-            out[q + 1] = pairs[p + 1]
+    write_channels(subtracted, hs * ws, inverse, scale_linear, scale_asinh, no_limit, workspace, pairs)
+    _crop_or_pad(pairs, hs, ws, up, column, out)
 
 
 @jit
@@ -117,36 +147,37 @@ def preprocess_reference(
     lines: Any, pairs: Any, column: Any, out: Any,
 ) -> None:  # fmt: skip
     """Preprocess one ready cutout as the reference does; see `rbinfer.preprocess_cutout`."""
-    work, scratch = lines[0], lines[1]
+    subtracted, workspace = lines[0], lines[1]
     if not has_bg_map and not has_background:
-        background = _edge_median(window, h, w, scratch)
+        background = _edge_median(window, h, w, workspace)
     if not has_sigma:
-        copy(window, h * w, scratch)
-        sigma = mad_std(window, h * w, median(scratch, h * w), scratch)
+        sigma = _window_noise(window, h * w, workspace)
     if not (sigma > 0 and sigma < np.inf):
         sigma = 1.0
-    _reference_finish(
+    _finish(
         window, bg_map, has_bg_map, background, sigma, h, w, down, up, softening, normalise,
-        work, scratch, pairs, column, out,
+        subtracted, workspace, pairs, column, out,
     )  # fmt: skip
 
 
 @jit
-def _fill_bad(window: Any, mask: Any, has_mask: bool, y1: int, x1: int, h: int, w: int,
-              least: float, scratch: Any) -> bool:  # fmt: skip
+def _fill_bad(
+    window: Any, mask: Any, has_mask: bool, top: int, left: int, h: int, w: int, least: float,
+    workspace: Any,
+) -> bool:  # fmt: skip
     """Give bad pixels the median of the good; False if fewer than `least` of them are good."""
     n = 0
     for i in range(h):
         for j in range(w):
-            if abs(window[i * w + j]) < LARGEST and not (has_mask and mask[y1 + i, x1 + j]):
-                scratch[n] = window[i * w + j]
+            if abs(window[i * w + j]) < LARGEST and not (has_mask and mask[top + i, left + j]):
+                workspace[n] = window[i * w + j]
                 n += 1
     if n < least or n == 0:
         return False
-    level = median(scratch, n)
+    level = median(workspace, n)
     for i in range(h):
         for j in range(w):
-            if not abs(window[i * w + j]) < LARGEST or (has_mask and mask[y1 + i, x1 + j]):
+            if not abs(window[i * w + j]) < LARGEST or (has_mask and mask[top + i, left + j]):
                 window[i * w + j] = level
     return True
 
@@ -161,7 +192,7 @@ def cut_reference(
     """Cut and preprocess objects as the reference does; `status` says which could not be."""
     height, width = image.shape
     side = 2 * radius + 2
-    window, bg_window, work, scratch = lines[0], lines[1], lines[2], lines[3]
+    window, bg_window, subtracted, workspace = lines[0], lines[1], lines[2], lines[3]
     for k in range(x.size):
         prefetch_part(image, x, y, k + 1, -radius, side - 1, 0)
         snr[k] = np.nan
@@ -179,7 +210,7 @@ def cut_reference(
         copy_rows(image, y1, x1, h, w, window)
         if not all_finite(window, n) or (has_mask and any_masked(mask, y1, x1, h, w)):
             status[k] = PARTLY_MASKED
-            if not _fill_bad(window, mask, has_mask, y1, x1, h, w, min_good * n, scratch):
+            if not _fill_bad(window, mask, has_mask, y1, x1, h, w, min_good * n, workspace):
                 status[k] = TOO_FEW_GOOD_PIXELS
                 continue
         prefetch_part(image, x, y, k + 1, -radius, side - 1, 1)
@@ -187,26 +218,19 @@ def cut_reference(
         if has_bg_map:
             copy_rows(bg_map, y1, x1, h, w, bg_window)
         elif not has_background:
-            level = _edge_median(window, h, w, scratch)
+            level = _edge_median(window, h, w, workspace)
         prefetch_part(image, x, y, k + 1, -radius, side - 1, 2)
         sigma = sigma_given
         if has_err_map:
-            n_noise = 0
-            for i in range(y1, y2):
-                for j in range(x1, x2):
-                    if not math.isnan(err_map[i, j]):
-                        scratch[n_noise] = err_map[i, j]
-                        n_noise += 1
-            sigma = median(scratch, n_noise) if n_noise > 0 else np.nan
+            sigma = _map_noise(err_map, y1, x1, h, w, workspace)
         elif not has_sigma:
-            copy(window, n, scratch)
-            sigma = mad_std(window, n, median(scratch, n), scratch)
+            sigma = _window_noise(window, n, workspace)
         if not (sigma > 0 and sigma < np.inf):
             sigma = 1.0
         prefetch_part(image, x, y, k + 1, -radius, side - 1, 3)
-        _reference_finish(
+        _finish(
             window, bg_window, has_bg_map, level, sigma, h, w, down, up, softening, True,
-            work, scratch, pairs, column, out[k],
+            subtracted, workspace, pairs, column, out[k],
         )  # fmt: skip
         total = 0.0
         for i in range(radius - 1, radius + 2):

@@ -25,17 +25,17 @@ _PARTS = 4
 @jit
 def write_channels(
     values: Any, n: int, inverse: Any, scale_linear: Any, scale_asinh: Any, limit: Any,
-    curved: Any, out: Any,
+    workspace: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Fill `out` with both channels, in turns, of `n` background-subtracted values."""
-    # By way of scratch: LLVM does not vectorise asinh into every other element. Nor does it vectorise
-    # the second loop for an array of pairs, whose stride it does not know.
+    """Fill `out` with both channels of `n` background-subtracted values, in turns."""
+    # asinh goes to the workspace first, because LLVM does not vectorise it into every other element. Nor
+    # does it vectorise the second loop for an array of pairs, whose stride it does not know.
     for p in range(n):
         value = asinh(np.float32(values[p] * inverse)) * scale_asinh
-        curved[p] = min(max(value, -limit), limit)
+        workspace[p] = min(max(value, -limit), limit)
     for p in range(n):
         out[np.uint64(2 * p)] = min(max(values[p] * scale_linear, -limit), limit)
-        out[np.uint64(2 * p + 1)] = curved[p]
+        out[np.uint64(2 * p + 1)] = workspace[p]
 
 
 @jit
@@ -74,7 +74,7 @@ def fill(target: Any, value: Any) -> None:
 @jit
 def copy_rows(source: Any, top: int, left: int, h: int, w: int, target: Any) -> None:
     """Copy a window of `h` rows and `w` columns, row by row."""
-    # Unsigned indices spare Numba's test for negative ones, here and below.
+    # With unsigned indices Numba does not test for negative ones, here and below.
     for i in range(h):
         a, p = np.uint64(top + i), i * w
         for j in range(w):
@@ -99,7 +99,7 @@ def is_good(image: Any, mask: Any, has_mask: bool, i: int, j: int) -> bool:
 
 
 def _code_of_prefetch(context: Any, image: Any, i: Any, j: Any) -> Any:
-    """Ask for the cache line of ``image[i, j]``, which must exist, without waiting for it."""
+    """Prefetch the cache line of ``image[i, j]``, which must exist."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -122,14 +122,14 @@ _prefetch: Any = intrinsic(_code_of_prefetch)
 
 @jit
 def prefetch_part(image: Any, x: Any, y: Any, k: int, start: int, span: int, part: int) -> None:
-    """Ask for some rows of the window of object `k` while the one before it is being worked on.
+    """Prefetch some rows of the window of object `k` while the object before it is worked on.
 
     Rows lie whole pages apart, so the hardware does not foresee them: in an image larger than the
-    caches, waiting for them took a third of the time. CPUs remember few of such wishes at a time, so
-    `_PARTS` parts of a window are asked for in turns with work.
+    caches, waiting for them took a third of the time. A CPU has few prefetches under way at a time, so
+    a window is prefetched in `_PARTS` parts, in turns with work.
     """
     height, width = image.shape
-    # Windows that are large beside the caches would drive out the one that is being worked on.
+    # A window that is large beside the caches would drive out the one that is worked on.
     if k >= x.size or span > _MOST_AHEAD:
         return
     if not (-0.5 <= x[k] < width - 0.5 and -0.5 <= y[k] < height - 0.5):

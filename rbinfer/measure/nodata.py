@@ -24,9 +24,7 @@ _STEP = 4  # an area is looked for in every so-manieth row
 _LEAST_SHARE = 1e-3  # of the image that an area takes at least,
 _LEAST_PIXELS = 400  # and pixels
 _BAND = 3  # pixels around an area that show what the sky is like beside it
-_COMMON = (
-    0.05  # share of the band with the value of the area, at its lowest level: the sky is clipped there
-)
+_COMMON = 0.25  # share of the band at the value of the area, if that is its lowest: a clipped sky
 _PLATEAU = 0.05  # share of the image below which an area at the highest level is one of saturated pixels
 _ISLAND = 25  # pixels on a side: larger is what a real image has beside an area
 _MOST_VALUES = 3  # different fillings of one image
@@ -202,7 +200,7 @@ def _is_of_the_sky(
         return True  # a model whose light fades into it
     # A sky of few integers: then such blocks come by chance, also where there is data.
     n, again = _neighbours(pixels, rest, value)
-    return bool(n > 0.01 * np.count_nonzero(rest) and again > 0.5 * n)
+    return bool(n > 0.1 * np.count_nonzero(rest) and again > 0.5 * n)
 
 
 def _neighbours(pixels: NDArray[np.float32], rest: Mask, value: np.float32) -> tuple[int, int]:

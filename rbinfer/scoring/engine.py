@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cutouts.cutter import Cutouts, Knife
+from ..cutouts.cutter import CutFunction, Cutouts
 from ..model.networks import Network
 from ..model.session import Output, Session
 from ..status import UNSCORED, Status
@@ -73,7 +73,7 @@ class Engine(NamedTuple):
             rows = order[part]
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.knife()
+                own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.cut_function()
             measured = self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
             if snr is not None:
                 snr[rows] = measured
@@ -91,7 +91,7 @@ class Engine(NamedTuple):
         prepared: Prepared,
         rows: NDArray[np.intp],
         pixels: NDArray[np.float32],
-        cut_into: Knife,
+        cut_into: CutFunction,
         result: Scores,
     ) -> NDArray[np.float32]:
         """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(argv, came)
         except (KeyboardInterrupt, Exception) as error:
-            # A library may have made an error of its own of the interruption.
+            # A library may have turned the interruption into an error of its own.
             if came or isinstance(error, KeyboardInterrupt):
                 number = came[0] if came else signal.SIGINT
                 word = "interrupted" if number == signal.SIGINT else "terminated"
@@ -64,7 +64,7 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
     logging.basicConfig(
         level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )
-    # TensorFlow greets on stderr; nobody at the telescope wants to read it.
+    # TensorFlow prints notes on stderr at its start that help nobody here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -80,7 +80,7 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[list[int]]:
-    """Let SIGTERM, as batch systems send it, stop what runs as Ctrl-C does; yields what came."""
+    """Let SIGTERM, which batch systems send, stop the run as Ctrl-C does; yields what signals came."""
     came: list[int] = []
 
     def stop(number: int, _: Any) -> None:
@@ -88,8 +88,8 @@ def _stopping_on_signals() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     def unraisable(what: Any) -> None:
-        # It came within a callback that must not fail, such as one of the garbage collector's: Python
-        # drops the exception there, so the signal is sent again.
+        # The signal came within a callback that must not fail, such as one of the garbage collector's.
+        # Python drops the exception there, so the signal is sent again.
         if came and isinstance(what.exc_value, KeyboardInterrupt):
             again.append(threading.Timer(0.1, signal.raise_signal, (came[0],)))
             again[-1].start()
@@ -101,7 +101,7 @@ def _stopping_on_signals() -> Iterator[list[int]]:
     hook = sys.unraisablehook
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            # What is ignored, as by a shell for what it starts in the background, stays so.
+            # A signal that is ignored stays ignored: shells do so for jobs in the background.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, stop)
         sys.unraisablehook = unraisable

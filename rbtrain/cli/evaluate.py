@@ -143,7 +143,7 @@ def _write(spec: "ModelSpec", metrics: dict[str, Any], where: Path) -> None:
 
 
 def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure on the test frames, drawn again from the configuration that they were drawn from."""
+    """Measure on the test frames, which are drawn again from their configuration."""
     from rbinfer.model.session import Session
 
     from ..config import TrainConfig

@@ -273,7 +273,7 @@ def build_dataset(
     """Simulate frames and store their labelled cutouts.
 
     The result depends on the configuration and the backdrops alone, not on the number of workers.
-    A frame that draws no backdrop is the one that there would be without any.
+    A frame that draws no backdrop is the same as without any.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ def build_dataset(
         (part / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         part.rename(where)
     except BaseException:
-        # Gigabytes perhaps, and of no use: frames are drawn anew.
+        # It may hold gigabytes and is of no use: the next try draws all frames again.
         shutil.rmtree(part, ignore_errors=True)
         raise
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
@@ -401,7 +401,7 @@ def _simulate(task: _Task) -> tuple[F16, NDArray[Any]]:
         try:
             backdrop = None
             if backdrops is not None:
-                # From a generator of its own, so that the other frames stay as they are without.
+                # A generator of its own keeps the other frames as they are without backdrops.
                 backdrop = backdrops.draw(np.random.default_rng([config.data.seed, index, 1]))
             frame = draw_frame(config.simulate, rng, backdrop)
             parts.append(cut_frame(frame, config.preprocess, config.data, rng, index))
@@ -413,8 +413,8 @@ def _simulate(task: _Task) -> tuple[F16, NDArray[Any]]:
 def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
     """Choose some rows of each bogus class and of the sources, in their order.
 
-    Stars and galaxies are drawn together: how many galaxies there are among the stars of a field is
-    something to be learnt.
+    Stars and galaxies are drawn together: the network has to learn how many galaxies there are among the
+    stars of a field.
     """
     order = rng.permutation(len(labels))
     drawn = labels[order]

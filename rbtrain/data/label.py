@@ -13,9 +13,9 @@ from .._pixels import BOX, around, nearest
 from ..config import CLASSES
 from ..simulate import Artefact, Frame
 
-#: Label of a detection that is not to be learnt from.
+#: Label of a detection that training leaves out.
 AMBIGUOUS = -1
-#: Share of the planted light below which what was there before does not matter.
+#: What was there before does not matter below this share of the planted light.
 _OUTSHONE = 0.3
 _STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
 _TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
@@ -57,8 +57,8 @@ def label_detections(
     beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
     saturated star is the star's, wherever on the plateau the brightest pixel lies, and the rest of that
     plateau is ambiguous; so is a flash along a trail that is as compact as a star. Where something of
-    unknown nature may have been there before (`Frame.unknown`), nothing is noise, and only what clearly
-    outshines it has the class of what was planted.
+    unknown nature was there before (`Frame.unknown`), nothing is labelled noise, and only what clearly
+    outshines it gets the class of what was planted.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _is_noise(found: _Found) -> Bools:
 
 
 def _is_doubtful(frame: Frame, unknown: F32, x: I64, y: I64) -> Bools:
-    """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
+    """Tell where light of unknown nature stands out, in a pixel or in the mean, and is not outshone."""
     planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
     before, noise = around(unknown, x, y, BOX), frame.noise[y, x]
     outshone = _OUTSHONE * around(planted, x, y, BOX).max(axis=0)
@@ -255,7 +255,7 @@ def _light_near(frame: Frame, x: I64, y: I64) -> F32:
 
 
 def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
-    """Tell which pixels belong to the burnt-out image of a star: at the full level, or next to it."""
+    """Tell which pixels belong to the saturated core of a star, or lie next to it."""
     full = float(np.nanmax(frame.image)) if frame.saturation is None else frame.saturation
     ring = _on_circle(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
     level = frame.sky[ypeak, xpeak] + 0.9 * (full - frame.sky[ypeak, xpeak])

@@ -1,4 +1,4 @@
-"""Keras to ONNX, proved: the graph is checked, run against Keras, and tells all about itself."""
+"""Export Keras to ONNX: the graph is checked, compared with Keras, and describes itself."""
 
 import dataclasses
 import logging
@@ -22,7 +22,7 @@ from .graph import simplify
 log = logging.getLogger(__name__)
 
 OPSET = 17
-#: Largest difference between Keras and ONNX Runtime that is let through.
+#: Largest difference between Keras and ONNX Runtime that is accepted.
 TOLERANCE = 1e-5
 #: Cutouts that the two are compared on.
 N_PROOF = 1000

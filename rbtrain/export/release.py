@@ -15,8 +15,9 @@ from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
 from ..data.label import is_of
 from ..fitting.batches import targets_of
-from ..fitting.calibrate import calibrate, mix_weights, operating_points, score_histograms
+from ..fitting.calibrate import calibrate
 from ..fitting.fit import in_single_precision, load_network
+from ..fitting.rates import mix_weights, operating_points, score_histograms
 from ..simulate import draw_frame
 from .convert import N_PROOF, export_model, keras_outputs
 
@@ -64,7 +65,7 @@ def export_run(
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    # Sources that are not counted as real are no artefacts either: they have no part in the rates.
+    # Sources that do not count as real are no artefacts either: they take no part in the rates.
     judged = real | ~np.isin(labels, SOURCES)
     spec = dataclasses.replace(
         spec,

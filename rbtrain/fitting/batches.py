@@ -1,4 +1,4 @@
-"""Batches of a dataset for a fit: what the network shall say, class weights, augmentation."""
+"""Batches of a dataset for a fit: targets, class weights, augmentation."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     rows : ndarray of int
         The rows to draw from.
     targets : ndarray, shape (len(data), ...)
-        What the network shall say for each row of the dataset.
+        Target of each row of the dataset.
     weights : ndarray of float32, shape (len(data),)
     batch_size : int
     seed : int or None
@@ -85,7 +85,7 @@ def augment(cutouts: F32, turn: int) -> F32:
 
 
 def targets_of(config: TrainConfig, labels: I8) -> F32:
-    """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes.
+    """Return the targets of the network: (n, 1) for one score, one-hot (n, k) for classes.
 
     Parameters
     ----------
@@ -104,7 +104,9 @@ def targets_of(config: TrainConfig, labels: I8) -> F32:
 
 
 def balance_groups(targets: F32, labels: I8) -> NDArray[Any]:
-    """What is balanced against what: one score, real and bogus; classes, all sources and each bogus.
+    """Return the groups that are balanced against each other.
+
+    For one score they are real and bogus; for classes, all sources as one and each bogus class.
 
     Parameters
     ----------

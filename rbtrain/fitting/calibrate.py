@@ -1,4 +1,4 @@
-"""Calibration of the network's output and the operating points that follow from it."""
+"""Calibration of the network's output."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,7 @@ import keras
 import numpy as np
 from scipy.optimize import minimize
 
-from rbinfer.model.spec import OperatingPoint
-
-from .._arrays import F32, F64, I8, Bools
-from ..config import SOURCES
-from ..metrics import rates_at, threshold_for_false, threshold_for_missed
+from .._arrays import F32, F64
 
 
 def calibrate(
@@ -88,89 +84,6 @@ def _fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) ->
     start = [0.0, 0.0] if shifted else [0.0]
     found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}).x
     return float(np.exp(found[0])), float(found[1]) if shifted else 0.0
-
-
-def mix_weights(labels: I8, sources: float) -> F32:
-    """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
-
-    Parameters
-    ----------
-    labels : ndarray of int8, shape (n,)
-        Indices into `rbtrain.config.CLASSES`.
-    sources : float
-        The share, between 0 and 1.
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-
-    Raises
-    ------
-    ValueError
-        There are no sources, or nothing else; says what to do.
-    """
-    in_the_sky = np.isin(labels, SOURCES)
-    share = float(in_the_sky.mean())
-    if not 0 < share < 1:
-        raise ValueError(
-            f"{share:.0%} of {len(labels)} held-out cutouts are stars or galaxies; a calibration needs "
-            "sources and artefacts: simulate more frames, or change the ranges under [simulate]"
-        )
-    return np.where(in_the_sky, sources / share, (1 - sources) / (1 - share)).astype(np.float32)
-
-
-def operating_points(
-    real: Bools,
-    score: F32,
-    missed: Sequence[float] = (0.01, 0.02, 0.05),
-    false: Sequence[float] = (0.001, 0.01),
-) -> tuple[OperatingPoint, ...]:
-    """Find the thresholds for given missed and false rates, with both rates of each.
-
-    Parameters
-    ----------
-    real : ndarray of bool, shape (n,)
-    score : ndarray of float32, shape (n,)
-    missed, false : sequence of float
-        Rates aimed at.
-
-    Returns
-    -------
-    tuple of OperatingPoint
-        First those for missed rates, then those for false rates, in the order given.
-    """
-    points = []
-    for name, wanted, find in (
-        ("missed", missed, threshold_for_missed),
-        ("false", false, threshold_for_false),
-    ):
-        for rate in wanted:
-            threshold = find(real, score, rate)
-            true_rate, false_rate = rates_at(real, score, threshold)
-            points.append(OperatingPoint(f"{name} {rate:.1%}", threshold, 1 - true_rate, false_rate))
-    return tuple(points)
-
-
-def score_histograms(real: Bools, score: F32, bins: int = 20) -> dict[str, list[float]]:
-    """Return how the scores of the real and of the bogus are spread, for reports to compare with.
-
-    Parameters
-    ----------
-    real : ndarray of bool, shape (n,)
-    score : ndarray of float32, shape (n,)
-    bins : int
-        Equal bins over [0, 1].
-
-    Returns
-    -------
-    dict
-        ``real`` and ``bogus``: the fraction of each in every bin.
-    """
-    found = {}
-    for name, rows in (("real", real), ("bogus", ~real)):
-        counts, _ = np.histogram(score[rows], bins, (0.0, 1.0))
-        found[name] = [round(float(n), 6) for n in counts / max(int(rows.sum()), 1)]
-    return found
 
 
 def _logits(model: keras.Model, cutouts: F32) -> F64:

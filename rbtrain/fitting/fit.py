@@ -22,7 +22,7 @@ from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
 
-#: Files of a run. All that a resumed fit goes on from is in one of them, `_LAST`.
+#: Files of a run. A resumed fit needs only `_LAST`.
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 
 
@@ -83,11 +83,11 @@ def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Mod
 
 
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the best network and the whole state of the fit, each written beside and renamed.
+    """Keeps the best network and the whole state of the fit; each file is replaced as a whole.
 
     ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
-    ``state.json`` after it, and both are brought in line with it on resume, so that a fit which is
-    killed between two of them goes on as if it had not been.
+    ``state.json`` after it, and both are brought in line with it on resume, so that a fit killed between
+    the two goes on as if undisturbed.
     """
 
     def __init__(self, run: Path, train: Batches, seed: int) -> None:
@@ -111,7 +111,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             ) from error
         self._best, self.history = parts["best"], done["history"]
         try:
-            # The best network is that of the state, also where the fit was killed before writing either.
+            # The best network is that of the state, even if the fit was killed before it wrote the file.
             model.set_weights(self._best)
             save_atomically(model, self._run / _BEST)
             _assign(model.variables, parts["model"])
@@ -280,7 +280,7 @@ def fit(
 
 
 def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
-    """Make a run's directory ready; returns whether there is a fit to go on with."""
+    """Prepare a run's directory; returns whether there is a fit to resume."""
     where.mkdir(parents=True, exist_ok=True)
     begun = (where / _LAST).exists() or (where / _HISTORY).exists()
     if begun and not resume:
@@ -289,7 +289,7 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
         _check_same(config, where / _CONFIG)
     _remove_parts(where)
     if not begun:
-        # Of a fit that was killed within its first epoch, or of one whose state was removed.
+        # It is left from a fit that was killed within its first epoch, or whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
     with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")

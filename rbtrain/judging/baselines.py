@@ -1,4 +1,4 @@
-"""Simple means of telling real from bogus, to measure the network against: pure functions.
+"""Simple methods that tell real from bogus, to compare the network with: pure functions.
 
 Each gives a score for every detection of an image, higher for more real. `THRESHOLDS` holds the fixed
 value above which a detection counts as real. The thresholds were not fitted; the form of each score
@@ -16,6 +16,7 @@ from rbinfer.io.positions import positions
 
 from .._arrays import F32, F64, I64, Bools
 from .._pixels import BOX, around, nearest
+from ..simulate.profiles import FWHM_PER_SIGMA
 
 #: Scores above these are real. ``sharpness``: a hit of one pixel has 0, a straight track one pixel
 #: wide has 0.5 (two of its four neighbours lie on it), and so has a Gaussian star of FWHM 2 pixels,
@@ -29,7 +30,7 @@ LA_COSMIC = {"sigclip": 4.5, "sigfrac": 0.3, "objlim": 5.0, "niter": 4, "cleanty
 _BACKGROUND_QUANTILE = 0.1
 #: Offsets (x, y) of the four neighbours of a pixel.
 _CROSS = np.array([1, -1, 0, 0]), np.array([0, 0, 1, -1])
-_SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
+_SIGMA_PER_FWHM = 1 / FWHM_PER_SIGMA
 
 
 def load_astroscrappy() -> Any:
@@ -129,7 +130,7 @@ def la_cosmic(
     electrons = 1.0 if gain is None else float(gain)
     background = sep.Background(np.ascontiguousarray(image), mask=mask)
     sky = background.back(dtype=np.float32)
-    # Half of a coarsely quantised image may not differ at all.
+    # In a coarsely quantised image more than half of the adjacent pixels may be equal.
     rms = pixel_noise(image, mask) or float(background.globalrms)
     full = np.inf if saturation is None else (saturation - float(np.median(sky))) * electrons
     masked, _ = scrappy.detect_cosmics(

@@ -234,7 +234,7 @@ def _limits_of_readings(simulation: dict[str, Any]) -> list[str]:
 
 
 def _limits_beside(metrics: dict[str, Any]) -> list[str]:
-    """Say where a simple means does better, and where the scores are no probabilities."""
+    """Say where a simple method does better, and where the scores are no probabilities."""
     lines = []
     for name, methods in metrics.get("baselines", {}).get("images", {}).items():
         own = methods["network"]

@@ -12,7 +12,7 @@ from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
-from ..fitting.calibrate import mix_weights
+from ..fitting.rates import mix_weights
 from ..metrics import (
     auc,
     bootstrap,
@@ -91,7 +91,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     """
     session = Session(model, "cpu")
     spec, rows = session.spec, data.rows
-    # A model with one score cannot name what it counts as real by its own classes.
+    # The classes of a model with one score do not say which sources it counts as real.
     real_types = spec.calibration.get("counted_as_real", spec.real)
     real = is_of(rows["label"], real_types)
     score, classes = _run(session, data)

@@ -277,7 +277,7 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
     """Figures of each group, with intervals, and the FWHM used for each image.
 
     ``with_galaxies`` holds the figures with stars and galaxies counted as real, for a model that has
-    both classes: to a label that means "in the sky" the shipped score does wrong on galaxies.
+    both classes: where a label means "in the sky", the shipped score is wrong on galaxies.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The network beside the simple means, on the same detections: labelled images and simulation."""
+"""The network beside the simple methods, on the same detections: labelled images and simulation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -146,7 +146,7 @@ def pooled(measured: dict[str, Any]) -> dict[str, Any]:
 
 
 def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Head and rows of a table: a group a row, a method a column: AUC, kept, let in."""
+    """Head and rows of a table, one row per group: AUC, kept and let in by method."""
     head = ("group", *(f"{name} AUC / kept / let in" for name in (NETWORK, *THRESHOLDS)))
     rows = []
     for group, methods in groups.items():
@@ -165,7 +165,7 @@ def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
 
 
 def classes_table(measured: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Head and rows of a table: a class a row, a method a column: rate called real, AUC to stars."""
+    """Head and rows of a table, one row per class: rate called real and AUC to stars by method."""
     head = ("class", "n", *(f"{name} called real / AUC" for name in (NETWORK, *THRESHOLDS)))
     rows = []
     for kind, found in measured["by_class"].items():

@@ -1,8 +1,8 @@
 """The Numba kernels of the simulator, and nothing else.
 
 Images are C-contiguous float32 arrays of shape (height, width) that are added to in place; the
-centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which besides the signal
-keeps the class of the largest single contribution to each pixel.
+centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which also keeps the class of
+the largest single contribution to each pixel.
 """
 
 import math

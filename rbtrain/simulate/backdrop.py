@@ -31,9 +31,9 @@ from .patches import Backdrop, DarkPatch, SkyPatch, background, dark_patch, sign
 
 log = logging.getLogger(__name__)
 
-#: What reaches this in another dark as well is no particle: 6e-5 of Gaussian noise does.
+#: A pixel above this (sigma) in another dark as well is no particle; 6e-5 of Gaussian noise is above.
 _AGAIN = 4.0
-#: Darks of one shape from which on a particle can be told from a defect.
+#: From so many darks of one shape on a particle can be told from a defect.
 ENOUGH_DARKS = 3
 #: A header's GAIN outside of this is a camera's setting, not electrons per ADU.
 _GAINS = (0.05, 20.0)
@@ -135,7 +135,7 @@ class _Image:
 
 def _mapped(path: Path) -> NDArray[Any]:
     """Map an array of the scratch folder."""
-    # Anew each time: a map that is kept would hold the folder's space after its end.
+    # Mapped each time: a map that is kept would hold the disk space of a folder that is gone.
     mapped: NDArray[Any] = np.load(path, mmap_mode="r")
     return mapped
 

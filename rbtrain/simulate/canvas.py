@@ -1,4 +1,4 @@
-"""Where artefacts are painted: their signal, their class, and the list of what was painted."""
+"""The layers that artefacts are painted on, and the list of what was painted."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum

@@ -18,7 +18,7 @@ from .planting import plant
 from .processing import process
 from .psf import draw_psf
 
-#: Lowest number of a camera without a bias, ADU: subtracting the bias leaves noise below 0.
+#: Lowest number after the bias is subtracted, ADU: noise goes below 0.
 _NO_FLOOR = -1e6
 
 

@@ -1,4 +1,4 @@
-"""Small ways to draw a number: every draw takes the one generator of the frame."""
+"""Draw numbers; every draw takes the one generator of the frame."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def log_uniforms(rng: np.random.Generator, span: Range, n: int) -> F64:
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """Say yes with the given probability."""
+    """Return True with the given probability."""
     return bool(rng.random() < probability)
 
 

@@ -13,7 +13,7 @@ from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_
 from .patches import SkyPatch
 from .psf import draw_psf
 
-#: Fainter light than this has no photon noise, electrons: float32 underflows in it.
+#: Light below this, in electrons, has no photon noise: float32 underflows there.
 _DARKEST = 1e-6
 
 
@@ -101,7 +101,7 @@ def _expose(
     rng: np.random.Generator,
     patch: SkyPatch,
 ) -> F32:
-    """Add light to the pixels `base` (ADU), as far as their wells, which end at `full`, have room."""
+    """Add light to the pixels `base` as far as their wells have room, up to `full` (both ADU)."""
     camera, canvas = conditions.camera, light.canvas
     gain = np.float32(camera.gain)
     held = base * gain

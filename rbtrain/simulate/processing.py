@@ -29,7 +29,7 @@ def process(
     rng: np.random.Generator,
     conditions: Conditions,
 ) -> Frame:
-    """Take a raw frame through what is drawn for it: flat field, sky subtraction, resampling, masks.
+    """Process a raw frame at random: flat field, sky subtraction, resampling, rounding, masks.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def _offset_amplifier(layers: Layers, rng: np.random.Generator, conditions: Cond
 
 
 def _subtract_sky(layers: Layers, conditions: Conditions) -> None:
-    """Subtract the sky; the level of saturation is one no more where the sky was far from even."""
+    """Subtract the sky; a sky that is far from even leaves no single level of saturation."""
     sky, camera = layers.sky, conditions.camera
     layers.image -= sky
     spread = float(sky.max() - sky.min())
@@ -146,6 +146,6 @@ def _round(layers: Layers, config: DetectorConfig, rng: np.random.Generator, typ
 
 
 def _as_seen(rows: Rows, seen: F32, gain: float) -> Rows:
-    """Return rows in ADU, less what did not reach the pixels that they lie on."""
+    """Return rows in ADU, dimmed as the pixels that they lie on."""
     factor = seen[nearest(rows.x, rows.y, seen.shape)] / gain
     return replace(rows, flux=rows.flux * factor, peak=rows.peak * factor)

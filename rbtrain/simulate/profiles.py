@@ -16,7 +16,7 @@ from .._arrays import F32, Floats
 #: Samples per FWHM that the profiles are rendered with.
 _SAMPLES = 10.0
 #: FWHM of a Gaussian over its sigma.
-_FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
 def oversampling_for(fwhm: float) -> int:
@@ -66,7 +66,7 @@ def gaussian_profile(
         float32, 1 in the middle.
     """
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
-    profile: F32 = np.exp(np.float32(-0.5 * (_FWHM_PER_SIGMA / fwhm) ** 2) * r2)
+    profile: F32 = np.exp(np.float32(-0.5 * (FWHM_PER_SIGMA / fwhm) ** 2) * r2)
     return profile
 
 

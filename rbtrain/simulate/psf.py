@@ -64,7 +64,7 @@ class PSF:
 
     @classmethod
     def from_profiles(cls, profiles: list[F32], oversampling: int) -> Self:
-        """Make a PSF from oversampled profiles (as the functions above return), one a zone.
+        """Make a PSF from oversampled profiles, as `rbtrain.simulate.profiles` renders them, one a zone.
 
         Parameters
         ----------

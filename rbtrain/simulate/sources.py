@@ -146,8 +146,8 @@ def galaxy_points(galaxy: Galaxy, fwhm: float, rng: np.random.Generator) -> tupl
 def add_galaxy(image: F32, galaxy: Galaxy, psf: PSF, level: float, rng: np.random.Generator) -> float:
     """Add a galaxy to an image and return its brightest pixel.
 
-    Wings of the PSF below `level` are left out, and for each point long before, for a thousand
-    of them add up.
+    Wings of the PSF below `level` are left out, those of a point only below a twentieth of it, because
+    the wings of many points add up.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def _draw_lamps(
     noise: float,
     peak: float,
 ) -> None:
-    """Blinking lamps along an aeroplane's trail."""
+    """Draw blinking lamps along an aeroplane's trail."""
     spacing = psf.fwhm * log_uniform(rng, (6, 40))
     t = np.arange(-600, 600, spacing)
     layer = np.zeros(canvas.shape, np.float32)

@@ -15,8 +15,17 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS, TABLE = HERE / "promises.json", HERE / "PROMISES.md"
 GROUPS = (
-    "Positions", "Pixels", "Files", "Models", "Fuzzing", "Faults", "Load", "Environments", "Numbers",
-)  # fmt: skip
+    "Positions",
+    "Pixels",
+    "Inputs",
+    "Files",
+    "Models",
+    "Fuzzing",
+    "Faults",
+    "Load",
+    "Environments",
+    "Numbers",
+)
 
 
 def merged(lines: list[dict]) -> list[dict]:

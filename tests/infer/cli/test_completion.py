@@ -22,7 +22,9 @@ VALUES = {
     "A,B",
     "ADDRESS",
     "DX,DY",
+    "NAME",
     "TEMPLATE",
+    "VALUE",
     "B",
     "F",
     "H",
@@ -32,7 +34,6 @@ VALUES = {
     "R",
     "S",
     "T",
-    "VALUE",
     "X",
     "Y",
 }

@@ -173,3 +173,14 @@ def test_a_closed_stderr_costs_the_messages_alone(tmp_path):
     both = closed(tmp_path, ">&- 2>&- <&-", "classify", FIELD, "-o", "o.csv")
     assert (both.returncode, both.stdout, both.stderr) == (0, "", "")
     assert (tmp_path / "o.csv").stat().st_size > 0
+
+
+@pytest.mark.parametrize("argv", [["classify", FIELD, "-o", "o.csv"], ["warmup"]])
+def test_numba_that_does_not_compile_is_told(tmp_path, argv):
+    done = closed(tmp_path, "", *argv, NUMBA_DISABLE_JIT="1")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "rbinfer: error: the kernels are not compiled, because NUMBA_DISABLE_JIT is set, and cannot run "
+        "as they are; unset it\n"
+    )
+    assert not (tmp_path / "o.csv").exists()

@@ -22,8 +22,9 @@ from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import ExportError, export_model, keras_outputs
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
-from rbtrain.fitting.calibrate import calibrate, mix_weights
+from rbtrain.fitting.calibrate import calibrate
 from rbtrain.fitting.fit import build, fit
+from rbtrain.fitting.rates import mix_weights
 from rbtrain.judging.evaluate import evaluate_simulation
 from rbtrain.metrics import auc
 
