@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from astropy.table import Column
 
+#: What spreadsheets write where a formula has no value.
+SPREADSHEET_ERRORS = ("#N/A", "#NUM!", "#VALUE!", "#DIV/0!", "#REF!", "#NULL!", "#NAME?")
 #: What programs write where there is no number.
 MISSING = frozenset(
-    ("", "-", "--", "N/A", "n/a", "#N/A", "NA", "NULL", "Null", "null", "None", "none", "INDEF")
-)
+    ("", "-", "--", "N/A", "n/a", "n.a.", "NA", "NULL", "Null", "null", "None", "none", "INDEF", "\\N")
+).union(SPREADSHEET_ERRORS)
 # Numbers do not begin like that, but identifiers do: 000001, 001e1.
 _LEADING_ZERO = re.compile(r"\n[+-]?0[0-9]")
 _MINUS_ZERO = "\n-0\n"

@@ -44,6 +44,8 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
     from astropy.table import Table
 
     found = parse(_read(content))
+    if found.left_out:
+        log.warning("%s: %d lines that begin with # are no rows", content.path, found.left_out)
     table = Table()
     for name, cells in zip(found.names, found.columns, strict=True):
         table[name] = column_of(cells, decimal_comma=found.dialect.separator != ",")

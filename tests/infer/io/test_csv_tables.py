@@ -100,6 +100,31 @@ def test_comments_and_empty_lines_between_rows(tmp_path):
     np.testing.assert_array_equal(positions(read_catalog(path)), ([1, 3], [2, 4]))
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_comments_that_look_like_rows_are_told(tmp_path, caplog, quote):
+    path = tmp_path / "t.csv"
+    path.write_text(f"x,y,{quote}n{quote}\n1,2,a\n# 3,4,b\n#5,6,c\n# end\n7,8,d\n")
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([1, 7], [2, 8]))
+    assert ("t.csv: 2 lines that begin with # are no rows" in caplog.text) == (quote == "")
+
+
+def test_what_spreadsheets_write_for_no_value_is_no_comment(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1,2\n#N/A,4\n#DIV/0!,6\n7,8\n")
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([1, np.nan, np.nan, 7], [2, 4, 6, 8]))
+
+
+def test_within_quotes_nothing_is_a_comment(tmp_path):
+    path = tmp_path / "t.csv"
+    text = 'x,y,note\n1,2,"a\n\n# b\n"\n# a comment with one "\n\n3,4,c\n'
+    path.write_text(text)
+    table = read_catalog(path)
+    assert table["note"].tolist() == ["a\n\n# b\n", "c"]
+    table["rb_status"] = [0, 1]
+    expected = 'x,y,note,rb_status\n1,2,"a\n\n# b\n",0\n3,4,c,1\n'
+    assert written_back(path, table, tmp_path / "o.csv").decode() == expected
+
+
 def test_rows_that_begin_as_comments_do(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,x,y\n#1,1,2\n#2,3,4\n")
