@@ -10,6 +10,7 @@ from .agreement import Group, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
+from .maxima import RADIUS
 from .mean_star import average_stars
 
 Floats = NDArray[np.float64]
@@ -122,6 +123,8 @@ def measure_psf(
         raise InputError(
             f"the mask has shape {mask.shape} but the image {pixels.shape}; give one of the same shape"
         )
+    if min(pixels.shape) <= 2 * RADIUS:
+        return _unmeasured(0, None)
     frame = cleaned(pixels, mask)
     pyramid = Pyramid.of(frame.image, saturation)
     found = measure_round(pyramid, frame.is_mosaic)
