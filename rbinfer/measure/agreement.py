@@ -29,8 +29,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Excess of a fit, over the height, that is still a star's: bright wings, faint neighbours.
-_MOST_EXCESS = 0.1
 _MOST_ERROR = 0.25  # of the logarithm of a width
 #: Largest shape, and that of profiles too narrow for their pixels to show it.
 _MOST_SHAPE, _MOST_NARROW_SHAPE = 1.0, 0.55
@@ -41,6 +39,36 @@ _STARTS = 3
 #: What agrees: so close to the stars in the logarithm of the width, and in shape, beside the noise.
 _AGREE, _AGREE_SHAPE = 0.15, 0.2
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What candidates must be like to be stars, and how much it takes.
+
+    Attributes
+    ----------
+    excess : float
+        Largest excess of a fit, over the height.
+    strictness : float
+        Factor of the evidence that it takes.
+    least : int
+        Fewest members of a group.
+    is_elliptical : bool
+        The candidates are fits of ellipses, whose shapes are right however long.
+    """
+
+    excess: float
+    strictness: float
+    least: int
+    is_elliptical: bool
+
+
+#: Round ones: an excess for bright wings and faint neighbours.
+ROUND = Rules(0.1, 1.0, 3, False)
+#: Streaks: tracks and pieces of trails are ellipses, too.
+LONG = Rules(0.2, 1.7, 5, True)
+#: Stars far out of focus, which Gaussians fit alike but badly.
+ODD = Rules(0.3, 1.7, 5, False)
 
 
 @dataclass(frozen=True)
@@ -83,24 +111,23 @@ class Group:
         return len(self.members) >= self.least and not self.in_one_phase and self.evidence >= self.needed
 
 
-def largest_group(candidates: Candidates, is_elliptical: bool = False) -> Group | None:
+def largest_group(candidates: Candidates, rules: Rules = ROUND) -> Group | None:
     """Find the candidates that agree best with one another.
 
     Parameters
     ----------
     candidates : Candidates
-    is_elliptical : bool
-        They are fits of ellipses, whose shapes are right however long.
+    rules : Rules
 
     Returns
     -------
     Group or None
         None when no two agree.
     """
-    rows = np.flatnonzero(_usable(candidates, is_elliptical))
+    rows = np.flatnonzero(_usable(candidates, rules))
     if len(rows) < 2:
         return None
-    data = Measured.of(candidates[rows], 2.0 if is_elliptical else 1.0)
+    data = Measured.of(candidates[rows], 2.0 if rules.is_elliptical else 1.0)
     without: list[Population] = [
         Known.hits(data), Known.anything(data), Cluster.spots(data), Cluster.tracks(data),
         Cluster.extended(data), SinglePixels(share=0.1),
@@ -114,20 +141,17 @@ def largest_group(candidates: Candidates, is_elliptical: bool = False) -> Group 
     if best is None:
         return None
     group = _group(data, rows, best, best.likelihood - base.likelihood)
-    # Tracks and pieces of trails are ellipses, too.
-    if group is not None and is_elliptical:
-        return replace(group, needed=1.7 * group.needed, least=5)
-    return group
+    if group is None:
+        return None
+    return replace(group, needed=rules.strictness * group.needed, least=rules.least)
 
 
-def _usable(candidates: Candidates, is_elliptical: bool) -> Bools:
+def _usable(candidates: Candidates, rules: Rules) -> Bools:
     usable: Bools
     longest = np.abs(candidates.shape).max(axis=1, initial=0.0)
-    usable = (candidates.error < _MOST_ERROR) & (
-        candidates.excess < (2.0 if is_elliptical else 1.0) * _MOST_EXCESS + 0.5 / candidates.snr
-    )
+    usable = (candidates.error < _MOST_ERROR) & (candidates.excess < rules.excess + 0.5 / candidates.snr)
     usable &= (candidates.log_fwhm > np.log(NARROWEST)) & (candidates.log_fwhm < np.log(WIDEST))
-    if not is_elliptical:
+    if not rules.is_elliptical:
         narrow = candidates.log_fwhm < np.log(_NARROW * candidates.factor)
         usable &= longest < np.where(narrow, _MOST_NARROW_SHAPE, _MOST_SHAPE)
     return usable

@@ -10,6 +10,7 @@ from ..kernels.constants import LARGEST
 Pixels = NDArray[np.float32]
 
 _CELL = 32  # side of the areas that are asked whether they have data
+_MISSING = 0.5  # share of the pixels of other areas that have no data, at most
 _ROWS = 24  # rows that are looked at for a colour filter array, each with the next
 _DIFFERENT = 0.5  # in units of the noise: levels of colours
 _SAME = 0.35  # of the largest difference of levels: those of the green pixels
@@ -61,8 +62,8 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
 
 
 def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_finite = bool(np.isfinite(pixels.sum(dtype=np.float32)))
+    # NaN compares false.
+    is_finite = pixels.size == 0 or bool(pixels.min() > -LARGEST and pixels.max() < LARGEST)
     if mask is not None and not mask.any():
         mask = None
     if is_finite and mask is None:
@@ -83,13 +84,15 @@ def _without_empty_areas(image: Pixels, is_own: bool) -> Pixels:
     cells = image[:ny:4, :nx:4].reshape(ny // _CELL, _CELL // 4, nx // _CELL, _CELL // 4)
     first = cells[:, :1, :, :1]
     flat = np.all(cells == first, axis=(1, 3))
-    n_flat = np.count_nonzero(flat)
-    # Nearly all alike: a sky that was cut off at a level, and not what is missing.
-    if n_flat == 0 or n_flat > 0.95 * flat.size:
+    if not flat.any():
         return image
-    image = image if is_own else image.copy()
     for value in np.unique(first[:, 0, :, 0][flat]):
-        image[image == value] = np.nan
+        # A sky that was cut off at a level is between the stars, too.
+        elsewhere = (cells == value).mean(axis=(1, 3))[~flat]
+        if len(elsewhere) and np.median(elsewhere) < _MISSING:
+            image = image if is_own else image.copy()
+            is_own = True
+            image[image == value] = np.nan
     return image
 
 

@@ -122,18 +122,23 @@ def measure_sky(image: Pixels) -> Sky:
 
     level = percentile(0.5)
     noise = (level - percentile(0.16)) / _LOWER_SIGMA
-    # Whole numbers that hardly vary: the percentiles may fall on one of them.
-    values = np.where(np.isfinite(samples), samples, 0.0) - np.where(good > 0, level, 0.0)[:, None]
-    np.minimum(values, 0.0, out=values)
-    values[~np.isfinite(samples)] = 0.0
-    below = np.einsum("np,np->n", values, values)
-    noise = np.where(noise > 0, noise, np.sqrt(2.0 * below / np.maximum(good, 1)))
+    # A sky that is cut off from below has only its upper side.
+    noise = np.where(noise > 0, noise, (percentile(0.84) - level) / _LOWER_SIGMA)
+    noise = np.where(noise > 0, noise, _noise_in_steps(samples, level, good))
     known = (noise > 0) & (good >= 0.3 * samples.shape[1])
     shape = rows, columns
     return Sky(
         np.where(known, level, np.nan).reshape(shape), np.where(known, noise, np.nan).reshape(shape),
         height, width,
     )  # fmt: skip
+
+
+def _noise_in_steps(samples: Pixels, level: Floats, good: Ints) -> Floats:
+    """Estimate the noise of whole numbers that hardly vary: few pixels are a step from the others."""
+    apart = np.abs(np.where(np.isfinite(samples), samples - level[:, None].astype(np.float32), 0.0))
+    step = np.where(apart > 0, apart, np.inf).min(axis=1).astype(np.float64)
+    part = np.count_nonzero(apart > 0, axis=1) / np.maximum(good, 1)
+    return np.where(part > 0, np.where(part > 0, step, 0.0) * np.sqrt(part), 0.0)
 
 
 def find_maxima(image: Pixels, sky: Sky, saturation: float | None, factor: int = 1) -> Maxima:

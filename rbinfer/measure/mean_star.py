@@ -53,8 +53,6 @@ class _Samples:
 
     Attributes
     ----------
-    nearest : ndarray of int64, shape (n, m)
-        Pixels of the grid, as a line.
     corners : ndarray of int64, shape (4, n * m)
         The pixels around each on a grid that is larger by one pixel at each side, as a line.
     parts : ndarray of float64, shape (4, n * m)
@@ -64,7 +62,6 @@ class _Samples:
     good : ndarray of bool, shape (n, m)
     """
 
-    nearest: NDArray[np.int64]
     corners: NDArray[np.int64]
     parts: Floats
     residual: Floats
@@ -100,13 +97,15 @@ def average_stars(pyramid: Pyramid, stars: Candidates, fwhm: float) -> MeanStar:
     samples = _sampled(pyramid.images[level], factor, radius, stars, fwhm)
     samples = _clipped(samples, _splat(samples, samples.residual))
     residual = _splat(samples, samples.residual)
+    # To share pixels out smooths; what that took away is added once more.
+    residual += _splat(samples, samples.residual - _interpolated(residual, samples))
     grid: Floats = (np.arange(SIZE) - _MIDDLE) * np.float64(spacing / factor)
     gaussian = _gaussian(grid[None], fwhm / factor)[0] / factor**2
     stamp = gaussian[:, None] * gaussian[None, :] * factor**2 + residual
     offsets = np.arange(SIZE) - _MIDDLE
     stamp -= np.median(stamp[np.hypot(offsets[:, None], offsets) > _EMPTY])
     top = float(stamp.max())
-    squares = _splat(samples, (samples.residual - residual.ravel()[samples.nearest]) ** 2)
+    squares = _splat(samples, (samples.residual - _interpolated(residual, samples)) ** 2)
     ellipticity, theta = _ellipse(stamp / top, factor / spacing)
     return MeanStar(
         (stamp / top).astype(np.float32), (np.sqrt(squares) / top).astype(np.float32), ellipticity, theta
@@ -148,10 +147,7 @@ def _sampled(
     good = (inside & np.isfinite(residual)).reshape(n, -1)
     good &= (across > -1.0) & (across < SIZE) & (along > -1.0) & (along < SIZE)
     residual = np.where(good, residual.reshape(n, -1), 0.0)
-    nearest = np.clip(np.rint(along), 0, SIZE - 1) * SIZE + np.clip(np.rint(across), 0, SIZE - 1)
-    return _Samples(
-        nearest.astype(np.int64), *_corners(across, along), residual, profile.reshape(n, -1), good
-    )
+    return _Samples(*_corners(across, along), residual, profile.reshape(n, -1), good)
 
 
 def _corners(across: Floats, along: Floats) -> tuple[NDArray[np.int64], Floats]:
@@ -177,9 +173,16 @@ def _splat(samples: _Samples, values: Floats) -> Floats:
     return (total / (count + _DOUBT)).reshape(side, side)[1:-1, 1:-1]
 
 
+def _interpolated(grid: Floats, samples: _Samples) -> Floats:
+    """Interpolate the grid, linearly, at the samples."""
+    larger = np.pad(grid, 1).ravel()
+    values = np.einsum("ck,ck->k", samples.parts, larger[samples.corners])
+    return np.asarray(values.reshape(samples.residual.shape), np.float64)
+
+
 def _clipped(samples: _Samples, mean: Floats) -> _Samples:
     """Leave out neighbours, hits and the like."""
-    away = np.abs(samples.residual - mean.ravel()[samples.nearest])
+    away = np.abs(samples.residual - _interpolated(mean, samples))
     noise = 1.4826 * np.median(away, axis=1, keepdims=True)
     return replace(samples, good=samples.good & (away <= _CLIP * noise + 0.1 * samples.profile))
 

@@ -367,4 +367,5 @@ def _width_slopes(data: Measured, weights: Floats, prior: Floats) -> Floats:
 
 def _ridge(terms: Floats, values: Floats, weights: Floats, prior: Floats) -> Floats:
     weighted = terms * weights[:, None]
-    return np.linalg.solve(weighted.T @ terms + np.diag(prior), weighted.T @ values).astype(np.float64)
+    normal = weighted.T @ terms + np.diag(prior)
+    return np.asarray(np.linalg.solve(normal, weighted.T @ values), np.float64)

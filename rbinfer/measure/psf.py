@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .agreement import Group, largest_group
+from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
+from .maxima import RADIUS
 from .mean_star import average_stars
 
 Floats = NDArray[np.float64]
@@ -122,23 +123,29 @@ def measure_psf(
         raise InputError(
             f"the mask has shape {mask.shape} but the image {pixels.shape}; give one of the same shape"
         )
+    if min(pixels.shape) <= 2 * RADIUS:
+        return _unmeasured(0, None)
     frame = cleaned(pixels, mask)
     pyramid = Pyramid.of(frame.image, saturation)
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
-    found, group = _alike(found)
+    stars, group = _alike(found, ROUND)
     if _more_is_left(found, group):
-        long, streaks = _alike(measure_ellipses(pyramid), is_elliptical=True)
+        ellipses, streaks = _alike(measure_ellipses(pyramid), LONG)
         if _is_better(streaks, group):
-            found, group = long, streaks
+            stars, group = ellipses, streaks
+        elif not _is_better(group, None):
+            others, odd = _alike(found, ODD)
+            if _is_better(odd, None):
+                stars, group = others, odd
     if group is None or not group.is_convincing:
         return _unmeasured(n_fitted, group)
-    return _measured(pyramid, found, group, n_fitted)
+    return _measured(pyramid, stars[group.members], group, n_fitted)
 
 
-def _alike(found: Candidates, is_elliptical: bool = False) -> tuple[Candidates, Group | None]:
+def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
     """Return the largest group that is not on a line, as those along trails are, and what it is of."""
-    group = largest_group(found, is_elliptical)
+    group = largest_group(found, rules)
     for _ in range(_MOST_TRAILS):
         if group is None or not group.is_convincing:
             break
@@ -149,7 +156,7 @@ def _alike(found: Candidates, is_elliptical: bool = False) -> tuple[Candidates, 
         if n_close < needed_on_line(min(len(stars), MOST_ON_LINE)):
             break
         found = found[~is_close(line, found.x, found.y, 2.0 * tolerance)]
-        group = largest_group(found, is_elliptical)
+        group = largest_group(found, rules)
     return found, group
 
 
@@ -184,8 +191,7 @@ def _unmeasured(n: int, group: Group | None) -> FramePsf:
     return FramePsf(None, reason, n_stars, n, group.share, confidence)
 
 
-def _measured(pyramid: Pyramid, found: Candidates, group: Group, n_fitted: int) -> FramePsf:
-    stars = found[group.members]
+def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) -> FramePsf:
     mean = average_stars(pyramid, stars, group.fwhm)
     bright, faint = _by_brightness(stars)
     regions = _by_region(stars, pyramid.images[0].shape)
