@@ -24,7 +24,6 @@ from _common import add_json, processor, verdict, write_json
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import FRAME, make_scene, write_files
 from rbinfer.io.images import load_image
-from rbinfer.io.positions import positions
 from rbinfer.measure.detect import detect
 from rbinfer.measure.estimate import measure_width
 from rbinfer.scoring.classifier import Classifier
@@ -94,8 +93,7 @@ def in_stages(path, classifier, clock):
     seps = sum(clock.seconds[name] for name in SEPS)
     clock.seconds["rest of the detection"] = clock.seconds.pop("detection") - seps
     with clock.stage("FWHM"):
-        x, y = positions(table)
-        width = measure_width(image, x, y, table)
+        width = measure_width(image, table)
     with clock.stage("score"):
         return classifier.classify(table, image, fwhm=width.fwhm)
 
