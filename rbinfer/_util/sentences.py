@@ -45,6 +45,8 @@ def reason_of(error: BaseException, otherwise: str) -> str:
     str
         One line.
     """
+    if isinstance(error, KeyError) and error.args:
+        return f"{error.args[0]} is missing"
     text = " ".join(str(error).split())
     return otherwise if not text or _OF_PYTHON.search(text) else text
 
