@@ -165,9 +165,11 @@ def _check(options: argparse.Namespace) -> None:
 def _kept(scored: "ScoredFile", options: argparse.Namespace) -> "ScoredFile":
     """Return the rows that were asked for, in their order."""
     from ..pipeline.columns import of_classes, order_of
+    from ..status import is_real
 
+    table = scored.table
     if options.filter:
-        scored = scored.taken(scored.table["rb_score"] > scored.table.meta["rb_threshold"])
+        scored = scored.taken(is_real(table["rb_score"], table.meta["rb_threshold"]))
     if options.classes:
         scored = scored.taken(of_classes(scored.table, options.classes))
     if options.sort != "row":
@@ -256,6 +258,14 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
     write_regions(text, options.regions, options.overwrite)
 
 
+def _width(summary: dict[str, Any]) -> str:
+    """Say how wide the stars are and how that is known."""
+    agree = ""
+    if summary["fwhm_source"] == "measured":
+        agree = f", {summary['npsf']} of {summary['nfit']} agree"
+    return f"{summary['fwhm']:.2f} px ({summary['fwhm_source']}{agree})"
+
+
 def _in_words(summary: dict[str, Any]) -> str:
     from ..status import UNSCORED, Status
 
@@ -264,8 +274,7 @@ def _in_words(summary: dict[str, Any]) -> str:
     also = {name: n for name, n in summary["status"].items() if name not in why}
     reasons = f" ({_listing(why)})" if why else ""
     lines = [
-        f"{summary['image']}: {summary['detections']} detections {source}; "
-        f"FWHM {summary['fwhm']:.2f} px ({summary['fwhm_source']})",
+        f"{summary['image']}: {summary['detections']} detections {source}; FWHM {_width(summary)}",
         f"  {summary['real']} real, {summary['bogus']} bogus, "
         f"{summary['unscored']} unscored{reasons}; threshold {summary['threshold']:g}",
     ]
@@ -274,13 +283,15 @@ def _in_words(summary: dict[str, Any]) -> str:
         lines.append(
             f"  {name}: {part['detections']} detections, "
             f"{part['real']} real, {part['bogus']} bogus, {part['unscored']} unscored; "
-            f"FWHM {part['fwhm']:.2f} px ({part['fwhm_source']})"
+            f"FWHM {_width(part)}"
         )
     if summary["expected"]:
         missed, false = (summary["expected"][rate] for rate in ("missed", "false"))
         lines.append(
             f"  expected: {missed:.1%} of the real missed, {false:.1%} of the bogus let in (simulation)"
         )
+    if summary["note"]:
+        lines.append(f"  {summary['note']}")
     if also:
         lines.append(f"  noted: {_listing(also)}")
     lines.append(f"  model {summary['model']} {summary['version']}; {summary['seconds']:.2f} s in all")

@@ -121,6 +121,11 @@ class PreprocessSpec:
                 "use preset='default' to change that"
             )
 
+    @property
+    def window(self) -> float:
+        """Side of the window that the default preset cuts, in FWHM of the stars."""
+        return self.size / self.target_fwhm
+
     @classmethod
     def reference(cls, size: int = 31) -> Self:
         """Return the spec of the reference implementation."""

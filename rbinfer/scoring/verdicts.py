@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.exposure import Width
 from ..model.spec import ModelSpec
-from ..status import UNSCORED
+from ..status import UNSCORED, is_real
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -29,6 +29,10 @@ _NOTES = frozenset(
         "rb_real",
         "rb_fwhm",
         "rb_fwhm_source",
+        "rb_npsf",
+        "rb_nfit",
+        "rb_ellipticity",
+        "rb_theta",
         "rb_image",
         "rb_hdu",
         "rb_x_col",
@@ -148,8 +152,7 @@ def with_verdicts(
         A column ``flags`` that is not of integers.
     """
     n = len(scores.score)
-    # Comparing with NaN is False: what has no score is not real.
-    real = scores.score > verdict.threshold
+    real = is_real(scores.score, verdict.threshold)
     unscored = int(np.count_nonzero(scores.status & UNSCORED))
     bogus = n - int(real.sum()) - unscored
     log.info("%d rows: %d real, %d bogus, %d unscored", n, n - bogus - unscored, bogus, unscored)
@@ -171,8 +174,12 @@ def with_verdicts(
         rb_threshold=verdict.threshold,
         rb_fwhm=verdict.width.fwhm,
         rb_fwhm_source=verdict.width.source,
+        rb_npsf=verdict.width.n_stars,
+        rb_nfit=verdict.width.n_fitted,
         rb_real=list(verdict.real_source_types),
     )
+    if np.isfinite(verdict.width.ellipticity):
+        table.meta.update(rb_ellipticity=verdict.width.ellipticity, rb_theta=verdict.width.theta)
     if not flag_bogus:
         return table
     table["flags"] = _flagged(table, ~real)
