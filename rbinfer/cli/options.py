@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..runs.plan import FORMATS
+from ..runs.formats import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import reason_of
 from ..errors import InputError, ModelError
 
 #: Key of the JSON text in the ONNX ``metadata_props``.
@@ -362,7 +363,7 @@ class ModelSpec:
                 **ends,
             )
         except (KeyError, IndexError, TypeError, ValueError, OverflowError, zlib.error) as error:
+            reason = reason_of(error, "a value is of the wrong kind")
             raise ModelError(
-                f"the rbinfer metadata is damaged ({type(error).__name__}: {error}); "
-                "export the model again"
+                f"the rbinfer metadata is damaged ({reason}); export the model again"
             ) from error
