@@ -197,10 +197,16 @@ def main():
         stages = time_stages(images, folder, min(options.images, 20))
         bounds = show(rows, stages, size)
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "images": options.images, "side": options.side,
-        "objects": options.objects, "repeats": options.repeats, "workers": rows, "stages": stages,
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "images": options.images,
+        "side": options.side,
+        "objects": options.objects,
+        "repeats": options.repeats,
+        "workers": rows,
+        "stages": stages,
         **bounds,
-    }  # fmt: skip
+    }
     write_json(options.json, report)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .runs import plan as _plan
 from .runs import search as _search
-from .runs.plan import FORMATS, Work, catalog_of, check_apart, stem_of, suffix_of
+from .runs.formats import FORMATS, suffix_of
+from .runs.plan import Work, catalog_of, check_apart, stem_of
 from .runs.search import is_fits_name
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 #: Words of Python's that mean nothing to who only uses the program.
 _OF_PYTHON = re.compile(
@@ -25,6 +24,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     str
         Such as ``"; did you mean --threshold?"``; empty where none is close.
     """
+    from difflib import get_close_matches
+
     by_lower = {each.lower(): each for each in known}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
@@ -44,6 +45,8 @@ def reason_of(error: BaseException, otherwise: str) -> str:
     str
         One line.
     """
+    if isinstance(error, KeyError) and error.args:
+        return f"{error.args[0]} is missing"
     text = " ".join(str(error).split())
     return otherwise if not text or _OF_PYTHON.search(text) else text
 

@@ -101,12 +101,42 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
+    from ..pipeline.columns import check_classes
+    from ..pipeline.score_file import score_file
+    from ..pipeline.summary import is_nothing_scored
+
+    _check(options)
+    how = score_options(options)
+    with _patience(quiet=bool(options.quiet)):
+        classifier = how.classifier()
+        if options.classes:
+            check_classes(options.classes, classifier.spec)
+        scored = score_file(options.image, options.catalog, how, classifier, options.output)
+    kept, summary = _kept(scored, options).with_columns(how.show), scored.summary
+    if options.output:
+        kept.write(options.output, options.overwrite)
+    if options.regions and len(scored.table):
+        # After the rows, which matter more.
+        _write_regions(scored, how, options)
+    if options.stamp:
+        from ..io.stamp import stamp
+
+        each = summary.get("extensions", [summary])
+        stamp(options.image, {part["hdu"]: part for part in each}, scored.table.meta)
+    if options.json:
+        _print_json(summary, None if options.output else kept.table)
+    elif not options.output:
+        kept.table.write(sys.stdout, format="ascii.ecsv")
+    if not options.quiet:
+        print(_in_words(summary), file=sys.stderr)
+    return NOTHING_SCORED if is_nothing_scored(summary) else DONE
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse before any work what could not be written after it."""
     from ..errors import InputError
     from ..io.files import check_distinct, check_place
     from ..io.tables import check_output, kind_of
-    from ..pipeline.columns import check_classes, of_classes, order_of
-    from ..pipeline.score_file import score_file
-    from ..pipeline.summary import is_nothing_scored
 
     _check_image(options.image)
     if is_closed() and (options.json or not options.output):
@@ -130,36 +160,21 @@ def run(options: argparse.Namespace) -> int:
         from ..io.stamp import check_stamp
 
         check_stamp(options.image)
-    how = score_options(options)
-    with _patience(quiet=bool(options.quiet)):
-        classifier = how.classifier()
-        if options.classes:
-            check_classes(options.classes, classifier.spec)
-        scored = score_file(options.image, options.catalog, how, classifier, options.output)
-    table, summary = scored.table, scored.summary
-    kept = scored.taken(table["rb_score"] > table.meta["rb_threshold"]) if options.filter else scored
-    if options.classes:
-        kept = kept.taken(of_classes(kept.table, options.classes))
-    if options.sort != "row":
-        kept = kept.taken(order_of(kept.table, options.sort))
-    kept = kept.with_columns(how.show)
-    if options.output:
-        kept.write(options.output, options.overwrite)
-    if options.regions and len(table):
-        # After the rows, which matter more.
-        _write_regions(scored, how, options)
-    if options.stamp:
-        from ..io.stamp import stamp
 
-        each = summary.get("extensions", [summary])
-        stamp(options.image, {part["hdu"]: part for part in each}, table.meta)
-    if options.json:
-        _print_json(summary, None if options.output else kept.table)
-    elif not options.output:
-        kept.table.write(sys.stdout, format="ascii.ecsv")
-    if not options.quiet:
-        print(_in_words(summary), file=sys.stderr)
-    return NOTHING_SCORED if is_nothing_scored(summary) else DONE
+
+def _kept(scored: "ScoredFile", options: argparse.Namespace) -> "ScoredFile":
+    """Return the rows that were asked for, in their order."""
+    from ..pipeline.columns import of_classes, order_of
+    from ..status import is_real
+
+    table = scored.table
+    if options.filter:
+        scored = scored.taken(is_real(table["rb_score"], table.meta["rb_threshold"]))
+    if options.classes:
+        scored = scored.taken(of_classes(scored.table, options.classes))
+    if options.sort != "row":
+        scored = scored.taken(order_of(scored.table, options.sort))
+    return scored
 
 
 def _is_mosaic(options: argparse.Namespace) -> bool:
@@ -243,6 +258,14 @@ def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.
     write_regions(text, options.regions, options.overwrite)
 
 
+def _width(summary: dict[str, Any]) -> str:
+    """Say how wide the stars are and how that is known."""
+    agree = ""
+    if summary["fwhm_source"] == "measured":
+        agree = f", {summary['npsf']} of {summary['nfit']} agree"
+    return f"{summary['fwhm']:.2f} px ({summary['fwhm_source']}{agree})"
+
+
 def _in_words(summary: dict[str, Any]) -> str:
     from ..status import UNSCORED, Status
 
@@ -251,8 +274,7 @@ def _in_words(summary: dict[str, Any]) -> str:
     also = {name: n for name, n in summary["status"].items() if name not in why}
     reasons = f" ({_listing(why)})" if why else ""
     lines = [
-        f"{summary['image']}: {summary['detections']} detections {source}; "
-        f"FWHM {summary['fwhm']:.2f} px ({summary['fwhm_source']})",
+        f"{summary['image']}: {summary['detections']} detections {source}; FWHM {_width(summary)}",
         f"  {summary['real']} real, {summary['bogus']} bogus, "
         f"{summary['unscored']} unscored{reasons}; threshold {summary['threshold']:g}",
     ]
@@ -261,13 +283,15 @@ def _in_words(summary: dict[str, Any]) -> str:
         lines.append(
             f"  {name}: {part['detections']} detections, "
             f"{part['real']} real, {part['bogus']} bogus, {part['unscored']} unscored; "
-            f"FWHM {part['fwhm']:.2f} px ({part['fwhm_source']})"
+            f"FWHM {_width(part)}"
         )
     if summary["expected"]:
         missed, false = (summary["expected"][rate] for rate in ("missed", "false"))
         lines.append(
             f"  expected: {missed:.1%} of the real missed, {false:.1%} of the bogus let in (simulation)"
         )
+    if summary["note"]:
+        lines.append(f"  {summary['note']}")
     if also:
         lines.append(f"  noted: {_listing(also)}")
     lines.append(f"  model {summary['model']} {summary['version']}; {summary['seconds']:.2f} s in all")

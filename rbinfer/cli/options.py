@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..runs.plan import FORMATS
+from ..runs.formats import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
     group.add_argument(
         *format_flags,
         dest="catalog_format",
-        metavar="NAME",
-        help="format of the catalogue, such as CSV or DAOPHOT; told by its content if absent",
+        metavar="FORMAT",
+        help="that of the catalogue, such as CSV or DAOPHOT; told by its content if absent",
     )
     add_position_options(group)
     group.add_argument(

@@ -60,6 +60,13 @@ class Parser(argparse.ArgumentParser):
         self._words = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does; a word without a meaning is refused by the verb that has it."""
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            verbs_of(self).get(getattr(options, "verb", ""), self).refuse(rest)
+        return options
+
     def error(self, message: str) -> NoReturn:
         """Say in a sentence what is wrong, and end with exit code 2."""
         self.exit(

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,10 +125,12 @@ def _is_excluded(name: str, options: argparse.Namespace, actions: Mapping[str, a
 
 def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, Setting]]:
     """Yield verb, option and setting of each line of a file."""
+    if not place.exists():
+        return
+    import tomllib
+
     try:
         found = tomllib.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
     except OSError as error:
         raise InputError(f"the defaults {place} cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -283,15 +283,28 @@ class Cutter:
         if spec.preset == "reference":
             side = 2 * (spec.size // 2) + 2
             call = dispatch.cut_reference.bind(
-                *scene, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
-                self.saturation, *reference_workspace(spec.size, side, side, 4, np.float32),
-            )  # fmt: skip
+                *scene,
+                spec.size // 2,
+                self.down,
+                self.up,
+                spec.asinh_softening,
+                spec.min_good,
+                self.saturation,
+                *reference_workspace(spec.size, side, side, 4, np.float32),
+            )
         else:
             call = dispatch.cut_default.bind(
-                *scene, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
-                spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip, self.saturation,
+                *scene,
+                spec.recentre,
+                *self.taps,
+                spec.asinh_softening,
+                spec.min_good,
+                spec.linear_norm == "centre",
+                spec.asinh_norm == "centre",
+                spec.clip,
+                self.saturation,
                 *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
-            )  # fmt: skip
+            )
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
             pixels, n = out.pixels, len(x)
@@ -363,9 +376,11 @@ def preprocess_cutout(
     if asinh_softening is None:
         asinh_softening = PreprocessSpec.reference().asinh_softening
     for name, value in (
-        ("target_fwhm", target_fwhm), ("target_size", target_size), ("asinh_softening", asinh_softening),
+        ("target_fwhm", target_fwhm),
+        ("target_size", target_size),
+        ("asinh_softening", asinh_softening),
         ("downscale_threshold", downscale_threshold),
-    ):  # fmt: skip
+    ):
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} must be a positive number, not {value}")
     if fwhm is not None and np.isinf(fwhm):
@@ -409,10 +424,21 @@ def preprocess_cutout(
     size = int(target_size)
     out = np.empty((size, size, 2), np.float32)
     dispatch.preprocess_reference[sci.dtype.char](
-        sci.reshape(-1), *sci.shape, bg_map.reshape(-1), has_map, background, has_background, sigma,
-        cutout_err is not None, down, up, float(asinh_softening), bool(normalize),
-        *reference_workspace(size, sci.shape[0], sci.shape[1], 2, sci.dtype), out.reshape(-1),
-    )  # fmt: skip
+        sci.reshape(-1),
+        *sci.shape,
+        bg_map.reshape(-1),
+        has_map,
+        background,
+        has_background,
+        sigma,
+        cutout_err is not None,
+        down,
+        up,
+        float(asinh_softening),
+        bool(normalize),
+        *reference_workspace(size, sci.shape[0], sci.shape[1], 2, sci.dtype),
+        out.reshape(-1),
+    )
     return out, scale
 
 

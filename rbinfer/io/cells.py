@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from astropy.table import Column
 
+#: What spreadsheets write where a formula has no value.
+SPREADSHEET_ERRORS = ("#N/A", "#NUM!", "#VALUE!", "#DIV/0!", "#REF!", "#NULL!", "#NAME?")
 #: What programs write where there is no number.
 MISSING = frozenset(
-    ("", "-", "--", "N/A", "n/a", "#N/A", "NA", "NULL", "Null", "null", "None", "none", "INDEF")
-)
+    ("", "-", "--", "N/A", "n/a", "n.a.", "NA", "NULL", "Null", "null", "None", "none", "INDEF", "\\N")
+).union(SPREADSHEET_ERRORS)
 # Numbers do not begin like that, but identifiers do: 000001, 001e1.
 _LEADING_ZERO = re.compile(r"\n[+-]?0[0-9]")
+_MINUS_ZERO = "\n-0\n"
 # Programs write 1e+05 or 1.0e5; without point and sign it may be an identifier, as 12e3 is.
 _BARE_EXPONENT = re.compile(r"\n[+-]?[0-9]+[eE][0-9]")
 # More digits than float64 keeps.
-_LONG_WHOLE = re.compile(r"\n[+-]?[0-9]{16,}(?:\n|$)")
+_LONG_WHOLE = re.compile(r"\n[+-]?[0-9]{16,}\n")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,([0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _THOUSANDS = 3  # digits behind a comma that may divide thousands
 
@@ -87,15 +90,17 @@ def lenient_numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
 
 
 def _with_points(cells: Sequence[str]) -> NDArray[np.int64] | NDArray[np.float64] | None:
-    joined = "\n" + "\n".join(cells)
+    joined = "\n".join(("", *cells, ""))
     if " " in joined or "\t" in joined:
-        joined = "\n" + "\n".join(cell.strip() for cell in cells)
+        joined = "\n".join(("", *(cell.strip() for cell in cells), ""))
     if "_" in joined or not joined.isascii() or _LEADING_ZERO.search(joined):
         return None
     try:
         if "." not in joined:
             try:
-                return np.fromiter(map(int, cells), np.int64, len(cells))
+                whole = np.fromiter(map(int, cells), np.int64, len(cells))
+                # The sign of -0 says on which side of the equator some minutes are.
+                return None if _MINUS_ZERO in joined else whole
             except OverflowError:
                 return None
             except ValueError:

@@ -72,6 +72,8 @@ def fitted(table: "Table", kind: str) -> "Table":
         if kind == "CSV" and getattr(column, "shape", ())[1:] == (1,):
             out[name] = column = column[:, 0]
         what = _misfit(column, kind)
+        if kind == "FITS" and _NOT_ASCII.search(name):
+            raise InputError(f"FITS cannot hold the name of the column {name}; try ECSV or VOTable")
         if what is not None:
             others = [each for each in _WITH_LIMITS if _misfit(column, each) is None]
             way = f"try {' or '.join(others)}, or leave" if others else "leave"

@@ -28,7 +28,8 @@ def is_csv(content: Content) -> bool:
     head = content.head
     if len(head) >= HEAD_SIZE - len(BOM_UTF8):
         # Its last line may be cut short.
-        head = head[: head.rfind(b"\n") + 1]
+        end = head.rfind(b"\n") + 1
+        head = head[: end + end % 2] if b"\0" in head[:4] else head[:end]
     try:
         found = parse(head)
         columns = found.columns
@@ -43,6 +44,8 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
     from astropy.table import Table
 
     found = parse(_read(content))
+    if found.left_out:
+        log.warning("%s: %d lines that begin with # are no rows", content.path, found.left_out)
     table = Table()
     for name, cells in zip(found.names, found.columns, strict=True):
         table[name] = column_of(cells, decimal_comma=found.dialect.separator != ",")

@@ -6,11 +6,11 @@ What is not understood is kept: the lines above the names, the rows as they stan
 import csv
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .cells import numbers
+from .cells import SPREADSHEET_ERRORS, numbers
 
 _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 #: What may stand between cells, in the order of preference where several would do; a blank stands for
@@ -18,6 +18,8 @@ _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
+#: How Excel's files may say what separates their cells, in the first line.
+_DECLARED = re.compile("sep=(.)")
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
@@ -79,6 +81,8 @@ class Delimited:
     rows : list of list of str
         Their cells without quotes, where quotes or white space made it necessary to look at each
         character; otherwise empty.
+    left_out : int
+        How many comments between the rows look as if they were rows.
     """
 
     dialect: Dialect
@@ -87,6 +91,7 @@ class Delimited:
     names: list[str]
     records: list[str]
     rows: list[list[str]] = field(default_factory=list)
+    left_out: int = 0
 
     @cached_property
     def columns(self) -> list[list[str]]:
@@ -153,10 +158,14 @@ def parse(data: bytes) -> Delimited:
     first = next((k for k, line in enumerate(lines) if not _is_beside(line)), None)
     if first is None:
         raise ValueError("it has no line with the names of columns")
+    declared = _DECLARED.fullmatch(lines[first])
+    if declared is not None and first + 1 < len(lines):
+        first += 1
     body = lines[first + 1 :]
-    if _BESIDE.search(text, len(lines[0])):
-        body = _without_comments(body)
-    separator = _separator(lines[first], body[:_SAMPLE])
+    # Where every row begins as a comment does, they are rows: #1, #2, ...
+    skip = _is_beside if any(not _is_beside(line) for line in body) else _is_empty
+    sample = [line for line in body[:_SAMPLE] if not skip(line)]
+    separator = declared[1] if declared else _separator(lines[first], sample)
     beside = (f" {separator}", f"{separator} ")
     padded = separator != " " and any(pair in lines[first] for pair in beside)
     dialect = Dialect(separator, newline, encoding, mark, padded)
@@ -171,16 +180,25 @@ def parse(data: bytes) -> Delimited:
             head, header, names = head[:-1], head[-1], in_comment
         else:
             header, names = "", [f"col{k}" for k in range(1, len(names) + 1)]
-    names = _named(names, body, separator)
+    names = _named(names, sample, separator)
     if separator == " " or '"' in text:
-        return Delimited(dialect, head, header, names, *_records(body, separator))
-    return Delimited(dialect, head, header, names, body)
+        return Delimited(dialect, head, header, names, *_records(body, separator, skip))
+    if not _BESIDE.search(text, len(lines[0])):
+        return Delimited(dialect, head, header, names, body)
+    records = [line for line in body if not skip(line)]
+    n = lines[first].count(separator)
+    left_out = sum(line.count(separator) == n for line in body if skip(line) and not _is_empty(line))
+    return Delimited(dialect, head, header, names, records, left_out=left_out)
 
 
 def _decoded(data: bytes) -> tuple[str, str, bytes]:
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
             return data.removeprefix(mark).decode(encoding), encoding, mark
+    # The second byte of a Latin letter in UTF-16 is zero, or the first.
+    if b"\0" in data[:2]:
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+        return data.decode(encoding), encoding, b""
     # Windows-1252 is Latin-1 with letters in place of control characters, but for five bytes.
     for encoding in ("utf-8", "cp1252"):
         try:
@@ -190,14 +208,14 @@ def _decoded(data: bytes) -> tuple[str, str, bytes]:
     return data.decode("latin-1"), "latin-1", b""
 
 
+def _is_empty(line: str) -> bool:
+    return not line.strip()
+
+
 def _is_beside(line: str) -> bool:
-    return not line.strip() or line.lstrip().startswith(_COMMENT)
-
-
-def _without_comments(lines: list[str]) -> list[str]:
-    rows = [line for line in lines if not _is_beside(line)]
-    # Where every row begins like a comment, they are rows: #1, #2, ...
-    return rows or [line for line in lines if line.strip()]
+    """Whether a line is no row: empty, or a comment."""
+    start = line.lstrip()
+    return not start or (start.startswith(_COMMENT) and not start.startswith(SPREADSHEET_ERRORS))
 
 
 def _separator(header: str, sample: Sequence[str]) -> str:
@@ -241,25 +259,40 @@ def _named(names: list[str], body: Sequence[str], separator: str) -> list[str]:
     return names
 
 
-def _records(lines: list[str], separator: str) -> tuple[list[str], list[list[str]]]:
+def _records(
+    lines: list[str], separator: str, skip: Callable[[str], bool]
+) -> tuple[list[str], list[list[str]]]:
     """Join lines that quotes hold together; return the rows as they stand, and their cells."""
-    blank = separator == " "
-    plain = [line.strip().replace("\t", " ") for line in lines] if blank else lines
-    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
-        reader = csv.reader(
-            (line + "\n" for line in plain),
-            delimiter=separator,
-            skipinitialspace=blank,
-            strict=True,
-            quoting=quoting,
-        )
-        records, rows, start = [], [], 0
+    for is_quoted in (True, False):
         try:
-            for row in reader:
-                records.append("\n".join(lines[start : reader.line_num]))
-                rows.append(row)
-                start = reader.line_num
+            rows = list(_rows(lines, separator, skip, is_quoted))
         except csv.Error:
             continue  # quotes that are no quotes, such as seconds of arc
-        return records, rows
+        return [record for record, _ in rows], [cells for _, cells in rows]
     raise ValueError("its cells cannot be told apart")
+
+
+def _rows(
+    lines: list[str], separator: str, skip: Callable[[str], bool], is_quoted: bool
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield each row as it stands, and its cells."""
+    is_blank = separator == " "
+    taken: list[str] = []
+
+    def feed() -> Iterator[str]:
+        for line in lines:
+            # Within quotes nothing is a comment.
+            if taken or not skip(line):
+                taken.append(line)
+                yield (line.strip().replace("\t", " ") if is_blank else line) + "\n"
+
+    reader = csv.reader(
+        feed(),
+        delimiter=separator,
+        skipinitialspace=is_blank,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+    )
+    for cells in reader:
+        yield "\n".join(taken), cells
+        taken.clear()

@@ -10,26 +10,43 @@ from .._util.arguments import as_level
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
 
+#: Sources of a width that is no assumption: the caller, and the frame's own stars.
+TRUSTED = ("given", "measured")
+#: What is said of a frame that shows no stars.
+NO_STARS = "no stars found: a dark, a closed shutter, clouds?"
+
 
 @dataclass(frozen=True)
 class Width:
-    """The FWHM of the stars of an image, and where it is from.
+    """The FWHM of the stars of an image, where it is from, and what else is known of them.
 
     Attributes
     ----------
     fwhm : float
-        Pixels.
+        Pixels: that of the best-fitting round Gaussian, integrated over the pixels.
     source : str
-        ``given``, ``measured``, ``few stars``, ``catalogue`` or ``assumed``.
+        ``given``, ``measured``, ``header``, ``catalogue`` or ``assumed``.
+    n_stars, n_fitted : int
+        Local maxima of the image that agree on one profile, and that were fitted; 0 where none were.
+    ellipticity, theta : float
+        Of the mean star: 1 - b / a, and the angle of its long axis from the x axis, radians; NaN where
+        not measured.
+    note : str
+        What a reader must know, such as that no stars were found.
     """
 
     fwhm: float
     source: str
+    n_stars: int = 0
+    n_fitted: int = 0
+    ellipticity: float = float("nan")
+    theta: float = float("nan")
+    note: str = ""
 
     @property
     def is_trusted(self) -> bool:
         """Whether the caller gave it or the stars showed it."""
-        return self.source in ("given", "measured")
+        return self.source in TRUSTED
 
 
 @dataclass(frozen=True, eq=False)

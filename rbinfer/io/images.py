@@ -21,9 +21,21 @@ log = logging.getLogger(__name__)
 
 #: Names of extensions with what is known of the pixels, not the pixels of the sky.
 _BESIDE = {
-    "MASK", "DQ", "BPM", "FLAGS", "ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "WHT", "WEIGHT", "IVAR",
-    "BKG", "BACKGROUND",
-}  # fmt: skip
+    "MASK",
+    "DQ",
+    "BPM",
+    "FLAGS",
+    "ERR",
+    "ERROR",
+    "UNCERT",
+    "VAR",
+    "VARIANCE",
+    "WHT",
+    "WEIGHT",
+    "IVAR",
+    "BKG",
+    "BACKGROUND",
+}
 _GZIP = b"\x1f\x8b"
 _HALF = 2**63  # BZERO of unsigned integers of 64 bits
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
@@ -236,8 +248,9 @@ def _check_sum(path: Path, number: int, hdu: Any) -> None:
     if "DATASUM" in hdu.header and not isinstance(hdu, fits.CompImageHDU) and not hdu.verify_datasum():
         log.warning(
             "HDU %d of %s: the pixels do not have the sum that DATASUM tells; the file may be damaged",
-            number, path,
-        )  # fmt: skip
+            number,
+            path,
+        )
 
 
 def _first_image(path: Path, hdus: Any) -> int:
@@ -308,8 +321,11 @@ def _mask_extension(path: Path, hdus: Any, number: int, shape: tuple[int, ...]) 
     if hdus[found].shape != shape:
         log.warning(
             "no mask is used: HDU %d MASK of %s has shape %s, the image %s",
-            found, path, hdus[found].shape, shape,
-        )  # fmt: skip
+            found,
+            path,
+            hdus[found].shape,
+            shape,
+        )
         return None
     values: NDArray[Any] = hdus[found].data
     return values.astype(bool)

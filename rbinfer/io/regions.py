@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..status import is_real
 from .content import Content
 from .files import check_place, written_whole
 from .sky_out import SkyMap
@@ -81,11 +82,11 @@ def as_regions(
     str
     """
     columns, rows = (np.ma.filled(np.ma.asarray(v, np.float64), np.nan) for v in (x, y))
-    # In the precision of scores, as everywhere that they are compared with a threshold.
     scores: NDArray[np.float32] = np.ma.filled(np.ma.asarray(score, np.float32), np.nan)
     names = (
         [""] * len(scores) if classes is None else [_plain(str(name)) for name in np.asarray(classes)]
     )
+    real = is_real(scores, threshold)
     lines = [*_HEAD, "image" if sky is None else "fk5"]
     placed = np.isfinite(columns) & np.isfinite(rows)
     if shape is not None:
@@ -97,7 +98,7 @@ def as_regions(
         if circles[k] is None:
             continue
         has_score = np.isfinite(scores[k])
-        verdict = "unscored" if not has_score else "real" if scores[k] > threshold else "bogus"
+        verdict = "unscored" if not has_score else "real" if real[k] else "bogus"
         label = f"{scores[k]:.2f}" if has_score else ""
         if verdict == "bogus" and names[k]:
             label = f"{names[k]} {label}"

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..kernels.constants import LARGEST
-from .fwhm import FwhmEstimate, estimate_fwhm
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["FwhmEstimate", "detect", "estimate_fwhm"]
+__all__ = ["detect"]
 
 log = logging.getLogger(__name__)
 

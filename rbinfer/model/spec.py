@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import reason_of
 from ..errors import InputError, ModelError
 from .readings import OperatingPoint, Reading
 
@@ -123,13 +124,22 @@ class PreprocessSpec:
                 "use preset='default' to change that"
             )
 
+    @property
+    def window(self) -> float:
+        """Side of the window that the default preset cuts, in FWHM of the stars."""
+        return self.size / self.target_fwhm
+
     @classmethod
     def reference(cls, size: int = 31) -> Self:
         """Return the spec of the reference implementation."""
         return cls(
-            preset="reference", size=size, linear_norm="peak", asinh_norm="peak", recentre=0,
+            preset="reference",
+            size=size,
+            linear_norm="peak",
+            asinh_norm="peak",
+            recentre=0,
             min_good=0.5,
-        )  # fmt: skip
+        )
 
     @classmethod
     def default(cls, size: int = 31) -> Self:
@@ -331,10 +341,12 @@ class ModelSpec:
             if data["schema"] == _ONE_READING:
                 data = _with_readings(data)
             ends = {
-                key: (float(data[key][0] or 0.0),
-                      float("inf") if data[key][1] is None else float(data[key][1]))
+                key: (
+                    float(data[key][0] or 0.0),
+                    float("inf") if data[key][1] is None else float(data[key][1]),
+                )
                 for key in ("fwhm_range", "snr_range")
-            }  # fmt: skip
+            }
             return cls(
                 name=str(data["name"]),
                 version=str(data["version"]),
@@ -348,9 +360,9 @@ class ModelSpec:
                 **ends,
             )
         except (KeyError, IndexError, TypeError, ValueError, OverflowError, zlib.error) as error:
+            reason = reason_of(error, "a value is of the wrong kind")
             raise ModelError(
-                f"the rbinfer metadata is damaged ({type(error).__name__}: {error}); "
-                "export the model again"
+                f"the rbinfer metadata is damaged ({reason}); export the model again"
             ) from error
 
 

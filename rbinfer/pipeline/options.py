@@ -99,6 +99,8 @@ class ScoreOptions:
                 "give one of threshold, max_missed and max_false, not "
                 f"{self.threshold}, {self.max_missed} and {self.max_false}"
             )
+        if (self.x_col is None) != (self.y_col is None):
+            raise InputError("--x-col and --y-col go together; give both or none")
         if self.bad_bits is not None and self.mask is None:
             raise InputError("--bad-bits says what is bad in a mask; give --mask too")
 

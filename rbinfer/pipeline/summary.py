@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..io.exposure import NO_STARS, TRUSTED
 from ..scoring.classifier import Classifier
-from ..status import MEANING, UNSCORED, Status
+from ..status import MEANING, UNSCORED, Status, is_real
 from .options import ScoreOptions
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def tally(scored: "Table") -> dict[str, Any]:
     """
     status = np.asarray(scored["rb_status"])
     unscored = (status & UNSCORED) != 0
-    n_real = int(np.count_nonzero(scored["rb_score"] > scored.meta["rb_threshold"]))
+    n_real = int(np.count_nonzero(is_real(scored["rb_score"], scored.meta["rb_threshold"])))
     n_unscored = int(np.count_nonzero(unscored))
     counts = {
         str(bit.name): int(np.count_nonzero(status & int(bit)))
@@ -47,8 +48,9 @@ def tally(scored: "Table") -> dict[str, Any]:
     if "rb_class" in scored.colnames:
         found, times = np.unique(np.asarray(scored["rb_class"])[~unscored], return_counts=True)
         summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
-    for key in ("fwhm", "fwhm_source", "threshold", "model", "version"):
+    for key in ("fwhm", "fwhm_source", "npsf", "nfit", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
+    summary["note"] = "" if scored.meta["rb_fwhm_source"] in TRUSTED else NO_STARS
     return summary
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.files import check_place, written_whole
 from ..io.regions import COLOURS
+from ..model.spec import PreprocessSpec
+from ..status import is_real
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 
-#: Windows are as wide as what the default preset sees: 31 pixels of a quarter of the FWHM.
-_WINDOW = 31 / 4
 _DPI = 110
 #: Formats of matplotlib that nothing shows, or that ask for other programs.
 _NO_PICTURES = {"pgf", "raw", "rgba"}
@@ -51,8 +51,9 @@ def verdicts(table: "Table", threshold: float) -> NDArray[np.str_]:
     InputError
         The catalogue has no scores.
     """
-    score = scores(table).astype(np.float32)  # as everywhere that scores meet a threshold
-    return np.where(np.isnan(score), "unscored", np.where(score > threshold, "real", "bogus"))
+    score = scores(table)
+    real = is_real(score, threshold)
+    return np.where(np.isnan(score), "unscored", np.where(real, "real", "bogus"))
 
 
 def cutout_sheet(
@@ -77,7 +78,7 @@ def cutout_sheet(
     threshold : float
         Scores above it are real.
     fwhm : float
-        Of stars, in pixels; a window has 7.75 times that.
+        Of stars, in pixels; a window is as wide as those of the default preset.
     most : int
         Largest number of cutouts, up to `MOST_CUTOUTS`; of more rows that many are taken at even
         steps of rank.
@@ -326,7 +327,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 def half_width(fwhm: float) -> int:
     """Return the pixels to either side of the central one in a window, for a FWHM in pixels."""
-    return max(round(_WINDOW * fwhm / 2), 3)
+    return max(round(PreprocessSpec.default().window * fwhm / 2), 3)
 
 
 def window_at(image: F32, x: float, y: float, half: int) -> NDArray[np.float64]:

@@ -31,22 +31,45 @@ FIRST = -1
 #: (-1 for no class), ``bright`` grows with the brightness.
 SOURCE = np.dtype(
     [
-        ("image", np.int32), ("hdu", np.int32), ("x", np.float64), ("y", np.float64),
-        ("score", np.float32), ("kind", np.int32), ("bright", np.float32), ("real", np.bool_),
+        ("image", np.int32),
+        ("hdu", np.int32),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("score", np.float32),
+        ("kind", np.int32),
+        ("bright", np.float32),
+        ("real", np.bool_),
     ]
-)  # fmt: skip
+)
 
 _THRESHOLD = 0.5
 _WIDEST = 100.0  # pixels of FWHM; more is no star
 #: Columns that say how bright a detection is, best first; magnitudes shrink with the brightness.
 BRIGHTNESS = (
-    ("snr", 1), ("SNR_WIN", 1), ("flux", 1), ("segment_flux", 1), ("FLUX_AUTO", 1), ("FLUX_ISO", 1),
-    ("mag", -1), ("MAG_AUTO", -1), ("peak", 1), ("FLUX_MAX", 1),
-)  # fmt: skip
+    ("snr", 1),
+    ("SNR_WIN", 1),
+    ("flux", 1),
+    ("segment_flux", 1),
+    ("FLUX_AUTO", 1),
+    ("FLUX_ISO", 1),
+    ("mag", -1),
+    ("MAG_AUTO", -1),
+    ("peak", 1),
+    ("FLUX_MAX", 1),
+)
 #: What the journal knows too, for formats that have no place for it.
 _OF_JOURNAL = (
-    "image", "hdu", "fwhm", "fwhm_source", "threshold", "model", "version", "x_col", "y_col", "origin",
-)  # fmt: skip
+    "image",
+    "hdu",
+    "fwhm",
+    "fwhm_source",
+    "threshold",
+    "model",
+    "version",
+    "x_col",
+    "y_col",
+    "origin",
+)
 
 
 @dataclass(frozen=True)

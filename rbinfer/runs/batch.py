@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
+from .formats import suffix_of
 from .outcome import Kind, Outcome
-from .plan import check_apart, plan, suffix_of
+from .plan import check_apart, plan
 from .search import find_images, select
 from .store import Store
 from .task import Recipe, Task

@@ -10,9 +10,6 @@ from ..errors import InputError
 from ..io.files import check_distinct
 from .search import FITS_SUFFIXES, Found, is_fits_name, without_compression
 
-#: Suffixes of the formats of results.
-FORMATS = {"ecsv": ".ecsv", "fits": ".fits", "csv": ".csv", "vot": ".vot", "parquet": ".parquet"}
-
 
 @dataclass(frozen=True)
 class Work:
@@ -66,13 +63,6 @@ def work_of(image: str, below: str, suffix: str, template: str | None) -> Work:
     """Name the catalogue of an image, and its result, which lies `below` the folder of results."""
     output = os.path.join(below, stem_of(image) + suffix)
     return Work(image, catalog_of(image, template), output)
-
-
-def suffix_of(kind: str) -> str:
-    """Return the suffix of results in a format; raises `InputError` if that is none of `FORMATS`."""
-    if kind not in FORMATS:
-        raise InputError(f"the format {kind!r} is none of {', '.join(FORMATS)}")
-    return FORMATS[kind]
 
 
 def plan(images: Sequence[Found], folder: Path, suffix: str, template: str | None) -> list[Work]:

@@ -141,7 +141,7 @@ def select(images: Sequence[Found], all_frames: bool = False) -> tuple[list[Foun
             raise InputError(
                 f"nothing is left to score: {text}; --all-frames (all_frames=True) takes them"
             )
-        log.warning("left out: %s; --all-frames takes them", text)
+        log.warning("left out: %s; --all-frames (all_frames=True) takes them", text)
     kept.sort(key=lambda each: each[:2])
     return [image for _, _, image in kept], dict(Counter(told.kind for told in calibration))
 

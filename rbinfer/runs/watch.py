@@ -17,8 +17,9 @@ from typing import Any
 from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
+from .formats import suffix_of
 from .outcome import Kind, Outcome
-from .plan import Work, catalog_of, is_searched, suffix_of, work_of
+from .plan import Work, catalog_of, is_searched, work_of
 from .processes import Workers
 from .search import as_text, is_fits_name, type_of, walk
 from .store import Store

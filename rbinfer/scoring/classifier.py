@@ -196,9 +196,8 @@ class Classifier:
         x, y : array_like, shape (n,)
             Column and row in pixels; the centre of the first pixel is (0, 0).
         fwhm : float, optional
-            FWHM of stars in pixels. Unless given it is measured on the star-like among the positions,
-            or on detections of the whole image where these are too few; so it, and with it every
-            score, then depends on which positions are asked for together.
+            FWHM of stars in pixels: that of the best-fitting round Gaussian, integrated over the
+            pixels. Unless given it is measured on the stars of the image, whatever the positions are.
         bg, err : array_like, shape (height, width), or float, optional
             Background and noise in the units of the image. The noise is by default what a
             ``CCDData`` or ``NDData`` image declares as its uncertainty.

@@ -169,7 +169,7 @@ def classify_realbogus(
     mask : array_like of bool, shape (height, width), optional
         True for bad pixels.
     fwhm : float, optional
-        FWHM of the image in pixels; measured on star-like detections unless given.
+        FWHM of the image in pixels; measured on the stars of the image unless given.
     asinh_softening : float, optional
         Softening in units of the noise; the model's own (3.0) unless given.
     threshold : float

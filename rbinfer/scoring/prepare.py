@@ -80,10 +80,8 @@ def prepare(
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    if fwhm is None:
-        width = measure_width(exposure, columns, rows, table)
-    else:
-        width = Width(as_level(fwhm, "fwhm"), "given")
+    given = None if fwhm is None else Width(as_level(fwhm, "fwhm"), "given")
+    width = given or measure_width(exposure, table)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.exposure import Width
 from ..model.spec import ModelSpec
-from ..status import UNSCORED
+from ..status import UNSCORED, is_real
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -21,10 +21,28 @@ log = logging.getLogger(__name__)
 #: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
 BOGUS_FLAG = 0x1000
 #: Keys of ``meta`` that are written here or by the command line.
-_NOTES = frozenset({
-    "rb_model", "rb_version", "rb_threshold", "rb_real", "rb_fwhm", "rb_fwhm_source", "rb_image",
-    "rb_hdu", "rb_x_col", "rb_y_col", "rb_origin", "rb_hash", "rb_opts", "rb_rel",
-})  # fmt: skip
+_NOTES = frozenset(
+    {
+        "rb_model",
+        "rb_version",
+        "rb_threshold",
+        "rb_real",
+        "rb_fwhm",
+        "rb_fwhm_source",
+        "rb_npsf",
+        "rb_nfit",
+        "rb_ellipticity",
+        "rb_theta",
+        "rb_image",
+        "rb_hdu",
+        "rb_x_col",
+        "rb_y_col",
+        "rb_origin",
+        "rb_hash",
+        "rb_opts",
+        "rb_rel",
+    }
+)
 #: Columns that are added; those of the probabilities begin so.
 _COLUMNS = ("rb_score", "rb_status", "rb_class", "rb_snr")
 P_PREFIX = "rb_p_"
@@ -134,8 +152,7 @@ def with_verdicts(
         A column ``flags`` that is not of integers.
     """
     n = len(scores.score)
-    # Comparing with NaN is False: what has no score is not real.
-    real = scores.score > verdict.threshold
+    real = is_real(scores.score, verdict.threshold)
     unscored = int(np.count_nonzero(scores.status & UNSCORED))
     bogus = n - int(real.sum()) - unscored
     log.info("%d rows: %d real, %d bogus, %d unscored", n, n - bogus - unscored, bogus, unscored)
@@ -152,10 +169,17 @@ def with_verdicts(
     for key in [key for key in table.meta if str(key).lower() in _NOTES]:
         del table.meta[key]
     table.meta.update(
-        rb_model=verdict.spec.name, rb_version=verdict.spec.version, rb_threshold=verdict.threshold,
-        rb_fwhm=verdict.width.fwhm, rb_fwhm_source=verdict.width.source,
+        rb_model=verdict.spec.name,
+        rb_version=verdict.spec.version,
+        rb_threshold=verdict.threshold,
+        rb_fwhm=verdict.width.fwhm,
+        rb_fwhm_source=verdict.width.source,
+        rb_npsf=verdict.width.n_stars,
+        rb_nfit=verdict.width.n_fitted,
         rb_real=list(verdict.real_source_types),
-    )  # fmt: skip
+    )
+    if np.isfinite(verdict.width.ellipticity):
+        table.meta.update(rb_ellipticity=verdict.width.ellipticity, rb_theta=verdict.width.theta)
     if not flag_bogus:
         return table
     table["flags"] = _flagged(table, ~real)

@@ -1,6 +1,5 @@
 """The command ``rbtrain``: one file a verb, all driven by one TOML configuration."""
 
-import argparse
 import logging
 import os
 import signal
@@ -12,15 +11,18 @@ from importlib import import_module
 from typing import Any
 
 from rbinfer import __version__
+from rbinfer._util.sentences import unforeseen
+from rbinfer.cli.parser import Parser
 
 _VERBS = ("simulate", "fit", "export", "evaluate", "sheet")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(
+def build_parser() -> Parser:
+    """Build the parser of the command line; what only training needs is imported when a verb runs."""
+    parser = Parser(
         prog="rbtrain",
         description="Simulate labelled images, fit the network, export it, measure it.",
+        example="rbtrain simulate my.toml",
     )
     parser.add_argument("--version", action="version", version=f"rbtrain {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -52,15 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None, came: list[int]) -> int:
-    try:
-        options = build_parser().parse_args(argv)
-    except ModuleNotFoundError as error:
-        print(
-            f"rbtrain: error: {error.name} is not installed; rbtrain needs more than rbinfer does: "
-            "pip install 'rbinfer[train]'",
-            file=sys.stderr,
-        )
-        return 1
+    options = build_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )
@@ -74,7 +68,14 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
         if options.debug or came:
             raise
         # Every error ends the command with one sentence; --debug shows where it came from.
-        print(f"rbtrain: error: {error}", file=sys.stderr)
+        is_of_file = isinstance(error, OSError) and error.errno is not None
+        text = unforeseen(error) if is_of_file else str(error)
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            text = (
+                f"{error.name} is not installed; rbtrain needs more than rbinfer does: "
+                "pip install 'rbinfer[train]'"
+            )
+        print(f"rbtrain: error: {text}", file=sys.stderr)
         return 1
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from .._files import replaced
-from ..config import TrainConfig
+
+if TYPE_CHECKING:
+    from ..config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="where its files go (default: runs/NAME)")
 
 
-def open_training(options: argparse.Namespace) -> tuple[TrainConfig, TrainingFolder]:
+def open_training(options: argparse.Namespace) -> "tuple[TrainConfig, TrainingFolder]":
     """Read the configuration and find its directory."""
+    from ..config import TrainConfig
+
     config = TrainConfig.read(options.config)
     return config, TrainingFolder(options.dir or Path("runs") / (config.name or options.config.stem))
 

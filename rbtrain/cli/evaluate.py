@@ -5,16 +5,25 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbinfer.cli.parser import Parser, add_verb
+
 from .common import TrainingFolder, open_training, progress_bar, without_nan, write_text
 
 if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "evaluate", help="measure a model: AUC, true- and false-positive rates"
+    parser = add_verb(
+        verbs,
+        "evaluate",
+        summary="measure a model: AUC, true- and false-positive rates",
+        description=(
+            "Measure a model on the simulated test set and, with --images, on labelled images: AUC and "
+            "rates, by class, S/N and FWHM."
+        ),
+        example="rbtrain evaluate my.toml --images labelled/ -o measured/",
     )
     parser.add_argument(
         "model", metavar="CONFIG|MODEL", help="TOML of the training, or a model's path or name"

@@ -3,13 +3,22 @@
 import argparse
 from typing import Any
 
+from rbinfer.cli.parser import Parser, add_verb
+
 from .common import add_training, open_training
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "fit", help="fit the network; Ctrl-C keeps the best so far"
+    parser = add_verb(
+        verbs,
+        "fit",
+        summary="fit the network; Ctrl-C keeps the best so far",
+        description=(
+            "Fit the network to the simulated set. Ctrl-C keeps the best so far; --resume goes on after "
+            "any end."
+        ),
+        example="rbtrain fit my.toml --resume",
     )
     add_training(parser)
     parser.add_argument("--resume", action="store_true", help="go on where the last fit stopped")

@@ -3,20 +3,33 @@
 import argparse
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..data.dataset import Dataset, Part, build_dataset, check_backdrops
-from ..simulate import describe, identify, open_backdrops
+from rbinfer.cli.parser import Parser, add_verb
+
 from .common import TrainingFolder, add_training, open_training, progress_bar
+
+if TYPE_CHECKING:
+    from ..data.dataset import Part
 
 #: Fraction of the frames that take a backdrop unless said.
 _FRACTION = 0.5
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "simulate", help="simulate frames and store their labelled cutouts"
+    parser = add_verb(
+        verbs,
+        "simulate",
+        summary="simulate frames and store their labelled cutouts",
+        description=(
+            "Simulate frames and store their labelled cutouts: a training set and a test set, whichever "
+            "is not there yet."
+        ),
+        example=(
+            "rbtrain simulate my.toml\n"
+            "rbtrain simulate my.toml --darks dark_*.fits --images field_*.fits"
+        ),
     )
     add_training(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one for each CPU)")
@@ -59,6 +72,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Make the training set, or its validation frames, and the test set: what is not there yet."""
+    from ..data.dataset import Dataset, build_dataset, check_backdrops
+    from ..simulate import describe, identify, open_backdrops
+
     config, where = open_training(options)
     files = identify(options.darks, options.images)
     if not files and options.backdrop_fraction is not None:
@@ -88,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(options: argparse.Namespace, where: TrainingFolder) -> tuple[tuple[Part, Path], ...]:
+def _wanted(options: argparse.Namespace, where: TrainingFolder) -> tuple[tuple["Part", Path], ...]:
     """Return the parts to make, and where."""
     first: tuple[Part, Path] = (
         ("validation", where.validation) if options.validation else ("training", where.train)

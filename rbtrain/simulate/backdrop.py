@@ -326,8 +326,7 @@ def _store_image(path: Path, loaded: Exposure, place: Path) -> _Image:
     bad = empty if loaded.mask is None else empty | loaded.mask
     _check_share(path, ~bad)
     found = detect(loaded.pixels, mask=bad)
-    places = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    measured = measure_width(replace(loaded, mask=bad), *places)
+    measured = measure_width(replace(loaded, mask=bad))
     if measured.is_trusted:
         log.info("%s: FWHM %.2f px (%d detections)", path.name, measured.fwhm, len(found))
     else:

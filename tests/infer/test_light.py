@@ -15,8 +15,10 @@ HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "rbtrain", "matplotl
 def modules_after(code: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -22,6 +22,7 @@ VALUES = {
     "A,B",
     "ADDRESS",
     "DX,DY",
+    "FORMAT",
     "NAME",
     "TEMPLATE",
     "VALUE",

@@ -91,6 +91,15 @@ def test_blanks_that_a_format_drops_are_told(tmp_path, caplog, suffix, leading, 
         assert ("column id:" in caplog.text) == is_lost
 
 
+def test_a_name_that_does_not_fit(tmp_path):
+    table = Table({"Größe": [1.0]})
+    with pytest.raises(InputError, match="FITS cannot hold the name of the column Größe; try ECSV"):
+        write_catalog(table, tmp_path / "t.fits")
+    for suffix in (".ecsv", ".csv", ".vot", ".parquet"):
+        write_catalog(table, tmp_path / f"t{suffix}")
+        assert read_catalog(tmp_path / f"t{suffix}").colnames == ["Größe"]
+
+
 def test_dates_and_spans_of_time(tmp_path):
     dates = np.array(["2026-11-28", "2026-11-29"], "datetime64[D]")
     table = Table({"night": dates})

@@ -1,6 +1,8 @@
 """Tables of text in the dialects of programs and spreadsheets, read and written back as they stood."""
 
 import csv
+import gzip
+import lzma
 
 import numpy as np
 import pytest
@@ -31,7 +33,9 @@ def written_back(path, table, out, rows=None):
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"]
+)
 @pytest.mark.parametrize(
     ("separator", "decimal"), [(",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ","), ("|", ".")]
 )
@@ -94,6 +98,31 @@ def test_comments_and_empty_lines_between_rows(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("\n# first\nx,y\n\n1,2\n# between\n3,4\n\n# end\n")
     np.testing.assert_array_equal(positions(read_catalog(path)), ([1, 3], [2, 4]))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_comments_that_look_like_rows_are_told(tmp_path, caplog, quote):
+    path = tmp_path / "t.csv"
+    path.write_text(f"x,y,{quote}n{quote}\n1,2,a\n# 3,4,b\n#5,6,c\n# end\n7,8,d\n")
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([1, 7], [2, 8]))
+    assert ("t.csv: 2 lines that begin with # are no rows" in caplog.text) == (quote == "")
+
+
+def test_what_spreadsheets_write_for_no_value_is_no_comment(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1,2\n#N/A,4\n#DIV/0!,6\n7,8\n")
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([1, np.nan, np.nan, 7], [2, 4, 6, 8]))
+
+
+def test_within_quotes_nothing_is_a_comment(tmp_path):
+    path = tmp_path / "t.csv"
+    text = 'x,y,note\n1,2,"a\n\n# b\n"\n# a comment with one "\n\n3,4,c\n'
+    path.write_text(text)
+    table = read_catalog(path)
+    assert table["note"].tolist() == ["a\n\n# b\n", "c"]
+    table["rb_status"] = [0, 1]
+    expected = 'x,y,note,rb_status\n1,2,"a\n\n# b\n",0\n3,4,c,1\n'
+    assert written_back(path, table, tmp_path / "o.csv").decode() == expected
 
 
 def test_rows_that_begin_as_comments_do(tmp_path):
@@ -182,6 +211,48 @@ def test_the_suffix_asks_for_another_separator(tmp_path, name, expected):
     path = tmp_path / "t.txt"
     path.write_text("x;y;z\n1.50;2.50;a,b\n")
     assert written_back(path, read_catalog(path), tmp_path / name).decode() == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".dat", ".csv.xz"])
+def test_long_and_compressed(tmp_path, encoding, suffix):
+    rows = [f"{k:06d};{k}.250;{k}.500;ö" for k in range(5000)]
+    module = {".gz": gzip, ".xz": lzma}.get(suffix[-3:])
+    data = ("\n".join(["id;x;y;ö", *rows]) + "\n").encode(encoding)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(module.compress(data) if module else data)
+    table = read_catalog(path)
+    assert len(table) == 5000
+    assert positions(table)[0][4321] == 4321.25
+    table["rb_status"] = 0
+    got = written_back(path, table, tmp_path / f"o{suffix}")
+    got = (module.decompress(got) if module else got).decode(encoding)
+    assert got == "\n".join(["id;x;y;ö;rb_status", *(f"{row};0" for row in rows)]) + "\n"
+
+
+def test_a_separator_that_is_declared(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\nx;y;a,b\n1,5;2,5;c,d\n")
+    table = read_catalog(path)
+    assert table.colnames == ["x", "y", "a,b"]
+    np.testing.assert_array_equal(positions(table), ([1.5], [2.5]))
+    table["rb_score"] = [0.5]
+    expected = "sep=;\nx;y;a,b;rb_score\n1,5;2,5;c,d;0,5\n"
+    assert written_back(path, table, tmp_path / "o.csv").decode() == expected
+
+
+def test_a_file_that_changed_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1,2\n")
+    table = read_catalog(path)
+    original = Original(Content(path), "CSV", 0, np.arange(1))
+    path.write_text("x,y\n3,4\n5,6\n")
+    with pytest.raises(InputError, match=r"t\.csv has changed since it was read; start again"):
+        write_catalog(table, tmp_path / "o.csv", original=original)
+    path.unlink()
+    with pytest.raises(InputError, match=r"t\.csv cannot be read again: No such file"):
+        write_catalog(table, tmp_path / "o.csv", original=original)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_rows(tmp_path):

@@ -114,3 +114,11 @@ def test_readme_has_every_format():
             written = f"`{each.suffixes[0]}`; others back" if each.others else "yes"
         expected.append([f"`{each.name}`", files, first, written])
     assert rows == expected
+
+
+def test_batch_writes_every_format_that_is_written():
+    from rbinfer.runs.plan import FORMATS as OF_RESULTS
+
+    assert {f".{name}": suffix for name, suffix in OF_RESULTS.items()} == {
+        each.suffixes[0]: each.suffixes[0] for each in FORMATS if each.suffixes
+    }

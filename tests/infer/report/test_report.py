@@ -219,14 +219,17 @@ def test_reference_of_the_model(night, monkeypatch):
     n_bogus = len(read.bogus)
     assert reference.counts.tolist() == [n_bogus / 2] * 2 + [0.0] * (BINS - 3) + [12 * 30 - n_bogus]
     for scores, reason in (
-        ({}, "damaged"), ({"real": [1], "bogus": [1]}, "damaged"), (None, "has none"),
-    ):  # fmt: skip
+        ({}, "damaged"),
+        ({"real": [1], "bogus": [1]}, "damaged"),
+        (None, "has none"),
+    ):
         other = dataclasses.replace(spec, calibration={} if scores is None else {"scores": scores})
         monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path, other=other: other)
         assert reason in reference_scores(read).missing
     for change, reason in (
-        ({"hash": "0" * 64}, "several models"), ({"model": "other"}, "several models"),
-    ):  # fmt: skip
+        ({"hash": "0" * 64}, "several models"),
+        ({"model": "other"}, "several models"),
+    ):
         read.images[0] = dataclasses.replace(read.images[0], **change)
         assert reason in reference_scores(read).missing
     read.images = [dataclasses.replace(image, model="default", hash="0" * 64) for image in read.images]

@@ -225,16 +225,24 @@ def test_results_that_would_be_found_as_images_are_refused(tmp_path, monkeypatch
     runs.write_images(folder / "deep", ["b.fit"], side=64)
     monkeypatch.chdir(tmp_path)
     for patterns, out, kind in (
-        (["n"], "n", "fits"), (["n/"], folder, "fits"), (["n/*"], "n", "ecsv"), (["n/a.*"], "n", "fits"),
-        (["n/**/*.fi*"], "n/out", "fits"), (["n/*/*.fi*"], "n/out", "fits"),
-    ):  # fmt: skip
+        (["n"], "n", "fits"),
+        (["n/"], folder, "fits"),
+        (["n/*"], "n", "ecsv"),
+        (["n/a.*"], "n", "fits"),
+        (["n/**/*.fi*"], "n/out", "fits"),
+        (["n/*/*.fi*"], "n/out", "fits"),
+    ):
         works = plan(find_images(patterns), Path(out), f".{kind}", None)
         with pytest.raises(InputError, match="would be taken for images by"):
             check_apart(patterns, works, Path(out))
     for patterns, out, kind in (
-        (["n"], "n", "ecsv"), (["n/a.fit"], "n", "fits"), (["n/*.fit"], "n", "fits"),
-        (["n/*"], "n/out", "fits"), (["n/**/*.fit"], "n/out", "fits"), (["n"], "n/out", "fits"),
-    ):  # fmt: skip
+        (["n"], "n", "ecsv"),
+        (["n/a.fit"], "n", "fits"),
+        (["n/*.fit"], "n", "fits"),
+        (["n/*"], "n/out", "fits"),
+        (["n/**/*.fit"], "n/out", "fits"),
+        (["n"], "n/out", "fits"),
+    ):
         check_apart(patterns, plan(find_images(patterns), Path(out), f".{kind}", None), Path(out))
     with pytest.raises(InputError, match="would be taken for images by n;"):
         run_batch("n", "n", format="fits", workers=1)

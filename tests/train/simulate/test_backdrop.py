@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from rbinfer.errors import InputError
 from rbinfer.measure.detect import detect
-from rbinfer.measure.fwhm import estimate_fwhm
+from rbinfer.measure.psf import measure_psf
 from rbtrain.cli import main
 from rbtrain.config import CLASSES, DataConfig, TrainConfig
 from rbtrain.data.dataset import build_dataset
@@ -265,15 +265,15 @@ def test_missing_pixels_of_a_dark_stay_masked(tmp_path):
 
 def test_planted_stars_have_the_width_of_the_image(sky_image):
     for seed, patch in enumerate(patches(5, images=[sky_image])):
-        assert patch.fwhm == pytest.approx(4.0, rel=0.1)
+        # The Gaussian that fits a Moffat profile of beta 3 best is a tenth wider.
+        assert patch.fwhm == pytest.approx(4.4, rel=0.05)
         assert patch.gain == 1.5  # not the camera's setting under GAIN
         frame = draw_frame(plain_config(**SPARSE), np.random.default_rng(seed), patch)
-        table = frame.truth[frame.truth["peak"] > 20 * np.median(frame.noise)]
         noise = np.random.default_rng(0).normal(0, 10, frame.stars.shape)
         alone = (frame.stars + noise).astype(np.float32)
-        measured = estimate_fwhm(alone, np.asarray(table["x"]), np.asarray(table["y"]))
-        assert measured.fwhm == pytest.approx(4.0, rel=0.1)
-        assert frame.fwhm == pytest.approx(4.0, rel=0.1)
+        measured = measure_psf(alone)
+        assert measured.fwhm == pytest.approx(patch.fwhm, rel=0.12)
+        assert frame.fwhm == pytest.approx(patch.fwhm, rel=0.05)
 
 
 def test_what_is_planted_brings_the_noise_of_its_own_light(sky_image):
@@ -312,7 +312,7 @@ def test_what_was_in_a_sky_image_is_ambiguous(sky_image, stars):
         planted += clear.sum()
         right += (labels[clear] == STAR).sum()
     assert old > 150
-    assert planted > 50
+    assert planted > 40
     assert right > 0.9 * planted
 
 

@@ -1,0 +1,235 @@
+"""Which of many fitted maxima are stars: those that one profile explains.
+
+Stars agree in width and in shape, wherever in a pixel they fall. Single hot pixels fall in the middle of
+a pixel. Cosmic rays have many widths and shapes; where charge spreads they may cluster around one, but
+never as closely as stars do. Each of these is a population with a density in width, shape and phase,
+blurred by the errors of the fits. The mixture of them that is most likely (found by
+expectation-maximisation) is compared with the most likely one without stars.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .candidates import Candidates
+from .populations import (
+    LARGEST_SCATTER,
+    NARROWEST,
+    WIDEST,
+    Cluster,
+    Known,
+    Measured,
+    Population,
+    SinglePixels,
+    Stars,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_MOST_ERROR = 0.25  # of the logarithm of a width
+#: Largest shape, and that of profiles too narrow for their pixels to show it.
+_MOST_SHAPE, _MOST_NARROW_SHAPE = 1.0, 0.55
+_NARROW = 1.8  # FWHM in pixels below which a profile is undersampled
+_STEPS = 14
+_CONVERGED = 0.2  # change of the logarithm of the likelihood
+_STARTS = 3
+#: What agrees: so close to the stars in the logarithm of the width, and in shape, beside the noise.
+_AGREE, _AGREE_SHAPE = 0.15, 0.2
+_NEAR = 0.6  # in the logarithm of the width: what a group is compared with
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What candidates must be like to be stars, and how much it takes.
+
+    Attributes
+    ----------
+    excess : float
+        Largest excess of a fit, over the height.
+    strictness : float
+        Factor of the evidence that it takes.
+    least : int
+        Fewest members of a group.
+    is_elliptical : bool
+        The candidates are fits of ellipses, whose shapes are right however long.
+    """
+
+    excess: float
+    strictness: float
+    least: int
+    is_elliptical: bool
+
+
+#: Round ones: an excess for bright wings and faint neighbours.
+ROUND = Rules(0.1, 1.0, 3, False)
+#: Streaks: tracks and pieces of trails are ellipses, too.
+LONG = Rules(0.2, 1.7, 5, True)
+#: Stars far out of focus, which Gaussians fit alike but badly.
+ODD = Rules(0.3, 1.7, 5, False)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Candidates that agree, as `largest_group` finds them.
+
+    Attributes
+    ----------
+    members : ndarray of int64, shape (k,)
+        Rows of the candidates.
+    fwhm : float
+        Median of the members, pixels.
+    evidence : float
+        Logarithm of the likelihood with these stars over that without stars.
+    needed : float
+        Evidence that it takes: less where more of what is similarly wide agrees.
+    share : float
+        Members over all candidates with a similar width.
+    scatter : float
+        Scatter of the width, relative, beyond the errors of the fits and a smooth change over the image.
+    in_one_phase : bool
+        Members are too narrow for their pixels and all fall at one place in a pixel, as those of hot
+        pixels do.
+    least : int
+        Members that it takes.
+    """
+
+    members: Ints
+    fwhm: float
+    evidence: float
+    needed: float
+    share: float
+    scatter: float
+    in_one_phase: bool
+    least: int = 3
+
+    @property
+    def is_convincing(self) -> bool:
+        """Whether they are stars."""
+        return len(self.members) >= self.least and not self.in_one_phase and self.evidence >= self.needed
+
+
+def largest_group(candidates: Candidates, rules: Rules = ROUND) -> Group | None:
+    """Find the candidates that agree best with one another.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    rules : Rules
+
+    Returns
+    -------
+    Group or None
+        None when no two agree.
+    """
+    rows = np.flatnonzero(_usable(candidates, rules))
+    if len(rows) < 2:
+        return None
+    data = Measured.of(candidates[rows], 2.0 if rules.is_elliptical else 1.0)
+    without: list[Population] = [
+        Known.hits(data), Known.anything(data), Cluster.spots(data), Cluster.tracks(data),
+        Cluster.extended(data), SinglePixels(share=0.1),
+    ]  # fmt: skip
+    base = _most_likely(data, without)
+    best: _Mixture | None = None
+    for stars in (Stars.anywhere(data), *(Stars.at(data, row) for row in _starts(data))):
+        mixture = _most_likely(data, [*without, stars])
+        if best is None or mixture.likelihood > best.likelihood:
+            best = mixture
+    if best is None:
+        return None
+    group = _group(data, rows, best, best.likelihood - base.likelihood)
+    if group is None:
+        return None
+    return replace(group, needed=rules.strictness * group.needed, least=rules.least)
+
+
+def _usable(candidates: Candidates, rules: Rules) -> Bools:
+    usable: Bools
+    longest = np.abs(candidates.shape).max(axis=1, initial=0.0)
+    usable = (candidates.error < _MOST_ERROR) & (candidates.excess < rules.excess + 0.5 / candidates.snr)
+    usable &= (candidates.log_fwhm > np.log(NARROWEST)) & (candidates.log_fwhm < np.log(WIDEST))
+    if not rules.is_elliptical:
+        narrow = candidates.log_fwhm < np.log(_NARROW * candidates.factor)
+        usable &= longest < np.where(narrow, _MOST_NARROW_SHAPE, _MOST_SHAPE)
+    return usable
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixture:
+    populations: list[Population]
+    parts: Floats  # (n, populations): how much of each candidate belongs to which
+    likelihood: float
+
+
+def _most_likely(data: Measured, populations: list[Population]) -> _Mixture:
+    """Fit shares and parameters of populations; the penalties count against the likelihood."""
+    n, k = len(data), len(populations)
+    mixture = _expected(data, populations)
+    for step in range(_STEPS):
+        before = mixture.likelihood
+        totals = mixture.parts.sum(axis=0)
+        populations = [
+            replace(each.refitted(data, mixture.parts[:, i]), share=(totals[i] + 0.5) / (n + 0.5 * k))
+            for i, each in enumerate(populations)
+        ]
+        mixture = _expected(data, populations)
+        if step > 5 and abs(mixture.likelihood - before) < _CONVERGED:
+            break
+    return mixture
+
+
+def _expected(data: Measured, populations: list[Population]) -> _Mixture:
+    total = sum(each.share for each in populations)
+    densities = np.column_stack([each.share / total * each.density(data) for each in populations])
+    densities += 1e-300
+    sums = densities.sum(axis=1)
+    penalty = sum(each.penalty for each in populations)
+    return _Mixture(populations, densities / sums[:, None], float(np.log(sums).sum()) - penalty)
+
+
+def _starts(data: Measured) -> list[int]:
+    """Return candidates that more are like than hits explain, far from one another in width."""
+    apart = np.abs(data.width[:, None] - data.width)
+    close = apart < np.sqrt(0.12**2 + data.width_variance)
+    squares = ((data.shape[:, None] - data.shape) ** 2).sum(axis=2)
+    close &= squares < 0.15**2 + 4.0 * data.shape_variance
+    counts = close.sum(axis=1).astype(np.float64)
+    narrow = float(np.count_nonzero(data.width < np.log(2.2)))
+    bell = 0.9 * np.exp(-0.5 * (data.width / 0.4) ** 2)
+    expected = 0.06 * bell * narrow + 0.005 * len(data) + 1.0
+    score = counts * np.log(counts / expected)
+    starts: list[int] = []
+    free = counts >= 2
+    while free.any() and len(starts) < _STARTS:
+        row = int(np.where(free, score, -np.inf).argmax())
+        starts.append(row)
+        free &= apart[row] > 0.25
+    return starts
+
+
+def _group(data: Measured, rows: Ints, mixture: _Mixture, evidence: float) -> Group | None:
+    stars = mixture.populations[-1]
+    assert isinstance(stars, Stars)
+    agree = stars.width_from(data) ** 2 < _AGREE**2 + 4.0 * data.width_variance
+    agree &= stars.shape_from(data) < _AGREE_SHAPE**2 + 6.0 * data.shape_variance
+    chosen = np.flatnonzero(agree)
+    if len(chosen) < 2:
+        return None
+    width = float(np.median(data.width[chosen]))
+    near = int(np.count_nonzero(np.abs(data.width - width) < _NEAR))
+    share = len(chosen) / near
+    needed = max(11.0, 38.0 - 33.0 * share)
+    if width < np.log(0.95):
+        needed += 12.0
+    # Narrow, as scattered as stars may be, and still outnumbered: the middle of a cluster of hits is so.
+    if width < np.log(_NARROW) and share < 0.5 and stars.spread > 0.95 * LARGEST_SCATTER:
+        needed *= 2.0
+    # Of a uniform phase the mean of this is 0, with an error of 0.7 / sqrt(k) a component.
+    turns = np.abs(np.exp(2j * np.pi * data.phase[chosen]).mean(axis=0)).max()
+    in_one_phase = width < np.log(_NARROW) and turns > 0.6 + 0.7 / np.sqrt(len(chosen))
+    return Group(
+        rows[chosen], float(np.exp(width)), evidence, needed, share, stars.spread, bool(in_one_phase)
+    )

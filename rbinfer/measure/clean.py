@@ -1,0 +1,116 @@
+"""A frame made ready to be measured: bad pixels marked, areas without data found, colours levelled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.constants import LARGEST
+
+Pixels = NDArray[np.float32]
+
+_CELL = 32  # side of the areas that are asked whether they have data
+_MISSING = 0.5  # share of the pixels of other areas that have no data, at most
+_ROWS = 24  # rows that are looked at for a colour filter array, each with the next
+_DIFFERENT = 0.5  # in units of the noise: levels of colours
+_SAME = 0.35  # of the largest difference of levels: those of the green pixels
+
+
+@dataclass(frozen=True)
+class CleanFrame:
+    """A frame ready to be measured.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        NaN where bad.
+    is_mosaic : bool
+        Its pixels have filters of several colours, in squares of 2 x 2 with two green ones on one
+        diagonal; the sky has been made equal in all.
+    """
+
+    image: Pixels
+    is_mosaic: bool
+
+
+def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
+    """Mark bad pixels and level the colours of a filter array.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels.
+
+    Returns
+    -------
+    CleanFrame
+        Its image is `pixels` itself where nothing had to be changed.
+    """
+    image = _marked(pixels, mask)
+    image = _without_empty_areas(image, image is not pixels)
+    levels, noise = _levels(image)
+    if not np.ptp(levels) > _DIFFERENT * noise:
+        return CleanFrame(image, False)
+    if image is pixels:
+        image = pixels.copy()
+    for j in (0, 1):
+        for i in (0, 1):
+            image[j::2, i::2] -= np.float32(levels[j, i] - levels.mean())
+    apart = np.abs(levels[[0, 0], [0, 1]] - levels[[1, 1], [1, 0]])
+    return CleanFrame(image, bool(apart.min() < _SAME * np.ptp(levels) and apart.max() > 0))
+
+
+def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
+    # NaN compares false.
+    is_finite = pixels.size == 0 or bool(pixels.min() > -LARGEST and pixels.max() < LARGEST)
+    if mask is not None and not mask.any():
+        mask = None
+    if is_finite and mask is None:
+        return pixels
+    image = pixels.copy()
+    if not is_finite:
+        image[~(np.abs(pixels) < LARGEST)] = np.nan
+    if mask is not None:
+        image[mask] = np.nan
+    return image
+
+
+def _without_empty_areas(image: Pixels, is_own: bool) -> Pixels:
+    """Mark pixels of a value that fills whole squares, where others have noise."""
+    ny, nx = (n // _CELL * _CELL for n in image.shape)
+    if ny == 0 or nx == 0:
+        return image
+    cells = image[:ny:4, :nx:4].reshape(ny // _CELL, _CELL // 4, nx // _CELL, _CELL // 4)
+    first = cells[:, :1, :, :1]
+    flat = np.all(cells == first, axis=(1, 3))
+    if not flat.any():
+        return image
+    for value in np.unique(first[:, 0, :, 0][flat]):
+        # A sky that was cut off at a level is between the stars, too.
+        elsewhere = (cells == value).mean(axis=(1, 3))[~flat]
+        if len(elsewhere) and np.median(elsewhere) < _MISSING:
+            image = image if is_own else image.copy()
+            is_own = True
+            image[image == value] = np.nan
+    return image
+
+
+def _levels(image: Pixels) -> tuple[NDArray[np.float64], float]:
+    """Return the sky of the pixels of each square of 2 x 2, from the first, and the noise."""
+    ny, nx = (n // 2 * 2 for n in image.shape)
+    step = max(2, ny // _ROWS // 2 * 2)
+    upper, lower = image[0:ny:step, :nx], image[1:ny:step, :nx]
+    n = min(len(upper), len(lower))
+    first = upper[:n, 0::2]
+    levels = np.zeros((2, 2))
+    noise = np.inf
+    for j, i, values in ((0, 1, upper[:n, 1::2]), (1, 0, lower[:n, 0::2]), (1, 1, lower[:n, 1::2])):
+        apart = (values - first).ravel()
+        apart = apart[np.isfinite(apart)]
+        if len(apart) < 16:
+            return np.zeros((2, 2)), 1.0
+        low, middle, high = np.percentile(apart, (16, 50, 84))
+        levels[j, i] = middle
+        noise = min(noise, float(high - low) / 2.0 / np.sqrt(2.0))
+    return levels, noise

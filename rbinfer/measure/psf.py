@@ -1,0 +1,245 @@
+"""What a star looks like in a frame, from the pixels alone: no catalogue is asked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
+from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
+from .clean import cleaned
+from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
+from .maxima import RADIUS
+from .mean_star import average_stars
+
+Floats = NDArray[np.float64]
+
+#: FWHM in pixels below which stars and single hot pixels are hard to tell apart.
+_AMBIGUOUS = 0.9
+_REGIONS = 3  # of the image, along both axes
+_FEWEST_IN_REGION = 5
+_FEWEST_BY_BRIGHTNESS = 10
+_FEWEST_STREAKS = 5
+_MOST_TRAILS = 3  # over a frame
+_LEAST_TRAIL, _TRAIL = 1.5, 0.35  # how far pieces are from the middle of one: pixels, and FWHM
+_APART = 3.0  # standard errors
+
+
+@dataclass(frozen=True, eq=False)
+class FramePsf:
+    """What `measure_psf` found.
+
+    Attributes
+    ----------
+    fwhm : float or None
+        FWHM in pixels of the round Gaussian that, integrated over the pixels, fits the stars best; for
+        streaks that of equal area. None where too little agrees to be stars.
+    reason : str
+        Why there is no measurement, in a sentence, or what to beware of; else empty.
+    n_stars : int
+        Maxima that agree.
+    n_fitted : int
+        Maxima that were fitted.
+    agreement : float
+        Share of those that agree among all of similar width.
+    confidence : float
+        Evidence for stars over what it takes: 1 and more where there is a measurement.
+    scatter : float
+        Relative scatter of the widths beyond the noise of the fits and a smooth change over the frame;
+        NaN without a measurement.
+    fwhm_bright, fwhm_faint : float or None
+        The same of the brighter and the fainter half of the stars, pixels; None where the halves do not
+        differ.
+    ellipticity : float
+        ``1 - b / a`` of the mean star; NaN without a measurement.
+    theta : float
+        Angle of its long axis from the x axis towards the y axis, radians; NaN without a measurement.
+    stamp : ndarray of float32, shape (31, 31), or None
+        The mean star on the grid of the networks' cutouts, 3 pixels wide; its maximum is 1.
+    stamp_scatter : ndarray of float32, shape (31, 31), or None
+        Root mean square of how the stars differ from it, noise included.
+    regions : ndarray of float32, shape (3, 3), or None
+        FWHM in pixels in ninths of the frame, rows from y = 0 upwards; NaN where fewer than 5 stars are.
+    variation : float
+        Largest less smallest of these over `fwhm`; 0 where fewer than two are known.
+    """
+
+    fwhm: float | None
+    reason: str
+    n_stars: int
+    n_fitted: int
+    agreement: float
+    confidence: float
+    scatter: float = np.nan
+    fwhm_bright: float | None = None
+    fwhm_faint: float | None = None
+    ellipticity: float = np.nan
+    theta: float = np.nan
+    stamp: NDArray[np.float32] | None = None
+    stamp_scatter: NDArray[np.float32] | None = None
+    regions: NDArray[np.float32] | None = None
+    variation: float = 0.0
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether stars and single hot pixels can hardly be told apart: FWHM below 0.9 pixels."""
+        return self.fwhm is not None and self.fwhm < _AMBIGUOUS
+
+
+def measure_psf(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    saturation: float | None = None,
+) -> FramePsf:
+    """Measure the stars of a frame.
+
+    Profiles are fitted to at most 300 local maxima, chosen over the whole frame. Those that one profile
+    explains, wherever in a pixel they fall, are stars; see `rbinfer.measure.agreement`.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        The frame, with its background. Pixels that are not finite count as bad, and so do areas of one
+        exact value.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels.
+    saturation : float, optional
+        Level at or above which pixels are saturated. Without it, a level that several maxima share is
+        taken for it.
+
+    Returns
+    -------
+    FramePsf
+
+    Raises
+    ------
+    InputError
+        The image is not 2-D, or the mask has another shape.
+    """
+    if pixels.ndim != 2:
+        raise InputError(f"the image must be 2-D, not {pixels.ndim}-D; give one plane, such as image[0]")
+    if mask is not None and mask.shape != pixels.shape:
+        raise InputError(
+            f"the mask has shape {mask.shape} but the image {pixels.shape}; give one of the same shape"
+        )
+    if min(pixels.shape) <= 2 * RADIUS:
+        return _unmeasured(0, None)
+    frame = cleaned(pixels, mask)
+    pyramid = Pyramid.of(frame.image, saturation)
+    found = measure_round(pyramid, frame.is_mosaic)
+    n_fitted = len(found)
+    stars, group = _alike(found, ROUND)
+    if _more_is_left(found, group):
+        ellipses, streaks = _alike(measure_ellipses(pyramid), LONG)
+        if _is_better(streaks, group):
+            stars, group = ellipses, streaks
+        elif not _is_better(group, None):
+            others, odd = _alike(found, ODD)
+            if _is_better(odd, None):
+                stars, group = others, odd
+    if group is None or not group.is_convincing:
+        return _unmeasured(n_fitted, group)
+    return _measured(pyramid, stars[group.members], group, n_fitted)
+
+
+def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
+    """Return the largest group that is not on a line, as those along trails are, and what it is of."""
+    group = largest_group(found, rules)
+    for _ in range(_MOST_TRAILS):
+        if group is None or not group.is_convincing:
+            break
+        stars = found[group.members]
+        brightest = np.argsort(-stars.snr, kind="stable")
+        tolerance = max(_LEAST_TRAIL, _TRAIL * group.fwhm)
+        line, n_close = line_through_most(stars.x[brightest], stars.y[brightest], tolerance)
+        if n_close < needed_on_line(min(len(stars), MOST_ON_LINE)):
+            break
+        found = found[~is_close(line, found.x, found.y, 2.0 * tolerance)]
+        group = largest_group(found, rules)
+    return found, group
+
+
+def _more_is_left(found: Candidates, group: Group | None) -> bool:
+    """Whether what is bright and wide and no round profile explains outnumbers the stars."""
+    n_stars = len(group.members) if group is not None and group.is_convincing else _FEWEST_STREAKS - 1
+    odd = (found.snr > 15.0) & (found.excess > 0.06) & (found.log_fwhm > np.log(1.8))
+    return bool(np.count_nonzero(odd) > n_stars)
+
+
+def _is_better(group: Group | None, other: Group | None) -> bool:
+    if group is None or not group.is_convincing:
+        return False
+    return other is None or not other.is_convincing or group.evidence > other.evidence
+
+
+def _unmeasured(n: int, group: Group | None) -> FramePsf:
+    n_stars = 0 if group is None else len(group.members)
+    if group is None or n_stars < 3:
+        why = f"of {n} local maxima fitted fewer than three agree"
+    elif group.in_one_phase:
+        why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
+    else:
+        why = (
+            f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
+            "detector may"
+        )
+    reason = f"no stars found: {why}"
+    if group is None:
+        return FramePsf(None, reason, 0, n, 0.0, 0.0)
+    confidence = min(max(group.evidence / group.needed, 0.0), 0.99)
+    return FramePsf(None, reason, n_stars, n, group.share, confidence)
+
+
+def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) -> FramePsf:
+    mean = average_stars(pyramid, stars, group.fwhm)
+    bright, faint = _by_brightness(stars)
+    regions = _by_region(stars, pyramid.images[0].shape)
+    known = regions[np.isfinite(regions)]
+    reason = ""
+    if group.fwhm < _AMBIGUOUS:
+        reason = f"stars {group.fwhm:.2f} pixels wide can hardly be told from hot pixels and other hits"
+    return FramePsf(
+        fwhm=group.fwhm,
+        reason=reason,
+        n_stars=len(stars),
+        n_fitted=n_fitted,
+        agreement=group.share,
+        confidence=group.evidence / group.needed,
+        scatter=group.scatter,
+        fwhm_bright=bright,
+        fwhm_faint=faint,
+        ellipticity=mean.ellipticity,
+        theta=mean.theta,
+        stamp=mean.stamp,
+        stamp_scatter=mean.scatter,
+        regions=regions,
+        variation=float(np.ptp(known)) / group.fwhm if len(known) > 1 else 0.0,
+    )
+
+
+def _by_brightness(stars: Candidates) -> tuple[float | None, float | None]:
+    """Return the FWHM of the brighter and the fainter half, where they differ."""
+    n = len(stars) // 2
+    if n < _FEWEST_BY_BRIGHTNESS:
+        return None, None
+    order = np.argsort(-stars.snr, kind="stable")
+    halves = stars.log_fwhm[order[:n]], stars.log_fwhm[order[-n:]]
+    bright, faint = (float(np.median(half)) for half in halves)
+    # The median of normal deviates scatters 1.25 times as much as their mean.
+    error = 1.25 * np.sqrt(sum(half.var() for half in halves) / n)
+    if abs(bright - faint) < _APART * error:
+        return None, None
+    return float(np.exp(bright)), float(np.exp(faint))
+
+
+def _by_region(stars: Candidates, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    rows = np.clip(stars.y * _REGIONS / shape[0], 0, _REGIONS - 1).astype(np.int64)
+    columns = np.clip(stars.x * _REGIONS / shape[1], 0, _REGIONS - 1).astype(np.int64)
+    regions = np.full((_REGIONS, _REGIONS), np.nan, np.float32)
+    for j in range(_REGIONS):
+        for i in range(_REGIONS):
+            here = stars.log_fwhm[(rows == j) & (columns == i)]
+            if len(here) >= _FEWEST_IN_REGION:
+                regions[j, i] = np.exp(np.median(here))
+    return regions

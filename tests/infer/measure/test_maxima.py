@@ -1,0 +1,137 @@
+"""Sky, maxima, and what is done to a frame before."""
+
+import numpy as np
+import pytest
+
+from rbinfer.measure.clean import cleaned
+from rbinfer.measure.lines import is_close, line_through_most, needed_on_line
+from rbinfer.measure.maxima import RADIUS, binned, find_maxima, measure_sky, spread
+
+from .frames import NOISE, SKY, add, add_hot_pixels, gaussian_stamp, star_frame
+
+
+def test_sky_and_noise_in_a_field_of_stars():
+    image = star_frame(np.random.default_rng(1), 200, 3.0)
+    sky = measure_sky(image)
+    assert np.median(sky.level) == pytest.approx(SKY, abs=1.0)
+    assert np.median(sky.noise) == pytest.approx(NOISE, rel=0.1)
+
+
+@pytest.mark.parametrize("noise", [0.25, 0.6])
+def test_noise_below_one_unit_of_whole_numbers(noise):
+    image = np.rint(np.random.default_rng(2).normal(40.2, noise, (256, 256))).astype(np.float32)
+    # Rounding adds 1/12 to the variance.
+    assert np.median(measure_sky(image).noise) == pytest.approx(np.hypot(noise, 12**-0.5), rel=0.5)
+
+
+def test_a_constant_area_tells_nothing():
+    image = star_frame(np.random.default_rng(3), 50, 3.0)
+    image[:, 200:] = 7.0
+    sky = measure_sky(image)
+    assert np.isnan(sky.level[:, -2:]).all()
+    assert np.isfinite(sky.level[:, :2]).all()
+
+
+def test_bright_stars_are_found_and_single_pixels_are_not():
+    rng = np.random.default_rng(4)
+    image = rng.normal(SKY, NOISE, (320, 320))
+    places = [(40 + 60 * j, 50 + 60 * i) for j in range(4) for i in range(4)]
+    for row, column in places:
+        add(image, gaussian_stamp(21, 0.2, -0.1, 3.0, 80 * NOISE * 9), row, column)
+    image = image.astype(np.float32)
+    add_hot_pixels(rng, image, 100)
+    found = find_maxima(image, measure_sky(image), None)
+    assert {(int(y), int(x)) for y, x in zip(found.y, found.x, strict=True)} >= set(places)
+    assert len(found) < len(places) + 10
+    stars = np.isin(found.y * 320 + found.x, [row * 320 + column for row, column in places])
+    assert found.height[stars] == pytest.approx(720 * gaussian_stamp(21, 0.2, -0.1, 3.0).max(), rel=0.2)
+
+
+def test_maxima_of_one_height_are_saturated():
+    image = star_frame(np.random.default_rng(5), 80, 3.0)
+    sky = measure_sky(image)
+    level = float(np.quantile(find_maxima(image, sky, None).height, 0.7)) * NOISE + SKY
+    clipped = np.minimum(image, np.float32(level))
+    found = find_maxima(clipped, sky, None)
+    assert len(found) > 10
+    assert found.height.max() * NOISE + SKY < level
+    assert len(find_maxima(image, sky, level)) == pytest.approx(len(found), abs=3)
+
+
+def test_maxima_are_chosen_all_over_the_image():
+    image = star_frame(np.random.default_rng(6), 600, 1.5, size=640)
+    image[:320] += 20.0 * (image[:320] - np.float32(SKY))  # the brightest are all in one half
+    found = find_maxima(image, measure_sky(image), None)
+    chosen = found[spread(found, image.shape, 100)]
+    assert len(chosen) == len(np.unique(chosen.y * 640 + chosen.x)) == 100
+    assert 30 < np.count_nonzero(chosen.y < 320) < 70
+    assert chosen.y.min() >= RADIUS
+
+
+def test_binning_is_the_mean_of_four():
+    image = np.arange(35, dtype=np.float32).reshape(5, 7)
+    assert binned(image) == pytest.approx(image[:4, :6].reshape(2, 2, 3, 2).mean(axis=(1, 3)))
+    image[0, 0] = np.nan
+    assert np.isnan(binned(image)[0, 0])
+
+
+def test_a_frame_that_needs_nothing_is_not_copied():
+    image = star_frame(np.random.default_rng(7), 20, 3.0)
+    frame = cleaned(image, np.zeros(image.shape, bool))
+    assert frame.image is image
+    assert not frame.is_mosaic
+
+
+def test_bad_pixels_and_empty_areas():
+    image = star_frame(np.random.default_rng(8), 20, 3.0)
+    image[:100] = 0.0
+    image[200, 200], image[201, 201] = -3e33, 3e33
+    mask = np.zeros(image.shape, bool)
+    mask[300:310] = True
+    before = image.copy()
+    bad = np.isnan(cleaned(image, mask).image)
+    assert bad[:100].all()
+    assert bad[300:310].all()
+    assert bad[200, 200]
+    assert bad[201, 201]
+    assert bad.sum() == 100 * 400 + 10 * 400 + 2
+    assert np.array_equal(image, before, equal_nan=True)
+
+
+def test_sky_cut_off_at_zero_is_not_missing():
+    image = np.maximum(star_frame(np.random.default_rng(9), 20, 3.0) - np.float32(SKY + 10 * NOISE), 0)
+    assert np.isfinite(cleaned(image, None).image).all()
+
+
+def test_a_colour_filter_array_is_levelled():
+    image = star_frame(np.random.default_rng(10), 50, 2.0)
+    mosaic = image * np.tile(np.float32([[1.0, 0.5], [0.7, 1.0]]), (200, 200))
+    frame = cleaned(mosaic, None)
+    assert frame.is_mosaic
+    levels = [np.median(frame.image[j::2, i::2]) for j in (0, 1) for i in (0, 1)]
+    assert np.ptp(levels) < 0.5
+
+
+def test_columns_of_two_amplifiers_are_levelled_but_no_colours():
+    image = star_frame(np.random.default_rng(11), 50, 2.0)
+    image[:, ::2] += 20.0
+    frame = cleaned(image, None)
+    assert not frame.is_mosaic
+    assert np.median(frame.image[:, ::2]) == pytest.approx(np.median(frame.image[:, 1::2]), abs=0.5)
+
+
+def test_the_line_that_most_points_are_on():
+    rng = np.random.default_rng(12)
+    s = rng.uniform(0, 300, 9)
+    x = np.concatenate([20 + 0.8 * s + rng.normal(0, 0.3, 9), rng.uniform(0, 300, 8)])
+    y = np.concatenate([200 - 0.6 * s + rng.normal(0, 0.3, 9), rng.uniform(0, 300, 8)])
+    line, n = line_through_most(x, y, 1.5)
+    assert n >= needed_on_line(17) == 10 or n == 9
+    assert is_close(line, x, y, 1.5)[:9].all()
+    # The direction is (0.8, -0.6), so the normal is (0.6, 0.8).
+    assert abs(line[0] * 0.6 + line[1] * 0.8) > 0.99
+
+
+@pytest.mark.parametrize(("n", "needed"), [(3, 3), (4, 3), (5, 4), (6, 4), (12, 7), (40, 21)])
+def test_how_many_on_a_line_are_a_trail(n, needed):
+    assert needed_on_line(n) == needed
