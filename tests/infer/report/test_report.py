@@ -15,6 +15,7 @@ from astropy.table import Table
 from rbinfer.cli import main
 from rbinfer.errors import InputError
 from rbinfer.io.tables import write_catalog
+from rbinfer.model.registry import resolve
 from rbinfer.model.session import read_spec
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
@@ -213,17 +214,17 @@ def test_reference_of_the_model(night, monkeypatch):
     """Shares of real and bogus times their numbers; only for the model that made the scores."""
     read = read_night(night[1], None, 5)
     shares = {"real": [0.0] * 19 + [1.0], "bogus": [0.5, 0.5] + [0.0] * 18}
-    spec = dataclasses.replace(read_spec_of_default(), calibration={"scores": shares})
+    spec = with_scores(shares)
     monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path: spec)
     reference = reference_scores(read)
     n_bogus = len(read.bogus)
     assert reference.counts.tolist() == [n_bogus / 2] * 2 + [0.0] * (BINS - 3) + [12 * 30 - n_bogus]
     for scores, reason in (
-        ({}, "damaged"),
+        ({"real": [1]}, "damaged"),
         ({"real": [1], "bogus": [1]}, "damaged"),
-        (None, "has none"),
+        ({}, "has none"),
     ):
-        other = dataclasses.replace(spec, calibration={} if scores is None else {"scores": scores})
+        other = with_scores(scores)
         monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path, other=other: other)
         assert reason in reference_scores(read).missing
     for change, reason in (
@@ -238,10 +239,22 @@ def test_reference_of_the_model(night, monkeypatch):
     assert "not installed" in reference_scores(read).missing
 
 
-def read_spec_of_default():
-    from rbinfer.model.registry import resolve
+def with_scores(shares):
+    """Return the spec of the default model with other shares of scores in its default reading."""
+    spec = read_spec(resolve(None))
+    first, *others = spec.readings
+    return dataclasses.replace(spec, readings=(dataclasses.replace(first, scores=shares), *others))
 
-    return read_spec(resolve(None))
+
+def test_reference_of_another_reading(night):
+    read = read_night(night[1], None, 5)
+    read.images = [dataclasses.replace(image, real_classes=("star",)) for image in read.images]
+    stars = read_spec(resolve(None)).reading(("star",)).scores
+    n_bogus = len(read.bogus)
+    expected = np.array(stars["real"]) * (12 * 30 - n_bogus) + np.array(stars["bogus"]) * n_bogus
+    np.testing.assert_allclose(reference_scores(read).counts, expected)
+    read.images = [dataclasses.replace(image, real_classes=("trail",)) for image in read.images]
+    assert "not measured with the classes" in reference_scores(read).missing
 
 
 class _Page(HTMLParser):
