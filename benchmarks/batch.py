@@ -19,6 +19,7 @@ from pathlib import Path
 
 from _common import add_json, alternate, children_import_this_checkout, processor, verdict, write_json
 
+from rbinfer._util.hashing import digest
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import make_scene
 from rbinfer.io.images import load_image
@@ -27,8 +28,7 @@ from rbinfer.measure.detect import detect
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
-from rbinfer.runs.journal import Journal
-from rbinfer.runs.task import digest
+from rbinfer.runs.journal import Journal, Line
 from rbinfer.scoring.classifier import Classifier
 
 WORKERS = (1, 2)
@@ -111,7 +111,8 @@ def time_stages(images, folder, count):
     """Medians of the seconds of each stage of an image, in one process and thread."""
     classifier = Classifier(device="cpu", threads=1)
     taken = {name: [] for name in ("hashing", "reading", "detection", "scoring", "writing", "noting")}
-    record = {"output": "a", "ok": True, "content": "00", "how": "00", "output_sha256": "00"}
+    summary = {"text": "x" * 700}
+    line = Line(output="a", ok=True, summary=summary, content="00", how="00", output_sha256="00")
     with Journal(folder / "stages.jsonl") as journal:
         for k, path in enumerate([*sorted(images.iterdir())[:1], *sorted(images.iterdir())[:count]]):
             marks = [time.perf_counter()]
@@ -123,15 +124,15 @@ def time_stages(images, folder, count):
             marks.append(time.perf_counter())
             scored = classifier.classify(table, image.pixels)
             marks.append(time.perf_counter())
-            parcel = folder / f"parcel{k}.ecsv"
-            write_catalog(scored, parcel)
-            with parcel.open("rb") as file:
+            staged = folder / f"staged{k}.ecsv"
+            write_catalog(scored, staged)
+            with staged.open("rb") as file:
                 os.fsync(file.fileno())
-            digest(parcel)
+            digest(staged)
             marks.append(time.perf_counter())
             # In the process that starts the workers: one image after another, however many there are.
-            journal.append({**record, "summary": "x" * 700})
-            os.replace(parcel, folder / "result.ecsv")
+            journal.append(line)
+            os.replace(staged, folder / "result.ecsv")
             marks.append(time.perf_counter())
             for name, start, end in zip(taken, marks, marks[1:], strict=False):
                 if k:  # the first has no caches
@@ -196,10 +197,16 @@ def main():
         stages = time_stages(images, folder, min(options.images, 20))
         bounds = show(rows, stages, size)
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "images": options.images, "side": options.side,
-        "objects": options.objects, "repeats": options.repeats, "workers": rows, "stages": stages,
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "images": options.images,
+        "side": options.side,
+        "objects": options.objects,
+        "repeats": options.repeats,
+        "workers": rows,
+        "stages": stages,
         **bounds,
-    }  # fmt: skip
+    }
     write_json(options.json, report)
 
 

@@ -52,9 +52,19 @@ def classify(image, catalog, *extra):
     """Return the command of rbinfer."""
     out = catalog.with_name("ours.fits")
     return [
-        sys.executable, "-m", "rbinfer", "classify", image, "--catalog", catalog, "-o", out,
-        "--overwrite", "-q", *extra,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "rbinfer",
+        "classify",
+        image,
+        "--catalog",
+        catalog,
+        "-o",
+        out,
+        "--overwrite",
+        "-q",
+        *extra,
+    ]
 
 
 def keras_script(image, catalog, model):
@@ -126,11 +136,19 @@ def main():
     verdict("the same with the reference network in both", theirs / ours_reference, RATIO)
     verdict("import rbinfer", imports, IMPORT, " s", below=True)
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "runs": options.runs, "side": side, "positions": n,
-        "seconds": taken, "median_s": seconds, "first_run_s": first, "import_s": imports,
-        "ratio": theirs / ours, "ratio_reference": theirs / ours_reference,
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "runs": options.runs,
+        "side": side,
+        "positions": n,
+        "seconds": taken,
+        "median_s": seconds,
+        "first_run_s": first,
+        "import_s": imports,
+        "ratio": theirs / ours,
+        "ratio_reference": theirs / ours_reference,
         "spread_s": {k: statistics.pstdev(v) for k, v in taken.items()},
-    }  # fmt: skip
+    }
     write_json(options.json, report)
 
 

@@ -24,7 +24,6 @@ from _common import add_json, processor, verdict, write_json
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import FRAME, make_scene, write_files
 from rbinfer.io.images import load_image
-from rbinfer.io.tables import positions
 from rbinfer.measure.detect import detect
 from rbinfer.measure.estimate import measure_width
 from rbinfer.scoring.classifier import Classifier
@@ -94,8 +93,7 @@ def in_stages(path, classifier, clock):
     seps = sum(clock.seconds[name] for name in SEPS)
     clock.seconds["rest of the detection"] = clock.seconds.pop("detection") - seps
     with clock.stage("FWHM"):
-        x, y = positions(table)
-        width = measure_width(image, x, y, table)
+        width = measure_width(image, table)
     with clock.stage("score"):
         return classifier.classify(table, image, fwhm=width.fwhm)
 
@@ -113,8 +111,10 @@ def measure(path, repeats):
     staged, whole = in_stages(path, classifier, Clock()), at_once(path, classifier)
     if len(staged) == 0 or not np.array_equal(staged["rb_score"], whole["rb_score"], equal_nan=True):
         sys.exit("the stages do not give the scores of the whole; nothing was timed")
-    print(f"{len(whole):,} detections, FWHM {whole.meta['rb_fwhm']:.2f} px "
-          f"({whole.meta['rb_fwhm_source']}); scores of stages and whole are the same")  # fmt: skip
+    print(
+        f"{len(whole):,} detections, FWHM {whole.meta['rb_fwhm']:.2f} px "
+        f"({whole.meta['rb_fwhm_source']}); scores of stages and whole are the same"
+    )
     runs, together = [], []
     for _ in range(repeats):
         clock = Clock()
@@ -143,15 +143,22 @@ def main():
     for name, seconds in stages.items():
         whose = "SEP" if name in SEPS else "ours" if name in OURS else "Astropy"
         print(f"  {name:24s} {seconds * 1e3:9.1f} ms {seconds / total:6.1%}  {whose}")
-    print(f"  {'together':24s} {total * 1e3:9.1f} ms; "
-          f"at once {statistics.median(together) * 1e3:.1f} ms")  # fmt: skip
+    print(
+        f"  {'together':24s} {total * 1e3:9.1f} ms; at once {statistics.median(together) * 1e3:.1f} ms"
+    )
     share = sum(stages[n] for n in OURS) / sum(stages[n] for n in SEPS)
     verdict("our share / SEP's", share, SHARE, below=True)
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "sep": sep.__version__, "repeats": options.repeats,
-        "image": options.image.name if options.image else "simulated", "detections": detections,
-        "median_s": stages, "at_once_s": statistics.median(together), "ours_over_sep": share,
-    }  # fmt: skip
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "sep": sep.__version__,
+        "repeats": options.repeats,
+        "image": options.image.name if options.image else "simulated",
+        "detections": detections,
+        "median_s": stages,
+        "at_once_s": statistics.median(together),
+        "ours_over_sep": share,
+    }
     write_json(options.json, report)
 
 

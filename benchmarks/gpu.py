@@ -73,9 +73,11 @@ def measure(device, scene, threads, repeats):
         rates.append(len(scene.x) / wall)
         waits.append(1 - covered(spans) / wall)
     return {
-        "threads": threads, "batch": network.batch, "objects_per_s": float(np.median(rates)),
+        "threads": threads,
+        "batch": network.batch,
+        "objects_per_s": float(np.median(rates)),
         "session_waits": float(np.median(waits)),
-    }  # fmt: skip
+    }
 
 
 def main():
@@ -87,8 +89,10 @@ def main():
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu tries the script")
     add_json(parser)
     options = parser.parse_args()
-    print(f"{processor()}, {usable_cpus()} CPUs; ONNX Runtime {onnxruntime.__version__} with "
-          f"{', '.join(onnxruntime.get_available_providers())}")  # fmt: skip
+    print(
+        f"{processor()}, {usable_cpus()} CPUs; ONNX Runtime {onnxruntime.__version__} with "
+        f"{', '.join(onnxruntime.get_available_providers())}"
+    )
     report = {"cpu": processor(), "cpus": usable_cpus(), "onnxruntime": onnxruntime.__version__}
     try:
         classifier = Classifier(device=options.device)
@@ -102,13 +106,17 @@ def main():
     part = (scene.image, scene.x[:10_000], scene.y[:10_000])
     ours, cpu = (c.score(*part, fwhm=FWHM).score for c in (classifier, Classifier(device="cpu")))
     check(f"scores on {options.device} and on the CPU", float(np.abs(ours - cpu).max()), 1e-4)
-    print(f"{options.objects:,} positions on {options.side} x {options.side}, batches of "
-          f"{classifier.batch}, medians of {options.repeats} runs")  # fmt: skip
+    print(
+        f"{options.objects:,} positions on {options.side} x {options.side}, batches of "
+        f"{classifier.batch}, medians of {options.repeats} runs"
+    )
     rows = []
     for threads in thread_counts():
         rows.append(measure(options.device, scene, threads, options.repeats))
-        print(f"  {threads:3d} threads {rows[-1]['objects_per_s']:12,.0f} objects/s; the session waits "
-              f"{rows[-1]['session_waits']:.1%} of the time")  # fmt: skip
+        print(
+            f"  {threads:3d} threads {rows[-1]['objects_per_s']:12,.0f} objects/s; the session waits "
+            f"{rows[-1]['session_waits']:.1%} of the time"
+        )
     write_json(options.json, {**report, "device": options.device, "gpu": rows})
     return 0
 

@@ -84,10 +84,16 @@ def quantised(path, cutouts, folder):
     for name, types in VARIANTS.items():
         file = folder / f"{name.replace(', ', '-').replace(' ', '-')}.onnx"
         quantize_static(
-            prepared, file, Cutouts(entry, cutouts), quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=types, per_channel=True, activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8, reduce_range=not has_vnni(),
-        )  # fmt: skip
+            prepared,
+            file,
+            Cutouts(entry, cutouts),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=types,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            reduce_range=not has_vnni(),
+        )
         carry_metadata(path, file)
         files[name] = file
     return files
@@ -201,8 +207,10 @@ def main():
     logging.disable(logging.WARNING)
     path = resolve(None)
     config = TrainConfig.read(ROOT / "models" / "default" / "config.toml")
-    print(f"{processor()}, {usable_cpus()} CPUs; ONNX Runtime {onnxruntime.__version__}, one thread; "
-          f"{multiply_adds(path):,} multiply-adds a cutout")  # fmt: skip
+    print(
+        f"{processor()}, {usable_cpus()} CPUs; ONNX Runtime {onnxruntime.__version__}, one thread; "
+        f"{multiply_adds(path):,} multiply-adds a cutout"
+    )
     cutouts = simulated_cutouts(config, 2 * options.cutouts)
     calibration, timed = cutouts[: options.cutouts], cutouts[options.cutouts :]
     with TemporaryDirectory() as name:
@@ -214,10 +222,16 @@ def main():
         rates = time_sessions(files, timed, options.repeats)
         found = compare_areas(files, options.images) if options.images else None
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "onnxruntime": onnxruntime.__version__,
-        "cutouts": options.cutouts, "repeats": options.repeats, "graphs": levels,
-        "cutouts_per_s": rates, "auc": found, "verdicts": judge(rates, found),
-    }  # fmt: skip
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "onnxruntime": onnxruntime.__version__,
+        "cutouts": options.cutouts,
+        "repeats": options.repeats,
+        "graphs": levels,
+        "cutouts_per_s": rates,
+        "auc": found,
+        "verdicts": judge(rates, found),
+    }
     write_json(options.json, report)
 
 

@@ -63,14 +63,15 @@ def time_kernel(cutter, x, y, threads, repeats):
     chunks = [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
     buffers = [
         Cutouts(
-            np.zeros((CHUNK, size, size, 2), np.float32), np.zeros(CHUNK, np.int32),
+            np.zeros((CHUNK, size, size, 2), np.float32),
+            np.zeros(CHUNK, np.int32),
             np.zeros(CHUNK, np.float32),
         )
         for _ in range(threads)
-    ]  # fmt: skip
+    ]
 
     def work(thread):
-        start, cut_into = time.thread_time(), cutter.knife()
+        start, cut_into = time.thread_time(), cutter.cut_function()
         for chunk in chunks[thread::threads]:
             n = len(x[chunk])
             cut_into(x[chunk], y[chunk], Cutouts(*(part[:n] for part in buffers[thread])))
@@ -130,12 +131,17 @@ def main():
                 taken, cpu = time_kernel(cutter, x, y, threads, options.repeats)
                 rate = len(x) / statistics.median(taken)
                 row = {
-                    "preset": preset, "case": case, "threads": threads, "objects_per_s": rate,
+                    "preset": preset,
+                    "case": case,
+                    "threads": threads,
+                    "objects_per_s": rate,
                     "by_strips_objects_per_s": len(x) / statistics.median(ordered),
-                    "best_objects_per_s": len(x) / min(taken), "objects_per_cpu_s": len(x) / cpu,
+                    "best_objects_per_s": len(x) / min(taken),
+                    "objects_per_cpu_s": len(x) / cpu,
                     "ratio_to_loop": rate / loops[case],
-                    "bytes_per_object": moved, "bytes_per_s": rate * moved,
-                }  # fmt: skip
+                    "bytes_per_object": moved,
+                    "bytes_per_s": rate * moved,
+                }
                 rows.append(row)
                 print(
                     f"{preset:10} {case:7} {threads:7} {row['by_strips_objects_per_s']:10,.0f}"
@@ -146,10 +152,14 @@ def main():
     print("plain NumPy loop: " + ", ".join(f"{case} {rate:,.0f}/s" for case, rate in loops.items()))
     if options.json:
         report = {
-            "cpu": processor(), "objects": options.objects, "side": options.side,
-            "copy_bytes_per_s": bandwidth, "largest_difference": worst,
-            "loop_objects_per_s": loops, "rows": rows,
-        }  # fmt: skip
+            "cpu": processor(),
+            "objects": options.objects,
+            "side": options.side,
+            "copy_bytes_per_s": bandwidth,
+            "largest_difference": worst,
+            "loop_objects_per_s": loops,
+            "rows": rows,
+        }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -107,19 +107,29 @@ def judge(objects, sides):
         "cost_largest_over_smallest_image": sides[-1]["seconds"] / sides[0]["seconds"],
     }
     print("\ngrowth")
-    verdict(f"cost of each of {max(each):,} objects / of {middle:,}",
-            result["cost_each_most_over_middle"], OBJECTS_LIMIT, below=True)  # fmt: skip
+    verdict(
+        f"cost of each of {max(each):,} objects / of {middle:,}",
+        result["cost_each_most_over_middle"],
+        OBJECTS_LIMIT,
+        below=True,
+    )
     if result["slope"] is not None:
         print(f"  log-log slope from {middle:,} objects on: {result['slope']:.3f} (1 is linear)")
-    verdict(f"cost on {sides[-1]['side']} squared / on {sides[0]['side']} squared",
-            result["cost_largest_over_smallest_image"], SIDES_LIMIT, below=True)  # fmt: skip
+    verdict(
+        f"cost on {sides[-1]['side']} squared / on {sides[0]['side']} squared",
+        result["cost_largest_over_smallest_image"],
+        SIDES_LIMIT,
+        below=True,
+    )
     return result
 
 
 def judge_memory(memory):
     """Print the peak memory of the child and what it is made of."""
-    print(f"\npeak memory of a fresh process, {memory['positions']:,} positions on "
-          f"{memory['side']} x {memory['side']}")  # fmt: skip
+    print(
+        f"\npeak memory of a fresh process, {memory['positions']:,} positions on "
+        f"{memory['side']} x {memory['side']}"
+    )
     for key, text in (
         ("baseline", "after imports, with the model loaded and a few scored"),
         ("image", "image"),
@@ -130,12 +140,27 @@ def judge_memory(memory):
         ("files", "of it pages of library files"),
     ):
         print(f"  {text:62s} {memory[key] / 1e6:8.1f} MB")
-    verdict("peak beyond image, output and baseline", memory["beyond_baseline"] / 1e6,
-            MEMORY_LIMIT / 1e6, " MB", below=True)  # fmt: skip
-    verdict("peak beyond image and output, without pages of files", memory["beyond_own"] / 1e6,
-            MEMORY_LIMIT / 1e6, " MB", below=True)  # fmt: skip
-    verdict("peak beyond image and output, all included", memory["beyond"] / 1e6,
-            MEMORY_LIMIT / 1e6, " MB", below=True)  # fmt: skip
+    verdict(
+        "peak beyond image, output and baseline",
+        memory["beyond_baseline"] / 1e6,
+        MEMORY_LIMIT / 1e6,
+        " MB",
+        below=True,
+    )
+    verdict(
+        "peak beyond image and output, without pages of files",
+        memory["beyond_own"] / 1e6,
+        MEMORY_LIMIT / 1e6,
+        " MB",
+        below=True,
+    )
+    verdict(
+        "peak beyond image and output, all included",
+        memory["beyond"] / 1e6,
+        MEMORY_LIMIT / 1e6,
+        " MB",
+        below=True,
+    )
 
 
 def plot(objects, sides, path):
@@ -154,8 +179,12 @@ def plot(objects, sides, path):
     each = [1e6 * row["seconds"] / row["objects"] for row in sides]
     right.semilogx(side, each, "o-", base=2)
     right.set_xticks(side, [str(s) for s in side])
-    right.set(xlabel="side of the image (pixels)", ylabel="microseconds an object",
-              title=f"{N:,} objects", ylim=(0, 1.2 * max(each)))  # fmt: skip
+    right.set(
+        xlabel="side of the image (pixels)",
+        ylabel="microseconds an object",
+        title=f"{N:,} objects",
+        ylim=(0, 1.2 * max(each)),
+    )
     figure.suptitle(f"{processor()}, {usable_cpus()} CPUs", fontsize="small")
     figure.savefig(path, dpi=120)
     print(f"\ndrawn: {path}")
@@ -183,9 +212,15 @@ def main():
     judge_memory(memory)
     plot(objects, images, options.plot)
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "repeats": options.repeats, "bit_identical": same,
-        "by_objects": objects, "by_side": images, "growth": growth, "memory": memory,
-    }  # fmt: skip
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "repeats": options.repeats,
+        "bit_identical": same,
+        "by_objects": objects,
+        "by_side": images,
+        "growth": growth,
+        "memory": memory,
+    }
     write_json(options.json, report)
 
 

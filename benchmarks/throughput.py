@@ -140,8 +140,11 @@ def ratios(few, many, threads):
             rates[f"default {what}, {threads} threads"] for what in ("network", "session alone")
         )
         rows[f"session_{size}"] = whole / alone
-        verdict(f"default end to end / its session alone, {size} positions", whole / alone,
-                TARGETS["session"])  # fmt: skip
+        verdict(
+            f"default end to end / its session alone, {size} positions",
+            whole / alone,
+            TARGETS["session"],
+        )
         for name in ("default", "reference"):
             gain = rates[f"{name} network, 2 threads"] / rates[f"{name} network, 1 threads"]
             rows[f"threads_{name}_{size}"] = gain
@@ -159,8 +162,10 @@ def main():
     parser.add_argument("--threads", type=int, default=usable_cpus())
     add_json(parser)
     options = parser.parse_args()
-    print(f"{processor()}, {usable_cpus()} CPUs; {options.side} x {options.side} float32, "
-          f"{options.threads} threads for ours")  # fmt: skip
+    print(
+        f"{processor()}, {usable_cpus()} CPUs; {options.side} x {options.side} float32, "
+        f"{options.threads} threads for ours"
+    )
     few = make_scene(options.side, options.objects)
     with TemporaryDirectory() as folder:
         model, _, onnx_file = reference_network(Path(folder))
@@ -175,12 +180,20 @@ def main():
             None, files, make_scene(options.side, options.many), options.threads, options.repeats
         )
     report = {
-        "cpu": processor(), "cpus": usable_cpus(), "side": options.side, "threads": options.threads,
-        "objects": options.objects, "many": options.many, "repeats": options.repeats,
-        "sessions": sessions, "multiply_adds": counts, "objects_per_s": rates,
-        "objects_per_s_many": many, "ratios": ratios(rates, many, options.threads),
+        "cpu": processor(),
+        "cpus": usable_cpus(),
+        "side": options.side,
+        "threads": options.threads,
+        "objects": options.objects,
+        "many": options.many,
+        "repeats": options.repeats,
+        "sessions": sessions,
+        "multiply_adds": counts,
+        "objects_per_s": rates,
+        "objects_per_s_many": many,
+        "ratios": ratios(rates, many, options.threads),
         "targets": TARGETS,
-    }  # fmt: skip
+    }
     write_json(options.json, report)
 
 

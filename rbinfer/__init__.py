@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_ROOMS = {
+_LAZY_NAMES = {
     "Classifier": "scoring.classifier",
     "Scores": "scoring.verdicts",
     "classify_realbogus": "scoring.functions",
@@ -59,14 +59,14 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _LAZY_NAMES:
         from importlib import import_module
 
-        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        value = getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted(__all__)

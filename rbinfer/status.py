@@ -1,4 +1,8 @@
-"""The status word of each row: one table of bits, from which names and texts are made."""
+"""The status word of each row, one table of bits; and which rows are scored and real.
+
+A bit about a position or its cutout is set by the kernels, one about what the network says by
+`rbinfer.scoring.engine`, and one about the frame by `rbinfer.scoring.prepare`.
+"""
 
 import enum
 
@@ -14,6 +18,7 @@ class Status(enum.IntFlag):
     WINDOW_OFF_IMAGE = 4
     TOO_FEW_GOOD_PIXELS = 8
     SCORE_NOT_FINITE = 16
+    NO_DATA = 32
     NEAR_EDGE = 256
     PARTLY_MASKED = 512
     SATURATED = 1024
@@ -28,13 +33,15 @@ MEANING: dict[Status, str] = {
     Status.WINDOW_OFF_IMAGE: "not scored: the cutout leaves the image (reference preset only)",
     Status.TOO_FEW_GOOD_PIXELS: "not scored: too few good pixels in the cutout",
     Status.SCORE_NOT_FINITE: "not scored: the network returned a value that is not finite",
+    Status.NO_DATA: "not scored: the position lies in an area without data",
     Status.NEAR_EDGE: "part of the cutout lies off the image",
     Status.PARTLY_MASKED: "part of the cutout is masked or not finite",
     Status.SATURATED: "a central pixel is at or above the saturation level",
     Status.FWHM_OUT_OF_RANGE: "the FWHM lies outside the range that the model was trained on",
     Status.LOW_SNR: "the S/N lies below the range that the model was trained on",
     Status.FWHM_ASSUMED: (
-        "the FWHM could not be measured well: that of few stars, the catalogue's or a default was taken"
+        "the frame shows no stars to measure the FWHM on: that of the header, the catalogue's or a "
+        "default was taken"
     ),
 }
 
@@ -71,3 +78,21 @@ def is_scored(status: ArrayLike) -> NDArray[np.bool_]:
     ndarray of bool, shape (n,)
     """
     return np.asarray((np.asarray(status) & UNSCORED) == 0, dtype=np.bool_)
+
+
+def is_real(score: ArrayLike, threshold: float) -> NDArray[np.bool_]:
+    """Tell which rows are real: those whose score is above the threshold.
+
+    Parameters
+    ----------
+    score : array_like of float32, shape (n,)
+        NaN where there is none, which is not real.
+    threshold : float
+        Compared in the precision of scores, as everywhere.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    scores: NDArray[np.float32] = np.ma.filled(np.ma.asarray(score, np.float32), np.nan)
+    return np.asarray(scores > np.float32(threshold), np.bool_)

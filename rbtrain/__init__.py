@@ -7,7 +7,8 @@ from typing import Any
 
 from rbinfer import DEFAULT_ASINH_SOFTENING_SIGMA, __version__
 
-_ROOMS = {
+#: Names that are loaded when first used, and the module of each.
+_LAZY_NAMES = {
     "create_compact_model": "fitting.model",
     "create_realbogus_model": "fitting.model",
     "generate_realbogus_training_data": "data.training_data",
@@ -31,10 +32,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _LAZY_NAMES:
         from importlib import import_module
 
-        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        value = getattr(import_module(f".{_LAZY_NAMES[name]}", __name__), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_NAMES})

@@ -13,6 +13,7 @@ from rbinfer import InputError, ModelNotFoundError
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.model.registry import user_directory
 
+from ._arrays import F32
 from .data.training_data import generate_realbogus_training_data
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _split(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _pairs(data: Any) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]:
+def _pairs(data: Any) -> tuple[F32, F32, NDArray[Any]]:
     """Cutouts, labels, and the image that each is from (each its own where that is not known)."""
     images = None
     if isinstance(data, dict):
@@ -230,9 +231,7 @@ def _pairs(data: Any) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray
     return x, y, np.asarray(images)
 
 
-def _class_weight(
-    wanted: str | dict[int, float] | None, y: NDArray[np.float32]
-) -> dict[int, float] | None:
+def _class_weight(wanted: str | dict[int, float] | None, y: F32) -> dict[int, float] | None:
     if wanted != "balanced":
         if isinstance(wanted, str):
             raise InputError(f"class_weight must be 'balanced', a dict or None, not {wanted!r}")

@@ -1,12 +1,12 @@
 """One training, from frozen dataclasses to TOML and back: every seed and every range.
 
-The ranges of the simulator stand in :mod:`rbtrain.simulate.config` and are one table of the file.
+The ranges of the simulator are in :mod:`rbtrain.simulate.config`; they are one table of the file.
 """
 
 import dataclasses
-import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import Any, Self
 import tomli_w
 
 from rbinfer import PreprocessSpec
+from rbinfer._util.hashing import digest_of
 
+from ._settings import Settings, with_values
 from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
-#: To be raised whenever the same configuration gives other cutouts or labels than before, so that no
-#: dataset of the earlier code is taken for one of this.
+#: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
+#: dataset is not taken for a new one.
 SIMULATION = 1
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
@@ -30,7 +32,7 @@ SKY = tuple(CLASSES[i] for i in SOURCES)
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings):
     """How labelled cutouts are made of simulated frames.
 
     Attributes
@@ -81,19 +83,19 @@ class DataConfig:
     maps_given: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        super().__post_init__()
         if self.frames < 2 or self.test_frames < 0:
             raise ValueError(
                 f"frames must be at least 2 and test_frames 0, not {self.frames} and {self.test_frames}"
             )
-        if not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in self.deblending):
+        if not all(0 <= v <= 1 for v in self.deblending):
             raise ValueError(f"deblending must hold shares between 0 and 1, not {self.deblending}")
         if not 0 < self.validation <= 0.5:
             raise ValueError(f"validation must be above 0 and at most 0.5, not {self.validation}")
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Settings):
     """Which network.
 
     Attributes
@@ -113,12 +115,13 @@ class NetworkConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.architecture not in ("reference", "compact"):
             raise ValueError(f"architecture must be 'reference' or 'compact', not {self.architecture!r}")
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(Settings):
     """How the network is fitted.
 
     Attributes
@@ -145,7 +148,7 @@ class FitConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        super().__post_init__()
         if self.precision not in ("float32", "mixed_float16", "mixed_bfloat16"):
             raise ValueError(
                 "precision must be 'float32', 'mixed_float16' or 'mixed_bfloat16', not "
@@ -208,19 +211,12 @@ class TrainConfig:
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Make a configuration of nested dicts; what is missing keeps its default."""
-        values = dict(data)
-        preprocess = dict(values.pop("preprocess", {}))
-        if preprocess.get("preset") == "reference":
-            spec = PreprocessSpec.reference()
-        else:
-            spec = PreprocessSpec.default()
-        made: dict[str, Any] = {"preprocess": _replace(spec, preprocess, "preprocess")}
-        made["simulate"] = SimulateConfig.from_dict(values.pop("simulate", {}))
-        for key, default in (("data", DataConfig()), ("network", NetworkConfig()), ("fit", FitConfig())):
-            made[key] = _replace(default, values.pop(key, {}), key)
-        return _replace(cls(name="", **made), values, "the top level")
+        preprocess = data.get("preprocess")
+        reference = isinstance(preprocess, Mapping) and preprocess.get("preset") == "reference"
+        spec = PreprocessSpec.reference() if reference else PreprocessSpec.default()
+        return with_values(cls(name="", preprocess=spec), data)
 
     def to_toml(self) -> str:
         """Return the TOML text, complete with defaults."""
@@ -238,29 +234,5 @@ class TrainConfig:
         return _hash([SIMULATION, *(dataclasses.asdict(part) for part in parts)])
 
 
-def _check_types(settings: Any) -> None:
-    """Refuse text or lists where numbers are due, which TOML cannot know."""
-    for item in dataclasses.fields(settings):
-        value, default = getattr(settings, item.name), item.default
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if isinstance(default, str):
-            fine = isinstance(value, str)
-        elif isinstance(default, tuple):
-            fine = isinstance(value, tuple) and len(value) > 0
-        else:
-            fine = number and not (isinstance(default, int) and isinstance(value, float))
-        if not fine:
-            raise ValueError(f"{item.name} must be like {default!r}, not {value!r}")
-
-
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _replace(default: Any, values: dict[str, Any], where: str) -> Any:
-    known = {f.name for f in dataclasses.fields(default)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(f"{where} has unknown keys {unknown}; it knows {sorted(known)}")
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return dataclasses.replace(default, **plain)
+    return digest_of(json.dumps(value, sort_keys=True).encode())[:16]

@@ -3,17 +3,24 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.floating]
+from ._arrays import Bools, Floats
 
 
 def auc(real: Bools, score: Floats) -> float:
     """Area under the ROC curve: the probability that a real one scores above a bogus one.
 
     From the ranks, ties counted half (Mann and Whitney 1947). NaN when a class is empty.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+
+    Returns
+    -------
+    float
     """
     n_real, n_bogus = int(real.sum()), int((~real).sum())
     if n_real == 0 or n_bogus == 0:
@@ -23,7 +30,19 @@ def auc(real: Bools, score: Floats) -> float:
 
 
 def rates_at(real: Bools, score: Floats, threshold: float) -> tuple[float, float]:
-    """True- and false-positive rate at a threshold; scores equal to it are not real."""
+    """True- and false-positive rate at a threshold; scores equal to it are not real.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    threshold : float
+
+    Returns
+    -------
+    true_rate, false_rate : float
+        NaN where there is none of a class.
+    """
     above = score > threshold
     true_rate = float(above[real].mean()) if real.any() else float("nan")
     false_rate = float(above[~real].mean()) if (~real).any() else float("nan")
@@ -31,7 +50,20 @@ def rates_at(real: Bools, score: Floats, threshold: float) -> tuple[float, float
 
 
 def threshold_for_missed(real: Bools, score: Floats, missed: float) -> float:
-    """Largest threshold at which no more than a fraction `missed` of the real are lost."""
+    """Largest threshold at which no more than a fraction `missed` of the real are lost.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    missed : float
+        From 0 to 1.
+
+    Returns
+    -------
+    float
+        NaN where none is real.
+    """
     values = np.sort(np.asarray(score)[real])
     if len(values) == 0:
         return float("nan")
@@ -42,7 +74,20 @@ def threshold_for_missed(real: Bools, score: Floats, missed: float) -> float:
 
 
 def threshold_for_false(real: Bools, score: Floats, false: float) -> float:
-    """Smallest threshold at which no more than a fraction `false` of the bogus pass."""
+    """Smallest threshold at which no more than a fraction `false` of the bogus pass.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    false : float
+        From 0 to 1.
+
+    Returns
+    -------
+    float
+        NaN where none is bogus.
+    """
     values = np.sort(np.asarray(score)[~real])[::-1]
     if len(values) == 0:
         return float("nan")
@@ -51,7 +96,20 @@ def threshold_for_false(real: Bools, score: Floats, false: float) -> float:
 
 
 def false_rate_at_true_rate(real: Bools, score: Floats, true_rate: float) -> float:
-    """False-positive rate where at least `true_rate` of the real are kept."""
+    """False-positive rate where at least `true_rate` of the real are kept.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    true_rate : float
+        From 0 to 1.
+
+    Returns
+    -------
+    float
+        NaN where a class is empty.
+    """
     if not real.any() or real.all():
         return float("nan")
     return rates_at(real, score, threshold_for_missed(real, score, 1 - true_rate))[1]
@@ -65,7 +123,24 @@ def bootstrap(
     samples: int = 200,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a figure of merit, real and bogus resampled apart."""
+    """Percentile bootstrap interval of a figure of merit, real and bogus resampled apart.
+
+    Parameters
+    ----------
+    figure : callable
+        Called as ``figure(real, score)``; gives a float.
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    rng : numpy.random.Generator
+        For the samples.
+    samples : int
+    level : float
+        Probability that the interval covers.
+
+    Returns
+    -------
+    low, high : float
+    """
     positive, negative = np.flatnonzero(real), np.flatnonzero(~real)
     values = []
     for _ in range(samples):
@@ -123,6 +198,19 @@ def expected_calibration_error(
     """Mean distance of the score from the fraction that is real, over equal bins of the score.
 
     Naeini et al. 2015 (AAAI), as used by Guo et al. 2017, arXiv:1706.04599.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+        From 0 to 1.
+    bins : int
+    weights : ndarray of float, shape (n,), optional
+        Of each row, for another mix than that of the rows.
+
+    Returns
+    -------
+    float
     """
     rows = reliability(real, score, bins, weights)
     return sum(row["share"] * abs(row["score"] - row["real"]) for row in rows)
@@ -140,6 +228,10 @@ def shift_prior(score: Floats, had: float, has: float) -> Floats:
     had, has : float
         Fraction of real ones that the scores are calibrated for, and that there is; both between 0
         and 1.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
     """
     real, bogus = score * (has / had), (1 - score) * ((1 - has) / (1 - had))
     shifted: Floats = real / np.maximum(real + bogus, np.finfo(float).tiny)

@@ -57,13 +57,23 @@ def draw(scored: Table, types: np.ndarray, threshold: float) -> None:
     right = real == (types == "star")
     for verdict, colour, name in ((real, "tab:blue", "real"), (~real, "tab:red", "bogus")):
         axes.scatter(
-            scored["x"][verdict], scored["y"][verdict], s=110, facecolors="none",
-            edgecolors=colour, linewidths=1.3, label=f"{name}: {verdict.sum()}",
-        )  # fmt: skip
+            scored["x"][verdict],
+            scored["y"][verdict],
+            s=110,
+            facecolors="none",
+            edgecolors=colour,
+            linewidths=1.3,
+            label=f"{name}: {verdict.sum()}",
+        )
     axes.scatter(
-        scored["x"][~right], scored["y"][~right], s=45, marker="x", color="k", linewidths=1.0,
+        scored["x"][~right],
+        scored["y"][~right],
+        s=45,
+        marker="x",
+        color="k",
+        linewidths=1.0,
         label=f"not what the truth table says: {(~right).sum()}",
-    )  # fmt: skip
+    )
     axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title="rbinfer classify field.fits")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, frameon=False)
     figure.savefig(HERE / "field.png", dpi=75, bbox_inches="tight")

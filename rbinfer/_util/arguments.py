@@ -43,6 +43,33 @@ def as_whole(value: Any, name: str, least: int) -> int:
     return int(number)
 
 
+def unmasked(value: Any) -> tuple[NDArray[Any], Any]:
+    """Take numbers and their mask out of whatever holds them.
+
+    Parameters
+    ----------
+    value : array_like, masked array, column, Quantity, `astropy.utils.masked.Masked`, or NDData
+
+    Returns
+    -------
+    values : ndarray
+        Numbers in the unit that they have.
+    mask : array_like of bool or int, or None
+        Nonzero where masked.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        return np.asarray(value.data), None if value.mask is np.ma.nomask else np.ma.getmaskarray(value)
+    mask = getattr(value, "mask", None)
+    if hasattr(value, "unmasked"):  # of astropy.utils.masked, an ndarray that hides its mask
+        bare = value.unmasked
+        return np.asarray(getattr(bare, "value", bare)), mask
+    if not isinstance(value, np.ndarray) and mask is not None and hasattr(value, "data"):
+        return np.asarray(value.data), mask
+    if not isinstance(value, np.ndarray) and hasattr(value, "data") and hasattr(value, "mask"):
+        return np.asarray(value.data), None  # of NDData, which is no array_like
+    return np.asarray(value), None
+
+
 def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return columns and rows as float64 arrays of one length; masked entries are NaN."""
     found = []
@@ -51,7 +78,10 @@ def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArr
         if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
             raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
         try:
-            array = np.ma.filled(np.ma.asarray(value, dtype=np.float64), np.nan)
+            bare, mask = unmasked(value)
+            array = np.array(bare, dtype=np.float64)
+            if mask is not None:
+                array[np.broadcast_to(np.asarray(mask, np.bool_), array.shape)] = np.nan
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{name} must be numbers (pixels): {error}") from error
         if array.ndim > 1:

@@ -14,22 +14,41 @@ from contextlib import ExitStack
 
 from .. import __version__
 from .._util.interrupts import exit_on_sigterm
+from .._util.sentences import did_you_mean, unforeseen
 from ..errors import RbinferError
-from . import batch, bench, classify, completion, doctor, gallery, models, report, status, warmup, watch
+from . import (
+    batch,
+    bench,
+    classify,
+    completion,
+    config,
+    doctor,
+    gallery,
+    models,
+    report,
+    status,
+    warmup,
+    watch,
+)
+from .codes import BROKEN_PIPE, ERROR, INTERRUPTED, TERMINATED
 from .logs import log_in_file, log_on_terminal
+from .parser import Parser, verbs_of
+from .site import parse_with_site, read_site
+from .streams import open_streams
 
 log = logging.getLogger(__name__)
 
-_VERBS = (classify, batch, watch, gallery, models, status, warmup, bench, doctor, completion, report)
-_BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended,
-_TERMINATED = 143  # and for one that SIGTERM did
+_VERBS = (
+    classify, batch, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
+)  # fmt: skip
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rbinfer",
         description="Real/bogus scores for detections in single astronomical images.",
+        example="rbinfer classify image.fits -o scored.ecsv",
     )
     parser.add_argument("--version", action="version", version=f"rbinfer {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -49,43 +68,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 fine, 1 error, 130 interrupted, 141 the reader of stdout went away. Wrong
-        usage exits with 2 before, and SIGTERM with 143 (0 from ``watch``).
+        Exit code: 0 fine, 1 error, 3 nothing could be scored, 130 interrupted, 141 the reader of stdout
+        went away. Wrong usage exits with 2 before, and SIGTERM with 143 (0 from ``watch``).
     """
     if os.path.expanduser("~") == "~":
         # A user without a home or a name: Astropy would refuse to be imported.
         os.environ["HOME"] = os.devnull
-    options = build_parser().parse_args(argv)
+    open_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options, defaults = _parsed(words)
+    except RbinferError as error:
+        print(f"rbinfer: error: {error}", file=sys.stderr)
+        return ERROR
     with ExitStack() as logs:
         logs.enter_context(log_on_terminal(options))
         try:
             logs.enter_context(log_in_file(options))
-            given = sys.argv[1:] if argv is None else argv
-            log.info("%s: %s", __version__, shlex.join(given))
+            log.info("%s: %s", __version__, shlex.join(words))
+            for text in defaults:
+                log.warning("%s", text)
             return _run(options)
         except BrokenPipeError:
             # Python flushes stdout once more at exit, which would complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _BROKEN_PIPE
+            return BROKEN_PIPE
         except KeyboardInterrupt:
             log.error("interrupted")
-            return 130
+            return INTERRUPTED
         except Exception as error:
-            text = " ".join(str(error).split())
-            if not isinstance(error, RbinferError):
-                text = f"{type(error).__name__}: {text} (--debug shows where)"
+            if isinstance(error, RbinferError):
+                text = " ".join(str(error).split())
+            else:
+                text = f"{unforeseen(error)} (--debug shows where)"
             log.error("error: %s", text)
             if options.debug:
                 raise
-            return 1
+            return ERROR
+
+
+def _parsed(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the command line; also return what is to be said of the site's defaults."""
+    parser = build_parser()
+    verbs = verbs_of(parser)
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and name not in verbs:
+        parser.error(
+            classify.instead_of_verb(name) or f"there is no verb {name}{did_you_mean(name, verbs)}"
+        )
+    if not words:
+        parser.error(f"a verb is missing: {', '.join(verbs)}")
+    if name is None or {"-h", "--help"} & set(words):
+        return parser.parse_args(words), []
+    settings = read_site(verbs)[name]
+    options, rest, used = parse_with_site(parser, verbs[name], words, settings)
+    if rest:
+        if name == "classify" and (text := classify.instead_of_more(options.image, rest)):
+            verbs[name].error(text)
+        verbs[name].refuse(rest)
+    by_place: dict[str, list[str]] = {}
+    for option, setting in used.items():
+        by_place.setdefault(str(setting.place), []).append(f"{option.replace('_', '-')} {setting.text}")
+    return options, [f"defaults from {place}: {', '.join(each)}" for place, each in by_place.items()]
 
 
 def _run(options: argparse.Namespace) -> int:
     with ExitStack() as until_done:
         # Handlers of signals are the main thread's alone.
         if threading.current_thread() is threading.main_thread():
-            until_done.enter_context(exit_on_sigterm(_TERMINATED))
+            until_done.enter_context(exit_on_sigterm(TERMINATED))
         code = int(options.run(options))
-    if sys.stdout is not None:  # as with >&-
-        sys.stdout.flush()
+    sys.stdout.flush()
     return code

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..runs.plan import FORMATS
-from .common import add_common_options, add_scoring_options, count, score_options
+from .codes import DONE, ERROR, NOTHING_SCORED
+from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
+from .parser import add_verb
+from .values import count
 
 if TYPE_CHECKING:
     from ..runs.batch import BatchReport, ImageResult
@@ -19,14 +21,19 @@ log = logging.getLogger(__name__)
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "batch",
-        help="score many images, on all CPUs or on a Dask cluster",
+        summary="score many images, on all CPUs or on a Dask cluster",
         description=(
             "Score many images, one result each. What DIR/batch.jsonl notes as done is skipped while "
             "the bytes of image, catalogue, model and result, the options and the version of rbinfer "
             "are the same, so give the same command again to go on after an interrupt. An image that "
             "fails is told and the rest go on; the exit code is 1 then."
+        ),
+        example=(
+            "rbinfer batch night/ -o results/\n"
+            "rbinfer batch night/ -o results/ --catalog '{dir}/{stem}.cat' --format fits"
         ),
     )
     parser.add_argument(
@@ -55,23 +62,6 @@ def add_parser(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_store_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options about catalogues and results that are named after their images."""
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", required=True, help="directory for the results and the journal"
-    )
-    parser.add_argument(
-        "--catalog",
-        metavar="TEMPLATE",
-        help="names of the catalogues, with {dir}, {stem} and {name} of the image, such as "
-        "'{dir}/{stem}.cat'; without it SEP detects",
-    )
-    parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace results that rbinfer did not write there too"
-    )
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..runs.batch import run_batch
@@ -79,21 +69,18 @@ def run(options: argparse.Namespace) -> int:
     with _told(options) as tell:
         report = run_batch(
             options.patterns,
-            options.output,
-            options=score_options(options),
-            catalog=options.catalog,
-            format=options.format,
-            workers=options.workers,
             scheduler=options.scheduler,
-            overwrite=options.overwrite,
             progress=tell,
+            **store_arguments(options),
         )
     if options.json:
         json.dump(report.as_dict(), sys.stdout, indent=1)
         sys.stdout.write("\n")
     if not options.quiet:
         print(_in_words(report), file=sys.stderr)
-    return 1 if report.failed else 0
+    if report.failed:
+        return ERROR
+    return NOTHING_SCORED if report.is_nothing_scored else DONE
 
 
 def _in_words(report: "BatchReport") -> str:

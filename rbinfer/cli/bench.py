@@ -6,22 +6,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options, add_model_options
+from .parser import add_verb
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "bench",
-        help="measure the speed and the memory on this machine",
+        summary="measure the speed and the memory on this machine",
         description=(
             "Measure objects a second by threads and batch, the latency of an object and of a typical "
             "frame, the start of a new process and the peak memory, on simulated images. Takes less "
             "than a minute once the kernels are compiled."
         ),
+        example="rbinfer bench --quick",
     )
-    parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_model_options(parser)
     parser.add_argument("--quick", action="store_true", help="some seconds only; rough figures")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
     add_common_options(parser)

@@ -2,14 +2,22 @@
 
 import argparse
 import json
+import os
+import re
+import shlex
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options, add_scoring_options, plain, score_options
+from .codes import DONE, NOTHING_SCORED
+from .options import add_common_options, add_overwrite_option, add_scoring_options, score_options
+from .parser import add_verb
+from .plain import plain
+from .streams import is_closed
+from .values import names
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -17,37 +25,51 @@ if TYPE_CHECKING:
     from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import ScoredFile
 
+#: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
+ORDERS = ("doubtful", "score", "row")
 _PATIENCE = 3.0  # seconds of silence before a word about them
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "classify",
-        help="score the detections in an image",
+        summary="score the detections in an image",
         description=(
             "Score detections: the rows of a catalogue, or else sources that are detected here. "
             "The rows come out in their order with rb_score, rb_status and, if the model has "
             "classes, rb_class. Without -o they go to stdout as ECSV."
+        ),
+        example=(
+            "rbinfer classify image.fits -o scored.ecsv\n"
+            "rbinfer classify image.fits --catalog detections.csv --filter > real.ecsv"
         ),
     )
     parser.add_argument("image", metavar="IMAGE", help="FITS file, also .gz and .fz")
     parser.add_argument(
         "--catalog",
         metavar="CAT",
-        help="detections: ECSV, CSV, FITS, FITS_LDAC, VOTable, Parquet or SExtractor's ASCII (.cat)",
+        help="detections: ECSV, CSV and other text, FITS, VOTable, Parquet, DS9 regions, and what "
+        "SExtractor, astrometry.net, DAOPHOT, IRAF and IPAC write; its content tells which",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format",
+        help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format, "
+        "also .gz; others only as they are written back",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT and REG if they exist")
+    add_overwrite_option(parser, "OUT and REG if they exist")
     parser.add_argument(
         "--regions",
         metavar="REG",
         help="also write the rows on the image as DS9 regions: real blue, bogus orange, unscored yellow",
+    )
+    parser.add_argument(
+        "--regions-system",
+        choices=("fk5", "image"),
+        help="coordinates of the regions: fk5 where the image has a WCS, else image",
     )
     parser.add_argument(
         "--json",
@@ -56,9 +78,23 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--filter", action="store_true", help="keep the real rows only")
     parser.add_argument(
+        "--class",
+        dest="classes",
+        type=names,
+        metavar="A,B",
+        help="keep the rows of these classes only, such as trail,hot_pixel",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=ORDERS,
+        default="row",
+        help="order of the rows: the nearest to the threshold first, the highest score first, or as "
+        "they came (row)",
+    )
+    parser.add_argument(
         "--stamp", action="store_true", help="also note model, options and counts in IMAGE's header"
     )
-    add_scoring_options(parser)
+    add_scoring_options(parser, ("--format", "--catalog-format"))
     add_common_options(parser)
     parser.set_defaults(run=run)
 
@@ -67,27 +103,51 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..errors import InputError
     from ..io.files import check_distinct, check_place
-    from ..io.tables import check_output, write_catalog
-    from ..pipeline.options import ALL
+    from ..io.tables import check_output, kind_of
+    from ..pipeline.columns import check_classes, of_classes, order_of
     from ..pipeline.score_file import score_file
+    from ..pipeline.summary import is_nothing_scored
+    from ..status import is_real
 
+    _check_image(options.image)
+    if is_closed() and (options.json or not options.output):
+        raise InputError("the standard output is closed; name a file for the rows with -o")
     if options.output:
-        check_output(options.output, options.overwrite)
+        # Rows of one image alone are written back in a format that is only read otherwise.
+        in_kind = options.catalog and not _is_mosaic(options)
+        source = kind_of(Path(options.catalog), options.catalog_format) if in_kind else None
+        check_output(options.output, options.overwrite, source)
     if options.regions:
         check_place(Path(options.regions), options.overwrite)
-    if options.regions and options.hdu is not None and options.hdu.lower() == ALL:
+    elif options.regions_system:
+        raise InputError("--regions-system is about regions; give --regions too")
+    if options.regions and _is_mosaic(options):
         raise InputError("regions are of one image; give its --hdu instead of 'all'")
     named = [Path(name) for name in (options.output, options.regions) if name]
     check_distinct(named, _read_besides(options))
     if options.regions and options.catalog:
         check_distinct([Path(options.regions)], [Path(options.catalog)])
+    if options.stamp:
+        from ..io.stamp import check_stamp
+
+        check_stamp(options.image)
     how = score_options(options)
     with _patience(quiet=bool(options.quiet)):
-        scored = score_file(options.image, options.catalog, how, how.classifier())
+        classifier = how.classifier()
+        if options.classes:
+            check_classes(options.classes, classifier.spec)
+        scored = score_file(options.image, options.catalog, how, classifier, options.output)
     table, summary = scored.table, scored.summary
-    kept = table[table["rb_score"] > table.meta["rb_threshold"]] if options.filter else table
+    kept = scored
+    if options.filter:
+        kept = scored.taken(is_real(table["rb_score"], table.meta["rb_threshold"]))
+    if options.classes:
+        kept = kept.taken(of_classes(kept.table, options.classes))
+    if options.sort != "row":
+        kept = kept.taken(order_of(kept.table, options.sort))
+    kept = kept.with_columns(how.show)
     if options.output:
-        write_catalog(kept, options.output, options.overwrite)
+        kept.write(options.output, options.overwrite)
     if options.regions and len(table):
         # After the rows, which matter more.
         _write_regions(scored, how, options)
@@ -97,12 +157,54 @@ def run(options: argparse.Namespace) -> int:
         each = summary.get("extensions", [summary])
         stamp(options.image, {part["hdu"]: part for part in each}, table.meta)
     if options.json:
-        _print_json(summary, None if options.output else kept)
+        _print_json(summary, None if options.output else kept.table)
     elif not options.output:
-        kept.write(sys.stdout, format="ascii.ecsv")
+        kept.table.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
-    return 0
+    return NOTHING_SCORED if is_nothing_scored(summary) else DONE
+
+
+def _is_mosaic(options: argparse.Namespace) -> bool:
+    from ..pipeline.options import ALL
+
+    return options.hdu is not None and options.hdu.lower() == ALL
+
+
+def instead_of_verb(word: str) -> str | None:
+    """Say what to do with an image or a folder that stands where the verb should."""
+    from ..runs.search import is_fits_name
+
+    if Path(word).is_dir():
+        return f"{word} is a folder, not a verb; 'rbinfer batch {word} -o RESULTS' scores its images"
+    if is_fits_name(os.path.basename(word)):
+        return f"{word} is an image, not a verb; did you mean 'rbinfer classify {word}'?"
+    return None
+
+
+def instead_of_more(image: str, rest: Sequence[str]) -> str | None:
+    """Say what to do with more than one image, or a catalogue, on the command line."""
+    from ..runs.search import is_fits_name
+
+    if any(word.startswith("-") for word in rest):
+        return None
+    if all(is_fits_name(os.path.basename(word)) for word in rest):
+        images = shlex.join([image, *rest[:2]]) + (" ..." if len(rest) > 2 else "")
+        return f"classify scores one image; 'rbinfer batch {images} -o RESULTS' scores several"
+    if len(rest) == 1:
+        return f"{rest[0]!r} is one argument too many; a catalogue is named by --catalog {rest[0]}"
+    return None
+
+
+def _check_image(image: str) -> None:
+    """Refuse a folder or a pattern, which stand for several images."""
+    from ..errors import InputError
+
+    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
+    if os.path.isdir(image):
+        raise InputError(f"{image} is a folder; {command} scores the images in it")
+    if not os.path.exists(image) and re.search(r"[*?[]", image):
+        raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")
 
 
 def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
@@ -119,17 +221,37 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
-    from ..io.positions import find_positions
+    from ..errors import InputError
+    from ..io.positions import scored_positions
     from ..io.regions import as_regions, write_regions
+    from ..io.sky_out import sky_map
 
     table, image = scored.table, scored.image
     assert image is not None  # --regions and --hdu all exclude each other
-    x, y = find_positions(table, wcs=image.header, **how.columns)
+    x, y = scored_positions(table, how.columns, image.header)
+    sky = None
+    if options.regions_system != "image":
+        sky = sky_map(image.wcs, image.shape, options.image)
+        if sky is None and options.regions_system == "fk5":
+            raise InputError(f"{options.image} has no WCS that can be used; take --regions-system image")
     text = as_regions(
-        x, y, table["rb_score"], table.meta["rb_threshold"],
-        table["rb_class"] if "rb_class" in table.colnames else None, shape=image.shape,
-    )  # fmt: skip
+        x,
+        y,
+        table["rb_score"],
+        table.meta["rb_threshold"],
+        table["rb_class"] if "rb_class" in table.colnames else None,
+        shape=image.shape,
+        sky=sky,
+    )
     write_regions(text, options.regions, options.overwrite)
+
+
+def _width(summary: dict[str, Any]) -> str:
+    """Say how wide the stars are and how that is known."""
+    agree = ""
+    if summary["fwhm_source"] == "measured":
+        agree = f", {summary['npsf']} of {summary['nfit']} agree"
+    return f"{summary['fwhm']:.2f} px ({summary['fwhm_source']}{agree})"
 
 
 def _in_words(summary: dict[str, Any]) -> str:
@@ -140,8 +262,7 @@ def _in_words(summary: dict[str, Any]) -> str:
     also = {name: n for name, n in summary["status"].items() if name not in why}
     reasons = f" ({_listing(why)})" if why else ""
     lines = [
-        f"{summary['image']}: {summary['detections']} detections {source}; "
-        f"FWHM {summary['fwhm']:.2f} px ({summary['fwhm_source']})",
+        f"{summary['image']}: {summary['detections']} detections {source}; FWHM {_width(summary)}",
         f"  {summary['real']} real, {summary['bogus']} bogus, "
         f"{summary['unscored']} unscored{reasons}; threshold {summary['threshold']:g}",
     ]
@@ -150,13 +271,15 @@ def _in_words(summary: dict[str, Any]) -> str:
         lines.append(
             f"  {name}: {part['detections']} detections, "
             f"{part['real']} real, {part['bogus']} bogus, {part['unscored']} unscored; "
-            f"FWHM {part['fwhm']:.2f} px ({part['fwhm_source']})"
+            f"FWHM {_width(part)}"
         )
     if summary["expected"]:
         missed, false = (summary["expected"][rate] for rate in ("missed", "false"))
         lines.append(
             f"  expected: {missed:.1%} of the real missed, {false:.1%} of the bogus let in (simulation)"
         )
+    if summary["note"]:
+        lines.append(f"  {summary['note']}")
     if also:
         lines.append(f"  noted: {_listing(also)}")
     lines.append(f"  model {summary['model']} {summary['version']}; {summary['seconds']:.2f} s in all")

@@ -5,26 +5,37 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
+from .parser import add_verb, verbs_of
 
 _SHELLS = ("bash", "zsh", "tcsh")
 #: What stands in the usage for files, and for folders.
 FILES = {
-    "IMAGE", "PATTERN", "CAT", "OUT", "REG", "SCORED", "PICTURE", "PAGE", "FILE", "LOG", "MODEL",
-    "M", "E",
-}  # fmt: skip
+    "IMAGE",
+    "PATTERN",
+    "CAT",
+    "OUT",
+    "REG",
+    "SCORED",
+    "PICTURE",
+    "PAGE",
+    "FILE",
+    "LOG",
+    "MODEL",
+    "M",
+    "E",
+}
 FOLDERS = {"DIR", "INBOX"}
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "completion",
-        help="print what a shell needs to complete rbinfer's commands",
-        description=(
-            "Print a script for the shell; bash: rbinfer completion bash > "
-            "~/.local/share/bash-completion/completions/rbinfer"
-        ),
+        summary="print what a shell needs to complete rbinfer's commands",
+        description="Print a script with which the shell completes verbs, options and names of files.",
+        example="rbinfer completion bash > ~/.local/share/bash-completion/completions/rbinfer",
     )
     parser.add_argument("shell", choices=_SHELLS)
     add_common_options(parser)
@@ -33,15 +44,10 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..errors import InputError
+    from .._util.extras import needed
     from . import build_parser
 
-    try:
-        import shtab
-    except ImportError as error:
-        raise InputError(
-            'completion needs shtab, which is not installed: pip install "rbinfer[completion]"'
-        ) from error
+    shtab = needed("shtab", "completion needs", "completion")
     parser = build_parser()
     for action in actions_of(parser):
         if action.metavar in FILES:
@@ -54,9 +60,8 @@ def run(options: argparse.Namespace) -> int:
 
 def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """Yield the arguments of a parser and of the verbs below it."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                yield from actions_of(below)
-        else:
-            yield action
+    yield from (
+        action for action in parser._actions if not isinstance(action, argparse._SubParsersAction)
+    )
+    for verb in verbs_of(parser).values():
+        yield from actions_of(verb)

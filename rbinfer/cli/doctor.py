@@ -6,7 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .common import add_common_options
+from .options import add_common_options
+from .parser import add_verb
 
 if TYPE_CHECKING:
     from ..diagnostics.doctor import Finding
@@ -17,13 +18,15 @@ _MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "doctor",
-        help="look for what is wrong with the installation or the machine",
+        summary="look for what is wrong with the installation or the machine",
         description=(
             "Check Python, packages, models, device, CPUs, compiled kernels, memory and speed. Says "
             "what to do about each problem, and exits with 1 if there is one; warnings are none."
         ),
+        example="rbinfer doctor",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_common_options(parser)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import add_common_options, count, probability
+from .options import add_common_options, add_overwrite_option, add_position_options
+from .parser import add_verb
+from .values import count, probability
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -19,13 +21,15 @@ log = logging.getLogger(__name__)
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "gallery",
-        help="draw cutouts, an overlay or a histogram of a scored catalogue",
+        summary="draw cutouts, an overlay or a histogram of a scored catalogue",
         description=(
             "Draw a scored catalogue: a sheet of cutouts in the order of their scores, the image with "
             "a circle around each detection, or a histogram of the scores. The origin is lower left."
         ),
+        example="rbinfer gallery image.fits scored.fits -o sheet.png",
     )
     parser.add_argument(
         "image", metavar="IMAGE", help="FITS file, also .gz and .fz; a histogram does without it"
@@ -47,22 +51,17 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--hdu", metavar="H", help="number (from 0) or name of the HDU; of a mosaic its rows are drawn"
     )
-    parser.add_argument("--x-col", metavar="X", help="column with the x positions")
-    parser.add_argument("--y-col", metavar="Y", help="column with the y positions")
-    parser.add_argument("--origin", type=int, choices=(0, 1), help="what the first pixel is called")
-    parser.add_argument("--overwrite", action="store_true", help="replace PICTURE if it exists")
+    add_position_options(parser)
+    add_overwrite_option(parser, "PICTURE if it exists")
     add_common_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            'pictures need matplotlib, which is not installed: pip install "rbinfer[plots]"'
-        ) from error
+    from .._util.extras import needed
+
+    needed("matplotlib", "pictures need", "plots")
     from ..io.files import check_distinct
     from ..io.tables import read_catalog
     from ..report.gallery import check_picture, histogram, save
@@ -90,7 +89,7 @@ def _of_image(
 ) -> "Figure":
     """Draw the rows of one image."""
     from ..io.images import load_image
-    from ..io.positions import find_positions
+    from ..io.positions import scored_positions
     from ..model.spec import DEFAULT_FWHM
     from ..report.gallery import cutout_sheet, histogram, overlay
 
@@ -109,7 +108,7 @@ def _of_image(
         name: meta.get(f"rb_{name}") if getattr(options, name) is None else getattr(options, name)
         for name in ("x_col", "y_col", "origin")
     }
-    x, y = find_positions(table, wcs=image.header, **columns)
+    x, y = scored_positions(table, columns, image.header)
     fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
     if options.kind == "overlay":
         return overlay(image.pixels, x, y, table, threshold, fwhm)
@@ -118,7 +117,7 @@ def _of_image(
 
 def _numbers(table: "Table") -> "NDArray[Any] | None":
     """Return the HDU of each row of a mosaic's catalogue, or None."""
-    from ..io.tables import bare
+    from ..io.columns import bare
     from ..pipeline.mosaic import HDU_COLUMN
 
     if HDU_COLUMN not in table.colnames or not len(table):

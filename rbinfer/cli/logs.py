@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .wording import in_options
 
 _LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
@@ -19,7 +20,7 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 def log_on_terminal(options: argparse.Namespace) -> Iterator[None]:
     """Send the log to stderr while it lasts."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("rbinfer: %(message)s"))
+    handler.setFormatter(_InOptions("rbinfer: %(message)s"))
     louder = 1 + options.verbose - options.quiet
     with _attached(handler, _LEVELS[min(max(louder, 0), len(_LEVELS) - 1)]):
         yield
@@ -47,9 +48,17 @@ def log_in_file(options: argparse.Namespace) -> Iterator[None]:
         raise InputError(
             f"the log {path} cannot be written ({error.strerror}); name another file for --log-file"
         ) from error
-    handler.setFormatter(logging.Formatter(_FILE_FORMAT, _TIME_FORMAT))
+    handler.setFormatter(_InOptions(_FILE_FORMAT, _TIME_FORMAT))
     with _attached(handler, logging.DEBUG if options.verbose > 1 else logging.INFO):
         yield
+
+
+class _InOptions(logging.Formatter):
+    """Says what the library says in the words of the command line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        return in_options(super().format(record))
 
 
 class _File(logging.FileHandler):

@@ -5,26 +5,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
+from .parser import add_verb
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "models",
-        help="list models, describe one, or check that it works",
+        summary="list models, describe one, or check that it works",
         description="List the installed models, describe one, or run its golden pairs.",
+        example="rbinfer models list",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add_common_options(actions.add_parser("list", help="list the installed models"))
-    for name, text in (
-        ("info", "say what a model is and how it decides"),
-        ("verify", "run the golden pairs inside a model file"),
+    for name, text, takes_model in (
+        ("list", "list the installed models", False),
+        ("info", "say what a model is and how it decides", True),
+        ("verify", "run the golden pairs inside a model file", True),
     ):
-        action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
-        action.add_argument(
-            "model", nargs="?", metavar="MODEL", help="name or file; the one in rbinfer by default"
-        )
+        description, example = f"{text.capitalize()}.", f"rbinfer models {name}"
+        action = add_verb(actions, name, summary=text, description=description, example=example)
+        if takes_model:
+            action.add_argument(
+                "model", nargs="?", metavar="MODEL", help="name or file; the one in rbinfer by default"
+            )
         add_common_options(action)
     parser.set_defaults(run=run)
 

@@ -4,19 +4,23 @@ import argparse
 import sys
 from typing import Any
 
-from .common import add_common_options, count
+from .options import add_common_options, add_overwrite_option
+from .parser import add_verb
+from .values import count
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "report",
-        help="write a page about a directory of results",
+        summary="write a page about a directory of results",
         description=(
             "Write one HTML file about the scored catalogues in a directory: counts, FWHM and bogus "
             "fraction of each image, scores, cutouts of the brightest bogus and the borderline, and "
             "positions where bogus repeat. It needs no other file and no network."
         ),
+        example="rbinfer report results/ -o night.html",
     )
     parser.add_argument(
         "folder", metavar="DIR", help="what 'rbinfer batch' or 'rbinfer classify' wrote into"
@@ -29,7 +33,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--most", type=count, default=12, metavar="N", help="cutouts of each kind at most (12)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace PAGE if it exists")
+    add_overwrite_option(parser, "PAGE if it exists")
     add_common_options(parser)
     parser.set_defaults(run=run)
 

@@ -4,15 +4,18 @@ import argparse
 import sys
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
+from .parser import add_verb
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "status",
-        help="say what a value of rb_status means",
+        summary="say what a value of rb_status means",
         description="Say what a value of rb_status means; without one, or with EXPLAIN, list all bits.",
+        example="rbinfer status 4352",
     )
     parser.add_argument(
         "value",

@@ -4,15 +4,18 @@ import argparse
 import sys
 from typing import Any
 
-from .common import add_common_options
+from .options import add_common_options
+from .parser import add_verb
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "warmup",
-        help="compile and cache the kernels",
+        summary="compile and cache the kernels",
         description="Compile the kernels and keep them on disk, so that no later run has to.",
+        example="rbinfer warmup",
     )
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -20,9 +23,9 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..kernels import dispatch
+    from ..cutouts.warmup import warmup
 
-    seconds = dispatch.warmup()
+    seconds = warmup()
     if not options.quiet:
         print(f"kernels ready after {seconds:.1f} s", file=sys.stderr)
     return 0

@@ -4,21 +4,24 @@ import argparse
 import json
 from typing import Any
 
-from .batch import add_store_options
-from .common import add_common_options, add_scoring_options, count, positive, score_options
+from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
+from .parser import add_verb
+from .values import count, positive
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser(
+    parser = add_verb(
+        verbs,
         "watch",
-        help="score images as they arrive in a directory",
+        summary="score images as they arrive in a directory",
         description=(
             "Score the FITS images of a directory as they arrive, until SIGTERM (exit code 0) or "
             "Ctrl-C. A file that is being written is waited for. What came while nobody watched is "
             "scored at the next start; what DIR/watch.jsonl notes as done is not scored again until it "
             "changes. Each image gives a line of JSON on stdout."
         ),
+        example="rbinfer watch incoming/ -o results/",
     )
     parser.add_argument("folder", metavar="INBOX", help="directory in which the images arrive")
     add_store_options(parser)
@@ -46,15 +49,10 @@ def run(options: argparse.Namespace) -> int:
     with exit_on_sigterm(0):
         report = run_watch(
             options.folder,
-            options.output,
-            options=score_options(options),
-            catalog=options.catalog,
-            format=options.format,
-            workers=options.workers,
             settle=options.settle,
             once=options.once,
-            overwrite=options.overwrite,
             report=_print,
+            **store_arguments(options),
         )
     return 1 if report.n_failed else 0
 

@@ -8,7 +8,7 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import LARGEST
+from ..io.arrays import noise_of_steps, spread_over, values_at
 from ..io.exposure import Exposure
 from ..model.spec import DEFAULT_FWHM
 
@@ -63,12 +63,12 @@ def centres(
         return x, y
     # The pixels that the kernels take: np.rint would round halves to even.
     px, py, cx, cy = (np.floor(place[rows] + 0.5).astype(np.int64) for place in (xpeak, ypeak, x, y))
-    peak = _values(image, mask, py, px)
+    peak = values_at(image, mask, py, px)
     dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
-    here = np.fmax.reduce(_values(image, mask, cy + dy, cx + dx), axis=0)
+    here = np.fmax.reduce(values_at(image, mask, cy + dy, cx + dx), axis=0)
     angle = 2 * np.pi * np.arange(_RING)[:, np.newaxis] / _RING
     radius = max(0.75 * fwhm, 2.0)
-    ring = _values(
+    ring = values_at(
         image,
         mask,
         cy + np.rint(radius * np.sin(angle)).astype(np.int64),
@@ -87,34 +87,13 @@ def centres(
     return x, y
 
 
-def _values(
-    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, y: Ints, x: Ints
-) -> NDArray[np.float32]:
-    """Read pixels; those off the image, masked or not finite are NaN."""
-    height, width = image.shape
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    at = np.where(inside, y, 0), np.where(inside, x, 0)
-    values = image[at]
-    good = inside & (np.abs(values) < LARGEST)
-    if mask is not None:
-        good &= ~mask[at]
-    return np.where(good, values, np.float32(np.nan))
-
-
 def _level_and_noise(
     image: NDArray[np.float32], mask: NDArray[np.bool_] | None
 ) -> tuple[np.float32 | None, np.float32]:
     """Level of the whole image and noise of its pixels from those side by side; None without any."""
-    width = image.shape[1]
-    # Steps of the golden ratio, so that no pattern of columns can line up with them.
-    index = np.arange(min(image.size, _SAMPLE))
-    place = (np.mod(index * 0.6180339887498949, 1.0) * image.size).astype(np.int64)
-    y, x = place // width, place % width
-    values = _values(image, mask, y, x)
-    with np.errstate(over="ignore"):
-        steps = np.abs(_values(image, mask, y, x + 1) - values)
-    values, steps = values[np.isfinite(values)], steps[np.isfinite(steps)]
+    y, x = spread_over(image.shape, _SAMPLE)
+    values = values_at(image, mask, y, x)
+    values = values[np.isfinite(values)]
     if len(values) == 0:
         return None, np.float32(0)
-    noise = 1.4826 / np.sqrt(2.0) * float(np.median(steps)) if len(steps) else 0.0
-    return np.float32(np.median(values)), np.float32(noise)
+    return np.float32(np.median(values)), np.float32(noise_of_steps(image, mask, y, x))

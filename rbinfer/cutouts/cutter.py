@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..io.arrays import LARGEST, as_image
+from ..io.arrays import as_image
 from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
-from ..kernels.workspace import default_scratch, reference_scratch
+from ..kernels.constants import LARGEST
+from ..kernels.workspace import default_workspace, reference_workspace
 from ..model.spec import PreprocessSpec
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ def _known_noise(noise: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 #: Cuts out objects at x and y into arrays that exist already.
-Knife = Callable[[NDArray[np.float64], NDArray[np.float64], Cutouts], None]
+CutFunction = Callable[[NDArray[np.float64], NDArray[np.float64], Cutouts], None]
 
 
 @dataclass(frozen=True)
@@ -273,24 +274,37 @@ class Cutter:
 
     def cut_into(self, x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
         """Cut out objects as :meth:`cut` does, into arrays that exist already."""
-        self.knife()(x, y, out)
+        self.cut_function()(x, y, out)
 
-    def knife(self) -> Knife:
+    def cut_function(self) -> CutFunction:
         """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
         spec = self.spec
         scene = (self.image, self.mask, self.has_mask, *self.bg, *self.err)
         if spec.preset == "reference":
             side = 2 * (spec.size // 2) + 2
             call = dispatch.cut_reference.bind(
-                *scene, spec.size // 2, self.down, self.up, spec.asinh_softening, spec.min_good,
-                self.saturation, *reference_scratch(spec.size, side, side, 4, np.float32),
-            )  # fmt: skip
+                *scene,
+                spec.size // 2,
+                self.down,
+                self.up,
+                spec.asinh_softening,
+                spec.min_good,
+                self.saturation,
+                *reference_workspace(spec.size, side, side, 4, np.float32),
+            )
         else:
             call = dispatch.cut_default.bind(
-                *scene, spec.recentre, *self.taps, spec.asinh_softening, spec.min_good,
-                spec.linear_norm == "centre", spec.asinh_norm == "centre", spec.clip, self.saturation,
-                *default_scratch(spec.size, self.taps.span, self.taps.weights.shape[1]),
-            )  # fmt: skip
+                *scene,
+                spec.recentre,
+                *self.taps,
+                spec.asinh_softening,
+                spec.min_good,
+                spec.linear_norm == "centre",
+                spec.asinh_norm == "centre",
+                spec.clip,
+                self.saturation,
+                *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
+            )
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
             pixels, n = out.pixels, len(x)
@@ -362,9 +376,11 @@ def preprocess_cutout(
     if asinh_softening is None:
         asinh_softening = PreprocessSpec.reference().asinh_softening
     for name, value in (
-        ("target_fwhm", target_fwhm), ("target_size", target_size), ("asinh_softening", asinh_softening),
+        ("target_fwhm", target_fwhm),
+        ("target_size", target_size),
+        ("asinh_softening", asinh_softening),
         ("downscale_threshold", downscale_threshold),
-    ):  # fmt: skip
+    ):
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} must be a positive number, not {value}")
     if fwhm is not None and np.isinf(fwhm):
@@ -408,10 +424,21 @@ def preprocess_cutout(
     size = int(target_size)
     out = np.empty((size, size, 2), np.float32)
     dispatch.preprocess_reference[sci.dtype.char](
-        sci.reshape(-1), *sci.shape, bg_map.reshape(-1), has_map, background, has_background, sigma,
-        cutout_err is not None, down, up, float(asinh_softening), bool(normalize),
-        *reference_scratch(size, sci.shape[0], sci.shape[1], 2, sci.dtype), out.reshape(-1),
-    )  # fmt: skip
+        sci.reshape(-1),
+        *sci.shape,
+        bg_map.reshape(-1),
+        has_map,
+        background,
+        has_background,
+        sigma,
+        cutout_err is not None,
+        down,
+        up,
+        float(asinh_softening),
+        bool(normalize),
+        *reference_workspace(size, sci.shape[0], sci.shape[1], 2, sci.dtype),
+        out.reshape(-1),
+    )
     return out, scale
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._util.machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes, usable_cpus
+from ..cutouts.warmup import warmup
 from ..errors import RbinferError
-from ..kernels import dispatch
 from ..model.registry import resolve
 from ..model.session import Session
 from ..scoring.classifier import Classifier
@@ -128,7 +128,7 @@ def run_bench(
     """
     effort = QUICK if quick else FULL
     say("compiling the kernels, unless that was done before")
-    compiled = dispatch.warmup()
+    compiled = warmup()
     classifier = Classifier(model, device=device)
     path = str(resolve(model).resolve())
     say("objects a second")
@@ -292,11 +292,19 @@ def _memory(task: tuple[int, int, str | None, str, int | None]) -> None:
     output = sum(part.nbytes for part in found if part is not None)
     beyond = peak - scene.image.nbytes - output
     report = {
-        "positions": n, "side": side, "image": scene.image.nbytes,
-        "input": scene.x.nbytes + scene.y.nbytes, "output": output, "baseline": baseline,
-        "before": before, "peak": peak, "beyond": beyond, "beyond_baseline": beyond - baseline,
-        "files": files, "beyond_own": beyond - files,
-    }  # fmt: skip
+        "positions": n,
+        "side": side,
+        "image": scene.image.nbytes,
+        "input": scene.x.nbytes + scene.y.nbytes,
+        "output": output,
+        "baseline": baseline,
+        "before": before,
+        "peak": peak,
+        "beyond": beyond,
+        "beyond_baseline": beyond - baseline,
+        "files": files,
+        "beyond_own": beyond - files,
+    }
     print(json.dumps(report))
 
 

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from .._util.limits import cpu_quota, memory_free, memory_limit
 from .._util.machine import peak_bytes
-from ..errors import ModelError, RbinferError
+from .._util.sentences import unforeseen
+from ..errors import ModelError, RbinferError, one_line
 from ..model.registry import DEFAULT_MODEL, ModelEntry, list_models, resolve, shipped_directory
 
 Level = Literal["ok", "warning", "problem"]
@@ -220,9 +221,10 @@ def check_kernels() -> list[Finding]:
     settings: Any = numba.config  # filled as the environment says
     if settings.DISABLE_JIT:
         return [Finding("kernels", "problem", "NUMBA_DISABLE_JIT is set: there are none", "unset it")]
+    from ..cutouts.warmup import warmup
     from ..kernels import dispatch
 
-    seconds = dispatch.warmup()
+    seconds = warmup()
     states = [kernel.state() for kernel in dispatch.KERNELS]
     place, asked = states[0].place, settings.CACHE_DIR
     is_new = any(state.is_new for state in states)
@@ -343,8 +345,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _words(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RbinferError) else f"{type(error).__name__}: {text}"
+    return one_line(error) if isinstance(error, RbinferError | ImportError) else unforeseen(error)
 
 
 def _size(n: int) -> str:

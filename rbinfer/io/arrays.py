@@ -4,17 +4,17 @@ FITS is big-endian and often integer; Numba and SEP want neither. The conversion
 """
 
 import logging
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arguments import unmasked
 from ..errors import InputError, one_line
+from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
-
-#: Pixels at or beyond this count as not finite: sums and differences of others stay within float32.
-LARGEST = np.float32(1e30)
 
 
 def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
@@ -23,8 +23,9 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
     Parameters
     ----------
     image : array_like, masked array, NDData or CCDData, shape (ny, nx)
-        Any real dtype, byte order and memory layout. Values beyond float32 become infinite, which
-        later stages treat as bad pixels.
+        Of any real dtype, byte order and memory layout; masked arrays of NumPy and of
+        `astropy.utils.masked` and quantities too. Values beyond float32 become infinite, which later
+        stages treat as bad pixels.
     mask : array_like of bool or int, shape (ny, nx), optional
         Nonzero marks bad pixels; joined with the mask that `image` carries.
 
@@ -40,14 +41,13 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
     InputError
         The image is not 2-D, is empty or holds no real numbers, or the mask has another shape.
     """
-    own_mask = None
-    if isinstance(image, np.ma.MaskedArray):
-        own_mask = None if image.mask is np.ma.nomask else np.ma.getmaskarray(image)
-        image = image.data
-    elif not isinstance(image, np.ndarray) and hasattr(image, "data") and hasattr(image, "mask"):
-        own_mask, image = image.mask, image.data
+    if isinstance(image, str | PathLike):
+        raise InputError(
+            f"the image is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
+            "astropy.io.fits.getdata, or score the file with 'rbinfer classify'"
+        )
     try:
-        pixels = np.asarray(image)
+        pixels, own_mask = unmasked(image)
     except ValueError as error:
         raise InputError(f"the image is not an array of numbers: {one_line(error)}") from error
     if pixels.dtype.kind not in "fiub":
@@ -115,3 +115,79 @@ def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
 def _kind(dtype: np.dtype[Any]) -> str:
     names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
     return names.get(dtype.kind, str(dtype))
+
+
+def values_at(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Read pixels; those off the image, masked or not finite are NaN.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels.
+    y, x : ndarray of int64
+        Rows and columns, of one shape or shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of float32, of that shape
+    """
+    height, width = pixels.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    at = np.where(inside, y, 0), np.where(inside, x, 0)
+    values = pixels[at]
+    good = inside & (np.abs(values) < LARGEST)
+    if mask is not None:
+        good &= ~mask[at]
+    return np.where(good, values, np.float32(np.nan))
+
+
+def spread_over(shape: tuple[int, int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of pixels spread evenly over an image.
+
+    Their places are steps of the golden ratio, so that no pattern of columns can line up with them.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the image.
+    count : int
+        How many pixels; all at most.
+
+    Returns
+    -------
+    y, x : ndarray of int64, shape (n,)
+    """
+    size = shape[0] * shape[1]
+    index = np.arange(min(size, count), dtype=np.int64)
+    place = (np.mod(index * 0.6180339887498949, 1.0) * size).astype(np.int64)
+    return place // shape[1], place % shape[1]
+
+
+def noise_of_steps(
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+) -> float:
+    """Estimate the noise of a pixel from differences of neighbours, blind to slow gradients.
+
+    Parameters
+    ----------
+    pixels, mask, y, x
+        As for `values_at`.
+
+    Returns
+    -------
+    float
+        1.4826 times the median of the absolute differences over the square root of 2; 0 without any.
+    """
+    with np.errstate(over="ignore"):
+        steps = np.abs(values_at(pixels, mask, y, x + 1) - values_at(pixels, mask, y, x))
+    steps = steps[np.isfinite(steps)]
+    return 1.4826 / float(np.sqrt(2.0)) * float(np.median(steps)) if len(steps) else 0.0

@@ -10,26 +10,43 @@ from .._util.arguments import as_level
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
 
+#: Sources of a width that is no assumption: the caller, and the frame's own stars.
+TRUSTED = ("given", "measured")
+#: What is said of a frame that shows no stars.
+NO_STARS = "no stars found: a dark, a closed shutter, clouds?"
+
 
 @dataclass(frozen=True)
 class Width:
-    """The FWHM of the stars of an image, and where it is from.
+    """The FWHM of the stars of an image, where it is from, and what else is known of them.
 
     Attributes
     ----------
     fwhm : float
-        Pixels.
+        Pixels: that of the best-fitting round Gaussian, integrated over the pixels.
     source : str
-        ``given``, ``measured``, ``few stars``, ``catalogue`` or ``assumed``.
+        ``given``, ``measured``, ``header``, ``catalogue`` or ``assumed``.
+    n_stars, n_fitted : int
+        Local maxima of the image that agree on one profile, and that were fitted; 0 where none were.
+    ellipticity, theta : float
+        Of the mean star: 1 - b / a, and the angle of its long axis from the x axis, radians; NaN where
+        not measured.
+    note : str
+        What a reader must know, such as that no stars were found.
     """
 
     fwhm: float
     source: str
+    n_stars: int = 0
+    n_fitted: int = 0
+    ellipticity: float = float("nan")
+    theta: float = float("nan")
+    note: str = ""
 
     @property
     def is_trusted(self) -> bool:
         """Whether the caller gave it or the stars showed it."""
-        return self.source in ("given", "measured")
+        return self.source in TRUSTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +57,12 @@ class Exposure:
     ----------
     pixels : ndarray of float32, shape (ny, nx)
         Native byte order, C-contiguous. Pixels that are not finite, or beyond
-        `rbinfer.io.arrays.LARGEST`, count as bad.
+        `rbinfer.kernels.constants.LARGEST`, count as bad.
     mask : ndarray of bool, shape (ny, nx), or None
         True for bad pixels.
+    no_data : ndarray of bool, shape (ny, nx) or (0, 0), or None
+        Areas that hold no data; they are in the mask too. Without pixels where there are none, None
+        until the image was looked at; see `rbinfer.measure.nodata`.
     saturation : float or None
         Level at or above which a pixel is saturated, in the units of `pixels`.
     background, noise : ndarray of float32, shape (ny, nx), or float, or None
@@ -63,6 +83,7 @@ class Exposure:
     pixels: NDArray[np.float32]
     mask: NDArray[np.bool_] | None = None
     saturation: float | None = None
+    no_data: NDArray[np.bool_] | None = None
     background: NDArray[np.float32] | float | None = None
     noise: NDArray[np.float32] | float | None = None
     wcs: Any = None

@@ -1,117 +1,204 @@
-"""What the formats of catalogues can hold: columns made to fit without loss, or refused by name."""
+"""The formats of catalogues as one table: their names, how they are told, what reads and writes them.
 
-import logging
-import re
-from typing import TYPE_CHECKING, Any
+A new format is one more row of `FORMATS`, and the reader that it names.
+"""
 
-import numpy as np
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .._util.sentences import did_you_mean
 from ..errors import InputError
+from .ascii_tables import (
+    is_daophot,
+    is_ipac,
+    is_iraf,
+    is_sextractor,
+    read_daophot,
+    read_ipac,
+    read_iraf,
+    read_sextractor,
+)
+from .content import Content, format_suffix
+from .csv_tables import is_csv, read_csv, rewrite_csv, write_csv
+from .ecsv import is_ecsv, read_ecsv, write_ecsv
+from .fits_tables import (
+    is_astrometry_net,
+    is_fits,
+    is_ldac,
+    read_fits,
+    rewrite_fits,
+    write_fits,
+)
+from .original import Original
+from .parquet import is_parquet, read_parquet, rewrite_parquet, write_parquet
+from .regions import is_regions, read_regions
+from .votables import is_votable, read_votable, write_votable
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-log = logging.getLogger(__name__)
 
-_LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
-_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-_NOT_ASCII = re.compile("[^\\x00-\\x7f]")
-_UNFIT_TEXTS = {
-    "ascii.ecsv": _LINE_ENDS,
-    "ascii.csv": _LINE_ENDS,
-    "votable": _NOT_IN_XML,
-    "fits": _NOT_ASCII,
-}
-#: Types that a format lacks, and wider ones that hold their values.
-_WIDER = {
-    # Astropy would make truth values of bytes with a sign.
-    "fits": {"i1": "i2"},
-    "votable": {"i1": "i2", "u2": "i4", "u4": "i8", "u8": "i8"},
-}
+@dataclass(frozen=True)
+class Format:
+    """A format of catalogues.
+
+    Attributes
+    ----------
+    name : str
+        As messages and ``--format`` have it.
+    is_content : callable
+        Whether a content is of this format.
+    read : callable
+        Takes the content and yields name and rows of each table; other errors than `InputError` mean
+        that the content is damaged.
+    suffixes : tuple of str
+        Of files that are written in this format, in lower case, the usual one first.
+    write : callable or None
+        Takes a table and the path of a file that does not exist; None where nothing is written in this
+        format that was not read from it.
+    others : tuple of str
+        More suffixes of files in this format.
+    rewrite : callable or None
+        Takes a table, what it is from, which is of this format, and a path as `write` does; None where
+        `write` does as well.
+    is_verbatim : bool
+        Whether `rewrite` takes the columns of the file as they stand, whatever they hold.
+    first_pixel : int or None
+        What files of this format call the first pixel where the names of the columns leave it open.
+    hint : str
+        What to do about a file that cannot be read.
+    """
+
+    name: str
+    is_content: Callable[[Content], bool]
+    read: "Callable[[Content], Iterator[tuple[str, Table]]]"
+    suffixes: tuple[str, ...] = ()
+    write: "Callable[[Table, Path], None] | None" = None
+    others: tuple[str, ...] = ()
+    rewrite: "Callable[[Table, Original, Path], None] | None" = None
+    is_verbatim: bool = False
+    first_pixel: int | None = None
+    hint: str = ""
+
+    @property
+    def limits(self) -> str:
+        """Name of the format that says what can be held."""
+        return "FITS" if self.write is None and self.rewrite is rewrite_fits else self.name
+
+    def has(self, suffix: str) -> bool:
+        """Whether files of this format have a suffix."""
+        return suffix in self.suffixes or suffix in self.others
 
 
-def fitted(table: "Table", kind: str) -> "Table":
-    """Make a table that a format holds as it is, where Astropy's writers would fail or change values.
+_FITS = (".fits", ".fit", ".fts")
+_BARE_LIST = "a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1"
+#: The formats in the order in which contents and suffixes are held against them.
+FORMATS = (
+    Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv),
+    Format(
+        "ASCII_HEAD", is_sextractor, read_sextractor, others=(".cat",), first_pixel=1,
+        hint="SExtractor names the columns with CATALOG_TYPE ASCII_HEAD or FITS_LDAC",
+    ),
+    Format("FITS_LDAC", is_ldac, read_fits, others=(".ldac", ".cat", *_FITS), rewrite=rewrite_fits),
+    # Its first pixel is (1, 1), as in FITS: https://astrometry.net/doc/readme.html
+    Format(
+        "astrometry.net", is_astrometry_net, read_fits, rewrite=rewrite_fits, first_pixel=1,
+        others=(".axy", ".xyls", ".xylist", ".rdls", ".corr", *_FITS),
+    ),
+    Format("FITS", is_fits, read_fits, _FITS, write_fits),
+    Format("VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable),
+    Format(
+        "Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet,
+        rewrite=rewrite_parquet, is_verbatim=True,
+    ),
+    # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
+    Format(
+        "DAOPHOT", is_daophot, read_daophot, first_pixel=1, hint=_BARE_LIST,
+        others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
+    ),
+    Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),
+    Format("IPAC", is_ipac, read_ipac, others=(".tbl",)),
+    Format("DS9", is_regions, read_regions, others=(".reg",)),
+    Format(
+        "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv, is_verbatim=True,
+        others=(".tsv", ".tab", ".txt", ".dat", ".asc"),
+    ),
+)  # fmt: skip
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name, whatever its case; raises `InputError` if there is none."""
+    by_name = {each.name.lower(): each for each in FORMATS}
+    if name.lower() in by_name:
+        return by_name[name.lower()]
+    known = [each.name for each in FORMATS]
+    hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+    raise InputError(f"no catalogue format is called {name}{hint}")
+
+
+def format_of(content: Content) -> Format:
+    """Return the format of a file: what its first bytes tell, or else its suffix.
 
     Parameters
     ----------
-    table : Table
-        Not modified.
-    kind : str
-        Format by Astropy's name.
+    content : Content
 
     Returns
     -------
-    Table
-        Integers of types that the format lacks are wider; what stands for masked integers in FITS is
-        none of the values.
+    Format
 
     Raises
     ------
     InputError
-        A column cannot be held.
+        Neither tells one.
     """
-    out = table.copy(copy_data=False)
-    for name in table.colnames:
-        column = table[name]
-        dtype = getattr(column, "dtype", None)
-        _check_kind(name, column, kind)
-        if dtype is None:
-            continue
-        if dtype.kind in "USO":
-            _check_texts(name, column, kind)
-        elif dtype.kind in "iu":
-            out[name] = _with_integers(name, column, kind)
-        elif dtype.kind == "b" and kind == "fits" and np.any(getattr(column, "mask", False)):
-            log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
-    return out
+    suffix = format_suffix(content.path)
+    found = next((each for each in FORMATS if each.is_content(content)), None)
+    found = found or next((each for each in FORMATS if suffix in each.suffixes), None)
+    found = found or next((each for each in FORMATS if suffix in each.others), None)
+    if found is None:
+        known = ", ".join(each.name for each in FORMATS)
+        raise InputError(f"{content.path} is of no format that is known ({known}), nor is its suffix")
+    return found
 
 
-def _check_kind(name: str, column: Any, kind: str) -> None:
-    what = None
-    dtype = getattr(column, "dtype", None)
-    if kind == "votable" and dtype is None:
-        what = f"is a {type(column).__name__}"
-    elif kind == "ascii.csv" and dtype is not None and column.ndim > 1:
-        what = f"has {column.ndim - 1}-D cells"
-    elif kind == "parquet" and dtype is not None and dtype.kind == "O":
-        what = "holds Python objects"
-    if what is not None:
-        raise _unfit(name, what, kind)
+def output_format(path: Path, kind: Format | None = None) -> Format:
+    """Return the format of an output by its suffix.
 
+    Parameters
+    ----------
+    path : Path
+        Where a catalogue is to be written.
+    kind : Format, optional
+        That of the file that the catalogue is from.
 
-def _check_texts(name: str, column: Any, kind: str) -> None:
-    """Refuse texts that Astropy would not write, or would write and not be able to read again."""
-    unfit = _UNFIT_TEXTS.get(kind)
-    found = None if unfit is None else next((text for text in column if unfit.search(str(text))), None)
+    Returns
+    -------
+    Format
+        `kind`, if it can be written back under this suffix.
+
+    Raises
+    ------
+    InputError
+        The suffix names no format that is written.
+    """
+    suffix = format_suffix(path)
+    if kind is not None and kind.rewrite is not None and kind.has(suffix):
+        return kind
+    found = next((each for each in FORMATS if suffix in each.suffixes), None)
     if found is not None:
-        raise _unfit(name, f"has the text {str(found)!r}", kind)
-
-
-def _with_integers(name: str, column: Any, kind: str) -> Any:
-    from astropy.table import MaskedColumn
-
-    code = f"{column.dtype.kind}{column.dtype.itemsize}"
-    wider = _WIDER.get(kind, {}).get(code)
-    if code == "u8" and wider is not None and np.any(column > np.iinfo(np.int64).max):
-        raise _unfit(name, "has numbers of 2^63 and more", kind)
-    if wider is not None:
-        column = column.astype(wider)
-    if kind != "fits" or not isinstance(column, MaskedColumn):
-        return column
-    # In FITS one value stands for what is masked, and whatever has that value is.
-    used = set(np.unique(column.compressed()).tolist())
-    if int(np.asarray(column.fill_value).astype(column.dtype)) not in used:
-        return column
-    bounds = np.iinfo(column.dtype)
-    most = min(bounds.max, np.iinfo(np.int64).max)  # of what FITS can note
-    free = next((value for value in range(most, bounds.min - 1, -1) if value not in used), None)
-    if free is None:  # all of 256
-        column, free = column.astype(np.int16), -1
-    return MaskedColumn(column, fill_value=free)
-
-
-def _unfit(name: str, what: str, kind: str) -> InputError:
-    return InputError(
-        f"column {name} {what}, which {kind} cannot hold; use another format, or leave the column out"
+        return found
+    known = ", ".join(each.suffixes[0] for each in FORMATS if each.suffixes)
+    # Several formats may have the suffix: if that of the catalogue has it, it is meant.
+    having = [each for each in (kind, *FORMATS) if each is not None and each.has(suffix)]
+    if not having:
+        raise InputError(f"the suffix of {path.name} names no catalogue format; written are {known}")
+    read = having[0]
+    if read.rewrite is None:
+        raise InputError(f"{path.name}: {read.name} is read, but not written; name a file of {known}")
+    raise InputError(
+        f"{path.name}: {suffix} is written where the catalogue is from a file of {read.name}, which "
+        f"it is not here; name a file of {known}"
     )

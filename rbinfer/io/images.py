@@ -15,24 +15,44 @@ from ..errors import InputError, one_line
 from .arrays import as_image
 from .exposure import Exposure
 from .files import check_file, collect_warnings
+from .planes import levelled, mosaic_of, plane_of, undone
 
 log = logging.getLogger(__name__)
 
 #: Names of extensions with what is known of the pixels, not the pixels of the sky.
 _BESIDE = {
-    "MASK", "DQ", "BPM", "FLAGS", "ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "WHT", "WEIGHT", "IVAR",
-    "BKG", "BACKGROUND",
-}  # fmt: skip
+    "MASK",
+    "DQ",
+    "BPM",
+    "FLAGS",
+    "ERR",
+    "ERROR",
+    "UNCERT",
+    "VAR",
+    "VARIANCE",
+    "WHT",
+    "WEIGHT",
+    "IVAR",
+    "BKG",
+    "BACKGROUND",
+}
 _GZIP = b"\x1f\x8b"
+_HALF = 2**63  # BZERO of unsigned integers of 64 bits
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
 _SATURATION_KEYS = ("SATURATE", "SATLEVEL")
 
 
-def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Exposure:
+def load_image(
+    path: str | PathLike[str],
+    hdu: int | str | None = None,
+    plane: str | None = None,
+    bayer: bool | None = None,
+) -> Exposure:
     """Read an image from a FITS file.
 
     Plain, ``.gz`` and tile-compressed ``.fz`` files are read; BSCALE, BZERO and BLANK are applied.
-    Leading axes of length 1 are dropped.
+    Leading axes of length 1 are dropped. A stretch that the header tells of is undone, and so is the
+    mosaic of colour filters; a warning says so.
 
     Parameters
     ----------
@@ -40,6 +60,10 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Expos
         The file.
     hdu : int or str, optional
         Number (from 0) or EXTNAME of the HDU. The first one with a 2-D image by default.
+    plane : str, optional
+        Plane of a cube, as for `rbinfer.io.planes.plane_of`.
+    bayer : bool, optional
+        Whether the pixels are a mosaic of colour filters; by default, whether the header names one.
 
     Returns
     -------
@@ -51,11 +75,11 @@ def load_image(path: str | PathLike[str], hdu: int | str | None = None) -> Expos
     ------
     InputError
         The file is missing, empty, truncated or not FITS; the HDU does not exist or holds a table,
-        no data, or a cube.
+        no data, or a cube of which no plane is named.
     """
     path = Path(path)
     with _opened(path) as hdus:
-        return _read_hdu(path, hdus, hdu)
+        return _read_hdu(path, hdus, hdu, plane, bayer)
 
 
 def list_images(path: str | PathLike[str], maps: bool = False) -> dict[int, str]:
@@ -103,7 +127,8 @@ def _opened(path: Path) -> Iterator[Any]:
                 compressed = opened.enter_context(path.open("rb")).read(2) == _GZIP
                 source: Any = opened.enter_context(gzip.open(path)) if compressed else path
                 # A memory map could not be scaled, and the pixels are converted at once anyway.
-                yield opened.enter_context(fits.open(source, memmap=False))
+                # Integers that stand for unsigned ones become real numbers: else Astropy forgets BLANK.
+                yield opened.enter_context(fits.open(source, memmap=False, uint=False))
                 # What is damaged within is told by the sum at the end alone.
                 while compressed and source.read(1 << 20):
                     pass
@@ -146,13 +171,27 @@ def read_plane(
         return found.astype(found.dtype.newbyteorder("="))
 
 
-def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> Exposure:
-    number, data = _plane(path, hdus, wanted)
+def _read_hdu(
+    path: Path, hdus: Any, wanted: int | str | None, plane: str | None, bayer: bool | None
+) -> Exposure:
+    number, stored = _plane(path, hdus, wanted, plane)
     hdu = hdus[number]
+    data, stretch = undone(stored, hdu.header)
     pixels, mask = as_image(data, _mask_extension(path, hdus, number, data.shape))
     saturation = _saturation(hdu.header)
     if saturation is None:
         saturation = _saturation(hdus[0].header)
+    if stretch:
+        log.warning("%s: the pixels are %s, which is undone", path, stretch)
+        saturation = None  # in which of the two it is, the header does not tell
+    mosaic = mosaic_of(hdu.header)
+    if mosaic if bayer is None else bayer:
+        log.warning(
+            "%s: the mosaic of colour filters (%s) is undone: its colours are brought to one level",
+            path,
+            mosaic or "not named by the header",
+        )
+        pixels = levelled(pixels, mask)
     siblings = len(_skies(hdus)) if wanted is None else 1
     return Exposure(
         pixels,
@@ -165,26 +204,40 @@ def _read_hdu(path: Path, hdus: Any, wanted: int | str | None) -> Exposure:
     )
 
 
-def _plane(path: Path, hdus: Any, wanted: int | str | None) -> tuple[int, NDArray[Any]]:
+def _plane(
+    path: Path, hdus: Any, wanted: int | str | None, plane: str | None = None
+) -> tuple[int, NDArray[Any]]:
     """Return the number of an HDU and its 2-D pixels."""
     number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
     hdu = hdus[number]
     if not hdu.is_image:
         raise InputError(
-            f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}"
+            f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}. "
+            "A catalogue is given with --catalog, beside its image"
         )
     _check_sum(path, number, hdu)
-    data = hdu.data
+    data = _stored(path, number, hdu)
     if data is None:
         raise InputError(f"HDU {number} of {path} has no data; the file has {_listing(hdus)}")
-    while data.ndim > 2 and data.shape[0] == 1:
-        data = data[0]
-    if data.ndim > 2:
-        raise InputError(
-            f"HDU {number} of {path} is a cube of shape {data.shape}, not a 2-D image; "
-            "write the plane that you want to a file of its own"
-        )
-    return number, data
+    return number, plane_of(data, plane, f"HDU {number} of {path}")
+
+
+def _stored(path: Path, number: int, hdu: Any) -> NDArray[Any] | None:
+    """Return the pixels of an HDU in their units; BLANK ones are NaN."""
+    header = hdu.header
+    blank, bzero, bits = header.get("BLANK"), header.get("BZERO", 0), header.get("BITPIX", 0)
+    if bits == 64 and bzero == _HALF:
+        # As real numbers they would lose their last digits.
+        from astropy.io import fits
+
+        with fits.open(path, memmap=False, uint=True) as hdus:
+            whole = hdus[number].data
+        return whole if blank is None else np.where(whole == np.uint64(blank + _HALF), np.nan, whole)
+    data: NDArray[Any] | None = hdu.data
+    if blank == 0 and bits > 0 and data is not None:  # which Astropy takes for no BLANK
+        data = data.astype(np.float32 if bits <= 16 else np.float64)
+        data[data == bzero] = np.nan
+    return data
 
 
 def _check_sum(path: Path, number: int, hdu: Any) -> None:
@@ -195,8 +248,9 @@ def _check_sum(path: Path, number: int, hdu: Any) -> None:
     if "DATASUM" in hdu.header and not isinstance(hdu, fits.CompImageHDU) and not hdu.verify_datasum():
         log.warning(
             "HDU %d of %s: the pixels do not have the sum that DATASUM tells; the file may be damaged",
-            number, path,
-        )  # fmt: skip
+            number,
+            path,
+        )
 
 
 def _first_image(path: Path, hdus: Any) -> int:
@@ -211,7 +265,12 @@ def _first_image(path: Path, hdus: Any) -> int:
     if cube is not None:
         # The reader says why a cube is refused.
         return cube
-    raise InputError(f"{path} has no 2-D image; it has {_listing(hdus)}")
+    hint = (
+        ". A catalogue is given with --catalog, beside its image"
+        if not all(hdu.is_image for hdu in hdus)
+        else ""
+    )
+    raise InputError(f"{path} has no 2-D image; it has {_listing(hdus)}{hint}")
 
 
 def _plane_shape(hdu: Any) -> list[int]:
@@ -262,8 +321,11 @@ def _mask_extension(path: Path, hdus: Any, number: int, shape: tuple[int, ...]) 
     if hdus[found].shape != shape:
         log.warning(
             "no mask is used: HDU %d MASK of %s has shape %s, the image %s",
-            found, path, hdus[found].shape, shape,
-        )  # fmt: skip
+            found,
+            path,
+            hdus[found].shape,
+            shape,
+        )
         return None
     values: NDArray[Any] = hdus[found].data
     return values.astype(bool)

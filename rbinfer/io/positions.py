@@ -1,18 +1,73 @@
-"""Positions on the sky turned into pixels, by the WCS of an image."""
+"""Positions in a catalogue: columns of pixels and where they count from, or of the sky with a WCS.
 
+Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
+"""
+
+import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import did_you_mean
 from ..errors import InputError
+from .columns import bare, in_pixels
 from .files import collect_warnings
-from .tables import bare, has_positions, positions
+from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+log = logging.getLogger(__name__)
+
+#: Names of the position columns in the order in which they are looked for, and what their writers call
+#: the centre of the first pixel.
+POSITION_COLUMNS: tuple[tuple[str, str, float], ...] = (
+    # SEP, and most of what is written in Python
+    ("x", "y", 0),
+    # photutils (its guide, "Pixel Coordinate Conventions"): detection and segmentation, PSF fits, the
+    # models of Astropy, aperture photometry, peaks; stellarphot has xcenter too
+    ("x_centroid", "y_centroid", 0),
+    ("xcentroid", "ycentroid", 0),
+    ("x_fit", "y_fit", 0),
+    ("x_0", "y_0", 0),
+    ("x_mean", "y_mean", 0),
+    ("x_center", "y_center", 0),
+    ("xcenter", "ycenter", 0),
+    ("x_peak", "y_peak", 0),
+    # SExtractor, as in FITS
+    ("XWIN_IMAGE", "YWIN_IMAGE", 1),
+    ("X_IMAGE", "Y_IMAGE", 1),
+    ("XPSF_IMAGE", "YPSF_IMAGE", 1),
+    ("xwin_image", "ywin_image", 1),
+    ("x_image", "y_image", 1),
+    # LSST (https://dev.lsstcorp.org/trac/wiki/BottomLeftPixelProposal)
+    ("slot_Centroid_x", "slot_Centroid_y", 0),
+    ("base_SdssCentroid_x", "base_SdssCentroid_y", 0),
+    ("centroid_x", "centroid_y", 0),
+    # tractor (https://www.legacysurvey.org/dr10/catalogs, "0-indexed")
+    ("bx", "by", 0),
+    # IRAF, as in FITS
+    ("XCENTER", "YCENTER", 1),
+    # astrometry.net's stars of the field, as in FITS
+    ("field_x", "field_y", 1),
+    # DAOPHOT, astrometry.net, and FITS tables of many: as in FITS
+    ("X", "Y", 1),
+    # SDSS: the corner of the first pixel is (0, 0), so its centre is (0.5, 0.5) (LSST's page above)
+    ("colc", "rowc", 0.5),
+    ("COLC", "ROWC", 0.5),
+)
+#: Pairs that many write: what the format calls the first pixel goes before what is usual.
+_OF_MANY = {("x", "y"), ("X", "Y")}
+#: Names of the columns with a detection's brightest pixel, and their pixel origin.
+PEAK_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("xpeak", "ypeak", 0),
+    ("XPEAK_IMAGE", "YPEAK_IMAGE", 1),
+)
+#: Columns that scoring adds where positions of the catalogue had to be turned into pixels of the image.
+PLACED = ("rb_x", "rb_y")
 #: Names of right ascension and declination, in the order in which they are looked for.
 SKY_COLUMNS: tuple[tuple[str, str], ...] = (
     ("ra", "dec"),
@@ -21,9 +76,108 @@ SKY_COLUMNS: tuple[tuple[str, str], ...] = (
     ("RA_ICRS", "DE_ICRS"),
     ("ALPHAWIN_J2000", "DELTAWIN_J2000"),
     ("ALPHA_J2000", "DELTA_J2000"),
+    # LSST, in radians where the column says so
+    ("coord_ra", "coord_dec"),
 )
 #: What right ascension and declination may be called by others.
 _LIKE_SKY = re.compile("_*(ra|dec?|alpha|delta)($|[^a-z]|j2000|mean|deg)", re.IGNORECASE)
+
+_FEW = 3  # pairs of names in a message
+#: Letters that tell the y of an x by its name.
+_TWINS = {"x": "y", "X": "Y"}
+
+
+def positions(
+    table: Any, x_col: str | None = None, y_col: str | None = None, origin: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the positions in a catalogue.
+
+    Parameters
+    ----------
+    table : Table or anything that `rbinfer.io.tables.as_table` takes
+        The catalogue.
+    x_col, y_col : str, optional
+        Names of the columns; both or none. By default the first pair of `POSITION_COLUMNS` that
+        is there.
+    origin : {0, 1}, optional
+        What the catalogue calls the centre of the first pixel. By default what goes with the names of
+        the columns (`POSITION_COLUMNS`), or with the format of the file for x, y and X, Y; otherwise 0.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+        0-based positions in pixels; NaN where masked.
+
+    Raises
+    ------
+    InputError
+        No position columns; one that holds no numbers, or in a unit other than pixels.
+    """
+    from astropy.table import Table
+
+    if not isinstance(table, Table):
+        table = as_table(table)
+    if (x_col is None) != (y_col is None):
+        raise InputError(f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}")
+    if origin not in (None, 0, 1):
+        raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
+    have = list(table.colnames)
+    if x_col is None or y_col is None:
+        pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
+        if pair is None:
+            known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS[:_FEW])
+            raise InputError(
+                f"the catalogue has no position columns ({known}; ...); {_look_alikes(table)}"
+            )
+        x_col, y_col, own_origin = pair
+    else:
+        missing = [name for name in (x_col, y_col) if name not in have]
+        if missing:
+            raise InputError(
+                f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}"
+                f"{did_you_mean(missing[0], have)}"
+            )
+        own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
+    if (x_col, y_col) in _OF_MANY:
+        own_origin = _first_pixel(table, own_origin)
+    shift = own_origin if origin is None else origin
+    return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
+
+
+def _first_pixel(table: "Table", default: float) -> float:
+    """Return what the format of a catalogue calls the first pixel, if its reader noted that."""
+    noted = {str(key).lower(): value for key, value in table.meta.items()}.get(FIRST_PIXEL)
+    return noted if isinstance(noted, int) and noted in (0, 1) else default
+
+
+def has_positions(table: "Table") -> bool:
+    """Whether a catalogue has position columns in pixels that are known by name."""
+    have = set(table.colnames)
+    return any(x in have and y in have for x, y, _ in POSITION_COLUMNS)
+
+
+def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Find each detection's brightest pixel in a catalogue, as SEP and SExtractor give it.
+
+    Columns of these names that do not hold pixels are not used; a warning says so.
+
+    Parameters
+    ----------
+    table : Table
+        The catalogue.
+
+    Returns
+    -------
+    (ndarray, ndarray) of float64, shape (n,), or None
+        0-based pixels, NaN where masked; None when the catalogue has no such columns.
+    """
+    for x, y, origin in PEAK_COLUMNS:
+        if x in table.colnames and y in table.colnames:
+            try:
+                return in_pixels(table[x], x, origin), in_pixels(table[y], y, origin)
+            except InputError as error:
+                log.warning("%s and %s are not used as the brightest pixels: %s", x, y, error)
+    return None
 
 
 def find_positions(
@@ -39,7 +193,7 @@ def find_positions(
     ----------
     table : Table
     x_col, y_col, origin
-        As for `rbinfer.io.tables.positions`.
+        As for `rbinfer.io.positions.positions`.
     wcs
         As for `sky_positions`; None for pixels alone.
 
@@ -51,7 +205,7 @@ def find_positions(
     Raises
     ------
     InputError
-        As by `rbinfer.io.tables.positions` and `sky_positions`.
+        As by `rbinfer.io.positions.positions` and `sky_positions`.
     """
     by_name = not (x_col is None and y_col is None)
     names = sky_columns(table)
@@ -71,6 +225,34 @@ def find_positions(
         raise InputError(
             f"{error}; for positions on the sky rename {', '.join(alike[:4])} to ra, dec"
         ) from error
+
+
+def scored_positions(
+    table: "Table", noted: Mapping[str, Any], wcs: Any = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the positions in a scored catalogue, as they were when it was scored.
+
+    Parameters
+    ----------
+    table : Table
+    noted : mapping
+        ``x_col``, ``y_col`` and ``origin`` as they were given then, or None.
+    wcs
+        As for `find_positions`.
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+        0-based pixels.
+
+    Raises
+    ------
+    InputError
+        As by `find_positions`.
+    """
+    if set(PLACED) <= set(table.colnames):
+        return in_pixels(table[PLACED[0]], PLACED[0]), in_pixels(table[PLACED[1]], PLACED[1])
+    return find_positions(table, **noted, wcs=wcs)
 
 
 def sky_columns(table: "Table") -> tuple[str, ...] | None:
@@ -186,3 +368,25 @@ def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
         out = (out * units.Unit(unit)).to_value(units.deg)
     out[masked] = np.nan
     return out
+
+
+def _look_alikes(table: "Table") -> str:
+    """Name the columns that may be meant as positions, and how to say so."""
+    have = list(table.colnames)
+    pairs = []
+    for x in have:
+        # The y of an x: the same name with one letter exchanged.
+        twins = {x[:k] + y + x[k + 1 :] for k, c in enumerate(x) for y in _TWINS.get(c, "")}
+        pairs += [(x, y) for y in have if y in twins and table[x].dtype.kind in "fiu"]
+    if not pairs:
+        return f"it has {_names(have)}; name them (--x-col, --y-col; x_col, y_col)"
+    listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
+    x, y = pairs[0]
+    return (
+        f"what may be meant is {listed}: name them (--x-col {x} --y-col {y}; x_col, y_col), with an "
+        "origin of 1 if the first pixel is called 1"
+    )
+
+
+def _names(columns: list[str]) -> str:
+    return ", ".join(columns) if columns else "no columns"

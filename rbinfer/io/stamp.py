@@ -1,13 +1,24 @@
-"""The verdicts' summary in the header of an image file."""
+"""The verdicts' summary in the header of an image file; every other byte stays as it is.
 
-import shutil
-from collections.abc import Mapping
+The cards are put into the header's bytes. Capture programs write cards that the FITS standard does not
+know, and whoever rewrites a whole header changes or refuses them.
+"""
+
+import gzip
+import math
+import mmap
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import InputError
-from .files import collect_warnings, written_whole
+import numpy as np
+
+from ..errors import InputError, one_line
+from .files import check_file, collect_warnings, written_whole
 
 #: Keywords, what of the summary they hold, and their comments.
 _CARDS = (
@@ -19,19 +30,52 @@ _CARDS = (
     ("RBNBOGUS", "bogus", "detections called bogus"),
     ("RBNUNSC", "unscored", "detections without a score"),
 )
+_BLOCK, _CARD = 2880, 80
+_GZIP = b"\x1f\x8b"
+#: Cards that tell how many bytes the data of an HDU take.
+_SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *([-+]?\d+)")
 
 
-def stamp(
-    image: str | PathLike[str], summaries: Mapping[int, Mapping[str, Any]], meta: Mapping[str, Any]
-) -> None:
-    """Note a summary in headers of an image file; the pixels stay as they are, to the byte.
+class _Place(NamedTuple):
+    """Where an HDU lies in a file, in bytes: its header, its data, and its end."""
 
-    A copy is changed and takes the file's place, so that the file is whole at any time.
+    header: int
+    data: int
+    end: int
+
+
+def check_stamp(image: str | PathLike[str]) -> None:
+    """Refuse a file whose headers cannot be stamped, before any work is done.
 
     Parameters
     ----------
     image : path
         FITS file.
+
+    Raises
+    ------
+    InputError
+        The headers cannot be found, or the file cannot be replaced.
+    """
+    path = Path(image)
+    check_file(path)
+    if not os.access(os.path.realpath(path.parent), os.W_OK):
+        raise InputError(f"{path} cannot be stamped: its folder cannot be written")
+    _places(path, _content(path))
+
+
+def stamp(
+    image: str | PathLike[str], summaries: Mapping[int, Mapping[str, Any]], meta: Mapping[str, Any]
+) -> None:
+    """Note a summary in headers of an image file.
+
+    A copy is changed and takes the file's place, so that the file is whole at any time. A ``CHECKSUM``
+    that is there is renewed.
+
+    Parameters
+    ----------
+    image : path
+        FITS file, also compressed by gzip.
     summaries : mapping of int to mapping
         What `rbinfer.pipeline.summary.tally` returns, by the number of the HDU.
     meta : mapping
@@ -40,32 +84,159 @@ def stamp(
     Raises
     ------
     InputError
-        The headers cannot be written.
+        As by `check_stamp`.
     RbinferError
         The file system refused.
     """
+    path = Path(image)
+    content = _content(path)
+    places = _places(path, content)
+    parts: list[bytes | memoryview] = []
+    done = 0
+    for number in sorted(summaries):
+        if number >= len(places):
+            raise InputError(f"{path} cannot be stamped: HDU {number} was not found in its bytes")
+        place = places[number]
+        old = bytes(content[place.header : place.data])
+        header = _with_cards(old, _new_cards(summaries[number], meta))
+        header = _with_checksum(header, content[place.data : place.end])
+        parts += [content[done : place.header], header]
+        done = place.data
+    parts.append(content[done:])
+    with written_whole(path, "".join(path.suffixes[-2:])) as beside:
+        opened = gzip.open if _is_gzip(path) else open
+        with opened(beside, "wb") as file:
+            for part in parts:
+                file.write(part)
+        # Whoever may read the image may read the stamped one.
+        beside.chmod(path.stat().st_mode & 0o7777)
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP
+
+
+def _content(path: Path) -> memoryview:
+    """Return the bytes of a file, decompressed; those of a plain file are read as they are asked for."""
+    try:
+        if _is_gzip(path):
+            return memoryview(gzip.decompress(path.read_bytes()))
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def _places(path: Path, content: memoryview) -> list[_Place]:
+    """Find the HDUs of a file by what the FITS standard says of their sizes; raises `InputError`."""
+    if bytes(content[:9]) != b"SIMPLE  =":
+        raise InputError(f"{path} cannot be stamped: it does not begin as a FITS file")
+    places: list[_Place] = []
+    start = 0
+    while bytes(content[start : start + 8]) in (b"SIMPLE  ", b"XTENSION"):
+        sizes: dict[str, int] = {}
+        at = start
+        while (card := bytes(content[at : at + _CARD])).rstrip() != b"END":
+            if len(card) < _CARD:
+                raise InputError(f"{path} cannot be stamped: the header of HDU {len(places)} has no end")
+            if found := _SIZE.match(card):
+                sizes.setdefault(found[1].decode(), int(found[2]))
+            at += _CARD
+        data = start + _rounded(at + _CARD - start)
+        axes = [sizes.get(f"NAXIS{k + 1}", 0) for k in range(sizes.get("NAXIS", 0))]
+        if axes[:1] == [0]:  # random groups
+            axes = axes[1:]
+        count = sizes.get("GCOUNT", 1) * (sizes.get("PCOUNT", 0) + math.prod(axes)) if axes else 0
+        end = data + abs(sizes.get("BITPIX", 8)) // 8 * count
+        places.append(_Place(start, data, min(data + _rounded(end - data), len(content))))
+        start = data + _rounded(end - data)
+    return places
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _cards(header: bytes) -> Iterator[bytes]:
+    for start in range(0, len(header), _CARD):
+        yield header[start : start + _CARD]
+
+
+def _new_cards(summary: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the cards of a summary by their keywords; long values take several cards."""
     from astropy.io import fits
 
-    path = Path(image)
-    suffix = "".join(path.suffixes[-2:])
-    with written_whole(path, suffix) as beside, collect_warnings():
-        shutil.copy2(path, beside)
-        try:
-            # Compressed images are left as the tables that they are.
-            with fits.open(
-                beside, mode="update", disable_image_compression=True,
-                do_not_scale_image_data=True, checksum=True,
-            ) as hdus:  # fmt: skip
-                for number, summary in summaries.items():
-                    header = hdus[number].header
-                    for keyword, key, comment in _CARDS:
-                        header[keyword] = (summary[key], comment)
-                    header["RBHASH"] = (meta["rb_hash"], "SHA-256 of the model")
-                    header["RBOPTS"] = (meta["rb_opts"], "options")
-                    for keyword in ("CHECKSUM", "DATASUM"):
-                        if keyword in header:
-                            hdus[number].add_checksum()
-                            break
-        except (ValueError, TypeError, fits.VerifyError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"the header of {path} cannot be written: {reason}") from error
+    values = {keyword: (summary[key], comment) for keyword, key, comment in _CARDS}
+    values["RBHASH"] = (meta["rb_hash"], "SHA-256 of the model")
+    values["RBOPTS"] = (meta["rb_opts"], "options")
+    with collect_warnings():  # of comments that find no room
+        return {
+            keyword: str(fits.Card(keyword, value, comment).image).encode("ascii")
+            for keyword, (value, comment) in values.items()
+        }
+
+
+def _with_cards(header: bytes, new: Mapping[str, bytes]) -> bytes:
+    """Put cards at the end of a header; those of the same keywords give way to them."""
+    kept: list[bytes] = []
+    is_ours = False
+    for card in _cards(header):
+        keyword = card[:8].decode("latin-1").strip()
+        if card.rstrip() == b"END":
+            break
+        is_ours = keyword in new or (is_ours and keyword == "CONTINUE")
+        if not is_ours:
+            kept.append(card)
+    while kept and not kept[-1].strip():  # room that was left before the end
+        kept.pop()
+    made = b"".join([*kept, *new.values(), b"END".ljust(_CARD)])
+    return made + b" " * (-len(made) % _BLOCK)
+
+
+def _with_checksum(header: bytes, data: memoryview) -> bytes:
+    """Renew the ``CHECKSUM`` of a header that has one.
+
+    References
+    ----------
+    FITS standard 4.0, appendix J: the sum of all 32-bit words of the HDU, in ones' complement, is made
+    all ones by 16 characters that encode the complement of the rest.
+    """
+    start = next((k for k in range(0, len(header), _CARD) if header[k : k + 8] == b"CHECKSUM"), None)
+    if start is None:
+        return header
+    card = header[start : start + _CARD]
+    if card[10:11] != b"'" or card[27:28] != b"'":
+        return header  # not written as the standard has it, so not to be renewed as it has it
+    start += 11
+    blank = header[:start] + b"0" * 16 + header[start + 16 :]
+    rest = ~_sum_of_words(_sum_of_words(0, blank), data) & 0xFFFFFFFF
+    return header[:start] + _encoded(rest) + header[start + 16 :]
+
+
+def _sum_of_words(total: int, data: bytes | memoryview) -> int:
+    """Add 32-bit words in ones' complement."""
+    whole = len(data) // 4 * 4
+    total += int(np.frombuffer(data[:whole], ">u4").sum(dtype=np.uint64))
+    total += int.from_bytes(bytes(data[whole:]).ljust(4, b"\0"), "big")
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def _encoded(value: int) -> bytes:
+    """Encode 32 bits as 16 letters and digits, four for each byte, that sum up to it."""
+    punctuation = frozenset(b":;<=>?@[\\]^_`")
+    columns: list[list[int]] = []
+    for byte in value.to_bytes(4, "big"):
+        quarter, left = divmod(byte, 4)
+        four = [quarter + 48 + (left if k == 0 else 0) for k in range(4)]
+        while punctuation.intersection(four):
+            # In pairs, so that their sum stays.
+            for k in (0, 2):
+                if punctuation.intersection(four[k : k + 2]):
+                    four[k] += 1
+                    four[k + 1] -= 1
+        columns.append(four)
+    letters = bytes(columns[column][k] for k in range(4) for column in range(4))
+    return letters[-1:] + letters[:-1]  # rotated by one, as the value begins in column 12

@@ -1,64 +1,29 @@
-"""Catalogues in and out: position columns, pixel origin, formats.
+"""Catalogues in and out: whatever the caller has as a table, and files of any format that is known."""
 
-Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
-"""
-
-import json
 import logging
-from codecs import BOM_UTF8
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._util.arguments import PIXEL_UNITS
+from .._util.sentences import reason_of
 from ..errors import InputError, RbinferError
+from .columns import NOTED
+from .content import Content, compress, format_suffix
+from .conversion import fitted
 from .files import check_file, check_place, collect_warnings, written_whole
-from .formats import fitted
+from .formats import Format, format_named, format_of, output_format
+from .original import Original
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
 
-#: Names of the position columns in the order in which they are looked for, and their pixel origin.
-POSITION_COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("x", "y", 0),
-    ("x_centroid", "y_centroid", 0),
-    ("xcentroid", "ycentroid", 0),
-    ("XWIN_IMAGE", "YWIN_IMAGE", 1),
-    ("X_IMAGE", "Y_IMAGE", 1),
-)
-#: Names of the columns with a detection's brightest pixel, and their pixel origin.
-PEAK_COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("xpeak", "ypeak", 0),
-    ("XPEAK_IMAGE", "YPEAK_IMAGE", 1),
-)
-
-_FORMATS = {
-    ".ecsv": "ascii.ecsv",
-    ".csv": "ascii.csv",
-    ".fits": "fits",
-    ".fit": "fits",
-    ".fts": "fits",
-    ".fits.gz": "fits",
-    ".fit.gz": "fits",
-    ".vot": "votable",
-    ".votable": "votable",
-    ".xml": "votable",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-_READ_ONLY_FORMATS = {".cat": "ascii.sextractor", ".ldac": "fits"}
-#: What to do about files that cannot be read.
-_HINTS = {"ascii.sextractor": "; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD or FITS_LDAC"}
-#: How the keys begin that rbinfer adds to a table's metadata.
-NOTED = "rb_"
-_TWINS = {"x": "y", "X": "Y"}
+#: Key of the metadata for what the format of a catalogue calls the first pixel.
+FIRST_PIXEL = f"{NOTED}first_pixel"
 
 
 def as_table(obj: Any) -> "Table":
@@ -100,140 +65,33 @@ def as_table(obj: Any) -> "Table":
         raise InputError(f"the catalogue cannot be made a table: {error}") from error
 
 
-def positions(
-    table: Any, x_col: str | None = None, y_col: str | None = None, origin: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the positions in a catalogue.
+def read_catalog(path: str | PathLike[str], format: str | None = None) -> "Table":
+    """Read a catalogue of any format in `rbinfer.io.formats.FORMATS`.
 
-    Parameters
-    ----------
-    table : Table or anything that `as_table` takes
-        The catalogue.
-    x_col, y_col : str, optional
-        Names of the columns; both or none. By default the first pair of `POSITION_COLUMNS` that
-        is there.
-    origin : {0, 1}, optional
-        What the catalogue calls the first pixel. By default 1 for the names of SExtractor and 0
-        for all others.
-
-    Returns
-    -------
-    x, y : ndarray of float64, shape (n,)
-        0-based positions in pixels; NaN where masked.
-
-    Raises
-    ------
-    InputError
-        No position columns; one that is not numeric or in a unit other than pixels.
-    """
-    from astropy.table import Table
-
-    if not isinstance(table, Table):
-        table = as_table(table)
-    if (x_col is None) != (y_col is None):
-        raise InputError(f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}")
-    if origin not in (None, 0, 1):
-        raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
-    have = list(table.colnames)
-    if x_col is None or y_col is None:
-        pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
-        if pair is None:
-            known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS)
-            raise InputError(f"the catalogue has no position columns ({known}); {_look_alikes(table)}")
-        x_col, y_col, own_origin = pair
-    else:
-        missing = [name for name in (x_col, y_col) if name not in have]
-        if missing:
-            raise InputError(f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}")
-        own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
-    shift = own_origin if origin is None else origin
-    return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
-
-
-def has_positions(table: "Table") -> bool:
-    """Whether a catalogue has position columns in pixels that are known by name."""
-    have = set(table.colnames)
-    return any(x in have and y in have for x, y, _ in POSITION_COLUMNS)
-
-
-def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Find each detection's brightest pixel in a catalogue, as SEP and SExtractor give it.
-
-    Columns of these names that do not hold pixels are not used; a warning says so.
-
-    Parameters
-    ----------
-    table : Table
-        The catalogue.
-
-    Returns
-    -------
-    (ndarray, ndarray) of float64, shape (n,), or None
-        0-based pixels, NaN where masked; None when the catalogue has no such columns.
-    """
-    for x, y, origin in PEAK_COLUMNS:
-        if x in table.colnames and y in table.colnames:
-            try:
-                return in_pixels(table[x], x, origin), in_pixels(table[y], y, origin)
-            except InputError as error:
-                log.warning("%s and %s are not used as the brightest pixels: %s", x, y, error)
-    return None
-
-
-def read_catalog(path: str | PathLike[str]) -> "Table":
-    """Read a catalogue; its suffix says which format it has.
-
-    ECSV, CSV, FITS, FITS_LDAC, VOTable, Parquet and SExtractor's ASCII (``.cat``) are read. In FITS
-    files an LDAC_OBJECTS extension is the catalogue, otherwise the first table.
+    The content says which format it is, or else the suffix. In FITS files an LDAC_OBJECTS extension
+    is the catalogue, otherwise the first table.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        The file, also compressed (gzip, bzip2, xz).
+    format : str, optional
+        Name of the format; told by the content by default.
 
     Returns
     -------
     Table
+        Where the format says what the first pixel is called, ``meta["rb_first_pixel"]`` notes it.
 
     Raises
     ------
     InputError
-        The file is missing, empty, of an unknown suffix, or cannot be read as that format.
+        The file is missing, empty, of no known format, or cannot be read as that format.
     """
-    from astropy.table import Table
-
-    path = Path(path)
-    check_file(path)
-    known = _FORMATS | _READ_ONLY_FORMATS
-    kind = _format(path, known)
-    if kind == "ascii.sextractor":
-        # SExtractor calls its output .cat in every format.
-        kind = _kind_of_cat(path)
-    if kind.startswith("ascii."):
-        _check_last_line(path)
-    with collect_warnings():
-        try:
-            if kind == "fits":
-                return _read_fits(path)
-            if kind == "votable":
-                return _read_votable(path)
-            if kind == "parquet":
-                return _read_parquet(path)
-            # Spreadsheets put a mark before the first name; Astropy is slow where an encoding is given.
-            marked = {"encoding": "utf-8-sig"} if _start(path).startswith(BOM_UTF8) else {}
-            return Table.read(path, format=kind, **marked)
-        except InputError:
-            raise
-        except ImportError as error:
-            raise _missing(kind) from error
-        except Exception as error:
-            # The readers raise nearly anything on damaged files, errors of a YAML parser too.
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            hint = _HINTS.get(kind, "")
-            raise InputError(f"{path} cannot be read as {kind}: {reason}{hint}") from error
+    return _read(path, format, first_only=True)[0][1]
 
 
-def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
+def read_catalogs(path: str | PathLike[str], format: str | None = None) -> "list[tuple[str, Table]]":
     """Read all the tables of a catalogue, such as one for each image of a mosaic.
 
     Parameters
@@ -241,6 +99,8 @@ def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
     path : str or path
         The file. Of FITS_LDAC the LDAC_OBJECTS extensions are read, of other FITS files all tables;
         other formats have one table.
+    format : str, optional
+        As for `read_catalog`.
 
     Returns
     -------
@@ -252,22 +112,43 @@ def read_catalogs(path: str | PathLike[str]) -> "list[tuple[str, Table]]":
     InputError
         As from `read_catalog`.
     """
+    return _read(path, format, first_only=False)
+
+
+def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "list[tuple[str, Table]]":
     path = Path(path)
-    check_file(path)
-    kind = _format(path, _FORMATS | _READ_ONLY_FORMATS)
-    if kind != "fits" and not _is_fits(path):
-        return [("", read_catalog(path))]
+    kind = kind_of(path, format)
     with collect_warnings():
         try:
-            return _read_all_fits(path)
+            tables = kind.read(Content(path))
+            found = [next(tables)] if first_only else list(tables)
+            if kind.first_pixel is not None:
+                for _, table in found:
+                    table.meta[FIRST_PIXEL] = kind.first_pixel
+            return found
         except InputError:
             raise
-        except Exception as error:  # of many kinds, as above
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise InputError(f"{path} cannot be read as fits: {reason}") from error
+        except Exception as error:
+            # The readers raise nearly anything on damaged files, errors of a YAML parser too.
+            hint = f"; {kind.hint}" if kind.hint else ""
+            raise InputError(f"{path} cannot be read as {kind.name}: {_reason(error)}{hint}") from error
 
 
-def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
+def kind_of(path: Path, format: str | None = None) -> Format:
+    """Return the format of a catalogue: the named one, or else what its content tells.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or no such format.
+    """
+    check_file(path)
+    return format_of(Content(path)) if format is None else format_named(format)
+
+
+def check_output(
+    path: str | PathLike[str], overwrite: bool = False, source: Format | None = None
+) -> None:
     """Refuse an output path before any work is done.
 
     Parameters
@@ -276,6 +157,8 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
         Where a catalogue is to be written.
     overwrite : bool
         Whether an existing file may be replaced.
+    source : Format, optional
+        Format of the catalogue that the rows are from, in which they may be written back.
 
     Raises
     ------
@@ -283,11 +166,39 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
         The suffix is unknown, the folder does not exist, or the file does and must be kept.
     """
     path = Path(path)
-    _format(path, _FORMATS)
+    output_format(path, source)
     check_place(path, overwrite)
 
 
-def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = False) -> None:
+def check_fit(
+    tables: Iterable["Table"], path: str | PathLike[str], source: Format | None = None
+) -> None:
+    """Refuse tables that the format of an output cannot hold, before any work is done.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+    path, source
+        As for `check_output`.
+
+    Raises
+    ------
+    InputError
+        A column cannot be held.
+    """
+    kind = output_format(Path(path), source)
+    if kind is source and kind.is_verbatim:
+        return
+    for table in tables:
+        fitted(table, kind.limits)
+
+
+def write_catalog(
+    table: "Table",
+    path: str | PathLike[str],
+    overwrite: bool = False,
+    original: Original | None = None,
+) -> None:
     """Write a catalogue; the suffix says in which format.
 
     The file is written beside its place and renamed, so that it is there whole or not at all.
@@ -303,6 +214,9 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
         ``.xml``, ``.parquet`` or ``.pq``.
     overwrite : bool
         Whether an existing file may be replaced.
+    original : Original, optional
+        What the rows of the table are from. In the same format they are written back in kind: cells of
+        text as they stood, other extensions of FITS_LDAC as they are.
 
     Raises
     ------
@@ -312,174 +226,26 @@ def write_catalog(table: "Table", path: str | PathLike[str], overwrite: bool = F
         The file system refused.
     """
     path = Path(path)
-    check_output(path, overwrite)
-    kind = _format(path, _FORMATS)
-    suffix = next(s for s in sorted(_FORMATS, key=len, reverse=True) if _ends(path, s))
+    source = None if original is None else format_named(original.format)
+    check_output(path, overwrite, source)
+    kind = output_format(path, source)
+    suffix = format_suffix(path)
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
-            table = fitted(table, kind)
-            if kind == "parquet":
-                import pyarrow  # noqa: F401 - of what is absent, old releases of Astropy do not say
-            if kind == "votable":
-                _write_votable(table, beside)
-            else:
-                table.write(beside, format=kind)
+            if original is not None and kind is source and kind.rewrite is not None:
+                original.check()
+                kind.rewrite(table if kind.is_verbatim else fitted(table, kind.limits), original, beside)
+            elif kind.write is not None:
+                kind.write(fitted(table, kind.limits), beside)
+            compress(beside, path)
     except RbinferError:
         raise
-    except ImportError as error:
-        raise _missing(kind) from error
     except Exception as error:
         # The writers raise nearly anything at columns of objects.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"the table does not fit into {path.name} ({kind}): {reason}") from error
+        raise InputError(
+            f"the table does not fit into {path.name} ({kind.name}): {_reason(error)}"
+        ) from error
 
 
-def _look_alikes(table: "Table") -> str:
-    """Name the columns that may be meant as positions, and how to say so."""
-    have = list(table.colnames)
-    pairs = []
-    for x in have:
-        # The y of an x: the same name with one letter exchanged.
-        twins = {x[:k] + y + x[k + 1 :] for k, c in enumerate(x) for y in _TWINS.get(c, "")}
-        pairs += [(x, y) for y in have if y in twins and table[x].dtype.kind in "fiu"]
-    if not pairs:
-        return f"it has {_names(have)}; name them (--x-col, --y-col; x_col, y_col)"
-    listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
-    x, y = pairs[0]
-    return (
-        f"what may be meant is {listed}: name them (--x-col {x} --y-col {y}; x_col, y_col), with an "
-        "origin of 1 if the first pixel is called 1"
-    )
-
-
-def in_pixels(column: Any, name: str, origin: int = 0) -> NDArray[np.float64]:
-    """Return the numbers of a column of pixels, NaN where masked; raises `InputError` on other units."""
-    unit = getattr(column, "unit", None)
-    if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
-        raise InputError(f"the column {name} is in {unit}, not in pixels; convert it first")
-    values, masked = bare(column)
-    if values.shape == (0,):
-        # A text format cannot tell the type of a column without rows.
-        return np.zeros(0)
-    if values.dtype.kind not in "fiu" or values.ndim != 1:
-        what = f"{values.ndim}-D" if values.ndim != 1 else f"of type {values.dtype}"
-        raise InputError(f"the column {name} must hold one number a row, it is {what}")
-    out = values.astype(np.float64)
-    out[masked] = np.nan
-    out -= origin
-    return out
-
-
-def bare(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the numbers of a column of any kind, in its unit, and which of them are masked."""
-    values = getattr(column, "unmasked", column)
-    values = np.asarray(np.ma.getdata(getattr(values, "value", values)))
-    mask = getattr(column, "mask", None)
-    masked = np.zeros(values.shape, np.bool_) if mask is None else np.asarray(mask, np.bool_)
-    return values, np.broadcast_to(masked, values.shape)
-
-
-def _ends(path: Path, suffix: str) -> bool:
-    return path.name.lower().endswith(suffix)
-
-
-def _format(path: Path, known: Mapping[str, str]) -> str:
-    for suffix, kind in known.items():
-        if _ends(path, suffix):
-            return kind
-    raise InputError(
-        f"the suffix of {path.name} names no catalogue format; known are {', '.join(known)}"
-    )
-
-
-def _check_last_line(path: Path) -> None:
-    """Say so when a text ends within a line: it does not tell how many rows it should have."""
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        if file.read(1) not in b"\n\r":
-            log.warning("%s ends within a line; is it cut short?", path)
-
-
-def _kind_of_cat(path: Path) -> str:
-    kinds = {b"SIMPLE  =": "fits", b"<?xml": "votable", b"<VOTABLE": "votable"}
-    found = (kind for start, kind in kinds.items() if _start(path).startswith(start))
-    return next(found, "ascii.sextractor")
-
-
-def _is_fits(path: Path) -> bool:
-    return _start(path) == b"SIMPLE  ="
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(9)
-
-
-def _read_fits(path: Path) -> "Table":
-    return _read_all_fits(path, 1)[0][1]
-
-
-def _read_all_fits(path: Path, most: int | None = None) -> "list[tuple[str, Table]]":
-    from astropy.io import fits
-    from astropy.table import Table
-
-    with fits.open(path, memmap=False) as hdus:
-        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-        ldac = [hdu for hdu in tables if hdu.name == "LDAC_OBJECTS"]
-        if not tables:
-            raise InputError(f"{path} has no table extension; is it an image?")
-        # NaN stays NaN and empty text stays text: masked, they would come back changed.
-        return [
-            (hdu.name, Table.read(hdu, format="fits", mask_invalid=False))
-            for hdu in (ldac or tables)[:most]
-        ]
-
-
-def _read_votable(path: Path) -> "Table":
-    from astropy.io import votable
-
-    first = votable.parse(path).get_first_table()
-    table = first.to_table(use_names_over_ids=True)
-    for info in first.infos:
-        if info.name.startswith(NOTED):
-            with suppress(ValueError):
-                table.meta[info.name] = json.loads(info.value)
-    return table
-
-
-def _write_votable(table: "Table", path: Path) -> None:
-    from astropy.io import votable
-    from astropy.io.votable.tree import Info
-
-    file = votable.from_table(table)
-    for key, value in table.meta.items():
-        if str(key).startswith(NOTED):
-            file.get_first_table().infos.append(Info(name=str(key), value=json.dumps(value)))
-    file.to_xml(str(path))
-
-
-def _read_parquet(path: Path) -> "Table":
-    from astropy.table import MaskedColumn, Table
-    from pyarrow import parquet
-
-    if b"table_meta_yaml" in (parquet.read_schema(path).metadata or {}):
-        return Table.read(path, format="parquet")
-    # Written by others: Astropy's reader knows no nulls.
-    columns = parquet.read_table(path)
-    table = Table()
-    for name, column in zip(columns.column_names, columns.columns, strict=True):
-        absent = column.is_null().to_numpy()
-        if absent.any():
-            column = column.fill_null("" if "string" in str(column.type) else 0)
-        values = column.to_numpy()
-        values = values.astype(str) if "string" in str(column.type) else values
-        table[name] = MaskedColumn(values, mask=absent) if absent.any() else values
-    return table
-
-
-def _missing(kind: str) -> InputError:
-    return InputError(f'{kind} needs a package that is not installed: pip install "rbinfer[{kind}]"')
-
-
-def _names(columns: list[str]) -> str:
-    return ", ".join(columns) if columns else "no columns"
+def _reason(error: Exception) -> str:
+    return reason_of(error, "its content is not as it should be")[:200]

@@ -12,12 +12,12 @@ import numba
 import numpy as np
 from numba.core import types
 from numba.core.caching import NullCache
-from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
-from . import _jit
-from .dispatch import digest_of_sources
+from ..errors import RbinferError
+from . import default, numerics, reference
 from .elf import LinkError
+from .jit import FUNCTIONS
 
 _types: Any = types  # its annotations are wrong
 
@@ -31,13 +31,31 @@ FAILURES = (
     TypeError,
     ValueError,
 )
-#: Of the files that code is made by, when they were imported.
-DIGEST = digest_of_sources()
+_KERNELS = {
+    kernel.__name__: kernel
+    for kernel in (
+        default.cut_default,
+        reference.cut_reference,
+        reference.preprocess_reference,
+        numerics.asinh_array,
+    )
+}
 # What Numba compiles by when it is told nothing.
 _USUAL = {
     "OPT": (3,), "BOUNDSCHECK": (None, 0), "CPU_NAME": (None,), "CPU_FEATURES": (None,),
     "DEBUGINFO_DEFAULT": (0,), "DISABLE_JIT": (0,),
 }  # fmt: skip
+
+
+def numbas(name: str) -> Any:
+    """Return Numba's function of a kernel; raises `RbinferError` where Numba was told not to compile."""
+    function = _KERNELS[name]
+    if not hasattr(function, "py_func"):
+        raise RbinferError(
+            "the kernels are not compiled, because NUMBA_DISABLE_JIT is set, and cannot run as they "
+            "are; unset it"
+        )
+    return function
 
 
 def cached(function: Any) -> tuple[bool, Path | None]:
@@ -74,7 +92,7 @@ def object_code(name: str, kinds: Sequence[str]) -> tuple[bytes, str]:
     for setting, usual in _USUAL.items():
         if (value := getattr(settings, setting, None)) not in usual:
             raise ValueError(f"Numba's setting {setting} is {value}")
-    entry: Any = numba.njit(nogil=True, error_model="numpy")(_entry(getattr(_jit, name), kinds))
+    entry: Any = numba.njit(nogil=True, error_model="numpy")(_entry(numbas(name), kinds))
     arguments = tuple(_types.CPointer(kind) for kind in (types.voidptr, types.int64, types.float64))
     with _numbas_cache_aside():
         entry.compile(arguments)
@@ -86,21 +104,20 @@ def object_code(name: str, kinds: Sequence[str]) -> tuple[bytes, str]:
 
 @contextmanager
 def _numbas_cache_aside() -> Iterator[None]:
-    """Have all functions compiled: Numba's cache does not ask by which settings it was filled."""
-    functions: Any = [each for each in vars(_jit).values() if isinstance(each, Dispatcher)]
-    caches = [function._cache for function in functions]
+    """Compile all functions anew: Numba's cache does not record the settings that it was filled by."""
+    caches = [function._cache for function in FUNCTIONS]
     try:
-        for function in functions:
+        for function in FUNCTIONS:
             function._cache = NullCache()
         yield
     finally:
-        for function, kept in zip(functions, caches, strict=True):
+        for function, kept in zip(FUNCTIONS, caches, strict=True):
             function._cache = kept
 
 
 def _emitted(entry: Any, arguments: tuple[Any, ...]) -> tuple[bytes, str]:
     symbol = entry.overloads[arguments].fndesc.llvm_func_name
-    # What describes an exception is of no use without Numba: that there was one is enough.
+    # The description of an exception is of no use without Numba: that there was one is enough.
     text = re.sub(
         r"^(@\S*picklebuf\S* = [^{]*\{[^}]*\}) \{.*\}", r"\1 zeroinitializer",
         entry.inspect_llvm(arguments), flags=re.MULTILINE,

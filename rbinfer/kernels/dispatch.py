@@ -1,6 +1,6 @@
-"""Calls the kernels; where that is possible as machine code of an earlier run, without Numba.
+"""Calls the kernels: where possible as machine code of an earlier run, without Numba.
 
-To import Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
+Importing Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
 Kernels reserve no memory and need no function of others, so their code can be kept in a file and mapped.
 Where that is not possible (on anything but Linux on x86-64, where memory may not be executed, with a
 Numba that was told or has learnt to compile otherwise), Numba runs and caches them.
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .elf import LinkError, link
+from .sources import digest_of_sources
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 #: and exception, and then the addresses of arrays, whole numbers (lengths among them) and real ones.
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
 _PACKAGE = Path(__file__).parent
-#: What the code of kernels is made by.
-_SOURCES = ("_jit.py", "compile.py", "elf.py", "dispatch.py", "workspace.py")
 #: Settings of Numba that do not change what it compiles.
 _HARMLESS = {
     "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY",
@@ -56,15 +55,6 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
-
-
-def digest_of_sources() -> str | None:
-    """Hash the files that the code of kernels is made by, as they are now; None without such files."""
-    try:
-        sources = b"\n".join((_PACKAGE / name).read_bytes() for name in _SOURCES)
-    except OSError:  # in an archive, or a program made of Python's compiled files
-        return None
-    return hashlib.sha256(sources).hexdigest()
 
 
 #: Files may be replaced while a process runs; it keeps to the code that goes with what it imported.
@@ -93,7 +83,7 @@ class State(NamedTuple):
 
 
 class Kernel:
-    """A function of :mod:`rbinfer.kernels._jit`; loaded, or compiled, when it is first called.
+    """A function of :mod:`rbinfer.kernels`; loaded, or compiled, when it is first called.
 
     Parameters
     ----------
@@ -160,9 +150,9 @@ class Kernel:
                 self._why = "it is not compiled into code that can stand alone"
         if self._why is not None:
             log.info("%s is left to Numba: %s", self.name, self._why)
-        from . import _jit
+        from . import compile
 
-        return getattr(_jit, self.name)
+        return compile.numbas(self.name)
 
     def _found(self, name: str) -> bytes | None:
         for place in _places():
@@ -177,9 +167,9 @@ class Kernel:
         place = next(filter(_can_be_written, _places()), None)
         if place is None:
             return None
-        from . import compile
+        from . import compile, jit
 
-        if compile.DIGEST != _DIGEST:
+        if jit.DIGEST != _DIGEST:
             self._why = "rbinfer's files were replaced after it was imported"
             return None
         try:
@@ -380,39 +370,16 @@ def _mapped(data: bytes) -> tuple[NDArray[np.uint8], int]:
 # Image, mask, background and noise; numbers tell which of these there are, or stand in their place.
 _SCENE = "f2 ?2 ? f2 ? d ? f2 ? d ?"
 _ROWS = "d1 d1 f2 i1 f1"
-_REFERENCE_SCRATCH = "f1 q1"
+_REFERENCE_WORKSPACE = "f1 q1"
 
-cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_SCRATCH} {_ROWS}")
+cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_WORKSPACE} {_ROWS}")
 cut_default = Kernel("cut_default", f"{_SCENE} q q q q1 d2 q1 d d d ? ? d d f2 f2 d2 d2 ?1 {_ROWS}")
 #: By the dtype of the window.
 preprocess_reference = {
     letter: Kernel(
         "preprocess_reference",
-        f"{letter}1 q q {letter}1 ? d ? d ? q q d ? {letter}2 {_REFERENCE_SCRATCH} f1",
+        f"{letter}1 q q {letter}1 ? d ? d ? q q d ? {letter}2 {_REFERENCE_WORKSPACE} f1",
     )
     for letter in "fd"
 }
 KERNELS = (cut_default, cut_reference, *preprocess_reference.values())
-
-
-def warmup() -> float:
-    """Load the kernels, or compile them and keep them.
-
-    Returns
-    -------
-    float
-        Seconds that it took.
-    """
-    # Imported here because cutouts imports this module.
-    from ..cutouts.cutter import Cutter, preprocess_cutout
-    from ..io.exposure import as_exposure
-    from ..model.spec import PreprocessSpec
-
-    start = time.perf_counter()
-    image = np.zeros((64, 64), np.float32)
-    position = np.array([32.0])
-    for spec in (PreprocessSpec.reference(), PreprocessSpec.default()):
-        Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(position, position)
-    for dtype in (np.float32, np.float64):
-        preprocess_cutout(image[:31, :31].astype(dtype))
-    return time.perf_counter() - start

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import LARGEST
+from ..kernels.constants import LARGEST
 
 Pixels = NDArray[np.float32]
 

@@ -11,13 +11,12 @@ import sep
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.arrays import LARGEST
-from .fwhm import FwhmEstimate, estimate_fwhm
+from ..kernels.constants import LARGEST
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["FwhmEstimate", "detect", "estimate_fwhm"]
+__all__ = ["detect"]
 
 log = logging.getLogger(__name__)
 

@@ -120,13 +120,22 @@ class PreprocessSpec:
                 "use preset='default' to change that"
             )
 
+    @property
+    def window(self) -> float:
+        """Side of the window that the default preset cuts, in FWHM of the stars."""
+        return self.size / self.target_fwhm
+
     @classmethod
     def reference(cls, size: int = 31) -> Self:
         """Return the spec of the reference implementation."""
         return cls(
-            preset="reference", size=size, linear_norm="peak", asinh_norm="peak", recentre=0,
+            preset="reference",
+            size=size,
+            linear_norm="peak",
+            asinh_norm="peak",
+            recentre=0,
             min_good=0.5,
-        )  # fmt: skip
+        )
 
     @classmethod
     def default(cls, size: int = 31) -> Self:
@@ -333,10 +342,12 @@ class ModelSpec:
             )
         try:
             ends = {
-                key: (float(data[key][0] or 0.0),
-                      float("inf") if data[key][1] is None else float(data[key][1]))
+                key: (
+                    float(data[key][0] or 0.0),
+                    float("inf") if data[key][1] is None else float(data[key][1]),
+                )
                 for key in ("fwhm_range", "snr_range")
-            }  # fmt: skip
+            }
             return cls(
                 name=str(data["name"]),
                 version=str(data["version"]),

@@ -3,15 +3,20 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.content import Content
+from ..io.formats import Format
 from ..io.images import list_images
 from ..io.maps import place_of
-from ..io.positions import sky_columns
-from ..io.tables import has_positions, read_catalogs
+from ..io.original import Original
+from ..io.positions import has_positions, sky_columns
+from ..io.tables import kind_of, read_catalogs
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -69,6 +74,10 @@ class Detections:
         Images of the sky by number of the HDU, where the catalogue looks like that of several images.
     planes : dict of int to str
         The same with maps, in which SExtractor detects too.
+    places : list of int
+        Which tables of the file these are, from 0.
+    format : Format
+        That of the file.
     """
 
     catalog: str
@@ -76,9 +85,11 @@ class Detections:
     tables: "list[tuple[str, Table]]"
     skies: dict[int, str]
     planes: dict[int, str]
+    places: list[int]
+    format: Format
 
     @classmethod
-    def read(cls, catalog: str, image: str, skies: dict[int, str]) -> Self:
+    def read(cls, catalog: str, image: str, skies: dict[int, str], format: str | None = None) -> Self:
         """Read a catalogue.
 
         Parameters
@@ -87,36 +98,52 @@ class Detections:
             The files.
         skies : dict of int to str
             Images to score, of a mosaic; empty for one image.
+        format : str, optional
+            As for `rbinfer.io.tables.read_catalog`.
         """
-        tables = read_catalogs(catalog)
-        with_places = [(n, table) for n, table in tables if has_positions(table) or sky_columns(table)]
-        if len(tables) > 1 and with_places:
-            tables = with_places
+        tables = read_catalogs(catalog, format)
+        places = [k for k, (_, table) in enumerate(tables) if has_positions(table) or sky_columns(table)]
+        if len(tables) == 1 or not places:
+            places = list(range(len(tables)))
+        tables = [tables[k] for k in places]
         skies = skies or (list_images(image) if _is_of_many(tables) else {})
         planes = list_images(image, maps=True) if skies else {}
-        detections = cls(catalog, image, tables, skies, planes)
+        kind = kind_of(Path(catalog), format)
+        detections = cls(catalog, image, tables, skies, planes, places, kind)
         detections._tell_of_maps()
         return detections
 
-    def of(self, number: int) -> "Table":
-        """Return the detections in an HDU; raises `InputError` where it is not clear which they are."""
+    def of(self, number: int) -> "tuple[Table, Original]":
+        """Return the detections in an HDU and what they are from.
+
+        Raises
+        ------
+        InputError
+            It is not clear which they are.
+        """
+        k, rows = self._which(number)
+        table = self.tables[k][1] if rows is None else self.tables[k][1][rows]
+        where = np.arange(len(table)) if rows is None else np.flatnonzero(rows)
+        return table, Original(Content(Path(self.catalog)), self.format.name, self.places[k], where)
+
+    def _which(self, number: int) -> tuple[int, NDArray[np.bool_] | None]:
+        """Return the index of the table that has the detections in an HDU, and their rows if not all."""
         tables, skies, planes = self.tables, self.skies, self.planes
         first, names = tables[0][1], [name for name, _ in tables]
         if len(skies) > 1 and len(tables) == 1 and _has_extensions(first):
-            return self._of_extension(first, number)
+            return 0, self._of_extension(first, number)
         if len(tables) == 1 and (len(skies) < 2 or number not in skies):
-            return first
+            return 0, None
         if len(skies) < 2:
             log.warning("%s has %d tables; the first, %s, is taken", self.catalog, len(tables), names[0])
-            return first
+            return 0, None
         of_images = list(skies.values())
         unique = len(set(names)) == len(names) and len(set(of_images)) == len(of_images)
         if unique and set(of_images) <= set(names):
-            return dict(tables)[skies[number]]
-        if len(tables) == len(skies) and number in skies:
-            return tables[list(skies).index(number)][1]
-        if len(tables) == len(planes) and number in planes:
-            return tables[list(planes).index(number)][1]
+            return names.index(skies[number]), None
+        for numbers in (list(skies), list(planes)):
+            if len(tables) == len(numbers) and number in numbers:
+                return numbers.index(number), None
         what = "one table" if len(tables) == 1 else f"{len(tables)} tables ({', '.join(names)})"
         raise InputError(
             f"{self.catalog} has {what} but {self.image} has {len(skies)} images "
@@ -124,7 +151,7 @@ class Detections:
             f"image, a column {_EXTENSION_COLUMN}, or a catalogue of one image alone"
         )
 
-    def _of_extension(self, table: "Table", number: int) -> "Table":
+    def _of_extension(self, table: "Table", number: int) -> NDArray[np.bool_]:
         extension = np.asarray(table[_EXTENSION_COLUMN])
         strange = np.setdiff1d(extension, list(self.planes))
         if strange.size:
@@ -132,7 +159,7 @@ class Detections:
                 f"{self.catalog} has rows with {_EXTENSION_COLUMN} {', '.join(map(str, strange[:5]))}, "
                 f"but the images are in HDU {', '.join(map(str, self.skies))}"
             )
-        return table[extension == number]
+        return np.asarray(extension == number)
 
     def _tell_of_maps(self) -> None:
         """Warn of detections in maps, which are those of no image."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..io.formats import format_named
+from ..io.placement import Placement
 from ..model.spec import OperatingPoint
 from ..scoring.classifier import Classifier
 
@@ -34,16 +36,28 @@ class ScoreOptions:
         FWHM of the stars in pixels; measured by default.
     hdu : str, optional
         Number (from 0) or name of the HDU, or ``"all"`` for every image of a mosaic.
+    plane : str, optional
+        Plane of a cube: its number (from 0), ``R``, ``G``, ``B`` or ``mean``.
+    bayer : bool, optional
+        Whether pixels are a mosaic of colour filters; by default, whether the header says so.
     mask, err : str, optional
         Mask and noise map as `rbinfer.io.maps.read_map` takes them.
     bad_bits : int, optional
         Bits of the mask that are bad.
     saturation : float, optional
         Saturation level; that of the header by default.
+    catalog_format : str, optional
+        Format of catalogues, as in `rbinfer.io.formats.FORMATS`; told by their content by default.
     x_col, y_col, origin : str, str, {0, 1}, optional
-        As for `rbinfer.io.tables.positions`.
+        As for `rbinfer.io.positions.positions`.
+    swap_xy, flip_x, flip_y, scale_xy, shift_xy
+        How positions of the catalogue are turned into pixels of the image; see `placement`.
+    trust_positions : bool
+        Take a catalogue even if its positions look as if it did not belong to the image.
     allow_off_image : bool
         Take a catalogue even if more than half of its positions lie off the image.
+    show : tuple of str
+        Columns of the result, as for `rbinfer.pipeline.columns.picked`; all by default.
     """
 
     model: str | None = None
@@ -55,25 +69,38 @@ class ScoreOptions:
     max_false: float | None = None
     fwhm: float | None = None
     hdu: str | None = None
+    plane: str | None = None
+    bayer: bool | None = None
     mask: str | None = None
     bad_bits: int | None = None
     err: str | None = None
     saturation: float | None = None
+    catalog_format: str | None = None
     x_col: str | None = None
     y_col: str | None = None
     origin: int | None = None
+    swap_xy: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+    scale_xy: float | None = None
+    shift_xy: tuple[float, float] | None = None
+    trust_positions: bool = False
     allow_off_image: bool = False
+    show: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.real is not None:
             # Lists cannot be told apart from others by their hash, as options are.
             object.__setattr__(self, "real", tuple(self.real))
+        object.__setattr__(self, "show", tuple(self.show))
         ways = [self.threshold, self.max_missed, self.max_false]
         if sum(way is not None for way in ways) > 1:
             raise InputError(
                 "give one of threshold, max_missed and max_false, not "
                 f"{self.threshold}, {self.max_missed} and {self.max_false}"
             )
+        if (self.x_col is None) != (self.y_col is None):
+            raise InputError("--x-col and --y-col go together; give both or none")
         if self.bad_bits is not None and self.mask is None:
             raise InputError("--bad-bits says what is bad in a mask; give --mask too")
 
@@ -81,6 +108,13 @@ class ScoreOptions:
     def columns(self) -> dict[str, Any]:
         """The options about the columns of positions."""
         return {"x_col": self.x_col, "y_col": self.y_col, "origin": self.origin}
+
+    @property
+    def placement(self) -> Placement:
+        """How positions of the catalogue lie on the image."""
+        dx, dy = self.shift_xy or (0.0, 0.0)
+        scale = 1.0 if self.scale_xy is None else self.scale_xy
+        return Placement(self.swap_xy, scale, dx, dy, self.flip_x, self.flip_y)
 
     @property
     def maps(self) -> dict[str, str]:
@@ -97,6 +131,12 @@ class ScoreOptions:
         """
         if catalog is None and any(value is not None for value in self.columns.values()):
             raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+        if self.catalog_format is not None:
+            format_named(self.catalog_format)
+        if catalog is None and self.catalog_format is not None:
+            raise InputError("--catalog-format is about a catalogue; give --catalog too")
+        if catalog is None and self.placement:
+            raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not as by default and are not noted under names of their own."""

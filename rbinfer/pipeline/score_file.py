@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,18 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import load_image
 from ..io.maps import bad_pixels, read_map
+from ..io.original import Original
+from ..io.positions import PLACED, find_positions, has_positions, peaks
+from ..io.tables import as_table, check_fit, write_catalog
+from ..measure.belongs import doubt_about
+from ..measure.nodata import with_no_data
+from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
 from ..status import Status
+from .columns import add_sky, check_names, extra_of, picked
 from .mosaic import Detections, skies_of, stacked
 from .options import ALL, ScoreOptions
-from .summary import note, tally
+from .summary import note, tally, why_nothing
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -39,15 +48,35 @@ class ScoredFile:
         Pixels and header; None for a mosaic, whose images would not all fit into memory.
     summary : dict
         Counts and what they rest on, for JSON.
+    original : Original or None
+        What the rows are from; None where they were detected, or are of several tables.
     """
 
     table: "Table"
     image: Exposure | None
     summary: dict[str, Any]
+    original: Original | None = None
+
+    def taken(self, which: NDArray[Any]) -> Self:
+        """Return the same with some of the rows: by a mask, or by indices in their new order."""
+        original = None if self.original is None else self.original.taken(which)
+        return replace(self, table=self.table[which], original=original)
+
+    def with_columns(self, names: Sequence[str]) -> Self:
+        """Return the same with the columns that are named; see `rbinfer.pipeline.columns.picked`."""
+        return replace(self, table=picked(self.table, names))
+
+    def write(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the rows, in kind if the format is that of the catalogue."""
+        write_catalog(self.table, path, overwrite, self.original)
 
 
 def score_file(
-    image: str, catalog: str | None, options: ScoreOptions, classifier: Classifier
+    image: str,
+    catalog: str | None,
+    options: ScoreOptions,
+    classifier: Classifier,
+    output: str | Path | None = None,
 ) -> ScoredFile:
     """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
 
@@ -61,6 +90,8 @@ def score_file(
     options : ScoreOptions
     classifier : Classifier
         From `ScoreOptions.classifier`.
+    output : str or path, optional
+        Where the rows will be written: what its format cannot hold is refused before any work is done.
 
     Returns
     -------
@@ -78,14 +109,22 @@ def score_file(
     threshold = options.threshold if point is None else point.threshold
     of_all = options.hdu is not None and options.hdu.lower() == ALL
     numbers = skies_of(image, options.maps) if of_all else {}
-    detections = None if catalog is None else Detections.read(catalog, image, numbers)
-    parts = []
+    detections = (
+        None if catalog is None else Detections.read(catalog, image, numbers, options.catalog_format)
+    )
+    if detections is not None and output is not None:
+        source = None if of_all else detections.format
+        check_fit([table for _, table in detections.tables], output, source)
+    parts, originals = [], list[Original | None]()
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:
-        exposure = load_image(image, number)
-        table = None if detections is None else detections.of(exposure.hdu)
+        exposure = load_image(image, number, options.plane, options.bayer)
+        table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
-        exposure = _with_maps(image, exposure, options)
+        if strange := implausible(exposure):
+            log.warning("%s does not look like an image of the sky: %s", image, strange)
+        exposure = with_no_data(_with_maps(image, exposure, options))
+        originals.append(original)
         parts.append(_score_one(image, exposure, table, options, classifier, threshold))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
@@ -103,8 +142,10 @@ def score_file(
             {"hdu": number, "name": name, **tally(part)}
             for (number, name), part in zip(numbers.items(), parts, strict=True)
         ]
+    if nothing := why_nothing(summary):
+        log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
-    return ScoredFile(scored, None if numbers else exposure, summary)
+    return ScoredFile(scored, None if numbers else exposure, summary, Original.joined(originals))
 
 
 def _tell_of_siblings(image: str, exposure: Exposure, options: ScoreOptions) -> None:
@@ -142,19 +183,74 @@ def _score_one(
     classifier: Classifier,
     threshold: float | None,
 ) -> "Table":
-    detected = table is None
     if table is None:
         from ..measure.detect import detect
 
         table = detect(exposure.pixels, mask=exposure.mask)
         if not len(table):
             _tell_of_pixels(name, exposure.pixels)
-    scored = classifier.classify(
-        table, exposure, fwhm=options.fwhm, threshold=threshold, **options.columns
+        places = _Places(np.asarray(table["x"]), np.asarray(table["y"]), peaks(table))
+    else:
+        table = as_table(table)
+        places = _places(table, exposure, options)
+        if not options.trust_positions:
+            _check_fit(places, table, exposure, name, options)
+    check_names(options.show, table.colnames, classifier.spec)
+    scored = classifier.classify_at(
+        table,
+        exposure,
+        places.x,
+        places.y,
+        peaks=places.peaks,
+        fwhm=options.fwhm,
+        threshold=threshold,
+        extra=extra_of(options.show),
     )
-    if not detected and not options.allow_off_image:
+    if not options.allow_off_image:
         _check_on_image(scored, name, exposure.shape)
+    add_sky(scored, exposure, (places.x, places.y), name)
     return scored
+
+
+class _Places(NamedTuple):
+    """Positions of a catalogue as pixels of the image, and the brightest pixels if it has them."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    peaks: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+
+
+def _places(table: "Table", exposure: Exposure, options: ScoreOptions) -> _Places:
+    """Find positions in a table of one's own; where they had to be turned, its new columns tell them."""
+    table.remove_columns([name for name in PLACED if name in table.colnames])
+    x, y = np.zeros(0), np.zeros(0)
+    # An empty table need not name the columns that it has no rows for.
+    if table.colnames:
+        x, y = find_positions(table, **options.columns, wcs=exposure.wcs)
+    brightest = peaks(table)
+    placement = options.placement
+    if not placement:
+        return _Places(x, y, brightest)
+    x, y = placement.applied(x, y, exposure.shape)
+    if brightest is not None:
+        brightest = placement.applied(*brightest, exposure.shape)
+    table[PLACED[0]], table[PLACED[1]] = x, y
+    return _Places(x, y, brightest)
+
+
+def _check_fit(
+    places: _Places, table: "Table", exposure: Exposure, name: str, options: ScoreOptions
+) -> None:
+    """Refuse positions that look as if they belonged to another image, or were mixed up."""
+    by_pixels = options.x_col is not None or has_positions(table)
+    is_told = options.origin is not None or not by_pixels
+    doubt = doubt_about(exposure, places.x, places.y, is_origin_known=is_told)
+    if doubt is not None:
+        remedy = f"{doubt.remedy} mends that, " if doubt.remedy else ""
+        raise InputError(
+            f"the catalogue does not fit {name}: {doubt.reason}; {remedy}--trust-positions takes it "
+            "as it is"
+        )
 
 
 def _tell_of_pixels(name: str, pixels: NDArray[np.float32]) -> None:

@@ -1,12 +1,14 @@
 """What a scored catalogue says in sum, and what is noted in it of how it was made."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..io.exposure import NO_STARS, TRUSTED
 from ..scoring.classifier import Classifier
-from ..status import MEANING, UNSCORED
+from ..status import MEANING, UNSCORED, Status, is_real
 from .options import ScoreOptions
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def tally(scored: "Table") -> dict[str, Any]:
     """
     status = np.asarray(scored["rb_status"])
     unscored = (status & UNSCORED) != 0
-    n_real = int(np.count_nonzero(scored["rb_score"] > scored.meta["rb_threshold"]))
+    n_real = int(np.count_nonzero(is_real(scored["rb_score"], scored.meta["rb_threshold"])))
     n_unscored = int(np.count_nonzero(unscored))
     counts = {
         str(bit.name): int(np.count_nonzero(status & int(bit)))
@@ -46,9 +48,35 @@ def tally(scored: "Table") -> dict[str, Any]:
     if "rb_class" in scored.colnames:
         found, times = np.unique(np.asarray(scored["rb_class"])[~unscored], return_counts=True)
         summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
-    for key in ("fwhm", "fwhm_source", "threshold", "model", "version"):
+    for key in ("fwhm", "fwhm_source", "npsf", "nfit", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
+    summary["note"] = "" if scored.meta["rb_fwhm_source"] in TRUSTED else NO_STARS
     return summary
+
+
+def is_nothing_scored(summary: Mapping[str, Any]) -> bool:
+    """Whether there are detections and none of them has a score, by `tally`."""
+    return bool(0 < summary["detections"] == summary["unscored"])
+
+
+def why_nothing(summary: Mapping[str, Any]) -> str | None:
+    """Say why nothing was scored; None where something was, or nothing was detected.
+
+    Parameters
+    ----------
+    summary : mapping
+        From `tally`, with ``catalog``.
+    """
+    if summary["catalog"] is not None and not summary["detections"]:
+        return f"{summary['catalog']} has no rows for it, so nothing was scored"
+    if not is_nothing_scored(summary):
+        return None
+    reasons = ", ".join(
+        f"{n} {name} ({MEANING[Status[name]].removeprefix('not scored: ')})"
+        for name, n in summary["status"].items()
+        if Status[name] & UNSCORED
+    )
+    return f"nothing could be scored: {reasons}"
 
 
 def note(

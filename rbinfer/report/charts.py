@@ -16,9 +16,11 @@ _FLOOR = 0.5  # lowest count on a logarithmic axis
 
 
 def histogram(
-    bogus: NDArray[np.int64], real: NDArray[np.int64], reference: NDArray[np.float64] | None,
+    bogus: NDArray[np.int64],
+    real: NDArray[np.int64],
+    reference: NDArray[np.float64] | None,
     threshold: float | None,
-) -> str:  # fmt: skip
+) -> str:
     """Draw how many detections have which score, on a logarithmic axis.
 
     Parameters
@@ -121,9 +123,11 @@ def trend(values: Sequence[float | None], names: Sequence[str], what: str, perce
 
 
 def detector_map(
-    x: NDArray[np.float64], y: NDArray[np.float64], marked: Sequence[tuple[float, float, str]],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    marked: Sequence[tuple[float, float, str]],
     extent: tuple[float, float],
-) -> str:  # fmt: skip
+) -> str:
     """Draw positions on the detector, origin lower left.
 
     Parameters

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.files import check_place, written_whole
 from ..io.regions import COLOURS
+from ..model.spec import PreprocessSpec
+from ..status import is_real
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 
-#: Windows are as wide as what the default preset sees: 31 pixels of a quarter of the FWHM.
-_WINDOW = 31 / 4
 _DPI = 110
 #: Formats of matplotlib that nothing shows, or that ask for other programs.
 _NO_PICTURES = {"pgf", "raw", "rgba"}
@@ -51,14 +51,21 @@ def verdicts(table: "Table", threshold: float) -> NDArray[np.str_]:
     InputError
         The catalogue has no scores.
     """
-    score = scores(table).astype(np.float32)  # as everywhere that scores meet a threshold
-    return np.where(np.isnan(score), "unscored", np.where(score > threshold, "real", "bogus"))
+    score = scores(table)
+    real = is_real(score, threshold)
+    return np.where(np.isnan(score), "unscored", np.where(real, "real", "bogus"))
 
 
 def cutout_sheet(
-    image: F32, x: NDArray[np.float64], y: NDArray[np.float64], table: "Table", threshold: float,
-    fwhm: float, most: int = 60, columns: int = 10,
-) -> "Figure":  # fmt: skip
+    image: F32,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    table: "Table",
+    threshold: float,
+    fwhm: float,
+    most: int = 60,
+    columns: int = 10,
+) -> "Figure":
     """Draw cutouts in the order of their scores, with class and score under each.
 
     Parameters
@@ -71,7 +78,7 @@ def cutout_sheet(
     threshold : float
         Scores above it are real.
     fwhm : float
-        Of stars, in pixels; a window has 7.75 times that.
+        Of stars, in pixels; a window is as wide as those of the default preset.
     most : int
         Largest number of cutouts, up to `MOST_CUTOUTS`; of more rows that many are taken at even
         steps of rank.
@@ -119,9 +126,13 @@ def cutout_sheet(
 
 
 def overlay(
-    image: F32, x: NDArray[np.float64], y: NDArray[np.float64], table: "Table", threshold: float,
+    image: F32,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    table: "Table",
+    threshold: float,
     fwhm: float,
-) -> "Figure":  # fmt: skip
+) -> "Figure":
     """Draw the image with a circle around each detection, coloured by its verdict.
 
     Parameters
@@ -163,10 +174,17 @@ def overlay(
         size = np.full(np.count_nonzero(of), diameter)
         axes.add_collection(
             EllipseCollection(
-                size, size, 0 * size, units="xy", offsets=np.column_stack([x[of], y[of]]),
-                offset_transform=axes.transData, facecolors="none", edgecolors=colour, linewidths=0.9,
+                size,
+                size,
+                0 * size,
+                units="xy",
+                offsets=np.column_stack([x[of], y[of]]),
+                offset_transform=axes.transData,
+                facecolors="none",
+                edgecolors=colour,
+                linewidths=0.9,
             )
-        )  # fmt: skip
+        )
         axes.plot([], [], "o", mfc="none", mec=colour, label=f"{name} ({size.size})")
     axes.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), xlabel="x (pixels)", ylabel="y (pixels)")
     figure.legend(loc="outside upper center", ncols=3)
@@ -203,9 +221,11 @@ def histogram(table: "Table", threshold: float) -> "Figure":
         classes = np.asarray(table["rb_class"]).astype(str)
         names = [str(name) for name in np.unique(classes[scored])]
         axes.hist(
-            [score[scored & (classes == name)] for name in names], bins, stacked=True,
+            [score[scored & (classes == name)] for name in names],
+            bins,
+            stacked=True,
             label=[name.replace("_", " ") for name in names],
-        )  # fmt: skip
+        )
         axes.legend(title="most probable class", fontsize=8, loc="upper center")
     else:
         axes.hist(score[scored], bins)
@@ -216,8 +236,11 @@ def histogram(table: "Table", threshold: float) -> "Figure":
         f", {missing} unscored" if missing else ""
     )
     axes.set(
-        xlim=(0, 1), xlabel="score (real above the dashed line)", ylabel="detections", title=title,
-    )  # fmt: skip
+        xlim=(0, 1),
+        xlabel="score (real above the dashed line)",
+        ylabel="detections",
+        title=title,
+    )
     return figure
 
 
@@ -304,7 +327,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 def half_width(fwhm: float) -> int:
     """Return the pixels to either side of the central one in a window, for a FWHM in pixels."""
-    return max(round(_WINDOW * fwhm / 2), 3)
+    return max(round(PreprocessSpec.default().window * fwhm / 2), 3)
 
 
 def window_at(image: F32, x: float, y: float, half: int) -> NDArray[np.float64]:

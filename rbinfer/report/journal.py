@@ -1,18 +1,15 @@
 """What the journals of ``rbinfer batch`` and ``rbinfer watch`` say of a directory of results."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
+
+from ..runs.journal import WRITERS, Line, journal_of
 
 log = logging.getLogger(__name__)
 
-#: Names of the journals.
-JOURNALS = ("batch.jsonl", "watch.jsonl")
 
-
-def read_journals(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the newest entry of each image from the journals of a directory.
+def read_journals(folder: Path) -> dict[str, Line]:
+    """Read the newest line of each image from the journals of a directory.
 
     Parameters
     ----------
@@ -20,19 +17,20 @@ def read_journals(folder: Path) -> dict[str, dict[str, Any]]:
 
     Returns
     -------
-    dict of str to dict
-        By the name of the result, or of the image where there is none; empty without a journal.
+    dict of str to Line
+        By the result's name below the directory, or that of the image where there is none; empty without
+        a journal.
     """
-    newest: dict[str, dict[str, Any]] = {}
-    for name in JOURNALS:
-        for key, entry in _newest_of(folder / name).items():
+    newest: dict[str, Line] = {}
+    for writer in WRITERS:
+        for name, line in _newest_of(journal_of(folder, writer)).items():
             # Between two journals the time decides, within one the order.
-            if key not in newest or _when(entry) >= _when(newest[key]):
-                newest[key] = entry
+            if name not in newest or line.finished >= newest[name].finished:
+                newest[name] = line
     return newest
 
 
-def _newest_of(path: Path) -> dict[str, dict[str, Any]]:
+def _newest_of(path: Path) -> dict[str, Line]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     except OSError as error:
@@ -40,21 +38,13 @@ def _newest_of(path: Path) -> dict[str, dict[str, Any]]:
         return {}
     newest = {}
     damaged = 0
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            entry = None
-        key = (entry.get("output") or entry.get("image")) if isinstance(entry, dict) else None
-        if isinstance(key, str):
-            newest[Path(key).name] = entry
+    for each in text.splitlines():
+        line = Line.parse(each)
+        if line is not None:
+            newest[line.output or Path(line.image).name] = line
         else:
-            damaged += bool(line.strip())
+            damaged += bool(each.strip())
     if damaged:
         # One torn line at the end is what an interrupted run leaves.
         log.info("%s: %d lines are no entries and are left out", path, damaged)
     return newest
-
-
-def _when(entry: dict[str, Any]) -> str:
-    return str(entry.get("finished") or "")

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.columns import NOTED, bare
 from ..io.images import load_image
-from ..io.positions import find_positions, sky_columns
-from ..io.tables import NOTED, bare, has_positions, read_catalog
+from ..io.positions import has_positions, scored_positions, sky_columns
+from ..io.tables import read_catalog
+from ..runs.journal import Line
 from ..status import MEANING
 from .gallery import scores, verdicts
 
@@ -29,22 +31,45 @@ FIRST = -1
 #: (-1 for no class), ``bright`` grows with the brightness.
 SOURCE = np.dtype(
     [
-        ("image", np.int32), ("hdu", np.int32), ("x", np.float64), ("y", np.float64),
-        ("score", np.float32), ("kind", np.int32), ("bright", np.float32), ("real", np.bool_),
+        ("image", np.int32),
+        ("hdu", np.int32),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("score", np.float32),
+        ("kind", np.int32),
+        ("bright", np.float32),
+        ("real", np.bool_),
     ]
-)  # fmt: skip
+)
 
 _THRESHOLD = 0.5
 _WIDEST = 100.0  # pixels of FWHM; more is no star
 #: Columns that say how bright a detection is, best first; magnitudes shrink with the brightness.
 BRIGHTNESS = (
-    ("snr", 1), ("SNR_WIN", 1), ("flux", 1), ("segment_flux", 1), ("FLUX_AUTO", 1), ("FLUX_ISO", 1),
-    ("mag", -1), ("MAG_AUTO", -1), ("peak", 1), ("FLUX_MAX", 1),
-)  # fmt: skip
+    ("snr", 1),
+    ("SNR_WIN", 1),
+    ("flux", 1),
+    ("segment_flux", 1),
+    ("FLUX_AUTO", 1),
+    ("FLUX_ISO", 1),
+    ("mag", -1),
+    ("MAG_AUTO", -1),
+    ("peak", 1),
+    ("FLUX_MAX", 1),
+)
 #: What the journal knows too, for formats that have no place for it.
 _OF_JOURNAL = (
-    "image", "hdu", "fwhm", "fwhm_source", "threshold", "model", "version", "x_col", "y_col", "origin",
-)  # fmt: skip
+    "image",
+    "hdu",
+    "fwhm",
+    "fwhm_source",
+    "threshold",
+    "model",
+    "version",
+    "x_col",
+    "y_col",
+    "origin",
+)
 
 
 @dataclass(frozen=True)
@@ -141,7 +166,7 @@ class OneResult:
     lacking: list[str] = field(default_factory=list)
 
 
-def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneResult:
+def read_one(path: Path, images: Path | None, line: Line) -> OneResult:
     """Read a result.
 
     Parameters
@@ -149,8 +174,8 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
     path : Path
     images : Path, optional
         Where else its image may be.
-    entry : mapping
-        That of the journal; empty if there is none.
+    line : Line
+        Of the journal; an empty one if there is none.
 
     Returns
     -------
@@ -166,7 +191,7 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
     if given is not None and (given.dtype.kind not in "fiu" or given.ndim != 1):
         raise InputError("rb_score does not hold a number in each row")
     score, lacking = scores(table).astype(np.float32), list[str]()
-    meta = _metadata(table, entry)
+    meta = _metadata(table, line)
     threshold = _threshold(meta, lacking)
     verdict = verdicts(table, threshold)
     noted = _text(meta.get("rb_image"))
@@ -190,17 +215,15 @@ def read_one(path: Path, images: Path | None, entry: Mapping[str, Any]) -> OneRe
         fwhm_source=_text(meta.get("rb_fwhm_source")),
         classes=_by_class(classes, kind, verdict),
         status=_status(table),
+        model=_text(meta.get("rb_model")),
+        version=_text(meta.get("rb_version")),
+        hash=_text(meta.get("rb_hash")),
+        release=_text(meta.get("rb_rel")),
+        options=_text(meta.get("rb_opts")),
         real_classes=_names(meta.get("rb_real")),
-        finished=utc(entry.get("finished")),
-        seconds=_number(entry.get("seconds"), math.inf),
-        **{
-            name: _text(meta.get(f"{NOTED}{key}"))
-            for name, key in (
-                ("model", "model"), ("version", "version"), ("hash", "hash"),
-                ("release", "rel"), ("options", "opts"),
-            )
-        },
-    )  # fmt: skip
+        finished=utc(line.finished),
+        seconds=_number(line.seconds, math.inf),
+    )
     sources = np.zeros(len(table), SOURCE)
     sources["hdu"], sources["x"], sources["y"] = hdu, x, y
     sources["score"], sources["kind"] = score, kind
@@ -242,21 +265,24 @@ def _is_image(place: Path, result: Path) -> bool:
 
 
 def _positions(
-    table: "Table", meta: Mapping[str, Any], image: Path | None, hdu: NDArray[np.int32],
+    table: "Table",
+    meta: Mapping[str, Any],
+    image: Path | None,
+    hdu: NDArray[np.int32],
     lacking: list[str],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return pixels; NaN where only the WCS of an image that is gone would tell them."""
     columns = {name: meta.get(f"{NOTED}{name}") for name in ("x_col", "y_col", "origin")}
     try:
-        if columns["x_col"] is not None or has_positions(table) or not sky_columns(table):
-            return find_positions(table, **columns)
+        if not (columns["x_col"] is None and sky_columns(table)) or has_positions(table):
+            return scored_positions(table, columns)
         if image is None:
             raise InputError("positions on the sky need the image")
         x, y = np.full(len(table), np.nan), np.full(len(table), np.nan)
         for number in np.unique(hdu):
             of = hdu == number
             loaded = load_image(image, None if number == FIRST else int(number))
-            x[of], y[of] = find_positions(table[of], wcs=loaded.header)
+            x[of], y[of] = scored_positions(table[of], columns, loaded.header)
         return x, y
     except InputError as error:
         log.info("%s: no positions: %s", table.meta.get("rb_image", ""), error)
@@ -298,12 +324,11 @@ def _bright(table: "Table") -> tuple[str, NDArray[np.float32]]:
     return "", np.full(len(table), np.nan, np.float32)
 
 
-def _metadata(table: "Table", entry: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(table: "Table", line: Line) -> dict[str, Any]:
     """Return what the table notes, or else the journal; FITS knows upper case alone."""
     meta = {}
-    if entry.get("ok"):
-        summary = entry.get("summary")
-        known = {**entry, **(summary if isinstance(summary, dict) else {})}
+    if line.ok:
+        known: dict[str, Any] = {"image": line.image or None, **(line.summary or {})}
         meta = {f"{NOTED}{key}": known[key] for key in _OF_JOURNAL if known.get(key) is not None}
     noted = {str(key).lower(): value for key, value in table.meta.items()}
     return meta | {key: value for key, value in noted.items() if key.startswith(NOTED)}

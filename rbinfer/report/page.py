@@ -122,10 +122,18 @@ def _images(night: Night) -> str:
         return ""
     by_journal = [image for image in night.images if image.finished or image.seconds is not None]
     heads = [
-        "Image", "Detections", "Real", "Bogus", "Unscored", "Bogus fraction", "FWHM (px)", "FWHM from",
-        "Threshold", *(name.replace("_", " ") for name in night.classes),
+        "Image",
+        "Detections",
+        "Real",
+        "Bogus",
+        "Unscored",
+        "Bogus fraction",
+        "FWHM (px)",
+        "FWHM from",
+        "Threshold",
+        *(name.replace("_", " ") for name in night.classes),
         *(("Finished (UTC)", "Seconds") if by_journal else ()),
-    ]  # fmt: skip
+    ]
     rows = []
     for image in night.images:
         hint = escaped(f"{image.noted or image.name} ({image.result.name})")
@@ -227,9 +235,15 @@ def _classes(night: Night) -> str:
         )
     rows.sort(key=lambda row: -(row[1].value or 0))
     heads = [
-        "Class", "Detections", "Real", "Bogus", "Bogus in class", "Of all scored", "Of all bogus",
+        "Class",
+        "Detections",
+        "Real",
+        "Bogus",
+        "Bogus in class",
+        "Of all scored",
+        "Of all bogus",
         "Bogus and real",
-    ]  # fmt: skip
+    ]
     return (
         "<h2>Bogus by class</h2>"
         '<p class="muted">By the most probable class of each scored detection.</p>'

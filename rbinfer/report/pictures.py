@@ -60,8 +60,9 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
     chosen = [
         (
             "Brightest bogus",
-            f"The most to lose if the verdict is wrong; by {by}." if by else
-            "The catalogues have no column of flux, magnitude or S/N that is known.",
+            f"The most to lose if the verdict is wrong; by {by}."
+            if by
+            else "The catalogues have no column of flux, magnitude or S/N that is known.",
             bright[np.argsort(-bright["bright"], kind="stable")][:most],
         ),
         (
@@ -80,7 +81,7 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
             "One detection of each of the positions that repeat most.",
             night.bogus[[repeat.member for repeat in repeats.found[:most]]],
         ),
-    ]  # fmt: skip
+    ]
     urls = _draw(night, np.concatenate([rows for _, _, rows in chosen]))
     groups = []
     for title, text, rows in chosen:

@@ -1,12 +1,12 @@
 """How the scores would be distributed if the night were like what the model was tested on."""
 
-import hashlib
 import logging
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.hashing import digest
 from ..errors import RbinferError
 from .results import BINS, Night
 
@@ -38,12 +38,12 @@ def reference_scores(night: Night) -> Reference:
     used = {(image.model, image.hash, image.real_classes) for image in night.images}
     if len(used) != 1:
         return Reference(None, "the results are of several models")
-    name, digest, real = next(iter(used))
-    if not name or not digest:
+    name, sha256, real = next(iter(used))
+    if not name or not sha256:
         return Reference(None, "the results do not note their model")
     try:
         path = resolve(name)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if digest(path) != sha256:
             return Reference(None, f"the installed model {name!r} is not the one that was used")
         spec = read_spec(path)
     except (RbinferError, OSError) as error:

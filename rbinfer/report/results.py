@@ -1,9 +1,10 @@
 """Read a directory of results, one table at a time; keep what the report needs of each."""
 
 import logging
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..io.tables import check_output
+from ..runs.journal import Line
 from .journal import read_journals
 from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
 
@@ -96,21 +99,19 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
         raise InputError(f"{folder} is not a directory; give the one with the results")
     journal = read_journals(folder)
     reader = _Reader(images, most, journal)
-    for path in sorted(filter(_may_be_result, folder.iterdir()), key=lambda path: natural(path.name)):
+    for name in _names_of_results(folder, journal):
         try:
-            reader.add(path)
+            reader.add(folder / name, name)
         except RbinferError as error:
-            reader.night.skipped.append((path.name, str(error)))
+            reader.night.skipped.append((name, str(error)))
         except Exception as error:
             # Columns and metadata of others' files may hold anything; the other results count.
-            reason = " ".join(str(error).split())
-            reader.night.skipped.append((path.name, f"{type(error).__name__}: {reason}"))
+            reader.night.skipped.append((name, unforeseen(error)))
     night = reader.finish()
-    for key, entry in journal.items():
-        if entry.get("ok") is False:
-            name = Path(str(entry.get("image") or key)).name
-            reason = " ".join(str(entry.get("error") or "no reason is noted").split())
-            night.failed.append(Failure(name, reason, utc(entry.get("finished"))))
+    for key, line in journal.items():
+        if line.ok is False:
+            reason = " ".join((line.error or "no reason is noted").split())
+            night.failed.append(Failure(Path(line.image or key).name, reason, utc(line.finished)))
     night.failed.sort(key=lambda failure: natural(failure.name))
     if night.skipped:
         named = [f"{name} ({reason})" for name, reason in night.skipped]
@@ -136,6 +137,14 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     return (*key, (1, name))
 
 
+def _names_of_results(folder: Path, journal: Iterable[str]) -> list[str]:
+    """Return the names of what lies in a directory, and of what its journals name in folders below."""
+    names = {path.name for path in folder.iterdir()}
+    below = (os.path.normpath(name) for name in journal)
+    names |= {name for name in below if os.path.dirname(name) and not name.startswith((os.sep, ".."))}
+    return sorted((name for name in names if _may_be_result(folder / name)), key=natural)
+
+
 def _may_be_result(path: Path) -> bool:
     try:
         if path.name.startswith(".") or not path.is_file():
@@ -151,7 +160,7 @@ def _may_be_result(path: Path) -> bool:
 class _Reader:
     """Adds up a night, result by result."""
 
-    def __init__(self, images: Path | None, most: int, journal: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(self, images: Path | None, most: int, journal: Mapping[str, Line]) -> None:
         self.night = Night()
         self._images = images
         self._most = most
@@ -162,9 +171,9 @@ class _Reader:
         self._brightness: set[str] = set()
         self._lacking: Counter[str] = Counter()
 
-    def add(self, path: Path) -> None:
-        """Add a result; where that raises anything, nothing of it was added."""
-        one = read_one(path, self._images, self._journal.get(path.name, {}))
+    def add(self, path: Path, name: str) -> None:
+        """Add a result by its path and name; where that raises anything, nothing of it was added."""
+        one = read_one(path, self._images, self._journal.get(name, Line()))
         # From here on nothing depends on what the file holds.
         kinds = [self._kinds.setdefault(name, len(self._kinds)) for name in one.classes]
         one.sources["kind"] = np.array([*kinds, -1], np.int32)[one.sources["kind"]]

@@ -1,6 +1,6 @@
 """Many images: each has one result, whatever fails, stops or is killed in between.
 
-from rbinfer.batch import run_batch
+from rbinfer.runs.batch import run_batch
 
 report = run_batch(["night/*.fits"], "scored", catalog="{dir}/{stem}.cat")
 """
@@ -10,15 +10,17 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
-from .plan import check_apart, find_images, plan, suffix_of
+from .outcome import Kind, Outcome
+from .plan import check_apart, plan, suffix_of
+from .search import find_images, select
 from .store import Store
-from .task import Outcome, Recipe, Task
+from .task import Recipe, Task
 
 __all__ = ["BatchReport", "ImageResult", "run_batch"]
 
@@ -68,11 +70,14 @@ class BatchReport:
     journal : Path
         One JSON line for each image that was scored or failed, of this run and earlier ones.
     seconds : float
+    left_out : dict of str to int
+        How many darks, flats and biases were left out, by their type.
     """
 
     results: tuple[ImageResult, ...]
     journal: Path
     seconds: float
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[ImageResult, ...]:
@@ -89,6 +94,13 @@ class BatchReport:
         """How many were scored now."""
         return sum(one.ok and not one.skipped for one in self.results)
 
+    @property
+    def is_nothing_scored(self) -> bool:
+        """Whether images were scored now, with detections of which none has a score."""
+        found = [one.summary for one in self.results if one.summary is not None]
+        detections, unscored = (sum(each[key] for each in found) for key in ("detections", "unscored"))
+        return bool(0 < detections == unscored)
+
     def as_dict(self) -> dict[str, Any]:
         """Return counts and failures as plain values, for JSON."""
         summaries = [one.summary for one in self.results if one.summary is not None]
@@ -97,6 +109,7 @@ class BatchReport:
             "scored": self.n_scored,
             "skipped": self.n_skipped,
             "failed": len(self.failed),
+            "left_out": self.left_out,
             **{key: sum(summary[key] for summary in summaries) for key in _COUNTED},
             "seconds": round(self.seconds, 3),
             "images_per_s": round(self.n_scored / self.seconds, 3),
@@ -106,10 +119,10 @@ class BatchReport:
 
 
 class Executor(Protocol):
-    """Where tasks are done."""
+    """What runs tasks."""
 
     @property
-    def room(self) -> int:
+    def n_free(self) -> int:
         """How many tasks can be taken now."""
 
     @property
@@ -117,7 +130,7 @@ class Executor(Protocol):
         """How many tasks have no outcome yet."""
 
     def submit(self, task: Task) -> None:
-        """Take a task; there must be room."""
+        """Take a task; one must be free."""
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes."""
@@ -136,6 +149,8 @@ def run_batch(
     workers: int | None = None,
     scheduler: Any = None,
     overwrite: bool = False,
+    recursive: bool = False,
+    all_frames: bool = False,
     progress: Callable[[ImageResult, int], None] | None = None,
 ) -> BatchReport:
     """Score many images, one result each.
@@ -149,9 +164,12 @@ def run_batch(
     Parameters
     ----------
     images : str, path, or sequence of these
-        Files, directories and patterns as for `rbinfer.runs.plan.find_images`.
+        Files, directories and patterns as for `rbinfer.runs.search.find_images`. Darks, flats and
+        biases among what directories and patterns mean are left out, as headers and names of folders
+        tell them; the rest comes in the order of the times of observation.
     output : str or path
-        Directory for the results, named after the images: ``a.fits.fz`` gives ``a.ecsv``.
+        Directory for the results, named after the images: ``a.fits.fz`` gives ``a.ecsv``; with
+        `recursive` in folders of the same names as below the directory that is searched.
     options : ScoreOptions, optional
         How images are scored.
     catalog : str, optional
@@ -165,6 +183,10 @@ def run_batch(
         `output` under the same paths.
     overwrite : bool
         Whether results may replace files that rbinfer did not write there.
+    recursive : bool
+        Search directories with all their folders.
+    all_frames : bool
+        Score darks, flats and biases too.
     progress : callable, optional
         Called as ``progress(result, total)`` after each image.
 
@@ -187,8 +209,9 @@ def run_batch(
     named = [images] if isinstance(images, str | os.PathLike) else list(images)
     folder = Path(output)
     suffix = suffix_of(format)
-    works = plan(find_images(named), folder, suffix, catalog)
-    check_apart(named, works, folder)
+    selected, left_out = select(find_images(named, recursive), all_frames)
+    works = plan(selected, folder, suffix, catalog)
+    check_apart(named, works, folder, recursive)
     options = options or ScoreOptions()
     options.check(catalog)
     store = Store(folder, "batch", options, suffix, overwrite)
@@ -198,7 +221,7 @@ def run_batch(
         executor = _executor(store.recipe, workers, scheduler)
         try:
             for task, outcome in _outcomes(executor, tasks):
-                if outcome.is_fatal:
+                if outcome.kind is Kind.FATAL:
                     raise RbinferError(outcome.error)
                 for text in outcome.warnings:
                     log.warning("%s: %s", task.work.image, text)
@@ -211,7 +234,7 @@ def run_batch(
         finally:
             executor.close()
     ordered = tuple(outcomes[work.image] for work in works)
-    return BatchReport(ordered, store.journal.path, time.perf_counter() - start)
+    return BatchReport(ordered, store.journal.path, time.perf_counter() - start, left_out)
 
 
 def _executor(recipe: Recipe, workers: int | None, scheduler: Any) -> Executor:
@@ -230,7 +253,7 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task,
     left = deque(tasks)
     came: list[tuple[Task, Outcome]] = []
     while left or executor.pending or came:
-        while left and executor.room > 0:
+        while left and executor.n_free > 0:
             executor.submit(left.popleft())
         yield from came
         came = executor.wait() if executor.pending else []

@@ -4,8 +4,10 @@ import logging
 import secrets
 from typing import Any
 
+from .._util.extras import needed
 from ..errors import RbinferError
-from .task import Outcome, Recipe, Task, do
+from .outcome import Kind, Outcome
+from .task import Recipe, Task, run_task
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +36,7 @@ class Cluster:
     """
 
     def __init__(self, recipe: Recipe, scheduler: Any) -> None:
-        try:
-            import distributed
-        except ImportError as error:
-            raise RbinferError(
-                'a cluster needs a package that is not installed: pip install "rbinfer[cluster]"'
-            ) from error
-        dask: Any = distributed  # it has annotations, but not of all
+        dask = needed("distributed", "a cluster needs", "cluster")
         self._recipe = recipe
         self._owned = isinstance(scheduler, str)
         try:
@@ -58,7 +54,7 @@ class Cluster:
         self._completed = dask.as_completed(loop=self._client.loop)
 
     @property
-    def room(self) -> int:
+    def n_free(self) -> int:
         """How many tasks can be taken now."""
         return self._most - len(self._tasks)
 
@@ -68,11 +64,11 @@ class Cluster:
         return len(self._tasks)
 
     def submit(self, task: Task) -> None:
-        """Send a task; there must be room."""
+        """Send a task; one must be free."""
         self._count += 1
         key = f"rbinfer-{self._run}-{self._count}"
         self._tasks[key] = task
-        self._completed.add(self._client.submit(do, task, self._recipe, key=key, pure=False))
+        self._completed.add(self._client.submit(run_task, task, self._recipe, key=key, pure=False))
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes, of which there is at least one."""
@@ -88,7 +84,7 @@ class Cluster:
             task, outcome = self._tasks.pop(future.key), results[future.key]
             if future.status == "error":
                 reason = " ".join(str(future.exception()).split()).split(". ")[0]
-                outcome = Outcome(error=f"the cluster gave it up: {reason}")
+                outcome = Outcome(Kind.FAILED, f"the cluster gave it up: {reason}")
             elif not isinstance(outcome, Outcome):
                 raise RbinferError(
                     f"the scheduler no longer knows {task.work.image} ({future.status}); {_AGAIN}"

@@ -3,10 +3,10 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ..errors import InputError, RbinferError
@@ -18,12 +18,107 @@ except ImportError:  # Windows
 
 log = logging.getLogger(__name__)
 
-
+#: Verbs that write journals, each one of its own into the directory of its results.
+WRITERS = ("batch", "watch")
 _KEPT = 16  # bytes of a hash that are kept in memory: a watch has very many images
 
 
+def journal_of(folder: Path, writer: str) -> Path:
+    """Return the path of the journal that a verb writes."""
+    return folder / f"{writer}.jsonl"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line of a journal says of an image; the fields are the keys of its JSON.
+
+    Attributes
+    ----------
+    image : str
+        As it was named.
+    output : str
+        Name of its result, within the directory of the journal.
+    ok : bool or None
+        Whether there is a result; None where the line does not say.
+    error : str or None
+        The reason, unless there is a result.
+    final : bool
+        The same content would fail again.
+    warnings : tuple of str
+    summary : dict or None
+        Counts and what they rest on.
+    seconds : float or None
+    worker : str
+        Machine and process.
+    attempts : int
+    finished : str
+        When, in ISO 8601.
+    content, how, output_sha256 : str or None
+        Hashes of what was read, of how it was scored, and of the result.
+    """
+
+    image: str = ""
+    output: str = ""
+    ok: bool | None = None
+    error: str | None = None
+    final: bool = False
+    warnings: tuple[str, ...] = ()
+    summary: dict[str, Any] | None = None
+    seconds: float | None = None
+    worker: str = ""
+    attempts: int = 1
+    finished: str = ""
+    content: str | None = None
+    how: str | None = None
+    output_sha256: str | None = None
+
+    @classmethod
+    def parse(cls, text: bytes | str) -> Self | None:
+        """Read a line, also of an earlier version; None if it names neither an image nor a result."""
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return None
+        if not isinstance(found, dict):
+            return None
+        known: dict[str, Any] = {
+            name: found[name] for name, kinds in _KINDS.items() if isinstance(found.get(name), kinds)
+        }
+        known["warnings"] = tuple(known.get("warnings", ()))
+        return cls(**known) if known.get("image") or known.get("output") else None
+
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether the line has all that tells if an image has to be scored again."""
+        hashes = [self.content, self.how, *([self.output_sha256] if self.ok else [])]
+        return bool(self.output) and self.ok is not None and all(map(_is_hash, hashes))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {name: getattr(self, name) for name in _KINDS} | {"warnings": list(self.warnings)}
+
+
+#: The keys of a line in their order, and the types that JSON gives them.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "image": (str,),
+    "output": (str,),
+    "ok": (bool,),
+    "error": (str,),
+    "final": (bool,),
+    "warnings": (list,),
+    "summary": (dict,),
+    "seconds": (int, float),
+    "worker": (str,),
+    "attempts": (int,),
+    "finished": (str,),
+    "content": (str,),
+    "how": (str,),
+    "output_sha256": (str,),
+}
+
+
 class Entry(NamedTuple):
-    """The hashes of what was read, of how it was scored, and of the result, as `brief` gives them.
+    """The hashes of what was read, of how it was scored, and of the result, as `shortened` gives them.
 
     `error` is the reason where there is no result.
     """
@@ -34,8 +129,8 @@ class Entry(NamedTuple):
     error: str = ""
 
 
-def brief(sha256: str | None) -> bytes:
-    """Return what is kept of a hash; nothing but zeros of none."""
+def shortened(sha256: str | None) -> bytes:
+    """Return what is kept of a hash; zeros where there is none."""
     return bytes.fromhex(sha256 or "")[:_KEPT].ljust(_KEPT, b"\0")
 
 
@@ -54,8 +149,9 @@ class Notes:
         with suppress(FileNotFoundError):
             try:
                 with path.open("rb") as file:
-                    for record in filter(None, map(_parsed, file)):
-                        notes._note(record)
+                    for line in filter(None, map(Line.parse, file)):
+                        if line.can_be_resumed:
+                            notes._note(line)
             except PermissionError as error:
                 log.warning("%s cannot be read (%s); what it notes is not known", path, error.strerror)
         return notes
@@ -70,15 +166,15 @@ class Notes:
         packed, error = self._failed.get(hash(output), (None, ""))
         return None if packed is None else _unpacked(packed, error)
 
-    def _note(self, record: Mapping[str, Any]) -> None:
-        name, ok = hash(record["output"]), record["ok"]
-        hashes = (record["content"], record["how"], record["output_sha256"] if ok else None)
-        packed = b"".join(brief(sha256) for sha256 in hashes)
+    def _note(self, line: Line) -> None:
+        name = hash(line.output)
+        hashes = (line.content, line.how, line.output_sha256 if line.ok else None)
+        packed = b"".join(shortened(sha256) for sha256 in hashes)
         self._failed.pop(name, None)
-        if ok:
+        if line.ok:
             self._done[name] = packed
-        elif record.get("final"):
-            self._failed[name] = (packed, str(record.get("error")))
+        elif line.final:
+            self._failed[name] = (packed, str(line.error))
 
 
 class Journal(Notes):
@@ -121,22 +217,16 @@ class Journal(Notes):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         os.close(self._file)
 
-    def append(self, record: Mapping[str, Any]) -> None:
+    def append(self, line: Line) -> None:
         """Write a line; it is on the disk when this returns, or not at all.
 
         Parameters
         ----------
-        record : mapping
-            With ``output``, ``ok``, ``content``, ``how`` and, if ok, ``output_sha256``. If not, with
-            ``error`` and ``final``: whether the same content would fail again.
+        line : Line
+            One that can be resumed.
 
         Raises
         ------
@@ -144,41 +234,41 @@ class Journal(Notes):
             The file system refused.
         """
         # ASCII: a name may hold bytes that are no text.
-        line = json.dumps(record).encode() + b"\n"
+        text = json.dumps(line.as_dict()).encode() + b"\n"
         size = os.fstat(self._file).st_size
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
-                os.write(self._file, line[written:])  # says why
+            written = os.write(self._file, text)
+            if written < len(text):
+                os.write(self._file, text[written:])  # says why
             os.fsync(self._file)
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, size)
             raise self._refused(error) from error
-        self._note(record)
+        self._note(line)
 
-    def _note(self, record: Mapping[str, Any]) -> None:
-        super()._note(record)
-        self.last = record["output"] if record["ok"] else None
+    def _note(self, line: Line) -> None:
+        super()._note(line)
+        self.last = line.output if line.ok else None
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[Line]:
         """Yield the lines, and mend the end of a file whose writer was killed."""
         good = 0
         with open(self._file, "rb", closefd=False) as file:
-            for line in file:
-                record = _parsed(line)
-                whole = line.endswith(b"\n")
-                if record is None and not whole:
+            for text in file:
+                line = Line.parse(text)
+                is_whole = text.endswith(b"\n")
+                if line is None and not is_whole:
                     log.info("%s: the last line is torn and taken off", self.path)
                     os.ftruncate(self._file, good)
                     return
-                good += len(line)
-                if record is None:
+                good += len(text)
+                if not is_whole:
+                    os.write(self._file, b"\n")
+                if line is None or not line.can_be_resumed:
                     log.warning("%s: a line is no entry of rbinfer's and is passed over", self.path)
                     continue
-                if not whole:
-                    os.write(self._file, b"\n")
-                yield record
+                yield line
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -202,13 +292,9 @@ def _unpacked(packed: bytes, error: str = "") -> Entry:
     return Entry(packed[:_KEPT], packed[_KEPT : 2 * _KEPT], packed[2 * _KEPT :], error)
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return the entry of a line, or None if it is none."""
+def _is_hash(text: str | None) -> bool:
     try:
-        record = json.loads(line)
-        wanted = ("output", "ok", "content", "how", *(["output_sha256"] if record["ok"] else []))
-        for key in wanted[2:]:
-            bytes.fromhex(record[key] or "")
-        return record if isinstance(record["output"], str) else None
-    except (ValueError, TypeError, KeyError):
-        return None
+        bytes.fromhex(text)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return False
+    return True

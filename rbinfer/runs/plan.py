@@ -1,7 +1,5 @@
-"""From patterns to images, and from images to the names of their catalogues and results."""
+"""From images to the names of their catalogues and results."""
 
-import glob
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +8,10 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import check_distinct
-
-log = logging.getLogger(__name__)
+from .search import FITS_SUFFIXES, Found, is_fits_name, without_compression
 
 #: Suffixes of the formats of results.
 FORMATS = {"ecsv": ".ecsv", "fits": ".fits", "csv": ".csv", "vot": ".vot", "parquet": ".parquet"}
-_FITS = (".fits", ".fit", ".fts")
-_COMPRESSED = (".gz", ".fz")
 
 
 @dataclass(frozen=True)
@@ -28,55 +23,11 @@ class Work:
     output: str
 
 
-def find_images(patterns: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Find the images that patterns mean.
-
-    Parameters
-    ----------
-    patterns : iterable of str or path
-        Files; directories, which mean the FITS files in them; and patterns with ``*``, ``?``, ``[]``
-        and ``**`` (any depth of folders). What exists under a name as it stands is meant first.
-
-    Returns
-    -------
-    list of str
-        In the order of the patterns, sorted within each; a file that is met again is left out.
-
-    Raises
-    ------
-    InputError
-        Patterns without a file.
-    """
-    found: dict[str, str] = {}
-    barren = []
-    for pattern in [os.fspath(each) for each in patterns]:
-        matches = _matches(pattern)
-        if not matches:
-            barren.append(pattern)
-        for match in matches:
-            first = found.setdefault(os.path.realpath(match), match)
-            if first != match:
-                log.info("%s is %s, which is scored once", match, first)
-    if barren:
-        raise InputError(
-            f"no images are found for {', '.join(barren)}; name files, directories with FITS files, or "
-            "patterns in quotes"
-        )
-    if not found:
-        raise InputError("no images are named; name files, directories or patterns")
-    return list(found.values())
-
-
-def is_fits_name(name: str) -> bool:
-    """Whether a file's name is that of a FITS image that is there for good."""
-    return not name.startswith(".") and _bare(name).lower().endswith(_FITS)
-
-
 def stem_of(image: str) -> str:
     """Return the name of an image without its folder and the suffixes of FITS and compression."""
-    name = _bare(os.path.basename(image))
+    name = without_compression(os.path.basename(image))
     stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in _FITS else name
+    return stem if suffix.lower() in FITS_SUFFIXES else name
 
 
 def catalog_of(image: str, template: str | None) -> str | None:
@@ -111,6 +62,12 @@ def catalog_of(image: str, template: str | None) -> str | None:
         ) from error
 
 
+def work_of(image: str, below: str, suffix: str, template: str | None) -> Work:
+    """Name the catalogue of an image, and its result, which lies `below` the folder of results."""
+    output = os.path.join(below, stem_of(image) + suffix)
+    return Work(image, catalog_of(image, template), output)
+
+
 def suffix_of(kind: str) -> str:
     """Return the suffix of results in a format; raises `InputError` if that is none of `FORMATS`."""
     if kind not in FORMATS:
@@ -118,13 +75,14 @@ def suffix_of(kind: str) -> str:
     return FORMATS[kind]
 
 
-def plan(images: Sequence[str], folder: Path, suffix: str, template: str | None) -> list[Work]:
+def plan(images: Sequence[Found], folder: Path, suffix: str, template: str | None) -> list[Work]:
     """Name the catalogue and the result of each image.
 
     Parameters
     ----------
-    images : sequence of str
-        From `find_images`.
+    images : sequence of Found
+        From `rbinfer.runs.search.find_images`. The results lie in folders as the images do below a
+        directory that was searched with all its folders.
     folder : Path
         Of the results.
     suffix : str
@@ -137,7 +95,7 @@ def plan(images: Sequence[str], folder: Path, suffix: str, template: str | None)
     InputError
         Two images would have one result, or a result would replace what is read.
     """
-    works = [Work(image, catalog_of(image, template), stem_of(image) + suffix) for image in images]
+    works = [work_of(image.path, image.below, suffix, template) for image in images]
     # A catalogue in FITS format that lies among the images is no image.
     real = os.path.realpath
     catalogs = {real(work.catalog) for work in works if work.catalog not in (None, work.image)}
@@ -148,24 +106,31 @@ def plan(images: Sequence[str], folder: Path, suffix: str, template: str | None)
         if other != work.image:
             raise InputError(
                 f"{other} and {work.image} would both have the result {work.output}; give the images of "
-                "each folder an output directory of their own"
+                "each folder an output directory of their own, or name the folder above with --recursive"
             )
     read = {Path(name) for work in works for name in (work.image, work.catalog) if name is not None}
     check_distinct([folder / work.output for work in works], read)
     return works
 
 
-def check_apart(patterns: Iterable[str | os.PathLike[str]], works: Iterable[Work], folder: Path) -> None:
+def check_apart(
+    patterns: Iterable[str | os.PathLike[str]],
+    works: Iterable[Work],
+    folder: Path,
+    recursive: bool = False,
+) -> None:
     """Refuse results that the same patterns would find as images the next time.
 
     Parameters
     ----------
     patterns : iterable of str or path
-        As for `find_images`.
+        As for `rbinfer.runs.search.find_images`.
     works : iterable of Work
         From `plan`.
     folder : Path
         Of the results.
+    recursive : bool
+        Whether directories are searched with all their folders.
 
     Raises
     ------
@@ -177,8 +142,9 @@ def check_apart(patterns: Iterable[str | os.PathLike[str]], works: Iterable[Work
         if os.path.isfile(pattern):
             continue
         if os.path.isdir(pattern):
-            same = os.path.realpath(pattern) == os.path.realpath(folder)
-            is_found = same and any(is_fits_name(os.path.basename(result)) for result in results)
+            is_found = is_searched(pattern, folder, recursive) and any(
+                is_fits_name(os.path.basename(result)) for result in results
+            )
         else:
             wanted = os.path.abspath(pattern).split(os.sep)
             is_found = any(_is_like(result.split(os.sep), wanted) for result in results)
@@ -188,6 +154,12 @@ def check_apart(patterns: Iterable[str | os.PathLike[str]], works: Iterable[Work
             )
 
 
+def is_searched(directory: str, folder: str | os.PathLike[str], recursive: bool) -> bool:
+    """Whether a search of a directory looks into a folder too."""
+    top, below = os.path.realpath(directory), os.path.realpath(folder)
+    return below == top or (recursive and below.startswith(os.path.join(top, "")))
+
+
 def _is_like(path: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether `glob` would find a path, given as its parts."""
     if not pattern or not path:
@@ -195,17 +167,3 @@ def _is_like(path: Sequence[str], pattern: Sequence[str]) -> bool:
     if pattern[0] == "**":
         return _is_like(path, pattern[1:]) or _is_like(path[1:], pattern)
     return fnmatchcase(path[0], pattern[0]) and _is_like(path[1:], pattern[1:])
-
-
-def _matches(pattern: str) -> list[str]:
-    if os.path.isdir(pattern):
-        inside = [entry.path for entry in os.scandir(pattern) if entry.is_file()]
-        return sorted(path for path in inside if is_fits_name(os.path.basename(path)))
-    if os.path.isfile(pattern):
-        return [pattern]
-    return sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
-
-
-def _bare(name: str) -> str:
-    stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in _COMPRESSED else name

@@ -1,4 +1,4 @@
-"""Processes on this machine that do one task each at a time, and may die without harm to the rest."""
+"""Processes on this machine that run one task each at a time, and may die without harm to the rest."""
 
 import gc
 import logging
@@ -14,9 +14,10 @@ from typing import Any
 
 from .._util.interrupts import without_ctrl_c
 from .._util.machine import usable_cpus
+from ..cutouts.warmup import warmup
 from ..errors import RbinferError
-from ..kernels import dispatch
-from .task import Outcome, Recipe, Task, do, prepared
+from .outcome import Kind, Outcome
+from .task import Recipe, Task, prepared, run_task
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class _Worker:
 class Workers:
     """Worker processes, with a model each.
 
-    A worker that dies is replaced. Its task is done once more when nothing else is left to do, alone, so
+    A worker that dies is replaced. Its task is run once more when nothing else is left to do, alone, so
     that it has all the memory; if a worker dies of it again, it has failed.
 
     Parameters
@@ -59,17 +60,17 @@ class Workers:
     def __init__(self, recipe: Recipe, count: int | None = None) -> None:
         self._recipe = recipe
         self._workers: list[_Worker] = []
-        self._suspects: deque[Task] = deque()
+        self._retries: deque[Task] = deque()
         # Alone until it is ready: the kernels are compiled once, not by all at once.
         try:
             first = self._start()
         except OSError as error:
             raise RbinferError(f"no worker process can be started: {error.strerror or error}") from error
         try:
-            device = self._greeting(first)
+            device = self._wait_until_ready(first)
         except (EOFError, OSError) as error:
             raise RbinferError(
-                f"a worker process ended while it started ({self._bury(first)}); a script must start "
+                f"a worker process ended while it started ({self._reap(first)}); a script must start "
                 "workers under 'if __name__ == \"__main__\":'"
             ) from error
         except BaseException:
@@ -78,7 +79,7 @@ class Workers:
         self.count = count or (1 if device == "cuda" else usable_cpus())
 
     @property
-    def room(self) -> int:
+    def n_free(self) -> int:
         """How many tasks can be taken now."""
         busy = [worker for worker in self._workers if worker.task is not None]
         return 0 if any(worker.attempt > 1 for worker in busy) else self.count - len(busy)
@@ -86,10 +87,10 @@ class Workers:
     @property
     def pending(self) -> int:
         """How many tasks have no outcome yet."""
-        return len(self._suspects) + sum(worker.task is not None for worker in self._workers)
+        return len(self._retries) + sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: Task) -> None:
-        """Let a worker do a task; there must be room."""
+        """Let a worker run a task; one must be free."""
         self._submit(task, 1)
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
@@ -105,13 +106,13 @@ class Workers:
         list of (Task, Outcome)
             May be empty.
         """
-        if self._suspects and all(worker.task is None for worker in self._workers):
-            self._submit(self._suspects.popleft(), 2)
+        if self._retries and all(worker.task is None for worker in self._workers):
+            self._submit(self._retries.popleft(), 2)
         busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
         outcomes = []
         for pipe in connection.wait(list(busy), timeout):
             worker = busy[pipe]
-            task, outcome = worker.task, self._answer(worker)
+            task, outcome = worker.task, self._receive(worker)
             if outcome is not None and task is not None:
                 outcomes.append((task, replace(outcome, attempts=worker.attempt)))
         return outcomes
@@ -129,45 +130,43 @@ class Workers:
         for worker in [one for one in self._workers if one.task is None]:
             if worker.process.is_alive():
                 break
-            log.warning("a worker process died idle (%s) and is replaced", self._bury(worker))
+            log.warning("a worker process died idle (%s) and is replaced", self._reap(worker))
         else:
             worker = self._start()
         worker.task, worker.attempt = task, attempt
         with suppress(OSError):  # where it died just now, `wait` finds it
             worker.pipe.send(task)
 
-    def _answer(self, worker: _Worker) -> Outcome | None:
+    def _receive(self, worker: _Worker) -> Outcome | None:
         """Take what a worker says, or its death; None where that is no outcome yet."""
         try:
             if not worker.is_ready:
-                self._greeting(worker)
+                self._wait_until_ready(worker)
                 return None
             outcome: Outcome = worker.pipe.recv()
         except (EOFError, OSError):
-            return self._death(worker)
+            return self._after_death(worker)
         worker.task = None
         worker.n_images += 1
         worker.n_detections += (outcome.summary or {}).get("detections", 0)
         if worker.n_images >= _MOST_IMAGES or worker.n_detections >= _MOST_DETECTIONS:
             worker.process.kill()  # it waits, with nothing begun
-            self._bury(worker)
+            self._reap(worker)
         return outcome
 
-    def _death(self, worker: _Worker) -> Outcome | None:
-        how, task = self._bury(worker), worker.task
+    def _after_death(self, worker: _Worker) -> Outcome | None:
+        how, task = self._reap(worker), worker.task
         if task is None:
             return None
         if worker.attempt == 1:
-            log.warning(
-                "a worker process died (%s) at %s, which is tried once more, alone",
-                how, task.work.image,
-            )  # fmt: skip
-            self._suspects.append(task)
+            text = "a worker process died (%s) at %s, which is tried once more, alone"
+            log.warning(text, how, task.work.image)
+            self._retries.append(task)
             return None
-        return Outcome(error=f"its worker process died, twice ({how})")
+        return Outcome(Kind.FAILED, f"its worker process died, twice ({how})")
 
-    def _bury(self, worker: _Worker) -> str:
-        """Forget a dead worker; return what it died of."""
+    def _reap(self, worker: _Worker) -> str:
+        """Wait for a dead process and forget it; return what it died of."""
         worker.process.join()
         worker.pipe.close()
         self._workers.remove(worker)
@@ -188,7 +187,7 @@ class Workers:
         self._workers.append(worker)
         return worker
 
-    def _greeting(self, worker: _Worker) -> str:
+    def _wait_until_ready(self, worker: _Worker) -> str:
         """Wait until a worker is ready; return its device."""
         device, error = worker.pipe.recv()
         if error is not None:
@@ -198,12 +197,12 @@ class Workers:
 
 
 def _serve(pipe: Any, recipe: Recipe) -> None:
-    """Do tasks until the other end of the pipe is closed; runs in a process of its own."""
+    """Run tasks until the other end of the pipe is closed; runs in a process of its own."""
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())
     try:
-        dispatch.warmup()
+        warmup()
         device = prepared(recipe).running_on
     except Exception as error:
         pipe.send(("", str(error)))
@@ -212,7 +211,7 @@ def _serve(pipe: Any, recipe: Recipe) -> None:
     is_first = True
     with suppress(EOFError, OSError):
         while True:
-            pipe.send(do(pipe.recv(), recipe))
+            pipe.send(run_task(pipe.recv(), recipe))
             # Tables are cycles that hold whole images; what was imported is never looked at again.
             gc.collect()
             if is_first:

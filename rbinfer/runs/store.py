@@ -5,27 +5,25 @@ import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from .._util.hashing import digest
 from .._util.interrupts import uninterrupted
 from ..errors import RbinferError
 from ..io.tables import write_catalog
 from ..pipeline.options import ScoreOptions
-from .journal import Journal, Notes, brief
+from .journal import WRITERS, Journal, Line, Notes, journal_of, shortened
+from .outcome import Kind, Outcome
 from .plan import Work
-from .task import Outcome, Recipe, Task, digest, fingerprint
+from .task import Recipe, Task, fingerprint
 
 log = logging.getLogger(__name__)
-
-#: Who writes journals.
-_NAMES = ("batch", "watch")
 
 
 class Store:
     """A directory of results that this process alone fills; a context manager.
 
-    The journal is the point of commitment: a result is written to a scratch directory, then noted in the
+    The journal is the point of commitment: a result is written to a staging directory, then noted in the
     journal, then renamed to its place. Killed before the note, the image is scored again; killed after
     it, the next start renames. What the journal of the other verb notes is known too, as it was at the
     start.
@@ -35,7 +33,7 @@ class Store:
     folder : Path
         Made if need be.
     name : str
-        "batch" or "watch"; the journal is ``NAME.jsonl``, the scratch directory ``.rbinfer-NAME``.
+        "batch" or "watch"; the journal is ``NAME.jsonl``, the staging directory ``.rbinfer-NAME``.
     options : ScoreOptions
         How images are scored.
     suffix : str
@@ -67,15 +65,15 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RbinferError(f"the directory {folder} cannot be made: {error.strerror}") from error
-        self.journal = Journal(folder / f"{name}.jsonl")
-        others = [Notes.read(folder / f"{other}.jsonl") for other in _NAMES if other != name]
+        self.journal = Journal(journal_of(folder, name))
+        others = [Notes.read(journal_of(folder, other)) for other in WRITERS if other != name]
         self._notes = [self.journal, *others]
-        self._scratch = folder / f".rbinfer-{name}"
+        self._staging = folder / f".rbinfer-{name}"
         self.recipe = Recipe(
             options=options,
             how=how,
             folder=os.path.abspath(folder),
-            scratch=os.path.abspath(self._scratch),
+            staging=os.path.abspath(self._staging),
             base=os.getcwd(),
             overwrite=overwrite,
         )
@@ -84,10 +82,10 @@ class Store:
         try:
             self._finish_last()
             self._sweep()
-            self._scratch.mkdir(exist_ok=True)
-            self._try_out()
+            self._staging.mkdir(exist_ok=True)
+            self._check_writable()
         except BaseException as error:
-            self.__exit__(None, None, None)
+            self.__exit__()
             if isinstance(error, OSError):
                 raise RbinferError(
                     f"the directory {self.folder} cannot be written: {error.strerror}"
@@ -95,14 +93,9 @@ class Store:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._sweep()
-        self.journal.__exit__(kind, error, trace)
+        self.journal.__exit__(*raised)
 
     def task(self, work: Work, is_failure_final: bool = False) -> Task:
         """Return the task of an image.
@@ -129,42 +122,43 @@ class Store:
         Returns
         -------
         dict
-            The line of the journal.
+            The line of the journal, as plain values.
 
         Raises
         ------
         RbinferError
             The file system refused.
         """
-        record = self._record(task, outcome)
+        line = self._line(task, outcome)
         with uninterrupted():
-            self.journal.append(record)
-            if outcome.parcel is not None:
-                self._place(Path(outcome.parcel), task.work.output)
-        return record
+            self.journal.append(line)
+            if outcome.staged is not None:
+                self._place(Path(outcome.staged), task.work.output)
+        return line.as_dict()
 
-    def _record(self, task: Task, outcome: Outcome) -> dict[str, Any]:
-        return {
-            "image": task.work.image,
-            "output": task.work.output,
-            "ok": outcome.ok,
-            "error": outcome.error,
-            "final": outcome.is_final,
-            "warnings": list(outcome.warnings),
-            "summary": outcome.summary,
-            "seconds": outcome.seconds,
-            "worker": outcome.worker,
-            "attempts": outcome.attempts,
-            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "content": outcome.content,
-            "how": self.recipe.how,
-            "output_sha256": outcome.output_sha256,
-        }
+    def _line(self, task: Task, outcome: Outcome) -> Line:
+        return Line(
+            image=task.work.image,
+            output=task.work.output,
+            ok=outcome.ok,
+            error=outcome.error,
+            final=outcome.kind is Kind.UNUSABLE,
+            warnings=outcome.warnings,
+            summary=outcome.summary,
+            seconds=outcome.seconds,
+            worker=outcome.worker,
+            attempts=outcome.attempts,
+            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            content=outcome.content,
+            how=self.recipe.how,
+            output_sha256=outcome.output_sha256,
+        )
 
-    def _place(self, parcel: Path, output: str) -> None:
+    def _place(self, staged: Path, output: str) -> None:
         target = self.folder / output
         try:
-            os.replace(parcel, target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staged, target)
         except OSError as error:
             raise RbinferError(f"{target} cannot be written: {error.strerror}") from error
 
@@ -172,22 +166,22 @@ class Store:
         """Put the result of the last line in place, if its writer was killed before it did."""
         last = self.journal.last
         entry = None if last is None else self.journal.done(last)
-        if last is None or entry is None or not self._scratch.is_dir():
+        if last is None or entry is None or not self._staging.is_dir():
             return
-        for parcel in sorted(self._scratch.iterdir()):
-            if brief(digest(parcel)) == entry.output:
+        for staged in sorted(self._staging.iterdir()):
+            if shortened(digest(staged)) == entry.output:
                 log.info("%s: put in place what was noted last", self.folder / last)
-                self._place(parcel, last)
+                self._place(staged, last)
                 return
 
     def _sweep(self) -> None:
         # The journal is locked: what lies there is nobody else's.
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self._staging, ignore_errors=True)
 
-    def _try_out(self) -> None:
+    def _check_writable(self) -> None:
         """Write a small result, for the reasons why none could be written."""
         from astropy.table import Table
 
-        trial = self._scratch / f"trial{self._suffix}"
+        trial = self._staging / f"trial{self._suffix}"
         write_catalog(Table({"x": [0.0]}), trial)
         trial.unlink()

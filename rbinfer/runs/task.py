@@ -1,7 +1,6 @@
 """What a worker does with an image: a pure function of files, on this machine or on a cluster."""
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -16,23 +15,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .._util.hashing import digest, digest_of
+from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..io.files import check_file
 from ..io.maps import place_of
-from ..io.tables import write_catalog
 from ..model.registry import resolve
 from ..pipeline.options import ScoreOptions
-from ..pipeline.score_file import score_file
+from ..pipeline.score_file import ScoredFile, score_file
 from ..scoring.classifier import Classifier
-from .journal import Entry, brief
+from .journal import Entry, shortened
+from .outcome import Kind, Outcome
 from .plan import Work
 
 log = logging.getLogger(__name__)
 
-#: Options without a say in the scores (the model's file is hashed instead).
-_NO_SAY = {"model", "device", "threads"}
-#: What the next image would meet too.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+#: Options that the scores do not depend on (the model's file is hashed instead).
+_NOT_HASHED = {"model", "device", "threads"}
+#: Refusals of the file system that the next image would meet too.
+_FATAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Recipe:
         From `fingerprint`.
     folder : str
         Directory of the results, absolute.
-    scratch : str
+    staging : str
         Directory on the same file system in which results are written before they are put in place.
     base : str
         Directory from which relative names count, absolute.
@@ -57,7 +58,7 @@ class Recipe:
     options: ScoreOptions
     how: str
     folder: str
-    scratch: str
+    staging: str
     base: str
     overwrite: bool
 
@@ -69,55 +70,6 @@ class Task:
     work: Work
     done: tuple[Entry, ...] = ()
     failed: Entry | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a task.
-
-    Attributes
-    ----------
-    ok : bool
-    skipped : bool
-        Nothing was to be done: the journal has the same.
-    error : str or None
-        The reason, unless `ok`.
-    is_fatal : bool
-        The other images would meet the same: no room, another model.
-    is_unsettled : bool
-        The image is gone or changed while it was read.
-    is_final : bool
-        The same content would fail again, however often it is tried.
-    content : str
-        Hash of what was read: the bytes of the image and, if it has one, of the catalogue after them.
-    parcel : str or None
-        The result, still to be put in place.
-    output_sha256 : str or None
-        Hash of the result.
-    summary : dict or None
-        As of `rbinfer.pipeline.score_file.score_file`.
-    warnings : tuple of str
-    seconds : float
-    worker : str
-        Machine and process.
-    attempts : int
-        2 after the death of a worker.
-    """
-
-    ok: bool = False
-    skipped: bool = False
-    error: str | None = None
-    is_fatal: bool = False
-    is_unsettled: bool = False
-    is_final: bool = False
-    content: str = ""
-    parcel: str | None = None
-    output_sha256: str | None = None
-    summary: dict[str, Any] | None = None
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-    worker: str = ""
-    attempts: int = 1
 
 
 def fingerprint(options: ScoreOptions) -> str:
@@ -141,14 +93,14 @@ def fingerprint(options: ScoreOptions) -> str:
     """
     from .. import __version__
 
-    said: dict[str, Any] = {
+    facts: dict[str, Any] = {
         field.name: getattr(options, field.name)
         for field in fields(options)
-        if field.name not in _NO_SAY
+        if field.name not in _NOT_HASHED
     }
-    said["version"] = __version__
-    said["files"] = [digest(resolve(options.model)), *map(digest, _map_files(options))]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    facts["version"] = __version__
+    facts["files"] = [digest(resolve(options.model)), *map(digest, _map_files(options))]
+    return digest_of(json.dumps(facts, sort_keys=True).encode())
 
 
 def _map_files(options: ScoreOptions) -> Iterator[Path]:
@@ -158,18 +110,6 @@ def _map_files(options: ScoreOptions) -> Iterator[Path]:
         if file is not None:
             check_file(file)
             yield file
-
-
-def digest(*paths: str | Path) -> str:
-    """Hash the bytes of files, one after another, with SHA-256."""
-    total = hashlib.sha256()
-    buffer = bytearray(1 << 20)
-    view = memoryview(buffer)
-    for path in paths:
-        with open(path, "rb", buffering=0) as file:
-            while n := file.readinto(buffer):
-                total.update(view[:n])
-    return total.hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -189,24 +129,24 @@ def prepared(recipe: Recipe) -> Classifier:
     try:
         how = fingerprint(recipe.options)
     except InputError as error:
-        raise RbinferError(f"the worker {_name()} says: {error}") from error
+        raise RbinferError(f"the worker {_own_name()} says: {error}") from error
     if how != recipe.how:
         raise RbinferError(
-            f"the worker {_name()} has another model, mask, noise map or version of rbinfer than the "
-            "process that sent the images; install the same on both"
+            f"the worker {_own_name()} has another model, mask, noise map or version of rbinfer than "
+            "the process that sent the images; install the same on both"
         )
-    if not os.path.isdir(recipe.scratch):
+    if not os.path.isdir(recipe.staging):
         raise RbinferError(
-            f"the worker {_name()} does not see the directory {recipe.folder}; images and results must "
-            "lie on a file system that all workers share, under the same path"
+            f"the worker {_own_name()} does not see the directory {recipe.folder}; images and results "
+            "must lie on a file system that all workers share, under the same path"
         )
     classifier = replace(recipe.options, threads=recipe.options.threads or 1).classifier()
     recipe.options.point(classifier)
     return classifier
 
 
-def do(task: Task, recipe: Recipe) -> Outcome:
-    """Score an image and write its result beside its place, unless the journal has the same.
+def run_task(task: Task, recipe: Recipe) -> Outcome:
+    """Score an image and stage its result, unless the journal has the same.
 
     Parameters
     ----------
@@ -219,28 +159,29 @@ def do(task: Task, recipe: Recipe) -> Outcome:
         Whatever happened: no exception leaves.
     """
     start = time.perf_counter()
-    outcome = Outcome()
-    with _collected() as warnings:
+    with _collected_warnings() as warnings:
         try:
-            try:
-                classifier = prepared(recipe)
-            except RbinferError as error:
-                outcome = Outcome(error=str(error), is_fatal=True)
-            else:
-                outcome = _done(task, recipe, classifier)
+            outcome = _with_model(task, recipe)
         except RbinferError as error:
-            outcome = Outcome(error=str(error))
+            outcome = Outcome(Kind.FAILED, str(error))
         except MemoryError:
-            outcome = Outcome(error="the memory does not suffice for it; use fewer workers")
+            outcome = Outcome(Kind.FAILED, "the memory does not suffice for it; use fewer workers")
         except Exception as error:
             log.debug("%s", task.work.image, exc_info=True)
-            text = " ".join(str(error).split())
-            outcome = Outcome(error=f"{type(error).__name__}: {text}")
+            outcome = Outcome(Kind.FAILED, unforeseen(error))
     seconds = round(time.perf_counter() - start, 3)
-    return replace(outcome, warnings=tuple(warnings), seconds=seconds, worker=_name())
+    return replace(outcome, warnings=tuple(warnings), seconds=seconds, worker=_own_name())
 
 
-def _done(task: Task, recipe: Recipe, classifier: Classifier) -> Outcome:
+def _with_model(task: Task, recipe: Recipe) -> Outcome:
+    try:
+        classifier = prepared(recipe)
+    except RbinferError as error:
+        return Outcome(Kind.FATAL, str(error))
+    return _score_unless_known(task, recipe, classifier)
+
+
+def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> Outcome:
     work = task.work
     image = _seen_from(recipe.base, work.image)
     catalog = None if work.catalog is None else _seen_from(recipe.base, work.catalog)
@@ -248,45 +189,56 @@ def _done(task: Task, recipe: Recipe, classifier: Classifier) -> Outcome:
     before = signature(*read)
     if before is None:
         missing = next((path for path in read if not os.path.exists(path)), image)
-        return Outcome(error=f"{missing} does not exist", is_unsettled=missing == image)
+        kind = Kind.UNSETTLED if missing == image else Kind.FAILED
+        return Outcome(kind, f"{missing} does not exist")
     try:
         content = digest(*read)
     except OSError as error:
-        return Outcome(error=f"{error.filename} cannot be read: {error.strerror}")
-    found = _found(os.path.join(recipe.folder, work.output))
-    ours = [entry for entry in task.done if found is not None and entry.output == brief(found)]
-    now = (brief(content), brief(recipe.how))
-    if any(entry[:2] == now for entry in ours):
-        return Outcome(ok=True, skipped=True, content=content, output_sha256=found)
-    if task.failed is not None and task.failed[:2] == now:
-        return Outcome(skipped=True, content=content, error=f"failed before: {task.failed.error}")
-    if found is not None and not ours and not recipe.overwrite:
-        return Outcome(
-            error=f"the result {work.output} exists, is not as rbinfer wrote it, and is kept; use "
-            "--overwrite (overwrite=True), or move it away",
-            content=content,
-        )
+        return Outcome(Kind.FAILED, f"{error.filename} cannot be read: {error.strerror}")
+    known = _known(task, recipe, content)
+    if known is not None:
+        return known
     try:
-        scored = score_file(image, catalog, recipe.options, classifier)
+        scored = score_file(image, catalog, recipe.options, classifier, work.output)
     except RbinferError as error:
-        changed = signature(*read) != before
-        final = _is_final(error)
-        return Outcome(error=str(error), is_unsettled=changed, is_final=final, content=content)
+        kind = Kind.UNUSABLE if _is_of_content(error) else Kind.FAILED
+        if signature(*read) != before:
+            kind = Kind.UNSETTLED
+        return Outcome(kind, str(error), content)
     # As they were named, from wherever the worker saw them.
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
     try:
-        parcel, sha256 = _pack(scored.table, recipe.scratch, work.output)
+        scored = scored.with_columns(recipe.options.show)
+        staged, sha256 = _stage(scored, recipe.staging, work.output)
     except RbinferError as error:
-        cause = error.__cause__
-        full = isinstance(cause, OSError) and (cause.errno is None or cause.errno in _NO_ROOM)
-        text = f"{recipe.folder} cannot take the result {work.output}: {_reason(cause)}"
-        return Outcome(error=text if full else str(error), is_fatal=full, content=content)
+        return _not_staged(error, recipe, work, content)
     if signature(*read) != before:
         with suppress(OSError):
-            os.unlink(parcel)
-        return Outcome(error=f"{work.image} changed while it was read", is_unsettled=True)
-    return Outcome(ok=True, content=content, parcel=parcel, output_sha256=sha256, summary=scored.summary)
+            os.unlink(staged)
+        return Outcome(Kind.UNSETTLED, f"{work.image} changed while it was read")
+    return Outcome(
+        Kind.SCORED, content=content, staged=staged, output_sha256=sha256, summary=scored.summary
+    )
+
+
+def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
+    """Return what is known of an image beforehand; None if it is to be scored."""
+    output = task.work.output
+    sha256 = _digest_of_result(os.path.join(recipe.folder, output))
+    ours = [entry for entry in task.done if sha256 is not None and entry.output == shortened(sha256)]
+    now = (shortened(content), shortened(recipe.how))
+    if any((entry.content, entry.how) == now for entry in ours):
+        return Outcome(Kind.UNCHANGED, content=content, output_sha256=sha256)
+    if task.failed is not None and (task.failed.content, task.failed.how) == now:
+        return Outcome(Kind.STILL_UNUSABLE, f"failed before: {task.failed.error}", content)
+    if sha256 is not None and not ours and not recipe.overwrite:
+        text = (
+            f"the result {output} exists, is not as rbinfer wrote it, and is kept; use --overwrite "
+            "(overwrite=True), or move it away"
+        )
+        return Outcome(Kind.FAILED, text, content)
+    return None
 
 
 def signature(*paths: str) -> tuple[int, ...] | None:
@@ -301,10 +253,10 @@ def signature(*paths: str) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def _pack(table: Any, scratch: str, output: str) -> tuple[str, str]:
+def _stage(scored: ScoredFile, staging: str, output: str) -> tuple[str, str]:
     """Write a result whole and to the disk, under a name of its own; return that and its hash."""
-    path = Path(scratch, f"{secrets.token_hex(8)}{os.path.splitext(output)[1]}")
-    write_catalog(table, path)
+    path = Path(staging, f"{secrets.token_hex(8)}{os.path.splitext(output)[1]}")
+    scored.write(path)
     try:
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -313,7 +265,16 @@ def _pack(table: Any, scratch: str, output: str) -> tuple[str, str]:
     return str(path), digest(path)
 
 
-def _found(path: str) -> str | None:
+def _not_staged(error: RbinferError, recipe: Recipe, work: Work, content: str) -> Outcome:
+    """Return what it means that a result could not be written."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and (cause.errno is None or cause.errno in _FATAL_ERRORS):
+        text = f"{recipe.folder} cannot take the result {work.output}: {_reason(cause)}"
+        return Outcome(Kind.FATAL, text, content)
+    return Outcome(Kind.FAILED, str(error), content)
+
+
+def _digest_of_result(path: str) -> str | None:
     try:
         return digest(path)
     except FileNotFoundError:
@@ -327,7 +288,7 @@ def _seen_from(base: str, name: str) -> str:
     return name if os.getcwd() == base else os.path.join(base, name)
 
 
-def _is_final(error: BaseException | None) -> bool:
+def _is_of_content(error: BaseException | None) -> bool:
     """Whether the content explains an error: memory and the file system have no part in it."""
     while error is not None:
         # What Astropy says of damaged files is an OSError too, but without a number.
@@ -341,7 +302,7 @@ def _reason(error: BaseException | None) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _name() -> str:
+def _own_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
@@ -358,7 +319,7 @@ class _Collector(logging.Handler):
 
 
 @contextmanager
-def _collected() -> Iterator[list[str]]:
+def _collected_warnings() -> Iterator[list[str]]:
     """Collect the warnings that this thread logs, for the process that prints them."""
     texts: list[str] = []
     handler, logger = _Collector(texts), logging.getLogger("rbinfer")

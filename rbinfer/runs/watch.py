@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +17,20 @@ from typing import Any
 from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
-from .plan import Work, catalog_of, is_fits_name, stem_of, suffix_of
+from .outcome import Kind, Outcome
+from .plan import Work, catalog_of, is_searched, suffix_of, work_of
 from .processes import Workers
+from .search import as_text, is_fits_name, type_of, walk
 from .store import Store
-from .task import Outcome, Task, signature
+from .task import Task, signature
 
 __all__ = ["WatchReport", "run_watch"]
 
 log = logging.getLogger(__name__)
 
-_INTERVAL = 0.5  # seconds between two looks, at least
-_SHARE = 10  # and this many times what a look takes
-_PATIENCE = 30.0  # seconds without its catalogue after which an image deserves a word
+_INTERVAL = 0.5  # seconds between two looks, at least,
+_SHARE = 10  # and so many times what a look takes
+_PATIENCE = 30.0  # seconds that an image waits for its catalogue before a warning
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class WatchReport:
 
 
 class Arrivals:
-    """Which images of a directory are there whole and have not been told of as they are.
+    """Images of a directory that are there whole and are new, or have changed.
 
     Parameters
     ----------
@@ -51,18 +53,29 @@ class Arrivals:
         Seconds without a change of size or time after which a file is taken to be whole. One that
         was last changed so long ago, such as one moved in, is taken at once.
     once : bool
-        Tell of what is there at the first look alone, with or without a catalogue.
+        Find what is there at the first look alone, with or without a catalogue.
+    recursive : bool
+        Look into all folders too. Names are then those below the directory.
     """
 
-    def __init__(self, folder: str, catalog: str | None, settle: float, once: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str,
+        catalog: str | None,
+        settle: float,
+        once: bool = False,
+        recursive: bool = False,
+    ) -> None:
         self._folder, self._catalog, self._settle, self._once = folder, catalog, settle, once
+        self._recursive = recursive
         self._first: frozenset[str] | None = None
         self._settling: dict[str, tuple[tuple[int, ...], float]] = {}
         # Hashes of names, sizes and times, which take little room: there may be very many files.
-        self._told: set[int] = set()
-        self._held: set[str] = set()
+        self._seen: set[int] = set()
+        self._at_work: set[str] = set()
         self._left_out: set[str] = set()
-        self._lonely: dict[str, float] = {}
+        self._without_catalog: dict[str, float] = {}
+        self._unreadable: set[str] = set()
         self._is_lost = False
 
     @property
@@ -71,7 +84,7 @@ class Arrivals:
         return bool(self._settling)
 
     def look(self) -> list[str]:
-        """Return the names of images that are ready, the oldest first; they are held until `release`."""
+        """Return the names of images that are ready, the oldest first, each once until `release`."""
         try:
             found = self._changed()
         except OSError as error:
@@ -87,66 +100,73 @@ class Arrivals:
         self._settling = {name: self._settling[name] for name in found if name in self._settling}
         for _, name in ready:
             del self._settling[name]
-            self._told.add(hash((name, found[name])))
-            self._held.add(name)
+            self._seen.add(hash((name, found[name])))
+            self._at_work.add(name)
         return [name for _, name in sorted(ready)]
 
     def release(self, name: str, again: bool = False) -> None:
-        """Let a name be told of when it changes, or as if it were new."""
-        self._held.discard(name)
+        """Let an image be found when it changes, or `again` as it is."""
+        self._at_work.discard(name)
         if again:
             state = self._state(name)
-            self._told.discard(hash((name, state)))
+            self._seen.discard(hash((name, state)))
 
     def _names(self) -> Iterator[str]:
         # One at a time: there may be very many, and most are known.
+        if self._recursive:
+            yield from (os.path.join(*place) for place in walk(self._folder, self._tell_of_folder))
+            return
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if is_fits_name(entry.name) and entry.is_file():
                     yield entry.name
 
+    def _tell_of_folder(self, error: OSError) -> None:
+        """Warn once of a folder that cannot be read; one that is gone is none to speak of."""
+        if not isinstance(error, FileNotFoundError) and error.filename not in self._unreadable:
+            log.warning("%s cannot be read (%s); waiting for it", error.filename, error.strerror)
+            self._unreadable.add(error.filename)
+
     def _changed(self) -> dict[str, tuple[int, ...]]:
-        """Return names and states of images that were not told of as they are; forget what is gone."""
+        """Return names and states of images that are new or have changed; forget those that are gone."""
         changed: dict[str, tuple[int, ...]] = {}
-        n_told = 0
-        lonely = []
+        n_seen = 0
+        incomplete = []
         for name in self._names():
             state = self._state(name)
-            if hash((name, state)) in self._told:
-                n_told += 1
+            if hash((name, state)) in self._seen:
+                n_seen += 1
             elif state is None:
-                lonely.append(name)
-            elif name not in self._held:
+                incomplete.append(name)
+            elif name not in self._at_work:
                 changed[name] = state
-        self._tell_of(lonely)
-        if n_told < len(self._told):
-            self._told &= {hash((name, self._state(name))) for name in self._names()}
+        self._warn_of(incomplete)
+        if n_seen < len(self._seen):
+            self._seen &= {hash((name, self._state(name))) for name in self._names()}
         return self._with_own_results(changed) if changed else changed
 
-    def _tell_of(self, lonely: list[str]) -> None:
+    def _warn_of(self, incomplete: list[str]) -> None:
         """Warn once of each image that has been without its catalogue for long."""
         now = time.monotonic()
-        self._lonely = {name: self._lonely.get(name, now) for name in lonely}
-        for name, since in self._lonely.items():
+        self._without_catalog = {name: self._without_catalog.get(name, now) for name in incomplete}
+        for name, since in self._without_catalog.items():
             if now - since >= _PATIENCE:
                 image = os.path.join(self._folder, name)
-                log.warning(
-                    "%s waits for its catalogue %s, which is not there",
-                    image, catalog_of(image, self._catalog),
-                )  # fmt: skip
-                self._lonely[name] = math.inf
+                catalog = catalog_of(image, self._catalog)
+                log.warning("%s waits for its catalogue %s, which is not there", image, catalog)
+                self._without_catalog[name] = math.inf
 
     def _with_own_results(self, changed: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Leave out images whose results would have the name of another's."""
-        stems = {stem_of(name) for name in changed}
-        others = (stem_of(name) for name in self._names() if name not in changed)
-        owned = {stem for stem in others if stem in stems}
+        results = {_result_of(name) for name in changed}
+        others = (_result_of(name) for name in self._names() if name not in changed)
+        owned = {result for result in others if result in results}
         kept, left_out = {}, set()
         for name, state in sorted(changed.items()):
-            if stem_of(name) in owned:
+            if _result_of(name) in owned:
                 left_out.add(name)
             else:
-                owned.add(stem_of(name))
+                owned.add(_result_of(name))
                 kept[name] = state
         for name in sorted(left_out - self._left_out):
             log.warning("%s is left out while another image is there whose result has its name", name)
@@ -170,6 +190,11 @@ class Arrivals:
         return age >= self._settle or now - since >= self._settle
 
 
+def _result_of(name: str) -> str:
+    """Return the name of an image's result, without the suffix."""
+    return work_of(name, os.path.dirname(name), "", None).output
+
+
 def _newest(state: tuple[int, ...]) -> int:
     """Return the time of the last change, in ns."""
     return max(state[1::3])
@@ -186,6 +211,8 @@ def run_watch(
     settle: float = 2.0,
     once: bool = False,
     overwrite: bool = False,
+    recursive: bool = False,
+    all_frames: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> WatchReport:
     """Score the images of a directory as they arrive, until an exception such as an interrupt.
@@ -197,7 +224,8 @@ def run_watch(
     Parameters
     ----------
     folder : str or path
-        Directory with FITS images. Other names, hidden ones and folders inside are not looked at.
+        Directory with FITS images. Other names and hidden ones are not looked at; darks, flats and
+        biases are left out, as headers and names of folders tell them.
     output : str or path
         Directory for the results.
     options : ScoreOptions, optional
@@ -215,6 +243,11 @@ def run_watch(
         Score what is there now, and stop.
     overwrite : bool
         Whether results may replace files that rbinfer did not write there.
+    recursive : bool
+        Look into all folders of the directory too, but for hidden ones; results lie in folders of the
+        same names.
+    all_frames : bool
+        Score darks, flats and biases too.
     report : callable
         Called with the line of the journal after each image.
 
@@ -233,29 +266,49 @@ def run_watch(
     if not os.path.isdir(source):
         raise InputError(f"{source} is not a directory; name the one in which images arrive")
     suffix = suffix_of(format)
-    if is_fits_name(f"x{suffix}") and os.path.realpath(source) == os.path.realpath(output):
-        raise InputError(f"results in {source} would be taken for images; name another directory")
+    if is_fits_name(f"x{suffix}") and is_searched(source, output, recursive):
+        raise InputError(f"results in {output} would be taken for images; name another directory")
     options = options or ScoreOptions()
     options.check(catalog)
     with Store(Path(output), "watch", options, suffix, overwrite) as store:
-        arrivals = Arrivals(source, catalog, settle, once)
+        arrivals = Arrivals(source, catalog, settle, once, recursive)
         executor = Workers(store.recipe, workers)
         try:
-            return _Watch(store, arrivals, executor, catalog, source, suffix, report).run(once)
+            places = _Places(source, catalog, suffix)
+            return _Watch(store, arrivals, executor, places, all_frames, report).run(once)
         finally:
             executor.close()
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where images lie, and how their catalogues and results are named."""
+
+    source: str
+    catalog: str | None
+    suffix: str
+
+    def work(self, name: str) -> Work:
+        image = os.path.join(self.source, name)
+        return work_of(image, os.path.dirname(name), self.suffix, self.catalog)
 
 
 class _Watch:
     """The loop of `run_watch`."""
 
     def __init__(
-        self, store: Store, arrivals: Arrivals, executor: Workers, catalog: str | None, source: str,
-        suffix: str, report: Callable[[dict[str, Any]], None],
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        arrivals: Arrivals,
+        executor: Workers,
+        places: _Places,
+        all_frames: bool,
+        report: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._store, self._arrivals, self._executor = store, arrivals, executor
-        self._catalog, self._source, self._suffix, self._report = catalog, source, suffix, report
+        self._places, self._all_frames, self._report = places, all_frames, report
         self._n_scored = self._n_failed = 0
+        self._left_out: Counter[str] = Counter()
 
     def run(self, once: bool) -> WatchReport:
         ready: deque[str] = deque()
@@ -263,10 +316,10 @@ class _Watch:
         while True:
             start = time.monotonic()
             if start >= next_look:
-                ready.extend(self._arrivals.look())
+                ready.extend(self._of_the_sky(self._arrivals.look()))
                 end = time.monotonic()
                 next_look = end + max(_INTERVAL, _SHARE * (end - start))
-            while ready and self._executor.room > 0:
+            while ready and self._executor.n_free > 0:
                 self._executor.submit(self._task(ready.popleft()))
             idle = not (ready or self._executor.pending)
             if once and idle and not self._arrivals.is_waiting:
@@ -279,16 +332,29 @@ class _Watch:
                 self._take(task, outcome)
 
     def _task(self, name: str) -> Task:
-        image = os.path.join(self._source, name)
-        work = Work(image, catalog_of(image, self._catalog), stem_of(name) + self._suffix)
-        return self._store.task(work, is_failure_final=True)
+        return self._store.task(self._places.work(name), is_failure_final=True)
+
+    def _of_the_sky(self, names: list[str]) -> Iterator[str]:
+        """Yield the names of images of the sky; say of the first of each other type what it is."""
+        for name in names:
+            image = os.path.join(self._places.source, name)
+            told = None if self._all_frames else type_of(image, os.path.dirname(name))
+            if told is None or not told.is_calibration:
+                yield name
+                continue
+            self._left_out[told.kind] += 1
+            first = self._left_out[told.kind] == 1
+            text = "%s is left out: %s" + ("; --all-frames takes such frames" if first else "")
+            log.log(logging.WARNING if first else logging.INFO, text, image, as_text([told]))
+            self._arrivals.release(name)
 
     def _take(self, task: Task, outcome: Outcome) -> None:
         image = task.work.image
-        if outcome.is_fatal:
+        if outcome.kind is Kind.FATAL:
             raise RbinferError(outcome.error)
-        self._arrivals.release(os.path.basename(image), again=outcome.is_unsettled)
-        if outcome.is_unsettled:
+        is_unsettled = outcome.kind is Kind.UNSETTLED
+        self._arrivals.release(os.path.relpath(image, self._places.source), again=is_unsettled)
+        if is_unsettled:
             gone = not os.path.exists(image)
             what = "vanished before it was scored" if gone else "is still changing, and waited for"
             log.warning("%s %s", image, what)

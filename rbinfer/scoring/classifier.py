@@ -1,30 +1,24 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
-import dataclasses
-import hashlib
 import logging
-import os
-import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_level, as_number, as_peaks, as_positions, as_share, as_whole
+from .._util.arguments import as_share, as_whole
 from .._util.machine import usable_cpus
-from ..cutouts.centring import centres
-from ..cutouts.cutter import Cutouts, Cutter
+from ..cutouts.cutter import Cutouts
 from ..errors import InputError
-from ..io.exposure import Exposure, Width, as_exposure
-from ..measure.estimate import measure_width
-from ..model.networks import KerasNetwork, Network
-from ..model.registry import resolve
-from ..model.session import Output, Session
-from ..status import Status
-from .engine import Engine, Prepared
-from .verdicts import Scores, Verdict, with_verdicts
+from ..io.exposure import Exposure, as_exposure
+from ..measure.belongs import doubt_about
+from ..measure.nodata import with_no_data
+from ..model.session import Output
+from .engine import Engine
+from .loaded import Loaded
+from .prepare import Prepared, note_frame, prepare
+from .verdicts import Scores, Verdict, extra_columns, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -80,22 +74,9 @@ class Classifier:
     ) -> None:
         self.device = device
         self.threads = usable_cpus() if threads is None else as_whole(threads, "threads", 1)
-        self._injected: Network | None = None
-        if hasattr(model, "spec") and hasattr(model, "run"):
-            self._injected = model
-        elif hasattr(model, "predict") and hasattr(model, "input_shape"):
-            self._injected = KerasNetwork(model)
-        self._path = None if self._injected is not None else resolve(model).resolve()
-        self._lock = threading.Lock()
-        self._open()
+        self._loaded = Loaded(model, device)
+        self.spec = self._loaded.network().spec
         self.real_source_types = self._real(real_source_types)
-
-    def _open(self) -> None:
-        self._network: Network = (
-            Session(str(self._path), self.device) if self._injected is None else self._injected
-        )
-        self.spec = self._network.spec
-        self._pid = os.getpid()
 
     def counting(self, real_source_types: Sequence[str]) -> "Classifier":
         """Return a classifier with the same session that counts other classes as real."""
@@ -117,7 +98,7 @@ class Classifier:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "model": self._path if self._injected is None else self._injected,
+            "model": self._loaded.origin,
             "device": self.device,
             "threads": self.threads,
             "real_source_types": self.real_source_types,
@@ -126,20 +107,20 @@ class Classifier:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
-        return "" if self._path is None else hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return self._loaded.sha256
 
     @property
     def running_on(self) -> str:
         """Device that the network runs on: ``"cpu"``, ``"cuda"``, or as asked for if it is not ours."""
-        return getattr(self._network, "device", self.device)
+        return getattr(self._loaded.network(), "device", self.device)
 
     @property
     def batch(self) -> int:
         """Rows of each call of the network."""
-        return self._network.batch
+        return self._loaded.network().batch
 
     @property
     def input_shape(self) -> tuple[None, int, int, int]:
@@ -171,15 +152,7 @@ class Classifier:
             raise InputError(
                 f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
             )
-        return self._scores_of(self._ready().run(pixels))[:, np.newaxis]
-
-    def _ready(self) -> Network:
-        # ONNX Runtime sessions do not survive a fork.
-        if self._pid != os.getpid():
-            with self._lock:
-                if self._pid != os.getpid():
-                    self._open()
-        return self._network
+        return self._scores_of(self._loaded.network().run(pixels))[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
         if output.classes is None or self.real_source_types == self.spec.real:
@@ -217,9 +190,8 @@ class Classifier:
         x, y : array_like, shape (n,)
             Column and row in pixels; the centre of the first pixel is (0, 0).
         fwhm : float, optional
-            FWHM of stars in pixels. Unless given it is measured on the star-like among the positions,
-            or on detections of the whole image where these are too few; so it, and with it every
-            score, then depends on which positions are asked for together.
+            FWHM of stars in pixels: that of the best-fitting round Gaussian, integrated over the
+            pixels. Unless given it is measured on the stars of the image, whatever the positions are.
         bg, err : array_like, shape (height, width), or float, optional
             Background and noise in the units of the image. The noise is by default what a
             ``CCDData`` or ``NDData`` image declares as its uncertainty.
@@ -247,7 +219,10 @@ class Classifier:
             not an error: it has NaN and a reason.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
-        return self._score(self._prepared(exposure, x, y, fwhm, asinh_softening, peaks), progress)
+        prepared = prepare(
+            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
+        )
+        return self._score(prepared, progress)
 
     def cutouts(
         self,
@@ -282,48 +257,21 @@ class Classifier:
             As :meth:`score`.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks)
+        prepared = prepare(
+            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
+        )
         return prepared.cutter.cut(prepared.x, prepared.y)
 
-    def _prepared(
+    def _score(
         self,
-        exposure: Exposure,
-        x: ArrayLike,
-        y: ArrayLike,
-        fwhm: float | None,
-        asinh_softening: float | None,
-        peaks: tuple[ArrayLike, ArrayLike] | None,
-        table: "Table | None" = None,
-    ) -> Prepared:
-        """Check what was given, measure the FWHM, centre on brightest pixels if the preset does."""
-        columns, rows = as_positions(x, y)
-        brightest = None if peaks is None else as_peaks(peaks, len(columns))
-        if fwhm is None:
-            width = measure_width(exposure, columns, rows, table)
-        else:
-            width = Width(as_level(fwhm, "fwhm"), "given")
-        exposure = dataclasses.replace(exposure, width=width)
-        spec = self.spec.preprocess
-        if brightest is not None and spec.recentre > 0:
-            columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
-        if asinh_softening is not None:
-            softening = as_number(asinh_softening, "asinh_softening")
-            spec = dataclasses.replace(spec, asinh_softening=softening)
-        return Prepared(Cutter.prepare(exposure, spec), columns, rows, width)
-
-    def _score(self, prepared: Prepared, progress: Callable[[int, int], None] | None) -> Scores:
-        result = Engine(self._ready(), self._scores_of, self.threads).score(prepared, progress)
-        width = prepared.width
-        if not self.spec.fwhm_range[0] <= width.fwhm <= self.spec.fwhm_range[1]:
-            result.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
-            log.warning(
-                "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
-                width.fwhm,
-                width.source,
-                *self.spec.fwhm_range,
-            )
-        if not width.is_trusted:
-            result.status[:] |= int(Status.FWHM_ASSUMED)
+        prepared: Prepared,
+        progress: Callable[[int, int], None] | None,
+        snr: NDArray[np.float32] | None = None,
+    ) -> Scores:
+        result = Engine(self._loaded.network(), self._scores_of, self.threads).score(
+            prepared, progress, snr
+        )
+        note_frame(result, prepared, self.spec)
         return result
 
     def classify(
@@ -345,6 +293,8 @@ class Classifier:
         y_col: str | None = None,
         origin: int | None = None,
         wcs: Any = None,
+        trust_positions: bool = False,
+        extra: Sequence[str] = (),
     ) -> "Table":
         """Score a catalogue.
 
@@ -365,10 +315,16 @@ class Classifier:
             Unscored rows are not returned then; how many is logged.
         x_col, y_col, origin : str, str, {0, 1}, optional
             Names of the position columns, and what they call the first pixel; see
-            `rbinfer.io.tables.positions`.
+            `rbinfer.io.positions.positions`.
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
             For a catalogue that has right ascension and declination instead of pixels; by default
             that of a ``CCDData`` image.
+        trust_positions : bool
+            Do not warn of positions that look as if they belonged to another image; see
+            `rbinfer.measure.belongs`.
+        extra : sequence of str
+            More columns: ``"classes"`` for the probability of each class (``rb_p_star`` and the like),
+            ``"snr"`` for ``rb_snr``.
 
         Returns
         -------
@@ -382,17 +338,91 @@ class Classifier:
             A catalogue without positions, shapes that do not match, parameters out of range. A row that
             cannot be scored is not an error: it has NaN and a reason.
         """
-        from ..io.positions import find_positions
-        from ..io.tables import as_table, peaks
+        from ..io.positions import find_positions, has_positions, peaks
+        from ..io.tables import as_table
 
-        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
         result = as_table(table)
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs)
+        exposure = with_no_data(exposure)
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:
             x, y = find_positions(result, x_col, y_col, origin, exposure.wcs)
-        prepared = self._prepared(exposure, x, y, fwhm, asinh_softening, peaks(result), result)
-        scores = self._score(prepared, progress)
+        if not trust_positions:
+            is_told = origin is not None or not (x_col is not None or has_positions(result))
+            doubt = doubt_about(exposure, x, y, is_origin_known=is_told)
+            if doubt is not None:
+                log.warning("the catalogue does not fit the image: %s", doubt.reason)
+        return self.classify_at(
+            result,
+            exposure,
+            x,
+            y,
+            peaks=peaks(result),
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            threshold=threshold,
+            add_score=add_score,
+            flag_bogus=flag_bogus,
+            progress=progress,
+            extra=extra,
+        )
+
+    def classify_at(
+        self,
+        table: "Table",
+        exposure: Exposure,
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        *,
+        peaks: tuple[ArrayLike, ArrayLike] | None = None,
+        fwhm: float | None = None,
+        asinh_softening: float | None = None,
+        threshold: float | None = None,
+        add_score: bool = True,
+        flag_bogus: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        extra: Sequence[str] = (),
+    ) -> "Table":
+        """Score a catalogue whose positions are known.
+
+        Parameters
+        ----------
+        table : Table
+            One row a position; it is changed.
+        exposure : Exposure
+        x, y : ndarray of float64, shape (n,)
+            0-based positions in pixels.
+        peaks, fwhm, asinh_softening, progress
+            As for :meth:`score`.
+        threshold, add_score, flag_bogus, extra
+            As for :meth:`classify`.
+
+        Returns
+        -------
+        Table
+            `table` with its scores, or its real rows.
+
+        Raises
+        ------
+        InputError
+            As :meth:`classify`.
+        """
+        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
+        prepared = prepare(
+            exposure,
+            self.spec.preprocess,
+            x,
+            y,
+            fwhm=fwhm,
+            asinh_softening=asinh_softening,
+            peaks=peaks,
+            table=table,
+        )
+        snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
+        scores = self._score(prepared, progress, snr)
+        more = extra_columns(extra, scores, snr, self.spec)
         verdict = Verdict(self.spec, self.real_source_types, limit, prepared.width)
-        return with_verdicts(result, scores, verdict, add_score=add_score, flag_bogus=flag_bogus)
+        return with_verdicts(
+            table, scores, verdict, add_score=add_score, flag_bogus=flag_bogus, extra=more
+        )

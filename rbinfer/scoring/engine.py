@@ -7,22 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cutouts.cutter import Cutouts, Cutter, Knife
-from ..io.exposure import Width
+from ..cutouts.cutter import CutFunction, Cutouts
 from ..model.networks import Network
 from ..model.session import Output, Session
 from ..status import UNSCORED, Status
+from .prepare import Prepared
 from .rows import by_strips, share_out, tasks
 from .verdicts import Scores
-
-
-class Prepared(NamedTuple):
-    """What is to be scored: positions as they are cut, what cuts them, and the width of the stars."""
-
-    cutter: Cutter
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    width: Width
 
 
 class Engine(NamedTuple):
@@ -41,7 +32,12 @@ class Engine(NamedTuple):
     scores_of: Callable[[Output], NDArray[np.float32]]
     threads: int
 
-    def score(self, prepared: Prepared, progress: Callable[[int, int], None] | None = None) -> Scores:
+    def score(
+        self,
+        prepared: Prepared,
+        progress: Callable[[int, int], None] | None = None,
+        snr: NDArray[np.float32] | None = None,
+    ) -> Scores:
         """Score all rows.
 
         Parameters
@@ -49,6 +45,8 @@ class Engine(NamedTuple):
         prepared : Prepared
         progress : callable, optional
             Called as ``progress(done, total)`` while rows are scored.
+        snr : ndarray of float32, shape (n,), optional
+            Takes the S/N of each row; NaN where nothing was cut.
 
         Returns
         -------
@@ -75,8 +73,10 @@ class Engine(NamedTuple):
             rows = order[part]
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.knife()
-            self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
+                own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.cut_function()
+            measured = self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
+            if snr is not None:
+                snr[rows] = measured
             return len(rows)
 
         done = 0
@@ -91,10 +91,10 @@ class Engine(NamedTuple):
         prepared: Prepared,
         rows: NDArray[np.intp],
         pixels: NDArray[np.float32],
-        cut_into: Knife,
+        cut_into: CutFunction,
         result: Scores,
-    ) -> None:
-        """Score some rows, batch by batch in one buffer, and write what comes of them."""
+    ) -> NDArray[np.float32]:
+        """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""
         spec = self.network.spec
         n, batch = len(rows), len(pixels)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
@@ -126,3 +126,4 @@ class Engine(NamedTuple):
         result.score[rows[has_score]] = score[has_score]
         if result.classes is not None and classes is not None:
             result.classes[rows[has_score]] = classes[has_score]
+        return snr

@@ -14,7 +14,8 @@ from .._util.verbosity import Verbose, reporting
 from ..cutouts.cutter import Cutter, preprocess_cutout, reference_spec
 from ..errors import InputError
 from ..io.exposure import as_exposure
-from ..io.tables import as_table, positions
+from ..io.positions import positions
+from ..io.tables import as_table
 from ..measure.estimate import catalogue_fwhm
 from ..model.networks import KerasNetwork
 from ..model.registry import resolve
@@ -168,7 +169,7 @@ def classify_realbogus(
     mask : array_like of bool, shape (height, width), optional
         True for bad pixels.
     fwhm : float, optional
-        FWHM of the image in pixels; measured on star-like detections unless given.
+        FWHM of the image in pixels; measured on the stars of the image unless given.
     asinh_softening : float, optional
         Softening in units of the noise; the model's own (3.0) unless given.
     threshold : float

@@ -1,7 +1,8 @@
 """What scores say of a catalogue: columns, notes, flags, and which rows are real."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.exposure import Width
 from ..model.spec import ModelSpec
-from ..status import UNSCORED
+from ..status import UNSCORED, is_real
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -20,12 +21,33 @@ log = logging.getLogger(__name__)
 #: Bit that `flag_bogus` sets in the column ``flags``, as in the reference implementation.
 BOGUS_FLAG = 0x1000
 #: Keys of ``meta`` that are written here or by the command line.
-_NOTES = frozenset({
-    "rb_model", "rb_version", "rb_threshold", "rb_real", "rb_fwhm", "rb_fwhm_source", "rb_image",
-    "rb_hdu", "rb_x_col", "rb_y_col", "rb_origin", "rb_hash", "rb_opts", "rb_rel",
-})  # fmt: skip
-#: Columns that are added.
-_COLUMNS = ("rb_score", "rb_status", "rb_class")
+_NOTES = frozenset(
+    {
+        "rb_model",
+        "rb_version",
+        "rb_threshold",
+        "rb_real",
+        "rb_fwhm",
+        "rb_fwhm_source",
+        "rb_npsf",
+        "rb_nfit",
+        "rb_ellipticity",
+        "rb_theta",
+        "rb_image",
+        "rb_hdu",
+        "rb_x_col",
+        "rb_y_col",
+        "rb_origin",
+        "rb_hash",
+        "rb_opts",
+        "rb_rel",
+    }
+)
+#: Columns that are added; those of the probabilities begin so.
+_COLUMNS = ("rb_score", "rb_status", "rb_class", "rb_snr")
+P_PREFIX = "rb_p_"
+#: What may be added on request.
+EXTRA = ("classes", "snr")
 
 
 class Scores(NamedTuple):
@@ -57,8 +79,51 @@ class Verdict(NamedTuple):
     width: Width
 
 
+def extra_columns(
+    extra: Sequence[str], scores: Scores, snr: NDArray[np.float32] | None, spec: ModelSpec
+) -> dict[str, NDArray[np.float32]]:
+    """Return the columns that were asked for beside the score.
+
+    Parameters
+    ----------
+    extra : sequence of str
+        Of `EXTRA`.
+    scores : Scores
+    snr : ndarray of float32, shape (n,), or None
+        S/N of each row; needed for ``"snr"``.
+    spec : ModelSpec
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (n,)
+        NaN in rows without a score.
+
+    Raises
+    ------
+    InputError
+        An extra that is not known, or probabilities of a model that has no classes.
+    """
+    unknown = [name for name in extra if name not in EXTRA]
+    if unknown:
+        raise InputError(f"there are no extra columns {', '.join(unknown)}, but {', '.join(EXTRA)}")
+    found: dict[str, NDArray[np.float32]] = {}
+    if "snr" in extra and snr is not None:
+        found["rb_snr"] = np.where(scores.status & UNSCORED, np.float32(np.nan), snr)
+    if "classes" in extra:
+        if scores.classes is None:
+            raise InputError(f"the model {spec.name} has no classes, so it has no probabilities of them")
+        found |= {f"{P_PREFIX}{name}": scores.classes[:, k] for k, name in enumerate(spec.classes)}
+    return found
+
+
 def with_verdicts(
-    table: "Table", scores: Scores, verdict: Verdict, *, add_score: bool, flag_bogus: bool
+    table: "Table",
+    scores: Scores,
+    verdict: Verdict,
+    *,
+    add_score: bool,
+    flag_bogus: bool,
+    extra: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
 ) -> "Table":
     """Write scores into a table of one's own.
 
@@ -73,6 +138,8 @@ def with_verdicts(
         Add ``rb_score``, ``rb_status`` and, where there are classes, ``rb_class``.
     flag_bogus : bool
         Set `BOGUS_FLAG` in ``flags`` for all that is not real, and return the real rows only.
+    extra : mapping of str to ndarray of float32, shape (n,)
+        From `extra_columns`.
 
     Returns
     -------
@@ -85,32 +152,44 @@ def with_verdicts(
         A column ``flags`` that is not of integers.
     """
     n = len(scores.score)
-    # Comparing with NaN is False: what has no score is not real.
-    real = scores.score > verdict.threshold
+    real = is_real(scores.score, verdict.threshold)
     unscored = int(np.count_nonzero(scores.status & UNSCORED))
     bogus = n - int(real.sum()) - unscored
     log.info("%d rows: %d real, %d bogus, %d unscored", n, n - bogus - unscored, bogus, unscored)
     # Of another scoring: they would stand beside notes that they do not belong to.
-    table.remove_columns([name for name in _COLUMNS if name in table.colnames])
+    table.remove_columns([name for name in table.colnames if _is_ours(name)])
     if add_score:
         table["rb_score"] = scores.score
         table["rb_status"] = scores.status
         if scores.classes is not None:
             table["rb_class"] = _class_names(scores, verdict.spec)
+    for name, values in extra.items():
+        table[name] = values
     # In capitals too, if it went through FITS.
     for key in [key for key in table.meta if str(key).lower() in _NOTES]:
         del table.meta[key]
     table.meta.update(
-        rb_model=verdict.spec.name, rb_version=verdict.spec.version, rb_threshold=verdict.threshold,
-        rb_fwhm=verdict.width.fwhm, rb_fwhm_source=verdict.width.source,
+        rb_model=verdict.spec.name,
+        rb_version=verdict.spec.version,
+        rb_threshold=verdict.threshold,
+        rb_fwhm=verdict.width.fwhm,
+        rb_fwhm_source=verdict.width.source,
+        rb_npsf=verdict.width.n_stars,
+        rb_nfit=verdict.width.n_fitted,
         rb_real=list(verdict.real_source_types),
-    )  # fmt: skip
+    )
+    if np.isfinite(verdict.width.ellipticity):
+        table.meta.update(rb_ellipticity=verdict.width.ellipticity, rb_theta=verdict.width.theta)
     if not flag_bogus:
         return table
     table["flags"] = _flagged(table, ~real)
     if unscored:
         log.warning("%d of %d rows could not be scored and are left out", unscored, n)
     return table[real]
+
+
+def _is_ours(name: str) -> bool:
+    return name in _COLUMNS or name.startswith(P_PREFIX)
 
 
 def _flagged(table: "Table", bogus: NDArray[np.bool_]) -> Any:

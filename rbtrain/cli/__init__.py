@@ -1,6 +1,5 @@
 """The command ``rbtrain``: one file a verb, all driven by one TOML configuration."""
 
-import argparse
 import logging
 import os
 import signal
@@ -12,15 +11,18 @@ from importlib import import_module
 from typing import Any
 
 from rbinfer import __version__
+from rbinfer._util.sentences import unforeseen
+from rbinfer.cli.parser import Parser
 
 _VERBS = ("simulate", "fit", "export", "evaluate", "sheet")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(
+def build_parser() -> Parser:
+    """Build the parser of the command line; what only training needs is imported when a verb runs."""
+    parser = Parser(
         prog="rbtrain",
         description="Simulate labelled images, fit the network, export it, measure it.",
+        example="rbtrain simulate my.toml",
     )
     parser.add_argument("--version", action="version", version=f"rbtrain {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(argv, came)
         except (KeyboardInterrupt, Exception) as error:
-            # A library may have made an error of its own of the interruption.
+            # A library may have turned the interruption into an error of its own.
             if came or isinstance(error, KeyboardInterrupt):
                 number = came[0] if came else signal.SIGINT
                 word = "interrupted" if number == signal.SIGINT else "terminated"
@@ -52,19 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None, came: list[int]) -> int:
-    try:
-        options = build_parser().parse_args(argv)
-    except ModuleNotFoundError as error:
-        print(
-            f"rbtrain: error: {error.name} is not installed; rbtrain needs more than rbinfer does: "
-            "pip install 'rbinfer[train]'",
-            file=sys.stderr,
-        )
-        return 1
+    options = build_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )
-    # TensorFlow greets on stderr; nobody at the telescope wants to read it.
+    # TensorFlow prints notes on stderr at its start that help nobody here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -74,13 +68,20 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
         if options.debug or came:
             raise
         # Every error ends the command with one sentence; --debug shows where it came from.
-        print(f"rbtrain: error: {error}", file=sys.stderr)
+        is_of_file = isinstance(error, OSError) and error.errno is not None
+        text = unforeseen(error) if is_of_file else str(error)
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            text = (
+                f"{error.name} is not installed; rbtrain needs more than rbinfer does: "
+                "pip install 'rbinfer[train]'"
+            )
+        print(f"rbtrain: error: {text}", file=sys.stderr)
         return 1
 
 
 @contextmanager
 def _stopping_on_signals() -> Iterator[list[int]]:
-    """Let SIGTERM, as batch systems send it, stop what runs as Ctrl-C does; yields what came."""
+    """Let SIGTERM, which batch systems send, stop the run as Ctrl-C does; yields what signals came."""
     came: list[int] = []
 
     def stop(number: int, _: Any) -> None:
@@ -88,8 +89,8 @@ def _stopping_on_signals() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     def unraisable(what: Any) -> None:
-        # It came within a callback that must not fail, such as one of the garbage collector's: Python
-        # drops the exception there, so the signal is sent again.
+        # The signal came within a callback that must not fail, such as one of the garbage collector's.
+        # Python drops the exception there, so the signal is sent again.
         if came and isinstance(what.exc_value, KeyboardInterrupt):
             again.append(threading.Timer(0.1, signal.raise_signal, (came[0],)))
             again[-1].start()
@@ -101,7 +102,7 @@ def _stopping_on_signals() -> Iterator[list[int]]:
     hook = sys.unraisablehook
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            # What is ignored, as by a shell for what it starts in the background, stays so.
+            # A signal that is ignored stays ignored: shells do so for jobs in the background.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, stop)
         sys.unraisablehook = unraisable

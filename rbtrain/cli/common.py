@@ -2,20 +2,22 @@
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..config import TrainConfig
+from .._files import replaced
+
+if TYPE_CHECKING:
+    from ..config import TrainConfig
 
 
 @dataclass(frozen=True)
-class Workspace:
+class TrainingFolder:
     """Directory of one training: ``train`` and ``test`` sets, ``fit`` with checkpoints, the model."""
 
     root: Path
@@ -41,20 +43,22 @@ class Workspace:
         return self.root / "model.onnx"
 
 
-def add_workspace(parser: argparse.ArgumentParser) -> None:
+def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the configuration and ``--dir``."""
     parser.add_argument("config", metavar="CONFIG", type=Path, help="TOML file of the training")
     parser.add_argument("--dir", type=Path, help="where its files go (default: runs/NAME)")
 
 
-def open_workspace(options: argparse.Namespace) -> tuple[TrainConfig, Workspace]:
+def open_training(options: argparse.Namespace) -> "tuple[TrainConfig, TrainingFolder]":
     """Read the configuration and find its directory."""
+    from ..config import TrainConfig
+
     config = TrainConfig.read(options.config)
-    return config, Workspace(options.dir or Path("runs") / (config.name or options.config.stem))
+    return config, TrainingFolder(options.dir or Path("runs") / (config.name or options.config.stem))
 
 
 @contextmanager
-def bar(title: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, unit: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar; yields ``progress(done, total)``."""
     with tqdm(desc=title, unit=unit, disable=quiet) as shown:
 
@@ -75,7 +79,6 @@ def without_nan(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place and rename it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    """Write a file whole or not at all."""
+    with replaced(path) as part:
+        part.write_text(text, encoding="utf-8")

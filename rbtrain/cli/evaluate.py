@@ -3,15 +3,27 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .common import Workspace, bar, open_workspace, without_nan, write_text
+from rbinfer.cli.parser import Parser, add_verb
+
+from .common import TrainingFolder, open_training, progress_bar, without_nan, write_text
+
+if TYPE_CHECKING:
+    from rbinfer import Classifier, ModelSpec
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "evaluate", help="measure a model: AUC, true- and false-positive rates"
+    parser = add_verb(
+        verbs,
+        "evaluate",
+        summary="measure a model: AUC, true- and false-positive rates",
+        description=(
+            "Measure a model on the simulated test set and, with --images, on labelled images: AUC and "
+            "rates, by class, S/N and FWHM."
+        ),
+        example="rbtrain evaluate my.toml --images labelled/ -o measured/",
     )
     parser.add_argument(
         "model", metavar="CONFIG|MODEL", help="TOML of the training, or a model's path or name"
@@ -35,81 +47,112 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Measure, print the tables, write ``metrics.json`` and ``CARD.md``."""
     from rbinfer import Classifier
-    from rbinfer.model.registry import resolve
 
-    from ..data.dataset import Dataset
     from ..judging.baselines import load_astroscrappy
-    from ..judging.card import card_text
-    from ..judging.evaluate import evaluate_simulation
-    from ..judging.labelled import measure_calibration, measure_groups, score_images, ways_for
-    from ..judging.text import format_bins, format_calibration, format_groups, format_sky
-    from ..judging.versus import classes_table, compare_groups, format_table, groups_table
 
     if options.plots and options.output is None:
         raise ValueError("--plots needs -o DIR to draw into")
     if options.baselines:
         load_astroscrappy()
-    test = None
-    if options.model.lower().endswith(".toml"):
-        options.config = Path(options.model)
-        _, where = open_workspace(options)
-        path, test = where.model, where.test
-    else:
-        path = resolve(options.model)
-        if options.dir is not None:
-            test = Workspace(options.dir).test
+    path, test = _find(options)
     classifier = Classifier(path, device="cpu")
-    scored: dict[str, Any] = {}
-    metrics: dict[str, Any] = {"model": classifier.spec.name, "version": classifier.spec.version}
-    versus: dict[str, Any] = {}
-    prior = None
-    if test is not None:
-        data = Dataset.open(test, preprocess=classifier.spec.preprocess)
-        metrics["simulation"] = evaluate_simulation(path, data)
-        print(format_bins(metrics["simulation"]))
-        prior = metrics["simulation"]["fraction_real"]
-        if options.baselines:
-            versus["simulation"] = _on_simulation(path, test, options)
-            print("\nthe same beside simple means, on frames drawn again")
-            print(format_table(*classes_table(versus["simulation"])))
-            print(format_table(*groups_table(_pooled(versus["simulation"]))))
-    if options.images is not None:
-        for key, title, given, centroids in ways_for(options.images):
-            simple = options.baselines and not centroids
-            with bar(title, "image", options.quiet) as progress:
-                scored[key] = score_images(
-                    classifier, options.images, given, progress, simple, centroids
-                )
-            metrics[key] = measure_groups(scored[key], classifier.spec.threshold)
-            print(f"\nlabelled images, {title}")
-            print(format_groups(metrics[key]))
-            sky = format_sky(metrics[key])
-            if sky:
-                print(f"\nthe same, stars and galaxies counted as real\n{sky}")
-            if simple:
-                versus[key] = compare_groups(scored[key], classifier.spec.threshold)
-                print("\nthe same beside simple means")
-                print(format_table(*groups_table(versus[key])))
-            found = measure_calibration(scored[key], prior)
-            metrics.setdefault("calibration", {})[key] = found
-            print(f"\ncalibration\n{format_calibration(found)}")
     if test is None and options.images is None:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
+    spec = classifier.spec
+    metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
+    versus: dict[str, Any] = {}
+    scored: dict[str, Any] = {}
+    if test is not None:
+        _measure_simulation(path, test, options, metrics, versus)
+    if options.images is not None:
+        scored = _measure_images(classifier, options, metrics, versus)
     if versus:
         metrics["baselines"] = versus
     if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
-        metrics = without_nan(metrics)
-        text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
-        write_text(options.output / "metrics.json", text)
-        write_text(options.output / "CARD.md", card_text(classifier.spec, metrics))
+        _write(spec, metrics, options.output)
         if options.plots:
-            _draw(scored, metrics, classifier.spec.threshold, options.output)
+            _draw(scored, without_nan(metrics), spec.threshold, options.output)
     return 0
 
 
+def _find(options: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Return the model's file and the test set, if there is one."""
+    from rbinfer.model.registry import resolve
+
+    if options.model.lower().endswith(".toml"):
+        options.config = Path(options.model)
+        _, where = open_training(options)
+        return where.model, where.test
+    return resolve(options.model), None if options.dir is None else TrainingFolder(options.dir).test
+
+
+def _measure_simulation(
+    path: Path, test: Path, options: argparse.Namespace, metrics: dict[str, Any], versus: dict[str, Any]
+) -> None:
+    """Measure on the test set and print; the figures go into `metrics` and `versus`."""
+    from rbinfer.model.session import read_spec
+
+    from ..data.dataset import Dataset
+    from ..judging.evaluate import evaluate_simulation
+    from ..judging.text import format_bins, format_table
+    from ..judging.versus import classes_table, groups_table, pooled
+
+    data = Dataset.open(test, preprocess=read_spec(path).preprocess)
+    metrics["simulation"] = evaluate_simulation(path, data)
+    print(format_bins(metrics["simulation"]))
+    if options.baselines:
+        versus["simulation"] = _on_simulation(path, test, options)
+        print("\nthe same beside simple means, on frames drawn again")
+        print(format_table(*classes_table(versus["simulation"])))
+        print(format_table(*groups_table(pooled(versus["simulation"]))))
+
+
+def _measure_images(
+    classifier: "Classifier",
+    options: argparse.Namespace,
+    metrics: dict[str, Any],
+    versus: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure on labelled images in each way and print; returns the scores by way and group."""
+    from ..judging.labelled import measure_calibration, measure_groups, score_images, ways_for
+    from ..judging.text import format_calibration, format_groups, format_sky, format_table
+    from ..judging.versus import compare_groups, groups_table
+
+    threshold = classifier.spec.threshold
+    prior = metrics["simulation"]["fraction_real"] if "simulation" in metrics else None
+    scored: dict[str, Any] = {}
+    for key, title, given, centroids in ways_for(options.images):
+        simple = options.baselines and not centroids
+        with progress_bar(title, "image", options.quiet) as progress:
+            scored[key] = score_images(classifier, options.images, given, progress, simple, centroids)
+        metrics[key] = measure_groups(scored[key], threshold)
+        print(f"\nlabelled images, {title}")
+        print(format_groups(metrics[key]))
+        sky = format_sky(metrics[key])
+        if sky:
+            print(f"\nthe same, stars and galaxies counted as real\n{sky}")
+        if simple:
+            versus[key] = compare_groups(scored[key], threshold)
+            print("\nthe same beside simple means")
+            print(format_table(*groups_table(versus[key])))
+        found = measure_calibration(scored[key], prior)
+        metrics.setdefault("calibration", {})[key] = found
+        print(f"\ncalibration\n{format_calibration(found)}")
+    return scored
+
+
+def _write(spec: "ModelSpec", metrics: dict[str, Any], where: Path) -> None:
+    """Write the figures and the card."""
+    from ..judging.card import card_text
+
+    where.mkdir(parents=True, exist_ok=True)
+    plain = without_nan(metrics)
+    write_text(where / "metrics.json", json.dumps(plain, indent=1, allow_nan=False) + "\n")
+    write_text(where / "CARD.md", card_text(spec, plain))
+
+
 def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure on the test frames, drawn again from the configuration that they were drawn from."""
+    """Measure on the test frames, which are drawn again from their configuration."""
     from rbinfer.model.session import Session
 
     from ..config import TrainConfig
@@ -125,17 +168,8 @@ def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict
         )
     config = TrainConfig.read(source)
     Dataset.open(test, config)
-    with bar("baselines", "frame", options.quiet) as progress:
+    with progress_bar("baselines", "frame", options.quiet) as progress:
         return compare_simulation(Session(model, "cpu"), config, progress=progress)
-
-
-def _pooled(measured: dict[str, Any]) -> dict[str, Any]:
-    """Rows of the table that has all classes of the simulation together."""
-    rows = {
-        "stars, all else": measured["overall"],
-        "without galaxies": measured["without_galaxies"],
-    }
-    return {name: methods for name, methods in rows.items() if methods}
 
 
 def _draw(scored: dict[str, Any], metrics: dict[str, Any], threshold: float, where: Path) -> None:

@@ -4,14 +4,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..config import TrainConfig
-from .common import open_workspace
+from rbinfer.cli.parser import Parser, add_verb
+
+from .common import open_training
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "export", help="export a fitted network (TOML) or any Keras file (.keras, .h5) to ONNX"
+    parser = add_verb(
+        verbs,
+        "export",
+        summary="export a fitted network (TOML) or any Keras file (.keras, .h5) to ONNX",
+        description=(
+            "Calibrate a fitted network and export it, or any Keras file of the reference form, to a "
+            "model file that rbinfer runs. It is written only if Keras and ONNX Runtime agree."
+        ),
+        example="rbtrain export my.toml\nrbtrain export mine.keras -o mine.onnx",
     )
     parser.add_argument("config", metavar="CONFIG|FILE", type=Path)
     parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
@@ -24,12 +32,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Export; a difference between Keras and ONNX Runtime is an error and writes nothing."""
+    from ..config import TrainConfig
     from ..export.release import export_keras, export_run
 
     if options.config.suffix.lower() == ".toml":
         from ..data.dataset import Dataset
 
-        config, where = open_workspace(options)
+        config, where = open_training(options)
         output = options.output or where.model
         worst = export_run(config, Dataset.open(where.train, config), where.fit / "best.keras", output)
     else:

@@ -3,15 +3,24 @@
 import argparse
 from typing import Any
 
-from .common import add_workspace, open_workspace
+from rbinfer.cli.parser import Parser, add_verb
+
+from .common import add_training, open_training
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "fit", help="fit the network; Ctrl-C keeps the best so far"
+    parser = add_verb(
+        verbs,
+        "fit",
+        summary="fit the network; Ctrl-C keeps the best so far",
+        description=(
+            "Fit the network to the simulated set. Ctrl-C keeps the best so far; --resume goes on after "
+            "any end."
+        ),
+        example="rbtrain fit my.toml --resume",
     )
-    add_workspace(parser)
+    add_training(parser)
     parser.add_argument("--resume", action="store_true", help="go on where the last fit stopped")
     return parser
 
@@ -21,9 +30,12 @@ def run(options: argparse.Namespace) -> int:
     from ..data.dataset import Dataset
     from ..fitting.fit import fit
 
-    config, where = open_workspace(options)
+    config, where = open_training(options)
     fit(
-        config, Dataset.open(where.train, config), where.fit, resume=options.resume,
+        config,
+        Dataset.open(where.train, config),
+        where.fit,
+        resume=options.resume,
         verbose=0 if options.quiet else 1,
-    )  # fmt: skip
+    )
     return 0

@@ -4,11 +4,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from rbinfer.cli.parser import Parser, add_verb
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "sheet", help="draw what is simulated, class by class, beside real detections"
+    parser = add_verb(
+        verbs,
+        "sheet",
+        summary="draw what is simulated, class by class, beside real detections",
+        description=(
+            "Draw cutouts of every simulated class and, with --images, of labelled real detections."
+        ),
+        example="rbtrain sheet my.toml --images labelled/ -o sheet.png",
     )
     parser.add_argument("config", metavar="CONFIG", type=Path, help="TOML file of the training")
     parser.add_argument("--images", type=Path, help="folder of labelled images (NAME.ecsv, NAME.fits)")

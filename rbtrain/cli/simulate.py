@@ -5,20 +5,30 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import Dataset, build_dataset, check_backdrops
-from ..simulate import describe, identify, open_backdrops
-from .common import add_workspace, bar, open_workspace
+from rbinfer.cli.parser import Parser, add_verb
+
+from .common import add_training, open_training, progress_bar
 
 #: Fraction of the frames that take a backdrop unless said.
 _FRACTION = 0.5
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "simulate", help="simulate frames and store their labelled cutouts"
+    parser = add_verb(
+        verbs,
+        "simulate",
+        summary="simulate frames and store their labelled cutouts",
+        description=(
+            "Simulate frames and store their labelled cutouts: a training set and a test set, whichever "
+            "is not there yet."
+        ),
+        example=(
+            "rbtrain simulate my.toml\n"
+            "rbtrain simulate my.toml --darks dark_*.fits --images field_*.fits"
+        ),
     )
-    add_workspace(parser)
+    add_training(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one for each CPU)")
     group = parser.add_argument_group(
         "backdrops",
@@ -53,7 +63,10 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Make the training set and the test set, whichever is not there yet."""
-    config, where = open_workspace(options)
+    from ..data.dataset import Dataset, build_dataset, check_backdrops
+    from ..simulate import describe, identify, open_backdrops
+
+    config, where = open_training(options)
     files = identify(options.darks, options.images)
     if not files and options.backdrop_fraction is not None:
         raise ValueError("--backdrop-fraction is given without --darks or --images; give some files")
@@ -70,9 +83,13 @@ def run(options: argparse.Namespace) -> int:
     shape = (config.simulate.height, config.simulate.width)
     with open_backdrops(files, shape, fraction) if files else nullcontext() as backdrops:
         for test, directory in missing:
-            with bar(directory.name, "frame", options.quiet) as progress:
+            with progress_bar(directory.name, "frame", options.quiet) as progress:
                 build_dataset(
-                    config, directory, test=test, workers=options.workers, progress=progress,
+                    config,
+                    directory,
+                    test=test,
+                    workers=options.workers,
+                    progress=progress,
                     backdrops=backdrops,
-                )  # fmt: skip
+                )
     return 0

@@ -27,6 +27,8 @@ from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
 from rbinfer.status import is_scored
 
+from .._arrays import F16, F64, I8, I64, Bools
+from .._pixels import BOX, around
 from ..config import CLASSES, SOURCES, DataConfig, TrainConfig
 from ..simulate import Backdrops, Frame, draw_frame
 from .label import label_detections
@@ -47,6 +49,9 @@ ROW = np.dtype(
         ("crowding", "f4"),
     ]
 )
+#: Files of a dataset.
+_PIXELS, _ROWS, _ABOUT = "pixels.f16", "rows.npy", "dataset.json"
+#: Frames that a process simulates at a time.
 _PER_TASK = 8
 #: Frames for testing are drawn from this index on; training frames lie below it.
 TEST_FRAMES_FROM = 10_000_000
@@ -66,7 +71,7 @@ class Dataset:
         How the cutouts were made.
     """
 
-    pixels: NDArray[np.float16]
+    pixels: F16
     rows: NDArray[Any]
     preprocess: PreprocessSpec
 
@@ -98,11 +103,11 @@ class Dataset:
             It was made from something else.
         """
         where = Path(directory)
-        if not (where / "dataset.json").is_file():
+        if not (where / _ABOUT).is_file():
             raise FileNotFoundError(
                 f"{where} is not a dataset; make one with 'rbtrain simulate CONFIG --dir {where.parent}'"
             )
-        about = json.loads((where / "dataset.json").read_text())
+        about = json.loads((where / _ABOUT).read_text())
         made_by = PreprocessSpec.from_dict(about["preprocess"])
         if config is not None and about["cut_from"] != config.data_hash:
             raise ValueError(
@@ -115,11 +120,11 @@ class Dataset:
                 f"{where} holds cutouts of the {made_by.preset} preset ({made_by}), but the model takes "
                 f"{preprocess}"
             )
-        rows = np.load(where / "rows.npy")
+        rows = np.load(where / _ROWS)
         shape = (len(rows), made_by.size, made_by.size, 2)
         if len(rows) == 0:
             return cls(np.zeros(shape, np.float16), rows, made_by)
-        return cls(np.memmap(where / "pixels.f16", np.float16, "r", shape=shape), rows, made_by)
+        return cls(np.memmap(where / _PIXELS, np.float16, "r", shape=shape), rows, made_by)
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows for training and those for validation; no frame is in both."""
@@ -129,7 +134,19 @@ class Dataset:
 
 
 def frame_rng(seed: int, index: int) -> np.random.Generator:
-    """Return the generator of one frame: it depends on the seed and the index alone."""
+    """Return the generator of one frame: it depends on the seed and the index alone.
+
+    Parameters
+    ----------
+    seed : int
+        Of all frames, 0 or more.
+    index : int
+        Number of the frame, 0 or more.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
@@ -170,7 +187,7 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
 
 def cut_frame(
     frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator, index: int = 0
-) -> tuple[NDArray[np.float16], NDArray[Any]]:
+) -> tuple[F16, NDArray[Any]]:
     """Detect, label and cut the objects of one frame, as a telescope's pipeline might.
 
     Parameters
@@ -200,7 +217,7 @@ def cut_detections(
     data: DataConfig,
     rng: np.random.Generator,
     index: int = 0,
-) -> tuple[NDArray[np.float16], NDArray[Any], NDArray[np.bool_]]:
+) -> tuple[F16, NDArray[Any], Bools]:
     """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`.
 
     Returns
@@ -256,7 +273,7 @@ def build_dataset(
     """Simulate frames and store their labelled cutouts.
 
     The result depends on the configuration and the backdrops alone, not on the number of workers.
-    A frame that draws no backdrop is the one that there would be without any.
+    A frame that draws no backdrop is the same as without any.
 
     Parameters
     ----------
@@ -275,6 +292,13 @@ def build_dataset(
     Returns
     -------
     Dataset
+
+    Raises
+    ------
+    FileExistsError
+        There is something at `directory`.
+    RuntimeError
+        A frame cannot be drawn or cut; names it and its seed. Nothing is left then.
     """
     where = Path(directory)
     if where.exists():
@@ -290,7 +314,7 @@ def build_dataset(
     part.mkdir(parents=True)
     try:
         rows, done = [], 0
-        with open(part / "pixels.f16", "wb") as stream:
+        with open(part / _PIXELS, "wb") as stream:
             for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
                 pixels.tofile(stream)
                 rows.append(known)
@@ -298,7 +322,7 @@ def build_dataset(
                 if progress is not None:
                     progress(done, n)
         known = np.concatenate(rows) if rows else np.zeros(0, ROW)
-        np.save(part / "rows.npy", known)
+        np.save(part / _ROWS, known)
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
         about = {
             "cut_from": config.data_hash,
@@ -308,10 +332,10 @@ def build_dataset(
         }
         if backdrops is not None:
             about["backdrops"] = backdrops.to_dict()
-        (part / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
+        (part / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         part.rename(where)
     except BaseException:
-        # Gigabytes perhaps, and of no use: frames are drawn anew.
+        # It may hold gigabytes and is of no use: the next try draws all frames again.
         shutil.rmtree(part, ignore_errors=True)
         raise
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
@@ -334,7 +358,7 @@ def check_backdrops(directory: str | os.PathLike[str], asked: dict[str, Any] | N
         other way round.
     """
     where = Path(directory)
-    recorded = json.loads((where / "dataset.json").read_text()).get("backdrops")
+    recorded = json.loads((where / _ABOUT).read_text()).get("backdrops")
     if _identity(recorded) != _identity(asked):
         raise ValueError(
             f"{where} was simulated {_in_words(recorded)}; now it would be {_in_words(asked)}. "
@@ -359,7 +383,7 @@ def _in_words(backdrops: dict[str, Any] | None) -> str:
 _Task = tuple[TrainConfig, range, Backdrops | None]
 
 
-def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
+def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[F16, NDArray[Any]]]:
     workers = usable_cpus() if workers is None else workers
     if workers <= 1:
         yield from map(_simulate, tasks)
@@ -369,7 +393,7 @@ def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[NDArray[np.f
         yield from pool.map(_simulate, tasks)
 
 
-def _simulate(task: _Task) -> tuple[NDArray[np.float16], NDArray[Any]]:
+def _simulate(task: _Task) -> tuple[F16, NDArray[Any]]:
     config, indices, backdrops = task
     parts = []
     for index in indices:
@@ -377,7 +401,7 @@ def _simulate(task: _Task) -> tuple[NDArray[np.float16], NDArray[Any]]:
         try:
             backdrop = None
             if backdrops is not None:
-                # From a generator of its own, so that the other frames stay as they are without.
+                # A generator of its own keeps the other frames as they are without backdrops.
                 backdrop = backdrops.draw(np.random.default_rng([config.data.seed, index, 1]))
             frame = draw_frame(config.simulate, rng, backdrop)
             parts.append(cut_frame(frame, config.preprocess, config.data, rng, index))
@@ -386,11 +410,11 @@ def _simulate(task: _Task) -> tuple[NDArray[np.float16], NDArray[Any]]:
     return np.concatenate([p for p, _ in parts]), np.concatenate([r for _, r in parts])
 
 
-def _at_most(labels: NDArray[np.int8], data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
+def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
     """Choose some rows of each bogus class and of the sources, in their order.
 
-    Stars and galaxies are drawn together: how many galaxies there are among the stars of a field is
-    something to be learnt.
+    Stars and galaxies are drawn together: the network has to learn how many galaxies there are among the
+    stars of a field.
     """
     order = rng.permutation(len(labels))
     drawn = labels[order]
@@ -401,11 +425,8 @@ def _at_most(labels: NDArray[np.int8], data: DataConfig, rng: np.random.Generato
     return np.sort(np.concatenate(chosen))
 
 
-def _aperture_snr(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-    height, width = frame.image.shape
-    total = np.zeros(len(x))
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            at = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
-            total += np.nan_to_num(frame.image[at].astype(float) - frame.sky[at])
-    return total / (3.0 * frame.noise[y, x])
+def _aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
+    """Light of the 3 x 3 pixels around each, over its expected noise."""
+    light = around(frame.image, x, y, BOX).astype(float) - around(frame.sky, x, y, BOX)
+    snr: F64 = np.nan_to_num(light).sum(axis=0) / (3.0 * frame.noise[y, x])
+    return snr

@@ -1,30 +1,51 @@
 """Labels: which layer of a simulated frame a detection owes its existence to."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from .._arrays import F32, F64, I8, I64, Bools
+from .._pixels import BOX, around, nearest
 from ..config import CLASSES
 from ..simulate import Artefact, Frame
 
-#: Label of a detection that is not to be learnt from.
+#: Label of a detection that training leaves out.
 AMBIGUOUS = -1
-#: Share of the planted light below which what was there before does not matter.
+#: What was there before does not matter below this share of the planted light.
 _OUTSHONE = 0.3
 _STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
 _TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
 _NOISE = CLASSES.index("noise")
 
 
+def is_of(labels: I8, names: Iterable[str]) -> Bools:
+    """Tell which labels (n,) are of the named classes.
+
+    Parameters
+    ----------
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    names : iterable of str
+        Classes.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    return np.isin(labels, [CLASSES.index(name) for name in names])
+
+
 def label_detections(
     frame: Frame,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    xpeak: NDArray[np.int64],
-    ypeak: NDArray[np.int64],
-) -> NDArray[np.int8]:
+    x: F64,
+    y: F64,
+    xpeak: I64,
+    ypeak: I64,
+) -> I8:
     """Label detections by asking whether they would exist without each layer.
 
     At the brightest pixel of a detection the expected signal of sources and of artefacts is known.
@@ -36,8 +57,8 @@ def label_detections(
     beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
     saturated star is the star's, wherever on the plateau the brightest pixel lies, and the rest of that
     plateau is ambiguous; so is a flash along a trail that is as compact as a star. Where something of
-    unknown nature may have been there before (`Frame.unknown`), nothing is noise, and only what clearly
-    outshines it has the class of what was planted.
+    unknown nature was there before (`Frame.unknown`), nothing is labelled noise, and only what clearly
+    outshines it gets the class of what was planted.
 
     Parameters
     ----------
@@ -52,76 +73,152 @@ def label_detections(
     ndarray of int8, shape (n,)
         Index into `rbtrain.config.CLASSES`, or `AMBIGUOUS`.
     """
-    at = (ypeak, xpeak)
-    noise = frame.noise[at].astype(float)
-    artefact = frame.artefacts[at].astype(float)
-    sources = frame.stars[at].astype(float) + frame.galaxies[at]
-    excess = np.maximum(frame.image[at].astype(float) - frame.sky[at], noise)
-    core, kind = _source_under(frame, xpeak, ypeak)
+    found = _look(frame, x, y, xpeak, ypeak)
     labels = np.full(len(xpeak), AMBIGUOUS, np.int8)
-
-    by_artefact = (artefact > 0.5 * excess) & (artefact > 2 * noise)
-    alone = (core < 0.3 * artefact) | (core < 2 * noise)
-    codes = _class_of_artefact()[frame.artefact_class[at]]
-    labels = np.where(by_artefact & alone, codes, labels)
-    labels[(labels == _TRAIL) & _is_compact(frame, xpeak, ypeak)] = AMBIGUOUS
-    # A source at the centroid is detected with or without the artefact at the rim of its detection.
-    own_core, own_kind = _source_under(frame, x, y)
-    beside = by_artefact & (np.hypot(x - xpeak, y - ypeak) > 1.5)
-    xc, yc = _nearest(frame, x, y)
-    labels = np.where(beside & (_light_near(frame, xc, yc) > 0.3 * artefact), AMBIGUOUS, labels)
-    # The window will be moved to the brightest pixel next to the centroid: none may be the artefact's.
-    touched = np.abs(_box(frame.artefacts, xc, yc)).max(axis=0)
-    undisturbed = beside & (touched < 0.3 * own_core)
-    labels = np.where(undisturbed & (own_core > 5 * noise), own_kind, labels)
-    # Glare belongs to a star: where the star itself is under the detection, it is a star.
-    glare = by_artefact & (codes == _SPIKE)
-    labels = np.where(glare & _near_saturated(frame, xpeak, ypeak), AMBIGUOUS, labels)
-    own_core, own_kind = np.maximum(own_core, core), np.where(own_core > core, own_kind, kind)
-    labels = np.where(glare & (own_core > artefact), own_kind, labels)
-    labels = np.where(glare & (own_core > 0.3 * artefact) & (own_core <= artefact), AMBIGUOUS, labels)
-
-    # The rest of the light must be the source's own, not a brighter neighbour's wing.
-    untouched = np.abs(artefact) < 0.1 * excess
-    by_source = (
-        (core > 2 * noise) & (core > 0.35 * sources) & (core > 0.4 * excess)
-        & (untouched | (np.abs(artefact) < 0.3 * core))
-    )  # fmt: skip
-    labels = np.where(by_source & ~by_artefact, kind, labels)
-    # In a crowded field many detections are faint stars on a neighbour's wing, or several as one:
-    # they are stars where the starlight itself has a bump.
-    bump = _bump(frame, xpeak, ypeak)
-    clean = np.abs(artefact) < np.minimum(0.1 * excess, 0.2 * bump)
-    by_blend = (bump > 2 * noise) & clean & ~by_source & ~by_artefact
-    labels = np.where(by_blend & (kind != _GALAXY), _STAR, labels)
-
-    by_noise = (
-        (np.abs(artefact) < 0.25 * noise) & (core < noise) & (sources < 0.3 * excess) & (sources < noise)
-    )
-    labels = np.where(by_noise, _NOISE, labels)
+    labels = _label_artefacts(found, labels)
+    labels = _label_glare(found, labels)
+    labels = _label_sources(found, labels)
+    labels = np.where(_is_noise(found), _NOISE, labels)
     if frame.unknown is not None:
         labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
+        yc, xc = nearest(x, y, frame.image.shape)
         labels[_is_doubtful(frame, frame.unknown, xc, yc)] = AMBIGUOUS
-        labels[(labels == _NOISE) & _box(frame.unknown, xpeak, ypeak).any(axis=0)] = AMBIGUOUS
+        labels[(labels == _NOISE) & around(frame.unknown, xpeak, ypeak, BOX).any(axis=0)] = AMBIGUOUS
     return labels.astype(np.int8)
 
 
-def _is_doubtful(
-    frame: Frame, unknown: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Tell where what was there before stands out, in a pixel or in the mean, and is not outshone."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Detections on a frame and what is known to lie under each; arrays are (n,), light in ADU.
+
+    Attributes
+    ----------
+    frame : Frame
+    x, y : array
+        Centroids, pixels.
+    xpeak, ypeak : int array
+        Brightest pixels.
+    noise, artefact, sources : array
+        Noise, and expected light of artefacts and of sources, in the brightest pixel.
+    excess : array
+        Light above the sky there, at least the noise.
+    core, kind : array
+        Peak and class of the strongest source under the brightest pixel.
+    own_core, own_kind : array
+        The same under the centroid.
+    codes : int8 array
+        Class of the artefact in the brightest pixel.
+    by_artefact : bool array
+        Whether an artefact makes up most of the light there.
+    """
+
+    frame: Frame
+    x: F64
+    y: F64
+    xpeak: I64
+    ypeak: I64
+    noise: F64
+    artefact: F64
+    sources: F64
+    excess: F64
+    core: F64
+    kind: I8
+    own_core: F64
+    own_kind: I8
+    codes: I8
+    by_artefact: Bools
+
+
+def _look(frame: Frame, x: F64, y: F64, xpeak: I64, ypeak: I64) -> _Found:
+    at = (ypeak, xpeak)
+    noise = frame.noise[at].astype(float)
+    artefact = frame.artefacts[at].astype(float)
+    excess = np.maximum(frame.image[at].astype(float) - frame.sky[at], noise)
+    core, kind = _source_under(frame, xpeak, ypeak)
+    own_core, own_kind = _source_under(frame, x, y)
+    return _Found(
+        frame=frame,
+        x=x,
+        y=y,
+        xpeak=xpeak,
+        ypeak=ypeak,
+        noise=noise,
+        artefact=artefact,
+        sources=frame.stars[at].astype(float) + frame.galaxies[at],
+        excess=excess,
+        core=core,
+        kind=kind,
+        own_core=own_core,
+        own_kind=own_kind,
+        codes=_class_of_artefact()[frame.artefact_class[at]],
+        by_artefact=(artefact > 0.5 * excess) & (artefact > 2 * noise),
+    )
+
+
+def _label_artefacts(found: _Found, labels: I8) -> I8:
+    """Label what exists by an artefact, or by a source that an artefact lies beside."""
+    frame, artefact, noise = found.frame, found.artefact, found.noise
+    alone = (found.core < 0.3 * artefact) | (found.core < 2 * noise)
+    labels = np.where(found.by_artefact & alone, found.codes, labels)
+    labels[(labels == _TRAIL) & _is_compact(frame, found.xpeak, found.ypeak)] = AMBIGUOUS
+    # A source at the centroid is detected with or without the artefact at the rim of its detection.
+    beside = found.by_artefact & (np.hypot(found.x - found.xpeak, found.y - found.ypeak) > 1.5)
+    yc, xc = nearest(found.x, found.y, frame.image.shape)
+    labels = np.where(beside & (_light_near(frame, xc, yc) > 0.3 * artefact), AMBIGUOUS, labels)
+    # The window will be moved to the brightest pixel next to the centroid: none may be the artefact's.
+    touched = np.abs(around(frame.artefacts, xc, yc, BOX)).max(axis=0)
+    undisturbed = beside & (touched < 0.3 * found.own_core)
+    return np.where(undisturbed & (found.own_core > 5 * noise), found.own_kind, labels)
+
+
+def _label_glare(found: _Found, labels: I8) -> I8:
+    """Label what exists by the glare of a star: where the star itself is under it, it is a star."""
+    glare = found.by_artefact & (found.codes == _SPIKE)
+    saturated = _near_saturated(found.frame, found.xpeak, found.ypeak)
+    labels = np.where(glare & saturated, AMBIGUOUS, labels)
+    core = np.maximum(found.own_core, found.core)
+    kind = np.where(found.own_core > found.core, found.own_kind, found.kind)
+    labels = np.where(glare & (core > found.artefact), kind, labels)
+    doubtful = glare & (core > 0.3 * found.artefact) & (core <= found.artefact)
+    return np.where(doubtful, AMBIGUOUS, labels)
+
+
+def _label_sources(found: _Found, labels: I8) -> I8:
+    """Label what exists by a star or galaxy, or by several stars as one."""
+    core, noise, excess = found.core, found.noise, found.excess
+    strength = np.abs(found.artefact)
+    # The rest of the light must be the source's own, not a brighter neighbour's wing.
+    own = (core > 2 * noise) & (core > 0.35 * found.sources) & (core > 0.4 * excess)
+    by_source = own & ((strength < 0.1 * excess) | (strength < 0.3 * core))
+    labels = np.where(by_source & ~found.by_artefact, found.kind, labels)
+    # In a crowded field many detections are faint stars on a neighbour's wing, or several as one:
+    # they are stars where the starlight itself has a bump.
+    bump = _bump(found.frame, found.xpeak, found.ypeak)
+    clean = strength < np.minimum(0.1 * excess, 0.2 * bump)
+    by_blend = (bump > 2 * noise) & clean & ~by_source & ~found.by_artefact
+    return np.where(by_blend & (found.kind != _GALAXY), _STAR, labels)
+
+
+def _is_noise(found: _Found) -> Bools:
+    """Tell where neither an artefact nor a source is near enough to be seen."""
+    no_artefact = np.abs(found.artefact) < 0.25 * found.noise
+    no_source = (found.sources < 0.3 * found.excess) & (found.sources < found.noise)
+    noise: Bools = no_artefact & (found.core < found.noise) & no_source
+    return noise
+
+
+def _is_doubtful(frame: Frame, unknown: F32, x: I64, y: I64) -> Bools:
+    """Tell where light of unknown nature stands out, in a pixel or in the mean, and is not outshone."""
     planted = frame.stars + frame.galaxies + np.abs(frame.artefacts)
-    before, noise = _box(unknown, x, y), frame.noise[y, x]
-    outshone = _OUTSHONE * _box(planted, x, y).max(axis=0)
+    before, noise = around(unknown, x, y, BOX), frame.noise[y, x]
+    outshone = _OUTSHONE * around(planted, x, y, BOX).max(axis=0)
     top, mean = np.abs(before).max(axis=0), np.abs(before.mean(axis=0))
     # The mean of nine pixels has a third of the noise of one.
-    doubtful: NDArray[np.bool_] = (top > np.maximum(3 * noise, outshone)) | (
-        mean > np.maximum(noise, outshone)
-    )
+    doubtful: Bools = (top > np.maximum(3 * noise, outshone)) | (mean > np.maximum(noise, outshone))
     return doubtful
 
 
-def _class_of_artefact() -> NDArray[np.int8]:
+def _class_of_artefact() -> I8:
     """Table from `Artefact` codes to class indices."""
     names = {
         Artefact.COSMIC_RAY: "cosmic_ray",
@@ -135,68 +232,45 @@ def _class_of_artefact() -> NDArray[np.int8]:
     return table
 
 
-def _around(
-    layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64], radius: float, points: int
-) -> NDArray[np.float32]:
+def _on_circle(layer: F32, x: I64, y: I64, radius: float, points: int) -> F32:
     """Values of a layer on circles about positions, shape (points, n); the edge goes on outside."""
-    height, width = layer.shape
     angle = 2 * np.pi * np.arange(points)[:, np.newaxis] / points
-    rows = np.clip(np.rint(y + radius * np.sin(angle)).astype(int), 0, height - 1)
-    columns = np.clip(np.rint(x + radius * np.cos(angle)).astype(int), 0, width - 1)
-    return layer[rows, columns]
+    values: F32 = layer[nearest(x + radius * np.cos(angle), y + radius * np.sin(angle), layer.shape)]
+    return values
 
 
-def _is_compact(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_compact(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
     """Tell where the artefact layer falls off in all directions, as a star does."""
-    around = _around(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
-    return around.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    ring = _on_circle(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
+    compact: Bools = ring.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    return compact
 
 
-def _nearest(
-    frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pixels that positions fall into, those off the image moved to its edge."""
-    height, width = frame.image.shape
-    return (
-        np.clip(np.rint(x).astype(np.int64), 0, width - 1),
-        np.clip(np.rint(y).astype(np.int64), 0, height - 1),
-    )
-
-
-def _box(layer: NDArray[np.float32], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Values of the 3 x 3 pixels about each position, shape (9, n); the edge goes on outside."""
-    height, width = layer.shape
-    dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
-    return layer[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
-
-
-def _light_near(frame: Frame, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float32]:
+def _light_near(frame: Frame, x: I64, y: I64) -> F32:
     """Highest expected light of stars and galaxies within a FWHM of each position."""
     light = frame.stars + frame.galaxies
-    rings = [_around(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
-    return np.concatenate(rings).max(axis=0)
+    rings = [_on_circle(light, x, y, share * frame.fwhm, 12) for share in (0.0, 0.5, 1.0)]
+    highest: F32 = np.concatenate(rings).max(axis=0)
+    return highest
 
 
-def _near_saturated(
-    frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Tell which pixels belong to the burnt-out image of a star: at the full level, or next to it."""
+def _near_saturated(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
+    """Tell which pixels belong to the saturated core of a star, or lie next to it."""
     full = float(np.nanmax(frame.image)) if frame.saturation is None else frame.saturation
-    ring = _around(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    ring = _on_circle(frame.image, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
     level = frame.sky[ypeak, xpeak] + 0.9 * (full - frame.sky[ypeak, xpeak])
-    burnt: NDArray[np.bool_] = (ring >= level).sum(axis=0) >= 2
+    burnt: Bools = (ring >= level).sum(axis=0) >= 2
     return burnt
 
 
-def _bump(frame: Frame, xpeak: NDArray[np.int64], ypeak: NDArray[np.int64]) -> NDArray[np.float64]:
+def _bump(frame: Frame, xpeak: I64, ypeak: I64) -> F64:
     """Height of the expected starlight above its median one FWHM away."""
-    around = _around(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
-    return frame.stars[ypeak, xpeak] - np.median(around, axis=0).astype(float)
+    ring = _on_circle(frame.stars, xpeak, ypeak, max(frame.fwhm, 1.5), 12)
+    bump: F64 = frame.stars[ypeak, xpeak] - np.median(ring, axis=0).astype(float)
+    return bump
 
 
-def _source_under(
-    frame: Frame, xs: NDArray[Any], ys: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def _source_under(frame: Frame, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[F64, I8]:
     """Peak that the strongest true source contributes to each position, and that source's class."""
     truth = frame.truth
     types = np.asarray(truth["type"])

@@ -14,9 +14,9 @@ _MOST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let the C library keep freed memory for what is asked for next.
 
-    glibc gives large buffers back to the system when they are freed, and a network's maps are such: each
-    step of a fit then waits for the system to clear as many pages anew, on virtual machines for longer
-    than it computes.
+    glibc returns large buffers to the system when they are freed, such as a network's feature maps. Each
+    step of a fit then waits for the system to clear as many pages again; on virtual machines that takes
+    longer than the computation.
 
     Returns
     -------

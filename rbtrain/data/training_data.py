@@ -14,23 +14,29 @@ from rbinfer import InputError, extract_cutouts
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.measure.detect import detect
 
+from .._arrays import F32, F64
 from ..simulate import PSF, simulate_image
+from ..simulate.draws import log_uniform
 
 log = logging.getLogger(__name__)
 
 #: How often a frame is taken for augmentation: four rotations and two flips.
 _VIEWS = 6
+#: Largest flux, in units of the noise in an aperture of radius FWHM.
+_BRIGHTEST = 1000.0
+#: Least background that is drawn from a range that begins at 0, ADU.
+_DARKEST = 1e-3
 
 
-@dataclass(frozen=True)
-class _Image:
-    """What was drawn for one image."""
+@dataclass(frozen=True, eq=False)
+class _Cutouts:
+    """Cutouts of one image, (n, size, size, 2), with positions and matched types, and its FWHM."""
 
+    pixels: F32
+    x: F64
+    y: F64
+    kind: NDArray[np.str_]
     fwhm: float
-    background: float
-    readnoise: float
-    gain: float
-    psf: PSF | str
 
 
 def generate_realbogus_training_data(
@@ -120,121 +126,129 @@ def generate_realbogus_training_data(
     InputError
         A range out of order or a parameter out of range.
     """
-    parameters = {key: value for key, value in locals().items() if key != "verbose"}
-    if isinstance(real_source_types, str):
-        real_source_types = (real_source_types,)
-    wanted = tuple(real_source_types)
-    unknown = [name for name in wanted if name not in ("star", "galaxy")]
-    if unknown or not wanted:
-        raise InputError(f"real_source_types must be of 'star' and 'galaxy', not {list(wanted)}")
-    if n_images < 1:
-        raise InputError(f"n_images must be at least 1, not {n_images}")
-    if len(np.atleast_1d(image_size)) != 2:
-        raise InputError(f"image_size must be (width, height) in pixels, not {image_size}")
-    if not 0 <= close_pair_fraction <= 1:
-        raise InputError(f"close_pair_fraction must lie in [0, 1], not {close_pair_fraction}")
-    if not detection_threshold > 0:
-        raise InputError(f"detection_threshold must be above 0, not {detection_threshold}")
-    for name, value in parameters.items():
+    given = {key: value for key, value in locals().items() if key != "verbose"}
+    wanted = (real_source_types,) if isinstance(real_source_types, str) else tuple(real_source_types)
+    given["real_source_types"] = list(wanted)
+    _check(given)
+    rng = np.random.default_rng(seed)
+    images = []
+    for index in range(n_images):
+        cut = _cut_image(rng, given)
+        images.append(cut)
+        with reporting(verbose, "rbtrain"):
+            log.info("image %d of %d: %d cutouts", index + 1, n_images, len(cut.kind))
+    return _joined(images, given)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Refuse parameters that are out of range."""
+    types = given["real_source_types"]
+    if not types or not {"star", "galaxy"}.issuperset(types):
+        raise InputError(f"real_source_types must be of 'star' and 'galaxy', not {types}")
+    if given["n_images"] < 1:
+        raise InputError(f"n_images must be at least 1, not {given['n_images']}")
+    if len(np.atleast_1d(given["image_size"])) != 2:
+        raise InputError(f"image_size must be (width, height) in pixels, not {given['image_size']}")
+    if not 0 <= given["close_pair_fraction"] <= 1:
+        raise InputError(f"close_pair_fraction must lie in [0, 1], not {given['close_pair_fraction']}")
+    if not given["detection_threshold"] > 0:
+        raise InputError(f"detection_threshold must be above 0, not {given['detection_threshold']}")
+    for name, value in given.items():
         if name.endswith("_range") and len(np.atleast_1d(value)) != 2:
             raise InputError(f"{name} must be a pair (low, high), not {value}")
         if name.endswith("_range") and not 0 <= value[0] <= value[1]:
             raise InputError(f"{name} must be (low, high) with 0 <= low <= high, not {value}")
-    rng = np.random.default_rng(seed)
-    cutouts, labels, widths, indices, positions, types = [], [], [], [], [], []
 
-    def count(span: tuple[int, int]) -> int:
-        return int(rng.integers(span[0], span[1], endpoint=True))
 
-    for index in range(n_images):
-        drawn = _draw(
-            rng, fwhm_range, background_range, readnoise_range, gain_range, aberration_fraction,
-            (defocus_range, astigmatism_range, coma_range),
-        )  # fmt: skip
-        # Noise of the sky in an aperture of radius FWHM, in ADU.
-        pixel = np.sqrt(drawn.background / drawn.gain + (drawn.readnoise / drawn.gain) ** 2)
-        aperture = float(pixel * np.sqrt(np.pi) * drawn.fwhm)
-        fluxes = (detection_threshold * aperture, 1000.0 * aperture)
-        made = simulate_image(
-            width=image_size[0],
-            height=image_size[1],
-            n_stars=count(n_stars_range),
-            star_flux_range=fluxes,
-            star_fwhm=drawn.fwhm,
-            star_psf=drawn.psf,
-            n_galaxies=count(n_galaxies_range),
-            galaxy_flux_range=fluxes,
-            n_cosmic_rays=count(n_cosmic_rays_range),
-            n_hot_pixels=count(n_hot_pixels_range),
-            n_satellites=count(n_satellites_range),
-            add_companions=close_pair_fraction > 0,
-            companion_fraction=close_pair_fraction,
-            companion_separation_fwhm=(min_separation_fwhm, max_separation_fwhm),
-            background=drawn.background,
-            readnoise=drawn.readnoise,
-            gain=drawn.gain,
-            rng=rng,
-        )
-        found = detect(made["image"], threshold=detection_threshold)
-        matched = _match(found, made["catalog"], match_radius)
-        pixels, valid = extract_cutouts(
-            found,
-            made["image"],
-            radius=cutout_radius,
-            fwhm=made["fwhm"],
-            asinh_softening=asinh_softening,
-        )
-        cutouts.append(pixels)
-        labels.append(np.isin(matched[valid], wanted).astype(np.float32))
-        widths.append(np.full(len(valid), made["fwhm"], np.float32))
-        indices.append(np.full(len(valid), index))
-        positions.append(np.column_stack([found["x"], found["y"]])[valid])
-        types.append(matched[valid])
-        with reporting(verbose, "rbtrain"):
-            log.info("image %d of %d: %d cutouts", index + 1, n_images, len(valid))
-    views = _VIEWS if augment else 1
-    x = np.concatenate(cutouts)
-    where = np.concatenate(positions)
+def _cut_image(rng: np.random.Generator, given: dict[str, Any]) -> _Cutouts:
+    """Simulate an image, detect on it, and cut and label what was found."""
+    made = _simulate(rng, given)
+    found = detect(made["image"], threshold=given["detection_threshold"])
+    matched = _match(found, made["catalog"], given["match_radius"])
+    pixels, valid = extract_cutouts(
+        found,
+        made["image"],
+        radius=given["cutout_radius"],
+        fwhm=made["fwhm"],
+        asinh_softening=given["asinh_softening"],
+    )
+    positions = np.column_stack([found["x"], found["y"]])[valid]
+    return _Cutouts(pixels, positions[:, 0], positions[:, 1], matched[valid], made["fwhm"])
+
+
+def _simulate(rng: np.random.Generator, given: dict[str, Any]) -> dict[str, Any]:
+    """Draw what an image is like, and simulate it."""
+    fwhm = float(rng.uniform(*given["fwhm_range"]))
+    low, high = (max(end, _DARKEST) for end in given["background_range"])
+    background = log_uniform(rng, (low, high))
+    readnoise = float(rng.uniform(*given["readnoise_range"]))
+    gain = float(rng.uniform(*given["gain_range"]))
+    psf = _draw_psf(rng, fwhm, given)
+    # Noise of the sky in an aperture of radius FWHM, in ADU.
+    pixel = np.sqrt(background / gain + (readnoise / gain) ** 2)
+    aperture = float(pixel * np.sqrt(np.pi) * fwhm)
+    fluxes = (given["detection_threshold"] * aperture, _BRIGHTEST * aperture)
+    counts: dict[str, Any] = {}
+    for name in ("n_stars", "n_galaxies", "n_cosmic_rays", "n_hot_pixels", "n_satellites"):
+        least, most = given[f"{name}_range"]
+        counts[name] = int(rng.integers(least, most, endpoint=True))
+    width, height = given["image_size"]
+    return simulate_image(
+        width=width,
+        height=height,
+        star_flux_range=fluxes,
+        star_fwhm=fwhm,
+        star_psf=psf,
+        galaxy_flux_range=fluxes,
+        add_companions=given["close_pair_fraction"] > 0,
+        companion_fraction=given["close_pair_fraction"],
+        companion_separation_fwhm=(given["min_separation_fwhm"], given["max_separation_fwhm"]),
+        background=background,
+        readnoise=readnoise,
+        gain=gain,
+        rng=rng,
+        **counts,
+    )
+
+
+def _draw_psf(rng: np.random.Generator, fwhm: float, given: dict[str, Any]) -> PSF | str:
+    """Draw a PSF: Moffat or Gaussian by name, or one with aberrations."""
+    name = "moffat" if rng.random() < 0.5 else "gaussian"
+    if rng.random() >= given["aberration_fraction"]:
+        return name
+    defocus, astigmatism, coma = (
+        float(rng.uniform(*given[f"{kind}_range"])) for kind in ("defocus", "astigmatism", "coma")
+    )
+    # Peak to valley, as opticians quote them; the PSF wants rms, in Noll's normalisation.
+    return PSF.aberrated(
+        fwhm,
+        defocus=defocus / (2 * np.sqrt(3)),
+        astigmatism=astigmatism / (2 * np.sqrt(6)),
+        coma=coma / (2 * np.sqrt(8)),
+        angle=float(rng.uniform(0, np.pi)),
+        coma_angle=float(rng.uniform(0, 2 * np.pi)),
+    )
+
+
+def _joined(images: list[_Cutouts], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what `generate_realbogus_training_data` does."""
+    views = _VIEWS if given["augment"] else 1
+    counts = [len(image.kind) for image in images]
+    pixels = np.concatenate([image.pixels for image in images])
+    kinds = np.concatenate([image.kind for image in images])
+    fwhm = np.repeat(np.array([image.fwhm for image in images], np.float32), counts)
     return {
-        "X": _augmented(x) if augment else x,
-        "y": np.tile(np.concatenate(labels), views),
-        "fwhm": np.tile(np.concatenate(widths), views),
+        "X": _augmented(pixels) if given["augment"] else pixels,
+        "y": np.tile(np.isin(kinds, given["real_source_types"]).astype(np.float32), views),
+        "fwhm": np.tile(fwhm, views),
         "metadata": {
-            "image": np.tile(np.concatenate(indices), views),
-            "x": np.tile(where[:, 0], views),
-            "y": np.tile(where[:, 1], views),
-            "type": np.tile(np.concatenate(types), views),
-            "parameters": {**parameters, "real_source_types": list(wanted)},
+            "image": np.tile(np.repeat(np.arange(len(images)), counts), views),
+            "x": np.tile(np.concatenate([image.x for image in images]), views),
+            "y": np.tile(np.concatenate([image.y for image in images]), views),
+            "type": np.tile(kinds, views),
+            "parameters": given,
         },
     }
-
-
-def _draw(
-    rng: np.random.Generator,
-    fwhm_range: tuple[float, float],
-    background_range: tuple[float, float],
-    readnoise_range: tuple[float, float],
-    gain_range: tuple[float, float],
-    aberration_fraction: float,
-    aberrations: tuple[tuple[float, float], tuple[float, float], tuple[float, float]],
-) -> _Image:
-    fwhm = float(rng.uniform(*fwhm_range))
-    low, high = background_range
-    background = float(np.exp(rng.uniform(np.log(max(low, 1e-3)), np.log(max(high, 1e-3)))))
-    readnoise, gain = float(rng.uniform(*readnoise_range)), float(rng.uniform(*gain_range))
-    psf: PSF | str = "moffat" if rng.random() < 0.5 else "gaussian"
-    if rng.random() < aberration_fraction:
-        defocus, astigmatism, coma = (float(rng.uniform(*span)) for span in aberrations)
-        # Peak to valley, as opticians quote them; the PSF wants rms, in Noll's normalisation.
-        psf = PSF.aberrated(
-            fwhm,
-            defocus=defocus / (2 * np.sqrt(3)),
-            astigmatism=astigmatism / (2 * np.sqrt(6)),
-            coma=coma / (2 * np.sqrt(8)),
-            angle=float(rng.uniform(0, np.pi)),
-            coma_angle=float(rng.uniform(0, 2 * np.pi)),
-        )
-    return _Image(fwhm, background, readnoise, gain, psf)
 
 
 def _match(found: Table, truth: Table, radius: float) -> NDArray[np.str_]:
@@ -244,9 +258,10 @@ def _match(found: Table, truth: Table, radius: float) -> NDArray[np.str_]:
         return np.full(len(found), "none", dtype=kinds.dtype)
     tree = cKDTree(np.column_stack([truth["x"], truth["y"]]))
     _, nearest = tree.query(np.column_stack([found["x"], found["y"]]), distance_upper_bound=radius)
-    return kinds[nearest]
+    matched: NDArray[np.str_] = kinds[nearest]
+    return matched
 
 
-def _augmented(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _augmented(x: F32) -> F32:
     turned = [np.rot90(x, k, axes=(1, 2)) for k in range(4)]
     return np.concatenate([*turned, x[:, ::-1], x[:, :, ::-1]])

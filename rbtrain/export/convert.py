@@ -1,4 +1,4 @@
-"""Keras to ONNX, proved: the graph is checked, run against Keras, and tells all about itself."""
+"""Export Keras to ONNX: the graph is checked, compared with Keras, and describes itself."""
 
 import dataclasses
 import logging
@@ -10,18 +10,19 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from rbinfer.errors import RbinferError
 from rbinfer.model.session import Session
 from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec
 
+from .._arrays import F32
+from .._files import replaced
 from .graph import simplify
 
 log = logging.getLogger(__name__)
 
 OPSET = 17
-#: Largest difference between Keras and ONNX Runtime that is let through.
+#: Largest difference between Keras and ONNX Runtime that is accepted.
 TOLERANCE = 1e-5
 #: Cutouts that the two are compared on.
 N_PROOF = 1000
@@ -36,7 +37,7 @@ def export_model(
     model: keras.Model,
     spec: ModelSpec,
     path: str | os.PathLike[str],
-    cutouts: NDArray[np.float32],
+    cutouts: F32,
 ) -> float:
     """Write a Keras model as a self-describing ONNX file, if it proves to be the same function.
 
@@ -79,8 +80,7 @@ def export_model(
     _describe(proto, spec, golden)
     onnx.checker.check_model(proto, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.stem + ".part.onnx")
-    try:
+    with replaced(target) as part:
         part.write_bytes(bare.SerializeToString())
         output = Session(part, "cpu").run(cutouts)
         worst = float(np.max(np.abs(output.score - expected["score"][:, 0])))
@@ -92,20 +92,31 @@ def export_model(
                 f"{TOLERANCE:g}; {target} was not written"
             )
         part.write_bytes(proto.SerializeToString())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     log.info("%s: largest difference on %d cutouts %.2g", target, len(cutouts), worst)
     return worst
 
 
 def keras_outputs(
     model: keras.Model, classes: Sequence[str], real: Sequence[str]
-) -> Callable[[Any], dict[str, NDArray[np.float32]]]:
-    """Return a function from cutouts to the outputs that the model file will have."""
+) -> Callable[[Any], dict[str, F32]]:
+    """Return a function from cutouts to the outputs that the model file will have.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `export_model`.
+    classes, real : sequence of str
+        All classes, and those that count as real.
+
+    Returns
+    -------
+    callable
+        From cutouts (n, size, size, 2) to a dict of float32: ``score`` (n, 1) and, of a model with
+        classes, ``classes`` (n, k).
+    """
     is_real = _is_real(classes, real)
 
-    def outputs(cutouts: Any) -> dict[str, NDArray[np.float32]]:
+    def outputs(cutouts: Any) -> dict[str, F32]:
         found = np.asarray(model.predict(cutouts, batch_size=1024, verbose=0), np.float32)
         if found.shape[1] == 1:
             return {"score": found}
@@ -115,7 +126,25 @@ def keras_outputs(
 
 
 def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
-    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has."""
+    """Return a Keras model's graph as tf2onnx makes it, with the outputs that a model file has.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `export_model`.
+    spec : ModelSpec
+        Gives the size of the cutouts, the classes, and which are real.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Without metadata.
+
+    Raises
+    ------
+    ExportError
+        The model has not as many outputs as the spec names classes.
+    """
     # Imported here: TensorFlow is needed for nothing but this.
     import tensorflow as tf
     import tf2onnx
@@ -133,11 +162,12 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
         return {"score": tf.matmul(found, is_real), "classes": found}
 
     function = tf.function(outputs, input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    made = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    proto: onnx.ModelProto = made[0]
     return proto
 
 
-def _is_real(classes: Sequence[str], real: Sequence[str]) -> NDArray[np.float32]:
+def _is_real(classes: Sequence[str], real: Sequence[str]) -> F32:
     """Return (k, 1) ones and zeros; a product with them is one node where gather and sum are two."""
     return np.isin(classes, real).astype(np.float32)[:, np.newaxis]
 

@@ -1,9 +1,9 @@
 """ONNX graphs made faster without changing what they compute.
 
-ONNX Runtime folds a batch normalisation into the convolution before it, but not one that stands behind
-an activation or a reshaping. What is left of that one, a multiplication and an addition, it runs in
-another memory layout than the convolutions, and goes to and fro between the two. Nor does it see that
-a max-pooling leaves out the last rows and columns of an image whose side it does not divide.
+ONNX Runtime folds a batch normalisation into the convolution before it, but not one that follows an
+activation or a reshape. What remains of the latter, a multiplication and an addition, runs in another
+memory layout than the convolutions, and each change of layout costs time. Nor does ONNX Runtime see that
+a max-pooling drops the last rows and columns of an image whose side it does not divide.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from .._arrays import F32
 
 
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -88,7 +90,7 @@ def leave_out_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_plain(pool: onnx.NodeProto) -> bool:
-    """Whether a pooling is of whole blocks of the image alone, and says nothing but their maxima."""
+    """Whether a pooling takes whole blocks of the image alone, and gives nothing but their maxima."""
     settings = _attributes(pool)
     return (
         len(pool.output) == 1
@@ -114,7 +116,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def _shapes(proto: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of what flows in a graph, where they can be inferred; 0 for an open side."""
+    """Return the shapes of the tensors of a graph, where they can be inferred; 0 for an open side."""
     graph = onnx.shape_inference.infer_shapes(proto).graph
     return {
         value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
@@ -127,16 +129,16 @@ class _Scaling(NamedTuple):
 
     multiply: onnx.NodeProto
     add: onnx.NodeProto
-    factors: NDArray[np.float32]
-    shifts: NDArray[np.float32]
+    factors: F32
+    shifts: F32
 
     @property
     def start(self) -> str:
-        return self.multiply.input[0]
+        return str(self.multiply.input[0])
 
     @property
     def end(self) -> str:
-        return self.add.output[0]
+        return str(self.add.output[0])
 
 
 class _Editor:
@@ -152,7 +154,7 @@ class _Editor:
         }
 
     def write_constants(self) -> None:
-        """Add the constants that were made, and drop those that nobody uses any more."""
+        """Add the constants that were made, and drop those that no node uses any more."""
         used = {name for node in self.graph.node for name in node.input} | self.outputs
         known = {c.name for c in self.graph.initializer}
         kept = [c for c in self.graph.initializer if c.name not in self.constants or c.name in used]
@@ -221,7 +223,7 @@ class _Editor:
         return len(before) == 4 and before[2:] == (1, 1) and after[1:] == before[1:2] != (0,)
 
     def _takes(self, node: onnx.NodeProto, scaling: _Scaling) -> bool:
-        """Whether a node is a convolution for nobody else, whose weights are known."""
+        """Whether a node is a convolution with known weights and no other user."""
         if node.op_type != "Conv" or self.only_user(node) is None:
             return False
         parameters = [self._constant(name) for name in node.input[1:]]
@@ -229,13 +231,9 @@ class _Editor:
 
     def _join(self, convolution: onnx.NodeProto, scaling: _Scaling) -> None:
         weights, *bias = (self.constants[name] for name in convolution.input[1:])
-        inputs = [
-            convolution.input[0],
-            *self._parameters(
-                scaling, weights * scaling.factors.reshape(-1, 1, 1, 1),
-                (bias[0] if bias else 0) * scaling.factors + scaling.shifts,
-            ),
-        ]  # fmt: skip
+        scaled = weights * scaling.factors.reshape(-1, 1, 1, 1)
+        shifted = (bias[0] if bias else 0) * scaling.factors + scaling.shifts
+        inputs = [convolution.input[0], *self._parameters(scaling, scaled, shifted)]
         del convolution.input[:]
         convolution.input.extend(inputs)
         for user in self._users(scaling.end):
@@ -260,8 +258,8 @@ class _Editor:
             start,
             *self._parameters(scaling, scaling.factors.reshape(-1, 1, 1, 1), scaling.shifts),
         ]
-        settings = {"group": scaling.factors.size, "kernel_shape": [1, 1]}
-        new.append(helper.make_node("Conv", inputs, [end], f"{scaling.end}/conv", **settings))
+        name, channels = f"{scaling.end}/conv", scaling.factors.size
+        new.append(helper.make_node("Conv", inputs, [end], name, group=channels, kernel_shape=[1, 1]))
         self._replace(old, new)
 
     def _may_follow(self, node: onnx.NodeProto, scaling: _Scaling) -> bool:

@@ -7,14 +7,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from rbinfer import ModelSpec, PreprocessSpec
 
+from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset, cut_frame, frame_rng
-from ..fitting.calibrate import calibrate, mixed, operating_points, score_histograms
-from ..fitting.fit import in_single_precision, load_network, targets_of
+from ..data.label import is_of
+from ..fitting.batches import targets_of
+from ..fitting.calibrate import calibrate
+from ..fitting.fit import in_single_precision, load_network
+from ..fitting.rates import mix_weights, operating_points, score_histograms
 from ..simulate import draw_frame
 from .convert import N_PROOF, export_model, keras_outputs
 
@@ -49,11 +52,11 @@ def export_run(
     labels = data.rows["label"][held_out]
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
-    real = np.isin(labels, [CLASSES.index(name) for name in config.real])
-    weights = mixed(labels, config.sources)
+    real = is_of(labels, config.real)
+    weights = mix_weights(labels, config.sources)
     model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
-    real_rows = np.isin(data.rows["label"], [CLASSES.index(name) for name in config.real])
+    real_rows = is_of(data.rows["label"], config.real)
     spec = _spec(
         config,
         multi,
@@ -62,7 +65,7 @@ def export_run(
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
     )
     score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    # Sources that are not counted as real are no artefacts either: they have no part in the rates.
+    # Sources that do not count as real are no artefacts either: they take no part in the rates.
     judged = real | ~np.isin(labels, SOURCES)
     spec = dataclasses.replace(
         spec,
@@ -101,9 +104,25 @@ def export_keras(
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
 
 
-def simulated_cutouts(config: TrainConfig, n: int) -> NDArray[np.float32]:
-    """Cut at least `n` cutouts from freshly simulated frames."""
-    parts: list[NDArray[np.float16]] = []
+def simulated_cutouts(config: TrainConfig, n: int) -> F32:
+    """Cut at least `n` cutouts from freshly simulated frames.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        How frames are drawn and cut.
+    n : int
+
+    Returns
+    -------
+    ndarray of float32, shape (n, size, size, 2)
+
+    Raises
+    ------
+    ValueError
+        Many frames gave too few; says how many.
+    """
+    parts: list[F16] = []
     index = 0
     while sum(map(len, parts)) < n:
         if index >= _MOST_FRAMES:
@@ -130,6 +149,6 @@ def _spec(config: TrainConfig, multi: bool, **measured: Any) -> ModelSpec:
     )
 
 
-def _percentiles(values: NDArray[np.float32]) -> tuple[float, float]:
+def _percentiles(values: F32) -> tuple[float, float]:
     low, high = np.percentile(values, [0.5, 99.5])
     return round(float(low), 2), round(float(high), 2)

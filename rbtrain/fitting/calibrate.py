@@ -1,23 +1,19 @@
-"""Calibration of the network's output and the operating points that follow from it."""
+"""Calibration of the network's output."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from rbinfer.model.spec import OperatingPoint
-
-from ..config import SOURCES
-from ..metrics import rates_at, threshold_for_false, threshold_for_missed
+from .._arrays import F32, F64
 
 
 def calibrate(
     model: keras.Model,
-    cutouts: NDArray[np.float32],
-    targets: NDArray[np.float32],
-    weights: NDArray[np.float32] | None = None,
+    cutouts: F32,
+    targets: F32,
+    weights: F32 | None = None,
     sources: Sequence[int] = (),
 ) -> tuple[keras.Model, dict[str, object]]:
     """Calibrate a network by rescaling its last layer.
@@ -47,115 +43,53 @@ def calibrate(
     parameters : dict
         Method and parameters, for the model file.
     """
-    weights = np.ones(len(cutouts)) if weights is None else weights.astype(float)
+    row_weights: F64 = np.ones(len(cutouts)) if weights is None else weights.astype(float)
     logits = _logits(model, cutouts)
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
     kernel, bias = twin.layers[-1].get_weights()
     if targets.shape[1] == 1:
-        z, t = logits[:, 0], targets[:, 0].astype(float)
-
-        def platt(p: NDArray[np.float64]) -> float:
-            v = p[0] * z + p[1]
-            return float(np.average(np.logaddexp(0, v) - t * v, weights=weights))
-
-        found = minimize(platt, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-5})
-        slope, shift = (float(v) for v in found.x)
+        slope, shift = _fit_platt(logits[:, 0], targets[:, 0].astype(float), row_weights)
         twin.layers[-1].set_weights([kernel * slope, bias * slope + shift])
         return twin, {"method": "platt", "slope": slope, "shift": shift}
-
     is_source = np.isin(np.arange(targets.shape[1]), sources).astype(float)
-
-    def tempered(p: NDArray[np.float64]) -> float:
-        v = logits * np.exp(-p[0])
-        if len(sources):
-            v = v + p[1] * is_source
-        v = v - v.max(axis=1, keepdims=True)
-        loss = np.log(np.exp(v).sum(axis=1)) - (v * targets).sum(axis=1)
-        return float(np.average(loss, weights=weights))
-
-    start = [0.0, 0.0] if len(sources) else [0.0]
-    found = minimize(tempered, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9})
-    temperature = float(np.exp(found.x[0]))
-    shift = float(found.x[1]) if len(sources) else 0.0
+    temperature, shift = _fit_temperature(logits, targets, row_weights, is_source)
     twin.layers[-1].set_weights([kernel / temperature, bias / temperature + shift * is_source])
     return twin, {"method": "temperature", "temperature": temperature, "shift": shift}
 
 
-def mixed(labels: NDArray[np.int8], sources: float) -> NDArray[np.float32]:
-    """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
+def _fit_platt(logits: F64, targets: F64, weights: F64) -> tuple[float, float]:
+    """Return slope and shift of a logit (n,) that minimise the cross-entropy."""
 
-    Parameters
-    ----------
-    labels : ndarray of int8, shape (n,)
-        Indices into `rbtrain.config.CLASSES`.
-    sources : float
-        The share, between 0 and 1.
-    """
-    in_the_sky = np.isin(labels, SOURCES)
-    share = float(in_the_sky.mean())
-    if not 0 < share < 1:
-        raise ValueError(
-            f"{share:.0%} of {len(labels)} held-out cutouts are stars or galaxies; a calibration needs "
-            "sources and artefacts: simulate more frames, or change the ranges under [simulate]"
-        )
-    return np.where(in_the_sky, sources / share, (1 - sources) / (1 - share)).astype(np.float32)
+    def loss(p: F64) -> float:
+        v = p[0] * logits + p[1]
+        return float(np.average(np.logaddexp(0, v) - targets * v, weights=weights))
+
+    slope, shift = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-5}).x
+    return float(slope), float(shift)
 
 
-def operating_points(
-    real: NDArray[np.bool_],
-    score: NDArray[np.float32],
-    missed: Sequence[float] = (0.01, 0.02, 0.05),
-    false: Sequence[float] = (0.001, 0.01),
-) -> tuple[OperatingPoint, ...]:
-    """Find the thresholds for given missed and false rates, with both rates of each.
+def _fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) -> tuple[float, float]:
+    """Return temperature and shift of the sources of logits (n, k) that minimise the cross-entropy."""
+    shifted = bool(is_source.any())
 
-    Parameters
-    ----------
-    real : ndarray of bool, shape (n,)
-    score : ndarray of float32, shape (n,)
-    missed, false : sequence of float
-        Rates aimed at.
-    """
-    points = []
-    for name, wanted, find in (
-        ("missed", missed, threshold_for_missed),
-        ("false", false, threshold_for_false),
-    ):
-        for rate in wanted:
-            threshold = find(real, score, rate)
-            true_rate, false_rate = rates_at(real, score, threshold)
-            points.append(OperatingPoint(f"{name} {rate:.1%}", threshold, 1 - true_rate, false_rate))
-    return tuple(points)
+    def loss(p: F64) -> float:
+        v = logits * np.exp(-p[0])
+        if shifted:
+            v = v + p[1] * is_source
+        v = v - v.max(axis=1, keepdims=True)
+        entropy = np.log(np.exp(v).sum(axis=1)) - (v * targets).sum(axis=1)
+        return float(np.average(entropy, weights=weights))
+
+    start = [0.0, 0.0] if shifted else [0.0]
+    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}).x
+    return float(np.exp(found[0])), float(found[1]) if shifted else 0.0
 
 
-def score_histograms(
-    real: NDArray[np.bool_], score: NDArray[np.float32], bins: int = 20
-) -> dict[str, list[float]]:
-    """Return how the scores of the real and of the bogus are spread, for reports to compare with.
-
-    Parameters
-    ----------
-    real : ndarray of bool, shape (n,)
-    score : ndarray of float32, shape (n,)
-    bins : int
-        Equal bins over [0, 1].
-
-    Returns
-    -------
-    dict
-        ``real`` and ``bogus``: the fraction of each in every bin.
-    """
-    found = {}
-    for name, rows in (("real", real), ("bogus", ~real)):
-        counts, _ = np.histogram(score[rows], bins, (0.0, 1.0))
-        found[name] = [round(float(n), 6) for n in counts / max(int(rows.sum()), 1)]
-    return found
-
-
-def _logits(model: keras.Model, cutouts: NDArray[np.float32]) -> NDArray[np.float64]:
+def _logits(model: keras.Model, cutouts: F32) -> F64:
     """Input of the last activation."""
     body = keras.Model(model.input, model.layers[-1].input)
     features = np.asarray(body.predict(cutouts, batch_size=1024, verbose=0), np.float64)
     kernel, bias = model.layers[-1].get_weights()
-    return features @ kernel.astype(np.float64) + bias
+    logits: F64 = features @ kernel.astype(np.float64) + bias
+    return logits

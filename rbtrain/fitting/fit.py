@@ -1,4 +1,4 @@
-"""Fit a network to a dataset on disk: in-batch augmentation, class weights, checkpoints, resume."""
+"""Fit a network to a dataset on disk: checkpoints, early stopping, resume."""
 
 import dataclasses
 import json
@@ -6,8 +6,6 @@ import logging
 import math
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import CLASSES, SOURCES, TrainConfig
+from .._files import part_of, replaced
+from ..config import CLASSES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
 from ..data.memory import keep_freed_memory
+from .batches import Batches, balance_groups, class_weights, targets_of
 from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
 
-#: All that a resumed fit goes on from, in one file.
-_LAST = "last.npz"
+#: Files of a run. A resumed fit needs only `_LAST`.
+_BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 
 
 def build(config: TrainConfig) -> keras.Model:
@@ -43,7 +43,18 @@ def build(config: TrainConfig) -> keras.Model:
 
 
 def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
-    """Return the network computing in float32: `model` itself, or its twin with the same weights."""
+    """Return the network computing in float32: `model` itself, or its twin with the same weights.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the fit.
+    model : keras.Model
+
+    Returns
+    -------
+    keras.Model
+    """
     if config.fit.precision == "float32":
         return model
     plain = dataclasses.replace(config, fit=dataclasses.replace(config.fit, precision="float32"))
@@ -53,93 +64,30 @@ def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
 
 
 def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Model:
-    """Load a network that was fitted, in the precision of the fit."""
+    """Load a network that was fitted, in the precision of the fit.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the fit.
+    path : path
+        A ``.keras`` file; code in it is not run.
+
+    Returns
+    -------
+    keras.Model
+    """
     # Keras reads no optimizer of mixed_float16 back, and warns.
     plain = config.fit.precision == "float32"
     return keras.models.load_model(path, compile=plain, safe_mode=True)
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches of a dataset, shuffled, turned and flipped as a function of seed and epoch alone.
-
-    Parameters
-    ----------
-    data : Dataset
-        Only the pixels of one batch are in memory at a time.
-    rows : ndarray of int
-        The rows to draw from.
-    targets : ndarray, shape (len(data), ...)
-        What the network shall say for each row of the dataset.
-    weights : ndarray of float32, shape (len(data),)
-    batch_size : int
-    seed : int or None
-        None for the rows in their order, without augmentation.
-    """
-
-    def __init__(
-        self, data: Dataset, rows: NDArray[np.intp], targets: NDArray[np.float32],
-        weights: NDArray[np.float32], batch_size: int, seed: int | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(workers=1)
-        self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
-        self._batch_size, self._seed = batch_size, seed
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0."""
-        self._epoch = epoch
-        self._order = self._rows
-        if self._seed is not None:
-            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], ...]:
-        # Sorted, so that a memory map is read forwards.
-        rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
-        pixels = self._data.pixels[rows].astype(np.float32)
-        if self._seed is not None:
-            # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
-            turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
-            for part, turn in zip(np.array_split(pixels, 4), turns, strict=True):
-                part[...] = augment(part, int(turn))
-        return pixels, self._targets[rows], self._weights[rows]
-
-
-def augment(cutouts: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    """Apply one of the eight symmetries of the square to cutouts (n, size, size, 2)."""
-    turned = np.rot90(cutouts, turn % 4, axes=(1, 2))
-    return turned[:, :, ::-1] if turn >= 4 else turned
-
-
-def targets_of(config: TrainConfig, labels: NDArray[np.int8]) -> NDArray[np.float32]:
-    """What the network shall say: (n, 1) for one score, one-hot (n, k) for classes."""
-    if config.network.architecture == "reference":
-        real = [CLASSES.index(name) for name in config.real]
-        return np.isin(labels, real).astype(np.float32)[:, np.newaxis]
-    return np.eye(len(CLASSES), dtype=np.float32)[labels]
-
-
-def judged_as(targets: NDArray[np.float32], labels: NDArray[np.int8]) -> NDArray[Any]:
-    """What is balanced against what: one score, real and bogus; classes, all sources and each bogus."""
-    return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
-
-
-def class_weights(labels: NDArray[Any], balance: float) -> NDArray[np.float32]:
-    """Weight of each row: (n / (k n_class)) ** balance, with mean 1."""
-    values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    weights = (len(labels) / (len(values) * counts)) ** balance
-    per_row = weights[inverse]
-    return (per_row / per_row.mean()).astype(np.float32)
-
-
-class _Checkpoint(keras.callbacks.Callback):
-    """Keeps the best network and the whole state of the fit, each written beside and renamed.
+class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the best network and the whole state of the fit; each file is replaced as a whole.
 
     ``last.npz`` alone is what a resumed fit goes on from. The network is written before it and
-    ``state.json`` after it, and both are brought in line with it on resume, so that a fit which is
-    killed between two of them goes on as if it had not been.
+    ``state.json`` after it, and both are brought in line with it on resume, so that a fit killed between
+    the two goes on as if undisturbed.
     """
 
     def __init__(self, run: Path, train: Batches, seed: int) -> None:
@@ -163,9 +111,9 @@ class _Checkpoint(keras.callbacks.Callback):
             ) from error
         self._best, self.history = parts["best"], done["history"]
         try:
-            # The best network is that of the state, also where the fit was killed before writing either.
+            # The best network is that of the state, even if the fit was killed before it wrote the file.
             model.set_weights(self._best)
-            save_atomically(model, self._run / "best.keras")
+            save_atomically(model, self._run / _BEST)
             _assign(model.variables, parts["model"])
             _assign(_optimizer_variables(model), parts["optimizer"])
         except ValueError as error:
@@ -194,12 +142,14 @@ class _Checkpoint(keras.callbacks.Callback):
             )
         if losses[-1] == min(losses):
             self._best = self.model.get_weights()
-            save_atomically(self.model, self._run / "best.keras")
+            save_atomically(self.model, self._run / _BEST)
         self._write_state(epoch + 1)
         self._write_history(epoch + 1)
 
     def _write_state(self, epoch: int) -> None:
-        arrays = {"state": np.array(json.dumps({"epoch": epoch, "history": self.history}))}
+        arrays: dict[str, Any] = {
+            "state": np.array(json.dumps({"epoch": epoch, "history": self.history}))
+        }
         parts = {
             "model": map(keras.ops.convert_to_numpy, self.model.variables),
             "optimizer": map(keras.ops.convert_to_numpy, _optimizer_variables(self.model)),
@@ -207,14 +157,14 @@ class _Checkpoint(keras.callbacks.Callback):
         }
         for name, values in parts.items():
             arrays |= {f"{name}_{i}": value for i, value in enumerate(values)}
-        with _replaced(self._run / _LAST) as part, open(part, "wb") as stream:
+        with replaced(self._run / _LAST) as part, open(part, "wb") as stream:
             np.savez(stream, **arrays)
             stream.flush()
             os.fsync(stream.fileno())  # a renamed file may be empty after a power cut
 
     def _write_history(self, epoch: int) -> None:
         text = json.dumps({"epoch": epoch, "history": self.history}, indent=1)
-        with _replaced(self._run / "state.json") as part:
+        with replaced(self._run / _HISTORY) as part:
             part.write_text(text, encoding="utf-8")
 
 
@@ -237,7 +187,7 @@ def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-class _Stop(keras.callbacks.Callback):
+class _EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     """Early stopping that remembers over a resume, because it reads the history."""
 
     def __init__(self, history: dict[str, list[float]], patience: int) -> None:
@@ -246,7 +196,7 @@ class _Stop(keras.callbacks.Callback):
 
     def is_due(self) -> bool:
         """Whether the best epoch is `patience` epochs ago."""
-        losses = self._history.get("val_loss")
+        losses = self._history.get("val_loss", [])
         return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -285,32 +235,20 @@ def fit(
     -------
     keras.Model
         Computes in float32, whatever the precision of the fit.
+
+    Raises
+    ------
+    FileExistsError
+        The directory holds a run, and `resume` is not set.
+    ValueError
+        The run to go on with was begun with another configuration, or cannot be read.
+    FloatingPointError
+        The validation loss is not finite; names the epoch.
     """
     keep_freed_memory()
     where = Path(run)
-    where.mkdir(parents=True, exist_ok=True)
-    begun = (where / _LAST).exists() or (where / "state.json").exists()
-    if begun and not resume:
-        raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
-    if begun:
-        _check_same(config, where / "config.toml")
-    _remove_parts(where)
-    if not begun:
-        # Of a fit that was killed within its first epoch, or of one whose state was removed.
-        (where / "best.keras").unlink(missing_ok=True)
-    with _replaced(where / "config.toml") as part:
-        part.write_text(config.to_toml(), encoding="utf-8")
-    labels = data.rows["label"]
-    targets = targets_of(config, labels)
-    weights = class_weights(judged_as(targets, labels), config.fit.balance)
-    training, validation = data.split(config.data.validation)
-    batches = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
-    held_out = Batches(data, validation, targets, weights, 1024)
-
-    def rate(epoch: int, _: float) -> float:
-        cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.fit.epochs))
-        return config.fit.learning_rate * (0.01 + 0.99 * cosine)
-
+    begun = _begin(config, where, resume)
+    batches, held_out = _batches(config, data)
     try:
         model = build(config)
         model.optimizer.learning_rate = config.fit.learning_rate
@@ -319,21 +257,59 @@ def fit(
         if begun:
             first = checkpoint.resume(model)
             log.info("going on after epoch %d", first)
-        stop = _Stop(checkpoint.history, config.fit.patience)
+        stop = _EarlyStopping(checkpoint.history, config.fit.patience)
+        rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.
         if not stop.is_due():
             model.fit(
-                batches, validation_data=held_out, initial_epoch=first, epochs=config.fit.epochs,
-                callbacks=[keras.callbacks.LearningRateScheduler(rate), checkpoint, stop],
-                verbose=verbose, shuffle=False,
-            )  # fmt: skip
+                batches,
+                validation_data=held_out,
+                initial_epoch=first,
+                epochs=config.fit.epochs,
+                callbacks=[rate, checkpoint, stop],
+                verbose=verbose,
+                shuffle=False,
+            )
     except KeyboardInterrupt:
-        if (where / "best.keras").exists():
-            log.warning("stopped by hand; the best network so far is %s", where / "best.keras")
+        if (where / _BEST).exists():
+            log.warning("stopped by hand; the best network so far is %s", where / _BEST)
         raise
     finally:
         _remove_parts(where)
-    return in_single_precision(config, load_network(config, where / "best.keras"))
+    return in_single_precision(config, load_network(config, where / _BEST))
+
+
+def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
+    """Prepare a run's directory; returns whether there is a fit to resume."""
+    where.mkdir(parents=True, exist_ok=True)
+    begun = (where / _LAST).exists() or (where / _HISTORY).exists()
+    if begun and not resume:
+        raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
+    if begun:
+        _check_same(config, where / _CONFIG)
+    _remove_parts(where)
+    if not begun:
+        # It is left from a fit that was killed within its first epoch, or whose state was removed.
+        (where / _BEST).unlink(missing_ok=True)
+    with replaced(where / _CONFIG) as part:
+        part.write_text(config.to_toml(), encoding="utf-8")
+    return begun
+
+
+def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
+    """Return the batches for training, and those for validation."""
+    labels = data.rows["label"]
+    targets = targets_of(config, labels)
+    weights = class_weights(balance_groups(targets, labels), config.fit.balance)
+    training, validation = data.split(config.data.validation)
+    shuffled = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
+    return shuffled, Batches(data, validation, targets, weights, 1024)
+
+
+def _rate(fit_config: FitConfig, epoch: int) -> float:
+    """Return the learning rate of an epoch: along a cosine to a hundredth of the first."""
+    cosine = 0.5 * (1 + math.cos(math.pi * epoch / fit_config.epochs))
+    return fit_config.learning_rate * (0.01 + 0.99 * cosine)
 
 
 def _check_same(config: TrainConfig, path: Path) -> None:
@@ -351,23 +327,11 @@ def _check_same(config: TrainConfig, path: Path) -> None:
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Save a Keras model beside its path, then rename."""
-    with _replaced(path) as part:
+    with replaced(path) as part:
         model.save(part)
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to, and rename what was written if all went well."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
-    for name in ("best.keras", _LAST, "state.json", "config.toml"):
-        path = run / name
-        path.with_name(f"{path.stem}.part{path.suffix}").unlink(missing_ok=True)
+    for name in (_BEST, _LAST, _HISTORY, _CONFIG):
+        part_of(run / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Simple means of telling real from bogus, to measure the network against: pure functions.
+"""Simple methods that tell real from bogus, to compare the network with: pure functions.
 
 Each gives a score for every detection of an image, higher for more real. `THRESHOLDS` holds the fixed
 value above which a detection counts as real. The thresholds were not fitted; the form of each score
@@ -12,11 +12,11 @@ import sep
 from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
-from rbinfer.io.tables import positions
+from rbinfer.io.positions import positions
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from .._arrays import F32, F64, I64, Bools
+from .._pixels import BOX, around, nearest
+from ..simulate.profiles import FWHM_PER_SIGMA
 
 #: Scores above these are real. ``sharpness``: a hit of one pixel has 0, a straight track one pixel
 #: wide has 0.5 (two of its four neighbours lie on it), and so has a Gaussian star of FWHM 2 pixels,
@@ -28,7 +28,9 @@ THRESHOLDS = {"sharpness": 0.5, "la_cosmic": 0.5, "width_and_peak": 0.5}
 LA_COSMIC = {"sigclip": 4.5, "sigfrac": 0.3, "objlim": 5.0, "niter": 4, "cleantype": "medmask"}
 
 _BACKGROUND_QUANTILE = 0.1
-_SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
+#: Offsets (x, y) of the four neighbours of a pixel.
+_CROSS = np.array([1, -1, 0, 0]), np.array([0, 0, 1, -1])
+_SIGMA_PER_FWHM = 1 / FWHM_PER_SIGMA
 
 
 def load_astroscrappy() -> Any:
@@ -74,9 +76,9 @@ def sharpness(image: F32, xpeak: ArrayLike, ypeak: ArrayLike, fwhm: float) -> F6
     if len(x) == 0:
         return np.zeros(0)
     inner = 0.8 * fwhm
-    ring = _at(image, x, y, *_ring(inner, max(2.0 * fwhm, inner + 1.0)))
-    background = np.quantile(ring, _BACKGROUND_QUANTILE, axis=1)
-    neighbours = _at(image, x, y, np.array([1, -1, 0, 0]), np.array([0, 0, 1, -1])).mean(axis=1)
+    ring = around(image, x, y, _ring(inner, max(2.0 * fwhm, inner + 1.0)))
+    background = np.quantile(ring, _BACKGROUND_QUANTILE, axis=0)
+    neighbours = around(image, x, y, _CROSS).mean(axis=0)
     peak = image[y, x] - background
     # A peak that is not above its surroundings is no detection of anything.
     ratio: F64 = np.where(peak > 0, (neighbours - background) / np.where(peak > 0, peak, 1.0), 0.0)
@@ -88,7 +90,7 @@ def la_cosmic(
     xpeak: ArrayLike,
     ypeak: ArrayLike,
     *,
-    mask: NDArray[np.bool_] | None = None,
+    mask: Bools | None = None,
     gain: float | None = None,
     saturation: float | None = None,
 ) -> F64:
@@ -128,7 +130,7 @@ def la_cosmic(
     electrons = 1.0 if gain is None else float(gain)
     background = sep.Background(np.ascontiguousarray(image), mask=mask)
     sky = background.back(dtype=np.float32)
-    # Half of a coarsely quantised image may not differ at all.
+    # In a coarsely quantised image more than half of the adjacent pixels may be equal.
     rms = pixel_noise(image, mask) or float(background.globalrms)
     full = np.inf if saturation is None else (saturation - float(np.median(sky))) * electrons
     masked, _ = scrappy.detect_cosmics(
@@ -139,13 +141,25 @@ def la_cosmic(
         satlevel=full,
         **LA_COSMIC,
     )
-    dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
-    clear: F64 = np.where(np.any(_at(masked, x, y, dx, dy), axis=1), 0.0, 1.0)
+    clear: F64 = np.where(around(masked, x, y, BOX).any(axis=0), 0.0, 1.0)
     return clear
 
 
-def pixel_noise(image: F32, mask: NDArray[np.bool_] | None = None) -> float:
-    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2)."""
+def pixel_noise(image: F32, mask: Bools | None = None) -> float:
+    """Noise of a pixel: 1.4826 times the MAD of differences of adjacent pixels, over sqrt(2).
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Finite everywhere.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels; they do not count.
+
+    Returns
+    -------
+    float
+        In units of the image; 0 where there is nothing to measure.
+    """
     steps = np.diff(image, axis=1)
     if mask is not None:
         steps = steps[~(mask[:, 1:] | mask[:, :-1])]
@@ -187,20 +201,28 @@ def width_and_peak(a: ArrayLike, b: ArrayLike, flux: ArrayLike, peak: ArrayLike,
     return least
 
 
-def peak_pixels(image: F32, table: Table) -> tuple[Ints, Ints]:
-    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y."""
+def peak_pixels(image: F32, table: Table) -> tuple[I64, I64]:
+    """Brightest pixel of each row: ``xpeak``, ``ypeak``, or the brightest within 1 pixel of x, y.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    table : Table
+        Positions, 0-based pixels.
+
+    Returns
+    -------
+    x, y : ndarray of int64, shape (n,)
+        0-based, on the image.
+    """
     height, width = image.shape
     if {"xpeak", "ypeak"} <= set(table.colnames):
         x, y = np.asarray(table["xpeak"], np.int64), np.asarray(table["ypeak"], np.int64)
         return np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    given = (np.nan_to_num(np.asarray(v, float)) for v in positions(table))
-    x, y = (
-        np.clip(np.rint(v).astype(np.int64), 0, n - 1)
-        for v, n in zip(given, (width, height), strict=True)
-    )
-    dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
-    best = np.argmax(_at(image, x, y, dx, dy), axis=1)
-    return np.clip(x + dx[best], 0, width - 1), np.clip(y + dy[best], 0, height - 1)
+    given_x, given_y = (np.nan_to_num(np.asarray(v, float)) for v in positions(table))
+    y, x = nearest(given_x, given_y, image.shape)
+    best = np.argmax(around(image, x, y, BOX), axis=0)
+    return np.clip(x + BOX[0][best], 0, width - 1), np.clip(y + BOX[1][best], 0, height - 1)
 
 
 def baseline_scores(
@@ -208,7 +230,7 @@ def baseline_scores(
     table: Table,
     fwhm: float,
     *,
-    mask: NDArray[np.bool_] | None = None,
+    mask: Bools | None = None,
     gain: float | None = None,
     saturation: float | None = None,
 ) -> dict[str, F64]:
@@ -252,18 +274,10 @@ def baseline_scores(
     }
 
 
-def _ring(inner: float, outer: float) -> tuple[Ints, Ints]:
+def _ring(inner: float, outer: float) -> tuple[I64, I64]:
     """Offsets of the pixels between two radii."""
     reach = int(np.ceil(outer))
     dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     distance = np.hypot(dx, dy)
     inside = (distance >= inner) & (distance <= outer)
     return dx[inside], dy[inside]
-
-
-def _at(image: NDArray[Any], x: Ints, y: Ints, dx: Ints, dy: Ints) -> NDArray[Any]:
-    """Pixels at offsets from positions, shape (n, offsets); the edge goes on outside."""
-    height, width = image.shape
-    rows = np.clip(y[:, np.newaxis] + dy, 0, height - 1)
-    values: NDArray[Any] = image[rows, np.clip(x[:, np.newaxis] + dx, 0, width - 1)]
-    return values

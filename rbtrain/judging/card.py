@@ -6,6 +6,9 @@ from typing import Any
 from rbinfer.model.spec import ModelSpec
 
 from .labelled import WAYS
+from .readings import BIN_KEYS
+from .text import number
+from .versus import classes_table, groups_table, pooled
 
 _COLUMNS = (
     ("real", "n_real", "{:d}"),
@@ -28,6 +31,10 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         What the model file says of itself.
     metrics : dict
         What ``rbtrain evaluate`` measured; None for what could not be.
+
+    Returns
+    -------
+    str
     """
     preprocess = spec.preprocess
     low, high = spec.fwhm_range
@@ -91,11 +98,9 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
         parts += _points(measured["operating_points"])
     if "reliability" in measured:
         rows = [
-            (
-                f"{r['low']:.2f}-{r['high']:.2f}", str(r["n"]), f"{r['score']:.3f}", f"{r['real']:.3f}"
-            )
+            (f"{r['low']:.2f}-{r['high']:.2f}", str(r["n"]), f"{r['score']:.3f}", f"{r['real']:.3f}")
             for r in measured["reliability"]
-        ]  # fmt: skip
+        ]
         parts += ["Reliability:", _table(("score", "n", "mean score", "fraction real"), rows)]
     if "simulation" in versus:
         parts += _versus_simulation(versus["simulation"])
@@ -107,11 +112,11 @@ def _readings(readings: dict[str, Any]) -> list[str]:
     head = ("AUC", "shipped, all else bogus", "galaxies left out", "stars and galaxies real")
     names = ("shipped", "without_galaxies", "with_galaxies")
     rows: list[tuple[str, ...]] = [
-        ("all", *(_number(readings[name]["overall"]["auc"]) for name in names))
+        ("all", *(number(readings[name]["overall"]["auc"]) for name in names))
     ]
     for key, title in (("by_snr", "S/N"), ("by_fwhm", "FWHM"), ("by_crowding", "crowding")):
         rows += [
-            (f"{title} {at}", *(_number(readings[name][key][at]["auc"]) for name in names))
+            (f"{title} {at}", *(number(readings[name][key][at]["auc"]) for name in names))
             for at in readings["shipped"][key]
         ]
     return ["The same in three readings of what is real:", _table(head, rows)]
@@ -126,7 +131,7 @@ def _points(points: dict[str, Any]) -> list[str]:
             (
                 name,
                 *(
-                    f"{_number(p[key][at]['missed'], 3)} / {_number(p[key][at]['false'], 3)}"
+                    f"{number(p[key][at]['missed'], 3)} / {number(p[key][at]['false'], 3)}"
                     for at in bins
                 ),
             )
@@ -137,17 +142,10 @@ def _points(points: dict[str, Any]) -> list[str]:
 
 
 def _versus_simulation(measured: dict[str, Any]) -> list[str]:
-    from .versus import classes_table, groups_table
-
-    pooled = {
-        title: measured[key]
-        for key, title in (("overall", "stars, all else"), ("without_galaxies", "without galaxies"))
-        if measured[key]
-    }
     return [
         f"Beside simple means, on {measured['frames']} of the frames (AUC against stars):",
         _table(*classes_table(measured)),
-        _table(*groups_table(pooled)),
+        _table(*groups_table(pooled(measured))),
     ]
 
 
@@ -160,25 +158,26 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
         for name, f in both.items():
             found = f["with_galaxies"]
             rates = (found["auc"], found["true_rate"], found["false_rate"])
-            rows.append((name, *(_number(rate) for rate in rates)))
+            rows.append((name, *(number(rate) for rate in rates)))
         parts += [
             "A label says only that something is in the sky. With galaxies counted as real, too:",
             _table(("group", "AUC", "real kept", "bogus let through"), rows),
         ]
     versus = metrics.get("baselines", {}).get(key)
     if versus:
-        from .versus import groups_table
-
         parts += ["Beside simple means:", _table(*groups_table(versus))]
     calibration = metrics.get("calibration", {}).get(key)
     if calibration:
         rows = [
             (
-                name, str(f["n"]), _number(f["fraction_real"], 3), _number(f["error"]),
-                _number(f.get("error_of_mix")),
+                name,
+                str(f["n"]),
+                number(f["fraction_real"], 3),
+                number(f["error"]),
+                number(f.get("error_of_mix")),
             )
             for name, f in calibration.items()
-        ]  # fmt: skip
+        ]
         parts += [
             "Calibration. Scores are probabilities for the mix named under Calibration above; the last "
             "column is the error after they are moved to the fraction that is real here:",
@@ -190,7 +189,7 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
 def _limits(metrics: dict[str, Any]) -> str:
     """List every measured bin and group in which it falls short, with the figures."""
     lines = _limits_of_readings(metrics.get("simulation", {}))
-    for key in ("by_snr", "by_fwhm", "by_crowding"):
+    for key in BIN_KEYS:
         for name, f in metrics.get("simulation", {}).get(key, {}).items():
             if f["auc"] is not None and f["auc"] < 0.98:
                 what = key.removeprefix("by_").replace("snr", "S/N").replace("fwhm", "FWHM")
@@ -222,20 +221,20 @@ def _limits_of_readings(simulation: dict[str, Any]) -> list[str]:
         lines.append(
             f"- It does not tell galaxies from stars well: {galaxy['called_real']:.1%} of the simulated "
             f"ones pass as stars. With galaxies counted as real {sky['by_class']['galaxy']:.1%} of them "
-            f"are kept, and the AUC against artefacts is {_number(sky['overall']['auc'])} "
-            f"(shipped: {_number(shipped['overall']['auc'])})."
+            f"are kept, and the AUC against artefacts is {number(sky['overall']['auc'])} "
+            f"(shipped: {number(shipped['overall']['auc'])})."
         )
     at, faint = next(iter(shipped["by_snr"].items()))
     if faint["true_rate"] is not None:
         lines.append(
             f"- Faint detections: at S/N {at} it keeps {faint['true_rate']:.1%} of the stars and lets "
-            f"through {_number(faint['false_rate'], 3)} of the bogus; below, nothing was measured."
+            f"through {number(faint['false_rate'], 3)} of the bogus; below, nothing was measured."
         )
     return lines
 
 
 def _limits_beside(metrics: dict[str, Any]) -> list[str]:
-    """Say where a simple means does better, and where the scores are no probabilities."""
+    """Say where a simple method does better, and where the scores are no probabilities."""
     lines = []
     for name, methods in metrics.get("baselines", {}).get("images", {}).items():
         own = methods["network"]
@@ -253,10 +252,6 @@ def _limits_beside(metrics: dict[str, Any]) -> list[str]:
                 f"{f['error']:.3f})."
             )
     return lines
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _figures(rows: dict[str, dict[str, Any]], title: str) -> str:

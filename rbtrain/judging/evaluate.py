@@ -1,17 +1,18 @@
 """Figures of merit, and a model file measured on simulated test cutouts."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rbinfer.model.session import Session
 
+from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, SKY, SOURCES
 from ..data.dataset import Dataset
-from ..fitting.calibrate import mixed
+from ..data.label import is_of
+from ..fitting.rates import mix_weights
 from ..metrics import (
     auc,
     bootstrap,
@@ -20,12 +21,15 @@ from ..metrics import (
     rates_at,
     reliability,
 )
-from .readings import bins_of, points_by_bin, read_simulation
+from .readings import bins_of, points_by_bin, read_simulation, short_figures
+
+#: Cutouts in memory at a time.
+_AT_ONCE = 4096
 
 
 def figures(
-    real: NDArray[np.bool_],
-    score: NDArray[np.float32],
+    real: Bools,
+    score: F32,
     threshold: float,
     rng: np.random.Generator | None = None,
 ) -> dict[str, Any]:
@@ -49,14 +53,9 @@ def figures(
     """
     scored = np.isfinite(score)
     r, s = real[scored], score[scored]
-    true_rate, false_rate = rates_at(r, s, threshold)
     result: dict[str, Any] = {
-        "n_real": int(r.sum()),
-        "n_bogus": int((~r).sum()),
+        **short_figures(real, score, threshold),
         "unscored": int((~scored).sum()),
-        "auc": auc(r, s),
-        "true_rate": true_rate,
-        "false_rate": false_rate,
         "false_at_95": false_rate_at_true_rate(r, s, 0.95),
         "false_at_99": false_rate_at_true_rate(r, s, 0.99),
     }
@@ -91,52 +90,69 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         ``operating_points`` (`points_by_bin`).
     """
     session = Session(model, "cpu")
-    threshold = session.spec.threshold
-    # A model with one score cannot name what it counts as real by its own classes.
-    real_types = session.spec.calibration.get("counted_as_real", session.spec.real)
-    rows = data.rows
-    real = np.isin(rows["label"], [CLASSES.index(name) for name in real_types])
+    spec, rows = session.spec, data.rows
+    # The classes of a model with one score do not say which sources it counts as real.
+    real_types = spec.calibration.get("counted_as_real", spec.real)
+    real = is_of(rows["label"], real_types)
+    score, classes = _run(session, data)
+    weights = _weights(rows["label"], spec.calibration.get("sources"))
+    result: dict[str, Any] = {
+        "threshold": spec.threshold,
+        "overall": figures(real, score, spec.threshold, np.random.default_rng(0)),
+        "fraction_real": float(np.average(real, weights=weights)),
+        "calibration_error": expected_calibration_error(real, score, weights=weights),
+        "reliability": reliability(real, score, weights=weights),
+        "by_class": _by_class(rows["label"], score, spec.threshold, real_types),
+    }
+    sky_score = score
+    if classes is not None:
+        counts = np.zeros((len(CLASSES), len(CLASSES)), int)
+        np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
+        result["confusion"] = counts.tolist()
+        if set(SKY) <= set(spec.classes):
+            columns = [spec.classes.index(name) for name in SKY]
+            total = classes[:, columns].sum(axis=1, dtype=np.float32)
+            sky_score = np.minimum(total, np.float32(1))
+    for key, bins in bins_of(rows).items():
+        result[key] = {
+            at: figures(real[inside], score[inside], spec.threshold) for at, inside in bins.items()
+        }
+    result["readings"] = read_simulation(rows, score, sky_score, real, spec.threshold)
+    judged = real | ~np.isin(rows["label"], SOURCES)
+    result["operating_points"] = points_by_bin(
+        spec.operating_points, rows[judged], real[judged], score[judged]
+    )
+    return result
+
+
+def _run(session: Session, data: Dataset) -> tuple[F32, F32 | None]:
+    """Return the score (n,) and, of a model with classes, their probabilities (n, k)."""
     parts = [
-        session.run(data.pixels[i : i + 4096].astype(np.float32)) for i in range(0, len(rows), 4096)
+        session.run(data.pixels[i : i + _AT_ONCE].astype(np.float32))
+        for i in range(0, len(data), _AT_ONCE)
     ]
-    score = np.concatenate([p.score for p in parts])
-    share = session.spec.calibration.get("sources")
-    both = 0 < np.isin(rows["label"], SOURCES).mean() < 1
-    weights = np.ones(len(rows)) if share is None or not both else mixed(rows["label"], share)
-    by_class = {}
+    classes = [part.classes for part in parts if part.classes is not None]
+    return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
+
+
+def _weights(labels: I8, share: float | None) -> Floats:
+    """Weight the rows so that sources have a share of them; evenly if none is given or to be had."""
+    both = 0 < np.isin(labels, SOURCES).mean() < 1
+    return np.ones(len(labels)) if share is None or not both else mix_weights(labels, share)
+
+
+def _by_class(
+    labels: I8, score: F32, threshold: float, real_types: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return how many there are of each class, and which rate of them is called real."""
+    result = {}
     for i, name in enumerate(CLASSES):
-        inside = rows["label"] == i
+        inside = labels == i
         if inside.any():
             called_real = float((score[inside] > threshold).mean())
-            by_class[name] = {
+            result[name] = {
                 "n": int(inside.sum()),
                 "real": name in real_types,
                 "called_real": called_real,
             }
-    result: dict[str, Any] = {
-        "threshold": threshold,
-        "overall": figures(real, score, threshold, np.random.default_rng(0)),
-        "fraction_real": float(np.average(real, weights=weights)),
-        "calibration_error": expected_calibration_error(real, score, weights=weights),
-        "reliability": reliability(real, score, weights=weights),
-        "by_class": by_class,
-    }
-    sky_score = score
-    if parts[0].classes is not None:
-        classes = np.concatenate([p.classes for p in parts if p.classes is not None])
-        counts = np.zeros((len(CLASSES), len(CLASSES)), int)
-        np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
-        result["confusion"] = counts.tolist()
-    if parts[0].classes is not None and set(SKY) <= set(session.spec.classes):
-        columns = [session.spec.classes.index(name) for name in SKY]
-        sky_score = np.minimum(classes[:, columns].sum(axis=1, dtype=np.float32), np.float32(1))
-    for key, bins in bins_of(rows).items():
-        result[key] = {
-            at: figures(real[inside], score[inside], threshold) for at, inside in bins.items()
-        }
-    result["readings"] = read_simulation(rows, score, sky_score, real, threshold)
-    judged = real | ~np.isin(rows["label"], SOURCES)
-    result["operating_points"] = points_by_bin(
-        session.spec.operating_points, rows[judged], real[judged], score[judged]
-    )
     return result

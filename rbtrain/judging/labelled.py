@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from rbinfer import Classifier
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.tables import peaks, positions
+from rbinfer.io.positions import peaks, positions
 
+from .._arrays import F32, F64, Bools
 from ..config import SKY
 from ..metrics import expected_calibration_error, reliability, shift_prior
 from .baselines import baseline_scores
@@ -48,12 +49,28 @@ class Scored:
     """
 
     name: str
-    real: NDArray[np.bool_]
-    score: NDArray[np.float32]
+    real: Bools
+    score: F32
     fwhm: float | None = None
-    cutouts: NDArray[np.float32] | None = None
-    sky_score: NDArray[np.float32] | None = None
-    baselines: dict[str, NDArray[np.float64]] | None = None
+    cutouts: F32 | None = None
+    sky_score: F32 | None = None
+    baselines: dict[str, F64] | None = None
+
+
+def joined(cases: Sequence[Scored]) -> tuple[Bools, F32]:
+    """Return labels and scores of several images as one.
+
+    Parameters
+    ----------
+    cases : sequence of Scored
+        At least one.
+
+    Returns
+    -------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+    """
+    return np.concatenate([c.real for c in cases]), np.concatenate([c.score for c in cases])
 
 
 #: Ways in which labelled images are scored: key of the figures, title, FWHM given, centroids alone.
@@ -110,6 +127,27 @@ def score_case(
     A cube is taken as one cutout a row of the table, centred on the object. With `baselines` the
     detections are scored by `rbtrain.judging.baselines` too, with the same FWHM. With `centroids` the
     columns of the brightest pixel are kept from the classifier.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    table_path : Path
+        Table with positions and ``label``; for a cube with ``frame_fwhm``, pixels.
+    image_path : Path
+        FITS image (ny, nx) or cube (n, size, size).
+    given_fwhm : bool
+        Take the FWHM from the table instead of measuring it.
+    baselines : bool
+    centroids : bool
+
+    Returns
+    -------
+    Scored or None
+
+    Raises
+    ------
+    InputError
+        The table has no labels; names it and the columns that it has.
     """
     table = Table.read(table_path)
     if "label" not in table.colnames:
@@ -143,9 +181,13 @@ def score_case(
         sky_score = sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged]
     if baselines:
         others = baseline_scores(
-            image.pixels, table[judged], used, mask=image.mask, gain=_gain(image.header, table),
+            image.pixels,
+            table[judged],
+            used,
+            mask=image.mask,
+            gain=_gain(image.header, table),
             saturation=image.saturation,
-        )  # fmt: skip
+        )
     return Scored(name, label[judged] == 1, score[judged], used, pixels, sky_score, others)
 
 
@@ -184,9 +226,12 @@ def _score_cube(
             parts.append(baseline_scores(cube[i], row, width, gain=gain))
     others = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else None
     return Scored(
-        name, label[judged] == 1, score[judged],
-        sky_score=None if sky is None else sky_score[judged], baselines=others,
-    )  # fmt: skip
+        name,
+        label[judged] == 1,
+        score[judged],
+        sky_score=None if sky is None else sky_score[judged],
+        baselines=others,
+    )
 
 
 def score_images(
@@ -232,7 +277,7 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
     """Figures of each group, with intervals, and the FWHM used for each image.
 
     ``with_galaxies`` holds the figures with stars and galaxies counted as real, for a model that has
-    both classes: to a label that means "in the sky" the shipped score does wrong on galaxies.
+    both classes: where a label means "in the sky", the shipped score is wrong on galaxies.
 
     Parameters
     ----------
@@ -240,12 +285,17 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
         From `score_images`.
     threshold : float
         Scores above it are real.
+
+    Returns
+    -------
+    dict
+        By group: the figures of `rbtrain.judging.evaluate.figures`, ``fwhm`` by image, and
+        ``with_galaxies``.
     """
     rng = np.random.default_rng(0)
     result: dict[str, Any] = {}
     for name, cases in groups.items():
-        real = np.concatenate([c.real for c in cases])
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         result[name] = {
             **figures(real, score, threshold, rng),
             "fwhm": {c.name: c.fwhm for c in cases if c.fwhm is not None},
@@ -279,9 +329,9 @@ def measure_calibration(
     for name, cases in {**groups, ALL: [c for g in groups.values() for c in g]}.items():
         if not cases:
             continue
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         scored = np.isfinite(score)
-        score, real = score[scored], np.concatenate([c.real for c in cases])[scored]
+        real, score = real[scored], score[scored]
         if len(score) == 0:
             continue
         found: dict[str, Any] = {

@@ -2,21 +2,21 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .labelled import Scored
+from .._arrays import F64, Bools, Floats
+from .labelled import Scored, joined
 
 _PANELS = 24
 _PER_ROW = 4
 
 
-def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path) -> None:
+def draw_groups(groups: dict[str, list[Scored]], threshold: float, path: Path) -> None:
     """Draw the ROC curve and the score histogram of each group of labelled images.
 
     Parameters
@@ -30,8 +30,7 @@ def draw_groups(groups: dict[str, list["Scored"]], threshold: float, path: Path)
     """
     shown = {}
     for name, cases in groups.items():
-        real = np.concatenate([c.real for c in cases])
-        score = np.concatenate([c.score for c in cases])
+        real, score = joined(cases)
         scored = np.isfinite(score)
         if min(int(real[scored].sum()), int((~real[scored]).sum())) >= 20:
             shown[name] = real[scored], score[scored]
@@ -86,9 +85,15 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
         for few, face in ((n >= 10, "C0"), (n < 10, "none")):
             errors = [(real - low)[few], (high - real)[few]]
             top.errorbar(
-                mean[few], real[few], errors, fmt="o", color="C0", mfc=face, markersize=4,
+                mean[few],
+                real[few],
+                errors,
+                fmt="o",
+                color="C0",
+                mfc=face,
+                markersize=4,
                 linewidth=1 if face == "C0" else 0.4,
-            )  # fmt: skip
+            )
         top.set(
             xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), ylabel="fraction real", title=f"{name}: {n.sum()}"
         )
@@ -103,10 +108,19 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
     figure.savefig(path, dpi=90)
 
 
-def wilson_interval(
-    fraction: NDArray[np.float64], n: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
+def wilson_interval(fraction: F64, n: NDArray[Any]) -> tuple[F64, F64]:
+    """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
+
+    Parameters
+    ----------
+    fraction : ndarray of float64, shape (k,)
+    n : ndarray of int, shape (k,)
+        Of how many.
+
+    Returns
+    -------
+    low, high : ndarray of float64, shape (k,)
+    """
     z = 1.959964
     middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2))
@@ -114,7 +128,7 @@ def wilson_interval(
     return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)
 
 
-def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
+def draw_mistakes(groups: dict[str, list[Scored]], path: Path) -> None:
     """Draw the cutouts (asinh channel) that were most wrong: bogus scored high, real scored low.
 
     Parameters
@@ -128,8 +142,7 @@ def draw_mistakes(groups: dict[str, list["Scored"]], path: Path) -> None:
     if not cases:
         return
     names = np.concatenate([np.full(len(c.real), c.name) for c in cases])
-    real = np.concatenate([c.real for c in cases])
-    score = np.concatenate([c.score for c in cases])
+    real, score = joined(cases)
     cutouts = np.concatenate([c.cutouts for c in cases if c.cutouts is not None])
     wrong = np.where(real, 1 - score, score)
     wrong[~np.isfinite(wrong)] = -1
@@ -161,10 +174,20 @@ def _grid(panels: int) -> tuple[int, int]:
     return rows, math.ceil(panels / rows)
 
 
-def roc_curve(
-    real: NDArray[np.bool_], score: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """False- and true-positive rate at every threshold, from the highest score down."""
+def roc_curve(real: Bools, score: Floats) -> tuple[F64, F64]:
+    """False- and true-positive rate at every threshold, from the highest score down.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+        Finite.
+
+    Returns
+    -------
+    false_rate, true_rate : ndarray of float64, shape (k,)
+        From 0 to 1, both rising.
+    """
     order = np.argsort(-score, kind="stable")
     ranked, values = real[order], score[order]
     # Ties are one step, not a staircase in the order of the input.

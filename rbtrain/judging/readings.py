@@ -9,23 +9,25 @@ from numpy.typing import NDArray
 
 from rbinfer.model.spec import OperatingPoint
 
+from .._arrays import F32, Bools, Floats
 from ..config import CLASSES, SKY
+from ..data.label import is_of
 from ..metrics import auc, rates_at
 
-SNR_BINS = (3.0, 5.0, 10.0, 30.0, 100.0, np.inf)
-FWHM_BINS = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 15.0)
-CROWDING_BINS = (0.0, 0.003, 0.03, 0.1, np.inf)
-
+#: Bins of what is measured: key of the results, column of a dataset, edges.
 _BINS = (
-    ("by_snr", "snr", SNR_BINS),
-    ("by_fwhm", "fwhm", FWHM_BINS),
-    ("by_crowding", "crowding", CROWDING_BINS),
+    ("by_snr", "snr", (3.0, 5.0, 10.0, 30.0, 100.0, np.inf)),
+    ("by_fwhm", "fwhm", (1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 15.0)),
+    ("by_crowding", "crowding", (0.0, 0.003, 0.03, 0.1, np.inf)),
 )
+#: Keys of the results by bins, and those of operating points among them.
+BIN_KEYS = tuple(key for key, _, _ in _BINS)
+POINT_KEYS = ("by_snr", "by_fwhm")
 
 
-def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, NDArray[np.bool_]]]:
+def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, Bools]]:
     """Tell which rows of a dataset lie in each bin: ``by_snr``, ``by_fwhm`` and ``by_crowding``."""
-    result: dict[str, dict[str, NDArray[np.bool_]]] = {}
+    result: dict[str, dict[str, Bools]] = {}
     for key, column, edges in _BINS:
         result[key] = {}
         for low, high in itertools.pairwise(edges):
@@ -36,9 +38,9 @@ def bins_of(rows: NDArray[Any]) -> dict[str, dict[str, NDArray[np.bool_]]]:
 
 def read_simulation(
     rows: NDArray[Any],
-    score: NDArray[np.float32],
-    sky_score: NDArray[np.float32],
-    real: NDArray[np.bool_],
+    score: F32,
+    sky_score: F32,
+    real: Bools,
     threshold: float,
 ) -> dict[str, Any]:
     """Figures in three readings of what is real.
@@ -66,8 +68,8 @@ def read_simulation(
         ``n_real, n_bogus, auc, true_rate, false_rate``.
     """
     everything = np.ones(len(rows), bool)
-    sky = np.isin(rows["label"], [CLASSES.index(name) for name in SKY])
-    left = rows["label"] != CLASSES.index("galaxy")
+    sky = is_of(rows["label"], SKY)
+    left = ~is_of(rows["label"], ("galaxy",))
     result = {}
     for name, is_real, values, taken in (
         ("shipped", real, score, everything),
@@ -91,10 +93,21 @@ def read_simulation(
     return result
 
 
-def short_figures(
-    real: NDArray[np.bool_], score: NDArray[np.floating], threshold: float
-) -> dict[str, Any]:
-    """AUC and rates at a threshold of scores; NaN counts as unscored and takes no part."""
+def short_figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
+    """AUC and rates at a threshold of scores; NaN counts as unscored and takes no part.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float, shape (n,)
+    threshold : float
+        Scores above it are real.
+
+    Returns
+    -------
+    dict
+        ``n_real, n_bogus, auc, true_rate, false_rate``; NaN where a class is empty.
+    """
     scored = np.isfinite(score)
     r, s = real[scored], score[scored]
     true_rate, false_rate = rates_at(r, s, threshold)
@@ -110,8 +123,8 @@ def short_figures(
 def points_by_bin(
     points: Sequence[OperatingPoint],
     rows: NDArray[Any],
-    real: NDArray[np.bool_],
-    score: NDArray[np.float32],
+    real: Bools,
+    score: F32,
 ) -> dict[str, Any]:
     """Missed and false rate of each operating point in each bin of S/N and FWHM.
 
@@ -135,14 +148,12 @@ def points_by_bin(
         inside = {"overall": {"": np.ones(len(rows), bool)}, **bins}
         rates = {
             key: {at: _missed_false(real[k], score[k], point.threshold) for at, k in inside[key].items()}
-            for key in ("overall", "by_snr", "by_fwhm")
+            for key in ("overall", *POINT_KEYS)
         }
         result[point.name] = {"threshold": point.threshold, **rates, "overall": rates["overall"][""]}
     return result
 
 
-def _missed_false(
-    real: NDArray[np.bool_], score: NDArray[np.float32], threshold: float
-) -> dict[str, float]:
+def _missed_false(real: Bools, score: F32, threshold: float) -> dict[str, float]:
     true_rate, false_rate = rates_at(real, score, threshold)
     return {"missed": 1 - true_rate, "false": false_rate}

@@ -1,7 +1,7 @@
 """A contact sheet: simulated detections of every class beside labelled real ones, in native pixels."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from rbinfer.io.images import load_image
 
+from .._arrays import F32
 from ..config import CLASSES, TrainConfig
 from ..data.dataset import find_detections, frame_rng
 from ..simulate import draw_frame
 from .baselines import peak_pixels, pixel_noise
 from .labelled import group_of, labelled_cases
-
-F32 = NDArray[np.float32]
 
 #: Side of a tile, native pixels.
 SIZE = 37
@@ -130,15 +129,20 @@ def real_tiles(folder: str | os.PathLike[str], per_class: int, seed: int = 0) ->
     return {name: _in_turn(parts)[:per_class] for name, parts in found.items()}
 
 
-def draw_sheet(rows: dict[str, Sequence[Tile]], path: Path) -> None:
+def draw_sheet(rows: Mapping[str, Sequence[Tile]], path: Path) -> None:
     """Draw rows of tiles, asinh-stretched, the origin at the lower left; S/N and FWHM under each.
 
     Parameters
     ----------
-    rows : dict of sequences of Tile
+    rows : mapping of sequences of Tile
         By the name at the left.
     path : pathlib.Path
         PNG or PDF.
+
+    Raises
+    ------
+    ValueError
+        There is not one tile.
     """
     columns = max((len(tiles) for tiles in rows.values()), default=0)
     if columns == 0:

@@ -1,6 +1,14 @@
 """Figures of merit as text tables."""
 
+import math
 from typing import Any
+
+from .readings import BIN_KEYS, POINT_KEYS
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Format a figure; a dash for one that could not be measured (None, NaN or infinite)."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def format_groups(groups: dict[str, dict[str, Any]]) -> str:
@@ -41,10 +49,10 @@ def format_bins(measured: dict[str, Any]) -> str:
     lines += [f"{'class':20s} {'n':>6s} {'called real':>12s}"]
     for name, f in measured["by_class"].items():
         lines.append(f"{name:20s} {f['n']:6d} {f['called_real']:12.4f}")
-    for key in ("by_snr", "by_fwhm", "by_crowding"):
+    for key in BIN_KEYS:
         lines += ["", key.replace("_", " "), format_groups(measured[key])]
     lines += ["", _format_readings(measured["readings"])]
-    for key in ("by_snr", "by_fwhm"):
+    for key in POINT_KEYS:
         lines += ["", _format_points(measured["operating_points"], key)]
     lines += ["", f"expected calibration error {measured['calibration_error']:.4f}"]
     return "\n".join(lines)
@@ -53,7 +61,7 @@ def format_bins(measured: dict[str, Any]) -> str:
 def _format_readings(readings: dict[str, Any]) -> str:
     """Format the AUC of each reading, overall and by bins."""
     lines = [f"{'AUC':20s} " + " ".join(f"{name:>16s}" for name in readings)]
-    for key in ("overall", "by_snr", "by_fwhm", "by_crowding"):
+    for key in ("overall", *BIN_KEYS):
         first = next(iter(readings.values()))[key]
         for at in [""] if key == "overall" else first:
             found = [r[key] if key == "overall" else r[key][at] for r in readings.values()]
@@ -69,4 +77,28 @@ def _format_points(points: dict[str, Any], key: str) -> str:
     for name, point in points.items():
         cells = (f"{point[key][at]['missed']:.3f} / {point[key][at]['false']:.3f}" for at in bins)
         lines.append(f"{name:22s} " + " ".join(f"{c:>15s}" for c in cells))
+    return "\n".join(lines)
+
+
+def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Format a table as text in columns.
+
+    Parameters
+    ----------
+    head : tuple of str
+    rows : list of tuple of str
+        As many cells each as `head` has. The first column is aligned to the left, the others to
+        the right.
+
+    Returns
+    -------
+    str
+    """
+    widths = [max(len(line[k]) for line in (head, *rows)) for k in range(len(head))]
+    lines = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in (head, *rows)
+    ]
     return "\n".join(lines)

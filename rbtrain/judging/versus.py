@@ -1,25 +1,26 @@
-"""The network beside the simple means, on the same detections: labelled images and simulation."""
+"""The network beside the simple methods, on the same detections: labelled images and simulation."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rbinfer.model.session import Session
 
+from .._arrays import I8, Bools, Floats
 from ..config import CLASSES, TrainConfig
 from ..data.dataset import TEST_FRAMES_FROM, cut_detections, find_detections, frame_rng
+from ..data.label import is_of
 from ..metrics import auc, false_rate_at_true_rate
 from ..simulate import draw_frame
 from .baselines import THRESHOLDS, baseline_scores
-from .labelled import Scored
+from .labelled import Scored, joined
 from .readings import short_figures
+from .text import number
 
 #: Name of the network in the results.
 NETWORK = "network"
 _MOST_FRAMES = 150
-_STAR = CLASSES.index("star")
 
 
 def compare_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[str, Any]:
@@ -43,8 +44,8 @@ def compare_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
         taken = [c for c in cases if c.baselines is not None]
         if not taken:
             continue
-        real = np.concatenate([c.real for c in taken])
-        result[name] = {NETWORK: _figures(real, np.concatenate([c.score for c in taken]), threshold)}
+        real, own = joined(taken)
+        result[name] = {NETWORK: _figures(real, own, threshold)}
         for method, limit in THRESHOLDS.items():
             score = np.concatenate([c.baselines[method] for c in taken if c.baselines is not None])
             result[name][method] = _figures(real, score, limit)
@@ -81,8 +82,8 @@ def compare_simulation(
         ``n``, ``called_real`` and ``auc`` (stars against this class; None for stars).
     """
     count = min(frames, config.data.test_frames)
-    labels: list[NDArray[np.int8]] = []
-    scores: dict[str, list[NDArray[np.floating]]] = {name: [] for name in (NETWORK, *THRESHOLDS)}
+    labels: list[I8] = []
+    scores: dict[str, list[Floats]] = {name: [] for name in (NETWORK, *THRESHOLDS)}
     for done in range(count):
         index = TEST_FRAMES_FROM + done
         rng = frame_rng(config.data.seed, index)
@@ -107,11 +108,8 @@ def compare_simulation(
     return {"frames": count, **_by_class(label, joined, limits)}
 
 
-def _by_class(
-    label: NDArray[np.int8], scores: dict[str, NDArray[np.floating]], limits: dict[str, float]
-) -> dict[str, Any]:
-    star = label == _STAR
-    left = label != CLASSES.index("galaxy")
+def _by_class(label: I8, scores: dict[str, Floats], limits: dict[str, float]) -> dict[str, Any]:
+    star, left = is_of(label, ("star",)), ~is_of(label, ("galaxy",))
     by_class: dict[str, Any] = {}
     for i, kind in enumerate(CLASSES):
         inside = label == i
@@ -122,7 +120,7 @@ def _by_class(
         for name, score in scores.items():
             by_class[kind][name] = {
                 "called_real": float((score[inside] > limits[name]).mean()),
-                "auc": None if i == _STAR else auc(star[either], score[either]),
+                "auc": None if kind == "star" else auc(star[either], score[either]),
             }
     return {
         "overall": {name: _figures(star, s, limits[name]) for name, s in scores.items()},
@@ -133,7 +131,7 @@ def _by_class(
     }
 
 
-def _figures(real: NDArray[np.bool_], score: NDArray[np.floating], threshold: float) -> dict[str, Any]:
+def _figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
     scored = np.isfinite(score)
     return {
         **short_figures(real, score, threshold),
@@ -141,17 +139,23 @@ def _figures(real: NDArray[np.bool_], score: NDArray[np.floating], threshold: fl
     }
 
 
+def pooled(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return what `compare_simulation` found over all classes, as groups for `groups_table`."""
+    rows = {"stars, all else": measured["overall"], "without galaxies": measured["without_galaxies"]}
+    return {title: methods for title, methods in rows.items() if methods}
+
+
 def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Head and rows of a table: a group a row, a method a column: AUC, kept, let in."""
+    """Head and rows of a table, one row per group: AUC, kept and let in by method."""
     head = ("group", *(f"{name} AUC / kept / let in" for name in (NETWORK, *THRESHOLDS)))
     rows = []
     for group, methods in groups.items():
         cells = (
             " / ".join(
                 (
-                    _cell(methods[name]["auc"]),
-                    _cell(methods[name]["true_rate"], 3),
-                    _cell(methods[name]["false_rate"], 3),
+                    number(methods[name]["auc"]),
+                    number(methods[name]["true_rate"], 3),
+                    number(methods[name]["false_rate"], 3),
                 )
             )
             for name in (NETWORK, *THRESHOLDS)
@@ -161,29 +165,13 @@ def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
 
 
 def classes_table(measured: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Head and rows of a table: a class a row, a method a column: rate called real, AUC to stars."""
+    """Head and rows of a table, one row per class: rate called real and AUC to stars by method."""
     head = ("class", "n", *(f"{name} called real / AUC" for name in (NETWORK, *THRESHOLDS)))
     rows = []
     for kind, found in measured["by_class"].items():
         cells = (
-            " / ".join((_cell(found[name]["called_real"], 3), _cell(found[name]["auc"], 3)))
+            " / ".join((number(found[name]["called_real"], 3), number(found[name]["auc"], 3)))
             for name in (NETWORK, *THRESHOLDS)
         )
         rows.append((kind, str(found["n"]), *cells))
     return head, rows
-
-
-def _cell(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
-
-
-def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Format a table as text in columns."""
-    widths = [max(len(line[k]) for line in (head, *rows)) for k in range(len(head))]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in (head, *rows)
-    ]
-    return "\n".join(lines)

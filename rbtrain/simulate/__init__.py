@@ -4,7 +4,7 @@
 with given numbers of everything. `open_backdrops` gives frames that are drawn on real pixels.
 """
 
-from .backdrop import Backdrops, DarkPatch, SkyPatch, describe, identify, open_backdrops
+from .backdrop import Backdrops, describe, identify, open_backdrops
 from .canvas import Artefact
 from .config import (
     ArtefactConfig,
@@ -14,8 +14,10 @@ from .config import (
     SimulateConfig,
     SkyConfig,
 )
-from .frame import Frame, draw_frame
+from .drawing import draw_frame
+from .frame import Frame
 from .image import simulate_image
+from .patches import DarkPatch, SkyPatch
 from .psf import PSF
 
 __all__ = [

@@ -1,8 +1,8 @@
 """The Numba kernels of the simulator, and nothing else.
 
 Images are C-contiguous float32 arrays of shape (height, width) that are added to in place; the
-centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which besides the signal
-keeps the class of the largest single contribution to each pixel.
+centre of the first pixel is (x, y) = (0, 0). Artefacts go through `_put`, which also keeps the class of
+the largest single contribution to each pixel.
 """
 
 import math
@@ -11,6 +11,8 @@ from typing import Any
 
 import numba
 import numpy as np
+
+from .._arrays import F32, F64, I64, U8
 
 
 def _jit(function: Callable[..., Any]) -> Any:
@@ -22,16 +24,18 @@ def _jit(function: Callable[..., Any]) -> Any:
 
 
 @_jit
-def _put(art, best, cls, y, x, value, code):
-    art[y, x] += value
+def _put(signal: F32, largest: F32, codes: U8, y: int, x: int, value: np.float32, code: int) -> None:
+    signal[y, x] += value
     size = abs(value)
-    if size > best[y, x]:
-        best[y, x] = size
-        cls[y, x] = code
+    if size > largest[y, x]:
+        largest[y, x] = size
+        codes[y, x] = code
 
 
 @_jit
-def add_stamps(image, ix, iy, zone, phase, flux, radius, stamps):
+def add_stamps(
+    image: F32, ix: I64, iy: I64, zone: I64, phase: I64, flux: F32, radius: I64, stamps: F32
+) -> None:
     """Add `flux` times a stamp of shape (n, n), cut to a circle, at each of many pixels.
 
     `stamps` is (zone, phase, n, n) with odd n; `radius` is at most n // 2.
@@ -58,33 +62,45 @@ def add_stamps(image, ix, iy, zone, phase, flux, radius, stamps):
 
 
 @_jit
-def merge(art, best, cls, layer, code):
+def merge(signal: F32, largest: F32, codes: U8, layer: F32, code: int) -> None:
     """Add a whole layer of one class of artefact."""
-    for y in range(art.shape[0]):
-        for x in range(art.shape[1]):
+    for y in range(signal.shape[0]):
+        for x in range(signal.shape[1]):
             if layer[y, x] != 0:
-                _put(art, best, cls, y, x, layer[y, x], code)
+                _put(signal, largest, codes, y, x, layer[y, x], code)
 
 
 @_jit
-def add_pixels(art, best, cls, x, y, value, code):
+def add_pixels(signal: F32, largest: F32, codes: U8, x: I64, y: I64, value: F64, code: int) -> None:
     """Add a value to single pixels; those off the image are skipped."""
     for k in range(x.size):
-        if 0 <= y[k] < art.shape[0] and 0 <= x[k] < art.shape[1]:
-            _put(art, best, cls, y[k], x[k], np.float32(value[k]), code)
+        if 0 <= y[k] < signal.shape[0] and 0 <= x[k] < signal.shape[1]:
+            _put(signal, largest, codes, y[k], x[k], np.float32(value[k]), code)
 
 
 @_jit
 def add_particles(
-    art, best, cls, x, y, angle, length, charge, sigma_start, sigma_end, wiggle, rng, code
-):
+    signal: F32,
+    largest: F32,
+    codes: U8,
+    x: F64,
+    y: F64,
+    angle: F64,
+    length: F64,
+    charge: F64,
+    sigma_start: F64,
+    sigma_end: F64,
+    wiggle: F64,
+    rng: np.random.Generator,
+    code: int,
+) -> tuple[F64, F64]:
     """Add the charge of ionising particles: a walk of short steps, each blurred by diffusion.
 
     Charge fluctuates from step to step with the Moyal approximation of Landau's law; `wiggle`
     is the rms change of direction (radians) per square root of pixel (multiple scattering).
     Returns the charge-weighted mean position of each.
     """
-    height, width = art.shape
+    height, width = signal.shape
     mean_x, mean_y = np.empty(x.size), np.empty(x.size)
     wx, wy = np.empty(32), np.empty(32)
     for k in range(x.size):
@@ -125,7 +141,7 @@ def add_particles(
                 for jx in range(2 * reach + 1):
                     xx = cx - reach + jx
                     if 0 <= xx < width:
-                        _put(art, best, cls, yy, xx, np.float32(q * wy[jy] * wx[jx]), code)
+                        _put(signal, largest, codes, yy, xx, np.float32(q * wy[jy] * wx[jx]), code)
         mean_x[k] = sum_x / charge[k]
         mean_y[k] = sum_y / charge[k]
     return mean_x, mean_y
@@ -133,15 +149,29 @@ def add_particles(
 
 @_jit
 def add_line(
-    art, best, cls, x0, y0, x1, y1, profile, sampling, amplitude, soft, period, duty, phase, code
-):
+    signal: F32,
+    largest: F32,
+    codes: U8,
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    profile: F32,
+    sampling: float,
+    amplitude: float,
+    soft: float,
+    period: float,
+    duty: float,
+    phase: float,
+    code: int,
+) -> None:
     """Add a straight trail from (x0, y0) to (x1, y1).
 
     `profile` is the brightness across the trail at 0, 1, 2, ... `sampling` pixels from its axis;
     the ends fade over `soft` pixels. With `period` above 0 the trail is dashed: lit for the
     fraction `duty` of each period.
     """
-    height, width = art.shape
+    height, width = signal.shape
     dx, dy = x1 - x0, y1 - y0
     length = math.sqrt(dx * dx + dy * dy)
     ux, uy = dx / length, dy / length
@@ -173,17 +203,29 @@ def add_line(
                 slope = 2 * math.pi / period * max(math.sin(math.pi * duty), 0.1)
                 value /= 1 + math.exp(-1.702 * c / (slope * soft))
             if value != 0:
-                _put(art, best, cls, y, x, np.float32(amplitude * value), code)
+                _put(signal, largest, codes, y, x, np.float32(amplitude * value), code)
 
 
 @_jit
-def add_spike(art, best, cls, x0, y0, angle, amplitude, scale, length, sigma, code):
+def add_spike(
+    signal: F32,
+    largest: F32,
+    codes: U8,
+    x0: float,
+    y0: float,
+    angle: float,
+    amplitude: float,
+    scale: float,
+    length: float,
+    sigma: float,
+    code: int,
+) -> None:
     """Add one arm of a diffraction spike.
 
     Brightness ``amplitude / (1 + (r / scale)**2)`` along the arm, a Gaussian of `sigma` pixels
     across it, and a fade to nothing at `length`.
     """
-    height, width = art.shape
+    height, width = signal.shape
     ux, uy = math.cos(angle), math.sin(angle)
     reach = 4 * sigma
     xa, xb = min(x0, x0 + length * ux) - reach, max(x0, x0 + length * ux) + reach
@@ -196,13 +238,24 @@ def add_spike(art, best, cls, x0, y0, angle, amplitude, scale, length, sigma, co
                 continue
             value = amplitude / (1 + (along / scale) ** 2) * (1 - along / length)
             value *= math.exp(-0.5 * (across / sigma) ** 2)
-            _put(art, best, cls, y, x, np.float32(value), code)
+            _put(signal, largest, codes, y, x, np.float32(value), code)
 
 
 @_jit
-def add_disc(art, best, cls, x0, y0, outer, inner, soft, value, code):
+def add_disc(
+    signal: F32,
+    largest: F32,
+    codes: U8,
+    x0: float,
+    y0: float,
+    outer: float,
+    inner: float,
+    soft: float,
+    value: float,
+    code: int,
+) -> None:
     """Add an evenly lit disc of radius `outer` with a hole of radius `inner` and soft edges."""
-    height, width = art.shape
+    height, width = signal.shape
     reach = outer + 4 * soft
     for y in range(max(0, int(y0 - reach)), min(height, int(y0 + reach) + 2)):
         for x in range(max(0, int(x0 - reach)), min(width, int(x0 + reach) + 2)):
@@ -212,46 +265,46 @@ def add_disc(art, best, cls, x0, y0, outer, inner, soft, value, code):
             v = 1 / (1 + math.exp((r - outer) / soft))
             if inner > 0:
                 v *= 1 / (1 + math.exp((inner - r) / soft))
-            _put(art, best, cls, y, x, np.float32(value * v), code)
+            _put(signal, largest, codes, y, x, np.float32(value * v), code)
 
 
 @_jit
-def bloom(signal, full_well, art, best, cls, code):
+def bloom(electrons: F32, full_well: np.float32, signal: F32, largest: F32, codes: U8, code: int) -> int:
     """Let the charge above the full well run along the columns, half each way.
 
-    `signal` is what the pixels would hold in electrons; the charge that a pixel gets from its
+    `electrons` is what the pixels would hold in electrons; the charge that a pixel gets from its
     saturated neighbours is added to it and to the artefacts. Returns how many columns bled.
     """
-    height, width = signal.shape
+    height, width = electrons.shape
     bled = 0
     for x in range(width):
         y = 0
         while y < height:
-            if signal[y, x] <= full_well:
+            if electrons[y, x] <= full_well:
                 y += 1
                 continue
             start = y
             excess = 0.0
-            while y < height and signal[y, x] > full_well:
-                excess += signal[y, x] - full_well
+            while y < height and electrons[y, x] > full_well:
+                excess += electrons[y, x] - full_well
                 y += 1
             bled += 1
             for step in (-1, 1):
                 left = 0.5 * excess
                 row = start - 1 if step < 0 else y
                 while left > 0 and 0 <= row < height:
-                    room = full_well - signal[row, x]
+                    room = full_well - electrons[row, x]
                     if room > 0:
                         take = min(room, left)
-                        signal[row, x] += take
-                        _put(art, best, cls, row, x, np.float32(take), code)
+                        electrons[row, x] += take
+                        _put(signal, largest, codes, row, x, np.float32(take), code)
                         left -= take
                     row += step
     return bled
 
 
 @_jit
-def spline_surface(coarse, cell, out):
+def spline_surface(coarse: F32, cell: float, out: F32) -> None:
     """Fill `out` with the uniform cubic B-spline surface over knots `cell` pixels apart."""
     height, width = out.shape
     row = np.empty(coarse.shape[1], np.float32)
@@ -276,7 +329,7 @@ def spline_surface(coarse, cell, out):
 
 
 @_jit
-def _spline_weights(t, out):
+def _spline_weights(t: float, out: F32) -> None:
     out[0] = (1 - t) ** 3 / 6
     out[1] = 2 / 3 - t * t + t**3 / 2
     out[3] = t**3 / 6
@@ -284,7 +337,7 @@ def _spline_weights(t, out):
 
 
 @_jit
-def add_noise(expected, normal, flat_noise, floor):
+def add_noise(expected: F32, normal: F32, flat_noise: np.float32, floor: np.float32) -> None:
     """Turn standard `normal` deviates into noisy pixels, in place.
 
     The variance is photons plus flat-field error plus ``floor**2``; the second term of the
@@ -304,7 +357,18 @@ def add_noise(expected, normal, flat_noise, floor):
 
 
 @_jit
-def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, out_cls):
+def resample(
+    image: F32,
+    stars: F32,
+    galaxies: F32,
+    artefacts: F32,
+    codes: U8,
+    matrix: F64,
+    shift: F64,
+    table: F32,
+    out: F32,
+    out_codes: U8,
+) -> None:
     """Resample four layers at ``source = matrix @ (x, y) + shift`` with a separable kernel.
 
     `table` is (phases + 1, taps): the weights for each sub-pixel phase. `out` is (5, h, w): the
@@ -322,7 +386,7 @@ def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, 
             wx = table[int((sx - ix) * phases + 0.5)]
             wy = table[int((sy - iy) * phases + 0.5)]
             a = b = c = d = squares = top = np.float32(0)
-            out_cls[y, x] = 0
+            out_codes[y, x] = 0
             for j in range(taps):
                 yy = min(max(iy - first + j, 0), height - 1)
                 for i in range(taps):
@@ -336,6 +400,6 @@ def resample(image, stars, galaxies, artefacts, cls, matrix, shift, table, out, 
                     squares += weight * weight
                     if abs(part) > top:
                         top = abs(part)
-                        out_cls[y, x] = cls[yy, xx]
+                        out_codes[y, x] = codes[yy, xx]
             out[0, y, x], out[1, y, x], out[2, y, x], out[3, y, x] = a, b, c, d
             out[4, y, x] = squares

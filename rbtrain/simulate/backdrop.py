@@ -5,7 +5,6 @@ workers need is left as plain arrays in a scratch folder that they map, so that 
 cheap to send and no file is read twice.
 """
 
-import hashlib
 import logging
 import tempfile
 from collections import defaultdict
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sep
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
 from rbinfer.io.exposure import Exposure
 from rbinfer.io.files import check_file
@@ -27,25 +26,15 @@ from rbinfer.io.images import load_image
 from rbinfer.measure.detect import detect
 from rbinfer.measure.estimate import measure_width
 
-from . import _render
-from .canvas import Artefact, Canvas
-from .detector import Warp
+from .._arrays import F32, Bools
+from .patches import Backdrop, DarkPatch, SkyPatch, background, dark_patch, significance
 
 log = logging.getLogger(__name__)
 
-F32 = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-#: What stands out of a dark by so many sigma is a defect or a particle.
-_DEFECT = 5.0
-#: What reaches this in another dark as well is no particle: 6e-5 of Gaussian noise does.
+#: A pixel above this (sigma) in another dark as well is no particle; 6e-5 of Gaussian noise is above.
 _AGAIN = 4.0
-#: A column or row whose median over `_RUN` pixels is off by so many sigma is bad; 5 sigma of that.
-_BAD_LINE = 1.0
-_RUN = 32
-#: Darks of one shape from which on a particle can be told from a defect.
+#: From so many darks of one shape on a particle can be told from a defect.
 ENOUGH_DARKS = 3
-_MESH = 64
 #: A header's GAIN outside of this is a camera's setting, not electrons per ADU.
 _GAINS = (0.05, 20.0)
 _TRIES = 32
@@ -75,108 +64,38 @@ class BackdropFile:
         return {"kind": self.kind, "name": self.path.name, "bytes": self.size, "sha256": self.sha256}
 
 
-@dataclass(frozen=True, eq=False)
-class DarkPatch:
-    """A piece of a dark or bias frame; arrays are (h, w) float32 in ADU unless said.
+@dataclass(frozen=True)
+class _View:
+    """A window on a larger image, turned by quarters and mirrored."""
 
-    Attributes
-    ----------
-    pixels : array
-        The dark less its median level; bad pixels hold `pattern`.
-    pattern : array
-        The smooth part of `pixels`: amplifiers, glow.
-    rms : array
-        Noise.
-    signal : array
-        What stands out of the noise, 0 elsewhere.
-    cls : uint8 array
-        Its `Artefact` code.
-    unknown : array or None
-        What stands out and may be a particle as well as a noisy pixel.
-    bad : bool array
-        True where the dark has no value.
-    """
+    at: tuple[slice, slice]
+    turns: int
+    mirrored: bool
 
-    pixels: F32
-    pattern: F32
-    rms: F32
-    signal: F32
-    cls: NDArray[np.uint8]
-    unknown: F32 | None
-    bad: Mask
-
-    def add_to(self, canvas: Canvas, gain: float) -> None:
-        """Note what stands out, in electrons, as artefacts."""
-        electrons = self.signal * np.float32(gain)
-        kinds = {
-            Artefact.HOT_PIXEL: "hot_pixel",
-            Artefact.COLD: "cold_pixel",
-            Artefact.COSMIC_RAY: "cosmic_ray",
-        }
-        for code, kind in kinds.items():
-            layer = np.where(self.cls == code, electrons, np.float32(0))
-            _render.merge(*canvas.layers, layer, int(code))
-            groups, n = ndimage.label(layer, np.ones((3, 3)))
-            if n:
-                numbers = np.arange(1, n + 1)
-                places = np.array(ndimage.maximum_position(np.abs(layer), groups, numbers), float)
-                flux = np.asarray(ndimage.sum_labels(layer, groups, numbers), float)
-                canvas.record(kind, places[:, 1], places[:, 0], flux)
-
-    def flattened(self, flat: F32) -> "DarkPatch":
-        """Return the parts that a flat field changes after the pixels were added."""
-        unknown = None if self.unknown is None else self.unknown * flat
-        return replace(self, pattern=self.pattern * flat, unknown=unknown)
-
-    def resampled(self, warp: Warp) -> "DarkPatch":
-        """Return the parts that resampling moves after the pixels were added."""
-        zero = np.zeros_like(self.pixels)
-        unknown = zero if self.unknown is None else self.unknown
-        layers, _ = warp.apply(zero, self.bad.astype(np.float32), unknown, zero, self.cls)
-        moved = None if self.unknown is None else layers[2]
-        return replace(self, bad=np.abs(layers[1]) > 1e-3, unknown=moved)
+    def of(self, picture: NDArray[Any]) -> NDArray[Any]:
+        turned = np.rot90(picture[self.at], self.turns)
+        return np.array(turned[:, ::-1] if self.mirrored else turned, order="C")
 
 
-@dataclass(frozen=True, eq=False)
-class SkyPatch:
-    """A piece of a sky image; arrays are (h, w) float32 in ADU unless said.
-
-    Attributes
-    ----------
-    pixels : array
-        As they are in the file, with NaN.
-    sky, rms : array
-        Smooth background and noise.
-    bad : bool array
-        True where masked, not finite, or in an empty border.
-    empty : bool array
-        True where there is no sky: not finite, or in an empty border.
-    fwhm : float or None
-        Of the stars, pixels; None when too few stars show it.
-    gain : float or None
-        Electrons per ADU by the header.
-    saturation : float or None
-        By the header.
-    low, high : float
-        Lowest and highest pixel of the file.
-    whole : bool
-        Whether the pixels are whole numbers.
-    """
-
-    pixels: F32
-    sky: F32
-    rms: F32
-    bad: Mask
-    empty: Mask
-    fwhm: float | None
-    gain: float | None
-    saturation: float | None
-    low: float
-    high: float
-    whole: bool
-
-
-Backdrop = DarkPatch | SkyPatch
+def _draw_view(
+    rng: np.random.Generator, full: tuple[int, ...], shape: tuple[int, int], good: Any
+) -> _View:
+    """Draw a window; `good` gives the share of good pixels in one, and most must be."""
+    turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
+    height, width = shape if turns % 2 == 0 else shape[::-1]
+    if height > full[0] or width > full[1]:
+        turns, (height, width) = turns - 1, shape
+    best, most = None, -1.0
+    for _ in range(_TRIES):
+        y, x = int(rng.integers(full[0] - height + 1)), int(rng.integers(full[1] - width + 1))
+        at = (slice(y, y + height), slice(x, x + width))
+        share = float(good(at))
+        if share > most:
+            best, most = at, share
+        if most >= 0.75:
+            break
+    assert best is not None
+    return _View(best, turns, mirrored)
 
 
 @dataclass(frozen=True)
@@ -189,6 +108,13 @@ class _Dark:
     pixels: Path
     often: Path
 
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> DarkPatch:
+        """Draw a piece of it."""
+        pixels = _mapped(self.pixels)
+        view = _draw_view(rng, pixels.shape, shape, lambda at: np.isfinite(pixels[at]).mean())
+        often = view.of(_mapped(self.often)) if self.often.exists() else None
+        return dark_patch(view.of(pixels), often)
+
 
 @dataclass(frozen=True)
 class _Image:
@@ -197,6 +123,21 @@ class _Image:
     pixels: Path
     flags: Path
     known: dict[str, Any]
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> SkyPatch:
+        """Draw a piece of it."""
+        pixels, flags = _mapped(self.pixels), _mapped(self.flags)
+        view = _draw_view(rng, pixels.shape, shape, lambda at: (flags[at] == 0).mean())
+        piece, seen = view.of(pixels), view.of(flags)
+        _, sky, rms = background(piece, seen > 0)
+        return SkyPatch(pixels=piece, sky=sky, rms=rms, bad=seen > 0, empty=seen == 2, **self.known)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """Map an array of the scratch folder."""
+    # Mapped each time: a map that is kept would hold the disk space of a folder that is gone.
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    return mapped
 
 
 @dataclass(frozen=True)
@@ -226,25 +167,23 @@ class Backdrops:
         if rng.random() >= self.fraction:
             return None
         stored = self._stored[int(rng.integers(len(self._stored)))]
-        # Mapped anew each time: a cached map would keep a scratch folder's space after its end.
-        pixels = np.load(stored.pixels, mmap_mode="r")
-        if isinstance(stored, _Image):
-            flags = np.load(stored.flags, mmap_mode="r")
-            view = _draw_view(rng, pixels.shape, self.shape, lambda at: (flags[at] == 0).mean())
-            seen = view.of(flags)
-            patch, empty = view.of(pixels), seen == 2
-            _, sky, rms = _background(patch, seen > 0)
-            return SkyPatch(
-                pixels=patch, sky=sky, rms=rms, bad=seen > 0, empty=empty, **stored.known
-            )  # fmt: skip
-        view = _draw_view(rng, pixels.shape, self.shape, lambda at: np.isfinite(pixels[at]).mean())
-        enough = stored.often.exists()
-        often = view.of(np.load(stored.often, mmap_mode="r")) if enough else None
-        return _dark_patch(view.of(pixels), often)
+        return stored.draw(rng, self.shape)
 
 
 def describe(files: Sequence[BackdropFile], fraction: float) -> dict[str, Any]:
-    """Return what a dataset records of its backdrops."""
+    """Return what a dataset records of its backdrops.
+
+    Parameters
+    ----------
+    files : sequence of BackdropFile
+    fraction : float
+        Of the frames that are drawn on one of them.
+
+    Returns
+    -------
+    dict
+        ``fraction``, and ``files``: kind, name, bytes and sha256 of each.
+    """
     return {"fraction": fraction, "files": [file.to_dict() for file in files]}
 
 
@@ -262,11 +201,7 @@ def identify(
     for kind, paths in (("dark", darks), ("image", images)):
         for path in map(Path, paths):
             check_file(path)
-            digest = hashlib.sha256()
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-            file = BackdropFile(kind, path, path.stat().st_size, digest.hexdigest())
+            file = BackdropFile(kind, path, path.stat().st_size, digest(path))
             twin = found.setdefault(file.sha256, file)
             if twin is not file:
                 raise InputError(
@@ -309,33 +244,49 @@ def open_backdrops(
     if not files:
         raise ValueError("no backdrops are given; name at least one dark or sky image")
     with tempfile.TemporaryDirectory(prefix="rbtrain-", ignore_cleanup_errors=True) as scratch:
+        darks = _Darks(Path(scratch))
         stored: list[_Dark | _Image] = []
-        often: dict[tuple[int, ...], NDArray[np.uint16]] = {}
-        names: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for k, file in enumerate(files):
-            loaded = _load(file.path, shape)
-            path = Path(scratch, f"{k}.npy")
-            if file.kind == "image":
-                stored.append(_store_image(file.path, loaded, path))
-                continue
-            pixels = loaded.pixels
-            if loaded.mask is not None:
-                pixels = np.where(loaded.mask, np.float32(np.nan), pixels)
-            np.save(path, pixels)
-            size = pixels.shape
-            count = often.setdefault(size, np.zeros(size, np.uint16))
-            count += _significance(pixels) > _AGAIN
-            names[size].append(file.path.name)
-            stored.append(_Dark(path, Path(scratch, f"often-{size[0]}-{size[1]}.npy")))
-        for size, some in names.items():
-            if len(some) >= ENOUGH_DARKS:
-                np.save(Path(scratch, f"often-{size[0]}-{size[1]}.npy"), often[size])
+            loaded, place = _load(file.path, shape), Path(scratch, f"{k}.npy")
+            keep = darks.keep if file.kind == "dark" else _store_image
+            stored.append(keep(file.path, loaded, place))
+        darks.finish()
+        yield Backdrops(tuple(files), fraction, shape, tuple(stored))
+
+
+class _Darks:
+    """Darks that are left in the scratch folder, and in how many of one shape each pixel stands out."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._often: dict[tuple[int, ...], NDArray[np.uint16]] = {}
+        self._names: dict[tuple[int, ...], list[str]] = defaultdict(list)
+
+    def keep(self, path: Path, loaded: Exposure, place: Path) -> _Dark:
+        """Leave a dark at its place and count what stands out of it."""
+        pixels = loaded.pixels
+        if loaded.mask is not None:
+            pixels = np.where(loaded.mask, np.float32(np.nan), pixels)
+        np.save(place, pixels)
+        count = self._often.setdefault(pixels.shape, np.zeros(pixels.shape, np.uint16))
+        count += significance(pixels) > _AGAIN
+        self._names[pixels.shape].append(path.name)
+        return _Dark(place, self._counts_of(pixels.shape))
+
+    def finish(self) -> None:
+        """Leave the counts of each shape of which there are enough darks; warn of the others."""
+        for shape, names in self._names.items():
+            if len(names) >= ENOUGH_DARKS:
+                np.save(self._counts_of(shape), self._often[shape])
             else:
                 log.warning(
                     "%s: cosmic rays in it count as hot pixels; %d darks of one camera tell them apart",
-                    ", ".join(some), ENOUGH_DARKS,
-                )  # fmt: skip
-        yield Backdrops(tuple(files), fraction, shape, tuple(stored))
+                    ", ".join(names),
+                    ENOUGH_DARKS,
+                )
+
+    def _counts_of(self, shape: tuple[int, ...]) -> Path:
+        return self._scratch / f"often-{shape[0]}-{shape[1]}.npy"
 
 
 def _load(path: Path, shape: tuple[int, int]) -> Exposure:
@@ -360,7 +311,7 @@ def _load(path: Path, shape: tuple[int, int]) -> Exposure:
     return loaded
 
 
-def _check_share(path: Path, good: Mask) -> None:
+def _check_share(path: Path, good: Bools) -> None:
     share = float(good.mean())
     if share < 0.5:
         raise InputError(
@@ -369,14 +320,13 @@ def _check_share(path: Path, good: Mask) -> None:
         )
 
 
-def _store_image(path: Path, loaded: Exposure, target: Path) -> _Image:
+def _store_image(path: Path, loaded: Exposure, place: Path) -> _Image:
     """Measure a sky image and leave it in the scratch folder."""
     empty = ~np.isfinite(loaded.pixels) | _empty_border(loaded.pixels)
     bad = empty if loaded.mask is None else empty | loaded.mask
     _check_share(path, ~bad)
     found = detect(loaded.pixels, mask=bad)
-    places = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    measured = measure_width(replace(loaded, mask=bad), *places)
+    measured = measure_width(replace(loaded, mask=bad))
     if measured.is_trusted:
         log.info("%s: FWHM %.2f px (%d detections)", path.name, measured.fwhm, len(found))
     else:
@@ -385,8 +335,8 @@ def _store_image(path: Path, loaded: Exposure, target: Path) -> _Image:
             path.name,
         )
     values = loaded.pixels[~bad]
-    flags = target.with_name(target.stem + "-flags.npy")
-    np.save(target, loaded.pixels)
+    flags = place.with_name(place.stem + "-flags.npy")
+    np.save(place, loaded.pixels)
     np.save(flags, bad.astype(np.uint8) + empty)
     known = {
         "fwhm": measured.fwhm if measured.is_trusted else None,
@@ -396,10 +346,10 @@ def _store_image(path: Path, loaded: Exposure, target: Path) -> _Image:
         "high": float(values.max()),
         "whole": bool((np.rint(values) == values).all()),
     }
-    return _Image(target, flags, known)
+    return _Image(place, flags, known)
 
 
-def _empty_border(pixels: F32) -> Mask:
+def _empty_border(pixels: F32) -> Bools:
     """Find the borders that alignment fills with one low value."""
     side = 7
     same = ndimage.maximum_filter(pixels, side) == ndimage.minimum_filter(pixels, side)
@@ -419,106 +369,3 @@ def _header_gain(header: Any) -> float | None:
         if number and _GAINS[0] <= value <= _GAINS[1]:
             return float(value)
     return None
-
-
-def _background(pixels: F32, bad: Mask) -> tuple[F32, F32, F32]:
-    """Return the pixels with the bad ones filled, their smooth level and their noise."""
-    good = pixels[~bad]
-    filled = np.where(bad, np.float32(np.median(good) if good.size else 0), pixels)
-    level = sep.Background(filled, mask=bad, bw=_MESH, bh=_MESH).back(dtype=np.float32)
-    filled = np.where(bad, level, filled)
-    # Measured on what is left, or a slope within a mesh would count as noise.
-    rest = sep.Background(filled - level, mask=bad, bw=_MESH, bh=_MESH)
-    # Whole numbers are known to 1 / sqrt(12) at best.
-    whole = bool((np.rint(good) == good).all())
-    floor = max(0.1 * float(rest.globalrms), 0.29 if whole else 1e-6 * float(np.ptp(filled)), 1e-20)
-    rms = np.maximum(rest.rms(dtype=np.float32), np.float32(floor))
-    return filled, level, rms
-
-
-def _significance(pixels: F32) -> F32:
-    filled, level, rms = _background(pixels, ~np.isfinite(pixels))
-    return (filled - level) / rms
-
-
-def _dark_patch(pixels: F32, often: NDArray[np.uint16] | None) -> DarkPatch:
-    """Take a piece of a dark apart: pattern, noise, defects, particles."""
-    bad = ~np.isfinite(pixels)
-    filled, level, rms = _background(pixels, bad)
-    residual = filled - level
-    z = residual / rms
-    lines = _bad_lines(z)
-    out = (np.abs(z) > _DEFECT) | (lines != 0)
-    cls = np.where(z > 0, np.uint8(Artefact.HOT_PIXEL), np.uint8(Artefact.COLD))
-    # A bad line is its level, not the noise of its pixels.
-    cls = np.where(lines > 0, np.uint8(Artefact.HOT_PIXEL), cls)
-    cls = np.where(lines < 0, np.uint8(Artefact.COLD), cls)
-    signal = np.where(np.abs(z) > _DEFECT, residual, lines * rms)
-    unknown = None
-    if often is not None:
-        once = (z > _DEFECT) & (often <= 1) & (lines == 0)
-        # A particle spills into neighbours; a pixel alone may be one with telegraph noise.
-        groups, n = ndimage.label((z > 3) & (often <= 1), np.ones((3, 3)))
-        spilt = np.bincount(groups.ravel(), minlength=n + 1)[groups] > 1
-        cls[once & spilt] = Artefact.COSMIC_RAY
-        lone = once & ~spilt
-        if lone.any():
-            unknown = np.where(lone, residual, np.float32(0))
-            out &= ~lone
-    middle = np.float32(np.median(level))
-    return DarkPatch(
-        pixels=filled - middle,
-        pattern=level - middle,
-        rms=rms,
-        signal=np.where(out, signal, np.float32(0)).astype(np.float32),
-        cls=np.where(out, cls, np.uint8(0)),
-        unknown=unknown,
-        bad=bad,
-    )
-
-
-def _bad_lines(z: F32) -> F32:
-    """Level of bad columns and rows in sigma, 0 elsewhere: a piece of a line is off as a whole."""
-    lines = np.zeros_like(z)
-    for picture, target in ((z, lines), (z.T, lines.T)):
-        for start in range(0, max(picture.shape[0] - _RUN + 1, 1), _RUN):
-            end = start + _RUN if start + 2 * _RUN <= picture.shape[0] else picture.shape[0]
-            level = np.median(picture[start:end], axis=0)
-            level[np.abs(level) < _BAD_LINE] = 0
-            block = target[start:end]
-            block[...] = np.where(np.abs(level) > np.abs(block), level, block)
-    return lines
-
-
-@dataclass(frozen=True)
-class _View:
-    """A window on a larger image, turned by quarters and mirrored."""
-
-    at: tuple[slice, slice]
-    turns: int
-    mirrored: bool
-
-    def of(self, picture: NDArray[Any]) -> NDArray[Any]:
-        turned = np.rot90(picture[self.at], self.turns)
-        return np.array(turned[:, ::-1] if self.mirrored else turned, order="C")
-
-
-def _draw_view(
-    rng: np.random.Generator, full: tuple[int, ...], shape: tuple[int, int], good: Any
-) -> _View:
-    """Draw a window; `good` gives the share of good pixels in one, and most must be."""
-    turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
-    height, width = shape if turns % 2 == 0 else shape[::-1]
-    if height > full[0] or width > full[1]:
-        turns, (height, width) = turns - 1, shape
-    best, most = None, -1.0
-    for _ in range(_TRIES):
-        y, x = int(rng.integers(full[0] - height + 1)), int(rng.integers(full[1] - width + 1))
-        at = (slice(y, y + height), slice(x, x + width))
-        share = float(good(at))
-        if share > most:
-            best, most = at, share
-        if most >= 0.75:
-            break
-    assert best is not None
-    return _View(best, turns, mirrored)

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ._draw import Range
+from .._settings import Settings, with_values
+from .draws import Range
 
 
 @dataclass(frozen=True)
-class FieldConfig:
+class FieldConfig(Settings):
     """What is in the sky.
 
     Attributes
@@ -80,7 +81,7 @@ class FieldConfig:
 
 
 @dataclass(frozen=True)
-class PSFConfig:
+class PSFConfig(Settings):
     """What the atmosphere and the telescope make of a star.
 
     Attributes
@@ -132,7 +133,7 @@ class PSFConfig:
 
 
 @dataclass(frozen=True)
-class SkyConfig:
+class SkyConfig(Settings):
     """What the sky and the optics add to all of it.
 
     Attributes
@@ -169,7 +170,7 @@ class SkyConfig:
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(Settings):
     """What the camera and the pipeline make of the light.
 
     Attributes
@@ -236,7 +237,7 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True)
-class ArtefactConfig:
+class ArtefactConfig(Settings):
     """What is neither sky nor noise. Counts are for frames of 512 x 512 pixels.
 
     Attributes
@@ -323,7 +324,7 @@ class ArtefactConfig:
 
 
 @dataclass(frozen=True)
-class SimulateConfig:
+class SimulateConfig(Settings):
     """Everything that `draw_frame` draws from.
 
     Attributes
@@ -343,6 +344,7 @@ class SimulateConfig:
     artefacts: ArtefactConfig = dataclasses.field(default_factory=ArtefactConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("width", "height"):
             value = getattr(self, name)
             if value < 64:
@@ -355,20 +357,6 @@ class SimulateConfig:
         Raises
         ------
         ValueError
-            When a key is unknown.
+            A key is unknown, or a value is of another type or out of range.
         """
-        return _from_dict(cls, data, "simulate")
-
-
-def _from_dict(cls: Any, data: Mapping[str, Any], where: str) -> Any:
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(data) - set(known))
-    if unknown:
-        raise ValueError(f"[{where}] has unknown keys {unknown}; it knows {sorted(known)}")
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            values[name] = _from_dict(known[name].default_factory, value, f"{where}.{name}")
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
+        return with_values(cls(), data, "simulate")

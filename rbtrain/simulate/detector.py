@@ -4,13 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._arrays import F32, F64, U8, Bools
 from . import _render
-from ._draw import chance, log_uniform, smooth_field, uniform
 from .config import DetectorConfig, SkyConfig
-
-F32 = NDArray[np.float32]
+from .draws import chance, log_uniform, smooth_field, uniform
 
 #: Phases of a pixel that resampling kernels are tabulated at.
 _PHASES = 64
@@ -35,6 +33,11 @@ def photon_noise(
         Rms error of the flat field as a fraction of the signal.
     floor : float
         Rms of all other noise, electrons.
+
+    Returns
+    -------
+    array, shape (h, w)
+        float32, electrons.
     """
     out = rng.standard_normal(expected.shape, dtype=np.float32)
     few = (expected < 12) & (expected > 0)
@@ -48,7 +51,24 @@ def photon_noise(
 
 
 def draw_sky(config: SkyConfig, rng: np.random.Generator, shape: tuple[int, int], level: float) -> F32:
-    """Draw the sky in electrons: `level`, a gradient, patches and fringes."""
+    """Draw the sky in electrons: `level`, a gradient, patches and fringes.
+
+    Parameters
+    ----------
+    config : SkyConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    shape : (height, width)
+        Pixels.
+    level : float
+        Electrons a pixel.
+
+    Returns
+    -------
+    array, shape (h, w)
+        Expected level, float32, electrons.
+    """
     height, width = shape
     v = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
     u = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
@@ -70,6 +90,20 @@ def draw_vignetting(config: SkyConfig, rng: np.random.Generator, shape: tuple[in
     """Draw the throughput: 1 on the optical axis, less by the fourth power of the distance.
 
     The frame may be any part of the field, so the axis need not lie on it.
+
+    Parameters
+    ----------
+    config : SkyConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    shape : (height, width)
+        Pixels.
+
+    Returns
+    -------
+    array, shape (h, w)
+        Share of the light, float32.
     """
     height, width = shape
     loss = uniform(rng, config.vignetting)
@@ -148,9 +182,9 @@ def add_pattern_noise(
     if chance(rng, config.row_noise):
         size = noise * log_uniform(rng, config.row_noise_size)
         if chance(rng, 0.6):
-            image += rng.normal(0, size, height).astype(np.float32)[:, None]
+            image += rng.normal(0, size, (height, 1)).astype(np.float32)
         else:
-            image += rng.normal(0, size, width).astype(np.float32)[None, :]
+            image += rng.normal(0, size, (1, width)).astype(np.float32)
     if chance(rng, config.banding):
         size = noise * log_uniform(rng, config.row_noise_size)
         y, x = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
@@ -185,26 +219,41 @@ def kernel_table(kind: str) -> F32:
 class Warp:
     """An affine map from output to input pixels, and the kernel to interpolate with."""
 
-    matrix: NDArray[np.float64]
-    shift: NDArray[np.float64]
+    matrix: F64
+    shift: F64
     kernel: str
 
-    def apply(
-        self, image: F32, stars: F32, galaxies: F32, artefacts: F32, cls: NDArray[np.uint8]
-    ) -> tuple[F32, NDArray[np.uint8]]:
-        """Return the four layers and the sum of squared weights (5, h, w), and the class map."""
+    def apply(self, image: F32, stars: F32, galaxies: F32, artefacts: F32, codes: U8) -> tuple[F32, U8]:
+        """Return the four layers and the sum of squared weights (5, h, w), and the class map.
+
+        Parameters
+        ----------
+        image, stars, galaxies, artefacts : array, shape (h, w)
+            float32.
+        codes : uint8 array, shape (h, w)
+            Class of each pixel's artefact.
+        """
         out = np.empty((5, *image.shape), np.float32)
-        out_cls = np.empty_like(cls)
+        out_codes = np.empty_like(codes)
         table = kernel_table(self.kernel)
         _render.resample(
-            image, stars, galaxies, artefacts, cls, self.matrix, self.shift, table, out, out_cls
+            image, stars, galaxies, artefacts, codes, self.matrix, self.shift, table, out, out_codes
         )
-        return out, out_cls
+        return out, out_codes
 
-    def positions(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return where input positions end up in the output."""
+    def positions(self, x: F64, y: F64) -> tuple[F64, F64]:
+        """Return where input positions end up in the output.
+
+        Parameters
+        ----------
+        x, y : array, shape (n,)
+            0-based pixels.
+
+        Returns
+        -------
+        x, y : array, shape (n,)
+            0-based pixels of the output; may lie off it.
+        """
         back = np.linalg.inv(self.matrix) @ (np.stack([x, y]) - self.shift[:, None])
         return back[0], back[1]
 
@@ -223,7 +272,7 @@ def draw_warp(rng: np.random.Generator, shape: tuple[int, int]) -> Warp:
 
 def draw_mask(
     config: DetectorConfig, rng: np.random.Generator, image: F32, level: float
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
+) -> tuple[Bools | None, Bools]:
     """Draw an empty edge and masked regions; the image is changed in place.
 
     Empty edges hold one value (zero, or the `level`); masked regions may hold NaN.

@@ -3,24 +3,42 @@
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from . import artefacts, detector, particles, sources
-from ._draw import chance, log_uniform, log_uniforms, uniform
+from .._arrays import F32, F64
+from . import defects, detector, particles, sources, trails
 from .canvas import Canvas
+from .draws import Range, chance, log_uniform, log_uniforms, uniform
 from .psf import PSF
 from .truth import Rows, extreme, truth_table
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: Silicon of the camera of `simulate_image`: a thinned CCD of 15 micron pixels.
-_SILICON = {"pixel": 15.0, "thickness": 20.0, "diffusion": 0.35}
+_SILICON = particles.Silicon(pixel=15.0, thickness=20.0, diffusion=0.35)
 #: Energies of its electrons, keV.
 _ENERGY = (3.0, 200.0)
+#: Wings of sources below this fraction of the noise (or of one electron) are left out.
+_LEVEL = 0.02
+
+_COUNTS = ("n_stars", "n_galaxies", "n_cosmic_rays", "n_hot_pixels", "n_satellites", "n_bad_columns")
+_RANGES = ("star_flux_range", "galaxy_flux_range", "companion_separation_fwhm", "companion_flux_ratio")
+#: What the other parameters must be: a test, and the same in words.
+_LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(_COUNTS, (lambda n: n >= 0, "0 or more; leave the kind out with 0")),
+    "width": (lambda n: n >= 1 and int(n) == n, "a whole number of pixels above 0"),
+    "height": (lambda n: n >= 1 and int(n) == n, "a whole number of pixels above 0"),
+    "star_fwhm": (lambda v: 0.5 <= v <= 50, "from 0.5 to 50 pixels"),
+    "gain": (lambda v: 0 < v < math.inf, "above 0 electrons per ADU"),
+    "readnoise": (lambda v: 0 <= v < math.inf, "0 electrons or more"),
+    "background": (lambda v: 0 <= v < math.inf, "0 ADU or more"),
+    "companion_fraction": (lambda v: 0 <= v <= 1, "from 0 to 1"),
+}
 
 
 def simulate_image(
@@ -95,97 +113,41 @@ def simulate_image(
     ValueError
         When a parameter makes no sense.
     """
-    star_flux_range, galaxy_flux_range, companion_separation_fwhm, companion_flux_ratio = (
-        (value, value) if np.ndim(value) == 0 else value
-        for value in (
-            star_flux_range, galaxy_flux_range, companion_separation_fwhm, companion_flux_ratio,
-        )
-    )  # fmt: skip
-    counts = {
-        "n_stars": n_stars, "n_galaxies": n_galaxies, "n_cosmic_rays": n_cosmic_rays,
-        "n_hot_pixels": n_hot_pixels, "n_satellites": n_satellites, "n_bad_columns": n_bad_columns,
-    }  # fmt: skip
-    for name, value in counts.items():
-        _check(name, value, value >= 0, "0 or more; leave the kind out with 0")
-    for name, value in {"width": width, "height": height}.items():
-        _check(name, value, value >= 1 and int(value) == value, "a whole number of pixels above 0")
-    _check("star_fwhm", star_fwhm, 0.5 <= star_fwhm <= 50, "from 0.5 to 50 pixels")
-    _check("gain", gain, 0 < gain < math.inf, "above 0 electrons per ADU")
-    _check("readnoise", readnoise, 0 <= readnoise < math.inf, "0 electrons or more")
-    _check("background", background, 0 <= background < math.inf, "0 ADU or more")
-    _check("companion_fraction", companion_fraction, 0 <= companion_fraction <= 1, "from 0 to 1")
-    _check_range("star_flux_range", star_flux_range, positive=True)
-    _check_range("galaxy_flux_range", galaxy_flux_range, positive=True)
-    _check_range("companion_separation_fwhm", companion_separation_fwhm)
-    _check_range("companion_flux_ratio", companion_flux_ratio)
+    given = dict(locals())
+    for name, (fits, wanted) in _LIMITS.items():
+        _check(name, given[name], fits(given[name]), wanted)
+    spans = {name: _range(name, given[name]) for name in _RANGES}
     if rng is not None and seed is not None:
         raise ValueError("give either rng or seed, not both")
     rng = np.random.default_rng(seed) if rng is None else rng
-    report = verbose if callable(verbose) else logger.info if verbose else logger.debug
+    report = verbose if callable(verbose) else log.info if verbose else log.debug
 
     psf = _psf(star_psf, star_fwhm)
     shape = (int(height), int(width))
-    noise = math.sqrt(background * gain + readnoise**2)
-    rows: list[Rows] = []
-
-    light = np.full(shape, background * gain, np.float32)
-    x, y = rng.uniform(-0.5, width - 0.5, n_stars), rng.uniform(-0.5, height - 0.5, n_stars)
-    flux = gain * log_uniforms(rng, star_flux_range, n_stars)
+    sky = background * gain
+    noise = math.sqrt(sky + readnoise**2)
+    level = _LEVEL * max(noise, 1.0)
+    light = np.full(shape, sky, np.float32)
+    x, y, flux = _draw_stars(rng, shape, n_stars, spans["star_flux_range"], gain)
     if add_companions:
-        primary = np.flatnonzero(rng.random(n_stars) < companion_fraction)
-        distance = psf.fwhm * rng.uniform(*companion_separation_fwhm, primary.size)
-        angle = rng.uniform(0, 2 * np.pi, primary.size)
-        x = np.append(x, x[primary] + distance * np.cos(angle))
-        y = np.append(y, y[primary] + distance * np.sin(angle))
-        flux = np.append(flux, flux[primary] * rng.uniform(*companion_flux_ratio, primary.size))
+        separation, ratio = spans["companion_separation_fwhm"], spans["companion_flux_ratio"]
+        x, y, flux = _with_companions(rng, psf.fwhm, (x, y, flux), companion_fraction, separation, ratio)
     x, y = psf.snapped(x, y)
-    level = 0.02 * max(noise, 1.0)
-    peaks = psf.add_points(light, x, y, flux, level)
-    rows.append(Rows("star", x, y, flux / gain, peaks / gain))
-    for galaxy_flux in gain * log_uniforms(rng, galaxy_flux_range, n_galaxies):
-        galaxy = sources.Galaxy(
-            x=uniform(rng, (-0.5, width - 0.5)),
-            y=uniform(rng, (-0.5, height - 0.5)),
-            flux=float(galaxy_flux),
-            half_light=psf.fwhm * log_uniform(rng, (0.5, 4.0)),
-            axis_ratio=uniform(rng, (0.3, 1.0)),
-            angle=uniform(rng, (0, math.pi)),
-            sersic=log_uniform(rng, (0.5, 4.0)),
-            bulge=uniform(rng, (0, 0.6)) if chance(rng, 0.3) else 0.0,
-        )
-        peak = sources.add_galaxy(light, galaxy, psf, level, rng) - background * gain
-        one = (np.array([v]) for v in (galaxy.x, galaxy.y, galaxy.flux / gain, peak / gain))
-        rows.append(Rows("galaxy", *one))
-
-    canvas = Canvas.blank(shape)
-    for _ in range(n_satellites):
-        angle = uniform(rng, (0, 2 * math.pi))
-        mx, my = uniform(rng, (0, width)), uniform(rng, (0, height))
-        far = 1.5 * math.hypot(width, height)
-        dx, dy = far * math.cos(angle), far * math.sin(angle)
-        bright = noise * log_uniform(rng, (3.0, 100.0))
-        artefacts.add_trail(canvas, rng, psf, (mx - dx, my - dy), (mx + dx, my + dy), peak=bright)
-        canvas.record("satellite", *(np.array([v]) for v in (mx, my, bright * width)))
-    artefacts.add_hot_pixels(
-        canvas, rng, noise * log_uniforms(rng, (10.0, 1000.0), n_hot_pixels), shared=0.15
+    stars = Rows("star", x, y, flux, psf.add_points(light, x, y, flux, level))
+    fluxes = gain * log_uniforms(rng, spans["galaxy_flux_range"], n_galaxies)
+    galaxies = _add_galaxies(light, rng, psf, fluxes, level, sky)
+    canvas = _paint_artefacts(
+        rng, psf, shape, noise, sky, n_satellites, n_hot_pixels, n_cosmic_rays, n_bad_columns
     )
-    muons = int(rng.binomial(n_cosmic_rays, 0.5))
-    particles.add_muons(canvas, rng, muons, **_SILICON)
-    particles.add_electrons(canvas, rng, n_cosmic_rays - muons, energy=_ENERGY, **_SILICON)
-    for _ in range(n_bad_columns):
-        artefacts.draw_column(canvas, rng, noise, background * gain)
     image = detector.photon_noise(light + canvas.signal, rng, floor=readnoise) / np.float32(gain)
-
     catalog: Table | None = None
     if return_catalog:
-        made = np.array([t[1:] for t in canvas.truth], float).reshape(-1, 3).T
-        peaks = extreme(canvas.signal, made[0], made[1])
-        kinds = [t[0] for t in canvas.truth]
-        rows.append(Rows(kinds, made[0], made[1], made[2] / gain, peaks / gain))
-        catalog = truth_table(rows, psf.fwhm, shape)
+        made = canvas.rows()
+        made = replace(made, peak=extreme(canvas.signal, made.x, made.y))
+        catalog = truth_table([r.in_adu(gain) for r in (stars, galaxies, made)], psf.fwhm, shape)
     report(
         f"simulated {width} x {height} pixels, FWHM {psf.fwhm:.2f}: "
-        + ", ".join(f"{name[2:]} {value}" for name, value in counts.items())
+        + ", ".join(f"{name[2:]} {given[name]}" for name in _COUNTS)
     )
     return {
         "image": image,
@@ -196,17 +158,100 @@ def simulate_image(
     }
 
 
+def _draw_stars(
+    rng: np.random.Generator, shape: tuple[int, int], n: int, flux_range: Range, gain: float
+) -> tuple[F64, F64, F64]:
+    """Draw positions (pixels) and fluxes (electrons) of stars, evenly over the frame."""
+    x, y = rng.uniform(-0.5, shape[1] - 0.5, n), rng.uniform(-0.5, shape[0] - 0.5, n)
+    return x, y, gain * log_uniforms(rng, flux_range, n)
+
+
+def _with_companions(
+    rng: np.random.Generator,
+    fwhm: float,
+    stars: tuple[F64, F64, F64],
+    fraction: float,
+    separation: Range,
+    ratio: Range,
+) -> tuple[F64, F64, F64]:
+    """Give a fraction of the stars a neighbour: its distance in FWHM, its flux as a ratio to theirs."""
+    x, y, flux = stars
+    primary = np.flatnonzero(rng.random(x.size) < fraction)
+    distance = fwhm * rng.uniform(*separation, primary.size)
+    angle = rng.uniform(0, 2 * np.pi, primary.size)
+    return (
+        np.append(x, x[primary] + distance * np.cos(angle)),
+        np.append(y, y[primary] + distance * np.sin(angle)),
+        np.append(flux, flux[primary] * rng.uniform(*ratio, primary.size)),
+    )
+
+
+def _add_galaxies(
+    light: F32, rng: np.random.Generator, psf: PSF, fluxes: F64, level: float, sky: float
+) -> Rows:
+    """Add a galaxy of each flux (electrons) and return what was added, less the sky."""
+    height, width = light.shape
+    drawn, peaks = [], []
+    for flux in fluxes:
+        galaxy = sources.Galaxy(
+            x=uniform(rng, (-0.5, width - 0.5)),
+            y=uniform(rng, (-0.5, height - 0.5)),
+            flux=float(flux),
+            half_light=psf.fwhm * log_uniform(rng, (0.5, 4.0)),
+            axis_ratio=uniform(rng, (0.3, 1.0)),
+            angle=uniform(rng, (0, math.pi)),
+            sersic=log_uniform(rng, (0.5, 4.0)),
+            bulge=uniform(rng, (0, 0.6)) if chance(rng, 0.3) else 0.0,
+        )
+        drawn.append(galaxy)
+        peaks.append(sources.add_galaxy(light, galaxy, psf, level, rng) - sky)
+    return sources.galaxy_rows(drawn, peaks)
+
+
+def _paint_artefacts(
+    rng: np.random.Generator,
+    psf: PSF,
+    shape: tuple[int, int],
+    noise: float,
+    sky: float,
+    n_satellites: int,
+    n_hot_pixels: int,
+    n_cosmic_rays: int,
+    n_bad_columns: int,
+) -> Canvas:
+    """Paint so many of each kind on a sky of level `sky` and rms `noise` (electrons a pixel)."""
+    height, width = shape
+    canvas = Canvas.blank(shape)
+    for _ in range(n_satellites):
+        angle = uniform(rng, (0, 2 * math.pi))
+        x, y = uniform(rng, (0, width)), uniform(rng, (0, height))
+        far = 1.5 * math.hypot(width, height)
+        dx, dy = far * math.cos(angle), far * math.sin(angle)
+        peak = noise * log_uniform(rng, (3.0, 100.0))
+        trails.add_trail(canvas, rng, psf, (x - dx, y - dy), (x + dx, y + dy), peak=peak)
+        canvas.record_one("satellite", x, y, peak * width)
+    charge = noise * log_uniforms(rng, (10.0, 1000.0), n_hot_pixels)
+    defects.add_hot_pixels(canvas, rng, charge, shared=0.15)
+    muons = int(rng.binomial(n_cosmic_rays, 0.5))
+    particles.add_muons(canvas, rng, muons, _SILICON)
+    particles.add_electrons(canvas, rng, n_cosmic_rays - muons, _SILICON, _ENERGY)
+    for _ in range(n_bad_columns):
+        defects.draw_column(canvas, rng, noise, sky)
+    return canvas
+
+
 def _check(name: str, value: object, good: bool, wanted: str) -> None:
     if not good:
         raise ValueError(f"{name} is {value!r} but must be {wanted}")
 
 
-def _check_range(name: str, span: tuple[float, float], positive: bool = False) -> None:
-    least = span[0] > 0 if positive else span[0] >= 0
-    _check(
-        name, span, len(span) == 2 and least and span[0] <= span[1] < math.inf,
-        f"a (low, high) pair with {'0 < ' if positive else '0 <= '}low <= high",
-    )  # fmt: skip
+def _range(name: str, value: Any) -> Range:
+    """Return both ends of a range, one number standing for the two; fluxes must be above 0."""
+    span: Range = (value, value) if np.ndim(value) == 0 else value
+    least = "0 < " if name in ("star_flux_range", "galaxy_flux_range") else "0 <= "
+    good = len(span) == 2 and 0 <= span[0] <= span[1] < math.inf and (span[0] > 0 or least == "0 <= ")
+    _check(name, span, good, f"a (low, high) pair with {least}low <= high")
+    return span
 
 
 def _psf(star_psf: str | PSF | ArrayLike, fwhm: float) -> PSF:

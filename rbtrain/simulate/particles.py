@@ -1,44 +1,48 @@
 """Cosmic rays and other ionising particles. None of them is convolved with the PSF."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import _render
-from ._draw import chance, log_uniform, log_uniforms, uniform
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
+from .draws import Range, chance, log_uniform, log_uniforms, uniform
 
 #: Most probable energy loss of a muon, electron-hole pairs per micron (Groom 2002).
 MUON_PAIRS_PER_MICRON = 80.0
 #: Energy of one electron-hole pair in silicon, keV.
 PAIR_ENERGY = 3.65e-3
+#: Least rms width of a track, pixels.
+_SHARPEST = 0.12
+_CODE = int(Artefact.COSMIC_RAY)
 
 
-def add_muons(
-    canvas: Canvas,
-    rng: np.random.Generator,
-    n: int,
-    *,
-    pixel: float,
-    thickness: float,
-    diffusion: float,
-) -> None:
+@dataclass(frozen=True)
+class Silicon:
+    """The silicon of a detector.
+
+    Attributes
+    ----------
+    pixel, thickness : float
+        Microns.
+    diffusion : float
+        Largest rms spread of charge, pixels.
+    """
+
+    pixel: float
+    thickness: float
+    diffusion: float
+
+
+def add_muons(canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon) -> None:
     """Add `n` relativistic muons: straight tracks.
 
     Zenith angles follow cos^2 (PDG, Cosmic Rays); the detector may point anywhere, so the angle
     to its normal is that of a random tilt added. The path is ``thickness / cos``, the charge
     80 electrons a micron with the fluctuations of `add_particles`. Charge from the far side of
     the silicon diffuses the longest way, so one end of a track is sharper.
-
-    Parameters
-    ----------
-    canvas, rng, n
-        Where, from what, how many.
-    pixel, thickness : float
-        Microns.
-    diffusion : float
-        Largest rms spread of charge, pixels.
     """
     height, width = canvas.shape
     # A flux ~ cos^2 through a tilted plane: draw directions, keep them by the projected area.
@@ -50,30 +54,22 @@ def add_muons(
     kept = np.flatnonzero(rng.random(cos_zenith.size) < np.maximum(cos_normal, 0.02))
     cos_normal = np.resize(cos_normal[kept] if kept.size else cos_normal, n)
     cos_normal = np.maximum(cos_normal, 0.01)
-    length = thickness / pixel * np.sqrt(1 / cos_normal**2 - 1)
-    charge = MUON_PAIRS_PER_MICRON * thickness / cos_normal
+    length = silicon.thickness / silicon.pixel * np.sqrt(1 / cos_normal**2 - 1)
+    charge = MUON_PAIRS_PER_MICRON * silicon.thickness / cos_normal
     angle = rng.uniform(0, 2 * np.pi, n)
     x = rng.uniform(-0.5, width - 0.5, n)
     y = rng.uniform(-0.5, height - 0.5, n)
-    sharp = np.maximum(diffusion * rng.uniform(0.2, 1.0, n), 0.12)
-    mx, my = _render.add_particles(
-        *canvas.layers, x, y, angle, length, charge, sharp, np.full(n, max(diffusion, 0.12)),
-        np.zeros(n), rng, int(Artefact.COSMIC_RAY),
-    )  # fmt: skip
+    near = np.maximum(silicon.diffusion * rng.uniform(0.2, 1.0, n), _SHARPEST)
+    far = np.full(n, max(silicon.diffusion, _SHARPEST))
+    tracks = (x, y, angle, length, charge, near, far, np.zeros(n))
+    mx, my = _render.add_particles(*canvas.layers, *tracks, rng, _CODE)
     canvas.record("cosmic_ray", mx, my, charge)
 
 
 def add_electrons(
-    canvas: Canvas,
-    rng: np.random.Generator,
-    n: int,
-    *,
-    pixel: float,
-    thickness: float,
-    diffusion: float,
-    energy: tuple[float, float],
+    canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon, energy: Range
 ) -> None:
-    """Add `n` electrons of low energy: spots and worms.
+    """Add `n` electrons of low energy (a range in keV, drawn log-uniformly): spots and worms.
 
     The range in silicon is ``0.0171 E**1.75`` microns for E in keV (Everhart & Hoff 1971, J.
     Appl. Phys. 42, 5837) but most leave the thin sensitive layer sooner; the rms deflection
@@ -81,19 +77,18 @@ def add_electrons(
     """
     height, width = canvas.shape
     kev = log_uniforms(rng, energy, n)
-    way = np.minimum(0.0171 * kev**1.75, thickness * (1 + rng.exponential(3.0, n)))
-    charge = kev / PAIR_ENERGY * np.minimum(1.0, way / (0.0171 * kev**1.75) + 0.02)
-    length = np.minimum(way / pixel, 60.0) * rng.uniform(0.4, 1.0, n)
+    span = 0.0171 * kev**1.75
+    way = np.minimum(span, silicon.thickness * (1 + rng.exponential(3.0, n)))
+    charge = kev / PAIR_ENERGY * np.minimum(1.0, way / span + 0.02)
+    length = np.minimum(way / silicon.pixel, 60.0) * rng.uniform(0.4, 1.0, n)
     angle = rng.uniform(0, 2 * np.pi, n)
     x = rng.uniform(-0.5, width - 0.5, n)
     y = rng.uniform(-0.5, height - 0.5, n)
-    start = np.maximum(diffusion * rng.uniform(0.3, 1.0, n), 0.12)
-    end = np.maximum(diffusion * rng.uniform(0.3, 1.0, n), 0.12)
+    start = np.maximum(silicon.diffusion * rng.uniform(0.3, 1.0, n), _SHARPEST)
+    end = np.maximum(silicon.diffusion * rng.uniform(0.3, 1.0, n), _SHARPEST)
     wiggle = rng.uniform(0.15, 0.7, n) * (30 / np.maximum(kev, 10.0)) ** 0.3
-    mx, my = _render.add_particles(
-        *canvas.layers, x, y, angle, length, charge, start, end, wiggle, rng,
-        int(Artefact.COSMIC_RAY),
-    )  # fmt: skip
+    tracks = (x, y, angle, length, charge, start, end, wiggle)
+    mx, my = _render.add_particles(*canvas.layers, *tracks, rng, _CODE)
     canvas.record("cosmic_ray", mx, my, charge)
 
 
@@ -109,6 +104,6 @@ def draw_particles(canvas: Canvas, config: ArtefactConfig, rng: np.random.Genera
     pixel = log_uniform(rng, config.pixel_size)
     # No maker gives a detector pixels that its charge would blur.
     spread = min(uniform(rng, config.diffusion), 0.4 * thickness, 0.5 * pixel)
-    silicon = {"pixel": pixel, "thickness": thickness, "diffusion": spread / pixel}
-    add_muons(canvas, rng, muons, **silicon)
-    add_electrons(canvas, rng, n - muons, energy=config.electron_energy, **silicon)
+    silicon = Silicon(pixel, thickness, spread / pixel)
+    add_muons(canvas, rng, muons, silicon)
+    add_electrons(canvas, rng, n - muons, silicon, config.electron_energy)

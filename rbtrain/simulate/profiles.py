@@ -6,16 +6,17 @@ positions. Its scale is arbitrary.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
-F32 = NDArray[np.float32]
+from .._arrays import F32, Floats
 
 #: Samples per FWHM that the profiles are rendered with.
 _SAMPLES = 10.0
-_SIGMA = 2 * math.sqrt(2 * math.log(2))
+#: FWHM of a Gaussian over its sigma.
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
 def oversampling_for(fwhm: float) -> int:
@@ -41,15 +42,37 @@ def _ellipse(radius: int, oversampling: int, axis_ratio: float, angle: float) ->
     xx = np.float32(c * c * q + s * s / q)
     yy = np.float32(s * s * q + c * c / q)
     xy = np.float32(2 * c * s * (q - 1 / q))
-    return xx * x**2 + yy * y**2 + xy * (x * y)
+    square: F32 = xx * x**2 + yy * y**2 + xy * (x * y)
+    return square
 
 
 def gaussian_profile(
     fwhm: float, radius: int, oversampling: int, axis_ratio: float = 1.0, angle: float = 0.0
 ) -> F32:
-    """Return a Gaussian on the oversampled grid; `angle` (radians) is that of the long axis."""
+    """Return a Gaussian on the oversampled grid; `angle` (radians) is that of the long axis.
+
+    Parameters
+    ----------
+    fwhm : float
+        Pixels.
+    radius, oversampling : int
+        Of the grid: pixels, and samples a pixel.
+    axis_ratio, angle : float
+        b/a, and the direction of the long axis.
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32, 1 in the middle.
+    """
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
-    return np.exp(np.float32(-0.5 * (_SIGMA / fwhm) ** 2) * r2)
+    profile: F32 = np.exp(np.float32(-0.5 * (FWHM_PER_SIGMA / fwhm) ** 2) * r2)
+    return profile
+
+
+def moffat_alpha(fwhm: float, beta: float) -> float:
+    """Return the scale of a Moffat profile of the given FWHM, in the same unit."""
+    return fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
 
 
 def moffat_profile(
@@ -60,26 +83,74 @@ def moffat_profile(
     axis_ratio: float = 1.0,
     angle: float = 0.0,
 ) -> F32:
-    """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM."""
-    alpha = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    """Return ``(1 + (r / alpha)**2)**-beta`` (Moffat 1969, A&A 3, 455), alpha from the FWHM.
+
+    Parameters
+    ----------
+    fwhm : float
+        Pixels; of the circle of the same area.
+    beta : float
+        Above 1; the smaller, the wider the wings.
+    radius, oversampling : int
+        Of the grid: pixels, and samples a pixel.
+    axis_ratio, angle : float
+        b/a, and the direction of the long axis, radians.
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32, 1 in the middle.
+    """
+    alpha = moffat_alpha(fwhm, beta)
     r2 = _ellipse(radius, oversampling, axis_ratio, angle)
-    return np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
+    profile: F32 = np.exp(np.float32(-beta) * np.log1p(r2 * np.float32(alpha**-2)))
+    return profile
 
 
-def aberrated_profile(
-    fwhm: float,
-    radius: int,
-    oversampling: int,
-    *,
-    defocus: float = 0.0,
-    astigmatism: float = 0.0,
-    coma: float = 0.0,
-    trefoil: float = 0.0,
-    angle: float = 0.0,
-    coma_angle: float = 0.0,
-    diffraction: float = 0.2,
-    obscuration: float = 0.3,
-) -> F32:
+@dataclass(frozen=True)
+class Aberrations:
+    """What an annular pupil with an imperfect wavefront does to a star.
+
+    Attributes
+    ----------
+    defocus, astigmatism, coma, trefoil : float
+        Coefficients in waves rms, in Noll's normalisation (Noll 1976, JOSA 66, 207).
+    angle, coma_angle : float
+        Directions of astigmatism (and trefoil) and of coma, radians.
+    diffraction : float
+        lambda / D in units of the FWHM of the seeing.
+    obscuration : float
+        Diameter of the central hole over that of the pupil.
+    """
+
+    defocus: float = 0.0
+    astigmatism: float = 0.0
+    coma: float = 0.0
+    trefoil: float = 0.0
+    angle: float = 0.0
+    coma_angle: float = 0.0
+    diffraction: float = 0.2
+    obscuration: float = 0.3
+
+    def waves(self, x: F32, y: F32) -> Floats:
+        """Return the error of the wavefront, in waves, at points of a pupil of radius 1."""
+        r2 = x * x + y * y
+        theta = np.arctan2(y, x)
+        waves: Floats = self.defocus * math.sqrt(3) * (2 * r2 - 1)
+        waves += self.astigmatism * math.sqrt(6) * r2 * np.cos(2 * (theta - self.angle))
+        towards = np.cos(theta - self.coma_angle)
+        waves += self.coma * math.sqrt(8) * (3 * r2 - 2) * np.sqrt(r2) * towards
+        waves += self.trefoil * math.sqrt(8) * r2**1.5 * np.cos(3 * (theta - self.angle))
+        return waves
+
+    def reach(self, fwhm: float) -> float:
+        """Return how far (pixels) light is thrown, by the slope of the wavefront; `fwhm` in pixels."""
+        slope = 4 * math.sqrt(3) * abs(self.defocus) + 2 * math.sqrt(6) * abs(self.astigmatism)
+        slope += math.sqrt(8) * (7 * abs(self.coma) + 3 * abs(self.trefoil))
+        return 2 * slope * self.diffraction * fwhm
+
+
+def aberrated_profile(fwhm: float, radius: int, oversampling: int, aberrations: Aberrations) -> F32:
     """Return the PSF of an annular pupil with aberrations, blurred by the seeing.
 
     The light in the pupil, with a phase of Zernike polynomials, is Fourier transformed; the
@@ -91,34 +162,26 @@ def aberrated_profile(
         FWHM of the seeing alone, pixels.
     radius, oversampling : int
         Of the grid.
-    defocus, astigmatism, coma, trefoil : float
-        Coefficients in waves rms, in Noll's normalisation (Noll 1976, JOSA 66, 207).
-    angle, coma_angle : float
-        Directions of astigmatism (and trefoil) and of coma, radians.
-    diffraction : float
-        lambda / D in units of `fwhm`.
-    obscuration : float
-        Diameter of the central hole over that of the pupil.
+    aberrations : Aberrations
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32.
     """
     half = half_size(radius, oversampling)
     n = fft.next_fast_len(2 * half + 1)
-    samples = diffraction * fwhm * oversampling  # lambda / D in samples of the grid
+    samples = aberrations.diffraction * fwhm * oversampling  # lambda / D in samples of the grid
     if samples < 1:
         samples = 1.0  # the pupil would not fit the grid; the seeing hides the difference
     u = fft.fftfreq(n, 1 / n).astype(np.float32)
     rho_x, rho_y = (2 * samples / n) * u[None, :], (2 * samples / n) * u[:, None]
     rho2 = rho_x**2 + rho_y**2
-    pupil = (rho2 <= 1) & (rho2 >= obscuration**2)
+    pupil = (rho2 <= 1) & (rho2 >= aberrations.obscuration**2)
     py, px = np.nonzero(pupil)
     x, y = rho_x[0, px], rho_y[py, 0]
-    r2 = x * x + y * y
-    theta = np.arctan2(y, x)
-    waves = defocus * math.sqrt(3) * (2 * r2 - 1)
-    waves += astigmatism * math.sqrt(6) * r2 * np.cos(2 * (theta - angle))
-    waves += coma * math.sqrt(8) * (3 * r2 - 2) * np.sqrt(r2) * np.cos(theta - coma_angle)
-    waves += trefoil * math.sqrt(8) * r2**1.5 * np.cos(3 * (theta - angle))
     field = np.zeros((n, n), np.complex64)
-    field[py, px] = np.exp(np.complex64(2j * np.pi) * waves)
+    field[py, px] = np.exp(np.complex64(2j * np.pi) * aberrations.waves(x, y))
     optical = np.abs(fft.fft2(field, overwrite_x=True)) ** 2
     # Seeing: exp(-k |f|^(5/3)) is the long-exposure transfer function (Fried 1966, JOSA 56,
     # 1372); 0.9759 / fwhm is r0 / lambda.
@@ -148,6 +211,11 @@ def trail_profile(
         Direction, radians.
     bend : float
         Sideways excursion of the middle of the arc, as a fraction of `length`.
+
+    Returns
+    -------
+    array, shape (k, k)
+        float32, of the same grid.
     """
     copies = max(2, round(length * oversampling / 2) + 1)
     s = np.linspace(-0.5, 0.5, copies)
@@ -176,27 +244,22 @@ def _recentre(profile: F32) -> F32:
     return np.roll(profile, shift, axis=(0, 1))
 
 
-def aberration_reach(
-    fwhm: float,
-    *,
-    defocus: float = 0.0,
-    astigmatism: float = 0.0,
-    coma: float = 0.0,
-    trefoil: float = 0.0,
-    diffraction: float = 0.2,
-    **_: float,
-) -> float:
-    """Return how far (pixels) the aberrations throw light, by the slope of the wavefront."""
-    slope = 4 * math.sqrt(3) * abs(defocus) + 2 * math.sqrt(6) * abs(astigmatism)
-    slope += math.sqrt(8) * (7 * abs(coma) + 3 * abs(trefoil))
-    return 2 * slope * diffraction * fwhm
-
-
 def measure_fwhm(profile: F32, oversampling: int) -> float:
     """Return ``sqrt(4 A / pi)`` in pixels for the area A above half of the maximum.
 
     A sample near the half-maximum contour counts by where the contour cuts it, estimated from
     the local gradient, so that the area is good to about a percent also for few samples.
+
+    Parameters
+    ----------
+    profile : array, shape (k, k)
+        float32.
+    oversampling : int
+        Samples a pixel.
+
+    Returns
+    -------
+    float
     """
     half = 0.5 * profile.max()
     rows, columns = np.nonzero(profile > 0.5 * half)

@@ -9,29 +9,35 @@ above half of the maximum, which for an ellipse is the geometric mean of the axe
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._arrays import F32, F64, I64
 from . import _render
-from ._draw import chance, log_uniform, uniform
 from .config import PSFConfig
+from .draws import chance, log_uniform, uniform
 from .profiles import (
+    Aberrations,
     aberrated_profile,
-    aberration_reach,
     gaussian_profile,
     half_size,
     measure_fwhm,
+    moffat_alpha,
     moffat_profile,
     oversampling_for,
     trail_profile,
 )
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+#: Largest radius of a profile without a trail, pixels.
+_LARGEST = 160
+#: Where the zones of a frame lie: one in the middle, or four in the corners, row by row.
+_MIDDLE = (np.zeros(2),)
+_CORNERS = tuple(np.array([x, y]) for y in (-1, 1) for x in (-1, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,19 @@ class PSF:
 
     @classmethod
     def from_profiles(cls, profiles: list[F32], oversampling: int) -> Self:
-        """Make a PSF from oversampled profiles (as the functions above return), one a zone."""
+        """Make a PSF from oversampled profiles, as `rbtrain.simulate.profiles` renders them, one a zone.
+
+        Parameters
+        ----------
+        profiles : list of array, shape (k, k)
+            float32; one, or as many as a square grid has cells.
+        oversampling : int
+            Samples a pixel, odd.
+
+        Returns
+        -------
+        PSF
+        """
         tapered = [_taper(p, oversampling) for p in profiles]
         stamps = np.stack([_integrate(p, oversampling) for p in tapered])
         fwhm = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
@@ -80,10 +98,10 @@ class PSF:
 
     @classmethod
     def aberrated(cls, fwhm: float, **aberrations: float) -> Self:
-        """Return an aberrated PSF; `fwhm` is that of the seeing, see `aberrated_profile`."""
-        s = oversampling_for(fwhm)
-        r = math.ceil(6 * fwhm + aberration_reach(fwhm, **aberrations))
-        return cls.from_profiles([aberrated_profile(fwhm, r, s, **aberrations)], s)
+        """Return an aberrated PSF; `fwhm` is that of the seeing, the others as of `Aberrations`."""
+        s, aberrated = oversampling_for(fwhm), Aberrations(**aberrations)
+        r = math.ceil(6 * fwhm + aberrated.reach(fwhm))
+        return cls.from_profiles([aberrated_profile(fwhm, r, s, aberrated)], s)
 
     @classmethod
     def from_image(cls, image: ArrayLike) -> Self:
@@ -113,7 +131,7 @@ class PSF:
     @cached_property
     def radius(self) -> int:
         """Radius of the stamps in pixels."""
-        return self.stamps.shape[2] // 2
+        return int(self.stamps.shape[2]) // 2
 
     @cached_property
     def peaks(self) -> F32:
@@ -132,16 +150,39 @@ class PSF:
         np.maximum.at(reach, ring, top.ravel())
         return np.maximum.accumulate(reach[::-1])[::-1][: self.radius + 1]
 
-    def radius_for(self, flux: F64, level: float) -> NDArray[np.int64]:
-        """Return the radius in pixels beyond which a source of `flux` stays below `level`."""
+    def radius_for(self, flux: F64, level: float) -> I64:
+        """Return the radius in pixels beyond which a source of `flux` stays below `level`.
+
+        Parameters
+        ----------
+        flux : array, shape (n,)
+            Total.
+        level : float
+            Of a pixel, in the same unit.
+
+        Returns
+        -------
+        int array, shape (n,)
+            At least 2 and at most `radius`.
+        """
         need = level / np.maximum(flux, 1e-30)
         beyond = np.searchsorted(-self.reach, -need, side="right")
         return np.clip(beyond + 1, 2, self.radius)
 
-    def snap(
-        self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions."""
+    def snap(self, x: ArrayLike, y: ArrayLike, shape: tuple[int, int]) -> tuple[I64, I64, I64, I64]:
+        """Return pixel (ix, iy), zone and sub-pixel index of the nearest possible positions.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            0-based pixels.
+        shape : (height, width)
+            Of the frame, which the zones divide.
+
+        Returns
+        -------
+        ix, iy, zone, phase : int array, shape (n,)
+        """
         s, h = self.oversampling, self.oversampling // 2
         tx = np.floor(np.asarray(x, np.float64) * s + 0.5).astype(np.int64)
         ty = np.floor(np.asarray(y, np.float64) * s + 0.5).astype(np.int64)
@@ -153,7 +194,17 @@ class PSF:
         return ix, iy, zy * n + zx, phase
 
     def snapped(self, x: ArrayLike, y: ArrayLike) -> tuple[F64, F64]:
-        """Return the positions that sources asked for at (x, y) are drawn at."""
+        """Return the positions that sources asked for at (x, y) are drawn at.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            0-based pixels.
+
+        Returns
+        -------
+        x, y : array, shape (n,)
+        """
         s = self.oversampling
         return (
             np.floor(np.asarray(x, np.float64) * s + 0.5) / s,
@@ -167,7 +218,7 @@ class PSF:
         y: ArrayLike,
         flux: ArrayLike,
         level: float,
-        radius: NDArray[np.int64] | None = None,
+        radius: I64 | None = None,
     ) -> F64:
         """Add point sources to an image and return the brightest pixel of each.
 
@@ -181,6 +232,11 @@ class PSF:
             Wings below this may be left out.
         radius : array, shape (n,), optional
             Where to cut each instead, pixels.
+
+        Returns
+        -------
+        array, shape (n,)
+            In the unit of `flux`; of the stamp, whether or not it lies on the image.
         """
         flux = np.asarray(flux, np.float64)
         ix, iy, zone, phase = self.snap(x, y, (image.shape[0], image.shape[1]))
@@ -230,7 +286,8 @@ def _taper(profile: F32, oversampling: int) -> F32:
     u = np.abs(np.arange(-half, half + 1)) / (half - oversampling + 1)
     edge = (0.5 + 0.5 * np.cos(np.pi * np.clip((u - 0.875) / 0.125, 0, 1))).astype(np.float32)
     faded = profile * edge[:, None] * edge[None, :]
-    return faded / np.float32(faded.sum(dtype=np.float64))
+    normalised: F32 = faded / np.float32(faded.sum(dtype=np.float64))
+    return normalised
 
 
 def _integrate(profile: F32, oversampling: int) -> F32:
@@ -239,10 +296,9 @@ def _integrate(profile: F32, oversampling: int) -> F32:
     half = profile.shape[0] // 2
     n = 2 * ((half - s + 1) // s) + 1
     # First sample of pixel d for position p: the centre, less the shift, less half a pixel.
-    first = (half + s * np.arange(-(n // 2), n // 2 + 1))[None, :] - np.arange(-(s // 2), s // 2 + 1)[
-        :, None
-    ]
-    first = first - s // 2
+    centres = half + s * np.arange(-(n // 2), n // 2 + 1)
+    shifts = np.arange(-(s // 2), s // 2 + 1)
+    first = centres[None, :] - shifts[:, None] - s // 2
     rows = np.zeros((profile.shape[0] + 1, profile.shape[1]))
     np.cumsum(profile, axis=0, out=rows[1:])
     tall = rows[first + s] - rows[first]  # (phase, n, columns)
@@ -264,63 +320,116 @@ def draw_psf(config: PSFConfig, rng: np.random.Generator, brightest: float) -> P
         Source of all randomness.
     brightest : float
         Peak of the brightest star in units of the noise: how far out the wings matter.
+
+    Returns
+    -------
+    PSF
+        With one zone, or with 2 x 2 where it varies over the frame.
     """
-    span = config.fwhm if chance(rng, config.wide_fraction) else config.common_fwhm
-    fwhm = log_uniform(rng, span)
-    zones = 2 if chance(rng, config.varying) else 1
+    fwhm = log_uniform(rng, config.fwhm if chance(rng, config.wide_fraction) else config.common_fwhm)
+    places = _CORNERS if chance(rng, config.varying) else _MIDDLE
     kind = rng.random()
     trailed = kind < config.trailed
     aberrated = not trailed and kind < config.trailed + config.aberrated
     gaussian = rng.random() < config.gaussian / max(1 - config.aberrated, 1e-9)
     beta = uniform(rng, config.beta)
     scale, ceiling = config.ellipticity
-    shear = rng.normal(0, scale, 2)
-    drift = rng.normal(0, scale, (2, 2))  # change of the shear over the frame
-    s = oversampling_for(fwhm)
-    # A Moffat profile falls to 0.2 / brightest of its peak at this radius.
-    alpha = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
-    wings = alpha * math.sqrt(max((5 * brightest) ** (1 / beta) - 1, 1))
-    radius = math.ceil(np.clip(1.15 * wings, 3 * fwhm + 2, min(160, 60 + 12 * fwhm)))
-    length = 0.0
-    bad: dict[str, float] = {}
-    if gaussian and not aberrated:
-        radius = math.ceil(3 * fwhm + 2)
-    if trailed:
-        length = fwhm * log_uniform(rng, config.trail_length)
-        radius = math.ceil(radius + length / 2)
-        trail_angle, bend = uniform(rng, (0, math.pi)), rng.normal(0, 0.12)
+    shear = _Shear(rng.normal(0, scale, 2), rng.normal(0, scale, (2, 2)), ceiling)
     if aberrated:
-        bad = {
-            "defocus": uniform(rng, config.defocus) * rng.choice((-1, 1)),
-            "astigmatism": uniform(rng, config.astigmatism),
-            "coma": uniform(rng, config.coma),
-            "trefoil": uniform(rng, config.trefoil),
-            "angle": uniform(rng, (0, 2 * math.pi)),
-            "coma_angle": uniform(rng, (0, 2 * math.pi)),
-            "diffraction": log_uniform(rng, config.diffraction),
-            "obscuration": uniform(rng, config.obscuration),
-        }
-        radius = math.ceil(min(6 * fwhm + aberration_reach(fwhm, **bad), 160))
-    radius = min(radius, 170)
+        profiles = _aberrated_profiles(config, rng, fwhm, places)
+    else:
+        trail = _draw_trail(config, rng, fwhm) if trailed else None
+        form = _Form(fwhm, None if gaussian else beta, trail, brightest)
+        profiles = [form.profile(*shear.at(place)) for place in places]
+    return PSF.from_profiles(profiles, oversampling_for(fwhm))
+
+
+@dataclass(frozen=True, eq=False)
+class _Shear:
+    """Ellipticity over a frame: that of its middle, its change towards the corners, and a ceiling."""
+
+    middle: F64
+    drift: F64
+    ceiling: float
+
+    def at(self, place: F64) -> tuple[float, float]:
+        """Return the axis ratio and the direction of the long axis (radians) at a place."""
+        e = self.middle + self.drift @ place
+        return 1 - float(min(np.hypot(*e), self.ceiling)), 0.5 * math.atan2(e[1], e[0])
+
+
+@dataclass(frozen=True)
+class _Trail:
+    """A trail left by bad tracking: length in pixels, direction in radians, bend as a fraction."""
+
+    length: float
+    angle: float
+    bend: float
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A Gaussian (without `beta`) or Moffat profile, trailed or not, with wings for a brightest star."""
+
+    fwhm: float
+    beta: float | None
+    trail: _Trail | None
+    brightest: float
+
+    @cached_property
+    def radius(self) -> int:
+        """How far the profile is rendered, pixels."""
+        if self.beta is None:
+            radius = math.ceil(3 * self.fwhm + 2)
+        else:
+            # A Moffat profile falls to 0.2 / brightest of its peak at this radius.
+            fall = (5 * self.brightest) ** (1 / self.beta) - 1
+            wings = moffat_alpha(self.fwhm, self.beta) * math.sqrt(max(fall, 1))
+            most = min(_LARGEST, 60 + 12 * self.fwhm)
+            radius = math.ceil(np.clip(1.15 * wings, 3 * self.fwhm + 2, most))
+        if self.trail is not None:
+            radius = math.ceil(radius + self.trail.length / 2)
+        return min(radius, _LARGEST + 10)
+
+    def profile(self, axis_ratio: float, angle: float) -> F32:
+        """Render the profile."""
+        s = oversampling_for(self.fwhm)
+        if self.beta is None:
+            profile = gaussian_profile(self.fwhm, self.radius, s, axis_ratio, angle)
+        else:
+            profile = moffat_profile(self.fwhm, self.beta, self.radius, s, axis_ratio, angle)
+        if self.trail is None:
+            return profile
+        return trail_profile(profile, s, self.trail.length, self.trail.angle, self.trail.bend)
+
+
+def _draw_trail(config: PSFConfig, rng: np.random.Generator, fwhm: float) -> _Trail:
+    length = fwhm * log_uniform(rng, config.trail_length)
+    return _Trail(length, uniform(rng, (0, math.pi)), rng.normal(0, 0.12))
+
+
+def _aberrated_profiles(
+    config: PSFConfig, rng: np.random.Generator, fwhm: float, places: Sequence[F64]
+) -> list[F32]:
+    """Draw aberrations, which change over the frame, and render the profile at each place."""
+    drawn = Aberrations(
+        defocus=uniform(rng, config.defocus) * rng.choice((-1, 1)),
+        astigmatism=uniform(rng, config.astigmatism),
+        coma=uniform(rng, config.coma),
+        trefoil=uniform(rng, config.trefoil),
+        angle=uniform(rng, (0, 2 * math.pi)),
+        coma_angle=uniform(rng, (0, 2 * math.pi)),
+        diffraction=log_uniform(rng, config.diffraction),
+        obscuration=uniform(rng, config.obscuration),
+    )
+    radius = math.ceil(min(6 * fwhm + drawn.reach(fwhm), _LARGEST))
     profiles = []
-    for j in range(zones):
-        for i in range(zones):
-            position = np.array([2 * i - 1, 2 * j - 1]) if zones == 2 else np.zeros(2)
-            if aberrated:
-                here = dict(bad)
-                here["defocus"] *= 1 + 0.4 * position[0]
-                here["coma"] *= 1 + 0.5 * position[1]
-                here["coma_angle"] += 0.5 * position[0]
-                profiles.append(aberrated_profile(fwhm, radius, s, **here))
-                continue
-            e = shear + drift @ position
-            size = float(min(np.hypot(*e), ceiling))
-            angle = 0.5 * math.atan2(e[1], e[0])
-            if gaussian:
-                profile = gaussian_profile(fwhm, radius, s, 1 - size, angle)
-            else:
-                profile = moffat_profile(fwhm, beta, radius, s, 1 - size, angle)
-            if trailed:
-                profile = trail_profile(profile, s, length, trail_angle, bend)
-            profiles.append(profile)
-    return PSF.from_profiles(profiles, s)
+    for x, y in places:
+        here = replace(
+            drawn,
+            defocus=drawn.defocus * (1 + 0.4 * x),
+            coma=drawn.coma * (1 + 0.5 * y),
+            coma_angle=drawn.coma_angle + 0.5 * x,
+        )
+        profiles.append(aberrated_profile(fwhm, radius, oversampling_for(fwhm), here))
+    return profiles

@@ -6,31 +6,20 @@ nothing.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
-from ._draw import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
+from .._arrays import F32, F64
 from .config import FieldConfig
+from .draws import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
 from .psf import PSF
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from .truth import Rows
 
 #: Distance of the points of a galaxy in FWHM: the ripple left in a Gaussian PSF is below 0.1 %.
 _SPACING = 0.6
-
-
-@dataclass(frozen=True)
-class Points:
-    """Positions (pixels, 0-based), fluxes (electrons) and brightest pixels of n sources."""
-
-    x: F64
-    y: F64
-    flux: F64
-    peak: F64
 
 
 @dataclass(frozen=True)
@@ -81,6 +70,22 @@ def sersic_points(
     (Ciotti 1991, A&A 249, 99); a ring holds the difference between its edges, spread over points
     no further apart than `spacing` pixels. The profile ends at 5 r_e, at 97 % of the light for
     n = 1 and 88 % for n = 4, and what is beyond is scaled in.
+
+    Parameters
+    ----------
+    half_light : float
+        Radius r_e that holds half of the light, pixels.
+    sersic : float
+        Index n.
+    spacing : float
+        Pixels.
+    arms : float
+        Contrast of two spiral arms, 0 to 1.
+
+    Returns
+    -------
+    u, v, weight : array, shape (k,)
+        Pixels from the centre, and shares of the light.
     """
     end = 5 * half_light
     rings = max(4, math.ceil(end / spacing))
@@ -104,7 +109,21 @@ def sersic_points(
 
 
 def galaxy_points(galaxy: Galaxy, fwhm: float, rng: np.random.Generator) -> tuple[F64, F64, F64]:
-    """Return the points (x, y, flux) that a galaxy is drawn with, for a PSF of `fwhm` pixels."""
+    """Return the points (x, y, flux) that a galaxy is drawn with, for a PSF of `fwhm` pixels.
+
+    Parameters
+    ----------
+    galaxy : Galaxy
+    fwhm : float
+        Of the PSF, pixels.
+    rng : numpy.random.Generator
+        For clumps.
+
+    Returns
+    -------
+    x, y, flux : array, shape (k,)
+        0-based pixels, and flux in the unit of the galaxy's.
+    """
     spacing = _SPACING * fwhm
     disc = 1 - galaxy.bulge - galaxy.clump_light
     u, v, w = sersic_points(galaxy.half_light, galaxy.sersic, spacing, galaxy.arms)
@@ -127,8 +146,25 @@ def galaxy_points(galaxy: Galaxy, fwhm: float, rng: np.random.Generator) -> tupl
 def add_galaxy(image: F32, galaxy: Galaxy, psf: PSF, level: float, rng: np.random.Generator) -> float:
     """Add a galaxy to an image and return its brightest pixel.
 
-    Wings of the PSF below `level` are left out, and for each point long before, for a thousand
-    of them add up.
+    Wings of the PSF below `level` are left out, those of a point only below a twentieth of it, because
+    the wings of many points add up.
+
+    Parameters
+    ----------
+    image : array, shape (h, w)
+        float32, changed in place.
+    galaxy : Galaxy
+    psf : PSF
+    level : float
+        In the unit of the image.
+    rng : numpy.random.Generator
+        For clumps.
+
+    Returns
+    -------
+    float
+        Of the 3 x 3 pixels around the centre, with what was in them before; for a centre off the image,
+        the brightest point's.
     """
     x, y, flux = galaxy_points(galaxy, psf.fwhm, rng)
     # Beyond 4 FWHM even a Moffat PSF adds less than the galaxy's own wings.
@@ -141,6 +177,12 @@ def add_galaxy(image: F32, galaxy: Galaxy, psf: PSF, level: float, rng: np.rando
     return float(peaks.max())
 
 
+def galaxy_rows(galaxies: Sequence[Galaxy], peaks: Sequence[float]) -> Rows:
+    """Return galaxies as rows of a truth table, with the brightest pixel of each."""
+    x, y, flux = np.array([(g.x, g.y, g.flux) for g in galaxies], float).reshape(-1, 3).T
+    return Rows("galaxy", x, y, flux, np.array(peaks, float))
+
+
 def draw_stars(
     config: FieldConfig,
     rng: np.random.Generator,
@@ -148,7 +190,7 @@ def draw_stars(
     psf: PSF,
     noise: float,
     brightest: float,
-) -> Points:
+) -> Rows:
     """Draw the stars of a frame: a power law in flux, positions at random, some in pairs.
 
     Parameters
@@ -165,6 +207,11 @@ def draw_stars(
         Rms of a sky pixel, electrons.
     brightest : float
         Peak of the brightest possible star in units of `noise`.
+
+    Returns
+    -------
+    Rows
+        In electrons.
     """
     peak = float(psf.peaks.mean())
     margin = min(3 * psf.fwhm + 2, 30.0)
@@ -195,7 +242,7 @@ def draw_stars(
         flux = np.concatenate([flux, flux[pairs] * contrast])
     x, y = psf.snapped(x, y)
     _, _, zone, phase = psf.snap(x, y, shape)
-    return Points(x, y, flux, flux * psf.peaks[zone, phase])
+    return Rows("star", x, y, flux, flux * psf.peaks[zone, phase])
 
 
 def draw_galaxies(
@@ -205,7 +252,26 @@ def draw_galaxies(
     fwhm: float,
     noise: float,
 ) -> list[Galaxy]:
-    """Draw the galaxies of a frame; sizes in FWHM, surface brightness in units of the noise."""
+    """Draw the galaxies of a frame; sizes in FWHM, surface brightness in units of the noise.
+
+    Parameters
+    ----------
+    config : FieldConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    shape : (height, width)
+        Of the frame.
+    fwhm : float
+        Of the PSF, pixels.
+    noise : float
+        Rms of a pixel of sky, electrons.
+
+    Returns
+    -------
+    list of Galaxy
+        Fluxes in electrons.
+    """
     if chance(rng, config.no_galaxies):
         return []
     area = shape[0] * shape[1] / 512**2
@@ -247,6 +313,22 @@ def draw_nebula(
 
     A sum over octaves with a power spectrum k**-3, as interstellar clouds have (Gautier et al.
     1992, AJ 103, 1313), made positive and patchy by an exponential.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of all randomness.
+    shape : (height, width)
+        Of the frame.
+    fwhm : float
+        Of the PSF, pixels; there is nothing finer than three of it.
+    noise : float
+        Rms of a pixel of sky, electrons.
+
+    Returns
+    -------
+    broad, filaments : array, shape (h, w)
+        float32, electrons; filaments may be negative.
     """
     strength = noise * log_uniform(rng, (0.3, 8.0))
     cell, total = 200.0, np.zeros(shape, np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from rbinfer.io.tables import positions
+from rbinfer.io.positions import positions
 
 ROOT = Path(__file__).parents[2]
 REACH = 2.5  # pixels between a detection and the true object that it is

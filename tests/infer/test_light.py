@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rbinfer.kernels import dispatch
+from rbinfer.cutouts.warmup import warmup
 
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "rbtrain", "matplotlib", "tqdm", "jax")
 
@@ -15,8 +15,10 @@ HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "rbtrain", "matplotl
 def modules_after(code: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -41,7 +43,7 @@ def test_scoring_works_where_nothing_heavy_can_be_imported():
     sys.platform != "linux" or platform.machine() != "x86_64", reason="code is kept on Linux, x86-64"
 )
 def test_scoring_needs_no_numba_once_kernels_are_kept():
-    dispatch.warmup()
+    warmup()
     loaded = modules_after(
         "import numpy as np, rbinfer\n"
         "image = np.random.default_rng(0).normal(0, 1, (80, 80))\n"

@@ -113,12 +113,19 @@ def place(tmp_path_factory):
     flags[100:104], flags[200:204] = 4, 64
     fits.writeto(folder / "flags.fits", flags)
     fits.writeto(folder / "sigma.fits", np.sqrt(pixels / 1.5 + 36).astype(np.float32))
-    chips = [fits.ImageHDU(pixels, name=name) for name in ("CHIP1", "CHIP2")]
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0}
+    sky |= {"CRPIX1": 256.0, "CRPIX2": 256.0, "CDELT1": -3e-4, "CDELT2": 3e-4}
+    chips = [fits.ImageHDU(pixels, fits.Header(sky), name) for name in ("CHIP1", "CHIP2")]
     fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(folder / "mosaic.fits")
     (folder / "night").mkdir()
     for number in range(3):
         shutil.copy(FIELD, folder / "night" / f"n{number}.fits")
         shutil.copy(folder / "cat.csv", folder / "night" / f"n{number}.csv")
+    (folder / "archive" / "2026-11-28").mkdir(parents=True)
+    for number, kind in enumerate(("Light Frame", "Dark Frame")):
+        shutil.copy(FIELD, archived := folder / "archive" / "2026-11-28" / f"a{number}.fits")
+        fits.setval(archived, "IMAGETYP", value=kind)
+    Table({"x": [np.nan], "y": [np.nan]}).write(folder / "nothing.csv")
     return folder
 
 
@@ -152,7 +159,7 @@ def test_readmes_commands(place):
 
 def test_every_block_of_output_is_compared_or_named():
     blocks = fences()
-    assert {language for language, _ in blocks} == {"sh", "python", "text", ""}
+    assert {language for language, _ in blocks} == {"sh", "python", "text", "toml", ""}
     for (before, commands), (language, text) in itertools.pairwise(blocks):
         if language in ("text", "") and not text.startswith(NOT_PRINTED):
             assert before == "sh", text
@@ -198,25 +205,30 @@ def test_columns_and_keys_are_as_documented(place, suffix):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     options = ("--x-col", "X", "--y-col", "Y", "--origin", 1, "--overwrite")
+    extra = ("--columns", "classes,snr", "--overwrite")
     assert (
         run(place, "classify", FIELD, "--catalog", "cat.csv", *options, "-o", f"s.{suffix}").returncode
         == 0
     )
     single = read_catalog(place / f"s.{suffix}")
     keys = {name for cell, _ in table("key of the table's `meta`") for name in names_in(cell)}
-    assert {key.lower() for key in single.meta if key.lower().startswith("rb_")} == keys
-    assert (
-        run(
-            place, "classify", "mosaic.fits", "--hdu", "all", "--overwrite", "-o", f"m.{suffix}"
-        ).returncode
-        == 0
-    )
+    # The format of this catalogue does not say what the first pixel is called.
+    noted = {key.lower() for key in single.meta if key.lower().startswith("rb_")}
+    assert noted == keys - {"rb_first_pixel"}
+    done = run(place, "classify", "mosaic.fits", "--hdu", "all", *extra, "-o", f"m.{suffix}")
+    assert done.returncode == 0
     mosaic = read_catalog(place / f"m.{suffix}")
-    documented = {name.strip("`"): dtype for name, dtype, _ in table("column")}
-    columns = {name for name in mosaic.colnames if name.startswith("rb_")}
-    assert columns == documented.keys()
+    documented = {name: dtype for cell, dtype, _ in table("column") for name in names_in(cell)}
+    probabilities = [f"rb_p_{name}" for name in ScoreOptions().classifier().spec.classes]
+    documented |= dict.fromkeys(probabilities, documented["rb_p_star"])
+    turned = ("--catalog", "cat.csv", *options, "--flip-y", "--trust-positions")
+    assert run(place, "classify", FIELD, *turned, "-o", f"t.{suffix}").returncode == 0
+    placed = read_catalog(place / f"t.{suffix}")
+    ours = {n: t[n] for t in (placed, mosaic) for n in t.colnames if n.startswith("rb_")}
+    ours |= {name: mosaic[name] for name in ("ra", "dec")}
+    assert ours.keys() == documented.keys()
     for name, dtype in documented.items():
-        found = mosaic[name].dtype
+        found = ours[name].dtype
         assert found.kind in "UOS" if dtype == "text" else found.newbyteorder("=") == dtype, name
     assert set(mosaic["rb_hdu"]) == {1, 2}
 
@@ -263,6 +275,7 @@ def test_exit_codes_are_as_documented(place):
         run(place, "status", 0).returncode: "done",
         run(place, "classify", "none.fits").returncode: "an error",
         run(place, "classify").returncode: "the command line is wrong",
+        run(place, "classify", FIELD, "--catalog", "nothing.csv").returncode: "nothing could be scored",
         ended_by(signal.SIGINT): "interrupted",
         ended_by(signal.SIGTERM): "ended (SIGTERM)",
     }
@@ -286,3 +299,19 @@ def test_exit_codes_are_as_documented(place):
     (place / "mixed" / "bad.fits").write_text("no image")
     assert run(place, "batch", "mixed", "-o", "mixed_results").returncode == 1
     assert len(read_catalog(place / "mixed_results" / "good.ecsv")) > 100
+
+
+def test_defaults_of_a_site_are_as_shown(place, tmp_path):
+    [text] = [text for language, text in fences() if language == "toml"]
+    (tmp_path / "rbinfer.toml").write_text(text)
+    done = run(tmp_path, "config", env=os.environ | {"XDG_CONFIG_HOME": str(tmp_path)})
+    assert done.returncode == 0
+    tables = {part.splitlines()[0]: part.splitlines()[1:] for part in done.stdout.split("\n\n")[1:]}
+    rows = {tuple(row.split()) for row in tables["[batch]"]}
+    for expected in (
+        ("saturation", "60000"),
+        ("max-missed", "1%"),
+        ("workers", "4"),
+        ("format", "fits"),
+    ):
+        assert (*expected, "rbinfer.toml") in rows

@@ -15,8 +15,17 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS, TABLE = HERE / "promises.json", HERE / "PROMISES.md"
 GROUPS = (
-    "Positions", "Pixels", "Files", "Models", "Fuzzing", "Faults", "Load", "Environments", "Numbers",
-)  # fmt: skip
+    "Positions",
+    "Pixels",
+    "Inputs",
+    "Files",
+    "Models",
+    "Fuzzing",
+    "Faults",
+    "Load",
+    "Environments",
+    "Numbers",
+)
 
 
 def merged(lines: list[dict]) -> list[dict]:
@@ -63,8 +72,9 @@ def main(arguments: list[str]) -> int:
         log.touch()
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-rs", *(arguments or [str(HERE)])],
-            env=os.environ | {"ROBUST": "full", "ROBUST_LOG": str(log)}, check=False,
-        )  # fmt: skip
+            env=os.environ | {"ROBUST": "full", "ROBUST_LOG": str(log)},
+            check=False,
+        )
         new = merged([json.loads(line) for line in log.read_text().splitlines()])
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() and arguments else []
     fresh = {row["test"] for row in new}

@@ -40,9 +40,14 @@ def note(
     if where is None or marker is None:
         return
     line = {
-        "group": marker.args[0], "promise": marker.args[1], "test": item.nodeid.split("[")[0],
-        "cases": cases, "passed": passed, "found": found, "skipped": skipped,
-    }  # fmt: skip
+        "group": marker.args[0],
+        "promise": marker.args[1],
+        "test": item.nodeid.split("[")[0],
+        "cases": cases,
+        "passed": passed,
+        "found": found,
+        "skipped": skipped,
+    }
     with Path(where).open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
 

@@ -80,5 +80,9 @@ def rbinfer(
     given.setdefault("capture_output", True)
     return subprocess.run(
         [*prefix, sys.executable, *program, *map(str, arguments)],
-        env=variables, cwd=cwd, timeout=_LONGEST, check=False, **given,
-    )  # fmt: skip
+        env=variables,
+        cwd=cwd,
+        timeout=_LONGEST,
+        check=False,
+        **given,
+    )

@@ -54,10 +54,12 @@ def some_spec(rng):
     made = dataclasses.replace(made, min_good=float(rng.choice([0.0, 0.1, 0.5, 1.0])))
     if made.preset == "default":
         made = dataclasses.replace(
-            made, recentre=int(rng.integers(0, 4)), linear_norm=str(rng.choice(["peak", "centre"])),
+            made,
+            recentre=int(rng.integers(0, 4)),
+            linear_norm=str(rng.choice(["peak", "centre"])),
             asinh_norm=str(rng.choice(["peak", "centre"])),
             target_fwhm=float(rng.choice([0.7, 2.0, 4.0, 9.0])),
-        )  # fmt: skip
+        )
     return made
 
 
@@ -72,9 +74,12 @@ def one(rng):
     mask = rng.random(image.shape) < rng.choice([0.05, 0.6, 1.0]) if rng.random() < 0.4 else None
     fwhm = float(np.exp(rng.uniform(np.log(0.05), np.log(200))))
     options = {
-        "fwhm": fwhm, "mask": mask, "bg": some_map(rng, image.shape), "err": some_map(rng, image.shape),
+        "fwhm": fwhm,
+        "mask": mask,
+        "bg": some_map(rng, image.shape),
+        "err": some_map(rng, image.shape),
         "saturation": None if rng.random() < 0.5 else float(rng.choice([0, 100, 65535])),
-    }  # fmt: skip
+    }
     if rng.random() < 0.05:
         try:
             out, _ = preprocess_cutout(image, fwhm=fwhm, target_size=int(rng.integers(1, 40)))

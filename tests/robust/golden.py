@@ -35,9 +35,11 @@ def outputs(name: str) -> dict[str, list]:
     image, x, y = places()
     scores = Classifier(name, device="cpu").score(image, x, y, fwhm=FWHM)
     return {
-        "x": x.tolist(), "y": y.tolist(), "status": scores.status.tolist(),
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "status": scores.status.tolist(),
         "score": [round(float(s), 7) if np.isfinite(s) else None for s in scores.score],
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

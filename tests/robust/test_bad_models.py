@@ -323,10 +323,19 @@ def test_keras_code(tmp_path, tried):
     keras.Model(inputs, x).save(tmp_path / "m.keras")
     trap.unlink(missing_ok=True)  # it ran when the model was built, which was ours to do
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from rbtrain.cli import main; sys.exit(main(sys.argv[1:]))",
-         "export", str(tmp_path / "m.keras"), "-o", str(tmp_path / "m.onnx")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import sys; from rbtrain.cli import main; sys.exit(main(sys.argv[1:]))",
+            "export",
+            str(tmp_path / "m.keras"),
+            "-o",
+            str(tmp_path / "m.onnx"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1, done
     assert "rbtrain: error:" in done.stderr
     assert not trap.exists()

@@ -20,9 +20,17 @@ from .scale import FULL, times
 OTHER_CPU = 1e-5
 # What the base install needs is tested by these, and needs no more than this to run them.
 _LIGHT_TESTS = (
-    "cutouts", "kernels", "cli/test_cli.py", "io/test_tables.py", "io/test_images.py",
-    "io/test_positions.py", "measure", "scoring/test_classifier.py", "pipeline", "test_light.py",
-)  # fmt: skip
+    "cutouts",
+    "kernels",
+    "cli/test_cli.py",
+    "io/test_tables.py",
+    "io/test_images.py",
+    "io/test_positions.py",
+    "measure",
+    "scoring/test_classifier.py",
+    "pipeline",
+    "test_light.py",
+)
 _TEST_TOOLS = ("pytest", "hypothesis", "psutil")
 
 
@@ -75,9 +83,12 @@ def test_read_only_install(here, ordinary, read_only_install, tmp_path, tried):
     probe = f"open({str(site / 'rbinfer' / 'written')!r}, 'w')"
     assert b"PermissionError" in rbinfer(prefix=rights, program=("-c", probe)).stderr
     nowhere = {
-        "PYTHONPATH": str(site), "HOME": str(site / "none"), "XDG_CACHE_HOME": None,
-        "XDG_CONFIG_HOME": None, "NUMBA_CACHE_DIR": None,
-    }  # fmt: skip
+        "PYTHONPATH": str(site),
+        "HOME": str(site / "none"),
+        "XDG_CACHE_HOME": None,
+        "XDG_CONFIG_HOME": None,
+        "NUMBA_CACHE_DIR": None,
+    }
     place = rbinfer(program=("-c", "import rbinfer; print(rbinfer.__file__)"), env=nowhere, cwd=tmp_path)
     assert str(site) in place.stdout.decode()
     done = rbinfer(*here.arguments(), env=nowhere, prefix=rights, cwd=tmp_path)
@@ -162,7 +173,7 @@ def test_other_vector_instructions(here, ordinary, tmp_path, tried, request):
         worst[name] = float(np.nanmax(np.abs(here.scores() - ordinary)))
         np.testing.assert_allclose(here.scores(), ordinary, rtol=0, atol=OTHER_CPU)
         tried(len(ordinary))
-    code = "from rbinfer.kernels import _jit as k; import numpy as np; x = np.ones(64, 'f4')\n"
+    code = "from rbinfer.kernels import numerics as k; import numpy as np; x = np.ones(64, 'f4')\n"
     code += "k.asinh_array(x, x); print(next(iter(k.asinh_array.inspect_asm().values())))"
     # The variables were heeded: with them, no instruction takes a register of AVX or AVX-512.
     # Each in a place of its own, because Numba shows no assembly of kernels from a cache.
@@ -289,8 +300,12 @@ def test_versions(tmp_path, tried, request, python, oldest):
     files = [f"tests/infer/{name}" for name in _LIGHT_TESTS]
     done = subprocess.run(
         [there, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-        cwd=ROOT, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-5000:]
     passed = int(re.search(r"(\d+) passed", done.stdout)[1])
     assert passed > 200

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rbinfer import Classifier, InputError, PreprocessSpec, RbinferError
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.io.exposure import as_exposure
-from rbinfer.io.tables import positions, read_catalog, write_catalog
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import read_catalog, write_catalog
 
 from .scale import times
 
@@ -24,8 +25,11 @@ from .scale import times
 def fuzz(cases, seed, **environment):
     done = subprocess.run(
         [sys.executable, "-m", "tests.robust.fuzz_kernels", str(cases), str(seed)],
-        env=os.environ | environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
@@ -129,7 +133,10 @@ lines = st.lists(
 
 
 @pytest.mark.promise("Fuzzing", "any text as a catalogue: a table, or one error of ours")
-@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".cat", ".vot", ".fits", ".parquet"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".csv", ".txt", ".ecsv", ".cat", ".vot", ".fits", ".parquet", ".als", ".coo", ".tbl", ".reg"],
+)
 def test_texts(tmp_path, suffix, tried):
     heads = {
         ".csv": ["", "x,y\n1,2\n"],
@@ -142,6 +149,17 @@ def test_texts(tmp_path, suffix, tried):
         ".vot": ["", '<?xml version="1.0"?>\n<VOTABLE version="1.3"><RESOURCE><TABLE>', "<VOTABLE"],
         ".fits": ["", "SIMPLE  =                    T"],
         ".parquet": ["", "PAR1"],
+        ".txt": ["# x y\n", "x y\n1 2\n", 'x;y;"a"\n1,5;2,5;"b'],
+        ".als": [
+            " NL    NX    NY\n  1   512   512\n\n",
+            " NL    NX    NY\n  2   512   512\n\n  1 2 3\n",
+        ],
+        ".coo": [
+            "#K IRAF = NOAO/IRAF version %-23s\n",
+            "#N XCENTER YCENTER \\\n#U pixels pixels \\\n#F %-9.3f %-9.3f \\\n",
+        ],
+        ".tbl": ["|x|y|\n", "\\key=1\n|x     |y     |\n|double|double|\n"],
+        ".reg": ["# Region file format: DS9\n", "image\ncircle(1,2,3)\n", "fk5;point("],
     }
     path = tmp_path / f"c{suffix}"
 
@@ -245,7 +263,7 @@ def test_found_backgrounds_that_are_unknown(value):
 
 
 @pytest.mark.parametrize(
-    ("text", "suffix"), [("\x0b", ".vot"), ("a\nb", ".csv"), ("\x85", ".ecsv"), ("\n", ".ecsv")]
+    ("text", "suffix"), [("\x0b", ".vot"), ("a\rb", ".csv"), ("\x85", ".ecsv"), ("\n", ".ecsv")]
 )
 def test_found_characters_that_a_format_cannot_hold(tmp_path, text, suffix):
     """They were written, and the file could not be read again, or had more rows."""

@@ -128,8 +128,10 @@ def memory(process):
 @pytest.mark.skipif(not FULL, reason="takes ten minutes; ROBUST=full runs it")
 def test_many_arrivals(tmp_path, tried, request):
     n, minutes = 10_000, 10.0
-    few = [path.read_bytes() for path in runs.write_images(
-        tmp_path / "few", [f"{k}.fits" for k in range(20)], side=96)]  # fmt: skip
+    few = [
+        path.read_bytes()
+        for path in runs.write_images(tmp_path / "few", [f"{k}.fits" for k in range(20)], side=96)
+    ]
     inbox, out = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     process = runs.start("watch", inbox, "-o", out, "--settle", "0.2", "-q")

@@ -132,9 +132,12 @@ def test_any_values(classifier, tried):
 
     @settings(max_examples=times(40, 4000), deadline=None)
     @given(
-        st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31),
-        st.lists(values, min_size=1, max_size=12), st.floats(0.3, 40.0),
-    )  # fmt: skip
+        st.integers(1, 40),
+        st.integers(1, 40),
+        st.integers(0, 2**31),
+        st.lists(values, min_size=1, max_size=12),
+        st.floats(0.3, 40.0),
+    )
     def check(height, width, seed, some, fwhm):
         rng = np.random.default_rng(seed)
         image = rng.normal(100, 3, (height, width)).astype(np.float32)

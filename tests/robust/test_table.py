@@ -52,8 +52,11 @@ def test_rows(tmp_path):
     env = os.environ | {"ROBUST_LOG": str(log), "PYTHONPATH": str(ROOT)}
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_some.py"],
-        cwd=tmp_path, env=env, capture_output=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        check=False,
+    )
     rows = merged([json.loads(line) for line in log.read_text().splitlines()])
     table = as_table(rows)
     for row in (

@@ -89,9 +89,14 @@ def test_seeds(training_data):
 
 def test_galaxies_count_when_asked():
     data = generate_realbogus_training_data(
-        n_images=2, image_size=(400, 400), seed=1, real_source_types=["star", "galaxy"],
-        aberration_fraction=1.0, cutout_radius=10, augment=False,
-    )  # fmt: skip
+        n_images=2,
+        image_size=(400, 400),
+        seed=1,
+        real_source_types=["star", "galaxy"],
+        aberration_fraction=1.0,
+        cutout_radius=10,
+        augment=False,
+    )
     assert data["X"].shape[1:] == (21, 21, 2)
     types = data["metadata"]["type"]
     assert (data["y"][types == "galaxy"] == 1).all()
@@ -125,8 +130,9 @@ def test_train_save_load_classify(training_data, tmp_path, monkeypatch):
     np.testing.assert_array_equal(load_realbogus_model().predict(x, verbose=0), expected)
 
     made = simulate_image(width=200, height=200, n_stars=20, seed=5)
-    out = classify_realbogus(made["catalog"]["x", "y"], made["image"], model=model, fwhm=3.0,
-                             flag_bogus=False)  # fmt: skip
+    out = classify_realbogus(
+        made["catalog"]["x", "y"], made["image"], model=model, fwhm=3.0, flag_bogus=False
+    )
     scored = np.isfinite(out["rb_score"])
     assert scored.sum() > 10
     assert ((out["rb_score"][scored] >= 0) & (out["rb_score"][scored] <= 1)).all()
@@ -205,5 +211,6 @@ def test_one_class_has_no_weights(training_data):
     ones = round(n / (2 * weights[1]))
     assert weights == {0: n / (2 * (n - ones)), 1: n / (2 * ones)}
     assert [type(c) for c in seen["callbacks"]] == [
-        keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau,
-    ]  # fmt: skip
+        keras.callbacks.EarlyStopping,
+        keras.callbacks.ReduceLROnPlateau,
+    ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rbinfer.model.spec import OperatingPoint
 from rbtrain.config import CLASSES
 from rbtrain.data.dataset import ROW
-from rbtrain.fitting.calibrate import operating_points
+from rbtrain.fitting.rates import operating_points
 from rbtrain.judging.evaluate import figures
 from rbtrain.judging.labelled import ALL, Scored, group_of, measure_calibration, measure_groups
 from rbtrain.judging.readings import points_by_bin, read_simulation

@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from rbinfer import __version__
 from rbinfer.cli import main
-from rbinfer.cli.common import plain
+from rbinfer.cli.plain import plain
 from rbinfer.errors import RbinferError
 from rbinfer.io.regions import as_regions
 from rbinfer.io.tables import read_catalog
@@ -221,7 +221,9 @@ def test_wrong_usage_exits_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
-    assert "usage: rbinfer" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("rbinfer: error: ")
+    assert err.count("\n") == 1
 
 
 def test_models_list_info_verify(capsys, tmp_path):
@@ -261,8 +263,12 @@ def test_warmup_says_how_long_it_took(capsys):
 def command(*argv, **kwargs):
     return subprocess.run(
         [sys.executable, "-m", "rbinfer", *map(str, argv)],
-        capture_output=True, text=True, timeout=120, check=False, **kwargs,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **kwargs,
+    )
 
 
 def test_module_runs_and_help_imports_little():
@@ -285,8 +291,12 @@ def test_reader_of_stdout_may_go_away(inputs):
     try:
         process = subprocess.run(
             [sys.executable, "-m", "rbinfer", "classify", inputs[0], "-q"],
-            stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     finally:
         os.close(write)
     assert process.returncode == 141
@@ -400,8 +410,9 @@ def test_regions(inputs, scene, capsys, tmp_path):
 def test_regions_of_what_has_no_score_or_position():
     text = as_regions([1.0, np.nan, 3.0], [1.0, 2.0, 3.0], [np.nan, 0.9, 0.9], 0.5)
     assert [line.split("#")[1] for line in text.splitlines() if line.startswith("circle")] == [
-        " color=gold text={} tag={unscored}", " color=deepskyblue text={0.90} tag={real}",
-    ]  # fmt: skip
+        " color=gold text={} tag={unscored}",
+        " color=deepskyblue text={0.90} tag={real}",
+    ]
 
 
 def test_status_in_words(capsys):

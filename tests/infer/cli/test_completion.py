@@ -18,7 +18,26 @@ registered=$(complete -p rbinfer) && [[ $registered =~ -F\\ ([^ ]+) ]] && "${BAS
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 #: What stands in the usage for values that are no paths.
-VALUES = {"A,B", "ADDRESS", "TEMPLATE", "B", "F", "H", "L", "N", "R", "S", "T", "VALUE", "X", "Y"}
+VALUES = {
+    "A,B",
+    "ADDRESS",
+    "DX,DY",
+    "FORMAT",
+    "NAME",
+    "TEMPLATE",
+    "VALUE",
+    "B",
+    "F",
+    "H",
+    "L",
+    "N",
+    "P",
+    "R",
+    "S",
+    "T",
+    "X",
+    "Y",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +61,11 @@ def tab(script, tmp_path):
     def offered(*words):
         done = subprocess.run(
             ["bash", "--norc", "-c", TAB, "tab", script, *words],
-            cwd=tmp_path, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.split()
 
     return offered
@@ -85,7 +107,10 @@ def test_shtab_that_is_not_installed(tmp_path):
     (tmp_path / "shtab.py").write_text("raise ImportError('none')")
     done = subprocess.run(
         [sys.executable, "-m", "rbinfer", "completion", "bash"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert 'pip install "rbinfer[completion]"' in done.stderr

@@ -98,8 +98,11 @@ def test_full_disk_is_told_once_and_costs_the_log_alone(tmp_path):
     command = [sys.executable, "-m", "rbinfer", "classify", str(FIELD), "-q", "-o", "out.ecsv"]
     done = subprocess.run(
         [*command, "--log-file", "/dev/full"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0
     assert done.stderr == "rbinfer: the log /dev/full ends here: No space left on device\n"
     assert (tmp_path / "out.ecsv").exists()

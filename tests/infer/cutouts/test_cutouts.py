@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from rbinfer import InputError, PreprocessSpec, Status, extract_cutouts, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter, resampling, rescaling
-from rbinfer.io import arrays
 from rbinfer.io.exposure import as_exposure
-from rbinfer.kernels import _jit, workspace
+from rbinfer.kernels import numerics
 
 from ..kernels import oracle
 
@@ -98,24 +97,11 @@ def test_asinh_error_bound():
     values = np.concatenate([np.logspace(-30, 17, 400_001), [0.0]]).astype(np.float32)
     values = np.concatenate([values, -values])
     out = np.empty_like(values)
-    _jit.asinh_array(values, out)
+    numerics.asinh_array(values, out)
     exact = np.arcsinh(values.astype(np.float64))
     error = np.abs(out - exact)[exact != 0] / np.abs(exact[exact != 0])
     assert error.max() < 1e-6
     assert out[values == 0].tolist() == [0.0, 0.0]
-
-
-def test_kernel_bits_are_those_of_the_table():
-    for name in (
-        "POSITION_NOT_FINITE", "OFF_IMAGE", "WINDOW_OFF_IMAGE", "TOO_FEW_GOOD_PIXELS", "NEAR_EDGE",
-        "PARTLY_MASKED", "SATURATED",
-    ):  # fmt: skip
-        assert getattr(_jit, name) == Status[name]
-
-
-def test_constants_of_the_kernels_are_those_of_their_callers():
-    assert workspace.LANES == _jit._LANES
-    assert arrays.LARGEST == _jit.LARGEST
 
 
 def test_as_many_cutouts_as_positions():

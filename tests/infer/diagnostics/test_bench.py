@@ -77,7 +77,7 @@ def test_scene_has_stars_where_it_says():
     scene = bench.make_scene(512, 400)
     assert scene.image.dtype == np.float32
     assert scene.image.shape == (512, 512)
-    found = measure_width(as_exposure(scene.image), scene.x, scene.y)
+    found = measure_width(as_exposure(scene.image))
     assert found.source == "measured"
     assert found.fwhm == pytest.approx(bench.FWHM, rel=0.1)
     again = bench.make_scene(512, 400)

@@ -1,67 +1,124 @@
-"""Columns that Astropy's writers would change or drop come back as they were, or are refused by name."""
+"""Formats are told by content, whatever the name says, or named."""
+
+import bz2
+import gzip
+import lzma
+from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy import units as u
-from astropy.table import MaskedColumn, Table
-from astropy.time import Time
+from astropy.table import Table
 
 from rbinfer.errors import InputError
-from rbinfer.io.tables import read_catalog, write_catalog
+from rbinfer.io.content import Content
+from rbinfer.io.formats import FORMATS, format_named, format_of
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import kind_of, read_catalog, write_catalog
 
-#: 256 of each, such that what Astropy writes for masked values (999999, cut to the type) is among them.
-FIRST = {"u1": 0, "i1": -128, "i2": 16900, "u2": 16900, "i4": 999900, "u4": 999900, "i8": 999900}
-FIRST["u8"] = 999900
-
-
-@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".parquet", ".csv"])
-@pytest.mark.parametrize("masked", [None, 0, 5])
-@pytest.mark.parametrize("dtype", FIRST)
-def test_every_integer_and_mask_comes_back(tmp_path, suffix, masked, dtype):
-    rows = np.arange(256)
-    values = (rows + FIRST[dtype]).astype(dtype)
-    mask = np.zeros(256, bool) if not masked else rows % masked == 0
-    column = values if masked is None else MaskedColumn(values, mask=mask)
-    table = Table({"k": column})
-    table["k"].unit, table["k"].description = u.ct, "counts"
-    write_catalog(table, tmp_path / f"t{suffix}")
-    np.testing.assert_array_equal(table["k"], column)
-    assert table["k"].dtype == dtype
-    got = read_catalog(tmp_path / f"t{suffix}")["k"]
-    np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.asarray(got)), mask)
-    np.testing.assert_array_equal(np.asarray(got)[~mask].astype(dtype), values[~mask])
-    if suffix != ".csv":
-        assert got.unit == u.ct
+WRITTEN = {each.name: each for each in FORMATS if each.write is not None}
 
 
-def test_what_stands_for_masked_in_fits_is_kept_where_it_can_be(tmp_path):
-    for value, kept in ((-7, True), (2, False)):
-        column = MaskedColumn([1, 2, 3], mask=[True, False, False], fill_value=value)
-        write_catalog(Table({"k": column}), tmp_path / "t.fits", overwrite=True)
-        got = read_catalog(tmp_path / "t.fits")["k"]
-        assert got.tolist() == [None, 2, 3]
-        assert (got.fill_value == value) == kept
-        assert column.fill_value == value
+def table():
+    return Table({"id": ["001", "b"], "x": [1.5, 2.5], "y": [3.0, 4.0]})
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".cat", ".txt", ".csv", ".fits", ".coo", ".reg", ".x", ""])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_content_goes_before_the_suffix(tmp_path, name, suffix):
+    write_catalog(table(), tmp_path / f"a{WRITTEN[name].suffixes[0]}")
+    path = (tmp_path / f"a{WRITTEN[name].suffixes[0]}").rename(tmp_path / f"b{suffix}")
+    assert kind_of(path).name == name
+    got = read_catalog(path)
+    assert [str(text) for text in got["id"]] == ["001", "b"]
+    np.testing.assert_array_equal(positions(got), ([1.5, 2.5], [3, 4]))
+
+
+@pytest.mark.parametrize(("suffix", "module"), [(".gz", gzip), (".bz2", bz2), (".xz", lzma)])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_compressed(tmp_path, name, suffix, module):
+    path = tmp_path / f"a{WRITTEN[name].suffixes[0]}{suffix}"
+    write_catalog(table(), path)
+    with module.open(path) as file:
+        assert len(file.read()) > 20  # it is compressed
+    assert kind_of(path).name == name
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([1.5, 2.5], [3, 4]))
+    first = path.read_bytes()
+    write_catalog(table(), path, overwrite=True)
+    assert path.read_bytes() == first
+    path.write_bytes(first[: len(first) // 2])
+    with pytest.raises(InputError, match=f"{path.name} cannot be"):
+        read_catalog(path)
+
+
+def test_every_format_has_a_name_and_a_suffix_of_its_own():
+    assert len({each.name.lower() for each in FORMATS}) == len(FORMATS)
+    written = [suffix for each in FORMATS for suffix in each.suffixes]
+    assert len(set(written)) == len(written)
+    for each in FORMATS:
+        assert (each.write is None) == (each.suffixes == ())
+        assert format_named(each.name.upper()) is each
+
+
+def test_a_named_format_goes_before_all(tmp_path):
+    path = tmp_path / "a.ecsv"
+    write_catalog(table(), path)
+    with pytest.raises(InputError, match=r"a.ecsv cannot be read as VOTable"):
+        read_catalog(path, format="votable")
+    assert len(read_catalog(path, "ECSV")) == 2
+    # The header is a comment to CSV.
+    assert read_catalog(path, format="CSV").colnames == ["id", "x", "y"]
 
 
 @pytest.mark.parametrize(
-    ("column", "suffix", "words"),
+    ("name", "words"),
     [
-        (["a", "äö"], ".fits", "column odd has the text 'äö', which fits cannot hold"),
-        (["a", "b\nc"], ".csv", r"column odd has the text 'b\\nc', which ascii.csv cannot hold"),
-        (np.zeros((2, 3)), ".csv", "column odd has 1-D cells, which ascii.csv cannot hold"),
-        (np.array([1, 2**63], np.uint64), ".vot", "column odd has numbers of 2\\^63 and more"),
-        (np.array([{}, None], object), ".parquet", "column odd holds Python objects, which parquet"),
-        (Time([60000.0, 60001.0], format="mjd"), ".vot", "column odd is a Time, which votable"),
+        ("daofot", "no catalogue format is called daofot; did you mean DAOPHOT[?]"),
+        ("fit", "no catalogue format is called fit; did you mean FITS[?]"),
+        ("zzz", "no catalogue format is called zzz; known are ECSV, "),
     ],
 )
-def test_a_column_that_does_not_fit_is_named(tmp_path, column, suffix, words):
-    with pytest.raises(InputError, match=f"{words}.*; use another format, or leave the column out"):
-        write_catalog(Table({"x": [1.0, 2.0], "odd": column}), tmp_path / f"t{suffix}")
-    assert list(tmp_path.iterdir()) == []
+def test_names_that_are_none(tmp_path, name, words):
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(InputError, match=words):
+        read_catalog(tmp_path / "a.csv", format=name)
 
 
-def test_masked_truth_values_are_told(tmp_path, caplog):
-    table = Table({"flag": MaskedColumn([True, True], mask=[False, True])})
-    write_catalog(table, tmp_path / "t.fits")
-    assert "column flag: FITS has no masked truth values" in caplog.text
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        (b"PK\x03\x04 some spreadsheet", ".xlsx"),
+        (b"just a word\n", ".doc"),
+        (b"\x00\x01\x02", ""),
+        (b"XISF0100", ".xisf"),
+        (b"1 2\n3 4\n", ".unknown"),
+    ],
+)
+def test_what_is_of_no_format(tmp_path, content, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is of no format that is known \(ECSV, .*CSV\)"):
+        format_of(Content(path))
+
+
+def test_readme_has_every_format():
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    table = text.split("| format | files", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    expected = []
+    for each in FORMATS:
+        files = " ".join(f"`{suffix}`" for suffix in (*each.suffixes, *each.others))
+        first = str(each.first_pixel or 0)
+        if each.write is None:
+            written = "no" if each.rewrite is None else "back"
+        else:
+            written = f"`{each.suffixes[0]}`; others back" if each.others else "yes"
+        expected.append([f"`{each.name}`", files, first, written])
+    assert rows == expected
+
+
+def test_batch_writes_every_format_that_is_written():
+    from rbinfer.runs.plan import FORMATS as OF_RESULTS
+
+    assert {f".{name}": suffix for name, suffix in OF_RESULTS.items()} == {
+        each.suffixes[0]: each.suffixes[0] for each in FORMATS if each.suffixes
+    }

@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import (
     CCDData,
@@ -12,7 +13,9 @@ from astropy.nddata import (
     UnknownUncertainty,
     VarianceUncertainty,
 )
+from astropy.utils.masked import Masked
 
+from rbinfer._util.arguments import as_positions
 from rbinfer.errors import InputError
 from rbinfer.io.arrays import as_image, uncertainty_of
 from rbinfer.io.images import load_image, read_plane
@@ -58,6 +61,56 @@ def test_load_image_applies_scale_and_blank(tmp_path):
     )
 
 
+_BZERO = {"u2": 2**15, "u4": 2**31, "i1": -(2**7)}
+
+
+@pytest.mark.parametrize("compression", [None, "RICE_1", "GZIP_1", "HCOMPRESS_1"])
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", "i4", "u4"])
+@pytest.mark.parametrize("end", ["min", "max"])
+def test_blank_pixels_of_every_integer_are_none(kind, compression, end, tmp_path):
+    # BLANK is in stored values, before BZERO.
+    values = np.random.default_rng(0).integers(20, 100, (64, 48)).astype(kind)
+    values[:20] = getattr(np.iinfo(kind), end)
+    header = fits.Header({"BLANK": int(values[0, 0]) - _BZERO.get(kind, 0)})
+    if compression is None:
+        primary = fits.PrimaryHDU(values)
+        primary.header.update(header)
+        hdus = fits.HDUList([primary])
+    else:
+        image = fits.CompImageHDU(values, header, compression_type=compression)
+        hdus = fits.HDUList([fits.PrimaryHDU(), image])
+    hdus.writeto(tmp_path / "b.fits")
+    got = load_image(tmp_path / "b.fits").pixels
+    assert_kernel_ready(got)
+    assert np.isnan(got[:20]).all()
+    np.testing.assert_array_equal(got[20:], values[20:].astype(np.float32))
+
+
+def test_zblank_with_a_scale_in_an_extension(tmp_path):
+    values = np.arange(64 * 64, dtype=np.int16).reshape(64, 64)
+    values[:20] = -99
+    image = fits.CompImageHDU(values, fits.Header({"BLANK": -99}), compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(tmp_path / "z.fits")
+    with fits.open(tmp_path / "z.fits", "update", disable_image_compression=True) as hdus:
+        header = hdus[1].header
+        del header["BLANK"]
+        header.update({"ZBLANK": -99, "BSCALE": 0.5, "BZERO": 10.0})
+    got = load_image(tmp_path / "z.fits").pixels
+    assert np.isnan(got[:20]).all()
+    np.testing.assert_array_equal(got[20:], 0.5 * values[20:] + 10)
+
+
+def test_64_bit_unsigned_integers_keep_their_differences(tmp_path):
+    values = np.random.default_rng(0).integers(20, 100, (64, 48)).astype(np.uint64)
+    values[:20] = 2**64 - 1
+    hdu = fits.PrimaryHDU(values)
+    hdu.header["BLANK"] = 2**63 - 1
+    hdu.writeto(tmp_path / "u8.fits")
+    got = load_image(tmp_path / "u8.fits").pixels
+    assert np.isnan(got[:20]).all()
+    np.testing.assert_array_equal(got[20:], values[20:].astype(np.float32))
+
+
 def test_load_image_tile_compressed_comes_from_the_first_image(tmp_path):
     values = np.arange(64 * 64, dtype=np.int16).reshape(64, 64)
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(values)]).writeto(tmp_path / "c.fits.fz")
@@ -87,7 +140,9 @@ def test_load_image_drops_leading_axes_and_refuses_a_cube(tmp_path):
     fits.writeto(tmp_path / "thin.fits", RAMP[None, None])
     assert load_image(tmp_path / "thin.fits").pixels.shape == (3, 4)
     fits.writeto(tmp_path / "cube.fits", np.stack([RAMP, RAMP]))
-    with pytest.raises(InputError, match=r"cube of shape \(2, 3, 4\).*plane"):
+    with pytest.raises(
+        InputError, match=r"cube of 2 planes of 4 x 3 pixels; choose one: --plane 0 to 1 or mean"
+    ):
         load_image(tmp_path / "cube.fits")
     # A cube before an image does not hide the image.
     both = [fits.PrimaryHDU(np.stack([RAMP, RAMP])), fits.ImageHDU(RAMP)]
@@ -292,3 +347,24 @@ def test_a_mask_of_another_shape_is_told(tmp_path, caplog):
     assert "no mask is used: HDU 1 MASK of" in caplog.text
     with pytest.raises(InputError, match=r"0 PRIMARY \(image 5 x 4\), 1 MASK \(image 2 x 2\)"):
         load_image(tmp_path / "a.fits", 7)
+
+
+@pytest.mark.parametrize("unit", [None, u.adu])
+def test_masks_of_astropy_are_heeded(unit):
+    bad = RAMP > 7
+    image = Masked(RAMP if unit is None else RAMP * unit, mask=bad)
+    data, mask = as_image(image)
+    np.testing.assert_array_equal(data, RAMP)
+    np.testing.assert_array_equal(mask, bad)
+    assert not np.isnan(as_positions(RAMP[0], Masked(RAMP[0], mask=[0, 0, 0, 0]))[1]).any()
+    x, y = as_positions(Masked(RAMP[0] * u.pix, mask=[0, 1, 0, 0]), RAMP[0])
+    np.testing.assert_array_equal(np.isnan(x), [False, True, False, False])
+    np.testing.assert_array_equal(y, RAMP[0])
+
+
+def test_a_name_is_no_image(tmp_path):
+    for name in ("night.fits", tmp_path / "night.fits"):
+        with pytest.raises(
+            InputError, match=r"name of a file, .*night\.fits; read it with rbinfer\.io\.images"
+        ):
+            as_image(name)

@@ -43,6 +43,14 @@ def test_units_and_other_frames():
     np.testing.assert_allclose(sky_positions(table, galactic), (X, Y), atol=1e-6)
 
 
+def test_radians_of_lsst():
+    coordinates = sky()
+    table = Table({"coord_ra": coordinates.ra.rad, "coord_dec": coordinates.dec.rad})
+    for name in table.colnames:
+        table[name].unit = u.rad
+    np.testing.assert_allclose(sky_positions(table, wcs()), (X, Y), atol=1e-6)
+
+
 @pytest.mark.parametrize("names", [("ra", "dec"), ("RAJ2000", "DEJ2000")])
 def test_text_in_hours_and_degrees(names):
     coordinates = sky()

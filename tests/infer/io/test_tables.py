@@ -9,7 +9,8 @@ from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 
 from rbinfer.errors import InputError, RbinferError
-from rbinfer.io.tables import as_table, positions, read_catalog, write_catalog
+from rbinfer.io.positions import positions
+from rbinfer.io.tables import as_table, read_catalog, write_catalog
 
 SEXTRACTOR = """\
 #   1 NUMBER                 Running object number
@@ -54,7 +55,9 @@ def test_positions_named_columns():
     assert [v[0] for v in positions(table, "col", "row")] == [4.0, 5.0]
     assert [v[0] for v in positions(table, "col", "row", origin=1)] == [3.0, 4.0]
     assert [v[0] for v in positions(table, "X_IMAGE", "Y_IMAGE")] == [0.0, 1.0]
-    with pytest.raises(InputError, match="no column colour; it has col, row, X_IMAGE, Y_IMAGE"):
+    with pytest.raises(
+        InputError, match=r"no column colour; it has col, row, X_IMAGE, Y_IMAGE; did you mean col\?"
+    ):
         positions(table, "colour", "row")
     with pytest.raises(InputError, match="both position columns or none"):
         positions(table, "col")
@@ -87,11 +90,14 @@ def test_positions_refuses_other_units(cls):
 @pytest.mark.parametrize(
     ("column", "text"),
     [
-        (["1", "2"], "column x must hold one number a row, it is of type <U1"),
-        (np.array([1, None], dtype=object), "of type object"),
-        ([True, False], "of type bool"),
-        ([1j, 2j], "of type complex128"),
-        (np.zeros((2, 3)), "it is 2-D"),
+        (
+            ["1", "b"],
+            "column x must hold one number a row, but it holds text or other objects, such as '1'",
+        ),
+        (np.array([1, None], dtype=object), "but it holds text or other objects, such as '1'"),
+        ([True, False], "but it holds truth values"),
+        ([1j, 2j], "but it holds complex numbers"),
+        (np.zeros((2, 3)), r"but it holds arrays of shape \(3,\)"),
     ],
 )
 def test_positions_refuses_what_is_no_number(column, text):
@@ -107,13 +113,13 @@ def test_positions_absent_names_what_is_there():
 
 
 def test_positions_absent_names_what_may_be_meant():
-    with pytest.raises(InputError, match=r"may be meant is X, Y: name them \(--x-col X --y-col Y"):
-        positions(Table({"X": [1.0], "Y": [2.0], "mag": [3.0]}))
+    with pytest.raises(InputError, match=r"may be meant is XPIX, YPIX: name them \(--x-col XPIX --y-"):
+        positions(Table({"XPIX": [1.0], "YPIX": [2.0], "mag": [3.0]}))
     with pytest.raises(InputError, match=r"xpix, ypix or XWIN, YWIN: name them \(--x-col xpix"):
         positions(Table({"xpix": [1.0], "XWIN": [1.0], "YWIN": [2.0], "ypix": [2.0]}))
     # Text is no candidate.
-    with pytest.raises(InputError, match=r"it has X, Y; name them"):
-        positions(Table({"X": ["a"], "Y": ["b"]}))
+    with pytest.raises(InputError, match=r"it has X1, Y1; name them"):
+        positions(Table({"X1": ["a"], "Y1": ["b"]}))
 
 
 def test_positions_of_an_empty_catalogue():
@@ -240,7 +246,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (
-        'InputError: parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
+        'InputError: Parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
         in (done.stderr)
     )
     assert list(tmp_path.iterdir()) == []
@@ -309,12 +315,12 @@ def test_read_refuses(tmp_path):
         "none.ecsv": "does not exist",
         "empty.ecsv": "is empty",
         "image.fits": "no table extension",
-        "text.fits": "cannot be read as fits",
-        "half.ecsv": "cannot be read as ascii.ecsv",
-        "junk.vot": "cannot be read as votable",
-        "ragged.csv": "cannot be read as ascii.csv",
-        "bare.cat": "as ascii.sextractor: .*; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD",
-        "t.xlsx": r"t.xlsx names no catalogue format; known are .ecsv, .csv, .fits",
+        "text.fits": "cannot be read as FITS",
+        "half.ecsv": "cannot be read as ECSV",
+        "junk.vot": "cannot be read as VOTable",
+        "ragged.csv": "cannot be read as CSV",
+        "bare.cat": "as ASCII_HEAD: .*; SExtractor names the columns with CATALOG_TYPE ASCII_HEAD",
+        "t.xlsx": r"t.xlsx is of no format that is known \(ECSV, .*CSV\)",
     }
     for name, text in wrong.items():
         with pytest.raises(InputError, match=text) as caught:
@@ -334,8 +340,9 @@ def test_write_keeps_existing_output_unless_told(tmp_path):
 
 def test_write_refuses(tmp_path):
     for name, text in {
-        "out.txt": "out.txt names no catalogue format; known are .ecsv",
-        "out.cat": "names no catalogue format",
+        "out.txt": "out.txt: .txt is written where the catalogue is from a file of CSV.*of .ecsv",
+        "out.cat": "out.cat: ASCII_HEAD is read, but not written; name a file of .ecsv, .*.csv",
+        "out.x": "suffix of out.x names no catalogue format; written are .ecsv, .fits",
         "no/such/out.fits": "folder .* does not exist",
     }.items():
         with pytest.raises(InputError, match=text):

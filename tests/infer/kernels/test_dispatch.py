@@ -16,7 +16,7 @@ import pytest
 from rbinfer import PreprocessSpec, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.io.exposure import as_exposure
-from rbinfer.kernels import _jit, compile, dispatch
+from rbinfer.kernels import compile, dispatch, jit, numerics, sources
 from rbinfer.kernels.dispatch import Kernel
 
 pytestmark = pytest.mark.skipif(
@@ -66,7 +66,7 @@ def test_kept_and_found_again(place, no_compiler):
 
 def test_bits_are_numbas(place):
     out = np.empty_like(VALUES)
-    _jit.asinh_array(VALUES, out)
+    numerics.asinh_array(VALUES, out)
     kernel = small()
     assert result(kernel).tobytes() == out.tobytes()
     assert kernel.is_native
@@ -225,7 +225,7 @@ def test_settings_by_a_program_or_a_file_are_not_kept(place, monkeypatch, name, 
 
 
 def test_files_that_were_replaced_while_the_process_runs(place, monkeypatch):
-    monkeypatch.setattr(compile, "DIGEST", "another")
+    monkeypatch.setattr(jit, "DIGEST", "another")
     kernel = small()
     np.testing.assert_allclose(result(kernel), EXPECTED, rtol=1e-6)
     assert "were replaced" in kernel.state().why
@@ -233,8 +233,8 @@ def test_files_that_were_replaced_while_the_process_runs(place, monkeypatch):
 
 
 def test_package_without_sources(monkeypatch, tmp_path):
-    monkeypatch.setattr(dispatch, "_PACKAGE", tmp_path)
-    assert dispatch.digest_of_sources() is None
+    monkeypatch.setattr(sources, "_FOLDER", tmp_path)
+    assert sources.digest_of_sources() is None
     monkeypatch.setattr(dispatch, "_DIGEST", None)
     assert dispatch.file_name(small()) is None
 
@@ -242,10 +242,10 @@ def test_package_without_sources(monkeypatch, tmp_path):
 def test_numbas_cache_is_not_asked(place, monkeypatch):
     """It might have been filled by other settings."""
     asked = []
-    monkeypatch.setattr(type(_jit._asinh._cache), "load_overload", lambda *args: asked.append(args))
+    monkeypatch.setattr(type(numerics.asinh._cache), "load_overload", lambda *args: asked.append(args))
     compile.object_code("asinh_array", ("f1", "f1"))
     assert not asked
-    assert type(_jit._asinh._cache).__name__ == "FunctionCache"
+    assert type(numerics.asinh._cache).__name__ == "FunctionCache"
 
 
 def test_cpu_that_is_not_told(monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from rbinfer import PreprocessSpec
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.io.exposure import as_exposure
-from rbinfer.kernels import _jit
+from rbinfer.kernels.numerics import absolute_peak, mad_std, median
 from rbinfer.kernels.workspace import padded
 
 
@@ -26,16 +26,16 @@ def samples(n, rng):
 def test_median_mad_and_peak_are_exact(dtype, n):
     for values in samples(n, np.random.default_rng(n)):
         values = values.astype(dtype)
-        scratch = np.empty(padded(n), dtype)
-        scratch[:n] = values
-        median = _jit._median(scratch, n)
-        assert median == np.median(values)
+        workspace = np.empty(padded(n), dtype)
+        workspace[:n] = values
+        middle = median(workspace, n)
+        assert middle == np.median(values)
         if np.isfinite(values).all():
-            sigma = _jit._sigma_of(values, n, dtype(median), scratch)
-            deviations = np.abs(values - dtype(median))
+            sigma = mad_std(values, n, dtype(middle), workspace)
+            deviations = np.abs(values - dtype(middle))
             assert sigma == pytest.approx(1.482602218505602 * np.median(deviations), rel=1e-7)
-        scratch[:n] = values
-        assert _jit._peak(scratch, n) == np.abs(values).max()
+        workspace[:n] = values
+        assert absolute_peak(workspace, n) == np.abs(values).max()
 
 
 @pytest.mark.parametrize("fwhm", [1.5, 3.0, 6.0])

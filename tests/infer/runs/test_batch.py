@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,19 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from rbinfer._util.hashing import digest
 from rbinfer.cli import main
 from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.tables import read_catalog
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
-from rbinfer.runs.journal import Journal
-from rbinfer.runs.plan import Work, catalog_of, check_apart, find_images, plan, stem_of
+from rbinfer.runs.journal import Journal, Line
+from rbinfer.runs.outcome import Kind
+from rbinfer.runs.plan import Work, catalog_of, check_apart, plan, stem_of
 from rbinfer.runs.processes import Workers
-from rbinfer.runs.task import Recipe, Task, digest, do, fingerprint
+from rbinfer.runs.search import find_images
+from rbinfer.runs.task import Recipe, Task, fingerprint, run_task
 from rbinfer.scoring.classifier import Classifier
 
 from . import folders as runs
@@ -54,9 +58,10 @@ def expected(night):
 def test_a_name_that_exists_is_meant_before_a_pattern(tmp_path):
     runs.write_images(tmp_path, ODD_NAMES, side=64)
     for name in ODD_NAMES:
-        assert find_images([tmp_path / name]) == [str(tmp_path / name)]
+        assert [each.path for each in find_images([tmp_path / name])] == [str(tmp_path / name)]
     os.remove(tmp_path / "with[1].fits")
-    assert find_images([tmp_path / "with[1].fits"]) == [str(tmp_path / "with1.fits")]
+    [found] = find_images([tmp_path / "with[1].fits"])
+    assert (found.path, found.is_named) == (str(tmp_path / "with1.fits"), False)
 
 
 def test_directories_patterns_and_the_same_file_again(tmp_path):
@@ -75,7 +80,8 @@ def test_directories_patterns_and_the_same_file_again(tmp_path):
     os.symlink(tmp_path / "b.fits", tmp_path / "z.fits")
 
     def names(*patterns):
-        return [os.path.relpath(p, tmp_path) for p in find_images([tmp_path / p for p in patterns])]
+        found = find_images([tmp_path / pattern for pattern in patterns])
+        return [os.path.relpath(each.path, tmp_path) for each in found]
 
     assert names("") == ["a.FIT", "b.fits", "c.fits.gz", "d.fts.fz"]
     assert names("c.*", "b.fits", "*.fits") == ["c.fits.gz", "b.fits"]
@@ -203,9 +209,12 @@ def test_what_is_wrong_for_all_images_is_told_once(night, tmp_path, options, wor
     told = []
     with pytest.raises(RbinferError, match=words):
         run_batch(
-            night, tmp_path / "out", options=ScoreOptions(**options), workers=1,
+            night,
+            tmp_path / "out",
+            options=ScoreOptions(**options),
+            workers=1,
             progress=lambda result, total: told.append(result),
-        )  # fmt: skip
+        )
     assert told == []
     assert runs.lines(tmp_path / "out" / JOURNAL) == []
 
@@ -216,16 +225,24 @@ def test_results_that_would_be_found_as_images_are_refused(tmp_path, monkeypatch
     runs.write_images(folder / "deep", ["b.fit"], side=64)
     monkeypatch.chdir(tmp_path)
     for patterns, out, kind in (
-        (["n"], "n", "fits"), (["n/"], folder, "fits"), (["n/*"], "n", "ecsv"), (["n/a.*"], "n", "fits"),
-        (["n/**/*.fi*"], "n/out", "fits"), (["n/*/*.fi*"], "n/out", "fits"),
-    ):  # fmt: skip
+        (["n"], "n", "fits"),
+        (["n/"], folder, "fits"),
+        (["n/*"], "n", "ecsv"),
+        (["n/a.*"], "n", "fits"),
+        (["n/**/*.fi*"], "n/out", "fits"),
+        (["n/*/*.fi*"], "n/out", "fits"),
+    ):
         works = plan(find_images(patterns), Path(out), f".{kind}", None)
         with pytest.raises(InputError, match="would be taken for images by"):
             check_apart(patterns, works, Path(out))
     for patterns, out, kind in (
-        (["n"], "n", "ecsv"), (["n/a.fit"], "n", "fits"), (["n/*.fit"], "n", "fits"),
-        (["n/*"], "n/out", "fits"), (["n/**/*.fit"], "n/out", "fits"), (["n"], "n/out", "fits"),
-    ):  # fmt: skip
+        (["n"], "n", "ecsv"),
+        (["n/a.fit"], "n", "fits"),
+        (["n/*.fit"], "n", "fits"),
+        (["n/*"], "n/out", "fits"),
+        (["n/**/*.fit"], "n/out", "fits"),
+        (["n"], "n/out", "fits"),
+    ):
         check_apart(patterns, plan(find_images(patterns), Path(out), f".{kind}", None), Path(out))
     with pytest.raises(InputError, match="would be taken for images by n;"):
         run_batch("n", "n", format="fits", workers=1)
@@ -441,20 +458,21 @@ def test_a_result_that_was_noted_but_not_put_in_place(night, expected, tmp_path)
 @pytest.mark.parametrize("tail", ["", "torn", "line"])
 def test_a_journal_with_a_torn_end_goes_on(tmp_path, tail):
     path = tmp_path / JOURNAL
-    one = {"output": "a.ecsv", "ok": True, "content": "00", "how": "01", "output_sha256": "02"}
+    one = Line(output="a.ecsv", ok=True, content="00", how="01", output_sha256="02")
+    failed = Line(output="c.ecsv", ok=False, error="why", final=True, content="00", how="01")
     with Journal(path) as journal:
         journal.append(one)
     whole = path.read_text()
-    more = json.dumps({**one, "output": "b.ecsv"})
+    more = json.dumps({**one.as_dict(), "output": "b.ecsv"})
     path.write_text(whole + {"": "", "torn": more[:-9], "line": more}[tail])
     with Journal(path) as journal:
         assert journal.done("a.ecsv").output == b"\2" + bytes(15)
         assert (journal.done("b.ecsv") is not None) == (tail == "line")
-        journal.append({**one, "output": "c.ecsv", "ok": False, "error": "why", "final": True})
+        journal.append(failed)
         assert journal.done("c.ecsv") is None
         assert journal.failed("c.ecsv").content == bytes(16)
         assert journal.failed("c.ecsv").error == "why"
-        journal.append({**one, "output": "c.ecsv", "ok": False, "error": "why", "final": False})
+        journal.append(replace(failed, final=False))
         assert journal.failed("c.ecsv") is None
     assert [line["output"][0] for line in runs.lines(path)] == list("abcc" if tail == "line" else "acc")
 
@@ -507,7 +525,7 @@ UNFETCHED = """
 import sys
 from distributed import Client, LocalCluster
 from distributed.comm.core import CommClosedError
-from rbinfer.batch import run_batch
+from rbinfer.runs.batch import run_batch
 from rbinfer.errors import RbinferError
 
 if __name__ == "__main__":
@@ -550,13 +568,13 @@ def test_a_scheduler_that_does_not_answer(night, tmp_path):
 def test_a_worker_with_another_model_or_directory_says_so(night, tmp_path):
     options = ScoreOptions(device="cpu")
     work = Work(str(night / "f0.fits"), None, "f0.ecsv")
-    for how, scratch, reason in (
+    for how, staging, reason in (
         ("00", tmp_path, "has another model, mask, noise map or version of rbinfer"),
         (fingerprint(options), tmp_path / "none", "does not see the directory"),
     ):
-        recipe = Recipe(options, how, str(tmp_path), str(scratch), os.getcwd(), False)
-        outcome = do(Task(work), recipe)
-        assert (outcome.ok, outcome.is_fatal) == (False, True)
+        recipe = Recipe(options, how, str(tmp_path), str(staging), os.getcwd(), False)
+        outcome = run_task(Task(work), recipe)
+        assert outcome.kind is Kind.FATAL
         assert reason in outcome.error
 
 

@@ -16,9 +16,10 @@ from rbinfer.cli import main
 from rbinfer.errors import InputError
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs.batch import run_batch
+from rbinfer.runs.outcome import Kind
 from rbinfer.runs.plan import Work
 from rbinfer.runs.store import Store
-from rbinfer.runs.task import Task, do
+from rbinfer.runs.task import Task, run_task
 from rbinfer.runs.watch import Arrivals, run_watch
 
 from . import folders as runs
@@ -222,8 +223,8 @@ def test_memory_and_file_system_are_not_of_the_content(night, tmp_path, monkeypa
     monkeypatch.setattr("rbinfer.runs.task.score_file", fail)
     task = Task(Work(str(night / "f0.fits"), None, "f0.ecsv"))
     with Store(tmp_path / "out", "watch", ScoreOptions(), ".ecsv", False) as store:
-        outcome = do(task, store.recipe)
-    assert (outcome.error, outcome.is_final) == ("it cannot be read", False)
+        outcome = run_task(task, store.recipe)
+    assert (outcome.error, outcome.kind) == ("it cannot be read", Kind.FAILED)
 
 
 def test_what_failed_before_is_counted_and_told(tmp_path, capsys):
@@ -336,7 +337,7 @@ def test_arrivals_come_by_age_and_are_forgotten_when_gone(tmp_path):
     arrivals.release("b.fits")
     (tmp_path / "a.fits").rename(tmp_path / "z.fits")
     assert arrivals.look() == ["z.fits"]
-    assert len(arrivals._told) == 3
+    assert len(arrivals._seen) == 3
     (tmp_path / "c.fits.gz").write_text("1")  # of the same result
     aged(tmp_path / "c.fits.gz", 100)
     assert arrivals.look() == []

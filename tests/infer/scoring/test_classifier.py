@@ -83,9 +83,12 @@ def test_scores_do_not_depend_on_threads_or_layout(model_path, scene):
     one = Classifier(model_path, threads=1).score(image, x, y, fwhm=fwhm)
     many = Classifier(model_path, threads=5)
     for other in (
-        image, image.astype(">f4"), image.astype(np.float64), np.asfortranarray(image),
+        image,
+        image.astype(">f4"),
+        image.astype(np.float64),
+        np.asfortranarray(image),
         np.repeat(image, 2, axis=0)[::2],
-    ):  # fmt: skip
+    ):
         got = many.score(other, x, y, fwhm=fwhm)
         np.testing.assert_array_equal(got.score, one.score)
         np.testing.assert_array_equal(got.status, one.status)
@@ -241,8 +244,10 @@ def test_rows_come_back_in_the_order_of_the_positions(classifier, scene):
     for first, second in zip(scores, again, strict=True):
         np.testing.assert_array_equal(first[shuffled], second)
     assert scores.status[-3:].tolist() == [
-        Status.POSITION_NOT_FINITE, Status.POSITION_NOT_FINITE, Status.OFF_IMAGE,
-    ]  # fmt: skip
+        Status.POSITION_NOT_FINITE,
+        Status.POSITION_NOT_FINITE,
+        Status.OFF_IMAGE,
+    ]
 
 
 def test_the_callers_table_is_left_alone(scene):
@@ -564,20 +569,46 @@ def test_cutouts_are_what_the_network_sees(scene, classifier):
 #: Parameters and defaults of the reference API.
 SEED = {
     preprocess_cutout: {
-        "cutout_sci": ..., "cutout_bg": None, "cutout_err": None, "fwhm": None, "target_fwhm": 3.0,
-        "target_size": 31, "downscale_threshold": 1.5, "normalize": True, "asinh_softening": None,
+        "cutout_sci": ...,
+        "cutout_bg": None,
+        "cutout_err": None,
+        "fwhm": None,
+        "target_fwhm": 3.0,
+        "target_size": 31,
+        "downscale_threshold": 1.5,
+        "normalize": True,
+        "asinh_softening": None,
     },
     extract_cutouts: {
-        "obj": ..., "image": ..., "bg": None, "err": None, "mask": None, "radius": 15, "fwhm": None,
-        "target_fwhm": 3.0, "asinh_softening": None, "verbose": False,
+        "obj": ...,
+        "image": ...,
+        "bg": None,
+        "err": None,
+        "mask": None,
+        "radius": 15,
+        "fwhm": None,
+        "target_fwhm": 3.0,
+        "asinh_softening": None,
+        "verbose": False,
     },
     load_realbogus_model: {"model_file": None, "verbose": False},
     classify_realbogus: {
-        "obj": ..., "image": ..., "model": None, "model_file": None, "bg": None, "err": None,
-        "mask": None, "fwhm": None, "asinh_softening": None, "threshold": 0.5, "add_score": True,
-        "flag_bogus": True, "batch_size": 128, "verbose": False,
+        "obj": ...,
+        "image": ...,
+        "model": None,
+        "model_file": None,
+        "bg": None,
+        "err": None,
+        "mask": None,
+        "fwhm": None,
+        "asinh_softening": None,
+        "threshold": 0.5,
+        "add_score": True,
+        "flag_bogus": True,
+        "batch_size": 128,
+        "verbose": False,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("function", SEED, ids=lambda function: function.__name__)

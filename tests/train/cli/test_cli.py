@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.model.session import verify
+from rbtrain.cli import main
 from rbtrain.data.dataset import frame_rng
 from rbtrain.simulate import draw_frame
 
@@ -145,7 +146,7 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
         (("evaluate", "reference", "--images", "."), 1, "no labelled images"),
         (("evaluate", "reference", "--images", ".", "--plots"), 1, "-o DIR"),
         (("sheet", "missing.toml", "-o", "a.png"), 1, "missing.toml"),
-        (("dance",), 2, "invalid choice"),
+        (("dance",), 2, "VERB cannot be 'dance'; it is one of simulate"),
         ((), 2, "VERB"),
     ],
 )
@@ -155,3 +156,46 @@ def test_errors_are_one_sentence(tmp_path, args, code, says):
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("argv", [[], ["simulate"], ["fit"], ["export"], ["evaluate"], ["sheet"]])
+def test_help_without_what_only_training_needs(argv):
+    """Every help works in the base install, and holds an example."""
+    code = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'scipy', 'tf2onnx', 'onnx', 'tomli_w', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "from rbtrain.cli import main\n"
+        f"main({[*argv, '--help']})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"example:\n  rbtrain {argv[0] if argv else 'simulate'} " in done.stdout
+
+
+def test_what_is_not_installed_is_told(tmp_path):
+    code = (
+        "import sys; sys.modules['tomli_w'] = None\n"
+        "from rbtrain.cli import main; sys.exit(main(['fit', 'my.toml']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("rbtrain: error: tomli_w is not installed; ")
+    assert "pip install 'rbinfer[train]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["fti", "x"], "VERB cannot be 'fti'; did you mean fit? (rbtrain -h)"),
+        (
+            ["fit", "x", "--resum3"],
+            "there is no option --resum3; did you mean --resume? (rbtrain fit -h)",
+        ),
+        (["fit"], "CONFIG is missing (rbtrain fit -h)"),
+    ],
+)
+def test_mistakes_are_answered_in_a_sentence(argv, sentence, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert (stop.value.code, capsys.readouterr().err) == (2, f"rbtrain: error: {sentence}\n")

@@ -11,7 +11,7 @@ _CODE = """
 import resource, sys
 import numpy as np
 if sys.argv[1] == "kept":
-    from rbtrain.memory import keep_freed_memory
+    from rbtrain.data.memory import keep_freed_memory
     assert keep_freed_memory()
 np.ones(2**21), np.ones(2**21)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

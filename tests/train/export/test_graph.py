@@ -30,8 +30,9 @@ def graph(nodes, output="end", shape=(None, None, None, None)):
     used = {name for node in nodes for name in node.input}
     initializers = [
         numpy_helper.from_array(value.astype(np.int64 if name == "flat" else np.float32), name)
-        for name, value in constants.items() if name in used
-    ]  # fmt: skip
+        for name, value in constants.items()
+        if name in used
+    ]
     start = helper.make_tensor_value_info("start", TensorProto.FLOAT, (None, CHANNELS, SIDE, SIDE))
     end = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
     proto = helper.make_model(
@@ -152,12 +153,22 @@ def test_across_a_reshaping():
         [conv("start", "a"), *scaling("a", "b", "along", "along"), relu("b", "end")],
         [relu("start", "a"), *scaling("a", "b", shifts="along"), relu("b", "end")],
         [relu("start", "a"), *scaling("a", "b", "single", "single"), relu("b", "end")],
-        [relu("start", "a"), helper.make_node("Mul", ["factors", "a"], ["b"]),
-         helper.make_node("Add", ["b", "shifts"], ["c"]), relu("c", "end")],
+        [
+            relu("start", "a"),
+            helper.make_node("Mul", ["factors", "a"], ["b"]),
+            helper.make_node("Add", ["b", "shifts"], ["c"]),
+            relu("c", "end"),
+        ],
     ],
-    ids=["its result is an output", "not by constants", "along the columns", "shifts along the columns",
-         "one number for all", "constant first"],
-)  # fmt: skip
+    ids=[
+        "its result is an output",
+        "not by constants",
+        "along the columns",
+        "shifts along the columns",
+        "one number for all",
+        "constant first",
+    ],
+)
 def test_left_alone(nodes):
     proto = graph(nodes)
     folded = fold_scalings(proto)
@@ -209,15 +220,31 @@ def test_pixels_that_a_pooling_drops_are_not_made():
         [conv("start", "a"), pool("a", "end", auto_pad="SAME_UPPER")],
         [conv("start", "a"), pool("a", "end", ceil_mode=1)],
         [conv("start", "a"), pool("a", "end", dilations=[2, 2])],
-        [conv("start", "a"), pool("a", "b", "places"), helper.make_node("Cast", ["places"], ["c"], to=1),
-         helper.make_node("Add", ["b", "c"], ["end"])],
-        [conv("start", "a"), pool("a", "b"), helper.make_node("GlobalMaxPool", ["a"], ["c"]),
-         helper.make_node("Add", ["b", "c"], ["end"])],
+        [
+            conv("start", "a"),
+            pool("a", "b", "places"),
+            helper.make_node("Cast", ["places"], ["c"], to=1),
+            helper.make_node("Add", ["b", "c"], ["end"]),
+        ],
+        [
+            conv("start", "a"),
+            pool("a", "b"),
+            helper.make_node("GlobalMaxPool", ["a"], ["c"]),
+            helper.make_node("Add", ["b", "c"], ["end"]),
+        ],
         [helper.make_node("Conv", ["start", "kernel"], ["a"]), relu("a", "b"), pool("b", "end")],
     ],
-    ids=["all are used", "padded", "padded by rule", "rounded up", "dilated", "with indices",
-         "others use it", "no padding to take away"],
-)  # fmt: skip
+    ids=[
+        "all are used",
+        "padded",
+        "padded by rule",
+        "rounded up",
+        "dilated",
+        "with indices",
+        "others use it",
+        "no padding to take away",
+    ],
+)
 def test_pixels_that_are_needed_stay(nodes):
     proto = graph(nodes)
     assert list(leave_out_unused(proto).graph.node) == list(proto.graph.node)

@@ -20,12 +20,12 @@ from rbtrain.judging.baselines import (
     width_and_peak,
 )
 from rbtrain.judging.labelled import Scored
+from rbtrain.judging.text import format_table
 from rbtrain.judging.versus import (
     NETWORK,
     classes_table,
     compare_groups,
     compare_simulation,
-    format_table,
     groups_table,
 )
 from rbtrain.metrics import auc

@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from rbinfer.errors import InputError
 from rbinfer.measure.detect import detect
-from rbinfer.measure.fwhm import estimate_fwhm
+from rbinfer.measure.psf import measure_psf
 from rbtrain.cli import main
 from rbtrain.config import CLASSES, DataConfig, TrainConfig
 from rbtrain.data.dataset import build_dataset
@@ -41,18 +41,38 @@ def plain_config(**field):
         height=SIZE,
         field=FieldConfig(no_galaxies=1.0, nebula=0.0, asteroids=0.0, **field),
         sky=SkyConfig(
-            level=(20.0, 20.1), gradient=(0.0, 0.0), vignetting=(0.0, 0.0), flattened=0.0,
-            fringes=0.0, patches=0.0, amplifiers=0.0,
+            level=(20.0, 20.1),
+            gradient=(0.0, 0.0),
+            vignetting=(0.0, 0.0),
+            flattened=0.0,
+            fringes=0.0,
+            patches=0.0,
+            amplifiers=0.0,
         ),
         detector=DetectorConfig(
-            gain=(2.0, 2.001), bits=(16,), flat_noise=(1e-6, 1.1e-6), nonlinearity=(0.0, 0.0),
-            blooming=0.0, resampled=0.0, sky_subtracted=0.0, quantised=0.0, dead_edge=0.0, masked=0.0,
+            gain=(2.0, 2.001),
+            bits=(16,),
+            flat_noise=(1e-6, 1.1e-6),
+            nonlinearity=(0.0, 0.0),
+            blooming=0.0,
+            resampled=0.0,
+            sky_subtracted=0.0,
+            quantised=0.0,
+            dead_edge=0.0,
+            masked=0.0,
         ),
         artefacts=ArtefactConfig(
-            no_cosmic_rays=1.0, no_hot_pixels=1.0, no_cold_pixels=1.0, columns=0.0, traps=0.0,
-            trails=0.0, spikes=0.0, halos=0.0, ghosts=0.0,
+            no_cosmic_rays=1.0,
+            no_hot_pixels=1.0,
+            no_cold_pixels=1.0,
+            columns=0.0,
+            traps=0.0,
+            trails=0.0,
+            spikes=0.0,
+            halos=0.0,
+            ghosts=0.0,
         ),
-    )  # fmt: skip
+    )
 
 
 EMPTY = {"crowding": (1e-6, 1.1e-6), "bright_stars": (0.0, 0.0), "brightest": (1e-4, 2e-4)}
@@ -141,8 +161,8 @@ def test_what_stands_out_of_a_dark_has_its_class(darks, hot):
     track[185, 60:66] = Artefact.COSMIC_RAY
     seen = {False: 0, True: 0}
     for seed, patch in enumerate(patches(12, darks)):
-        hit = bool((patch.cls == Artefact.COSMIC_RAY).any())
-        turn = [k for k, v in enumerate(views(track if hit else expected)) if (v == patch.cls).all()]
+        hit = bool((patch.codes == Artefact.COSMIC_RAY).any())
+        turn = [k for k, v in enumerate(views(track if hit else expected)) if (v == patch.codes).all()]
         assert len(turn) == 1
         seen[hit] += 1
         frame = draw_frame(plain_config(**EMPTY), np.random.default_rng(seed), patch)
@@ -150,8 +170,11 @@ def test_what_stands_out_of_a_dark_has_its_class(darks, hot):
         assert set(label_at(frame, *zip(xpeak, ypeak, strict=True))) == {HOT}
         ypeak, xpeak = np.nonzero(views(track)[turn[0]] == Artefact.COSMIC_RAY)
         xd, yd, labels = labels_of(frame)
-        on_track = [label for x, y, label in zip(xd, yd, labels, strict=True)
-                    if hit and np.hypot(x - xpeak, y - ypeak).min() < 1]  # fmt: skip
+        on_track = [
+            label
+            for x, y, label in zip(xd, yd, labels, strict=True)
+            if hit and np.hypot(x - xpeak, y - ypeak).min() < 1
+        ]
         assert on_track == ([CR] if hit else [])
         assert (labels == HOT).sum() == N_HOT
         kinds = list(frame.truth["type"])
@@ -161,8 +184,8 @@ def test_what_stands_out_of_a_dark_has_its_class(darks, hot):
 
 def test_two_darks_do_not_tell_particles_from_hot_pixels(darks, caplog):
     for patch in patches(6, darks[:2]):
-        assert not (patch.cls == Artefact.COSMIC_RAY).any()
-        assert (patch.cls == Artefact.HOT_PIXEL).sum() in (N_HOT, N_HOT + 6)
+        assert not (patch.codes == Artefact.COSMIC_RAY).any()
+        assert (patch.codes == Artefact.HOT_PIXEL).sum() in (N_HOT, N_HOT + 6)
     assert "dark_0.fits" in caplog.text
     assert "count as hot pixels" in caplog.text
 
@@ -188,8 +211,8 @@ def test_bad_columns_of_a_dark_are_hot_pixels(tmp_path):
     expected = np.zeros((SIZE, SIZE), bool)
     expected[:96, 100] = True
     (patch,) = patches(1, [tmp_path / "d.fits"])
-    assert any((v == (patch.cls == Artefact.HOT_PIXEL)).all() for v in views(expected))
-    assert np.median(patch.signal[patch.cls > 0]) == pytest.approx(15, rel=0.15)
+    assert any((v == (patch.codes == Artefact.HOT_PIXEL)).all() for v in views(expected))
+    assert np.median(patch.signal[patch.codes > 0]) == pytest.approx(15, rel=0.15)
 
 
 @pytest.mark.parametrize("rms", [6.0, 40.0])
@@ -242,15 +265,15 @@ def test_missing_pixels_of_a_dark_stay_masked(tmp_path):
 
 def test_planted_stars_have_the_width_of_the_image(sky_image):
     for seed, patch in enumerate(patches(5, images=[sky_image])):
-        assert patch.fwhm == pytest.approx(4.0, rel=0.1)
+        # The Gaussian that fits a Moffat profile of beta 3 best is a tenth wider.
+        assert patch.fwhm == pytest.approx(4.4, rel=0.05)
         assert patch.gain == 1.5  # not the camera's setting under GAIN
         frame = draw_frame(plain_config(**SPARSE), np.random.default_rng(seed), patch)
-        table = frame.truth[frame.truth["peak"] > 20 * np.median(frame.noise)]
         noise = np.random.default_rng(0).normal(0, 10, frame.stars.shape)
         alone = (frame.stars + noise).astype(np.float32)
-        measured = estimate_fwhm(alone, np.asarray(table["x"]), np.asarray(table["y"]))
-        assert measured.fwhm == pytest.approx(4.0, rel=0.1)
-        assert frame.fwhm == pytest.approx(4.0, rel=0.1)
+        measured = measure_psf(alone)
+        assert measured.fwhm == pytest.approx(patch.fwhm, rel=0.12)
+        assert frame.fwhm == pytest.approx(patch.fwhm, rel=0.05)
 
 
 def test_what_is_planted_brings_the_noise_of_its_own_light(sky_image):
@@ -289,7 +312,7 @@ def test_what_was_in_a_sky_image_is_ambiguous(sky_image, stars):
         planted += clear.sum()
         right += (labels[clear] == STAR).sum()
     assert old > 150
-    assert planted > 50
+    assert planted > 40
     assert right > 0.9 * planted
 
 
@@ -433,7 +456,7 @@ def test_bad_files_are_refused_before_anything_is_written(tiny, darks, tmp_path,
     says = {
         "missing.fits": ["does not exist"],
         "text.fits": ["cannot be read as FITS"],
-        "cube.fits": ["cube of shape (3, 150, 150)"],
+        "cube.fits": ["cube of 3 planes of 150 x 150 pixels"],
         "small.fits": ["100 x 150 pixels", "frames of 128 x 128", "[simulate]"],
         "constant.fits": ["constant", "7"],
         "nan.fits": ["0 % good pixels"],

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rbtrain.simulate import PSF, _render, artefacts, particles, simulate_image
+from rbtrain.simulate import PSF, _render, particles, simulate_image, trails
 from rbtrain.simulate.canvas import Canvas
 from rbtrain.simulate.sources import Galaxy, add_galaxy
 
@@ -15,8 +15,13 @@ def test_face_of_the_seed():
     table = out["catalog"]
     assert set(table.colnames) >= {"x", "y", "flux", "type"}
     assert set(table["type"]) == {
-        "star", "galaxy", "cosmic_ray", "hot_pixel", "satellite", "bad_column",
-    }  # fmt: skip
+        "star",
+        "galaxy",
+        "cosmic_ray",
+        "hot_pixel",
+        "satellite",
+        "bad_column",
+    }
     assert (table["type"] == "star").sum() == 100
     assert simulate_image(width=64, height=64, return_catalog=False, seed=1)["catalog"] is None
     assert len(simulate_image(width=64, height=64, **EMPTY)["catalog"]) == 0
@@ -36,7 +41,7 @@ def test_same_seed_same_bytes():
 def test_noise_of_the_sky(background, readnoise, gain):
     out = simulate_image(
         width=400, height=400, background=background, readnoise=readnoise, gain=gain, seed=2, **EMPTY
-    )  # fmt: skip
+    )
     variance = background / gain + (readnoise / gain) ** 2
     assert out["image"].mean() == pytest.approx(background, abs=5 * variance**0.5 / 400)
     assert out["image"].var() == pytest.approx(variance, rel=0.02)
@@ -88,10 +93,8 @@ def test_galaxies_are_smooth():
 
 def test_cosmic_rays_and_hot_pixels_are_not_convolved():
     canvas = Canvas.blank((256, 256))
-    particles.add_electrons(
-        canvas, np.random.default_rng(0), 40, pixel=15, thickness=20, diffusion=0.3,
-        energy=(1.0, 20.0),
-    )  # fmt: skip
+    silicon = particles.Silicon(pixel=15, thickness=20, diffusion=0.3)
+    particles.add_electrons(canvas, np.random.default_rng(0), 40, silicon, (1.0, 20.0))
     shares = []
     for _, x, y, flux in canvas.truth:
         i, j = round(y), round(x)
@@ -107,7 +110,8 @@ def test_cosmic_rays_and_hot_pixels_are_not_convolved():
 
 def test_muon_charge_and_length():
     canvas = Canvas.blank((2048, 2048))
-    particles.add_muons(canvas, np.random.default_rng(1), 300, pixel=15, thickness=15, diffusion=0.3)
+    silicon = particles.Silicon(pixel=15, thickness=15, diffusion=0.3)
+    particles.add_muons(canvas, np.random.default_rng(1), 300, silicon)
     charge = np.array([t[3] for t in canvas.truth])
     # 80 electrons a micron through at least 15 microns, and few graze.
     assert charge.min() >= 1200
@@ -118,7 +122,7 @@ def test_muon_charge_and_length():
 def test_trails_have_the_width_of_the_psf():
     canvas = Canvas.blank((101, 101))
     rng = np.random.default_rng(0)
-    artefacts.add_trail(canvas, rng, PSF.gaussian(5.0), (-50.0, 50.0), (150.0, 50.0), peak=100.0)
+    trails.add_trail(canvas, rng, PSF.gaussian(5.0), (-50.0, 50.0), (150.0, 50.0), peak=100.0)
     column = canvas.signal[:, 50].astype(float)
     y = np.arange(101) - 50
     assert column.max() == pytest.approx(100, rel=0.01)
@@ -135,7 +139,7 @@ def test_bleeding_keeps_the_charge():
     assert canvas.signal.sum() == pytest.approx((before - 1e4).clip(0).sum(), rel=1e-3)
     np.minimum(signal, 1e4, out=signal)
     assert signal.sum() == pytest.approx(before.sum(), rel=1e-3)
-    assert set(np.unique(canvas.cls)) == {0, 4}
+    assert set(np.unique(canvas.codes)) == {0, 4}
 
 
 def test_companions():

@@ -1,0 +1,68 @@
+"""What a file holds, whatever its name says: its first bytes and the whole of it, decompressed."""
+
+from codecs import BOM_UTF8
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import InputError
+
+#: How compressed files begin, and the modules that open them.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
+#: Their suffixes, after that of the format.
+_MODULES = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+#: Bytes that are looked at to tell the format.
+HEAD_SIZE = 65536
+
+
+def format_suffix(path: Path) -> str:
+    """Return the suffix that tells the format, in lower case, without that of a compression."""
+    is_compressed = path.suffix.lower() in _MODULES
+    return (path.with_suffix("") if is_compressed else path).suffix.lower()
+
+
+def compress(path: Path, named: Path) -> None:
+    """Compress a file in its place if the name that it is to have says so."""
+    module = _MODULES.get(named.suffix.lower())
+    if module is not None:
+        # Without the time, so that equal catalogues are equal files.
+        options = {"mtime": 0} if module == "gzip" else {}
+        path.write_bytes(import_module(module).compress(path.read_bytes(), **options))
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content of a file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    """
+
+    path: Path
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes, without a byte order mark of UTF-8."""
+        return self._read(HEAD_SIZE).removeprefix(BOM_UTF8)
+
+    def read(self) -> bytes:
+        """Return all bytes; raises `InputError` where they cannot be decompressed."""
+        return self._read(-1)
+
+    def _read(self, most: int) -> bytes:
+        with self.path.open("rb") as file:
+            start = file.read(6)
+            module = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+            if module is None:
+                file.seek(0)
+                return file.read(most)
+        try:
+            # Not every Python has each of them.
+            with import_module(module).open(self.path, "rb") as opened:
+                found: bytes = opened.read(most)
+        except Exception as error:  # each module has its own
+            raise InputError(f"{self.path} cannot be decompressed: {error}") from error
+        return found

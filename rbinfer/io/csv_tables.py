@@ -1,0 +1,127 @@
+"""Catalogues as CSV and its relatives, in the dialects of programs and spreadsheets."""
+
+import logging
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .cells import column_of, numbers
+from .columns import NOTED, bare
+from .content import HEAD_SIZE, Content, format_suffix
+from .delimited import Delimited, Dialect, parse
+from .original import Original
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+#: What suffixes say of the separator, for tables that were separated otherwise.
+_SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_SAMPLE = 100  # cells that are looked at
+
+
+def is_csv(content: Content) -> bool:
+    """Whether a file is a table of text: a line of names, and rows of as many cells."""
+    head = content.head
+    if len(head) >= HEAD_SIZE - len(BOM_UTF8):
+        # Its last line may be cut short.
+        end = head.rfind(b"\n") + 1
+        head = head[: end + end % 2] if b"\0" in head[:4] else head[:end]
+    try:
+        found = parse(head)
+        columns = found.columns
+    except ValueError:
+        return False
+    has_names = bool(found.header) and numbers(found.names[:1]) is None
+    return has_names and len(columns) > 1 and len(found.records) > 0
+
+
+def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
+    """Yield the rows: numbers where that loses nothing, text elsewhere; missing cells are masked."""
+    from astropy.table import Table
+
+    found = parse(_read(content))
+    if found.left_out:
+        log.warning("%s: %d lines that begin with # are no rows", content.path, found.left_out)
+    table = Table()
+    for name, cells in zip(found.names, found.columns, strict=True):
+        table[name] = column_of(cells, decimal_comma=found.dialect.separator != ",")
+    yield "", table
+
+
+def write_csv(table: "Table", path: Path) -> None:
+    """Write names and rows, with commas."""
+    table.write(path, format="ascii.csv", strip_whitespace=False)
+
+
+def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
+    """Write a table with all cells of the file that it is from as they stood, and the new columns.
+
+    Encoding, separator, decimal comma and the lines above the names stay as they were, but for the
+    separator if the suffix asks for another.
+    """
+    found = parse(_read(original.content))
+    dialect = replace(found.dialect, separator=_separator(found.dialect, original.content.path, path))
+    old = [name for name in table.colnames if name in found.names and not name.startswith(NOTED)]
+    comma = _has_decimal_commas(found)
+    columns = {n: _texts(table[n], dialect, comma) for n in table.colnames if n not in old}
+    where = original.rows.tolist()
+    names = [dialect.quoted(name) for name in table.colnames]
+    if old == found.names == table.colnames[: len(old)] and dialect == found.dialect:
+        # The rows as they stand, then what is new.
+        names = [found.header or dialect.separator.join(names[: len(old)]), *names[len(old) :]]
+        parts = [[found.records[row] for row in where], *columns.values()]
+    else:
+        if dialect == found.dialect:
+            cells = [list(column) for column in zip(*found.as_written(), strict=True)]
+        else:
+            cells = [[dialect.quoted(cell) for cell in column] for column in found.columns]
+        for name in old if where else ():
+            column = cells[found.names.index(name)]
+            columns[name] = [column[row] for row in where]
+        parts = [columns.get(name, []) for name in table.colnames]
+    rows = map(dialect.separator.join, zip(*parts, strict=True))
+    header = dialect.separator.join(names)
+    path.write_bytes(dialect.encoded([*found.head, header, *rows]))
+
+
+def _read(content: Content) -> bytes:
+    data = content.read()
+    if not data.endswith((b"\n", b"\r", b"\n\x00")):
+        # It does not tell how many rows it should have.
+        log.warning("%s ends within a line; is it cut short?", content.path)
+    return data
+
+
+def _separator(dialect: Dialect, source: Path, path: Path) -> str:
+    """Return what separates the cells of an output: as before, unless its name is of another kind."""
+    suffix = format_suffix(path)
+    if suffix == format_suffix(source):
+        return dialect.separator
+    return _SEPARATOR_OF.get(suffix, dialect.separator)
+
+
+def _has_decimal_commas(found: Delimited) -> bool:
+    """Whether a column of numbers has decimal commas, by its first cells."""
+    for cells in found.columns:
+        first = cells[:_SAMPLE]
+        is_number = column_of(first, found.dialect.separator != ",").dtype.kind == "f"
+        if is_number and any("," in cell for cell in first):
+            return True
+    return False
+
+
+def _texts(column: Any, dialect: Dialect, comma: bool) -> list[str]:
+    """Return the values of a column as cells."""
+    values, masked = bare(column)
+    if values.dtype.kind in "SUO":
+        texts = [dialect.quoted(str(value)) for value in values.tolist()]
+    else:
+        texts = values.astype(str).tolist()
+        if comma and values.dtype.kind == "f":
+            texts = [dialect.quoted(text.replace(".", ",")) for text in texts]
+    empty = dialect.quoted("")
+    return [empty if gone else text for text, gone in zip(texts, masked.tolist(), strict=True)]

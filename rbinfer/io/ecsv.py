@@ -1,0 +1,64 @@
+"""Catalogues as ECSV, also with metadata that hold what only their writer knows."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .content import Content
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+_HEADER = "# "
+
+
+def is_ecsv(content: Content) -> bool:
+    """Whether a text begins as ECSV does."""
+    return content.head.startswith(b"# %ECSV")
+
+
+def read_ecsv(content: Content) -> "Iterator[tuple[str, Table]]":
+    """Yield the rows with the types, units and metadata that the header tells."""
+    from astropy.table import Table
+
+    text = content.read().decode("utf-8-sig")
+    if not text.endswith(("\n", "\r")):
+        # It does not tell how many rows it should have.
+        log.warning("%s ends within a line; is it cut short?", content.path)
+    lines = text.splitlines() if "\r" in text else text.split("\n")
+    end = next((k for k, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    header, foreign = _without_foreign_tags("\n".join(line[len(_HEADER) :] for line in lines[:end]))
+    if foreign:
+        log.warning(
+            "%s: metadata with the tags %s are read as plain values", content.path, ", ".join(foreign)
+        )
+        lines[:end] = [_HEADER + line for line in header.split("\n")]
+    yield "", Table.read(lines, format="ascii.ecsv")
+
+
+def write_ecsv(table: "Table", path: Path) -> None:
+    """Write a table with its types, units and metadata."""
+    table.write(path, format="ascii.ecsv")
+
+
+def _without_foreign_tags(header: str) -> tuple[str, list[str]]:
+    """Return a header without the YAML tags that Astropy does not know, and these."""
+    if "!" not in header:
+        return header, []
+    import yaml
+    from astropy.io.misc.yaml import AstropyLoader
+
+    foreign: list[tuple[int, int, str]] = []
+    for token in yaml.scan(header, Loader=AstropyLoader):
+        if isinstance(token, yaml.TagToken):
+            handle, suffix = token.value
+            tag = f"tag:yaml.org,2002:{suffix}" if handle == "!!" else f"{handle or ''}{suffix}"
+            if tag not in AstropyLoader.yaml_constructors:
+                start, end = token.start_mark.index, token.end_mark.index
+                foreign.append((start, end, header[start:end].strip()))
+    for start, end, _ in reversed(foreign):
+        header = header[:start] + header[end:]
+    return header, sorted({tag for _, _, tag in foreign})

@@ -1,0 +1,68 @@
+"""Catalogues in FITS files, those of SExtractor (FITS_LDAC) and astrometry.net among them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .content import Content
+from .original import Original
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+_FITS = b"SIMPLE  ="
+_OBJECTS = "LDAC_OBJECTS"
+_LDAC = b"'LDAC_"
+_ASTROMETRY_NET = b"AN_FILE ="
+
+
+def is_ldac(content: Content) -> bool:
+    """Whether a FITS file is one of FITS_LDAC, by the name of an extension."""
+    return content.head.startswith(_FITS) and _LDAC in content.head
+
+
+def is_astrometry_net(content: Content) -> bool:
+    """Whether a FITS file is one of astrometry.net's lists, by the keyword that it gives all of them."""
+    return content.head.startswith(_FITS) and _ASTROMETRY_NET in content.head
+
+
+def is_fits(content: Content) -> bool:
+    """Whether a file begins as FITS does."""
+    return content.head.startswith(_FITS)
+
+
+def read_fits(content: Content) -> "Iterator[tuple[str, Table]]":
+    """Yield name and rows of each LDAC_OBJECTS extension, or else of each table."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(content.path, memmap=False) as hdus:
+        for hdu in _catalogues(hdus, content.path):
+            # NaN stays NaN and empty text stays text: masked, they would come back changed.
+            yield hdu.name, Table.read(hdu, format="fits", mask_invalid=False)
+
+
+def write_fits(table: "Table", path: Path) -> None:
+    """Write a table as the first extension."""
+    table.write(path, format="fits")
+
+
+def rewrite_fits(table: "Table", original: Original, path: Path) -> None:
+    """Write a table in the place of the one that it is from; the other HDUs are kept."""
+    from astropy.io import fits
+
+    with fits.open(original.content.path, memmap=False) as hdus:
+        old = _catalogues(hdus, original.content.path)[original.number]
+        new = fits.table_to_hdu(table)
+        new.name = old.name
+        fits.HDUList([new if hdu is old else hdu for hdu in hdus]).writeto(path)
+
+
+def _catalogues(hdus: Any, path: Path) -> list[Any]:
+    from astropy.io import fits
+
+    tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+    if not tables:
+        raise InputError(f"{path} has no table extension; is it an image?")
+    return [hdu for hdu in tables if hdu.name == _OBJECTS] or tables

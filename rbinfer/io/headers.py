@@ -1,0 +1,138 @@
+"""Headers read without their pixels, from thousands of files in a short time."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+_START = b"SIMPLE  ="
+#: Cards with the date of an observation, or with date and time; asked in this order.
+_DATES = ("DATE-OBS", "DATE-BEG", "DATE_OBS", "DATEOBS", "OBS-DATE", "DATE-AVG")
+#: Cards with the time, where the date stands alone.
+_TIMES = ("TIME-OBS", "TIME_OBS", "TIME-BEG", "UTC-OBS", "UTSTART", "UT-START", "UTC", "UT", "TIME")
+_DAYS = (("MJD-OBS", 0.0), ("MJD", 0.0), ("MJD_OBS", 0.0), ("JD", 2400000.5), ("JD-OBS", 2400000.5))
+_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)  # of the modified Julian date
+_DATE_TIME = re.compile(
+    r"(?P<date>\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4})"
+    r"(?:(?:[T ]|T )\s*(?P<time>\d{1,2}:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?))?"
+    r"\s*(?P<zone>Z|UTC?|[+-]\d{2}:?\d{2})?"
+)
+_TIME = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
+
+
+def first_headers(path: str) -> "list[Header]":
+    """Read the first header of a FITS file and, where that is of no image, the next.
+
+    Parameters
+    ----------
+    path : str
+        Also ``.gz``; a file packed by fpack has its keywords in the second header.
+
+    Returns
+    -------
+    list of Header
+        Empty where the file cannot be read as FITS, for which whoever reads its pixels gives the reason.
+    """
+    import gzip
+
+    from astropy.io.fits import Header
+
+    opened: Any = gzip.open if path.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if file.read(len(_START)) != _START:
+                return []
+            file.seek(0)
+            found = [Header.fromfile(file)]
+            if found[0].get("NAXIS") == 0 and file.read(1):
+                file.seek(-1, 1)
+                found.append(Header.fromfile(file))
+            return found
+    except (OSError, EOFError, ValueError):
+        return []
+
+
+def value_of(header: Any, keyword: str) -> Any:
+    """Return the value of a keyword; None without it, and the text of a card that cannot be parsed."""
+    from astropy.io.fits import VerifyError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return header.get(keyword)
+        except VerifyError:
+            return str(header.cards[keyword].image)[10:].split("/")[0].strip()
+
+
+def observed_at(headers: "Sequence[Header]") -> datetime | None:
+    """Return when an observation began, in UTC, from the first cards that tell.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        From `first_headers`.
+
+    Returns
+    -------
+    datetime or None
+        Of ``DATE-OBS`` and its kin with date and time, or with the date alone and the time in another
+        card; of ``MJD-OBS`` or ``JD``; or the beginning of the day.
+    """
+    days = []
+    for header in headers:
+        for keyword in _DATES:
+            match = _DATE_TIME.fullmatch(str(value_of(header, keyword)).strip())
+            day = None if match is None else _day(match["date"])
+            if match is None or day is None:
+                continue
+            if match["time"]:
+                return day + _since_midnight(match["time"]) - _offset(match["zone"])
+            for other in _TIMES:
+                if (time := _time_of(value_of(header, other))) is not None:
+                    return day + time
+            days.append(day)
+        for keyword, zero in _DAYS:
+            value = value_of(header, keyword)
+            if isinstance(value, int | float) and 0 < value - zero < 1e6:
+                return _EPOCH + timedelta(days=value - zero)
+    return days[0] if days else None
+
+
+def _day(text: str) -> datetime | None:
+    numbers = [int(number) for number in re.split(r"[-/.]", text)]
+    if numbers[0] < 1000:  # day/month/year, in two digits before 1999
+        day, month, year = numbers
+        numbers = [year + 1900 if year < 100 else year, month, day]
+    try:
+        return datetime(*numbers, tzinfo=UTC)  # type: ignore[misc, arg-type]
+    except ValueError:
+        return None
+
+
+def _since_midnight(text: str) -> timedelta:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return timedelta()
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _time_of(value: Any) -> timedelta | None:
+    """Return the time of a card: text, hours, or seconds of the day."""
+    if isinstance(value, int | float) and 0 <= value < 86400:
+        return timedelta(hours=value) if value < 24 else timedelta(seconds=value)
+    text = str(value).strip()
+    return _since_midnight(text) if _TIME.fullmatch(text) else None
+
+
+def _offset(zone: str | None) -> timedelta:
+    if zone is None or zone[0] in "ZU":
+        return timedelta()
+    digits = zone[1:].replace(":", "")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return -offset if zone[0] == "-" else offset

@@ -1,0 +1,110 @@
+"""Catalogues as Parquet; only this needs PyArrow."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .columns import NOTED, bare
+from .content import Content
+from .original import Original
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+#: Key of the metadata of Parquet files that Astropy wrote.
+_OF_ASTROPY = b"table_meta_yaml"
+
+
+def is_parquet(content: Content) -> bool:
+    """Whether a file begins as Parquet does."""
+    return content.head.startswith(b"PAR1")
+
+
+def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
+    """Yield the rows; nulls are masked."""
+    from astropy.table import MaskedColumn, Table
+
+    _need_pyarrow()
+    from pyarrow import parquet
+
+    data = content.read()
+    columns = parquet.read_table(BytesIO(data))
+    if _OF_ASTROPY in (columns.schema.metadata or {}):
+        yield "", Table.read(BytesIO(data), format="parquet")
+        return
+    # Written by others: Astropy's reader knows no nulls.
+    table = Table()
+    for name, column in zip(columns.column_names, columns.columns, strict=True):
+        absent = column.is_null().to_numpy()
+        values = _values(column)
+        table[name] = MaskedColumn(values, mask=absent) if absent.any() else values
+    for key, text in (columns.schema.metadata or {}).items():
+        if key.decode("utf-8", "replace").startswith(NOTED):
+            with suppress(ValueError):
+                table.meta[key.decode()] = json.loads(text)
+    yield "", table
+
+
+def _values(column: Any) -> NDArray[Any]:
+    """Return a column of PyArrow's as an array; something of the same type stands for nulls."""
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if types.is_string(kind) or types.is_large_string(kind):
+        return np.asarray(column.fill_null("").to_numpy(), np.str_)
+    if types.is_binary(kind) or types.is_large_binary(kind):
+        return np.asarray(column.fill_null(b"").to_numpy(), np.bytes_)
+    if types.is_boolean(kind):
+        column = column.fill_null(False)
+    elif types.is_integer(kind) or types.is_floating(kind):
+        column = column.fill_null(0)
+    values: NDArray[Any] = column.to_numpy()
+    return values
+
+
+def write_parquet(table: "Table", path: Path) -> None:
+    """Write a table with its metadata, as Astropy does."""
+    _need_pyarrow()
+    table.write(path, format="parquet")
+
+
+def rewrite_parquet(table: "Table", original: Original, path: Path) -> None:
+    """Write a table with the columns of the file that it is from as they stood, and the new ones."""
+    from pyarrow import array, parquet
+    from pyarrow import table as arrow_table
+
+    source = parquet.read_table(BytesIO(original.content.read()))
+    metadata = source.schema.metadata or {}
+    if _OF_ASTROPY in metadata:
+        write_parquet(table, path)
+        return
+    source = source.take(array(original.rows))
+    old = {name for name in source.column_names if not name.startswith(NOTED)}
+    columns = {}
+    for name in table.colnames:
+        if name in old:
+            columns[name] = source[name]
+        else:
+            values, masked = bare(table[name])
+            columns[name] = array(values.tolist() if values.dtype.kind in "US" else values, mask=masked)
+    noted = {key: json.dumps(value) for key, value in table.meta.items() if str(key).startswith(NOTED)}
+    parquet.write_table(arrow_table(columns).replace_schema_metadata({**metadata, **noted}), path)
+
+
+def _need_pyarrow() -> None:
+    try:
+        import pyarrow.parquet  # noqa: F401 - old releases of Astropy do not say what is absent
+    except ImportError as error:
+        raise InputError(
+            'Parquet needs a package that is not installed: pip install "rbinfer[parquet]"'
+        ) from error

@@ -1,0 +1,13 @@
+"""Old place of `rbinfer.io.maps`, for one release."""
+
+import warnings
+
+from .io.maps import bad_pixels, place_of, read_map
+
+__all__ = ["bad_pixels", "place_of", "read_map"]
+
+warnings.warn(
+    "rbinfer.maps has moved to rbinfer.io.maps; the old name goes with the next release",
+    DeprecationWarning,
+    stacklevel=2,
+)

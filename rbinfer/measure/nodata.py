@@ -1,0 +1,210 @@
+"""Areas without data: one rule for detection, background, FWHM, cutouts and status.
+
+Programs that warp, drizzle or stitch images fill what they have no data for with one exact value: 0, a
+sentinel such as -32768, or what BLANK should have told. Noise never repeats itself, so a large area of
+one exact value holds no data, unless the sky around it takes that value too: a sky that is clipped at 0
+or rounded to few integers, or a plateau of saturated pixels.
+"""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.exposure import Exposure
+from ..kernels.constants import LARGEST
+
+log = logging.getLogger(__name__)
+
+Mask = NDArray[np.bool_]
+
+_BLOCK = 5  # pixels on a side: that many of one value are what an area is made of
+_STEP = 4  # an area is looked for in every so-manieth row
+_LEAST_SHARE = 1e-3  # of the image that an area takes at least,
+_LEAST_PIXELS = 400  # and pixels
+_BAND = 3  # pixels around an area that show what the sky is like beside it
+_COMMON = 0.25  # share of the band at the value of the area, if that is its lowest: a clipped sky
+_PLATEAU = 0.05  # share of the image below which an area at the highest level is one of saturated pixels
+_ISLAND = 25  # pixels on a side: larger is what a real image has beside an area
+_MOST_VALUES = 3  # different fillings of one image
+
+
+def with_no_data(exposure: Exposure) -> Exposure:
+    """Find the areas without data of an image, and count them among its bad pixels.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        One that was looked at already comes back as it is.
+
+    Returns
+    -------
+    Exposure
+        With ``no_data`` set, and its pixels in the mask.
+    """
+    if exposure.no_data is not None:
+        return exposure
+    areas = no_data_areas(exposure.pixels, exposure.mask)
+    if not areas:
+        return replace(exposure, no_data=np.zeros((0, 0), np.bool_))
+    found = np.zeros(exposure.shape, np.bool_)
+    for value, area in areas.items():
+        log.warning(
+            "%.3g %% of the pixels are exactly %g and hold no data; they are left out",
+            100 * area.mean(),
+            value,
+        )
+        found |= area
+    mask = found if exposure.mask is None else exposure.mask | found
+    return replace(exposure, mask=mask, no_data=found)
+
+
+def lies_in_no_data(
+    exposure: Exposure, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Tell which positions lie where there is no data: in such an area, or where all is NaN around them.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        From `with_no_data`.
+    x, y : ndarray of float64, shape (n,)
+        0-based positions in pixels.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    height, width = exposure.shape
+    with np.errstate(invalid="ignore"):
+        inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    column = np.floor(np.where(inside, x, 0) + 0.5).astype(np.int64)
+    row = np.floor(np.where(inside, y, 0) + 0.5).astype(np.int64)
+    empty = inside.copy()
+    areas = exposure.no_data
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            at = np.clip(row + dy, 0, height - 1), np.clip(column + dx, 0, width - 1)
+            here = np.isnan(exposure.pixels[at])
+            if areas is not None and areas.size:
+                here |= areas[at]
+            empty &= here
+    return empty
+
+
+def no_data_areas(pixels: NDArray[np.float32], mask: Mask | None = None) -> dict[float, Mask]:
+    """Find large areas of one exact value that is none of the sky's.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), optional
+        True for bad pixels, which have no say.
+
+    Returns
+    -------
+    dict of float to ndarray of bool, shape (ny, nx)
+        The pixels of each filling; empty in nearly all images.
+    """
+    found: dict[float, Mask] = {}
+    for value in _candidates(pixels, mask):
+        same = pixels == np.float32(value)
+        # Smaller blocks reach into the steps of an edge that runs aslant.
+        area = _blocks_of(same, 3) & _grown(_blocks_of(same), _BLOCK)
+        if np.count_nonzero(area) < max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size):
+            continue
+        if not _is_of_the_sky(pixels, mask, np.float32(value), area):
+            found[value] = area
+    return found
+
+
+def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
+    """Return values that runs of pixels have, the most frequent first; a quick look at some rows."""
+    reach = _BLOCK - 1
+    rows = pixels[::_STEP]
+    n = rows.shape[1] - reach
+    if n < 1:
+        return []
+    same = rows[:, :n] == rows[:, reach:]
+    least = max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size) / _STEP / _BLOCK
+    if np.count_nonzero(same) < least:  # as in nearly all images
+        return []
+    for k in range(1, reach):
+        same &= rows[:, k : n + k] == rows[:, :n]
+    same &= np.abs(rows[:, :n]) < LARGEST
+    if mask is not None:
+        same &= ~mask[::_STEP, :n]
+    values, counts = np.unique(rows[:, :n][same], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_MOST_VALUES]
+    return [float(values[k]) for k in order if counts[k] >= least]
+
+
+def _blocks_of(same: Mask, side: int = _BLOCK) -> Mask:
+    """Return the pixels of all blocks in which every pixel is True."""
+    height, width = same.shape
+    whole = same
+    for _ in ("rows", "columns"):
+        n = max(len(whole) - side + 1, 0)
+        whole = np.logical_and.reduce([whole[k : k + n] for k in range(side)])
+        whole = whole.T
+    out = np.zeros((height, width), np.bool_)
+    rows, columns = whole.shape
+    for dy in range(side):
+        out[dy : dy + rows, :columns] |= whole
+    found = out.copy()
+    for dx in range(1, side):
+        found[:, dx:] |= out[:, : width - dx]
+    return found
+
+
+def _grown(area: Mask, by: int) -> Mask:
+    out = area.copy()
+    for _ in range(by):
+        wider = out.copy()
+        wider[1:] |= out[:-1]
+        wider[:-1] |= out[1:]
+        wider[:, 1:] |= out[:, :-1]
+        wider[:, :-1] |= out[:, 1:]
+        out = wider
+    return out
+
+
+def _is_of_the_sky(
+    pixels: NDArray[np.float32], mask: Mask | None, value: np.float32, area: Mask
+) -> bool:
+    """Whether the value of an area is one that the sky beside it takes, or that saturation makes."""
+    good = np.isfinite(pixels) if mask is None else np.isfinite(pixels) & ~mask
+    rest = good & ~area
+    if not rest.any():
+        return True  # a constant image: there is nothing that it stands apart from
+    beside = pixels[rest & _grown(area, _BAND)]
+    if beside.size == 0:
+        beside = pixels[rest]
+    away = beside[beside != value]
+    if away.size == 0:
+        return True
+    share = 1.0 - away.size / beside.size
+    # Noise that is cut off takes the value at which it is cut again and again, and none beyond it.
+    if share > _COMMON and (value <= away.min() or value >= away.max()):
+        return True
+    if value >= pixels[rest].max():
+        low = float(np.quantile(pixels[rest][:: max(np.count_nonzero(rest) // 100_000, 1)], 0.01))
+        if area.mean() < _PLATEAU or np.median(away) - low > 0.1 * (value - low):
+            return True  # saturated: the light rises towards it
+    if pixels[rest].min() == pixels[rest].max():
+        return True  # a mask
+    if np.count_nonzero(_blocks_of(~area, _ISLAND)) < 0.1 * np.count_nonzero(~area):
+        return True  # a model: its sky is one exact value, and its stars are islands in it
+    if np.median(np.abs(away - value)) < 1e-4 * np.std(pixels[rest], dtype=np.float64):
+        return True  # a model whose light fades into it
+    # A sky of few integers: then such blocks come by chance, also where there is data.
+    n, again = _neighbours(pixels, rest, value)
+    return bool(n > 0.1 * np.count_nonzero(rest) and again > 0.5 * n)
+
+
+def _neighbours(pixels: NDArray[np.float32], rest: Mask, value: np.float32) -> tuple[int, int]:
+    """Count the pixels of a value away from its areas, and those whose neighbour has it too."""
+    left = rest[:, :-1] & (pixels[:, :-1] == value) & rest[:, 1:]
+    again = left & (pixels[:, 1:] == value)
+    return int(np.count_nonzero(left)), int(np.count_nonzero(again))

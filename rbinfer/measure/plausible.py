@@ -1,0 +1,63 @@
+"""Is this an image of the sky, or a mask, a model of a PSF, a spectrum, or one without noise?"""
+
+import re
+
+import numpy as np
+
+from ..io.arrays import noise_of_steps, spread_over, values_at
+from ..io.exposure import Exposure
+
+_SAMPLE = 20_000
+_NARROW = 16  # pixels; a side below, with another so many times as long, is that of a spectrum
+_LONG = 8
+_SMALL = 256  # pixels; models of a PSF are smaller
+#: What the first axis of a spectrum is called.
+_SPECTRAL = re.compile(r"(WAVE|AWAV|LAMBDA|FREQ|VELO|VRAD|VOPT|ENER|ZOPT).*", re.IGNORECASE)
+
+
+def implausible(exposure: Exposure) -> str:
+    """Say why an image is hardly one of the sky.
+
+    Parameters
+    ----------
+    exposure : Exposure
+
+    Returns
+    -------
+    str
+        Such as "it has two values; is it a mask?"; empty where nothing is strange.
+    """
+    short, long = sorted(exposure.shape)
+    header = exposure.header
+    if header is not None and _SPECTRAL.fullmatch(str(header.get("CTYPE1", "")).strip()):
+        return f"its first axis is {header['CTYPE1']}; is it a spectrum?"
+    if short < _NARROW and long > _LONG * short:
+        return f"it is {exposure.shape[1]} x {exposure.shape[0]} pixels; is it a spectrum?"
+    y, x = spread_over(exposure.shape, _SAMPLE)
+    values = values_at(exposure.pixels, exposure.mask, y, x)
+    values = values[np.isfinite(values)]
+    distinct = np.unique(values)
+    if len(distinct) < 2:
+        return ""  # nothing is detected there, which is told
+    if len(distinct) == 2:
+        return f"it has two values, {distinct[0]:g} and {distinct[1]:g}; is it a mask?"
+    noise = noise_of_steps(exposure.pixels, exposure.mask, y, x)
+    if _is_psf(exposure, noise):
+        return "one smooth peak fills it; is it a model of a PSF?"
+    if noise == 0.0:
+        return "neighbouring pixels are mostly equal, so it has no noise to compare with; is it a model?"
+    return ""
+
+
+def _is_psf(exposure: Exposure, noise: float) -> bool:
+    """Whether a single smooth peak stands in the middle and nothing else."""
+    pixels = exposure.pixels
+    if max(pixels.shape) > _SMALL or min(pixels.shape) < 5 or not np.isfinite(pixels).all():
+        return False
+    level = float(np.median(pixels))
+    light = np.abs(pixels - level)
+    top = float(light.max())
+    middle = tuple(slice(n // 4, n - n // 4) for n in pixels.shape)
+    place = np.unravel_index(int(light.argmax()), pixels.shape)
+    is_central = all(abs(k - (n - 1) / 2) <= 0.1 * n for k, n in zip(place, pixels.shape, strict=True))
+    return is_central and noise < 2e-3 * top and light[middle].sum() > 0.8 * light.sum()

@@ -1,0 +1,121 @@
+"""From an exposure and positions to what the engine scores, and what the frame says of every row."""
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._util.arguments import as_level, as_number, as_peaks, as_positions
+from ..cutouts.centring import centres
+from ..cutouts.cutter import Cutter
+from ..io.exposure import Exposure, Width
+from ..measure.estimate import measure_width
+from ..measure.nodata import lies_in_no_data, with_no_data
+from ..model.spec import ModelSpec, PreprocessSpec
+from ..status import Status
+from .verdicts import Scores
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+
+class Prepared(NamedTuple):
+    """What is to be scored.
+
+    Attributes
+    ----------
+    cutter : Cutter
+    x, y : ndarray of float64, shape (n,)
+        Positions as they are cut.
+    width : Width
+    no_data : ndarray of bool, shape (n,)
+        Positions in areas without data.
+    """
+
+    cutter: Cutter
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    width: Width
+    no_data: NDArray[np.bool_]
+
+
+def prepare(
+    exposure: Exposure,
+    spec: PreprocessSpec,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    fwhm: float | None = None,
+    asinh_softening: float | None = None,
+    peaks: tuple[ArrayLike, ArrayLike] | None = None,
+    table: "Table | None" = None,
+) -> Prepared:
+    """Check positions, find no-data areas, measure the FWHM, and centre on brightest pixels.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    spec : PreprocessSpec
+        Of the model.
+    x, y : array_like, shape (n,)
+        0-based positions in pixels.
+    fwhm, asinh_softening, peaks
+        As for `rbinfer.Classifier.score`.
+    table : Table, optional
+        Catalogue of the positions.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    InputError
+        Positions or parameters that cannot be used.
+    """
+    columns, rows = as_positions(x, y)
+    brightest = None if peaks is None else as_peaks(peaks, len(columns))
+    exposure = with_no_data(exposure)
+    given = None if fwhm is None else Width(as_level(fwhm, "fwhm"), "given")
+    width = given or measure_width(exposure, table)
+    exposure = dataclasses.replace(exposure, width=width)
+    no_data = lies_in_no_data(exposure, columns, rows)
+    if brightest is not None and spec.recentre > 0:
+        columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
+    if asinh_softening is not None:
+        softening = as_number(asinh_softening, "asinh_softening")
+        spec = dataclasses.replace(spec, asinh_softening=softening)
+    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
+
+
+def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:
+    """Write into scores what the frame says of its rows: no-data areas, and a FWHM to be wary of.
+
+    Parameters
+    ----------
+    scores : Scores
+        Changed.
+    prepared : Prepared
+    spec : ModelSpec
+        Of the model.
+    """
+    empty = prepared.no_data
+    scores.status[empty] |= int(Status.NO_DATA)
+    scores.score[empty] = np.nan
+    if scores.classes is not None:
+        scores.classes[empty] = np.nan
+    width = prepared.width
+    if not spec.fwhm_range[0] <= width.fwhm <= spec.fwhm_range[1]:
+        scores.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
+        log.warning(
+            "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
+            width.fwhm,
+            width.source,
+            *spec.fwhm_range,
+        )
+    if not width.is_trusted:
+        scores.status[:] |= int(Status.FWHM_ASSUMED)

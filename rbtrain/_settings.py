@@ -1,0 +1,89 @@
+"""Settings: frozen dataclasses of plain values, checked by their fields and made of nested dicts."""
+
+import dataclasses
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Base of dataclasses whose values must be like their defaults: TOML knows no types."""
+
+    def __post_init__(self) -> None:
+        """Check every field but those that are settings themselves.
+
+        Raises
+        ------
+        ValueError
+            Text or a list where a number is due, a fraction where a whole number is, a list of
+            another length; names the field, what it is like, and the value.
+        """
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if item.default is not dataclasses.MISSING and not _is_like(
+                value, item.default, get_args(item.type)
+            ):
+                raise ValueError(f"{item.name} must be like {item.default!r}, not {value!r}")
+
+
+def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "") -> _Dataclass:
+    """Return settings with values from a table of a TOML file; what is missing keeps its default.
+
+    Parameters
+    ----------
+    default : dataclass
+        Settings, which may hold other settings.
+    values : mapping
+        By field; a mapping for settings within settings, lists for tuples.
+    where : str
+        Name of the table, for errors; empty for the top level.
+
+    Returns
+    -------
+    dataclass
+        Of the same type.
+
+    Raises
+    ------
+    ValueError
+        A key is unknown, or a value is refused by the settings; names the table and the key.
+    """
+    known = {item.name for item in dataclasses.fields(default)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(
+            f"{where or 'the top level'} has unknown keys {unknown}; it knows {sorted(known)}"
+        )
+    changed: dict[str, Any] = {}
+    for name, value in values.items():
+        current, place = getattr(default, name), f"{where}.{name}".removeprefix(".")
+        if dataclasses.is_dataclass(current) and not isinstance(current, type):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{place} must be a table of settings, not {value!r}")
+            changed[name] = with_values(current, value, place)
+        else:
+            changed[name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(default, **changed)
+
+
+def _is_like(value: Any, default: Any, kinds: tuple[Any, ...]) -> bool:
+    """Tell whether a value has the type of a default, whose tuple's elements are of these kinds."""
+    if isinstance(default, str):
+        return isinstance(value, str)
+    if isinstance(default, tuple):
+        if not isinstance(value, tuple) or len(value) == 0:
+            return False
+        return (Ellipsis in kinds or len(value) == len(kinds)) and all(map(_is_number, value))
+    if not _is_number(value):
+        return False
+    return isinstance(value, Integral) or not isinstance(default, Integral)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

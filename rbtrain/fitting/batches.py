@@ -1,0 +1,144 @@
+"""Batches of a dataset for a fit: targets, class weights, augmentation."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import F32, I8
+from ..config import CLASSES, SOURCES, TrainConfig
+from ..data.dataset import Dataset
+from ..data.label import is_of
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
+    """Batches of a dataset, shuffled, turned and flipped as a function of seed and epoch alone.
+
+    Parameters
+    ----------
+    data : Dataset
+        Only the pixels of one batch are in memory at a time.
+    rows : ndarray of int
+        The rows to draw from.
+    targets : ndarray, shape (len(data), ...)
+        Target of each row of the dataset.
+    weights : ndarray of float32, shape (len(data),)
+    batch_size : int
+    seed : int or None
+        None for the rows in their order, without augmentation.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        rows: NDArray[np.intp],
+        targets: F32,
+        weights: F32,
+        batch_size: int,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(workers=1)
+        self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
+        self._batch_size, self._seed = batch_size, seed
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Shuffle for an epoch, counted from 0."""
+        self._epoch = epoch
+        self._order = self._rows
+        if self._seed is not None:
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._rows) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[F32, ...]:
+        # Sorted, so that a memory map is read forwards.
+        rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
+        pixels = self._data.pixels[rows].astype(np.float32)
+        if self._seed is not None:
+            # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
+            turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
+            for part, turn in zip(np.array_split(pixels, 4), turns, strict=True):
+                part[...] = augment(part, int(turn))
+        return pixels, self._targets[rows], self._weights[rows]
+
+
+def augment(cutouts: F32, turn: int) -> F32:
+    """Apply one of the eight symmetries of the square to cutouts (n, size, size, 2).
+
+    Parameters
+    ----------
+    cutouts : ndarray of float32, shape (n, size, size, 2)
+    turn : int
+        From 0 to 7: that many quarter turns, from 4 on mirrored as well.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, size, size, 2)
+        A view where that is possible.
+    """
+    turned = np.rot90(cutouts, turn % 4, axes=(1, 2))
+    return turned[:, :, ::-1] if turn >= 4 else turned
+
+
+def targets_of(config: TrainConfig, labels: I8) -> F32:
+    """Return the targets of the network: (n, 1) for one score, one-hot (n, k) for classes.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Names the architecture, and the classes that are real.
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 1) or (n, k)
+    """
+    if config.network.architecture == "reference":
+        return is_of(labels, config.real).astype(np.float32)[:, np.newaxis]
+    return np.eye(len(CLASSES), dtype=np.float32)[labels]
+
+
+def balance_groups(targets: F32, labels: I8) -> NDArray[Any]:
+    """Return the groups that are balanced against each other.
+
+    For one score they are real and bogus; for classes, all sources as one and each bogus class.
+
+    Parameters
+    ----------
+    targets : ndarray of float32, shape (n, 1) or (n, k)
+        From `targets_of`.
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        A number for each group.
+    """
+    return targets[:, 0] if targets.shape[1] == 1 else np.where(np.isin(labels, SOURCES), 0, labels)
+
+
+def class_weights(labels: NDArray[Any], balance: float) -> F32:
+    """Weight of each row: (n / (k n_class)) ** balance, with mean 1.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n,)
+        Class or group of each row.
+    balance : float
+        From 0, no weights, to 1, the same sum for each class.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+    """
+    values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights = (len(labels) / (len(values) * counts)) ** balance
+    per_row = weights[inverse]
+    scaled: F32 = (per_row / per_row.mean()).astype(np.float32)
+    return scaled

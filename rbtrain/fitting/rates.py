@@ -1,0 +1,94 @@
+"""What follows from labels and scores alone: weights of a mix, operating points, histograms."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rbinfer.model.spec import OperatingPoint
+
+from .._arrays import F32, I8, Bools
+from ..config import SOURCES
+from ..metrics import rates_at, threshold_for_false, threshold_for_missed
+
+
+def mix_weights(labels: I8, sources: float) -> F32:
+    """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
+
+    Parameters
+    ----------
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    sources : float
+        The share, between 0 and 1.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        There are no sources, or nothing else; says what to do.
+    """
+    in_the_sky = np.isin(labels, SOURCES)
+    share = float(in_the_sky.mean())
+    if not 0 < share < 1:
+        raise ValueError(
+            f"{share:.0%} of {len(labels)} held-out cutouts are stars or galaxies; a calibration needs "
+            "sources and artefacts: simulate more frames, or change the ranges under [simulate]"
+        )
+    return np.where(in_the_sky, sources / share, (1 - sources) / (1 - share)).astype(np.float32)
+
+
+def operating_points(
+    real: Bools,
+    score: F32,
+    missed: Sequence[float] = (0.01, 0.02, 0.05),
+    false: Sequence[float] = (0.001, 0.01),
+) -> tuple[OperatingPoint, ...]:
+    """Find the thresholds for given missed and false rates, with both rates of each.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+    missed, false : sequence of float
+        Rates aimed at.
+
+    Returns
+    -------
+    tuple of OperatingPoint
+        First those for missed rates, then those for false rates, in the order given.
+    """
+    points = []
+    for name, wanted, find in (
+        ("missed", missed, threshold_for_missed),
+        ("false", false, threshold_for_false),
+    ):
+        for rate in wanted:
+            threshold = find(real, score, rate)
+            true_rate, false_rate = rates_at(real, score, threshold)
+            points.append(OperatingPoint(f"{name} {rate:.1%}", threshold, 1 - true_rate, false_rate))
+    return tuple(points)
+
+
+def score_histograms(real: Bools, score: F32, bins: int = 20) -> dict[str, list[float]]:
+    """Return the distributions of the scores of real and bogus, for reports to compare with.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+    score : ndarray of float32, shape (n,)
+    bins : int
+        Equal bins over [0, 1].
+
+    Returns
+    -------
+    dict
+        ``real`` and ``bogus``: the fraction of each in every bin.
+    """
+    found = {}
+    for name, rows in (("real", real), ("bogus", ~real)):
+        counts, _ = np.histogram(score[rows], bins, (0.0, 1.0))
+        found[name] = [round(float(n), 6) for n in counts / max(int(rows.sum()), 1)]
+    return found

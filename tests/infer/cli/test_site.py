@@ -1,0 +1,133 @@
+"""``rbinfer.toml``: a site's defaults, and whence each is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rbinfer.cli import main
+
+FIELD = Path(__file__).parents[3] / "benchmarks" / "example" / "field.fits"
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Return a function that writes the user's file and the folder's."""
+    folder, home = tmp_path / "here", tmp_path / "config"
+    (home / "rbinfer").mkdir(parents=True)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+
+    def write(here="", user=""):
+        (folder / "rbinfer.toml").write_text(here)
+        (home / "rbinfer" / "rbinfer.toml").write_text(user)
+
+    return write
+
+
+def summary(capsys, *argv):
+    assert main(["classify", str(FIELD), "--json", "-o", "o.csv", "--overwrite", *argv]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out)["summary"], captured.err
+
+
+def test_the_folder_goes_over_the_user_and_the_command_line_over_both(site, capsys):
+    site(here="threshold = 0.3", user="threshold = 0.2\nfwhm = 3.5\n")
+    found, err = summary(capsys)
+    assert (found["threshold"], found["fwhm"], found["fwhm_source"]) == (0.3, 3.5, "given")
+    assert "rbinfer: defaults from rbinfer.toml: threshold 0.3\n" in err
+    assert "config/rbinfer/rbinfer.toml: fwhm 3.5\n" in err
+    found, err = summary(capsys, "--threshold", "0.4", "--fwhm", "2.5")
+    assert (found["threshold"], found["fwhm"]) == (0.4, 2.5)
+    assert "defaults from" not in err
+    assert "defaults from" not in summary(capsys, "-q")[1]
+
+
+def test_the_table_of_a_verb_goes_over_what_all_share(site, capsys):
+    site(here='real = ["star", "galaxy"]\nthreshold = 0.3\n[classify]\nthreshold = 0.6\nfilter = true\n')
+    found, _ = summary(capsys)
+    assert found["threshold"] == 0.6
+    assert len(Path("o.csv").read_text().splitlines()) == found["real"] + 1
+    assert found["real"] < found["detections"]
+
+
+def test_another_way_to_say_the_threshold_takes_the_place_of_the_default(site, capsys):
+    site(here="threshold = 0.3")
+    found, err = summary(capsys, "--max-missed", "1%")
+    assert found["expected"]["missed"] <= 0.01
+    assert "defaults from" not in err
+    site(here='max-missed = "1%"')
+    assert summary(capsys)[0]["threshold"] == found["threshold"]
+    assert summary(capsys, "--threshold", "0.25")[0]["threshold"] == 0.25
+
+
+def test_a_required_option_and_counted_ones(site, capsys, tmp_path):
+    site(
+        here=f'quiet = 1\n[report]\noutput = "{tmp_path}/p.txt"\n[batch]\noutput = "results"\nworkers=1'
+    )
+    assert main(["batch", str(FIELD)]) == 0
+    assert capsys.readouterr().err == ""
+    assert Path("results/field.ecsv").exists()
+    assert main(["report", "results"]) == 1
+    assert "call it p.html" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("treshold = 0.4", "treshold is no option; did you mean threshold?"),
+        ("workers = 4", "workers is not the same for all verbs; put it below [batch] or [watch]"),
+        ("[batch]\nworkrs = 4", "[batch] workrs is no option; did you mean workers?"),
+        ("[bach]\nworkers = 4", "[bach] is no verb of rbinfer; did you mean batch?"),
+        ("threshold = 2", "threshold: 2 does not lie in [0, 1]"),
+        ("threshold = true", "threshold is True, but a value is needed"),
+        ('device = "gpu"', "device is gpu, which is none of auto, cpu, cuda"),
+        ("[classify]\nfilter = 1", "filter is 1, but true or false is needed"),
+        ('quiet = "very"', "quiet is very, but a number is needed"),
+        ("threshold = ", "are no TOML"),
+        ("help = true", "help is no option"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(site, capsys, text, words):
+    site(here=text)
+    for argv in (["classify", str(FIELD)], ["config"]):
+        assert main(argv) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("rbinfer: error: ")
+        assert "rbinfer.toml" in captured.err
+        assert words in captured.err
+    with pytest.raises(SystemExit) as stop:
+        main(["classify", "--help"])
+    assert stop.value.code == 0
+
+
+def test_config_says_what_holds_and_whence(site, capsys, tmp_path):
+    site(here="threshold = 0.3\n[batch]\nworkers = 4", user='model = "reference"')
+    assert main(["config"]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[:2] == [
+        f"read  {tmp_path}/config/rbinfer/rbinfer.toml",
+        f"read  {tmp_path}/here/rbinfer.toml",
+    ]
+    tables = {part.splitlines()[0]: part.splitlines()[1:] for part in text.split("\n\n")[1:]}
+    assert list(tables) == ["[classify]", "[batch]", "[watch]"]
+    for rows in tables.values():
+        cells = {row.split()[0]: row.split()[1:] for row in rows}
+        assert cells["threshold"] == ["0.3", "rbinfer.toml"]
+        assert cells["model"] == ["reference", f"{tmp_path}/config/rbinfer/rbinfer.toml"]
+        assert cells["device"] == ["auto", "default"]
+        assert cells["fwhm"] == ["-", "default"]
+    assert any(row.split() == ["workers", "4", "rbinfer.toml"] for row in tables["[batch]"])
+    assert not any(row.startswith("workers") for row in tables["[watch]"])
+
+
+def test_without_a_file_nothing_changes(site, capsys, tmp_path):
+    assert main(["config"]) == 0
+    out = capsys.readouterr().out
+    assert f"absent  {tmp_path}/here/rbinfer.toml" in out
+    assert {line.split()[-1] for line in out.splitlines() if line.startswith(("fwhm", "mask"))} == {
+        "default"
+    }
+    assert "defaults from" not in summary(capsys)[1]

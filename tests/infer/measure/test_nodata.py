@@ -1,0 +1,126 @@
+"""Areas without data are found, and nothing that the sky itself may be is taken for one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rbinfer import Classifier, Status
+from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.nodata import lies_in_no_data, no_data_areas, with_no_data
+
+SHAPE = (400, 400)
+Y, X = np.mgrid[:400, :400]
+
+
+def sky(level=1000.0, noise=10.0, seed=0):
+    return np.random.default_rng(seed).normal(level, noise, SHAPE)
+
+
+def filled(image, where, value):
+    image = image.copy()
+    image[where] = value
+    return image.astype(np.float32)
+
+
+CORNER = (X * 0.9 + Y * 0.3) < 120
+DISC = np.hypot(X - 200, Y - 200) > 190
+GAP = np.abs(X - 200) < 4
+HALF = Y < 130
+
+
+@pytest.mark.parametrize(
+    ("image", "where", "value"),
+    [
+        (sky(), HALF, 0),
+        (sky(0, 10), HALF, 0),
+        (sky(), HALF, -32768),
+        (sky(), HALF, 65535),
+        (sky(), CORNER, 0),
+        (sky(), DISC, -999),
+        (sky(), GAP, -1),
+        (np.rint(sky(100, 2)), CORNER, 0),
+        (np.rint(sky(0, 2)), HALF, 0),
+        (sky(), HALF, 1003.25),
+    ],
+)
+def test_a_large_area_of_one_value_is_found(image, where, value):
+    areas = no_data_areas(filled(image, where, value))
+    assert list(areas) == [value]
+    found = areas[value]
+    assert found[where].mean() > 0.99
+    assert found[~where].mean() < 0.003
+
+
+def test_two_fillings():
+    image = filled(filled(sky(), CORNER, 0), (X * 0.3 - Y * 0.9) > 30, -999)
+    assert sorted(no_data_areas(image)) == [-999, 0]
+
+
+def stars(noise=0.0, width=1.5, peak=1000.0, ceiling=np.inf):
+    rng = np.random.default_rng(4)
+    image = rng.normal(0, noise, SHAPE) if noise else np.zeros(SHAPE)
+    for cx, cy in rng.uniform(20, 380, (40, 2)):
+        image += peak * np.exp(-((X - cx) ** 2 + (Y - cy) ** 2) / 2 / width**2)
+    return np.minimum(image, ceiling)
+
+
+HONEST = {
+    **{f"sky of 0 in whole numbers, noise {s}": np.rint(sky(0, s)) for s in (0.05, 0.2, 0.5, 1, 3)},
+    **{f"sky clipped at 0, mean {m}": np.clip(sky(m, 1), 0, None) for m in (-2, -1, 0, 1)},
+    **{f"the same in whole numbers, mean {m}": np.rint(np.clip(sky(m, 1), 0, None)) for m in (-2, 0, 1)},
+    "clipped where the sky is low": np.clip(sky(0, 1) + (X - 150) / 20, 0, None),
+    "the same in whole numbers": np.rint(np.clip(sky(0, 3) + (X - 150) / 5, 0, None)),
+    "saturated stars": stars(10, 8, 1e6, 65535),
+    "a saturated nebula": stars(10, 90, 3e5, 65535),
+    "a bias of 0": np.where(np.random.default_rng(1).random(SHAPE) < 0.001, 4000, 0),
+    "one bit": np.random.default_rng(1).random(SHAPE) < 0.01,
+    "one bit in squares": (X // 50 + Y // 50) % 2,
+    "a constant": np.full(SHAPE, 7.0),
+    "a model": stars(),
+    "a model in whole numbers": np.rint(stars()),
+    "plain sky": sky(),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_a_value_of_the_sky_is_none(name):
+    assert no_data_areas(HONEST[name].astype(np.float32)) == {}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    mean=st.floats(-3, 3),
+    noise=st.floats(0.1, 5),
+    whole=st.booleans(),
+    clipped=st.booleans(),
+)
+def test_no_sky_is_taken_for_an_area(seed, mean, noise, whole, clipped):
+    image = sky(mean, noise, seed)
+    image = np.clip(image, 0, None) if clipped else image
+    image = np.rint(image) if whole else image
+    assert no_data_areas(image.astype(np.float32)) == {}
+
+
+def test_positions_in_an_area_and_in_nothing_but_nan():
+    image = filled(sky(), HALF, 0)
+    image[300:340, 300:340] = np.nan
+    image[200, 200] = np.nan  # one bad pixel is no area
+    exposure = with_no_data(as_exposure(image))
+    assert with_no_data(exposure) is exposure
+    x = np.array([50.0, 320.0, 200.0, 200.0, np.nan, -5.0, 50.0])
+    y = np.array([50.0, 320.0, 200.0, 129.4, 50.0, 50.0, 130.4])
+    assert lies_in_no_data(exposure, x, y).tolist() == [True, True, False, False, False, False, False]
+
+
+def test_rows_there_have_no_score_and_say_why(caplog):
+    x, y = np.array([50.0, 200.0]), np.array([50.0, 250.0])
+    image = sky()
+    image += 500 * np.exp(-((X - 200) ** 2 + (Y - 250) ** 2) / 2 / 1.3**2)
+    scores = Classifier(device="cpu").score(filled(image, HALF, 0), x, y, fwhm=3.0)
+    assert scores.status[0] & Status.NO_DATA
+    assert np.isnan(scores.score[0])
+    assert scores.status[1] == 0
+    assert scores.score[1] > 0.9
+    assert "32.5 % of the pixels are exactly 0 and hold no data; they are left out" in caplog.text

@@ -1,0 +1,48 @@
+"""What is no image of the sky is told; real skies, darks and crowded fields are not doubted."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from rbinfer.io.exposure import Exposure, as_exposure
+from rbinfer.measure.plausible import implausible
+
+Y, X = np.mgrid[:101, :101]
+PSF = np.exp(-((X - 50) ** 2 + (Y - 50) ** 2) / 2 / 4.0**2)
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "word"),
+    [
+        (RNG.random((200, 200)) < 0.01, "two values, 0 and 1; is it a mask"),
+        (np.where(RNG.random((200, 200)) < 0.5, 4096, 0), "two values, 0 and 4096"),
+        (PSF / PSF.sum(), "model of a PSF"),
+        (PSF + RNG.normal(0, 1e-4, PSF.shape), "model of a PSF"),
+        (RNG.normal(100, 5, (4, 2048)), "2048 x 4 pixels; is it a spectrum"),
+        (np.where(PSF[:, :60] > 0.01, 100 * PSF[:, :60], 0), "no noise"),
+    ],
+)
+def test_what_is_no_image_of_the_sky(pixels, word):
+    assert word in implausible(as_exposure(pixels))
+
+
+def test_the_header_of_a_spectrum():
+    header = fits.Header({"CTYPE1": "WAVE-LOG"})
+    pixels = RNG.normal(100, 5, (200, 200)).astype(np.float32)
+    assert "is it a spectrum" in implausible(Exposure(pixels, header=header))
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        RNG.normal(100, 5, (200, 200)),
+        np.rint(RNG.normal(100, 0.8, (200, 200))),
+        np.where(RNG.random((200, 200)) < 0.01, 4000, RNG.normal(300, 4, (200, 200))),
+        RNG.normal(0, 1, PSF.shape) + 50 * PSF,
+        np.ones((50, 50)),
+        RNG.normal(100, 5, (30, 400)),
+    ],
+)
+def test_skies_and_darks_are_not_doubted(pixels):
+    assert implausible(as_exposure(pixels)) == ""

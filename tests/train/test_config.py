@@ -1,0 +1,45 @@
+"""The configuration of a training: to TOML and back, and what it says of bad values."""
+
+import dataclasses
+
+import pytest
+
+from rbtrain.config import TrainConfig
+
+
+def test_config_round_trip(config, tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(config.to_toml())
+    assert TrainConfig.read(path) == config
+    assert TrainConfig.read(path).hash == config.hash
+    assert dataclasses.replace(config, version="2").hash != config.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name = 'a'\n[fit]\nepoch = 3", "fit has unknown keys"),
+        ("name = 'a'\n[simulate.psf]\nseeing = 3", "unknown keys"),
+        ("name = 'a'\nreal = ['unicorn']", "unicorn"),
+        ("name = 'a'\n[preprocess]\nsize = 30", "size must be odd"),
+        ("name = ", "Invalid value"),
+        ("name = 'a'\n[data]\ndeblending = [2.0]", "deblending must hold shares"),
+        ("name = 'a'\nsources = '0.9'", "sources must be a share between 0 and 1, not '0.9'"),
+        ("name = 'a'\n[fit]\nprecision = 'half'", "precision must be 'float32'"),
+        ("name = 'a'\n[fit]\nepochs = 2.5", "epochs must be like 20, not 2.5"),
+        ("name = 'a'\n[network]\nfilters = []", r"filters must be like \(32, 64, 128\), not \(\)"),
+        ("name = 'a'\n[simulate.sky]\nfringes = 'often'", "fringes must be like 0.08, not 'often'"),
+        ("name = 'a'\n[simulate.psf]\nbeta = 3.0", r"beta must be like \(2.0, 5.0\), not 3.0"),
+        ("name = 'a'\n[simulate.psf]\nbeta = [3.0]", r"beta must be like \(2.0, 5.0\), not \(3.0,\)"),
+        ("name = 'a'\n[simulate]\npsf = 3", "simulate.psf must be a table of settings, not 3"),
+        ("name = 'a'\n[simulate]\nwidth = 99.5", "width must be like 512, not 99.5"),
+        ("name = 'a'\nfit = 3", "fit must be a table of settings, not 3"),
+        ("name = 'a'\npreprocess = 'default'", "preprocess must be a table of settings, not 'default'"),
+    ],
+)
+def test_config_errors_name_file_and_key(tmp_path, text, says):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says) as caught:
+        TrainConfig.read(path)
+    assert "bad.toml" in str(caught.value)
