@@ -221,14 +221,12 @@ def _group(data: Measured, rows: Ints, mixture: _Mixture, evidence: float) -> Gr
     width = float(np.median(data.width[chosen]))
     near = int(np.count_nonzero(np.abs(data.width - width) < _NEAR))
     share = len(chosen) / near
-    needed = max(11.0, 38.0 - 33.0 * share)
     is_narrow = width < np.log(_NARROW)
-    if width < np.log(0.95):
-        needed += 12.0 if width > np.log(0.8) else 25.0
-    # Narrow, as scattered as stars may be, and still outnumbered: the middle of a cluster of hits is so.
+    needed = _needed(width, share)
+    # As scattered as stars may be, and outnumbered: the middle of a cluster of hits is so.
     if is_narrow and share < 0.5 and stars.spread > 0.95 * LARGEST_SCATTER:
         needed *= 2.0
-    # Narrow and long along the rows or the columns: pairs of hot pixels are so.
+    # Long along the rows or the columns: pairs of hot pixels are so.
     along, across = np.abs(np.median(data.shape[chosen], axis=0))
     if is_narrow and along > 0.15 and across < 0.05:
         needed *= 1.6
@@ -238,3 +236,15 @@ def _group(data: Measured, rows: Ints, mixture: _Mixture, evidence: float) -> Gr
     return Group(
         rows[chosen], float(np.exp(width)), evidence, needed, share, stars.spread, bool(in_one_phase)
     )
+
+
+def _needed(width: float, share: float) -> float:
+    """Return the evidence that it takes.
+
+    Where hits only are simulated, at most half of what is similarly wide agrees, and the more hits there
+    are, the more of them agree by chance. The narrower stars are, the more alike to hits.
+    """
+    needed = max(11.0, 38.0 - 33.0 * share)
+    if width < np.log(0.8):
+        return needed + 25.0
+    return needed + 12.0 if width < np.log(0.95) else needed
