@@ -125,7 +125,7 @@ def _is_excluded(name: str, options: argparse.Namespace, actions: Mapping[str, a
 
 def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, Setting]]:
     """Yield verb, option and setting of each line of a file."""
-    if not place.exists():
+    if not os.path.exists(place):  # also where it may not be looked for
         return
     import tomllib
 
