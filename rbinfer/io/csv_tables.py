@@ -73,7 +73,8 @@ def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
     if old == found.names == table.colnames[: len(old)] and dialect == found.dialect:
         # The rows as they stand, then what is new.
         names = [found.header or dialect.separator.join(names[: len(old)]), *names[len(old) :]]
-        parts = [[found.records[row] for row in where], *columns.values()]
+        records = found.whole_records()
+        parts = [[records[row] for row in where], *columns.values()]
     else:
         if dialect == found.dialect:
             cells = [list(column) for column in zip(*found.as_written(), strict=True)]
