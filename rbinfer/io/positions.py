@@ -140,6 +140,8 @@ def positions(
         own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
     if (x_col, y_col) in _OF_MANY:
         own_origin = _first_pixel(table, own_origin)
+        if origin is None:
+            log.info("the first pixel of %s, %s is taken to be called %g", x_col, y_col, own_origin)
     shift = own_origin if origin is None else origin
     return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
 

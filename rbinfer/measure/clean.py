@@ -10,6 +10,7 @@ from ..kernels.constants import LARGEST
 Pixels = NDArray[np.float32]
 
 _CELL = 32  # side of the areas that are asked whether they have data
+_VALUES = 4  # that missing pixels may have
 _MISSING = 0.5  # share of the pixels of other areas that have no data, at most
 _ROWS = 24  # rows that are looked at for a colour filter array, each with the next
 _DIFFERENT = 0.5  # in units of the noise: levels of colours
@@ -86,7 +87,8 @@ def _without_empty_areas(image: Pixels, is_own: bool) -> Pixels:
     flat = np.all(cells == first, axis=(1, 3))
     if not flat.any():
         return image
-    for value in np.unique(first[:, 0, :, 0][flat]):
+    values, counts = np.unique(first[:, 0, :, 0][flat], return_counts=True)
+    for value in values[np.argsort(-counts, kind="stable")[:_VALUES]]:
         # A sky that was cut off at a level is between the stars, too.
         elsewhere = (cells == value).mean(axis=(1, 3))[~flat]
         if len(elsewhere) and np.median(elsewhere) < _MISSING:
