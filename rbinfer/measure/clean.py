@@ -71,9 +71,9 @@ def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
         return pixels
     image = pixels.copy()
     if not is_finite:
-        image[~(np.abs(pixels) < LARGEST)] = np.nan
+        np.copyto(image, np.float32(np.nan), where=~(np.abs(pixels) < LARGEST))
     if mask is not None:
-        image[mask] = np.nan
+        np.copyto(image, np.float32(np.nan), where=mask)
     return image
 
 
