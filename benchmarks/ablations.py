@@ -72,7 +72,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder)
         data = build_dataset(config, where / "train", workers=workers)
-        test = build_dataset(asked, where / "test", test=True, workers=workers)
+        test = build_dataset(asked, where / "test", part="test", workers=workers)
         fit(config, data, where / "fit", verbose=0)
         export_run(config, data, where / "fit" / "best.keras", where / "model.onnx")
         simulated = evaluate_simulation(where / "model.onnx", test)
@@ -82,7 +82,7 @@ def measure(
             "called_real": {c: simulated["by_class"][c]["called_real"] for c in CLASSES},
         }
         if images is not None:
-            groups = score_images(Classifier(where / "model.onnx", device="cpu"), images)
+            groups = score_images(Classifier(where / "model.onnx", device="cpu"), [images])
             result["images"] = {
                 key: {k: f[k] for k in ("n_real", "n_bogus", "auc", "true_rate", "false_rate")}
                 for key, f in measure_groups(groups, 0.5).items()

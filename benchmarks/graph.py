@@ -28,6 +28,7 @@ from _common import (
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.diagnostics.bench import FWHM, make_scene
 from rbinfer.io.exposure import as_exposure
+from rbinfer.model.readings import Reading
 from rbinfer.model.spec import ModelSpec, PreprocessSpec
 from rbtrain.export.convert import convert
 from rbtrain.export.graph import fold_scalings, simplify
@@ -58,7 +59,9 @@ def networks(folder):
         ),
         "default": (
             compact,
-            ModelSpec("default", "1", PreprocessSpec.default(), classes=CLASSES, real=("star",)),
+            ModelSpec(
+                "default", "1", PreprocessSpec.default(), classes=CLASSES, readings=(Reading(("star",)),)
+            ),
         ),
     }
 

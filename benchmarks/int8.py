@@ -127,7 +127,7 @@ def time_sessions(files, cutouts, repeats):
 
 def areas(path, images):
     """AUC of each group of labelled images, and of all together."""
-    groups = score_images(Classifier(path, device="cpu"), images)
+    groups = score_images(Classifier(path, device="cpu"), [images])
     figures = measure_groups(groups, 0.5)
     result = {name: figure["auc"] for name, figure in figures.items()}
     cases = [case for group in groups.values() for case in group]

@@ -29,6 +29,8 @@ SIMULATION = 1
 SOURCES = (0, 1)
 #: Their names.
 SKY = tuple(CLASSES[i] for i in SOURCES)
+#: What may count as real; a model with classes is measured with each.
+READINGS = (SKY, SKY[:1])
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ import matplotlib.pyplot as plt
 HERE = Path(__file__).parent
 #: Detections further than this from every true object belong to the trail or the column.
 REACH = 2.5
+#: What counts as real.
+SKY = ("star", "galaxy")
 EXTENDED = "trail or column"
 
 
@@ -38,7 +40,7 @@ def true_types(scored: Table, truth: Table) -> np.ndarray:
     """Type of the true object under each detection: of a star or galaxy, else of an artefact."""
     types = np.full(len(scored), EXTENDED, dtype="U16")
     points = np.column_stack([scored["x"], scored["y"]])
-    for names in (("cosmic_ray", "hot_pixel"), ("star", "galaxy")):
+    for names in (("cosmic_ray", "hot_pixel"), SKY):
         there = truth[np.isin(truth["type"], names)]
         tree = cKDTree(np.column_stack([there["x"], there["y"]]))
         distance, nearest = tree.query(points, distance_upper_bound=REACH)
@@ -54,7 +56,7 @@ def draw(scored: Table, types: np.ndarray, threshold: float) -> None:
     figure, axes = plt.subplots(figsize=(8.2, 8.6), layout="constrained")
     axes.imshow(image, origin="lower", cmap="gray_r", vmin=low, vmax=low + 2.2 * (high - low))
     real = np.asarray(scored["rb_score"]) > threshold
-    right = real == (types == "star")
+    right = real == np.isin(types, SKY)
     for verdict, colour, name in ((real, "tab:blue", "real"), (~real, "tab:red", "bogus")):
         axes.scatter(
             scored["x"][verdict],
@@ -90,7 +92,7 @@ def main() -> None:
     for name in ("star", "galaxy", "cosmic_ray", "hot_pixel", EXTENDED):
         here = types == name
         print(f"  {name.replace('_', ' '):16s} {here.sum():3d}: {real[here].sum():3d} called real")
-    artefact = ~np.isin(types, ["star", "galaxy"])
+    artefact = ~np.isin(types, SKY)
     print(f"artefacts caught: {(~real & artefact).sum()} of {artefact.sum()}")
     draw(scored, types, threshold)
 

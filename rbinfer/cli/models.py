@@ -3,10 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .options import add_common_options
 from .parser import add_verb
+
+if TYPE_CHECKING:
+    from ..model.spec import ModelSpec
 
 
 def add_parser(verbs: Any) -> None:
@@ -85,27 +88,39 @@ def _info(path: Path) -> int:
         ("model", f"{spec.name} {spec.version}"),
         ("file", str(path)),
         ("classes", ", ".join(spec.classes)),
-        ("real", ", ".join(spec.real)),
-        ("threshold", f"{spec.threshold:g}"),
-        *(
-            (
-                f"threshold {point.name}",
-                f"{point.threshold:.4g}: misses {point.missed:.3%} of the real, "
-                f"passes {point.false:.3%} of the bogus",
-            )
-            for point in spec.operating_points
-        ),
+        *_of_readings(spec),
         ("trained on FWHM", _span(spec.fwhm_range, " px")),
         ("trained on S/N", _span(spec.snr_range, "")),
         ("cutouts", f"{cut.preset} preset, {cut.size} x {cut.size}, to FWHM {cut.target_fwhm:g} px"),
         ("calibration", str(spec.calibration.get("method", "none"))),
         ("configuration", spec.config_hash or "unknown"),
+        *([("network of", spec.parent)] if spec.parent else []),
         ("golden pairs", str(n_golden)),
     ]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         sys.stdout.write(f"{name.ljust(width)}  {value}\n")
     return 0
+
+
+def _of_readings(spec: "ModelSpec") -> list[tuple[str, str]]:
+    """Say of each reading which classes are real, and which thresholds there are."""
+    facts = []
+    for reading in spec.readings:
+        default = " (by default)" if len(spec.readings) > 1 and reading is spec.readings[0] else ""
+        facts += [
+            ("real", ", ".join(reading.real) + default),
+            ("threshold", f"{reading.threshold:g}"),
+            *(
+                (
+                    f"threshold {point.name}",
+                    f"{point.threshold:.4g}: misses {point.missed:.3%} of the real, "
+                    f"passes {point.false:.3%} of the bogus",
+                )
+                for point in reading.operating_points
+            ),
+        ]
+    return facts
 
 
 def _verify(path: Path) -> int:

@@ -140,7 +140,8 @@ class Session:
             score[start : start + m] = results[0].reshape(-1)[:m]
             if classes is not None:
                 classes[start : start + m] = results[1][:m]
-        return Output(score, classes)
+        # A sum of probabilities may be rounded to a little more than 1.
+        return Output(np.minimum(score, np.float32(1), out=score), classes)
 
 
 class VerifyResult(NamedTuple):

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from .._util.sentences import reason_of
 from ..errors import InputError, ModelError
+from .readings import OperatingPoint, Reading
 
 #: Key of the JSON text in the ONNX ``metadata_props``.
 METADATA_KEY = "rbinfer"
-#: Version of the JSON layout that this release writes and reads.
-SCHEMA = 1
+#: Version of the JSON layout that this release writes.
+SCHEMA = 2
+#: Version that has one reading of "real", its entries beside the others; it is read, too.
+_ONE_READING = 1
 #: Asinh softening in units of the background sigma, as in the reference implementation.
 DEFAULT_ASINH_SOFTENING_SIGMA = 3.0
 #: FWHM (pixels) assumed when none is given and none can be measured, as in the reference.
@@ -157,33 +160,6 @@ class PreprocessSpec:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A decision threshold and the rates measured for it on held-out simulation.
-
-    Attributes
-    ----------
-    name : str
-        What it was chosen for, such as ``"missed 1%"``.
-    threshold : float
-        Scores above it are real.
-    missed, false : float
-        Fraction of the real ones at or below it, and of the bogus above it.
-    """
-
-    name: str
-    threshold: float
-    missed: float
-    false: float
-
-    def __post_init__(self) -> None:
-        for name in ("threshold", "missed", "false"):
-            value = getattr(self, name)
-            # What is no number would be found out by whoever asks for a rate, long after loading.
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ModelError(f"{name} of an operating point must lie in [0, 1], not {value!r}")
-
-
 @dataclass(frozen=True, eq=False)
 class GoldenPairs:
     """A few inputs and the scores that the exporter got for them.
@@ -237,18 +213,18 @@ class ModelSpec:
     classes : tuple of str
         Class names in the order of the ``classes`` output; ``("bogus", "real")`` for a model that
         has the ``score`` output alone.
-    real : tuple of str
-        Classes that count as real unless the caller says otherwise.
-    threshold : float
-        The shipped decision threshold.
-    operating_points : tuple of OperatingPoint
-        Other thresholds with the rates measured for them.
+    readings : tuple of Reading
+        Readings of what is real that were measured; the first is the default, which the ``score``
+        output counts. The score of another one is the sum of its ``classes``.
     calibration : dict
         How the output was calibrated (method and parameters); already part of the graph.
     fwhm_range, snr_range : tuple of float
         Range of FWHM (pixels) and of S/N that it was trained on.
     config_hash : str
         Hash of the training configuration.
+    parent : str
+        Name, version and SHA-256 of the model whose network this is, calibrated and counted anew;
+        empty for a network of its own.
     golden : GoldenPairs or None
         Input and score pairs for ``rbinfer models verify``.
     """
@@ -257,30 +233,53 @@ class ModelSpec:
     version: str
     preprocess: PreprocessSpec
     classes: tuple[str, ...] = ("bogus", "real")
-    real: tuple[str, ...] = ("real",)
-    threshold: float = 0.5
-    operating_points: tuple[OperatingPoint, ...] = ()
+    readings: tuple[Reading, ...] = (Reading(("real",)),)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     fwhm_range: tuple[float, float] = (0.0, float("inf"))
     snr_range: tuple[float, float] = (0.0, float("inf"))
     config_hash: str = ""
+    parent: str = ""
     golden: GoldenPairs | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) < len(self.classes) or "" in self.classes:
             raise ModelError(f"classes must have names of their own, not {list(self.classes)}")
-        unknown = [name for name in self.real if name not in self.classes]
-        if unknown or not self.real:
-            raise ModelError(f"real classes {list(self.real)} must be among {list(self.classes)}")
-        if not 0 <= self.threshold <= 1:
-            raise ModelError(f"threshold must lie in [0, 1], not {self.threshold}")
+        if not self.readings:
+            raise ModelError("a model needs a reading of what is real, but it has none")
+        for k, reading in enumerate(self.readings):
+            if not reading.real or not set(reading.real) <= set(self.classes):
+                raise ModelError(f"real classes {list(reading.real)} must be among {list(self.classes)}")
+            if any(other.counts(reading.real) for other in self.readings[:k]):
+                raise ModelError(f"there are two readings with {reading.name} real")
         for name in ("fwhm_range", "snr_range"):
             low, high = getattr(self, name)
             if not low <= high:
                 raise ModelError(f"{name} must not end below its beginning: {low} to {high}")
 
+    @property
+    def real(self) -> tuple[str, ...]:
+        """Classes that count as real unless the caller says otherwise."""
+        return self.readings[0].real
+
+    @property
+    def threshold(self) -> float:
+        """The decision threshold of the default reading."""
+        return self.readings[0].threshold
+
+    @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        """The operating points of the default reading."""
+        return self.readings[0].operating_points
+
+    def reading(self, real: Sequence[str]) -> Reading | None:
+        """Return the reading with these classes real, in any order; None if it was not measured."""
+        return next((reading for reading in self.readings if reading.counts(real)), None)
+
     def point_for(
-        self, max_missed: float | None = None, max_false: float | None = None
+        self,
+        max_missed: float | None = None,
+        max_false: float | None = None,
+        real: Sequence[str] | None = None,
     ) -> OperatingPoint:
         """Return the operating point that keeps a rate within bounds and is best in the other one.
 
@@ -290,26 +289,23 @@ class ModelSpec:
             Largest share of the real that may be missed.
         max_false : float, optional
             Largest share of the bogus that may be let in. One of the two must be given.
+        real : sequence of str, optional
+            Classes that count as real; those of the default reading unless given.
 
         Raises
         ------
         InputError
-            Both or none given, or no operating point of the model is so strict.
+            Both or none given, no operating point of the model is so strict, or the model was not
+            measured with these classes real.
         """
-        if (max_missed is None) == (max_false is None):
-            raise InputError("give one of max_missed and max_false")
-        bound, rate, other = (
-            (max_missed, "missed", "false") if max_false is None else (max_false, "false", "missed")
-        )
-        limit = 0.0 if bound is None else bound
-        fit = [p for p in self.operating_points if getattr(p, rate) <= limit]
-        if not fit:
-            have = ", ".join(f"{p.missed:.2%} / {p.false:.2%}" for p in self.operating_points) or "none"
+        wanted = self.real if real is None else real
+        reading = self.reading(wanted)
+        if reading is None:
             raise InputError(
-                f"model {self.name} {self.version} has no operating point with at most "
-                f"{100 * limit:.3g} % {rate}; it has (missed / false): {have}"
+                f"model {self.name} {self.version} has no rates with {','.join(wanted)} real, but with "
+                f"{' or with '.join(reading.name for reading in self.readings)}"
             )
-        return min(fit, key=lambda p: getattr(p, other))
+        return reading.point_for(max_missed, max_false)
 
     def to_json(self) -> str:
         """Return the JSON text that travels in the model file."""
@@ -336,12 +332,14 @@ class ModelSpec:
             raise ModelError(f"the rbinfer metadata is not JSON: {error}") from error
         if not isinstance(data, dict):
             raise ModelError("the rbinfer metadata is not a JSON object")
-        if data.get("schema") != SCHEMA:
+        if data.get("schema") not in (_ONE_READING, SCHEMA):
             raise ModelError(
-                f"the rbinfer metadata has schema {data.get('schema')!r}, this release reads {SCHEMA}; "
-                "export the model again or use another release of rbinfer"
+                f"the rbinfer metadata has schema {data.get('schema')!r}, this release reads "
+                f"{_ONE_READING} and {SCHEMA}; export the model again or use another release of rbinfer"
             )
         try:
+            if data["schema"] == _ONE_READING:
+                data = _with_readings(data)
             ends = {
                 key: (
                     float(data[key][0] or 0.0),
@@ -354,11 +352,10 @@ class ModelSpec:
                 version=str(data["version"]),
                 preprocess=PreprocessSpec.from_dict(data["preprocess"]),
                 classes=tuple(str(c) for c in data["classes"]),
-                real=tuple(str(c) for c in data["real"]),
-                threshold=float(data["threshold"]),
-                operating_points=tuple(OperatingPoint(**p) for p in data["operating_points"]),
+                readings=tuple(Reading.from_dict(r) for r in data["readings"]),
                 calibration=dict(data["calibration"]),
                 config_hash=str(data["config_hash"]),
+                parent=str(data["parent"]),
                 golden=None if data["golden"] is None else GoldenPairs.from_dict(data["golden"]),
                 **ends,
             )
@@ -367,3 +364,11 @@ class ModelSpec:
             raise ModelError(
                 f"the rbinfer metadata is damaged ({reason}); export the model again"
             ) from error
+
+
+def _with_readings(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a file of one reading as those of today's schema."""
+    names = ("real", "threshold", "operating_points")
+    reading = {name: data[name] for name in names} | {"scores": data["calibration"].get("scores") or {}}
+    kept = {name: value for name, value in data.items() if name not in names}
+    return kept | {"readings": [reading], "parent": ""}

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..io.formats import format_named
 from ..io.placement import Placement
-from ..model.spec import OperatingPoint
+from ..model.readings import OperatingPoint
 from ..scoring.classifier import Classifier
 
 #: What ``hdu`` is for a mosaic: each image of the file with its own detections.
@@ -156,9 +156,11 @@ class ScoreOptions:
         """Return the operating point that the rates ask for, or None if they ask for none."""
         if self.max_missed is None and self.max_false is None:
             return None
-        if classifier.real_source_types != classifier.spec.real:
+        spec, real = classifier.spec, classifier.real_source_types
+        if spec.reading(real) is None:
             raise InputError(
                 f"--max-missed and --max-false rest on rates that were measured with "
-                f"{', '.join(classifier.spec.real)} as real; with --real give --threshold"
+                f"{' or with '.join(reading.name for reading in spec.readings)} as real; with --real "
+                f"{','.join(real)} give --threshold"
             )
-        return classifier.spec.point_for(self.max_missed, self.max_false)
+        return spec.point_for(self.max_missed, self.max_false, real)

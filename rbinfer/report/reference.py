@@ -49,10 +49,11 @@ def reference_scores(night: Night) -> Reference:
     except (RbinferError, OSError) as error:
         log.info("no reference: %s", error)
         return Reference(None, f"the model {name!r} is not installed here")
-    if real != tuple(sorted(set(spec.real))):
-        return Reference(None, "other classes were counted as real than the model does by itself")
-    scores = spec.calibration.get("scores")
-    if scores is None:
+    reading = spec.reading(real)
+    if reading is None:
+        return Reference(None, "the model was not measured with the classes that were counted as real")
+    scores = reading.scores
+    if not scores:
         return Reference(None, "the model has none")
     try:
         shares = np.array([scores["real"], scores["bogus"]], np.float64)

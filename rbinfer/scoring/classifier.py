@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..io.exposure import Exposure, as_exposure
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
+from ..model.readings import counted_score
 from ..model.session import Output
 from .engine import Engine
 from .loaded import Loaded
@@ -108,6 +109,12 @@ class Classifier:
         self.__init__(**state)  # type: ignore[misc]
 
     @property
+    def threshold(self) -> float:
+        """Decision threshold: that of the reading, or of the default one where there is none."""
+        reading = self.spec.reading(self.real_source_types)
+        return self.spec.threshold if reading is None else reading.threshold
+
+    @property
     def sha256(self) -> str:
         """Hash of the model file; empty for a model that is no file."""
         return self._loaded.sha256
@@ -155,16 +162,15 @@ class Classifier:
         return self._scores_of(self._loaded.network().run(pixels))[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
-        if output.classes is None or self.real_source_types == self.spec.real:
-            if output.classes is None and self.real_source_types != self.spec.real:
-                raise InputError(
-                    f"this model cannot count {list(self.real_source_types)} as real: it has one score, "
-                    f"for {list(self.spec.real)}"
-                )
+        if self.spec.readings[0].counts(self.real_source_types):
             return output.score
+        if output.classes is None:
+            raise InputError(
+                f"this model cannot count {list(self.real_source_types)} as real: it has one score, "
+                f"for {list(self.spec.real)}"
+            )
         columns = [self.spec.classes.index(name) for name in self.real_source_types]
-        total: NDArray[np.float32] = output.classes[:, columns].sum(axis=1, dtype=np.float32)
-        return np.minimum(total, np.float32(1))
+        return counted_score(output.classes, columns)
 
     def score(
         self,
@@ -408,7 +414,7 @@ class Classifier:
         InputError
             As :meth:`classify`.
         """
-        limit = self.spec.threshold if threshold is None else as_share(threshold, "threshold")
+        limit = self.threshold if threshold is None else as_share(threshold, "threshold")
         prepared = prepare(
             exposure,
             self.spec.preprocess,

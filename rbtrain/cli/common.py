@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingFolder:
-    """Directory of one training: ``train`` and ``test`` sets, ``fit`` with checkpoints, the model."""
+    """Directory of one training: sets of cutouts, ``fit`` with checkpoints, the model."""
 
     root: Path
 
@@ -26,6 +26,11 @@ class TrainingFolder:
     def train(self) -> Path:
         """The training and validation set."""
         return self.root / "train"
+
+    @property
+    def validation(self) -> Path:
+        """The validation frames of the training set, where they are drawn alone."""
+        return self.root / "validation"
 
     @property
     def test(self) -> Path:

@@ -29,7 +29,18 @@ def add_parser(verbs: Any) -> Parser:
         "model", metavar="CONFIG|MODEL", help="TOML of the training, or a model's path or name"
     )
     parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
-    parser.add_argument("--images", type=Path, help="folder of labelled images (NAME.ecsv, NAME.fits)")
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        nargs="+",
+        type=Path,
+        help="folders of labelled images (NAME.ecsv, NAME.fits)",
+    )
+    parser.add_argument(
+        "--before",
+        metavar="MODEL",
+        help="model of the version before: what changed on the simulated test frames",
+    )
     parser.add_argument(
         "--baselines",
         action="store_true",
@@ -58,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
     classifier = Classifier(path, device="cpu")
     if test is None and options.images is None:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
+    if options.before is not None and test is None:
+        raise ValueError("--before compares on simulated test frames: give a training's TOML or --dir")
     spec = classifier.spec
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
     versus: dict[str, Any] = {}
@@ -90,16 +103,22 @@ def _measure_simulation(
     path: Path, test: Path, options: argparse.Namespace, metrics: dict[str, Any], versus: dict[str, Any]
 ) -> None:
     """Measure on the test set and print; the figures go into `metrics` and `versus`."""
+    from rbinfer.model.registry import resolve
     from rbinfer.model.session import read_spec
 
     from ..data.dataset import Dataset
     from ..judging.evaluate import evaluate_simulation
-    from ..judging.text import format_bins, format_table
+    from ..judging.readings import what_changed
+    from ..judging.text import format_before, format_bins, format_table
     from ..judging.versus import classes_table, groups_table, pooled
 
     data = Dataset.open(test, preprocess=read_spec(path).preprocess)
     metrics["simulation"] = evaluate_simulation(path, data)
     print(format_bins(metrics["simulation"]))
+    if options.before is not None:
+        earlier = resolve(options.before)
+        metrics["before"] = what_changed(read_spec(earlier), evaluate_simulation(earlier, data), metrics)
+        print(f"\n{format_before(metrics['before'])}")
     if options.baselines:
         versus["simulation"] = _on_simulation(path, test, options)
         print("\nthe same beside simple means, on frames drawn again")
@@ -114,23 +133,35 @@ def _measure_images(
     versus: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure on labelled images in each way and print; returns the scores by way and group."""
-    from ..judging.labelled import measure_calibration, measure_groups, score_images, ways_for
-    from ..judging.text import format_calibration, format_groups, format_sky, format_table
+    from ..judging.labelled import labelled_cases, measure_calibration, measure_groups, score_images
+    from ..judging.text import (
+        format_calibration,
+        format_groups,
+        format_sky,
+        format_table,
+        format_undetected,
+    )
     from ..judging.versus import compare_groups, groups_table
+    from ..judging.ways import ways_for
 
     threshold = classifier.spec.threshold
     prior = metrics["simulation"]["fraction_real"] if "simulation" in metrics else None
     scored: dict[str, Any] = {}
-    for key, title, given, centroids in ways_for(options.images):
-        simple = options.baselines and not centroids
-        with progress_bar(title, "image", options.quiet) as progress:
-            scored[key] = score_images(classifier, options.images, given, progress, simple, centroids)
+    tables = [table for folder in options.images for table, _ in labelled_cases(folder)]
+    for way in ways_for(tables):
+        key = way.key
+        simple = options.baselines and way.columns == "peaks"
+        with progress_bar(way.title, "image", options.quiet) as progress:
+            scored[key] = score_images(classifier, options.images, way, progress, simple)
         metrics[key] = measure_groups(scored[key], threshold)
-        print(f"\nlabelled images, {title}")
+        print(f"\nlabelled images, {way.title}")
         print(format_groups(metrics[key]))
-        sky = format_sky(metrics[key])
-        if sky:
-            print(f"\nthe same, stars and galaxies counted as real\n{sky}")
+        for title, text in (
+            ("not detected", format_undetected(metrics[key])),
+            ("the same, stars and galaxies counted as real", format_sky(metrics[key])),
+        ):
+            if text:
+                print(f"\n{title}\n{text}")
         if simple:
             versus[key] = compare_groups(scored[key], threshold)
             print("\nthe same beside simple means")

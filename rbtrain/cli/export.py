@@ -27,11 +27,19 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument(
         "--config", dest="trained_with", type=Path, help="for a Keras file: the TOML it was trained with"
     )
+    parser.add_argument(
+        "--network",
+        metavar="MODEL",
+        help="with a TOML: take the network of this .onnx file (or the model of this name), calibrate "
+        "it and count what is real anew; validation frames are enough ('rbtrain simulate --validation')",
+    )
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Export; a difference between Keras and ONNX Runtime is an error and writes nothing."""
+    if options.network is not None:
+        return _recalibrate(options)
     from ..config import TrainConfig
     from ..export.release import export_keras, export_run
 
@@ -48,4 +56,21 @@ def run(options: argparse.Namespace) -> int:
         trained_with = options.trained_with and TrainConfig.read(options.trained_with)
         worst = export_keras(options.config, output, trained_with)
     print(f"{output}: Keras and ONNX Runtime differ by {worst:.1e} at most on 1000 cutouts")
+    return 0
+
+
+def _recalibrate(options: argparse.Namespace) -> int:
+    """Export the network of a model file with the calibration and the reading of a configuration."""
+    from rbinfer.model.registry import resolve
+
+    from ..data.dataset import Dataset
+    from ..export.recalibrate import export_recalibrated
+
+    if options.config.suffix.lower() != ".toml":
+        raise ValueError(f"--network needs the TOML of the new version, not {options.config}")
+    config, where = open_training(options)
+    frames = where.validation if where.validation.exists() else where.train
+    output = options.output or where.model
+    worst = export_recalibrated(config, Dataset.open(frames, config), resolve(options.network), output)
+    print(f"{output}: differs by {worst:.1e} at most from what it shall be on 1000 cutouts")
     return 0

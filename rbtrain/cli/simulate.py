@@ -3,11 +3,14 @@
 import argparse
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rbinfer.cli.parser import Parser, add_verb
 
-from .common import add_training, open_training, progress_bar
+from .common import TrainingFolder, add_training, open_training, progress_bar
+
+if TYPE_CHECKING:
+    from ..data.dataset import Part
 
 #: Fraction of the frames that take a backdrop unless said.
 _FRACTION = 0.5
@@ -30,6 +33,12 @@ def add_parser(verbs: Any) -> Parser:
     )
     add_training(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one for each CPU)")
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="draw of the training set the validation frames alone, which is enough for 'rbtrain export "
+        "--network'",
+    )
     group = parser.add_argument_group(
         "backdrops",
         "Real pixels of your camera, in FITS files at least as large as the frames. What is already in "
@@ -62,7 +71,7 @@ def add_parser(verbs: Any) -> Parser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the training set and the test set, whichever is not there yet."""
+    """Make the training set, or its validation frames, and the test set: what is not there yet."""
     from ..data.dataset import Dataset, build_dataset, check_backdrops
     from ..simulate import describe, identify, open_backdrops
 
@@ -71,25 +80,33 @@ def run(options: argparse.Namespace) -> int:
     if not files and options.backdrop_fraction is not None:
         raise ValueError("--backdrop-fraction is given without --darks or --images; give some files")
     fraction = _FRACTION if options.backdrop_fraction is None else options.backdrop_fraction
-    missing = []
-    for test, directory in ((False, where.train), (True, where.test)):
+    missing: list[tuple[Part, Path]] = []
+    for part, directory in _wanted(options, where):
         if directory.exists():
             Dataset.open(directory, config)  # refuses one of other settings
             check_backdrops(directory, describe(files, fraction) if files else None)
         else:
-            missing.append((test, directory))
+            missing.append((part, directory))
     if not missing:
         return 0
     shape = (config.simulate.height, config.simulate.width)
     with open_backdrops(files, shape, fraction) if files else nullcontext() as backdrops:
-        for test, directory in missing:
+        for part, directory in missing:
             with progress_bar(directory.name, "frame", options.quiet) as progress:
                 build_dataset(
                     config,
                     directory,
-                    test=test,
+                    part=part,
                     workers=options.workers,
                     progress=progress,
                     backdrops=backdrops,
                 )
     return 0
+
+
+def _wanted(options: argparse.Namespace, where: TrainingFolder) -> tuple[tuple["Part", Path], ...]:
+    """Return the parts to make, and where."""
+    first: tuple[Part, Path] = (
+        ("validation", where.validation) if options.validation else ("training", where.train)
+    )
+    return first, ("test", where.test)

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from astropy.table import Table
@@ -55,6 +55,9 @@ _PIXELS, _ROWS, _ABOUT = "pixels.f16", "rows.npy", "dataset.json"
 _PER_TASK = 8
 #: Frames for testing are drawn from this index on; training frames lie below it.
 TEST_FRAMES_FROM = 10_000_000
+#: Frames of a training: all that it is fitted and validated on, the validation frames among them, or
+#: those for testing.
+Part = Literal["training", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,27 @@ class Dataset:
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows for training and those for validation; no frame is in both."""
-        every = max(round(1 / validation), 2)
-        held_out = self.rows["frame"] % every == 0
+        held_out = self.rows["frame"] % _every(validation) == 0
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _every(validation: float) -> int:
+    """Return of how many training frames one is kept for validation."""
+    return max(round(1 / validation), 2)
+
+
+def frames_of(data: DataConfig, part: Part) -> range:
+    """Return the numbers of the frames of one part of a training.
+
+    Parameters
+    ----------
+    data : DataConfig
+    part : {"training", "validation", "test"}
+        ``training`` holds the validation frames, too.
+    """
+    if part == "test":
+        return range(TEST_FRAMES_FROM, TEST_FRAMES_FROM + data.test_frames)
+    return range(0, data.frames, _every(data.validation) if part == "validation" else 1)
 
 
 def frame_rng(seed: int, index: int) -> np.random.Generator:
@@ -265,7 +286,7 @@ def build_dataset(
     config: TrainConfig,
     directory: str | os.PathLike[str],
     *,
-    test: bool = False,
+    part: Part = "training",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     backdrops: Backdrops | None = None,
@@ -280,8 +301,8 @@ def build_dataset(
     config : TrainConfig
     directory : path
         Made here; must not exist.
-    test : bool
-        Make the test set instead of the training set.
+    part : {"training", "validation", "test"}
+        Which frames, see `frames_of`.
     workers : int, optional
         Processes; one for each usable CPU unless given.
     progress : callable, optional
@@ -303,18 +324,15 @@ def build_dataset(
     where = Path(directory)
     if where.exists():
         raise FileExistsError(f"{where} exists; remove it or name another directory")
-    n = config.data.test_frames if test else config.data.frames
-    first = TEST_FRAMES_FROM if test else 0
-    tasks = [
-        (config, range(i, min(i + _PER_TASK, first + n)), backdrops)
-        for i in range(first, first + n, _PER_TASK)
-    ]
-    part = where.with_name(where.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    wanted = frames_of(config.data, part)
+    n = len(wanted)
+    tasks = [(config, wanted[i : i + _PER_TASK], backdrops) for i in range(0, n, _PER_TASK)]
+    unfinished = where.with_name(where.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     try:
         rows, done = [], 0
-        with open(part / _PIXELS, "wb") as stream:
+        with open(unfinished / _PIXELS, "wb") as stream:
             for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
                 pixels.tofile(stream)
                 rows.append(known)
@@ -322,21 +340,21 @@ def build_dataset(
                 if progress is not None:
                     progress(done, n)
         known = np.concatenate(rows) if rows else np.zeros(0, ROW)
-        np.save(part / _ROWS, known)
+        np.save(unfinished / _ROWS, known)
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
         about = {
             "cut_from": config.data_hash,
             "preprocess": config.preprocess.to_dict(),
-            "test": test,
+            "part": part,
             "counts": counts,
         }
         if backdrops is not None:
             about["backdrops"] = backdrops.to_dict()
-        (part / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
-        part.rename(where)
+        (unfinished / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+        unfinished.rename(where)
     except BaseException:
         # It may hold gigabytes and is of no use: the next try draws all frames again.
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
     return Dataset.open(where)

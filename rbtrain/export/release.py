@@ -1,6 +1,5 @@
 """From a finished run to a model file: calibrate on held-out frames, find thresholds, export."""
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from rbinfer import ModelSpec, PreprocessSpec
+from rbinfer.model.readings import Reading
 
 from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
@@ -17,9 +17,10 @@ from ..data.label import is_of
 from ..fitting.batches import targets_of
 from ..fitting.calibrate import calibrate
 from ..fitting.fit import in_single_precision, load_network
-from ..fitting.rates import mix_weights, operating_points, score_histograms
+from ..fitting.rates import measured_reading, measured_readings, mix_weights
 from ..simulate import draw_frame
-from .convert import N_PROOF, export_model, keras_outputs
+from .convert import export_model, keras_outputs
+from .proof import N_PROOF
 
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
 _PROOF_SEED = 20_011
@@ -52,25 +53,25 @@ def export_run(
     labels = data.rows["label"][held_out]
     pixels = data.pixels[held_out].astype(np.float32)
     targets = targets_of(config, labels)
-    real = is_of(labels, config.real)
     weights = mix_weights(labels, config.sources)
     model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
+    parameters["sources"] = config.sources
+    outputs = keras_outputs(model, CLASSES, config.real)(pixels)
+    if multi:
+        readings = measured_readings(config, labels, outputs["classes"])
+    else:
+        # A model with one score cannot name what it counts as real by its own classes.
+        parameters["counted_as_real"] = list(config.real)
+        readings = (measured_reading(("real",), labels, config.real, outputs["score"][:, 0]),)
     real_rows = is_of(data.rows["label"], config.real)
     spec = _spec(
         config,
         multi,
-        calibration={**parameters, "counted_as_real": list(config.real), "sources": config.sources},
+        readings=readings,
+        calibration=parameters,
         fwhm_range=_percentiles(data.rows["fwhm"]),
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
-    )
-    score = keras_outputs(model, spec.classes, spec.real)(pixels)["score"][:, 0]
-    # Sources that do not count as real are no artefacts either: they take no part in the rates.
-    judged = real | ~np.isin(labels, SOURCES)
-    spec = dataclasses.replace(
-        spec,
-        operating_points=operating_points(real[judged], score[judged]),
-        calibration={**spec.calibration, "scores": score_histograms(real[judged], score[judged])},
     )
     rng = np.random.default_rng(config.fit.seed)
     proof = np.concatenate([rng.permutation(held_out), rng.permutation(training)])[:N_PROOF]
@@ -136,14 +137,16 @@ def simulated_cutouts(config: TrainConfig, n: int) -> F32:
     return np.concatenate(parts)[:n].astype(np.float32)
 
 
-def _spec(config: TrainConfig, multi: bool, **measured: Any) -> ModelSpec:
+def _spec(
+    config: TrainConfig, multi: bool, readings: tuple[Reading, ...] = (), **measured: Any
+) -> ModelSpec:
     """Spec of a model with one score, or with classes."""
     return ModelSpec(
         name=config.name,
         version=config.version,
         preprocess=config.preprocess,
         classes=CLASSES if multi else ("bogus", "real"),
-        real=config.real if multi else ("real",),
+        readings=readings or (Reading(config.real if multi else ("real",)),),
         config_hash=config.hash,
         **measured,
     )

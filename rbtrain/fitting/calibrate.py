@@ -53,7 +53,7 @@ def calibrate(
         twin.layers[-1].set_weights([kernel * slope, bias * slope + shift])
         return twin, {"method": "platt", "slope": slope, "shift": shift}
     is_source = np.isin(np.arange(targets.shape[1]), sources).astype(float)
-    temperature, shift = _fit_temperature(logits, targets, row_weights, is_source)
+    temperature, shift = fit_temperature(logits, targets, row_weights, is_source)
     twin.layers[-1].set_weights([kernel / temperature, bias / temperature + shift * is_source])
     return twin, {"method": "temperature", "temperature": temperature, "shift": shift}
 
@@ -69,8 +69,23 @@ def _fit_platt(logits: F64, targets: F64, weights: F64) -> tuple[float, float]:
     return float(slope), float(shift)
 
 
-def _fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) -> tuple[float, float]:
-    """Return temperature and shift of the sources of logits (n, k) that minimise the cross-entropy."""
+def fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) -> tuple[float, float]:
+    """Find the temperature and the shift of the sources' logits that minimise the cross-entropy.
+
+    Parameters
+    ----------
+    logits : ndarray of float64, shape (n, k)
+        Each row's up to a constant.
+    targets : ndarray of float32, shape (n, k)
+    weights : ndarray of float64, shape (n,)
+    is_source : ndarray of float64, shape (k,)
+        1 for the classes that are shifted together, 0 for the others; with no 1 there is no shift.
+
+    Returns
+    -------
+    temperature, shift : float
+        The calibrated logits are ``logits / temperature + shift * is_source``.
+    """
     shifted = bool(is_source.any())
 
     def loss(p: F64) -> float:

@@ -1,13 +1,14 @@
-"""What follows from labels and scores alone: weights of a mix, operating points, histograms."""
+"""What follows from labels and scores alone: weights of a mix, readings with their rates, histograms."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from rbinfer.model.spec import OperatingPoint
+from rbinfer.model.readings import OperatingPoint, Reading, counted_score
 
 from .._arrays import F32, I8, Bools
-from ..config import SOURCES
+from ..config import CLASSES, READINGS, SOURCES, TrainConfig
+from ..data.label import is_of
 from ..metrics import rates_at, threshold_for_false, threshold_for_missed
 
 
@@ -70,6 +71,61 @@ def operating_points(
             true_rate, false_rate = rates_at(real, score, threshold)
             points.append(OperatingPoint(f"{name} {rate:.1%}", threshold, 1 - true_rate, false_rate))
     return tuple(points)
+
+
+def measured_readings(config: TrainConfig, labels: I8, classes: F32) -> tuple[Reading, ...]:
+    """Measure each reading of what is real for a model with classes.
+
+    Galaxies that do not count as real are no artefacts either: they have no part in the rates.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Its ``real`` is the default reading.
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    classes : ndarray of float32, shape (n, k)
+        Calibrated probabilities.
+
+    Returns
+    -------
+    tuple of Reading
+        The default one first, then the others of `rbtrain.config.READINGS`.
+    """
+    others = [real for real in READINGS if set(real) != set(config.real)]
+    return tuple(
+        measured_reading(
+            real, labels, real, counted_score(classes, [CLASSES.index(name) for name in real])
+        )
+        for real in (config.real, *others)
+    )
+
+
+def measured_reading(names: Sequence[str], labels: I8, real_types: Sequence[str], score: F32) -> Reading:
+    """Measure one reading: its operating points, and how the scores are spread.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the model's classes that count as real.
+    labels : ndarray of int8, shape (n,)
+        Indices into `rbtrain.config.CLASSES`.
+    real_types : sequence of str
+        Names of the labels that are real.
+    score : ndarray of float32, shape (n,)
+
+    Returns
+    -------
+    Reading
+    """
+    real = is_of(labels, real_types)
+    judged = real | ~np.isin(labels, SOURCES)
+    real, score = real[judged], score[judged]
+    return Reading(
+        tuple(names),
+        operating_points=operating_points(real, score),
+        scores=score_histograms(real, score),
+    )
 
 
 def score_histograms(real: Bools, score: F32, bins: int = 20) -> dict[str, list[float]]:

@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rbinfer.model.readings import Reading
 from rbinfer.model.spec import ModelSpec
 
-from .labelled import WAYS
 from .readings import BIN_KEYS
 from .text import number
-from .versus import classes_table, groups_table, pooled
+from .versus import classes_table, counting, groups_table, pooled
+from .ways import WAYS
 
+_ABOUT_IMAGES = (
+    "Labelled detections of telescope frames, scored in several ways. `FWHM measured` gives the "
+    "positions and the brightest pixels of the catalogue; the others say what else is given or left "
+    "out. Without a catalogue, what `rbinfer` detects is matched with the labelled positions within 2 "
+    "pixels."
+)
 _COLUMNS = (
     ("real", "n_real", "{:d}"),
     ("bogus", "n_bogus", "{:d}"),
@@ -50,33 +57,76 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         f"- Trained on simulation alone, FWHM {low:g} to {high:g} pixels; configuration hash "
         f"`{spec.config_hash}`, see `config.toml`.",
     ]
+    if "before" in metrics:
+        parts += _changes(spec, metrics["before"])
     if spec.operating_points:
         parts += [
             "## Operating points",
             "On the validation frames (simulated); galaxies that do not count as real take no part:",
-            _table(
-                ("chosen for", "threshold", "real missed", "bogus let through"),
-                [
-                    (p.name, f"{p.threshold:.4f}", f"{p.missed:.4f}", f"{p.false:.4f}")
-                    for p in spec.operating_points
-                ],
-            ),
         ]
+    for reading in spec.readings:
+        if len(spec.readings) > 1:
+            parts.append(f"With {' and '.join(reading.real)} real (`--real {reading.name}`):")
+        if reading.operating_points:
+            parts.append(_points_of(reading))
     if "simulation" in metrics:
         parts += _simulation(metrics["simulation"], metrics.get("baselines", {}))
-    for key, title, *_ in WAYS:
-        if key in metrics:
-            parts += [f"## Labelled real images, {title}", _figures(metrics[key], "group")]
-            parts += _images_more(metrics, key)
+    if "images_detected" in metrics:
+        parts += ["## Labelled real images", _ABOUT_IMAGES]
+    for way in WAYS:
+        if way.key in metrics:
+            parts += [f"## Labelled real images, {way.title}", _figures(metrics[way.key], "group")]
+            parts += _images_more(metrics, way.key)
     parts += ["## What it cannot do", _limits(metrics)]
     return "\n\n".join(parts) + "\n"
+
+
+def _points_of(reading: Reading) -> str:
+    return _table(
+        ("chosen for", "threshold", "real missed", "bogus let through"),
+        [
+            (p.name, f"{p.threshold:.4f}", f"{p.missed:.4f}", f"{p.false:.4f}")
+            for p in reading.operating_points
+        ],
+    )
+
+
+def _changes(spec: ModelSpec, before: dict[str, Any]) -> list[str]:
+    """What is another than in the version before."""
+    title = f"## What changed since version {before['version']}"
+    lines = []
+    if spec.parent:
+        lines.append(
+            f"- The network is that of {spec.parent}; only its last layer is calibrated anew, and the "
+            "operating points are chosen anew."
+        )
+    if list(spec.real) != before["real"]:
+        was = " and ".join(before["real"])
+        lines.append(
+            f"- By default {' and '.join(spec.real)} count as real; it was {was}. "
+            f"`--real {','.join(before['real'])}` or `real_source_types` gives what was."
+        )
+    rows = [
+        (f"{title_of}, {at}", number(old), number(new))
+        for key, title_of in (("with_galaxies", "stars and galaxies"), ("stars", "stars alone"))
+        for at, (old, new) in before["auc"][key].items()
+    ]
+    worst = " and ".join(f"{number(loss)}" for loss in before["worst"].values())
+    return [
+        title,
+        "\n".join(lines),
+        "AUC on the simulated test frames, by what counts as real. The largest losses of the two "
+        f"readings are {worst}:",
+        _table(("real, bin", f"version {before['version']}", f"version {spec.version}"), rows),
+    ]
 
 
 def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
     parts = [
         "## Simulated test frames",
         "From seeds that training never saw. Expected calibration error "
-        f"{measured['calibration_error']:.4f}, in the mix that the score is calibrated for.",
+        f"{measured['calibration_error']:.4f}, in the mix that the score is calibrated for"
+        f"{_other_errors(measured)}.",
         _figures({"all": measured["overall"]}, ""),
         _table(
             ("class", "n", "counts as", "called real"),
@@ -107,10 +157,23 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
     return parts
 
 
+def _other_errors(measured: dict[str, Any]) -> str:
+    """Calibration errors of the readings other than the default one."""
+    others = list(measured.get("calibration_errors", {}).items())[1:]
+    return "".join(f"; with {name} real {number(error)}" for name, error in others)
+
+
 def _readings(readings: dict[str, Any]) -> list[str]:
-    """Three readings of what is real: AUC overall and by bins."""
-    head = ("AUC", "shipped, all else bogus", "galaxies left out", "stars and galaxies real")
-    names = ("shipped", "without_galaxies", "with_galaxies")
+    """Readings of what is real: AUC overall and by bins."""
+    head: tuple[str, ...] = (
+        "AUC",
+        "shipped, all else bogus",
+        "galaxies left out",
+        "stars and galaxies real",
+    )
+    names = ["shipped", "without_galaxies", "with_galaxies"]
+    if "stars" in readings:
+        head, names = (*head, "stars alone real"), [*names, "stars"]
     rows: list[tuple[str, ...]] = [
         ("all", *(number(readings[name]["overall"]["auc"]) for name in names))
     ]
@@ -119,7 +182,8 @@ def _readings(readings: dict[str, Any]) -> list[str]:
             (f"{title} {at}", *(number(readings[name][key][at]["auc"]) for name in names))
             for at in readings["shipped"][key]
         ]
-    return ["The same in three readings of what is real:", _table(head, rows)]
+    count = {3: "three", 4: "four"}[len(names)]
+    return [f"The same in {count} readings of what is real:", _table(head, rows)]
 
 
 def _points(points: dict[str, Any]) -> list[str]:
@@ -143,7 +207,8 @@ def _points(points: dict[str, Any]) -> list[str]:
 
 def _versus_simulation(measured: dict[str, Any]) -> list[str]:
     return [
-        f"Beside simple means, on {measured['frames']} of the frames (AUC against stars):",
+        f"Beside simple means, on {measured['frames']} of the frames "
+        f"(AUC against {counting(measured)}):",
         _table(*classes_table(measured)),
         _table(*groups_table(pooled(measured))),
     ]
@@ -152,6 +217,16 @@ def _versus_simulation(measured: dict[str, Any]) -> list[str]:
 def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
     """What else was measured on a set of labelled images."""
     parts = []
+    undetected = {name: f["undetected"] for name, f in metrics[key].items() if "undetected" in f}
+    if undetected:
+        cells = [
+            (name, *(f"{n} of {of}" for n, of in (f["real"], f["bogus"])))
+            for name, f in undetected.items()
+        ]
+        parts += [
+            "Not detected (they count as unscored above):",
+            _table(("group", "of the real", "of the bogus"), cells),
+        ]
     both = {name: f for name, f in metrics[key].items() if "with_galaxies" in f}
     if both:
         rows = []
@@ -224,10 +299,11 @@ def _limits_of_readings(simulation: dict[str, Any]) -> list[str]:
             f"are kept, and the AUC against artefacts is {number(sky['overall']['auc'])} "
             f"(shipped: {number(shipped['overall']['auc'])})."
         )
+    kept = "of the real" if galaxy is not None and galaxy["real"] else "of the stars"
     at, faint = next(iter(shipped["by_snr"].items()))
     if faint["true_rate"] is not None:
         lines.append(
-            f"- Faint detections: at S/N {at} it keeps {faint['true_rate']:.1%} of the stars and lets "
+            f"- Faint detections: at S/N {at} it keeps {faint['true_rate']:.1%} {kept} and lets "
             f"through {number(faint['false_rate'], 3)} of the bogus; below, nothing was measured."
         )
     return lines

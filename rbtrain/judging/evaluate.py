@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from rbinfer.model.readings import counted_score
 from rbinfer.model.session import Session
+from rbinfer.model.spec import ModelSpec
 
 from .._arrays import F32, I8, Bools, Floats
-from ..config import CLASSES, SKY, SOURCES
+from ..config import CLASSES, READINGS, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
 from ..fitting.rates import mix_weights
@@ -86,7 +88,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     dict
         ``overall``, ``by_class`` (rate called real of each), ``by_snr``, ``by_fwhm``, ``by_crowding``;
         ``calibration_error`` and ``reliability`` in the mix that the score is calibrated for, and
-        ``fraction_real`` in it; ``readings`` (`read_simulation`) and
+        ``fraction_real`` in it; ``calibration_errors`` of each reading of a model with classes;
+        ``readings`` (`read_simulation`) and
         ``operating_points`` (`points_by_bin`).
     """
     session = Session(model, "cpu")
@@ -104,20 +107,26 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         "reliability": reliability(real, score, weights=weights),
         "by_class": _by_class(rows["label"], score, spec.threshold, real_types),
     }
-    sky_score = score
     if classes is not None:
         counts = np.zeros((len(CLASSES), len(CLASSES)), int)
         np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
         result["confusion"] = counts.tolist()
-        if set(SKY) <= set(spec.classes):
-            columns = [spec.classes.index(name) for name in SKY]
-            total = classes[:, columns].sum(axis=1, dtype=np.float32)
-            sky_score = np.minimum(total, np.float32(1))
+        result["calibration_errors"] = {
+            reading.name: expected_calibration_error(
+                is_of(rows["label"], reading.real),
+                _counting(spec, classes, reading.real),
+                weights=weights,
+            )
+            for reading in spec.readings
+        }
+    sky_score, star_score = (
+        score if classes is None else _counting(spec, classes, names) for names in READINGS
+    )
     for key, bins in bins_of(rows).items():
         result[key] = {
             at: figures(real[inside], score[inside], spec.threshold) for at, inside in bins.items()
         }
-    result["readings"] = read_simulation(rows, score, sky_score, real, spec.threshold)
+    result["readings"] = read_simulation(rows, score, sky_score, star_score, real, spec.threshold)
     judged = real | ~np.isin(rows["label"], SOURCES)
     result["operating_points"] = points_by_bin(
         spec.operating_points, rows[judged], real[judged], score[judged]
@@ -133,6 +142,11 @@ def _run(session: Session, data: Dataset) -> tuple[F32, F32 | None]:
     ]
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
+
+
+def _counting(spec: ModelSpec, classes: F32, names: Sequence[str]) -> F32:
+    """Return the score (n,) with these classes real."""
+    return counted_score(classes, [spec.classes.index(name) for name in names])
 
 
 def _weights(labels: I8, share: float | None) -> Floats:

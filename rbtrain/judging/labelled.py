@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from rbinfer import Classifier
 from rbinfer.errors import InputError
+from rbinfer.io.exposure import Exposure
 from rbinfer.io.images import load_image
 from rbinfer.io.positions import peaks, positions
 
@@ -23,7 +25,10 @@ from ..metrics import expected_calibration_error, reliability, shift_prior
 from .baselines import baseline_scores
 from .evaluate import figures
 from .readings import short_figures
+from .ways import POSITIONS, Way, catalogue_of, given_widths, nearest_within
 
+#: A detection belongs to a labelled position within so many pixels.
+_REACH = 2.0
 #: Group that stands for all images together; no case can have the name.
 ALL = "all together"
 
@@ -43,9 +48,12 @@ class Scored:
     cutouts : ndarray of float32, shape (n, size, size, 2), or None
         What the network saw.
     sky_score : ndarray of float32, shape (n,), or None
-        Scores with stars and galaxies counted as real, for a model that has both classes.
+        Scores with stars and galaxies counted as real, for a model that has both classes and counts
+        others by default.
     baselines : dict of ndarray of float64, shape (n,), or None
         Scores by other means, see `rbtrain.judging.baselines`.
+    detected : ndarray of bool, shape (n,), or None
+        Which of the labelled positions were detected, where no catalogue was given.
     """
 
     name: str
@@ -55,6 +63,7 @@ class Scored:
     cutouts: F32 | None = None
     sky_score: F32 | None = None
     baselines: dict[str, F64] | None = None
+    detected: Bools | None = None
 
 
 def joined(cases: Sequence[Scored]) -> tuple[Bools, F32]:
@@ -71,20 +80,6 @@ def joined(cases: Sequence[Scored]) -> tuple[Bools, F32]:
     score : ndarray of float32, shape (n,)
     """
     return np.concatenate([c.real for c in cases]), np.concatenate([c.score for c in cases])
-
-
-#: Ways in which labelled images are scored: key of the figures, title, FWHM given, centroids alone.
-WAYS = (
-    ("images", "FWHM measured", False, False),
-    ("images_fwhm_given", "FWHM given", True, False),
-    ("images_centroids", "FWHM measured, the brightest pixels not given", False, True),
-)
-
-
-def ways_for(folder: str | os.PathLike[str]) -> tuple[tuple[str, str, bool, bool], ...]:
-    """Return the `WAYS` that differ for the tables of a folder: not all name brightest pixels."""
-    named = any(peaks(Table.read(table)) is not None for table, _ in labelled_cases(folder))
-    return WAYS if named else WAYS[:2]
 
 
 def group_of(case: str) -> str:
@@ -118,27 +113,29 @@ def score_case(
     classifier: Classifier,
     table_path: Path,
     image_path: Path,
-    given_fwhm: bool,
+    way: Way = POSITIONS,
+    widths: Mapping[str, float] = MappingProxyType({}),
     baselines: bool = False,
-    centroids: bool = False,
 ) -> Scored | None:
     """Score the labelled detections of one image; None where its FWHM is asked for and not known.
 
-    A cube is taken as one cutout a row of the table, centred on the object. With `baselines` the
-    detections are scored by `rbtrain.judging.baselines` too, with the same FWHM. With `centroids` the
-    columns of the brightest pixel are kept from the classifier.
+    A cube is taken as one cutout a row of the table, centred on the object, with the FWHM of the table's
+    ``frame_fwhm`` (pixels), if the way gives the FWHM. With `baselines` the detections are scored by
+    `rbtrain.judging.baselines` too, with the same FWHM.
 
     Parameters
     ----------
     classifier : Classifier
     table_path : Path
-        Table with positions and ``label``; for a cube with ``frame_fwhm``, pixels.
+        Table with positions and ``label``.
     image_path : Path
         FITS image (ny, nx) or cube (n, size, size).
-    given_fwhm : bool
-        Take the FWHM from the table instead of measuring it.
+    way : Way
+        What the classifier is given.
+    widths : mapping of str to float
+        FWHM (pixels) by the name of the case, for ways that give it; for other cases the table's meta
+        ``fwhm_px`` is taken.
     baselines : bool
-    centroids : bool
 
     Returns
     -------
@@ -155,45 +152,61 @@ def score_case(
             f"{table_path} has no column 'label' (1 real, 0 bogus, -1 not to be judged); it has "
             f"{', '.join(table.colnames)}"
         )
-    label = np.asarray(table["label"])
     name = table_path.stem
     with fits.open(image_path) as hdus:
         cube = hdus[0].data if hdus[0].data is not None and hdus[0].data.ndim == 3 else None
     if cube is not None:
-        return _score_cube(classifier, name, table, cube, baselines) if given_fwhm else None
-    fwhm = table.meta.get("fwhm_px") if given_fwhm else None
-    if given_fwhm and fwhm is None:
+        return _score_cube(classifier, name, table, cube, baselines) if way.fwhm_given else None
+    fwhm = widths.get(name, table.meta.get("fwhm_px")) if way.fwhm_given else None
+    if way.fwhm_given and fwhm is None:
         return None
     image = load_image(image_path)
-    # Every detection is scored, also those not to be judged: a catalogue has them all.
-    x, y = positions(table)
-    catalogue, brightest = Table({"x": x, "y": y}), None if centroids else peaks(table)
-    if brightest is not None:
-        catalogue["xpeak"], catalogue["ypeak"] = brightest
+    catalogue = catalogue_of(table, way, image)
     result = classifier.classify(catalogue, image, fwhm=fwhm)
-    judged = label >= 0
-    score = np.asarray(result["rb_score"], np.float32)
+    if way.columns == "none":
+        return _matched(name, table, result)
+    judged = np.asarray(table["label"]) >= 0
     used = float(result.meta["rb_fwhm"])
-    pixels = classifier.cutouts(image, x, y, fwhm=used, peaks=brightest).pixels[judged]
+    x, y = positions(table)
+    brightest = peaks(catalogue)
     sky = _counting_sky(classifier)
-    sky_score, others = None, None
-    if sky is not None:
-        sky_score = sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged]
-    if baselines:
-        others = baseline_scores(
-            image.pixels,
-            table[judged],
-            used,
-            mask=image.mask,
-            gain=_gain(image.header, table),
-            saturation=image.saturation,
-        )
-    return Scored(name, label[judged] == 1, score[judged], used, pixels, sky_score, others)
+    return Scored(
+        name,
+        np.asarray(table["label"])[judged] == 1,
+        np.asarray(result["rb_score"], np.float32)[judged],
+        used,
+        classifier.cutouts(image, x, y, fwhm=used, peaks=brightest).pixels[judged],
+        None if sky is None else sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged],
+        _baselines_of(image, table[judged], used) if baselines else None,
+    )
+
+
+def _matched(name: str, table: Table, found: Table) -> Scored:
+    """Give the scores of detections to the labelled positions that they belong to."""
+    label = np.asarray(table["label"])
+    judged = label >= 0
+    x, y = positions(table)
+    row = nearest_within(found, x[judged], y[judged], _REACH)
+    score = np.append(np.asarray(found["rb_score"], np.float32), np.float32(np.nan))[row]
+    return Scored(name, label[judged] == 1, score, float(found.meta["rb_fwhm"]), detected=row >= 0)
+
+
+def _baselines_of(image: Exposure, table: Table, fwhm: float) -> dict[str, F64]:
+    return baseline_scores(
+        image.pixels,
+        table,
+        fwhm,
+        mask=image.mask,
+        gain=_gain(image.header, table),
+        saturation=image.saturation,
+    )
 
 
 def _counting_sky(classifier: Classifier) -> Classifier | None:
-    """Return the same classifier with stars and galaxies real, where the model has both classes."""
-    return classifier.counting(SKY) if set(SKY) <= set(classifier.spec.classes) else None
+    """Return the same classifier with stars and galaxies real, where that is another reading."""
+    spec = classifier.spec
+    other = set(SKY) <= set(spec.classes) and not spec.readings[0].counts(SKY)
+    return classifier.counting(SKY) if other else None
 
 
 def _gain(header: Any, table: Table) -> float | None:
@@ -236,36 +249,34 @@ def _score_cube(
 
 def score_images(
     classifier: Classifier,
-    folder: str | os.PathLike[str],
-    given_fwhm: bool = False,
+    folders: Sequence[str | os.PathLike[str]],
+    way: Way = POSITIONS,
     progress: Callable[[int, int], None] | None = None,
     baselines: bool = False,
-    centroids: bool = False,
 ) -> dict[str, list[Scored]]:
-    """Score the labelled detections of a folder of images, by group.
+    """Score the labelled detections of folders of images, by group.
 
     Parameters
     ----------
     classifier : Classifier
-    folder : path
-        See `labelled_cases`.
-    given_fwhm : bool
-        Take the FWHM from the tables (``fwhm_px``) instead of measuring it.
+    folders : sequence of path
+        See `labelled_cases`. Where one has ``widths/groups.csv``, its FWHM are the ones given.
+    way : Way
+        What the classifier is given.
     progress : callable, optional
         Called as ``progress(images_done, images)``.
     baselines : bool
         Score by `rbtrain.judging.baselines` too.
-    centroids : bool
-        Keep the columns of the brightest pixel from the classifier.
 
     Returns
     -------
     dict of lists of Scored
     """
     groups: dict[str, list[Scored]] = {}
-    cases = labelled_cases(folder)
+    cases = [case for folder in folders for case in labelled_cases(folder)]
+    widths = given_widths(folders)
     for done, (table, image) in enumerate(cases, 1):
-        scored = score_case(classifier, table, image, given_fwhm, baselines, centroids)
+        scored = score_case(classifier, table, image, way, widths, baselines)
         if scored is not None:
             groups.setdefault(group_of(scored.name), []).append(scored)
         if progress is not None:
@@ -277,7 +288,9 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
     """Figures of each group, with intervals, and the FWHM used for each image.
 
     ``with_galaxies`` holds the figures with stars and galaxies counted as real, for a model that has
-    both classes: where a label means "in the sky", the shipped score is wrong on galaxies.
+    both classes and counts others by default: where a label means "in the sky", such a score is wrong on
+    galaxies. ``undetected``, where no catalogue was given, says how many of how many ``real`` and
+    ``bogus`` were not detected; they count as unscored.
 
     Parameters
     ----------
@@ -300,6 +313,13 @@ def measure_groups(groups: dict[str, list[Scored]], threshold: float) -> dict[st
             **figures(real, score, threshold, rng),
             "fwhm": {c.name: c.fwhm for c in cases if c.fwhm is not None},
         }
+        detected = [c.detected for c in cases if c.detected is not None]
+        if detected:
+            missed = ~np.concatenate(detected)
+            result[name]["undetected"] = {
+                what: [int((missed & rows).sum()), int(rows.sum())]
+                for what, rows in (("real", real), ("bogus", ~real))
+            }
         sky = [c.sky_score for c in cases if c.sky_score is not None]
         if len(sky) == len(cases):
             result[name]["with_galaxies"] = short_figures(real, np.concatenate(sky), threshold)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbinfer.model.spec import OperatingPoint
+from rbinfer.model.readings import OperatingPoint
+from rbinfer.model.spec import ModelSpec
 
 from .._arrays import F32, Bools, Floats
 from ..config import CLASSES, SKY
@@ -40,22 +41,23 @@ def read_simulation(
     rows: NDArray[Any],
     score: F32,
     sky_score: F32,
+    star_score: F32,
     real: Bools,
     threshold: float,
 ) -> dict[str, Any]:
-    """Figures in three readings of what is real.
+    """Figures in several readings of what is real.
 
     ``shipped``: what the model was shipped to count as real against all else. ``without_galaxies``:
     the same with galaxies left out, which a catalogue of the sky may count as either.
     ``with_galaxies``: stars and galaxies, by the sum of their probabilities, against artefacts and
-    noise.
+    noise. ``stars``: stars, by their probability, against all else.
 
     Parameters
     ----------
     rows : structured ndarray, shape (n,)
         Of a `Dataset`.
-    score, sky_score : ndarray of float32, shape (n,)
-        Probability of what is shipped as real, and of star or galaxy.
+    score, sky_score, star_score : ndarray of float32, shape (n,)
+        Probability of what is shipped as real, of star or galaxy, and of star.
     real : ndarray of bool, shape (n,)
         What is shipped as real.
     threshold : float
@@ -75,6 +77,7 @@ def read_simulation(
         ("shipped", real, score, everything),
         ("without_galaxies", real, score, left),
         ("with_galaxies", sky, sky_score, everything),
+        ("stars", is_of(rows["label"], ("star",)), star_score, everything),
     ):
         reading: dict[str, Any] = {
             "overall": short_figures(is_real[taken], values[taken], threshold),
@@ -91,6 +94,42 @@ def read_simulation(
             }
         result[name] = reading
     return result
+
+
+def what_changed(before: ModelSpec, measured: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Compare what was measured on simulation with what an earlier version reaches there.
+
+    Parameters
+    ----------
+    before : ModelSpec
+        Of the earlier version.
+    measured : dict
+        Of the earlier version, from `rbtrain.judging.evaluate.evaluate_simulation`.
+    now : dict
+        All figures of the new version; ``simulation`` is compared.
+
+    Returns
+    -------
+    dict
+        ``model``, ``version`` and ``real`` of the earlier one; ``auc``, by reading and then by bin
+        (``overall`` first): its AUC and the new one; ``worst``, by reading, the largest loss of AUC in
+        any bin, negative where all have won.
+    """
+    pairs: dict[str, dict[str, list[float]]] = {}
+    for name in ("with_galaxies", "stars"):
+        old, new = (found["readings"][name] for found in (measured, now["simulation"]))
+        pairs[name] = {"overall": [old["overall"]["auc"], new["overall"]["auc"]]}
+        for key in BIN_KEYS:
+            for at in old[key]:
+                pair = [old[key][at]["auc"], new[key][at]["auc"]]
+                pairs[name][f"{key.removeprefix('by_')} {at}"] = pair
+    return {
+        "model": before.name,
+        "version": before.version,
+        "real": list(before.real),
+        "auc": pairs,
+        "worst": {name: max(old - new for old, new in found.values()) for name, found in pairs.items()},
+    }
 
 
 def short_figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:

@@ -24,6 +24,16 @@ def format_groups(groups: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def format_undetected(groups: dict[str, dict[str, Any]]) -> str:
+    """Say of each group how many of the labelled were not detected; empty where all were given."""
+    lines = []
+    for name, f in groups.items():
+        if "undetected" in f:
+            cells = (f"{n} of {of} {what}" for what, (n, of) in f["undetected"].items())
+            lines.append(f"{name:20s} {', '.join(cells)}")
+    return "\n".join(lines)
+
+
 def format_sky(groups: dict[str, dict[str, Any]]) -> str:
     """Format groups with stars and galaxies counted as real; empty for a model without both."""
     lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in ("AUC", "kept", "let in"))]
@@ -55,6 +65,17 @@ def format_bins(measured: dict[str, Any]) -> str:
     for key in POINT_KEYS:
         lines += ["", _format_points(measured["operating_points"], key)]
     lines += ["", f"expected calibration error {measured['calibration_error']:.4f}"]
+    return "\n".join(lines)
+
+
+def format_before(changed: dict[str, Any]) -> str:
+    """Format what `what_changed` found: AUC before and now, by reading and bin."""
+    lines = [f"{'AUC, version ' + changed['version'] + ' / now':24s} {'before':>8s} {'now':>8s}"]
+    for name, pairs in changed["auc"].items():
+        lines += [
+            f"{name} {at:16s}".ljust(32) + f"{old:8.4f} {new:8.4f}" for at, (old, new) in pairs.items()
+        ]
+        lines.append(f"largest loss, {name}: {changed['worst'][name]:.4f}")
     return "\n".join(lines)
 
 

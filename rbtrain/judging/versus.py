@@ -1,6 +1,6 @@
 """The network beside the simple methods, on the same detections: labelled images and simulation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,9 +77,9 @@ def compare_simulation(
     Returns
     -------
     dict
-        ``frames``; ``overall``, by method, stars against all else as in `compare_groups`;
-        ``without_galaxies``, the same with galaxies left out; ``by_class``, by class and method:
-        ``n``, ``called_real`` and ``auc`` (stars against this class; None for stars).
+        ``frames``; ``real``, what counts; ``overall``, by method, the real against all else as in
+        `compare_groups`; ``without_galaxies``, the same with galaxies left out; ``by_class``, by class
+        and method: ``n``, ``called_real`` and ``auc`` (the real against this class; None for the real).
     """
     count = min(frames, config.data.test_frames)
     labels: list[I8] = []
@@ -100,32 +100,36 @@ def compare_simulation(
                 scores[name].append(values)
         if progress is not None:
             progress(done + 1, count)
+    real = session.spec.calibration.get("counted_as_real", session.spec.real)
+    about = {"frames": count, "real": list(real)}
     if not labels:
-        return {"frames": count, "overall": {}, "without_galaxies": {}, "by_class": {}}
+        return about | {"overall": {}, "without_galaxies": {}, "by_class": {}}
     label = np.concatenate(labels)
     limits = {NETWORK: session.spec.threshold, **THRESHOLDS}
     joined = {name: np.concatenate(parts) for name, parts in scores.items()}
-    return {"frames": count, **_by_class(label, joined, limits)}
+    return about | _by_class(label, joined, limits, real)
 
 
-def _by_class(label: I8, scores: dict[str, Floats], limits: dict[str, float]) -> dict[str, Any]:
-    star, left = is_of(label, ("star",)), ~is_of(label, ("galaxy",))
+def _by_class(
+    label: I8, scores: dict[str, Floats], limits: dict[str, float], real_types: Sequence[str]
+) -> dict[str, Any]:
+    real, left = is_of(label, real_types), ~is_of(label, ("galaxy",))
     by_class: dict[str, Any] = {}
     for i, kind in enumerate(CLASSES):
         inside = label == i
         if not inside.any():
             continue
-        either = inside | star
+        either = inside | real
         by_class[kind] = {"n": int(inside.sum())}
         for name, score in scores.items():
             by_class[kind][name] = {
                 "called_real": float((score[inside] > limits[name]).mean()),
-                "auc": None if kind == "star" else auc(star[either], score[either]),
+                "auc": None if kind in real_types else auc(real[either], score[either]),
             }
     return {
-        "overall": {name: _figures(star, s, limits[name]) for name, s in scores.items()},
+        "overall": {name: _figures(real, s, limits[name]) for name, s in scores.items()},
         "without_galaxies": {
-            name: _figures(star[left], s[left], limits[name]) for name, s in scores.items()
+            name: _figures(real[left], s[left], limits[name]) for name, s in scores.items()
         },
         "by_class": by_class,
     }
@@ -141,8 +145,18 @@ def _figures(real: Bools, score: Floats, threshold: float) -> dict[str, Any]:
 
 def pooled(measured: dict[str, Any]) -> dict[str, Any]:
     """Return what `compare_simulation` found over all classes, as groups for `groups_table`."""
-    rows = {"stars, all else": measured["overall"], "without galaxies": measured["without_galaxies"]}
+    rows = {
+        f"{counting(measured)}, all else": measured["overall"],
+        "without galaxies": measured["without_galaxies"],
+    }
     return {title: methods for title, methods in rows.items() if methods}
+
+
+def counting(measured: dict[str, Any]) -> str:
+    """Say what counts as real in what `compare_simulation` found."""
+    names = measured.get("real", ["star"])  # the figures of version 3 and before do not say so
+    plural = {"galaxy": "galaxies"}
+    return " and ".join(plural.get(name, f"{name}s") for name in names)
 
 
 def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -165,7 +179,7 @@ def groups_table(groups: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
 
 
 def classes_table(measured: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Head and rows of a table, one row per class: rate called real and AUC to stars by method."""
+    """Head and rows of a table, one row per class: rate called real and AUC to the real by method."""
     head = ("class", "n", *(f"{name} called real / AUC" for name in (NETWORK, *THRESHOLDS)))
     rows = []
     for kind, found in measured["by_class"].items():

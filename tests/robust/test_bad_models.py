@@ -37,6 +37,15 @@ def change(proto, **entries):
             entry.value = json.dumps(json.loads(entry.value) | entries)
 
 
+#: An operating point in JSON.
+RATES = {"name": "a", "threshold": 0.5, "missed": 0.1, "false": 0.1}
+
+
+def reading(**entries):
+    """Return a reading in JSON, with some entries changed."""
+    return {"real": ["star"], "threshold": 0.5, "operating_points": [], "scores": {}} | entries
+
+
 def delimited(field, data):
     """Encode bytes as a field of a protobuf message; appended to a message, it is one more."""
     length, number = b"", len(data)
@@ -104,20 +113,24 @@ def test_others(proto, tmp_path, tried):
 @pytest.mark.parametrize(
     ("entries", "text"),
     [
-        ({"schema": 99}, "has schema 99, this release reads 1"),
+        ({"schema": 99}, "has schema 99, this release reads 1 and 2"),
         ({"schema": None}, "has schema None"),
         ({"preprocess": PreprocessSpec.default(33).to_dict()}, "one input (n, 33, 33, 2)"),
         ({"preprocess": {"preset": "default"}}, "lacks"),
-        ({"classes": ["star", "bogus"], "real": ["star"]}, "do not fit its 2 classes"),
-        ({"classes": ["bogus", "real"], "real": ["real"]}, "golden"),
-        ({"real": ["comet"]}, "must be among"),
-        ({"real": []}, "must be among"),
-        ({"threshold": 7}, "must lie in [0, 1], not 7"),
-        ({"threshold": "high"}, "damaged (could not convert string to float"),
+        ({"classes": ["star", "bogus"], "readings": [reading()]}, "do not fit its 2 classes"),
+        ({"classes": ["bogus", "real"], "readings": [reading(real=["real"])]}, "golden"),
+        ({"readings": [reading(real=["comet"])]}, "must be among"),
+        ({"readings": [reading(real=[])]}, "must be among"),
+        ({"readings": []}, "needs a reading of what is real"),
+        ({"readings": [reading(), reading()]}, "two readings with star real"),
+        ({"readings": [reading(threshold=7)]}, "must lie in [0, 1], not 7"),
+        ({"readings": [reading(threshold="high")]}, "damaged (could not convert string to float"),
+        ({"readings": [{"real": ["star"]}]}, "damaged ("),
+        ({"schema": 1}, "damaged ("),
         ({"classes": None}, "damaged (a value is of the wrong kind)"),
-        ({"operating_points": [{"a": 1}]}, "damaged ("),
+        ({"readings": [reading(operating_points=[{"a": 1}])]}, "damaged ("),
         (
-            {"operating_points": [{"name": "a", "threshold": 0.5, "missed": "1", "false": 0.1}]},
+            {"readings": [reading(operating_points=[RATES | {"missed": "1"}])]},
             "missed of an operating point must lie in [0, 1], not '1'",
         ),
         ({"classes": ["star"] * 7}, "must have names of their own"),
@@ -269,7 +282,8 @@ def test_any_metadata(model_path, tried):
         read({k: v for k, v in spec.items() if k != key} if drop else spec | {key: value})
 
     parts = [("preprocess", key) for key in spec["preprocess"]]
-    parts += [("operating_points", key) for key in spec["operating_points"][0]]
+    parts += [("readings", key) for key in spec["readings"][0]]
+    parts += [("operating_points", key) for key in RATES]
     parts += [("golden", key) for key in whole["golden"]]
 
     @settings(max_examples=times(300, 8000), deadline=None)
@@ -277,7 +291,9 @@ def test_any_metadata(model_path, tried):
     def check_parts(part, value):
         name, key = part
         if name == "operating_points":
-            read(spec | {name: [*spec[name], spec[name][0] | {key: value}]})
+            read(spec | {"readings": [reading(operating_points=[RATES, RATES | {key: value}])]})
+        elif name == "readings":
+            read(spec | {name: [*spec[name], reading(**{key: value})]})
         else:
             read(spec | {name: whole[name] | {key: value}})
 

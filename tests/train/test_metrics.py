@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbinfer.model.spec import OperatingPoint
+from rbinfer.model.readings import OperatingPoint
 from rbtrain.config import CLASSES
 from rbtrain.data.dataset import ROW
 from rbtrain.fitting.rates import operating_points

@@ -325,15 +325,17 @@ def test_json_of_columns_that_are_no_arrays(inputs, tmp_path, capsys):
     assert "deg" in rows[1]["sky"]
 
 
+@pytest.mark.parametrize("real", [(), ("--real", "star"), ("--real", "galaxy,star")])
 @pytest.mark.parametrize(
     ("option", "value", "rate"), [("--max-missed", "1%", "missed"), ("--max-false", "0.01", "false")]
 )
-def test_operating_point_by_its_rate(inputs, capsys, option, value, rate):
+def test_operating_point_by_its_rate(inputs, capsys, option, value, rate, real):
     image, catalog = inputs
-    code, out, err = run(capsys, "classify", image, "--catalog", catalog, option, value, "--json")
+    code, out, err = run(capsys, "classify", image, "--catalog", catalog, option, value, "--json", *real)
     assert code == 0
     summary = json.loads(out)["summary"]
-    points = {p.threshold: p for p in Session(resolve(None)).spec.operating_points}
+    reading = Session(resolve(None)).spec.readings[real == ("--real", "star")]
+    points = {p.threshold: p for p in reading.operating_points}
     point = points[summary["threshold"]]
     assert getattr(point, rate) <= 0.01
     assert summary["expected"] == {"missed": point.missed, "false": point.false}
@@ -344,7 +346,10 @@ def test_operating_point_by_its_rate(inputs, capsys, option, value, rate):
     ("more", "words"),
     [
         (["--max-false", "1e-9"], "no operating point with at most 1e-07 % false"),
-        (["--max-missed", "1%", "--real", "galaxy"], "--threshold"),
+        (
+            ["--max-missed", "1%", "--real", "galaxy"],
+            "with star,galaxy or with star as real; with --real galaxy",
+        ),
     ],
 )
 def test_operating_point_that_is_not_had(inputs, capsys, more, words):

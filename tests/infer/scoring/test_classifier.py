@@ -533,12 +533,27 @@ def test_a_class_named_twice_counts_once(scene, model_path):
     assert twice.meta["rb_real"] == ["star", "galaxy"]
 
 
+def test_readings_are_sums_of_the_classes(scene):
+    image, table, fwhm = scene
+    default, turned, stars = (
+        Classifier("default", device="cpu", real_source_types=names)
+        for names in (None, ("galaxy", "star"), ("star",))
+    )
+    scores = [c.score(image, table["x"], table["y"], fwhm=fwhm) for c in (default, turned, stars)]
+    classes = scores[0].classes
+    np.testing.assert_allclose(scores[0].score, classes[:, 0] + classes[:, 1], atol=1e-6)
+    assert np.nanmax(scores[0].score) <= 1
+    np.testing.assert_array_equal(scores[1].score, scores[0].score)
+    np.testing.assert_array_equal(scores[2].score, classes[:, 0])
+    assert stars.threshold == stars.spec.reading(("star",)).threshold
+
+
 def test_what_one_caller_sets_is_not_the_next_ones(scene):
     image, table, fwhm = scene
     expected = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)["rb_score"]
     mine = load_realbogus_model()
     mine.real_source_types = ("cosmic_ray",)
-    assert load_realbogus_model().real_source_types == ("star",)
+    assert load_realbogus_model().real_source_types == ("star", "galaxy")
     again = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)["rb_score"]
     np.testing.assert_array_equal(again, expected)
 

@@ -14,9 +14,32 @@ from astropy.table import Table
 from rbinfer.status import UNSCORED
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
-FRAMES = sorted(
-    path for path in DATA.glob("*.fits.gz") if fits.getheader(path)["NAXIS"] == 2
-) if DATA.is_dir() else []  # fmt: skip
+FRAMES = [
+    path
+    for folder in (DATA, DATA / "more")
+    for path in sorted(folder.glob("*.fits.gz"))
+    if fits.getheader(path)["NAXIS"] == 2
+]
+#: Real ones that each group keeps at least, and bogus ones that it lets in at most, with positions and
+#: brightest pixels given: what the shipped model does, with one object of margin. Narrow stars (irac,
+#: allsky) are lost where the width is measured too wide.
+FLOORS = {
+    "eso085": (543, 3),
+    "saao_bin2_val": (2536, 3),
+    "saao_val": (10037, 2),
+    "single_apogee300": (85, 1),
+    "single_saao_raw": (1, 1),
+    "allsky_clear": (257, 1),
+    "allsky_overcast": (0, 3),
+    "emmi_galaxies": (248, 3),
+    "irac": (398, 8),
+    "irac_columns": (34, 5),
+    "nites_trailed_defocus": (116, 2),
+    "oscaar_dark": (0, 3),
+    "oscaar_light": (1806, 7),
+    "vatt_trails": (4, 2),
+    "ystar_trail_elongated": (101, 25),
+}
 
 pytestmark = pytest.mark.skipif(not FRAMES, reason="no real frames beside the clone")
 
@@ -57,28 +80,36 @@ def test_every_row_is_scored_or_told_why(path, tmp_path):
         assert (row["rb_score"] is None) == bool(row["rb_status"] & UNSCORED)
 
 
-def test_the_shipped_model_beats_chance_by_far_on_every_group():
-    """A tripwire, far below what the card states: a broken preprocessing would show here."""
+@pytest.fixture(scope="module")
+def counts():
+    """Real kept and bogus let in, of the labelled in each group."""
     from rbinfer import Classifier
+    from rbinfer.io.images import load_image
 
     classifier = Classifier(device="cpu")
-    groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    found: dict[str, tuple[int, int]] = {}
     for path in FRAMES:
         table = Table.read(path.with_name(path.name.replace(".fits.gz", ".ecsv")))
-        image = fits.getdata(path)
-        score = classifier.score(image, table["x"], table["y"]).score
-        label = np.asarray(table["label"])
-        use = (label >= 0) & np.isfinite(score)
+        given = table["x", "y", "xpeak", "ypeak"]
+        called_real = classifier.classify(given, load_image(path))["rb_score"] > 0.5
         name = re.sub(r"_\d+$", "", path.name.removesuffix(".fits.gz"))
-        groups.setdefault(name, []).append((label[use] == 1, score[use]))
-    for name, parts in groups.items():
-        real = np.concatenate([p[0] for p in parts])
-        score = np.concatenate([p[1] for p in parts])
-        if min(real.sum(), (~real).sum()) < 20:
-            continue
-        order = np.argsort(score, kind="stable")
-        ranks = np.empty(len(score))
-        ranks[order] = np.arange(1, len(score) + 1)
-        n = int(real.sum())
-        auc = (ranks[real].sum() - n * (n + 1) / 2) / (n * (len(real) - n))
-        assert auc > 0.9, f"{name}: AUC {auc:.3f}"
+        label = np.asarray(table["label"])
+        kept, let_in = (int((called_real & (label == value)).sum()) for value in (1, 0))
+        before = found.get(name, (0, 0))
+        found[name] = (before[0] + kept, before[1] + let_in)
+    return found
+
+
+def test_every_group_has_its_floor(counts):
+    assert set(counts) <= set(FLOORS)
+
+
+@pytest.mark.parametrize("group", FLOORS)
+def test_the_shipped_model_keeps_what_it_kept(group, counts):
+    """A tripwire: a broken preprocessing, or a width that is measured worse, would show here."""
+    if group not in counts:
+        pytest.skip(f"{group} is not beside the clone")
+    least, most = FLOORS[group]
+    kept, let_in = counts[group]
+    assert kept >= least
+    assert let_in <= most

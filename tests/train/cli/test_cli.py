@@ -73,7 +73,7 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
     shipped = metrics["simulation"]["readings"]["shipped"]
     assert shipped["overall"]["auc"] == metrics["simulation"]["overall"]["auc"]
     assert len(metrics["simulation"]["operating_points"]) == 5
-    assert set(metrics["calibration"]) == {"images", "images_fwhm_given"}
+    assert set(metrics["calibration"]) == {"images", "images_detected", "images_fwhm_given"}
     assert 0 <= group["with_galaxies"]["auc"] <= 1
     card = (tmp_path / "out" / "CARD.md").read_text()
     assert "la_cosmic AUC / kept / let in" in card

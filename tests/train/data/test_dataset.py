@@ -177,8 +177,18 @@ def test_no_frame_is_on_both_sides_of_the_split(config, data):
     assert 0.05 < len(held_out) / len(data) < 0.35
 
 
+def test_validation_frames_drawn_alone_are_those_of_the_training_set(config, data, tmp_path):
+    alone = build_dataset(config, tmp_path / "validation", part="validation", workers=1)
+    training, held_out = alone.split(config.data.validation)
+    assert len(training) == 0
+    assert len(held_out) == len(alone) > 100
+    _, rows = data.split(config.data.validation)
+    np.testing.assert_array_equal(alone.rows, data.rows[rows])
+    np.testing.assert_array_equal(alone.pixels, data.pixels[rows])
+
+
 def test_test_frames_are_others(config, data, tmp_path):
-    test = build_dataset(config, tmp_path / "test", test=True, workers=1)
+    test = build_dataset(config, tmp_path / "test", part="test", workers=1)
     assert not set(test.rows["frame"]) & set(data.rows["frame"])
 
 

@@ -19,7 +19,8 @@ from rbinfer.model.session import Session, verify
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
 from rbtrain.config import CLASSES, SOURCES
 from rbtrain.data.dataset import build_dataset
-from rbtrain.export.convert import ExportError, export_model, keras_outputs
+from rbtrain.export.convert import export_model, keras_outputs
+from rbtrain.export.proof import ExportError
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate
@@ -245,11 +246,11 @@ def test_the_file_tells_all(exported, config):
     assert spec.name == "tiny"
     assert spec.preprocess == config.preprocess
     assert spec.classes == CLASSES
-    assert spec.real == ("star",)
+    assert [reading.real for reading in spec.readings] == [("star",), ("star", "galaxy")]
     assert spec.config_hash == config.hash
     assert spec.calibration["method"] == "temperature"
     for name, low in (("real", 10), ("bogus", 0)):
-        histogram = spec.calibration["scores"][name]
+        histogram = spec.readings[0].scores[name]
         assert len(histogram) == 20
         assert sum(histogram) == pytest.approx(1, abs=1e-4)
         assert sum(histogram[low : low + 10]) > 0.5
@@ -348,7 +349,7 @@ def test_files_that_are_not_ours_are_refused(exported, tmp_path, change):
         elif change == "classes":
             data["classes"] = ["star", "bogus"]
         else:
-            data["threshold"] = 7
+            data["readings"][0]["threshold"] = 7
         entry.value = json.dumps(data)
     path = tmp_path / "other.onnx"
     onnx.save(proto, path)

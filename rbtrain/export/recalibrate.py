@@ -1,0 +1,174 @@
+"""The network of a model file, calibrated and counted anew: its last layer and its score change."""
+
+import dataclasses
+import os
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from rbinfer._util.hashing import digest
+from rbinfer.model.session import Session
+from rbinfer.model.spec import ModelSpec
+
+from .._arrays import F32, F64
+from ..config import CLASSES, SOURCES, TrainConfig
+from ..data.dataset import Dataset
+from ..fitting.batches import targets_of
+from ..fitting.calibrate import fit_temperature
+from ..fitting.rates import measured_readings, mix_weights
+from .proof import N_PROOF, ExportError, counted, write_proved
+
+#: Cutouts in memory at a time.
+_AT_ONCE = 4096
+#: Softmax in float32 may be exactly 0, whose logarithm is none.
+_TINIEST = float(np.finfo(np.float32).tiny)
+
+
+def export_recalibrated(
+    config: TrainConfig,
+    data: Dataset,
+    model_file: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+) -> float:
+    """Export the network of a model file with another calibration and another reading of "real".
+
+    Temperature and shift are fitted as for a new network (`rbtrain.fitting.calibrate.calibrate`), to the
+    logarithms of the old probabilities, which are logits up to a constant for each cutout.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the new version: what counts as real, the mix, name and version. The network, the classes and
+        the preprocessing must be those of the model file.
+    data : Dataset
+        Its validation frames are used.
+    model_file : path
+        A model with classes.
+    path : path
+        The new ``.onnx`` file.
+
+    Returns
+    -------
+    float
+        Largest difference, on 1,000 cutouts, between the new outputs and those that follow from the old
+        ones by temperature and shift.
+
+    Raises
+    ------
+    ExportError
+        A model without classes, of other classes or preprocessing; or too large a difference.
+    """
+    session = Session(model_file, "cpu")
+    old = session.spec
+    if old.classes != CLASSES or old.preprocess != config.preprocess:
+        raise ExportError(
+            f"{model_file} has the classes {', '.join(old.classes)} and the {old.preprocess.preset} "
+            f"preset; the configuration asks for {', '.join(CLASSES)} and {config.preprocess.preset}: "
+            "give the configuration that it was trained with"
+        )
+    _, held_out = data.split(config.data.validation)
+    labels = data.rows["label"][held_out]
+    logits = _logits(session, data, held_out)
+    weights = mix_weights(labels, config.sources).astype(float)
+    is_source = np.isin(np.arange(len(CLASSES)), SOURCES).astype(float)
+    temperature, shift = fit_temperature(logits, targets_of(config, labels), weights, is_source)
+    classes = _softmax(logits / temperature + shift * is_source)
+    before = old.calibration
+    spec = dataclasses.replace(
+        old,
+        name=config.name,
+        version=config.version,
+        config_hash=config.hash,
+        parent=f"{old.name} {old.version}, SHA-256 {digest(os.fspath(model_file))}",
+        readings=measured_readings(config, labels, classes),
+        calibration={
+            "method": "temperature",
+            "temperature": before.get("temperature", 1.0) * temperature,
+            "shift": before.get("shift", 0.0) / temperature + shift,
+            "sources": config.sources,
+        },
+        golden=None,
+    )
+    proof = np.sort(np.random.default_rng(config.fit.seed).permutation(len(held_out))[:N_PROOF])
+    proto = onnx.load(os.fspath(model_file))
+    del proto.metadata_props[:]
+    return write_proved(
+        recalibrated(proto, spec, temperature, shift * is_source),
+        spec,
+        path,
+        data.pixels[held_out[proof]].astype(np.float32),
+        {"classes": classes[proof], "score": classes[proof] @ counted(spec.classes, spec.real)},
+    )
+
+
+def recalibrated(
+    proto: onnx.ModelProto, spec: ModelSpec, temperature: float, shifts: F64
+) -> onnx.ModelProto:
+    """Return a graph with another last layer, and a score that counts other classes.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        Not modified. ``classes`` is the softmax of a dense layer, ``score`` a product with it.
+    spec : ModelSpec
+        Gives the classes and those that are real by default.
+    temperature : float
+        The logits are divided by it.
+    shifts : ndarray of float64, shape (k,)
+        Added to the logits then.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    ExportError
+        A graph of another form.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    makers = {name: node for node in result.graph.node for name in node.output}
+    constants = {c.name: c for c in result.graph.initializer}
+    try:
+        softmax, product = makers["classes"], makers["score"]
+        add = makers[softmax.input[0]]
+        dense = makers[add.input[0]]
+        bias, kernel = constants[add.input[1]], constants[dense.input[1]]
+        is_real = constants[product.input[1]]
+    except (KeyError, IndexError) as error:
+        raise ExportError(
+            f"the graph has no dense last layer or no product for its score: {error}"
+        ) from error
+    kinds = [node.op_type for node in (dense, add, softmax, product)]
+    if kinds != ["MatMul", "Add", "Softmax", "MatMul"] or product.input[0] != "classes":
+        raise ExportError(
+            f"the graph ends in {', '.join(kinds)}; a dense layer, its softmax and a product are needed"
+        )
+    _set(kernel, numpy_helper.to_array(kernel) / temperature)
+    _set(bias, numpy_helper.to_array(bias) / temperature + shifts)
+    _set(is_real, counted(spec.classes, spec.real))
+    return result
+
+
+def _set(constant: onnx.TensorProto, values: F32 | F64) -> None:
+    constant.CopyFrom(numpy_helper.from_array(values.astype(np.float32), constant.name))
+
+
+def _logits(session: Session, data: Dataset, rows: NDArray[np.intp]) -> F64:
+    """Return logits (n, k) of rows of a dataset, each row's up to a constant."""
+    parts = []
+    for start in range(0, len(rows), _AT_ONCE):
+        pixels = data.pixels[rows[start : start + _AT_ONCE]].astype(np.float32)
+        classes = session.run(pixels).classes
+        assert classes is not None  # the spec has classes, and the session has checked them
+        parts.append(np.log(np.maximum(classes.astype(np.float64), _TINIEST)))
+    return np.concatenate(parts)
+
+
+def _softmax(logits: F64) -> F32:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: F32 = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return found
