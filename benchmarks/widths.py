@@ -208,9 +208,11 @@ def other_frame(rng: np.random.Generator, kind: str) -> Frame:
     return Frame(image, None, None, math.hypot(frame.fwhm, 2.3548 / 2))
 
 
-def hits_frame(rng: np.random.Generator) -> Frame:
-    """Draw a frame without stars: what the simulator has, and up to three times as much."""
-    frame = draw_frame(hits_config((3.0, 1500.0), (3.0, 2400.0)), rng)
+def hits_frame(rng: np.random.Generator, times: float) -> Frame:
+    """Draw a frame without stars: hits as the simulator draws them, or up to so many times as many."""
+    hits = SimulateConfig().artefacts
+    rays, hot = hits.cosmic_rays, hits.hot_pixels
+    frame = draw_frame(hits_config((rays[0], times * rays[1]), (hot[0], times * hot[1])), rng)
     return Frame(frame.image, frame.mask, frame.saturation, None)
 
 
@@ -281,16 +283,18 @@ def judge_starless(folders: list[Path]) -> dict[str, Any]:
 
 
 def judge_hits(frames: int) -> dict[str, Any]:
-    widths = []
-    for k in range(frames):
-        found = hits_frame(np.random.default_rng([SEED, 1, k])).measured()
-        if found.fwhm is not None:
-            widths.append(found.fwhm)
-    verdict(
-        f"simulated frames of hits ({frames}): measured", len(widths) / max(frames, 1), 0.01, below=True
-    )
-    print("  their widths:", ", ".join(f"{width:.2f}" for width in sorted(widths)))
-    return {"frames": frames, "measured": widths}
+    report = {}
+    for times in (1.0, 3.0):
+        widths = []
+        for k in range(frames):
+            found = hits_frame(np.random.default_rng([SEED, 1, k]), times).measured()
+            if found.fwhm is not None:
+                widths.append(found.fwhm)
+        what = f"simulated frames of hits ({frames}, up to {times:g} x as many): measured"
+        verdict(what, len(widths) / max(frames, 1), 0.01, below=True)
+        print("  their widths:", ", ".join(f"{width:.2f}" for width in sorted(widths)))
+        report[f"times {times:g}"] = widths
+    return {"frames": frames, "measured": report}
 
 
 def judge_grid(frames: int) -> dict[str, Any]:
@@ -351,6 +355,9 @@ def judge_time() -> dict[str, Any]:
     """Time a frame of 2048 x 2048 pixels: processor time, the best of many."""
     rng = np.random.default_rng([SEED, 4])
     frame = star_frame(rng, PSF.moffat(2.5, 3.5), 3000, 0.5, 2.5, size=2048)
+    # Without bad pixels: no copy is made of a frame that has none.
+    sky = np.float32(np.nanmedian(frame.image))
+    frame = Frame(np.nan_to_num(frame.image, nan=sky), None, frame.saturation, 2.5)
     taken = []
     for _ in range(15):
         start = time.process_time()

@@ -129,6 +129,8 @@ def run(options: argparse.Namespace) -> int:
         kept.table.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
+        if len(kept.table) < len(scored.table):
+            print(f"  {len(kept.table)} rows written, as --filter and --class say", file=sys.stderr)
     return NOTHING_SCORED if is_nothing_scored(summary) else DONE
 
 

@@ -179,7 +179,10 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
         help="pixels of the image for one of the catalogue: 2 if that is of the image binned 2 x 2",
     )
     group.add_argument(
-        "--shift-xy", type=pair, metavar="DX,DY", help="pixels to add to the catalogue's positions"
+        "--shift-xy",
+        type=pair,
+        metavar="DX,DY",
+        help="pixels to add to the catalogue's positions; --shift-xy=-3,5 where the first is below 0",
     )
     group.add_argument(
         "--trust-positions",

@@ -125,7 +125,7 @@ def _is_excluded(name: str, options: argparse.Namespace, actions: Mapping[str, a
 
 def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, Setting]]:
     """Yield verb, option and setting of each line of a file."""
-    if not place.exists():
+    if not os.path.exists(place):  # also where it may not be looked for
         return
     import tomllib
 
@@ -135,6 +135,13 @@ def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, 
         raise InputError(f"the defaults {place} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"the defaults {place} are no TOML: {error}") from error
+    for where, table in [
+        ("", found),
+        *((f"[{k}] ", v) for k, v in found.items() if isinstance(v, dict)),
+    ]:
+        both = [key for key in table if key.replace("-", "_") in EXCLUSIVE]
+        if len(both) > 1:
+            raise InputError(f"{place}: {where}{' and '.join(both)} exclude each other; keep one")
     shared = shared_options(verbs)
     tables = {name: given for name, given in found.items() if isinstance(given, dict)}
     for key, given in found.items():
@@ -196,7 +203,10 @@ def _setting(place: Path, key: str, given: Any, action: argparse.Action) -> Sett
 def _options(parser: Parser) -> dict[str, argparse.Action]:
     """Return the options of a verb that a file may set, by their name with underscores."""
     return {
-        action.option_strings[-1].lstrip("-").replace("-", "_"): action
+        # Of --bayer and --no-bayer the first; of -o and --output the last.
+        action.option_strings[0 if isinstance(action, argparse.BooleanOptionalAction) else -1]
+        .lstrip("-")
+        .replace("-", "_"): action
         for action in parser._actions
         if action.option_strings and action.dest not in ("help", "debug")
     }

@@ -10,10 +10,14 @@ from .content import Content
 if TYPE_CHECKING:
     from astropy.table import Table
 
-_SEXTRACTOR = re.compile(rb"#\s*1\s+[A-Za-z_]\w*")
+#: A column a line; of one alone the name is in capitals.
+_SEXTRACTOR = re.compile(
+    rb"#\s*1\s+(?:[A-Za-z_]\w*[^\n]*\n#\s*[2-9]\d*\s+[A-Za-z_]|[A-Z][A-Z0-9_]+\b[^\n]*\n\s*[-+.\d])"
+)
 _DAOPHOT = re.compile(rb"\s*NL\s+NX\s+NY\s", re.IGNORECASE)
 _IRAF = re.compile(rb"#[KNUF]\s")
-_IPAC = re.compile(rb"(?:\\[^\n]*\n)*\|[^\n]*\|[ \t\r]*\n")
+#: Up to four lines between bars: names, types, units and what stands for null.
+_IPAC = re.compile(rb"(?:\\[^\n]*\n)*(?:\|[^\n]*\|[ \t\r]*\n){1,4}(?!\|)")
 _HEADER_LINES = 3  # of DAOPHOT: names, values and an empty one
 #: Columns of DAOPHOT's files by their number, from its manual (Stetson 1987, and DAOPHOT II's): those of
 #: FIND, of PICK and GROUP, and of PEAK, NSTAR and ALLSTAR.

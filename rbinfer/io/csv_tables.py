@@ -43,7 +43,11 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows: numbers where that loses nothing, text elsewhere; missing cells are masked."""
     from astropy.table import Table
 
-    found = parse(_read(content))
+    data = content.read()
+    if not data.endswith((b"\n", b"\r", b"\n\0")):
+        # It does not tell how many rows it should have.
+        log.warning("%s ends within a line; is it cut short?", content.path)
+    found = parse(data)
     if found.left_out:
         log.warning("%s: %d lines that begin with # are no rows", content.path, found.left_out)
     table = Table()
@@ -63,7 +67,7 @@ def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
     Encoding, separator, decimal comma and the lines above the names stay as they were, but for the
     separator if the suffix asks for another.
     """
-    found = parse(_read(original.content))
+    found = parse(original.content.read())
     dialect = replace(found.dialect, separator=_separator(found.dialect, original.content.path, path))
     old = [name for name in table.colnames if name in found.names and not name.startswith(NOTED)]
     comma = _has_decimal_commas(found)
@@ -73,7 +77,8 @@ def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
     if old == found.names == table.colnames[: len(old)] and dialect == found.dialect:
         # The rows as they stand, then what is new.
         names = [found.header or dialect.separator.join(names[: len(old)]), *names[len(old) :]]
-        parts = [[found.records[row] for row in where], *columns.values()]
+        records = found.whole_records()
+        parts = [[records[row] for row in where], *columns.values()]
     else:
         if dialect == found.dialect:
             cells = [list(column) for column in zip(*found.as_written(), strict=True)]
@@ -86,14 +91,6 @@ def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
     rows = map(dialect.separator.join, zip(*parts, strict=True))
     header = dialect.separator.join(names)
     path.write_bytes(dialect.encoded([*found.head, header, *rows]))
-
-
-def _read(content: Content) -> bytes:
-    data = content.read()
-    if not data.endswith((b"\n", b"\r", b"\n\x00")):
-        # It does not tell how many rows it should have.
-        log.warning("%s ends within a line; is it cut short?", content.path)
-    return data
 
 
 def _separator(dialect: Dialect, source: Path, path: Path) -> str:

@@ -115,6 +115,15 @@ class Delimited:
                 )
         return [list(column) for column in zip(*((row + [""] * n)[:n] for row in rows), strict=True)]
 
+    def whole_records(self) -> list[str]:
+        """Return the rows as they stand, each with as many cells as there are columns."""
+        n, separator = len(self.names), self.dialect.separator
+        if self.rows:
+            is_whole = all(len(row) == n for row in self.rows)
+        else:
+            is_whole = {record.count(separator) for record in self.records} <= {n - 1}
+        return self.records if is_whole else [separator.join(row) for row in self.as_written()]
+
     def as_written(self) -> Iterator[list[str]]:
         """Yield the cells of each row as they stand, quotes and all."""
         n, separator = len(self.names), self.dialect.separator

@@ -1,6 +1,7 @@
 """Catalogues as ECSV, also with metadata that hold what only their writer knows."""
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _HEADER = "# "
+_TAG = re.compile(r"![^\s,\[\]{}]*")
+#: Tags that nearly every file has.
+_USUAL_TAGS = {"!!omap"}
 
 
 def is_ecsv(content: Content) -> bool:
@@ -46,7 +50,7 @@ def write_ecsv(table: "Table", path: Path) -> None:
 
 def _without_foreign_tags(header: str) -> tuple[str, list[str]]:
     """Return a header without the YAML tags that Astropy does not know, and these."""
-    if "!" not in header:
+    if set(_TAG.findall(header)) <= _USUAL_TAGS:
         return header, []
     import yaml
     from astropy.io.misc.yaml import AstropyLoader

@@ -101,7 +101,8 @@ def positions(
         is there.
     origin : {0, 1}, optional
         What the catalogue calls the centre of the first pixel. By default what goes with the names of
-        the columns (`POSITION_COLUMNS`), or with the format of the file for x, y and X, Y; otherwise 0.
+        the columns (`POSITION_COLUMNS`); for other names, and for x, y and X, Y, with the format of the
+        file; otherwise 0.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def positions(
             raise InputError(
                 f"the catalogue has no position columns ({known}; ...); {_look_alikes(table)}"
             )
-        x_col, y_col, own_origin = pair
+        x_col, y_col, _ = pair
     else:
         missing = [name for name in (x_col, y_col) if name not in have]
         if missing:
@@ -137,17 +138,19 @@ def positions(
                 f"the catalogue has no column {', '.join(missing)}; it has {_names(have)}"
                 f"{did_you_mean(missing[0], have)}"
             )
-        own_origin = next((o for x, y, o in POSITION_COLUMNS if (x, y) == (x_col, y_col)), 0)
-    if (x_col, y_col) in _OF_MANY:
-        own_origin = _first_pixel(table, own_origin)
-    shift = own_origin if origin is None else origin
-    return in_pixels(table[x_col], x_col, shift), in_pixels(table[y_col], y_col, shift)
+    first = _first_pixel(table, x_col, y_col) if origin is None else origin
+    return in_pixels(table[x_col], x_col, first), in_pixels(table[y_col], y_col, first)
 
 
-def _first_pixel(table: "Table", default: float) -> float:
-    """Return what the format of a catalogue calls the first pixel, if its reader noted that."""
+def _first_pixel(table: "Table", x_col: str, y_col: str) -> float:
+    """Return what columns call the first pixel: by their names, the format of the file, or else 0."""
+    by_name = {(x, y): origin for x, y, origin in POSITION_COLUMNS}.get((x_col, y_col))
+    if by_name is not None and (x_col, y_col) not in _OF_MANY:
+        return by_name
     noted = {str(key).lower(): value for key, value in table.meta.items()}.get(FIRST_PIXEL)
-    return noted if isinstance(noted, int) and noted in (0, 1) else default
+    found = noted if isinstance(noted, int) and noted in (0, 1) else by_name or 0
+    log.info("the first pixel of %s, %s is taken to be called %g", x_col, y_col, found)
+    return found
 
 
 def has_positions(table: "Table") -> bool:

@@ -85,7 +85,7 @@ def sky_map(header: Any, shape: tuple[int, int], name: str = "the image") -> Sky
 
     try:
         with collect_warnings():
-            wcs = header if isinstance(header, WCS) else WCS(header)
+            wcs = header if isinstance(header, WCS) else WCS(_readable(header))
             if not wcs.has_celestial:
                 return None
             found = SkyMap(wcs.celestial)
@@ -96,6 +96,19 @@ def sky_map(header: Any, shape: tuple[int, int], name: str = "the image") -> Sky
         return found
     log.warning("%s: the WCS is not used, so there is no ra and dec: %s", name, why)
     return None
+
+
+def _readable(header: Any) -> Any:
+    """Return a header without the cards that Astropy cannot write, which would cost the WCS."""
+    from astropy.io import fits
+
+    cards = []
+    for card in header.cards:
+        try:
+            cards.append(fits.Card.fromstring(card.image))
+        except (ValueError, fits.VerifyError):
+            continue
+    return fits.Header(cards)
 
 
 def _may_have_wcs(header: Any) -> bool:

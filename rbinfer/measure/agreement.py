@@ -35,7 +35,7 @@ _MOST_SHAPE, _MOST_NARROW_SHAPE = 1.0, 0.55
 _NARROW = 1.8  # FWHM in pixels below which a profile is undersampled
 _STEPS = 14
 _CONVERGED = 0.2  # change of the logarithm of the likelihood
-_STARTS = 3
+_STARTS = 2
 #: What agrees: so close to the stars in the logarithm of the width, and in shape, beside the noise.
 _AGREE, _AGREE_SHAPE = 0.15, 0.2
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
@@ -221,15 +221,30 @@ def _group(data: Measured, rows: Ints, mixture: _Mixture, evidence: float) -> Gr
     width = float(np.median(data.width[chosen]))
     near = int(np.count_nonzero(np.abs(data.width - width) < _NEAR))
     share = len(chosen) / near
-    needed = max(11.0, 38.0 - 33.0 * share)
-    if width < np.log(0.95):
-        needed += 12.0
-    # Narrow, as scattered as stars may be, and still outnumbered: the middle of a cluster of hits is so.
-    if width < np.log(_NARROW) and share < 0.5 and stars.spread > 0.95 * LARGEST_SCATTER:
+    is_narrow = width < np.log(_NARROW)
+    needed = _needed(width, share)
+    # As scattered as stars may be, and outnumbered: the middle of a cluster of hits is so.
+    if is_narrow and share < 0.5 and stars.spread > 0.95 * LARGEST_SCATTER:
         needed *= 2.0
-    # Of a uniform phase the mean of this is 0, with an error of 0.7 / sqrt(k) a component.
+    # Long along the rows or the columns: pairs of hot pixels are so.
+    along, across = np.abs(np.median(data.shape[chosen], axis=0))
+    if is_narrow and along > 0.15 and across < 0.05:
+        needed *= 1.6
+    # Of a uniform phase this mean is 0, with an error of 0.7 / sqrt(k); the choice of maxima adds to it.
     turns = np.abs(np.exp(2j * np.pi * data.phase[chosen]).mean(axis=0)).max()
-    in_one_phase = width < np.log(_NARROW) and turns > 0.6 + 0.7 / np.sqrt(len(chosen))
+    in_one_phase = is_narrow and turns > 0.45 + 0.6 / np.sqrt(len(chosen))
     return Group(
         rows[chosen], float(np.exp(width)), evidence, needed, share, stars.spread, bool(in_one_phase)
     )
+
+
+def _needed(width: float, share: float) -> float:
+    """Return the evidence that it takes.
+
+    Where hits only are simulated, at most half of what is similarly wide agrees, and the more hits there
+    are, the more of them agree by chance. The narrower stars are, the more alike to hits.
+    """
+    needed = max(11.0, 38.0 - 33.0 * share)
+    if width < np.log(0.8):
+        return needed + 25.0
+    return needed + 12.0 if width < np.log(0.95) else needed

@@ -22,6 +22,7 @@ from ..kernels.constants import LARGEST
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_FAR = 1e6  # pixels; no image is larger
 _MOST_ROWS = 300  # that are looked at
 _LEAST_ROWS = 8  # below, nothing is said
 _LEAST_STARS = 20  # bright maxima of an image without which no catalogue is said to be of another field
@@ -85,7 +86,8 @@ def doubt_about(exposure: Exposure, x: Floats, y: Floats, is_origin_known: bool 
     Doubt or None
         None where they belong together, or it cannot be told.
     """
-    known = np.isfinite(x) & np.isfinite(y)
+    with np.errstate(invalid="ignore"):
+        known = (np.abs(x) < _FAR) & (np.abs(y) < _FAR)
     x, y = x[known], y[known]
     if len(x) < _LEAST_ROWS:
         return None

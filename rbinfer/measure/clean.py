@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.constants import LARGEST
+from .nodata import no_data_areas
 
 Pixels = NDArray[np.float32]
 
-_CELL = 32  # side of the areas that are asked whether they have data
+_VALUES = 4  # that missing pixels may have
 _MISSING = 0.5  # share of the pixels of other areas that have no data, at most
 _ROWS = 24  # rows that are looked at for a colour filter array, each with the next
 _DIFFERENT = 0.5  # in units of the noise: levels of colours
@@ -48,7 +49,9 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
         Its image is `pixels` itself where nothing had to be changed.
     """
     image = _marked(pixels, mask)
-    image = _without_empty_areas(image, image is not pixels)
+    for area in no_data_areas(pixels, mask).values():
+        image = image.copy() if image is pixels else image
+        image[area] = np.nan
     levels, noise = _levels(image)
     if not np.ptp(levels) > _DIFFERENT * noise:
         return CleanFrame(image, False)
@@ -70,29 +73,9 @@ def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
         return pixels
     image = pixels.copy()
     if not is_finite:
-        image[~(np.abs(pixels) < LARGEST)] = np.nan
+        np.copyto(image, np.float32(np.nan), where=~(np.abs(pixels) < LARGEST))
     if mask is not None:
-        image[mask] = np.nan
-    return image
-
-
-def _without_empty_areas(image: Pixels, is_own: bool) -> Pixels:
-    """Mark pixels of a value that fills whole squares, where others have noise."""
-    ny, nx = (n // _CELL * _CELL for n in image.shape)
-    if ny == 0 or nx == 0:
-        return image
-    cells = image[:ny:4, :nx:4].reshape(ny // _CELL, _CELL // 4, nx // _CELL, _CELL // 4)
-    first = cells[:, :1, :, :1]
-    flat = np.all(cells == first, axis=(1, 3))
-    if not flat.any():
-        return image
-    for value in np.unique(first[:, 0, :, 0][flat]):
-        # A sky that was cut off at a level is between the stars, too.
-        elsewhere = (cells == value).mean(axis=(1, 3))[~flat]
-        if len(elsewhere) and np.median(elsewhere) < _MISSING:
-            image = image if is_own else image.copy()
-            is_own = True
-            image[image == value] = np.nan
+        np.copyto(image, np.float32(np.nan), where=mask)
     return image
 
 

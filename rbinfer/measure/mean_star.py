@@ -100,8 +100,8 @@ def average_stars(pyramid: Pyramid, stars: Candidates, fwhm: float) -> MeanStar:
     # To share pixels out smooths; what that took away is added once more.
     residual += _splat(samples, samples.residual - _interpolated(residual, samples))
     grid: Floats = (np.arange(SIZE) - _MIDDLE) * np.float64(spacing / factor)
-    gaussian = _gaussian(grid[None], fwhm / factor)[0] / factor**2
-    stamp = gaussian[:, None] * gaussian[None, :] * factor**2 + residual
+    gaussian = _gaussian(grid[None], fwhm / factor)[0]
+    stamp = gaussian[:, None] * gaussian[None, :] / factor**2 + residual
     offsets = np.arange(SIZE) - _MIDDLE
     stamp -= np.median(stamp[np.hypot(offsets[:, None], offsets) > _EMPTY])
     top = float(stamp.max())

@@ -174,7 +174,9 @@ def _is_of_the_sky(
     pixels: NDArray[np.float32], mask: Mask | None, value: np.float32, area: Mask
 ) -> bool:
     """Whether the value of an area is one that the sky beside it takes, or that saturation makes."""
-    good = np.isfinite(pixels) if mask is None else np.isfinite(pixels) & ~mask
+    good = np.abs(pixels) < LARGEST
+    if mask is not None:
+        good &= ~mask
     rest = good & ~area
     if not rest.any():
         return True  # a constant image: there is nothing that it stands apart from

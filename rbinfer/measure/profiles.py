@@ -25,7 +25,7 @@ _PIXEL_VARIANCE = 1.0 / 12.0
 
 _LEAST_SIGMA = 0.1  # pixels
 _FURTHEST = 1.6  # pixels from the middle of the stamp to the centre of what is fitted
-_ROUND_STEPS, _ELLIPSE_STEPS = 7, 14
+_ROUND_STEPS, _ELLIPSE_STEPS = 6, 14
 _LONGEST = 2.5  # largest half difference of the logarithms of two axes
 
 #: A model takes its parameters, shape (n, m), and returns profiles of unit flux, shape (n, pixels), and

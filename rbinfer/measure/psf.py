@@ -22,7 +22,8 @@ _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
 _FEWEST_STREAKS = 5
 _MOST_TRAILS = 3  # over a frame
-_LEAST_TRAIL, _TRAIL = 1.5, 0.35  # how far pieces are from the middle of one: pixels, and FWHM
+_LEAST_TRAIL, _TRAIL = 1.5, 0.12  # how far pieces are from the middle of one: pixels, and FWHM
+_BESIDE = 4.0  # so many times as far nothing is asked
 _APART = 3.0  # standard errors
 
 
@@ -155,7 +156,7 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
         line, n_close = line_through_most(stars.x[brightest], stars.y[brightest], tolerance)
         if n_close < needed_on_line(min(len(stars), MOST_ON_LINE)):
             break
-        found = found[~is_close(line, found.x, found.y, 2.0 * tolerance)]
+        found = found[~is_close(line, found.x, found.y, _BESIDE * tolerance)]
         group = largest_group(found, rules)
     return found, group
 

@@ -243,9 +243,15 @@ def _check_fit(
 ) -> None:
     """Refuse positions that look as if they belonged to another image, or were mixed up."""
     by_pixels = options.x_col is not None or has_positions(table)
-    is_told = options.origin is not None or not by_pixels
-    doubt = doubt_about(exposure, places.x, places.y, is_origin_known=is_told)
-    if doubt is not None:
+    doubt = doubt_about(exposure, places.x, places.y, is_origin_known=not by_pixels)
+    if doubt is not None and doubt.origin is not None and options.origin is not None:
+        log.warning(
+            "%s: the stars lie one pixel off with --origin %d; did you mean --origin %d?",
+            name,
+            options.origin,
+            1 - options.origin,
+        )
+    elif doubt is not None:
         remedy = f"{doubt.remedy} mends that, " if doubt.remedy else ""
         raise InputError(
             f"the catalogue does not fit {name}: {doubt.reason}; {remedy}--trust-positions takes it "

@@ -104,6 +104,8 @@ def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:
         Of the model.
     """
     empty = prepared.no_data
+    # That says it all: of course there are too few good pixels.
+    scores.status[empty] &= ~int(Status.TOO_FEW_GOOD_PIXELS)
     scores.status[empty] |= int(Status.NO_DATA)
     scores.score[empty] = np.nan
     if scores.classes is not None:

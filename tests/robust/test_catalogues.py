@@ -54,7 +54,7 @@ def files(draw):
 def test_cells(tmp_path, tried):
     path, out = tmp_path / "c.csv", tmp_path / "o.csv"
 
-    @settings(max_examples=times(200, 20_000), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=times(200, 5_000), deadline=None, suppress_health_check=list(HealthCheck))
     @given(files(), st.randoms())
     def check(made, random):
         tried(1)
@@ -82,7 +82,7 @@ def test_cells(tmp_path, tried):
 def test_identifiers(tmp_path, tried):
     written = [each for each in FORMATS if each.suffixes]
 
-    @settings(max_examples=times(60, 2000), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=times(60, 1_000), deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(st.text(string.digits + "e_+-.", min_size=1, max_size=24), min_size=1, max_size=8),
         st.sampled_from(written),

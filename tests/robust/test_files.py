@@ -155,10 +155,10 @@ def test_no_images(night, tmp_path, capsys, caplog, tried):
         "empty.fits": "is empty",
         "text.fits": "cannot be read as FITS",
         "table.fits": "has no 2-D image",
-        "cube.fits": "is a cube of shape (3, 40, 40)",
+        "cube.fits": "is a cube of 3 planes of 40 x 40 pixels",
         "line.fits": "",
         "no_rows.fits": "",
-        ".": "is a directory",
+        ".": "is a folder; 'rbinfer batch",
         "pipe.fits": "is a device or a pipe",
         "/dev/zero": "is a device or a pipe",
     }
@@ -196,6 +196,8 @@ def test_catalogues(night, tmp_path, capsys, caplog, tried):
     other["x"] += 350.0
     other.write(tmp_path / "other.ecsv")
     options = ("--catalog", tmp_path / "other.ecsv")
+    classify_fails(capsys, caplog, image, out, *options, text="--shift-xy")
+    options = (*options, "--trust-positions")
     classify_fails(capsys, caplog, image, out, *options, text="positions lie off the image")
     code = main(["classify", str(image), *map(str, options), "--allow-off-image", "-o", str(out), "-q"])
     assert code == 0
@@ -276,7 +278,7 @@ def test_sums(night, tmp_path, capsys, caplog, tried):
 def test_a_lock_that_a_signal_left_locked_does_not_hold_the_end():
     code = """
 import signal, threading
-from rbinfer import interrupts
+from rbinfer._util import interrupts
 interrupts._GRACE = 1
 lock = threading.Lock()
 with interrupts.exit_on_sigterm(143):

@@ -50,6 +50,27 @@ def test_compressed(tmp_path, name, suffix, module):
         read_catalog(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("# 1 Jan 2026, by hand\nx,y\n1,2\n", "CSV"),
+        ("# 1 NGC field\nx y\n1 2\n", "CSV"),
+        ("#   1 NUMBER  Number\n         1\n", "ASCII_HEAD"),
+        ("# 1 id\n# 2 x\n# 3 y\n1 2 3\n", "ASCII_HEAD"),
+        ("|x|y|\n|1|2|\n|3|4|\n|5|6|\n|7|8|\n", "CSV"),
+        ("|x     |y     |\n|double|double|\n 1.0    2.0\n", "IPAC"),
+        ("\\fixlen = T\n| x | y |\n  1   2\n", "IPAC"),
+        ("image,x,y\na.fits,1,2\n", "CSV"),
+        ("fk5\ncircle(1,2,3)\n", "DS9"),
+        ("x|y|#N\n1|2|3\n", "CSV"),
+    ],
+)
+def test_texts_that_look_alike(tmp_path, text, kind):
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    assert kind_of(path).name == kind
+
+
 def test_every_format_has_a_name_and_a_suffix_of_its_own():
     assert len({each.name.lower() for each in FORMATS}) == len(FORMATS)
     written = [suffix for each in FORMATS for suffix in each.suffixes]
@@ -117,7 +138,7 @@ def test_readme_has_every_format():
 
 
 def test_batch_writes_every_format_that_is_written():
-    from rbinfer.runs.plan import FORMATS as OF_RESULTS
+    from rbinfer.runs.formats import FORMATS as OF_RESULTS
 
     assert {f".{name}": suffix for name, suffix in OF_RESULTS.items()} == {
         each.suffixes[0]: each.suffixes[0] for each in FORMATS if each.suffixes

@@ -84,6 +84,10 @@ def test_the_format_settles_names_that_many_use(key):
         assert positions(table, origin=0)[0][0] == 5.0
         table.meta[key] = "nonsense"
         assert positions(table)[0][0] == 5.0 - usual
+    # So for names that are given and not known.
+    given = Table({"XINIT": [5.0], "YINIT": [5.0]}, meta={key: 1})
+    assert positions(given, "XINIT", "YINIT")[0][0] == 4.0
+    assert positions(given, "XINIT", "YINIT", origin=0)[0][0] == 5.0
     # Names that have one meaning keep it.
     assert positions(Table({"X_IMAGE": [5.0], "Y_IMAGE": [5.0]}, meta={key: 0}))[0][0] == 4.0
 

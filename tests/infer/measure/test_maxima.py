@@ -126,12 +126,12 @@ def test_the_line_that_most_points_are_on():
     x = np.concatenate([20 + 0.8 * s + rng.normal(0, 0.3, 9), rng.uniform(0, 300, 8)])
     y = np.concatenate([200 - 0.6 * s + rng.normal(0, 0.3, 9), rng.uniform(0, 300, 8)])
     line, n = line_through_most(x, y, 1.5)
-    assert n >= needed_on_line(17) == 10 or n == 9
+    assert n >= 9 > needed_on_line(17)
     assert is_close(line, x, y, 1.5)[:9].all()
     # The direction is (0.8, -0.6), so the normal is (0.6, 0.8).
     assert abs(line[0] * 0.6 + line[1] * 0.8) > 0.99
 
 
-@pytest.mark.parametrize(("n", "needed"), [(3, 3), (4, 3), (5, 4), (6, 4), (12, 7), (40, 21)])
+@pytest.mark.parametrize(("n", "needed"), [(3, 3), (4, 3), (5, 4), (6, 4), (12, 6), (40, 19)])
 def test_how_many_on_a_line_are_a_trail(n, needed):
     assert needed_on_line(n) == needed
