@@ -70,7 +70,8 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
         # Every error ends the command with one sentence; --debug shows where it came from.
         is_of_file = isinstance(error, OSError) and error.errno is not None
         text = unforeseen(error) if is_of_file else str(error)
-        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        # What was raised by our own code says itself what to install.
+        if isinstance(error, ModuleNotFoundError) and text == f"No module named {error.name!r}":
             text = (
                 f"{error.name} is not installed; rbtrain needs more than rbinfer does: "
                 "pip install 'rbinfer[train]'"
