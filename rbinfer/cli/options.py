@@ -113,7 +113,10 @@ def add_scoring_options(
         help="the threshold at which at most this share of the bogus is let in, such as 0.1%%",
     )
     group.add_argument(
-        "--real", type=names, metavar="A,B", help="classes that count as real, such as star,galaxy"
+        "--real",
+        type=names,
+        metavar="A,B",
+        help="classes that count as real, such as star (default: those of the model)",
     )
     group.add_argument(
         "--threads", type=count, metavar="N", help="worker threads; one for each CPU by default"
