@@ -16,11 +16,10 @@ def format_groups(groups: dict[str, dict[str, Any]]) -> str:
     names = ("real", "bogus", "unsc.", "AUC", "kept", "let in", "FPR@95", "FPR@99")
     lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in names)]
     for name, f in groups.items():
-        lines.append(
-            f"{name:20s} {f['n_real']:7d} {f['n_bogus']:7d} {f['unscored']:7d} {f['auc']:7.4f} "
-            f"{f['true_rate']:7.4f} {f['false_rate']:7.4f} "
-            f"{f['false_at_95']:7.4f} {f['false_at_99']:7.4f}"
-        )
+        rates = (f[key] for key in ("auc", "true_rate", "false_rate", "false_at_95", "false_at_99"))
+        counts = (f[key] for key in ("n_real", "n_bogus", "unscored"))
+        cells = (*(f"{n:7d}" for n in counts), *(f"{number(rate):>7s}" for rate in rates))
+        lines.append(f"{name:20s} {' '.join(cells)}")
     return "\n".join(lines)
 
 
@@ -38,7 +37,7 @@ def format_sky(groups: dict[str, dict[str, Any]]) -> str:
     """Format groups with stars and galaxies counted as real; empty for a model without both."""
     lines = [f"{'group':20s} " + " ".join(f"{n:>7s}" for n in ("AUC", "kept", "let in"))]
     lines += [
-        f"{name:20s} {f['auc']:7.4f} {f['true_rate']:7.4f} {f['false_rate']:7.4f}"
+        f"{name:20s} {number(f['auc']):>7s} {number(f['true_rate']):>7s} {number(f['false_rate']):>7s}"
         for name, f in ((name, g["with_galaxies"]) for name, g in groups.items() if "with_galaxies" in g)
     ]
     return "\n".join(lines) if len(lines) > 1 else ""
