@@ -295,7 +295,7 @@ def test_nothing_is_noted_of_an_earlier_scoring(scene, tmp_path, classifier):
     noted = [key.lower() for key in again.table.meta]
     assert len(noted) == len(set(noted))
     assert "rb_x_col" not in noted
-    assert again.table.meta["rb_real"] == ["star"]
+    assert again.table.meta["rb_real"] == ["star", "galaxy"]
 
 
 def test_positions_that_are_mostly_unknown_are_told(scene, tmp_path, classifier, caplog):
