@@ -6,12 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbinfer.model.readings import OperatingPoint
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import read_spec
 from rbtrain.config import CLASSES
 from rbtrain.data.dataset import ROW
 from rbtrain.fitting.rates import operating_points
 from rbtrain.judging.evaluate import figures
 from rbtrain.judging.labelled import ALL, Scored, group_of, measure_calibration, measure_groups
-from rbtrain.judging.readings import points_by_bin, read_simulation
+from rbtrain.judging.readings import BIN_KEYS, points_by_bin, read_simulation, what_changed
+from rbtrain.judging.text import format_before
 from rbtrain.metrics import (
     auc,
     bootstrap,
@@ -158,6 +161,25 @@ def test_images_with_galaxies_counted():
     assert "with_galaxies" not in without
 
 
+def test_what_changed_is_told_by_reading_and_bin():
+    """The old version orders stars worse, in one bin by 0.3."""
+    bins = {key: {} for key in BIN_KEYS} | {"by_snr": {"3-5": 0.9, "5-10": 0.8}}
+
+    def measured(loss):
+        reading = {key: {at: {"auc": auc - loss} for at, auc in b.items()} for key, b in bins.items()}
+        reading["by_snr"]["3-5"]["auc"] += 4 * loss
+        return {
+            "readings": dict.fromkeys(("with_galaxies", "stars"), reading | {"overall": {"auc": 0.9}})
+        }
+
+    before = read_spec(resolve("reference"))
+    found = what_changed(before, measured(0.1), {"simulation": measured(0.0)})
+    assert (found["model"], found["version"], found["real"]) == ("reference", "2", ["real"])
+    assert found["worst"] == pytest.approx({"with_galaxies": 0.3, "stars": 0.3})
+    assert found["auc"]["stars"]["snr 5-10"] == pytest.approx([0.7, 0.8])
+    assert format_before(found).splitlines()[-1] == "largest loss, stars: 0.3000"
+
+
 def test_readings_and_points_by_bin():
     rows = np.zeros(6, ROW)
     rows["label"] = [CLASSES.index(n) for n in ("star", "star", "galaxy", "galaxy", "trail", "noise")]
@@ -166,12 +188,15 @@ def test_readings_and_points_by_bin():
     real = rows["label"] == 0
     score = np.array([0.4, 0.9, 0.8, 0.1, 0.2, 0.3], np.float32)
     sky = np.array([0.4, 0.9, 0.9, 0.9, 0.2, 0.3], np.float32)
-    found = read_simulation(rows, score, sky, real, 0.5)
+    star = np.array([0.3, 0.8, 0.9, 0.1, 0.2, 0.4], np.float32)
+    found = read_simulation(rows, score, sky, star, real, 0.5)
     overall = {name: f["overall"] for name, f in found.items()}
     # Stars 0.4 and 0.9 against galaxies 0.8 and 0.1, trail 0.2, noise 0.3: seven of eight in order.
     assert overall["shipped"]["auc"] == pytest.approx(7 / 8)
     assert (overall["without_galaxies"]["auc"], overall["without_galaxies"]["n_bogus"]) == (1.0, 2)
     assert (overall["with_galaxies"]["auc"], overall["with_galaxies"]["n_real"]) == (1.0, 4)
+    # Stars 0.3 and 0.8 against 0.9, 0.1, 0.2 and 0.4: five of eight in order.
+    assert (overall["stars"]["auc"], overall["stars"]["n_bogus"]) == (pytest.approx(5 / 8), 4)
     assert found["shipped"]["by_class"]["galaxy"] == 0.5
     assert found["with_galaxies"]["by_class"]["galaxy"] == 1.0
     assert "galaxy" not in found["without_galaxies"]["by_class"]
