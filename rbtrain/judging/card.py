@@ -107,7 +107,7 @@ def _changes(spec: ModelSpec, before: dict[str, Any]) -> list[str]:
             f"`--real {','.join(before['real'])}` or `real_source_types` gives what was."
         )
     rows = [
-        (f"{title_of}, {at}", number(old), number(new))
+        (f"{title_of}, {at.replace('snr', 'S/N').replace('fwhm', 'FWHM')}", number(old), number(new))
         for key, title_of in (("with_galaxies", "stars and galaxies"), ("stars", "stars alone"))
         for at, (old, new) in before["auc"][key].items()
     ]
