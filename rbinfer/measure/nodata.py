@@ -198,8 +198,11 @@ def _is_of_the_sky(
         return True  # a mask
     if np.count_nonzero(_blocks_of(~area, _ISLAND)) < 0.1 * np.count_nonzero(~area):
         return True  # a model: its sky is one exact value, and its stars are islands in it
-    if np.median(np.abs(away - value)) < 1e-4 * np.std(pixels[rest], dtype=np.float64):
+    apart = float(np.median(np.abs(away - value)))
+    if apart < 1e-4 * np.std(pixels[rest], dtype=np.float64):
         return True  # a model whose light fades into it
+    if apart <= 1.5 * float(np.diff(np.unique(np.append(away, value))).min()):
+        return True  # a slope of whole numbers, in terraces
     # A sky of few integers: then such blocks come by chance, also where there is data.
     n, again = _neighbours(pixels, rest, value)
     return bool(n > 0.1 * np.count_nonzero(rest) and again > 0.5 * n)
