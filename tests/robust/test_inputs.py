@@ -118,7 +118,7 @@ def test_mix_ups_are_named(tried):
 
 
 @pytest.mark.promise(
-    "Inputs", "a sky, whole, rounded, clipped up to 2 sigma above it or saturated, is not taken for no data"
+    "Inputs", "a sky, whole, rounded, clipped within 2 sigma or saturated, is not taken for no data"
 )
 def test_skies_are_data(tried):
     rng = np.random.default_rng(33)
