@@ -182,8 +182,10 @@ def output_format(path: Path, kind: Format | None = None) -> Format:
     Raises
     ------
     InputError
-        The suffix names no format that is written.
+        The suffix names no format that is written, or `path` is a folder.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it, such as {path / 'scored.ecsv'}")
     suffix = format_suffix(path)
     if kind is not None and kind.rewrite is not None and kind.has(suffix):
         return kind

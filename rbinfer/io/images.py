@@ -136,10 +136,14 @@ def _opened(path: Path) -> Iterator[Any]:
             raise
         except Exception as error:
             # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
-            raise InputError(
-                f"{path} cannot be read as FITS ({one_line(error)}); "
-                "it is no FITS file, or truncated or damaged"
-            ) from error
+            reason = one_line(error)
+            if reason.startswith("No SIMPLE card"):
+                text = "it does not start as one; an image comes first, its catalogue with --catalog"
+            elif "cannot reshape array" in reason:
+                text = "it is truncated: it ends before its pixels do; copy it again"
+            else:
+                text = f"{reason}; it is no FITS file, or truncated or damaged"
+            raise InputError(f"{path} cannot be read as FITS: {text}") from error
     if any(text.startswith("Error validating header") for text in told):
         log.warning("%s has something behind its last HDU that is none; is it cut short?", path)
 

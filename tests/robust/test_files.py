@@ -437,7 +437,7 @@ def test_no_folder(night, tmp_path, capsys, caplog, tried):
     for out, text in (
         (tmp_path / "no" / "o.ecsv", "does not exist"),
         (tmp_path / "im.fits" / "o.ecsv", "does not exist"),
-        (tmp_path, "names no catalogue format"),
+        (tmp_path, "is a folder; name a file in it"),
         (Path("/dev/null.ecsv") / "x.ecsv", "does not exist"),
         (tmp_path / "o.xlsx", "names no catalogue format"),
     ):
