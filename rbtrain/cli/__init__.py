@@ -71,7 +71,7 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
         is_of_file = isinstance(error, OSError) and error.errno is not None
         text = unforeseen(error) if is_of_file else str(error)
         # What was raised by our own code says itself what to install.
-        if isinstance(error, ModuleNotFoundError) and text == f"No module named {error.name!r}":
+        if isinstance(error, ModuleNotFoundError) and error.name and "pip install" not in text:
             text = (
                 f"{error.name} is not installed; rbtrain needs more than rbinfer does: "
                 "pip install 'rbinfer[train]'"
