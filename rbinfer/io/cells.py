@@ -21,6 +21,7 @@ _LEADING_ZERO = re.compile(r"\n[+-]?0[0-9]")
 _MINUS_ZERO = "\n-0\n"
 # Programs write 1e+05 or 1.0e5; without point and sign it may be an identifier, as 12e3 is.
 _BARE_EXPONENT = re.compile(r"\n[+-]?[0-9]+[eE][0-9]")
+_EXACT = 2.0**53  # whole numbers below it are floating-point numbers too
 # More digits than float64 keeps.
 _LONG_WHOLE = re.compile(r"\n[+-]?[0-9]{16,}\n")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,([0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
@@ -46,11 +47,11 @@ def column_of(cells: Sequence[str], decimal_comma: bool = True) -> "Column":
     """
     from astropy.table import Column, MaskedColumn
 
-    plain = numbers(cells, decimal_comma)
-    if plain is not None:
-        return Column(plain)
     first = next((cell for cell in cells if cell.strip() not in MISSING), None)
     if first is None or numbers([first]) is not None:
+        plain = numbers(cells, decimal_comma)
+        if plain is not None:
+            return Column(plain)
         missing = [cell.strip() in MISSING for cell in cells]
         filled = ["0" if gone else cell for cell, gone in zip(cells, missing, strict=True)]
         plain = np.full(len(cells), np.nan) if first is None else numbers(filled, decimal_comma)
@@ -90,25 +91,35 @@ def lenient_numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
 
 
 def _with_points(cells: Sequence[str]) -> NDArray[np.int64] | NDArray[np.float64] | None:
-    joined = "\n".join(("", *cells, ""))
+    joined = _lines(cells)
     if " " in joined or "\t" in joined:
-        joined = "\n".join(("", *(cell.strip() for cell in cells), ""))
+        joined = _lines([cell.strip() for cell in cells])
     if "_" in joined or not joined.isascii() or _LEADING_ZERO.search(joined):
         return None
     try:
-        if "." not in joined:
-            try:
-                whole = np.fromiter(map(int, cells), np.int64, len(cells))
-                # The sign of -0 says on which side of the equator some minutes are.
-                return None if _MINUS_ZERO in joined else whole
-            except OverflowError:
-                return None
-            except ValueError:
-                pass  # perhaps exponents, or NaN
         found = np.fromiter(map(float, cells), np.float64, len(cells))
     except ValueError:
         return None
     has_exponents = "e" in joined or "E" in joined
+    if "." not in joined and not has_exponents:
+        # The sign of -0 says on which side of the equator some minutes are.
+        if _MINUS_ZERO in joined:
+            return None
+        if np.all(np.abs(found) < _EXACT):
+            return found.astype(np.int64)
+        try:
+            return np.fromiter(map(int, cells), np.int64, len(cells))
+        except OverflowError:
+            return None
+        except ValueError:
+            pass  # NaN
+    if joined.count(".") == len(cells):
+        return found  # no cell is a whole number, or an exponent without a point
     if _LONG_WHOLE.search(joined) or (has_exponents and _BARE_EXPONENT.search(joined)):
         return None
     return found
+
+
+def _lines(cells: Sequence[str]) -> str:
+    """Return cells as lines, each between two ends of a line."""
+    return "\n" + "\n".join(cells) + "\n" if cells else "\n"

@@ -99,11 +99,14 @@ class Delimited:
         n, separator = len(self.names), self.dialect.separator
         if not self.records:
             return [[] for _ in self.names]
-        if not self.rows and {record.count(separator) for record in self.records} == {n - 1}:
-            flat = separator.join(self.records).split(separator)
-            if self.dialect.padded:
-                flat = [cell.strip() for cell in flat]
-            return [flat[k::n] for k in range(n)]
+        if not self.rows:
+            # All cells in one go, and the ends of rows among them, where they are if all rows are whole.
+            flat = f"{separator}\n{separator}".join(self.records).split(separator)
+            if len(flat) == (n + 1) * len(self.records) - 1 and {"\n", *flat[n :: n + 1]} == {"\n"}:
+                columns = [flat[k :: n + 1] for k in range(n)]
+                if self.dialect.padded:
+                    columns = [[cell.strip() for cell in column] for column in columns]
+                return columns
         rows = self.rows or [record.split(separator) for record in self.records]
         if self.dialect.padded:
             rows = [[cell.strip() for cell in row] for row in rows]
