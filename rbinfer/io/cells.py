@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 SPREADSHEET_ERRORS = ("#N/A", "#NUM!", "#VALUE!", "#DIV/0!", "#REF!", "#NULL!", "#NAME?")
 #: What programs write where there is no number.
 MISSING = frozenset(
-    ("", "-", "--", "N/A", "n/a", "n.a.", "NA", "NULL", "Null", "null", "None", "none", "INDEF", "\\N")
-).union(SPREADSHEET_ERRORS)
+    ("", "-", "--", "N/A", "n/a", "n.a.", "NA", "<NA>", "NULL", "Null", "null", "None", "none", "INDEF")
+).union(("\\N", "1.#QNAN", "-1.#IND", "1.#IND"), SPREADSHEET_ERRORS)
 # Numbers do not begin like that, but identifiers do: 000001, 001e1.
 _LEADING_ZERO = re.compile(r"\n[+-]?0[0-9]")
 _MINUS_ZERO = "\n-0\n"
@@ -24,6 +24,8 @@ _BARE_EXPONENT = re.compile(r"\n[+-]?[0-9]+[eE][0-9]")
 _EXACT = 2.0**53  # whole numbers below it are floating-point numbers too
 # More digits than float64 keeps.
 _LONG_WHOLE = re.compile(r"\n[+-]?[0-9]{16,}\n")
+_DIGIT = re.compile(r"\d")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE).fullmatch
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,([0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _THOUSANDS = 3  # digits behind a comma that may divide thousands
 
@@ -77,9 +79,16 @@ def numbers(
 
 
 def lenient_numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
-    """Return texts as numbers for one who knows that they are some, NaN where missing; None if not."""
+    """Return texts as numbers for one who knows that they are some, or None if they are not.
+
+    What is missing is NaN, and so is a word among numbers, such as a unit below the name of a column.
+    """
     cells = [str(cell).strip() for cell in values]
     filled = ["nan" if cell in MISSING else cell for cell in cells]
+    words = [k for k, cell in enumerate(filled) if not _DIGIT.search(cell) and not _NOT_FINITE(cell)]
+    if 2 * len(words) < len(cells):
+        for k in words:
+            filled[k] = "nan"
     if any("," in cell for cell in filled) and not any("." in cell for cell in filled):
         filled = [cell.replace(",", ".") for cell in filled]
     if any("_" in cell for cell in filled):

@@ -124,6 +124,7 @@ FORMATS = (
     Format(
         "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv, is_verbatim=True,
         others=(".tsv", ".tab", ".txt", ".dat", ".asc"),
+        hint="the names of the columns are its first line, below lines that begin with #",
     ),
 )  # fmt: skip
 

@@ -362,6 +362,33 @@ def test_masks_of_astropy_are_heeded(unit):
     np.testing.assert_array_equal(y, RAMP[0])
 
 
+def test_arrays_of_dask_are_computed_with_their_masks():
+    dask = pytest.importorskip("dask.array")
+    bad = RAMP > 7
+    data, mask = as_image(dask.ma.masked_array(dask.from_array(RAMP), bad))
+    np.testing.assert_array_equal(data[~bad], RAMP[~bad])
+    np.testing.assert_array_equal(mask, bad)
+
+
+def test_what_is_masked_in_a_mask_is_bad():
+    bad = RAMP > 7
+    zeros = np.zeros(RAMP.shape, np.uint8)
+    for flags in (np.ma.array(zeros, mask=bad), Masked(zeros, mask=bad)):
+        np.testing.assert_array_equal(as_image(RAMP, flags)[1], bad)
+
+
+@pytest.mark.parametrize("unit", [u.mag, u.dex(u.adu), u.mag(u.adu), u.ABmag])
+def test_logarithms_of_fluxes_are_refused(unit):
+    with pytest.raises(InputError, match="which is not linear; convert"):
+        as_image(u.Quantity(RAMP, unit, subok=True))
+
+
+def test_an_hdu_is_no_image():
+    for hdu in (fits.ImageHDU(RAMP), fits.HDUList([fits.PrimaryHDU(RAMP)])):
+        with pytest.raises(InputError, match="an HDU of a FITS file"):
+            as_image(hdu)
+
+
 def test_a_name_is_no_image(tmp_path):
     for name in ("night.fits", tmp_path / "night.fits"):
         with pytest.raises(

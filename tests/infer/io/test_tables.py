@@ -94,7 +94,7 @@ def test_positions_refuses_other_units(cls):
             ["1", "b"],
             "column x must hold one number a row, but it holds text or other objects, such as '1'",
         ),
-        (np.array([1, None], dtype=object), "but it holds text or other objects, such as '1'"),
+        (np.array([{1}, 2], dtype=object), r"but it holds text or other objects, such as '\{1\}'"),
         ([True, False], "but it holds truth values"),
         ([1j, 2j], "but it holds complex numbers"),
         (np.zeros((2, 3)), r"but it holds arrays of shape \(3,\)"),
@@ -117,6 +117,9 @@ def test_positions_absent_names_what_may_be_meant():
         positions(Table({"XPIX": [1.0], "YPIX": [2.0], "mag": [3.0]}))
     with pytest.raises(InputError, match=r"xpix, ypix or XWIN, YWIN: name them \(--x-col xpix"):
         positions(Table({"xpix": [1.0], "XWIN": [1.0], "YWIN": [2.0], "ypix": [2.0]}))
+    # A shell must be able to take it.
+    with pytest.raises(InputError, match=r"--x-col 'x \[pix\]' --y-col 'y \[pix\]'"):
+        positions(Table({"x [pix]": [1.0], "y [pix]": [2.0]}))
     # Text is no candidate.
     with pytest.raises(InputError, match=r"it has X1, Y1; name them"):
         positions(Table({"X1": ["a"], "Y1": ["b"]}))
