@@ -16,6 +16,7 @@ from .._util.sentences import did_you_mean
 from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
+from .headers import readable
 from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ POSITION_COLUMNS: tuple[tuple[str, str, float], ...] = (
 _IN_ANY_CASE = {
     (x.lower(), y.lower()): origin
     for x, y, origin in POSITION_COLUMNS
-    if {o for a, b, o in POSITION_COLUMNS if (a.lower(), b.lower()) == (x.lower(), y.lower())} == {origin}
+    if {o for a, b, o in POSITION_COLUMNS if (a.lower(), b.lower()) == (x.lower(), y.lower())}
+    == {origin}
 }
 #: Pairs that many write: what the format calls the first pixel goes before what is usual.
 _OF_MANY = {("x", "y"), ("X", "Y")}
@@ -337,7 +339,7 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
         )
     with collect_warnings():
         try:
-            wcs = header if isinstance(header, WCS) else WCS(header)
+            wcs = header if isinstance(header, WCS) else WCS(readable(header))
             celestial = wcs.celestial
         except Exception as error:  # of many kinds, from wcslib
             reason = " ".join(str(error).split())

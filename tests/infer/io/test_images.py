@@ -184,10 +184,21 @@ def test_load_image_refuses_what_is_no_image_file(tmp_path, fits_bytes):
         (tmp_path / "none.fits", "does not exist"),
         (tmp_path, "is a directory"),
         (write(tmp_path / "empty.fits", b""), r"is empty \(0 bytes\)"),
-        (write(tmp_path / "text.fits", b"no FITS file, just text\n" * 400), "cannot be read"),
+        (write(tmp_path / "text.fits", b"no FITS file, just text\n" * 400), "does not begin as a FITS"),
         (write(tmp_path / "head.fits", fits_bytes[:1000]), "cannot be read|no 2-D image"),
-        (write(tmp_path / "data.fits", fits_bytes[:20000]), "cannot be read as FITS.*truncated"),
-        (write(tmp_path / "cut.fits.gz", gzip.compress(fits_bytes)[:9000]), "cannot be read"),
+        (
+            write(tmp_path / "data.fits", fits_bytes[:20000]),
+            "is truncated: it ends before its pixels do",
+        ),
+        (write(tmp_path / "cut.fits.gz", gzip.compress(fits_bytes)[:9000]), "cannot be decompressed"),
+        (write(tmp_path / "short.fits.gz", gzip.compress(fits_bytes[:20000])), "it ends before its"),
+        (write(tmp_path / "a.xisf", b"XISF0100" + b"\0" * 99), "it is an XISF image; save it as FITS"),
+        (
+            write(tmp_path / "a.ser", b"LUCAM-RECORDER" + b"\0" * 99),
+            "it is a SER video; save its frames",
+        ),
+        (write(tmp_path / "a.fits", b"\x89PNG\r\n" + b"\0" * 99), "it is a PNG picture; convert it"),
+        (write(tmp_path / "b.fits", b"<!DOCTYPE html><html></html>"), "it is a web page; "),
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -32,7 +32,11 @@ def test_every_name_has_its_first_pixel():
 
 @pytest.mark.parametrize(
     ("x", "y", "origin"),
-    [("XCENTROID", "YCENTROID", 0), ("X_Image", "Y_Image", 1), ("SLOT_CENTROID_X", "SLOT_CENTROID_Y", 0)],
+    [
+        ("XCENTROID", "YCENTROID", 0),
+        ("X_Image", "Y_Image", 1),
+        ("SLOT_CENTROID_X", "SLOT_CENTROID_Y", 0),
+    ],
 )
 def test_names_in_another_case(x, y, origin):
     table = Table({x: [5.0], y: [7.0]})

@@ -314,11 +314,13 @@ def test_read_refuses(tmp_path):
     (tmp_path / "ragged.csv").write_text("x,y\n1,2\n3\n4,5,6\n")
     (tmp_path / "t.xlsx").write_text("x")
     (tmp_path / "bare.cat").write_text("1 2.0 3.0\n")
+    (tmp_path / "sheet.csv").write_bytes(b"PK\x03\x04" + b"\0" * 99)
     wrong = {
+        "sheet.csv": "it is a ZIP archive or a spreadsheet; unpack it, or save the sheet as CSV",
         "none.ecsv": "does not exist",
         "empty.ecsv": "is empty",
         "image.fits": "no table extension",
-        "text.fits": "cannot be read as FITS",
+        "text.fits": "cannot be read as FITS: it does not begin as a FITS file",
         "half.ecsv": "cannot be read as ECSV",
         "junk.vot": "cannot be read as VOTable",
         "ragged.csv": "cannot be read as CSV",
