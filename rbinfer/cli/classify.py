@@ -39,7 +39,8 @@ def add_parser(verbs: Any) -> None:
         description=(
             "Score detections: the rows of a catalogue, or else sources that are detected here. "
             "The rows come out in their order with rb_score, rb_status and, if the model has "
-            "classes, rb_class. Without -o they go to stdout as ECSV."
+            "classes, rb_class. A row is real if its rb_score lies above the threshold; rb_class is "
+            "only the most probable class, so a star may be bogus. Without -o they go to stdout as ECSV."
         ),
         example=(
             "rbinfer classify image.fits -o scored.ecsv\n"
@@ -64,7 +65,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--regions",
         metavar="REG",
-        help="also write the rows on the image as DS9 regions: real blue, bogus orange, unscored yellow",
+        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
+        "orange, unscored yellow",
     )
     parser.add_argument(
         "--regions-system",
@@ -112,12 +114,13 @@ def run(options: argparse.Namespace) -> int:
         if options.classes:
             check_classes(options.classes, classifier.spec)
         scored = score_file(options.image, options.catalog, how, classifier, options.output)
-    kept, summary = _kept(scored, options).with_columns(how.show), scored.summary
+    rows, summary = _kept(scored, options), scored.summary
+    kept = rows.with_columns(how.show)
     if options.output:
         kept.write(options.output, options.overwrite)
     if options.regions and len(scored.table):
         # After the rows, which matter more.
-        _write_regions(scored, how, options)
+        _write_regions(rows, how, options)
     if options.stamp:
         from ..io.stamp import stamp
 
@@ -213,10 +216,15 @@ def instead_of_more(image: str, rest: Sequence[str]) -> str | None:
 def _check_image(image: str) -> None:
     """Refuse a folder or a pattern, which stand for several images."""
     from ..errors import InputError
+    from ..runs.search import is_fits_name
 
-    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
     if os.path.isdir(image):
+        inside = list(Path(image).iterdir())
+        has_images = any(is_fits_name(each.name) for each in inside)
+        deeper = " --recursive" if not has_images and any(map(Path.is_dir, inside)) else ""
+        command = f"'rbinfer batch {shlex.quote(image)}{deeper} -o RESULTS'"
         raise InputError(f"{image} is a folder; {command} scores the images in it")
+    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
     if not os.path.exists(image) and re.search(r"[*?[]", image):
         raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")
 

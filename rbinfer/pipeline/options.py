@@ -134,7 +134,7 @@ class ScoreOptions:
         if self.catalog_format is not None:
             format_named(self.catalog_format)
         if catalog is None and self.catalog_format is not None:
-            raise InputError("--catalog-format is about a catalogue; give --catalog too")
+            raise InputError("a format of the catalogue is given, but none; give --catalog too")
         if catalog is None and self.placement:
             raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
 

@@ -338,6 +338,13 @@ def test_any_cells_in_quotes_come_back(tmp_path_factory, rows):
     assert [row[:-1] for row in after] == before
 
 
+def test_numbers_of_other_formats_have_their_digits_and_no_blanks(tmp_path):
+    table = Table({"x": X, "n": [1, 2, 3], "rb_score": np.array([0.1, 0.25, np.nan], np.float32)})
+    table["x"].format, table["n"].format = "%-13.1f", "%-6d"  # as IRAF's have them
+    write_catalog(table, tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_text() == "x,n,rb_score\n10.25,1,0.1\n20.5,2,0.25\n30.0,3,nan\n"
+
+
 def test_masked_text_and_numbers_written_anew(tmp_path):
     table = Table({"x": MaskedColumn([1.5, 2.5], mask=[False, True]), "id": ["001", "a\nb"]})
     write_catalog(table, tmp_path / "t.csv")
