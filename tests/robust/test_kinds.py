@@ -1,4 +1,4 @@
-"""No input is read wrongly: types of frames, masks of containers, words for numbers, stretched pixels."""
+"""No input is read wrongly: types of frames, masks, words for numbers, stretched pixels, mosaics."""
 
 import re
 
