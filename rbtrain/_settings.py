@@ -32,6 +32,26 @@ class Settings:
                 raise ValueError(f"{item.name} must be like {item.default!r}, not {value!r}")
 
 
+def later(default: Any) -> Any:
+    """Return a field that settings did not have from the beginning.
+
+    While it has its default it takes no part in hashes, so that those of older trainings hold.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+def without_later(settings: "DataclassInstance") -> dict[str, Any]:
+    """Return settings as nested dicts, without the `later` fields that have their default."""
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if item.metadata.get("later") and value == item.default:
+            continue
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        values[item.name] = without_later(value) if nested else value
+    return values
+
+
 def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "") -> _Dataclass:
     """Return settings with values from a table of a TOML file; what is missing keeps its default.
 
@@ -74,8 +94,8 @@ def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "")
 
 def _is_like(value: Any, default: Any, kinds: tuple[Any, ...]) -> bool:
     """Tell whether a value has the type of a default, whose tuple's elements are of these kinds."""
-    if isinstance(default, str):
-        return isinstance(value, str)
+    if isinstance(default, str | bool):
+        return isinstance(value, type(default))
     if isinstance(default, tuple):
         if not isinstance(value, tuple) or len(value) == 0:
             return False

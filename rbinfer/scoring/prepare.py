@@ -34,6 +34,8 @@ class Prepared(NamedTuple):
     width : Width
     no_data : ndarray of bool, shape (n,)
         Positions in areas without data.
+    psf : ndarray of float32, shape (size, size), or None
+        The star of the frame on the grid of the cutouts; None where it is not known.
     """
 
     cutter: Cutter
@@ -41,6 +43,7 @@ class Prepared(NamedTuple):
     y: NDArray[np.float64]
     width: Width
     no_data: NDArray[np.bool_]
+    psf: NDArray[np.float32] | None
 
 
 def prepare(
@@ -89,7 +92,10 @@ def prepare(
     if asinh_softening is not None:
         softening = as_number(asinh_softening, "asinh_softening")
         spec = dataclasses.replace(spec, asinh_softening=softening)
-    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
+    psf = None
+    if width.stamp is not None:
+        psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
+    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
 
 
 def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:
