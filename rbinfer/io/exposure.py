@@ -1,6 +1,6 @@
 """`Exposure`: what is known of one image, as one value that every later stage takes whole."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +33,9 @@ class Width:
         not measured.
     note : str
         What a reader must know, such as that no stars were found.
+    stamp : ndarray of float32, shape (31, 31), or None
+        The star of this frame on the grid of the networks' cutouts, where `fwhm` is 3 pixels; its
+        maximum is 1. None where it is neither measured nor given.
     """
 
     fwhm: float
@@ -42,6 +45,7 @@ class Width:
     ellipticity: float = float("nan")
     theta: float = float("nan")
     note: str = ""
+    stamp: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_trusted(self) -> bool:

@@ -50,6 +50,7 @@ def measure_width(exposure: Exposure, table: "Table | None" = None) -> Width:
             float(found.ellipticity),
             float(found.theta),
             found.reason,
+            found.stamp,
         )
     log.info("FWHM not measured: %s", found.reason)
     noted = header_fwhm(exposure.header)

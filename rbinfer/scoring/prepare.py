@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from .._util.arguments import as_level, as_number, as_peaks, as_positions
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutter
+from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.estimate import measure_width
+from ..measure.mean_star import FWHM as STAMP_FWHM
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
 from ..status import Status
