@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutter
 from ..io.exposure import Exposure, Width
 from ..measure.estimate import measure_width
+from ..measure.given import width_of_psf
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
 from ..status import Status
@@ -42,6 +44,11 @@ class Prepared(NamedTuple):
     width: Width
     no_data: NDArray[np.bool_]
 
+    @property
+    def psf(self) -> NDArray[np.float32] | None:
+        """The frame's star on the grid of the cutouts, float32, shape (31, 31); None where unknown."""
+        return self.width.stamp
+
 
 def prepare(
     exposure: Exposure,
@@ -50,6 +57,7 @@ def prepare(
     y: ArrayLike,
     *,
     fwhm: float | None = None,
+    psf: ArrayLike | os.PathLike[str] | None = None,
     asinh_softening: float | None = None,
     peaks: tuple[ArrayLike, ArrayLike] | None = None,
     table: "Table | None" = None,
@@ -63,7 +71,7 @@ def prepare(
         Of the model.
     x, y : array_like, shape (n,)
         0-based positions in pixels.
-    fwhm, asinh_softening, peaks
+    fwhm, psf, asinh_softening, peaks
         As for `rbinfer.Classifier.score`.
     table : Table, optional
         Catalogue of the positions.
@@ -75,13 +83,12 @@ def prepare(
     Raises
     ------
     InputError
-        Positions or parameters that cannot be used.
+        Positions, a PSF or parameters that cannot be used.
     """
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    given = None if fwhm is None else Width(as_level(fwhm, "fwhm"), "given")
-    width = given or measure_width(exposure, table)
+    width = _given(fwhm, psf) or exposure.width or measure_width(exposure, table)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
@@ -90,6 +97,14 @@ def prepare(
         softening = as_number(asinh_softening, "asinh_softening")
         spec = dataclasses.replace(spec, asinh_softening=softening)
     return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
+
+
+def _given(fwhm: float | None, psf: ArrayLike | os.PathLike[str] | None) -> Width | None:
+    """Return what the caller knows of the width; None if nothing."""
+    known = None if fwhm is None else as_level(fwhm, "fwhm")
+    if psf is not None:
+        return width_of_psf(psf, known)
+    return None if known is None else Width(known, "given")
 
 
 def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:
