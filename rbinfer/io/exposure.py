@@ -10,8 +10,8 @@ from .._util.arguments import as_level
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
 
-#: Sources of a width that is no assumption: the caller, and the frame's own stars.
-TRUSTED = ("given", "measured")
+#: Sources of a width that is no assumption: the caller, his PSF, and the frame's own stars.
+TRUSTED = ("given", "psf", "measured")
 #: What is said of a frame that shows no stars.
 NO_STARS = "no stars found: a dark, a closed shutter, clouds?"
 
@@ -25,7 +25,7 @@ class Width:
     fwhm : float
         Pixels: that of the best-fitting round Gaussian, integrated over the pixels.
     source : str
-        ``given``, ``measured``, ``header``, ``catalogue`` or ``assumed``.
+        ``given``, ``psf``, ``measured``, ``header``, ``catalogue`` or ``assumed``.
     n_stars, n_fitted : int
         Local maxima of the image that agree on one profile, and that were fitted; 0 where none were.
     ellipticity, theta : float

@@ -38,7 +38,7 @@ def measure_width(exposure: Exposure, table: "Table | None" = None) -> Width:
     -------
     Width
     """
-    found = measure_psf(exposure.pixels, exposure.mask, exposure.saturation)
+    found = measure_psf(exposure)
     if found.fwhm is not None:
         if found.reason:
             log.warning("%s", found.reason)

@@ -37,8 +37,8 @@ def skies_of(image: str, maps: Mapping[str, str]) -> dict[int, str]:
     image : str
         FITS file.
     maps : mapping of str to str
-        Where mask and noise map lie, as for `rbinfer.io.maps.read_map`, by what they are: their HDUs are
-        no images of the sky.
+        Where mask, noise map and PSF lie, as for `rbinfer.io.maps.read_map`, by what they are: their
+        HDUs are no images of the sky.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import load_image
-from ..io.maps import bad_pixels, read_map
+from ..io.maps import bad_pixels, read_beside, read_map
 from ..io.original import Original
 from ..io.positions import PLACED, find_positions, has_positions, peaks
 from ..io.tables import as_table, check_fit, write_catalog
@@ -196,6 +196,7 @@ def _score_one(
         if not options.trust_positions:
             _check_fit(places, table, exposure, name, options)
     check_names(options.show, table.colnames, classifier.spec)
+    psf = None if options.psf is None else read_beside(options.psf, name, "PSF", exposure.hdu)
     scored = classifier.classify_at(
         table,
         exposure,
@@ -203,6 +204,7 @@ def _score_one(
         places.y,
         peaks=places.peaks,
         fwhm=options.fwhm,
+        psf=psf,
         threshold=threshold,
         extra=extra_of(options.show),
     )

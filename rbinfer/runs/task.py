@@ -82,14 +82,14 @@ def fingerprint(options: ScoreOptions) -> str:
     Returns
     -------
     str
-        Of the model's bytes, those of files for mask and noise, the options, and rbinfer's version.
+        Of the model's bytes, those of files for mask, noise and PSF, the options, and rbinfer's version.
 
     Raises
     ------
     ModelError
         There is no such model.
     InputError
-        There is no such mask or noise map.
+        There is no such mask, noise map or PSF.
     """
     from .. import __version__
 
@@ -104,9 +104,9 @@ def fingerprint(options: ScoreOptions) -> str:
 
 
 def _map_files(options: ScoreOptions) -> Iterator[Path]:
-    """Yield the files of maps that all images have in common."""
-    for where, what in ((options.mask, "mask"), (options.err, "noise map")):
-        file = None if where is None else place_of(where, what)[0]
+    """Yield the files of maps and the PSF that all images have in common."""
+    for what, where in options.maps.items():
+        file = place_of(where, what)[0]
         if file is not None:
             check_file(file)
             yield file
@@ -132,8 +132,8 @@ def prepared(recipe: Recipe) -> Classifier:
         raise RbinferError(f"the worker {_own_name()} says: {error}") from error
     if how != recipe.how:
         raise RbinferError(
-            f"the worker {_own_name()} has another model, mask, noise map or version of rbinfer than "
-            "the process that sent the images; install the same on both"
+            f"the worker {_own_name()} has another model, mask, noise map, PSF or version of rbinfer "
+            "than the process that sent the images; install the same on both"
         )
     if not os.path.isdir(recipe.staging):
         raise RbinferError(

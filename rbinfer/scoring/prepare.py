@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..cutouts.cutter import Cutter
 from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.estimate import measure_width
+from ..measure.given import width_of_psf
 from ..measure.mean_star import FWHM as STAMP_FWHM
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
@@ -55,6 +57,7 @@ def prepare(
     y: ArrayLike,
     *,
     fwhm: float | None = None,
+    psf: ArrayLike | os.PathLike[str] | None = None,
     asinh_softening: float | None = None,
     peaks: tuple[ArrayLike, ArrayLike] | None = None,
     table: "Table | None" = None,
@@ -68,7 +71,7 @@ def prepare(
         Of the model.
     x, y : array_like, shape (n,)
         0-based positions in pixels.
-    fwhm, asinh_softening, peaks
+    fwhm, psf, asinh_softening, peaks
         As for `rbinfer.Classifier.score`.
     table : Table, optional
         Catalogue of the positions.
@@ -80,13 +83,12 @@ def prepare(
     Raises
     ------
     InputError
-        Positions or parameters that cannot be used.
+        Positions, a PSF or parameters that cannot be used.
     """
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    given = None if fwhm is None else Width(as_level(fwhm, "fwhm"), "given")
-    width = given or measure_width(exposure, table)
+    width = _given(fwhm, psf) or exposure.width or measure_width(exposure, table)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
@@ -98,6 +100,14 @@ def prepare(
     if width.stamp is not None:
         psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
     return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
+
+
+def _given(fwhm: float | None, psf: ArrayLike | os.PathLike[str] | None) -> Width | None:
+    """Return what the caller knows of the width; None if nothing."""
+    known = None if fwhm is None else as_level(fwhm, "fwhm")
+    if psf is not None:
+        return width_of_psf(psf, known)
+    return None if known is None else Width(known, "given")
 
 
 def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:
