@@ -88,8 +88,8 @@ def create_compact_model(
     the object in the centre from its neighbours.
 
     With `psf` it also looks at the star of the frame. A vector of features of that, made by layers of
-    the same kind, is added to those of the cutout before the last activation; nothing else depends on
-    it, so that it is computed once for all cutouts of a frame (`split_psf`).
+    the same kind, weighs and shifts those of the cutout in two further dense layers; it is computed
+    once for all cutouts of a frame (`split_psf`).
 
     Parameters
     ----------
@@ -121,11 +121,12 @@ def create_compact_model(
     x = layers.DepthwiseConv2D(x.shape[1], padding="valid", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=_MOMENTUM)(layers.Flatten()(x))
     inputs = cutouts
+    x = layers.ReLU()(x)
     if psf:
         stars = keras.Input((size, size, 1), name="psf"), keras.Input((1,), name="psf_known")
-        x = layers.Add()([x, _star_features(*stars, filters)])
+        x = _beside(x, _star_features(*stars, filters))
         inputs = [cutouts, *stars]
-    x = layers.Dropout(dropout_rate)(layers.ReLU()(x))
+    x = layers.Dropout(dropout_rate)(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="classes", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name="compact")
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
@@ -133,17 +134,27 @@ def create_compact_model(
 
 
 def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
-    """Return a vector of features of a star, 0 where none is known.
-
-    It is 0 for all stars at the start of a fit, which then begins with a network that reads none.
-    """
+    """Return a vector of features of a star, 0 where none is known."""
     x = layers.ReLU()(layers.Conv2D(filters[0], 3, strides=2, padding="same")(star))
     for n in filters[1:]:
         x = layers.ReLU()(layers.DepthwiseConv2D(3, strides=2, padding="same")(x))
         x = layers.ReLU()(layers.Conv2D(n // 2, 1)(x))
     x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid")(x))
-    x = layers.Dense(filters[-1], kernel_initializer="zeros")(layers.ReLU()(x))
+    x = layers.Dense(2 * filters[-1])(layers.ReLU()(x))
     return layers.Multiply(name=_STAR_FEATURES)([x, known])
+
+
+def _beside(x: Any, star: Any) -> Any:
+    """Judge features of a cutout beside those of the star, which weigh and shift them.
+
+    The weights are 1 for a star that is not known. What comes of it is added to the features, and is 0
+    at the start of a fit, which then begins with a network that reads no star.
+    """
+    n = x.shape[-1]
+    scale, shift = star[:, :n], star[:, n:]
+    y = layers.Add()([x, layers.Multiply()([x, scale])])
+    y = layers.ReLU()(layers.Add()([layers.Dense(n)(y), shift]))
+    return layers.Add()([x, layers.Dense(n, kernel_initializer="zeros")(y)])
 
 
 def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
