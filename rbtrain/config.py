@@ -17,14 +17,14 @@ import tomli_w
 from rbinfer import PreprocessSpec
 from rbinfer._util.hashing import digest_of
 
-from ._settings import Settings, with_values
+from ._settings import Settings, identity, with_values
 from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
 #: dataset is not taken for a new one.
-SIMULATION = 1
+SIMULATION = 2
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.
@@ -227,13 +227,13 @@ class TrainConfig:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
-        return _hash(dataclasses.asdict(self))
+        return _hash(identity(self))
 
     @property
     def data_hash(self) -> str:
         """The same of what a dataset depends on alone, the code that makes it included."""
         parts = (self.preprocess, self.simulate, self.data)
-        return _hash([SIMULATION, *(dataclasses.asdict(part) for part in parts)])
+        return _hash([SIMULATION, *(identity(part) for part in parts)])
 
 
 def _hash(value: Any) -> str:

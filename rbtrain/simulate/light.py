@@ -9,6 +9,7 @@ from . import glare, sources, trails
 from .canvas import Canvas
 from .config import FieldConfig, SimulateConfig
 from .detector import Camera
+from .optics import StarImages
 from .psf import PSF
 from .truth import Rows
 
@@ -25,7 +26,8 @@ class Conditions:
     shape : (int, int)
         Height and width, pixels.
     camera : Camera
-    psf : PSF
+    images : StarImages
+        What point sources look like.
     level : float
         Sky, electrons a pixel.
     noise : float
@@ -36,10 +38,15 @@ class Conditions:
 
     shape: tuple[int, int]
     camera: Camera
-    psf: PSF
+    images: StarImages
     level: float
     noise: float
     brightest: float
+
+    @property
+    def psf(self) -> PSF:
+        """PSF of the stars."""
+        return self.images.stars
 
 
 @dataclass(frozen=True, eq=False)

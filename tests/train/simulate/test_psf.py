@@ -3,7 +3,7 @@ import pytest
 
 from rbtrain.simulate import PSF, PSFConfig
 from rbtrain.simulate.profiles import measure_fwhm, oversampling_for
-from rbtrain.simulate.psf import draw_psf
+from rbtrain.simulate.optics import draw_star_images
 
 
 def centroid(image):
@@ -103,7 +103,7 @@ def test_drawn_psfs_span_the_range():
     rng = np.random.default_rng(0)
     widths = []
     for _ in range(60):
-        psf = draw_psf(PSFConfig(), rng, 1e3)
+        psf = draw_star_images(PSFConfig(), rng, 1e3).stars
         np.testing.assert_allclose(psf.stamps.sum(axis=(2, 3)), 1, rtol=2e-3)
         assert np.isfinite(psf.stamps).all()
         assert psf.stamps.shape[0] in (1, 4)
