@@ -24,7 +24,8 @@ class FieldConfig(Settings):
         Stars with a peak above 5 sigma per square FWHM, log-uniform. 1e-4 is a high-latitude
         field; Baade's window from a 1 m telescope has 0.1 to 0.3.
     max_stars : int
-        Ceiling on the stars above 5 sigma in a frame of 512 x 512 pixels; scales with the area.
+        Ceiling on the stars above 5 sigma in a frame of 512 x 512 pixels; scales with the area. With 0
+        there are none at all.
     star_slope : Range
         Slope a of the counts N(>F) ~ F**-a. Star counts rise by 0.2 to 0.45 dex a magnitude
         (Bahcall & Soneira 1980, ApJS 44, 73), which is a = 0.5 to 1.1.
@@ -63,8 +64,6 @@ class FieldConfig(Settings):
     followed : float
         Mean number of objects that the telescope follows, where stars are trailed: round images among
         streaks, and stars to all that sees them.
-    starless : float
-        Probability of a frame without any source: a dark, a closed shutter, clouds.
     """
 
     crowding: Range = (2e-4, 0.3)
@@ -85,7 +84,6 @@ class FieldConfig(Settings):
     nebula: float = 0.06
     asteroids: float = 0.1
     followed: float = dataclasses.field(default=0.0, metadata=LATER)
-    starless: float = dataclasses.field(default=0.0, metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def draw_frame(
     throughput = detector.draw_vignetting(config.sky, rng, shape)
     if backdrop is None:
         defects.draw_defects(light.canvas, config.artefacts, rng, conditions.noise, conditions.level)
-    particles.draw_particles(light.canvas, config.artefacts, rng)
+    particles.draw_particles(light.canvas, config.artefacts, rng, conditions.psf.fwhm)
     electrons = _collect(light, sky, throughput, conditions.camera, backdrop)
     image = _read_out(electrons, light.canvas, config, rng, conditions, backdrop)
     layers, variance = _digitise(image, light, sky, throughput, conditions.camera, backdrop)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import F32
-from . import glare, sources, trails
+from . import glare, persistence, sources, trails
 from .canvas import Canvas
 from .config import FieldConfig, SimulateConfig
 from .detector import Camera
@@ -89,10 +89,15 @@ def draw_star_layer(
         float32.
     rows : Rows
     """
-    psf, noise = conditions.psf, conditions.noise
-    rows = sources.draw_stars(config, rng, conditions.shape, psf, noise, conditions.brightest)
-    layer = np.zeros(conditions.shape, np.float32)
+    psf, noise, shape = conditions.psf, conditions.noise, conditions.shape
+    rows = sources.draw_stars(config, rng, shape, psf, noise, conditions.brightest)
+    layer = np.zeros(shape, np.float32)
     psf.add_points(layer, rows.x, rows.y, rows.flux, _LEVEL * noise)
+    followed = conditions.images.followed
+    if followed is not None:
+        objects = sources.draw_followed(config, rng, shape, followed, noise)
+        followed.add_points(layer, objects.x, objects.y, objects.flux, _LEVEL * noise)
+        rows = rows.joined(objects)
     return layer, rows
 
 
@@ -125,7 +130,7 @@ def draw_galaxy_layer(
 def paint_light(
     config: SimulateConfig, rng: np.random.Generator, conditions: Conditions, stars: Rows
 ) -> Canvas:
-    """Paint what has the width of the PSF or more: asteroids, trails, and the glare of `stars`.
+    """Paint what has the width of the PSF or more: asteroids, trails, glare and memory of `stars`.
 
     Parameters
     ----------
@@ -146,4 +151,6 @@ def paint_light(
     trails.draw_asteroids(canvas, config.field, rng, psf, noise)
     trails.draw_trails(canvas, config.artefacts, rng, psf, noise)
     glare.draw_glare(canvas, config.artefacts, rng, psf, stars, noise)
+    full_well = conditions.camera.full_well
+    persistence.draw_persistence(canvas, config.artefacts, rng, psf, stars, noise, full_well)
     return canvas

@@ -85,7 +85,7 @@ def _draw_light(config: SimulateConfig, rng: np.random.Generator, conditions: Co
     galaxies, galaxy_rows = draw_galaxy_layer(config.field, rng, conditions)
     canvas = paint_light(config, rng, conditions, star_rows)
     defects.draw_defects(canvas, config.artefacts, rng, conditions.noise, conditions.level)
-    particles.draw_particles(canvas, config.artefacts, rng)
+    particles.draw_particles(canvas, config.artefacts, rng, conditions.psf.fwhm)
     return Light(stars, galaxies, star_rows, galaxy_rows, canvas)
 
 

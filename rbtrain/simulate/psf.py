@@ -68,9 +68,8 @@ class PSF:
         """
         tapered = [_taper(p, oversampling) for p in profiles]
         stamps = np.stack([_integrate(p, oversampling) for p in tapered])
-        guesses = [measure_fwhm(p, oversampling) for p in profiles]
-        fwhm = float(np.mean([gaussian_fwhm(*each) for each in zip(stamps, guesses, strict=True)]))
-        return cls(stamps, oversampling, fwhm, tapered[len(tapered) // 2])
+        guess = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
+        return cls(stamps, oversampling, gaussian_fwhm(stamps, guess), tapered[len(tapered) // 2])
 
     @classmethod
     def gaussian(cls, fwhm: float, *, axis_ratio: float = 1.0, angle: float = 0.0) -> Self:

@@ -93,7 +93,7 @@ def _starless(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfi
     sky = replace(config.sky, level=(0.3, 300.0), vignetting=(0.0, 0.0), fringes=0.0, patches=0.05)
     return replace(
         config,
-        field=replace(config.field, starless=1.0, nebula=0.0, asteroids=0.0),
+        field=replace(config.field, max_stars=0, no_galaxies=1.0, nebula=0.0, asteroids=0.0),
         sky=sky if covered else config.sky,
         artefacts=replace(
             config.artefacts,

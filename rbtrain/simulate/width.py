@@ -16,7 +16,7 @@ _WIDE = 8.0
 
 
 def gaussian_fwhm(stamps: F32, guess: float) -> float:
-    """Return the FWHM of the Gaussian that fits best, integrated over pixels and on a free sky.
+    """Return the FWHM of the Gaussian that fits a PSF best, integrated over pixels and on a free sky.
 
     The Gaussian is round; for a streak it is an ellipse, and its FWHM that of the circle of equal area,
     which is the geometric mean of the axes. A Moffat profile of beta 3 is a tenth wider in this measure
@@ -24,20 +24,21 @@ def gaussian_fwhm(stamps: F32, guess: float) -> float:
 
     Parameters
     ----------
-    stamps : array, shape (phases, n, n)
-        float32, of one star at many sub-pixel positions; n is odd.
+    stamps : array, shape (zones, phases, n, n)
+        float32, of a star at many sub-pixel positions; n is odd.
     guess : float
         FWHM to start from, pixels.
 
     Returns
     -------
     float
-        Pixels; the median over some of the positions.
+        Pixels; the mean over the zones of the median over some of the positions.
     """
+    zones, phases, n, _ = stamps.shape
     few = 9 if guess < 2 else 3 if guess < 4 else 1
-    chosen = np.linspace(0, len(stamps) - 1, few + 2).astype(int)[1:-1]
+    chosen = np.linspace(0, phases - 1, few + 2).astype(int)[1:-1]
     factor = max(1, int(guess / _WIDE))
-    small, width = _binned(stamps[chosen], factor), guess / factor
+    small, width = _binned(stamps[:, chosen].reshape(-1, n, n), factor), guess / factor
     half = small.shape[1] // 2
     reach = max(_REACH * width, _LEAST)
     cut = slice(half - min(half, int(reach) + 1), half + min(half, int(reach) + 1) + 1)
@@ -50,7 +51,8 @@ def gaussian_fwhm(stamps: F32, guess: float) -> float:
     fits = fit_round(data, weights, start, largest)
     if float(np.median(np.hypot(*fits.shape.T))) > 0.5 * np.log(_STREAK):
         fits = fit_ellipses(data, weights, fits.sigma, fits.shape, largest)
-    return float(np.median(fits.sigma)) * FWHM_PER_SIGMA * factor
+    sigma = np.median(fits.sigma.reshape(zones, few), axis=1)
+    return float(sigma.mean()) * FWHM_PER_SIGMA * factor
 
 
 def _binned(stamps: F32, factor: int) -> F32:
