@@ -320,7 +320,8 @@ class ArtefactConfig(Settings):
         tumble.
     scintillation : Range
         Rms of the natural logarithm of the brightness, log-uniform: 0.1 behind a large telescope to 0.7
-        behind a small one, over times of milliseconds (Dravins et al. 1997, PASP 109, 173).
+        behind a small one, over times of milliseconds (Dravins et al. 1997, PASP 109, 173); a dance
+        along the trail, which bunches its light, is in it.
     trail_wander : Range
         Rms sideways excursion in FWHM: the tilt of the wavefront is most of the seeing (Fried 1966, JOSA
         56, 1372), and an average over a fast crossing takes out little of it.
@@ -362,7 +363,7 @@ class ArtefactConfig(Settings):
     trails: float = 0.45
     trail_peak: Range = (0.7, 200.0)
     bumpy: float = dataclasses.field(default=0.0, metadata=LATER)
-    scintillation: Range = dataclasses.field(default=(0.1, 0.7), metadata=LATER)
+    scintillation: Range = dataclasses.field(default=(0.1, 0.8), metadata=LATER)
     trail_wander: Range = dataclasses.field(default=(0.0, 0.3), metadata=LATER)
     spikes: float = 0.5
     spike_strength: Range = (0.001, 0.03)

@@ -45,7 +45,7 @@ def _undersampled(config: SimulateConfig, rng: np.random.Generator) -> SimulateC
     return replace(
         config,
         psf=replace(
-            config.psf, fwhm=(0.6, 1.8), wide_fraction=1.0, trailed=0.06, aberrated=0.06, beta=(2.5, 6.0)
+            config.psf, fwhm=(0.5, 1.75), wide_fraction=1.0, trailed=0.06, aberrated=0.06, beta=(2.5, 6.0)
         ),
         artefacts=replace(
             config.artefacts,
@@ -66,7 +66,7 @@ def _streaked(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfi
     fwhm, length = log_uniform(rng, (1.2, 4.5)), log_uniform(rng, (3.0, 25.0))
     return replace(
         config,
-        field=replace(config.field, followed=4.0, no_galaxies=0.6, crowding=(1e-4, 0.05)),
+        field=replace(config.field, followed=4.0, no_galaxies=0.6, nebula=0.0, crowding=(3e-4, 0.1)),
         psf=replace(
             config.psf,
             fwhm=(fwhm, fwhm),
@@ -168,7 +168,8 @@ def _infrared(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfi
     """Arrays of HgCdTe: thin, with many hot pixels that couple to their neighbours, and a memory."""
     return replace(
         config,
-        psf=replace(config.psf, fwhm=(1.2, 6.0), wide_fraction=1.0),
+        field=replace(config.field, crowding=(1e-3, 0.1)),
+        psf=replace(config.psf, fwhm=(1.2, 6.0), wide_fraction=1.0, trailed=0.08),
         detector=replace(config.detector, blooming=0.0),
         artefacts=replace(
             config.artefacts,
@@ -186,6 +187,7 @@ def _tracked(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig
     """One bright bumpy trail or a few."""
     return replace(
         config,
+        field=replace(config.field, crowding=(1e-4, 0.05)),
         artefacts=replace(
             config.artefacts, trails=uniform(rng, (0.7, 4.0)), bumpy=0.9, trail_peak=(3.0, 300.0)
         ),

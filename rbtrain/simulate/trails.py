@@ -71,7 +71,7 @@ def draw_wavering(
         return np.asarray(drawn / drawn.std())
 
     size = log_uniform(rng, config.scintillation)
-    brightness = np.exp(size * smooth(fwhm * log_uniform(rng, (0.3, 4.0))))
+    brightness = np.exp(size * smooth(fwhm * log_uniform(rng, (0.3, 3.0))))
     if chance(rng, 0.3):
         period, sharpness = fwhm * log_uniform(rng, (4.0, 60.0)), log_uniform(rng, (0.3, 10.0))
         turn = 2 * np.pi * (spacing / period * np.arange(n) + rng.random())
