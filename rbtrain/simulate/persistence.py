@@ -16,8 +16,8 @@ from .truth import Rows
 #: are, and width of the step, in full wells (WFC3 Data Handbook, chapter 8: from 40,000 of 80,000
 #: electrons on).
 _HALF_FULL, _STEP = 0.8, 0.12
-#: Slow growth with the fluence beyond that, an exponent.
-_GROWTH = 0.2
+#: Slow growth with the fluence beyond that: the exponent, from none to that of WFC3.
+_GROWTH = (0.0, 0.2)
 #: Below this fluence nothing is remembered.
 _LEAST = 0.35
 #: Fluence of the remembered stars in their brightest pixel, full wells, and the slope of their counts.
@@ -58,7 +58,7 @@ def draw_persistence(
         return
     x, y, fluence = _earlier_stars(canvas, config, rng, stars, full_well)
     size = noise * log_uniform(rng, config.persistence_peak)
-    step = psf.fwhm * log_uniform(rng, (1.5, 20.0))
+    step, growth = psf.fwhm * log_uniform(rng, (1.5, 20.0)), uniform(rng, _GROWTH)
     remembered = np.zeros(canvas.shape, np.float32)
     for k in range(int(rng.integers(1, 6))):
         turn, way = uniform(rng, (0, 2 * math.pi)), step * (k + uniform(rng, (0.5, 1.5)))
@@ -66,7 +66,7 @@ def draw_persistence(
         held = np.zeros(canvas.shape, np.float32)
         psf.add_points(held, *there, fluence / float(psf.peaks.mean()), 0.5 * _LEAST)
         left = size / (k + 1)
-        remembered += np.float32(left) * _trapped(held)
+        remembered += np.float32(left) * _trapped(held, growth)
         canvas.record("persistence", *there, left * np.maximum(fluence, 1.0))
     _render.merge(*canvas.layers, remembered, int(Artefact.SPIKE))
 
@@ -84,11 +84,11 @@ def _earlier_stars(
     return x, y, power_law(rng, *_FLUENCES, _SLOPE, n)
 
 
-def _trapped(held: F32) -> F32:
-    """Return the share of the traps that a fluence (full wells) fills: a step, and a slow growth."""
+def _trapped(held: F32, growth: float) -> F32:
+    """Return the charge that a fluence (full wells) leaves in traps: a step, and a slow growth."""
     trapped = np.zeros_like(held)
     where = held > _LEAST
     fluence = held[where]
     step = 1 / (1 + np.exp((_HALF_FULL - fluence) / np.float32(_STEP)))
-    trapped[where] = step * fluence ** np.float32(_GROWTH)
+    trapped[where] = step * fluence ** np.float32(growth)
     return trapped

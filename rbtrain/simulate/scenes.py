@@ -45,7 +45,12 @@ def _undersampled(config: SimulateConfig, rng: np.random.Generator) -> SimulateC
     return replace(
         config,
         psf=replace(
-            config.psf, fwhm=(0.5, 1.75), wide_fraction=1.0, trailed=0.06, aberrated=0.06, beta=(2.5, 6.0)
+            config.psf,
+            fwhm=(0.5, 1.75),
+            wide_fraction=1.0,
+            trailed=0.06,
+            aberrated=0.06,
+            beta=(2.5, 6.0),
         ),
         artefacts=replace(
             config.artefacts,

@@ -1,6 +1,9 @@
 """The FWHM of a PSF in the measure that holds everywhere: that of the best-fitting Gaussian."""
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 
 from rbinfer.measure.profiles import FWHM_PER_SIGMA, fit_ellipses, fit_round
 
@@ -11,6 +14,8 @@ from .._arrays import F32, F64
 _REACH, _LEAST = 2.2, 2.3
 #: Axes further apart than this factor make a streak.
 _STREAK = 1.65
+#: Below this FWHM, pixels, the fit of an ellipse does not hold, and all images are round.
+_NARROW = 1.5
 #: Wider stars are binned to about this FWHM first, pixels: the fit is the same and much faster.
 _WIDE = 8.0
 
@@ -35,8 +40,7 @@ def gaussian_fwhm(stamps: F32, guess: float) -> float:
         Pixels; the mean over the zones of the median over some of the positions.
     """
     zones, phases, n, _ = stamps.shape
-    few = 9 if guess < 2 else 3 if guess < 4 else 1
-    chosen = np.linspace(0, phases - 1, few + 2).astype(int)[1:-1]
+    chosen = _positions(math.isqrt(phases), 5 if guess < 2 else 3 if guess < 4 else 1)
     factor = max(1, int(guess / _WIDE))
     small, width = _binned(stamps[:, chosen].reshape(-1, n, n), factor), guess / factor
     half = small.shape[1] // 2
@@ -49,10 +53,17 @@ def gaussian_fwhm(stamps: F32, guess: float) -> float:
     start: F64 = np.full(len(data), width / FWHM_PER_SIGMA)
     largest = 2 * reach
     fits = fit_round(data, weights, start, largest)
-    if float(np.median(np.hypot(*fits.shape.T))) > 0.5 * np.log(_STREAK):
+    elongation = 2 * float(np.median(np.hypot(*fits.shape.T)))
+    if elongation > math.log(_STREAK) and guess > _NARROW:
         fits = fit_ellipses(data, weights, fits.sigma, fits.shape, largest)
-    sigma = np.median(fits.sigma.reshape(zones, few), axis=1)
+    sigma = np.median(fits.sigma.reshape(zones, -1), axis=1)
     return float(sigma.mean()) * FWHM_PER_SIGMA * factor
+
+
+def _positions(side: int, few: int) -> NDArray[np.intp]:
+    """Indices of `few` x `few` sub-pixel positions of `side` x `side`, spread evenly."""
+    along = ((np.arange(few) + 0.5) / few * side).astype(np.intp)
+    return np.ravel(along[:, None] * side + along)
 
 
 def _binned(stamps: F32, factor: int) -> F32:
