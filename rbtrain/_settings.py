@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
+#: Metadata of a field that was added after models were made; its default is what was done before it.
+LATER = {"later": True}
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -30,26 +33,6 @@ class Settings:
                 value, item.default, get_args(item.type)
             ):
                 raise ValueError(f"{item.name} must be like {item.default!r}, not {value!r}")
-
-
-def later(default: Any) -> Any:
-    """Return a field that settings did not have from the beginning.
-
-    While it has its default it takes no part in hashes, so that those of older trainings hold.
-    """
-    return dataclasses.field(default=default, metadata={"later": True})
-
-
-def without_later(settings: "DataclassInstance") -> dict[str, Any]:
-    """Return settings as nested dicts, without the `later` fields that have their default."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(settings):
-        value = getattr(settings, item.name)
-        if item.metadata.get("later") and value == item.default:
-            continue
-        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
-        values[item.name] = without_later(value) if nested else value
-    return values
 
 
 def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "") -> _Dataclass:
@@ -90,6 +73,32 @@ def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "")
         else:
             changed[name] = tuple(value) if isinstance(value, list) else value
     return dataclasses.replace(default, **changed)
+
+
+def identity(settings: "DataclassInstance") -> dict[str, Any]:
+    """Return settings as nested dicts, less what was added later and has its default.
+
+    Hashes are made of it, so that a setting that is new does not give a model that was made without it
+    another configuration.
+
+    Parameters
+    ----------
+    settings : dataclass
+        Which may hold other settings; fields that were added later carry `LATER`.
+
+    Returns
+    -------
+    dict
+    """
+    plain = dataclasses.asdict(settings)
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            plain[item.name] = identity(value)
+        # Settings within settings that were all added later leave nothing.
+        if plain[item.name] == {} or ("later" in item.metadata and value == item.default):
+            del plain[item.name]
+    return plain
 
 
 def _is_like(value: Any, default: Any, kinds: tuple[Any, ...]) -> bool:

@@ -17,14 +17,14 @@ import tomli_w
 from rbinfer import PreprocessSpec
 from rbinfer._util.hashing import digest_of
 
-from ._settings import Settings, later, with_values, without_later
+from ._settings import LATER, Settings, identity, with_values
 from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
 #: dataset is not taken for a new one.
-SIMULATION = 1
+SIMULATION = 2
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.
@@ -86,7 +86,7 @@ class DataConfig(Settings):
     fwhm_excess: tuple[float, float] = (1.0, 1.4)
     fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
-    measured: float = later(0.0)
+    measured: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,7 +121,7 @@ class NetworkConfig(Settings):
     filters: tuple[int, ...] = (32, 64, 128)
     dense_units: int = 64
     dropout: float = 0.1
-    psf: bool = later(False)
+    psf: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -234,13 +234,13 @@ class TrainConfig:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
-        return _hash(without_later(self))
+        return _hash(identity(self))
 
     @property
     def data_hash(self) -> str:
         """The same of what a dataset depends on alone, the code that makes it included."""
         parts = (self.preprocess, self.simulate, self.data)
-        return _hash([SIMULATION, *(without_later(part) for part in parts)])
+        return _hash([SIMULATION, *(identity(part) for part in parts)])
 
 
 def _hash(value: Any) -> str:

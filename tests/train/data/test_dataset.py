@@ -127,6 +127,10 @@ def test_flashes_as_compact_as_stars_are_not_learnt_as_trails():
     line = made_frame([], [(x, 60, 500, Artefact.TRAIL) for x in range(10, 110)])
     assert label_at(frame, (30, 30)) == [AMBIGUOUS]
     assert label_at(line, (60, 60)) == [TRAIL]
+    # What leads on from it on both sides makes it a trail, an end on one side does not.
+    for first, label in ((10, TRAIL), (60, AMBIGUOUS)):
+        along = [(x, 60, 500 if x == 60 else 120, Artefact.TRAIL) for x in range(first, 110)]
+        assert label_at(made_frame([], along), (60, 60)) == [label]
 
 
 def test_the_bleeding_core_of_a_star_is_the_star():
