@@ -24,8 +24,8 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
 
     A model file has no batch normalisation any more: it is part of the convolutions. Here each gets
     the statistics that it has on some cutouts, and the scale and the shift that undo it, so that the
-    network computes what the file does and can be fitted further. What reads the star of a frame
-    begins at 0.
+    network computes what the file does and can be fitted further. The last layer begins with no weight
+    on what the star of a frame has part in.
 
     Parameters
     ----------
@@ -58,7 +58,11 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
         mean, variance = values.mean(axis=axes), values.var(axis=axes)
         scale = np.sqrt(variance + normalisation.epsilon)
         _set(normalisation, [scale, bias + mean, mean, variance], model_file)
-    _set(model.layers[-1], list(found[-1]), model_file)
+    kernel, bias = found[-1]
+    last = model.layers[-1]
+    # Features that the star has part in come last, and are not looked at for now.
+    more = last.kernel.shape[0] - len(kernel)
+    _set(last, [np.pad(kernel, ((0, max(more, 0)), (0, 0))), bias], model_file)
 
 
 def lineage(model_file: str | os.PathLike[str]) -> str:

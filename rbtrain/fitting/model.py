@@ -12,6 +12,10 @@ from .._arrays import F32
 
 # Of the running statistics: Keras's 0.99 lags behind by an epoch of a small set.
 _MOMENTUM = 0.95
+#: Numbers that a star is summed up in, from -1 to 1, and the noise that they get in a fit.
+_STAR_NUMBERS, _STAR_NOISE = 16, 0.2
+#: Features of the cutout that the star weighs and shifts.
+_JUDGED = 64
 #: Layer that ends the part which reads the star.
 _STAR_FEATURES = "star_features"
 
@@ -88,8 +92,8 @@ def create_compact_model(
     the object in the centre from its neighbours.
 
     With `psf` it also looks at the star of the frame. A vector of features of that, made by layers of
-    the same kind, weighs and shifts those of the cutout in two further dense layers; it is computed
-    once for all cutouts of a frame (`split_psf`).
+    the same kind, weighs and shifts those of the cutout in a further dense layer; it is computed once
+    for all cutouts of a frame (`split_psf`).
 
     Parameters
     ----------
@@ -134,27 +138,28 @@ def create_compact_model(
 
 
 def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
-    """Return a vector of features of a star, 0 where none is known."""
-    x = layers.ReLU()(layers.Conv2D(filters[0], 3, strides=2, padding="same")(star))
+    """Return a vector of features of a star, 0 where none is known.
+
+    All that is said of a star goes through a few noisy numbers: a fit sees thousands of stars, not
+    millions as of cutouts, and would else know each frame, and what is in it, by its star.
+    """
+    x = layers.ReLU()(layers.Conv2D(filters[0] // 2, 3, strides=2, padding="same")(star))
     for n in filters[1:]:
         x = layers.ReLU()(layers.DepthwiseConv2D(3, strides=2, padding="same")(x))
-        x = layers.ReLU()(layers.Conv2D(n // 2, 1)(x))
+        x = layers.ReLU()(layers.Conv2D(n // 4, 1)(x))
     x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid")(x))
-    x = layers.Dense(2 * filters[-1])(layers.ReLU()(x))
+    x = layers.Dense(_STAR_NUMBERS, activation="tanh")(layers.ReLU()(x))
+    x = layers.Dense(filters[-1] + _JUDGED)(layers.GaussianNoise(_STAR_NOISE)(x))
     return layers.Multiply(name=_STAR_FEATURES)([x, known])
 
 
 def _beside(x: Any, star: Any) -> Any:
-    """Judge features of a cutout beside those of the star, which weigh and shift them.
-
-    The weights are 1 for a star that is not known. What comes of it is added to the features, and is 0
-    at the start of a fit, which then begins with a network that reads no star.
-    """
+    """Put beside the features of a cutout others of it that the star weighs and shifts."""
     n = x.shape[-1]
-    scale, shift = star[:, :n], star[:, n:]
-    y = layers.Add()([x, layers.Multiply()([x, scale])])
-    y = layers.ReLU()(layers.Add()([layers.Dense(n)(y), shift]))
-    return layers.Add()([x, layers.Dense(n, kernel_initializer="zeros")(y)])
+    weighed = layers.Multiply()([x, star[:, :n]])
+    y = layers.Dense(_JUDGED, use_bias=False)(layers.Add()([x, weighed]))
+    y = layers.ReLU()(layers.Add()([y, star[:, n:]]))
+    return layers.Concatenate()([x, y])
 
 
 def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
