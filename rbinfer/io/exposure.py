@@ -10,8 +10,10 @@ from .._util.arguments import as_level
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
 
+#: Source of a width that the frame's own stars show.
+MEASURED = "measured"
 #: Sources of a width that is no assumption: the caller, his PSF, and the frame's own stars.
-TRUSTED = ("given", "psf", "measured")
+TRUSTED = ("given", "psf", MEASURED)
 #: What is said of a frame that shows no stars.
 NO_STARS = "no stars found: a dark, a closed shutter, clouds?"
 
@@ -25,7 +27,7 @@ class Width:
     fwhm : float
         Pixels: that of the best-fitting round Gaussian, integrated over the pixels.
     source : str
-        ``given``, ``psf``, ``measured``, ``header``, ``catalogue`` or ``assumed``.
+        ``given``, ``psf``, ``measured``, ``borrowed``, ``header``, ``catalogue`` or ``assumed``.
     n_stars, n_fitted : int
         Local maxima of the image that agree on one profile, and that were fitted; 0 where none were.
     ellipticity, theta : float
@@ -35,7 +37,9 @@ class Width:
         What a reader must know, such as that no stars were found.
     stamp : ndarray of float32, shape (31, 31), or None
         The star of this frame on the grid of the networks' cutouts, where `fwhm` is 3 pixels; its
-        maximum is 1. None where it is neither measured nor given.
+        maximum is 1. None where it is neither measured nor given nor borrowed.
+    n_frames : int
+        Other frames that the width is borrowed from; else 0.
     """
 
     fwhm: float
@@ -46,6 +50,7 @@ class Width:
     theta: float = float("nan")
     note: str = ""
     stamp: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    n_frames: int = 0
 
     @property
     def is_trusted(self) -> bool:
