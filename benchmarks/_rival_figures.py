@@ -38,14 +38,20 @@ class Figures:
         """Kept minus let in; a rate that does not exist counts as 0."""
         return sum(0.0 if math.isnan(v) else v for v in (self.kept, -self.let_in))
 
-    @property
-    def one_object(self) -> float:
-        """What one object of the smaller class that there is changes in the margin."""
-        return 1 / min(n for n in (self.n_real, self.n_bogus) if n)
-
     def is_beaten_by(self, other: "Figures") -> bool:
-        """Whether another's margin on the same objects is higher by more than one object."""
-        return other.margin - self.margin > self.one_object + 1e-9
+        """Whether another's margin on the same objects is higher by more than one object.
+
+        That object is one of a class in which the other is ahead.
+        """
+        ahead = [
+            1 / n
+            for n, gain in (
+                (self.n_real, other.kept - self.kept),
+                (self.n_bogus, self.let_in - other.let_in),
+            )
+            if gain > 0  # not where a class is empty: NaN
+        ]
+        return bool(ahead) and other.margin - self.margin > max(ahead) + 1e-9
 
 
 def under_peaks(probability: F32, flagged: Bools, x: I64, y: I64) -> tuple[F32, Bools]:

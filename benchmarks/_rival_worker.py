@@ -128,7 +128,8 @@ def main(name, images, folder):
     sources = sorted(Path(images).glob("*.npy"))
     for done, source in enumerate(sources, 1):
         write(masks, source, Path(folder))
-        print(f"  {name}: {done} of {len(sources)} images", flush=True)
+        if done % 10 == 0 or done == len(sources):
+            print(f"  {name}: {done} of {len(sources)} images", flush=True)
 
 
 if __name__ == "__main__":
