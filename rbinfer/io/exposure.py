@@ -210,7 +210,9 @@ def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.fl
         if np.ndim(value) == 0:
             return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+        raise InputError(
+            f"{name} must be a number or a map (an array), not {type(value).__name__}"
+        ) from error
     if np.shape(value) != shape:
         raise InputError(
             f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "
