@@ -111,7 +111,7 @@ def test_a_worker_with_another_model_or_directory_says_so(night, tmp_path):
     options = ScoreOptions(device="cpu")
     work = Work(str(night / "f0.fits"), None, "f0.ecsv")
     for how, staging, reason in (
-        ("00", tmp_path, "has another model, mask, noise map or version of rbinfer"),
+        ("00", tmp_path, "has another model, mask, noise map, PSF or version of rbinfer"),
         (fingerprint(options), tmp_path / "none", "does not see the directory"),
     ):
         recipe = Recipe(options, how, str(tmp_path), str(staging), os.getcwd(), False)
