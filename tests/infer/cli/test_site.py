@@ -127,7 +127,7 @@ def test_config_prints_what_is_set_alone(site, capsys, tmp_path):
     site(here="threshold = 0.3\n[batch]\nworkers = 4")
     assert main(["config"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"absent  {tmp_path}/config/rbinfer/rbinfer.toml",
+        f"read  {tmp_path}/config/rbinfer/rbinfer.toml",
         f"read  {tmp_path}/here/rbinfer.toml",
         "",
         "[classify]",
