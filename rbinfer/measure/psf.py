@@ -188,6 +188,11 @@ def _unmeasured(n: int, group: Group | None) -> FramePsf:
         why = f"of {n} local maxima fitted fewer than three agree"
     elif group.in_one_phase:
         why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
+    elif group.in_many_shapes:
+        why = (
+            f"the {n_stars} local maxima that agree on {group.fwhm:.2f} pixels differ in shape, as "
+            "those of single pixels do once an image is resampled"
+        )
     else:
         why = (
             f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
