@@ -36,7 +36,7 @@ class Width:
     note : str
         What a reader must know, such as that no stars were found.
     stamp : ndarray of float32, shape (31, 31), or None
-        The star of this frame on the grid of the networks' cutouts, on which it is 3 pixels wide; its
+        The star of this frame on the grid of the networks' cutouts, where `fwhm` is 3 pixels; its
         maximum is 1. None where it is neither measured nor given nor borrowed.
     n_frames : int
         Other frames that the width is borrowed from; else 0.
@@ -210,7 +210,9 @@ def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.fl
         if np.ndim(value) == 0:
             return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+        raise InputError(
+            f"{name} must be a number or a map (an array), not {type(value).__name__}"
+        ) from error
     if np.shape(value) != shape:
         raise InputError(
             f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "

@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from .._util.arguments import as_level, as_number, as_peaks, as_positions
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutter
+from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.estimate import measure_width
 from ..measure.given import width_of_psf
+from ..measure.mean_star import FWHM as STAMP_FWHM
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
 from ..status import Status
@@ -36,6 +38,8 @@ class Prepared(NamedTuple):
     width : Width
     no_data : ndarray of bool, shape (n,)
         Positions in areas without data.
+    psf : ndarray of float32, shape (size, size), or None
+        The star of the frame on the grid of the cutouts; None where it is not known.
     """
 
     cutter: Cutter
@@ -43,11 +47,7 @@ class Prepared(NamedTuple):
     y: NDArray[np.float64]
     width: Width
     no_data: NDArray[np.bool_]
-
-    @property
-    def psf(self) -> NDArray[np.float32] | None:
-        """The frame's star on the grid of the cutouts, float32, shape (31, 31); None where unknown."""
-        return self.width.stamp
+    psf: NDArray[np.float32] | None
 
 
 def prepare(
@@ -96,7 +96,10 @@ def prepare(
     if asinh_softening is not None:
         softening = as_number(asinh_softening, "asinh_softening")
         spec = dataclasses.replace(spec, asinh_softening=softening)
-    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
+    psf = None
+    if width.stamp is not None:
+        psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
+    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
 
 
 def _given(fwhm: float | None, psf: ArrayLike | os.PathLike[str] | None) -> Width | None:
