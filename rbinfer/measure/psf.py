@@ -21,6 +21,8 @@ _REGIONS = 3  # of the image, along both axes
 _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
 _FEWEST_STREAKS = 5
+_STREAK = 2.0  # ratio of the axes
+_SAME_WIDTH = 0.4  # in the logarithm
 _MOST_TRAILS = 3  # over a frame
 _LEAST_TRAIL, _TRAIL = 1.5, 0.12  # how far pieces are from the middle of one: pixels, and FWHM
 _BESIDE = 4.0  # so many times as far nothing is asked
@@ -139,10 +141,12 @@ def measure_psf(
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    if _more_is_left(found, group):
-        ellipses, streaks = _alike(measure_ellipses(pyramid), LONG)
-        if _is_better(streaks, group):
-            stars, group = ellipses, streaks
+    are_streaks = _are_streaks(stars, group)
+    if are_streaks or _more_is_left(found, group):
+        long_ones = measure_ellipses(pyramid)
+        ellipses, streaks = _alike(long_ones, LONG)
+        if _is_better(streaks, group) or (are_streaks and _is_same(streaks, group)):
+            stars, group, n_fitted = ellipses, streaks, len(long_ones)
         elif not _is_better(group, None):
             others, odd = _alike(found, ODD)
             if _is_better(odd, None):
@@ -174,6 +178,21 @@ def _more_is_left(found: Candidates, group: Group | None) -> bool:
     n_stars = len(group.members) if group is not None and group.is_convincing else _FEWEST_STREAKS - 1
     odd = (found.snr > 15.0) & (found.excess > 0.06) & (found.log_fwhm > np.log(1.8))
     return bool(np.count_nonzero(odd) > n_stars)
+
+
+def _are_streaks(stars: Candidates, group: Group | None) -> bool:
+    """Whether what agrees is so long that fits of round profiles miss its width, by up to a quarter."""
+    if group is None or not group.is_convincing:
+        return False
+    shape = np.median(stars.shape[group.members], axis=0)
+    return bool(2.0 * np.hypot(*shape) > np.log(_STREAK))
+
+
+def _is_same(ellipses: Group | None, group: Group | None) -> bool:
+    """Whether ellipses may be of the same stars, seen better."""
+    if group is None or ellipses is None or not ellipses.is_convincing:
+        return False
+    return bool(abs(np.log(ellipses.fwhm / group.fwhm)) < _SAME_WIDTH)
 
 
 def _is_better(group: Group | None, other: Group | None) -> bool:
