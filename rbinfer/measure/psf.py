@@ -1,6 +1,6 @@
 """What a star looks like in a frame, from the pixels alone: no catalogue is asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from .clean import cleaned
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
+from .streaks import fit_streaks
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
 _FEWEST_STREAKS = 5
 _STREAK = 2.0  # ratio of the axes
-_SAME_WIDTH = 0.4  # in the logarithm
+_ALONG = 0.8  # part of their shape that is that of other fits of the same streaks, at least
 _MOST_TRAILS = 3  # over a frame
 _LEAST_TRAIL, _TRAIL = 1.5, 0.12  # how far pieces are from the middle of one: pixels, and FWHM
 _BESIDE = 4.0  # so many times as far nothing is asked
@@ -145,7 +146,7 @@ def measure_psf(
     if are_streaks or _more_is_left(found, group):
         long_ones = measure_ellipses(pyramid)
         ellipses, streaks = _alike(long_ones, LONG)
-        if _is_better(streaks, group) or (are_streaks and _is_same(streaks, group)):
+        if _is_better(streaks, group) or (are_streaks and _are_along(ellipses, streaks, stars, group)):
             stars, group, n_fitted = ellipses, streaks, len(long_ones)
         elif not _is_better(group, None):
             others, odd = _alike(found, ODD)
@@ -153,6 +154,10 @@ def measure_psf(
                 stars, group = others, odd
     if group is None or not group.is_convincing:
         return _unmeasured(n_fitted, group)
+    if _are_streaks(stars, group):
+        whole = fit_streaks(pyramid, stars[group.members])
+        group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
+        return _measured(pyramid, whole, group, n_fitted)
     return _measured(pyramid, stars[group.members], group, n_fitted)
 
 
@@ -188,11 +193,15 @@ def _are_streaks(stars: Candidates, group: Group | None) -> bool:
     return bool(2.0 * np.hypot(*shape) > np.log(_STREAK))
 
 
-def _is_same(ellipses: Group | None, group: Group | None) -> bool:
-    """Whether ellipses may be of the same stars, seen better."""
-    if group is None or ellipses is None or not ellipses.is_convincing:
+def _are_along(
+    ellipses: Candidates, streaks: Group | None, stars: Candidates, group: Group | None
+) -> bool:
+    """Whether ellipses are as long, in the same direction: the same stars, seen better."""
+    if group is None or streaks is None or not streaks.is_convincing:
         return False
-    return bool(abs(np.log(ellipses.fwhm / group.fwhm)) < _SAME_WIDTH)
+    one = np.median(ellipses.shape[streaks.members], axis=0)
+    other = np.median(stars.shape[group.members], axis=0)
+    return bool(one @ other > _ALONG * np.hypot(*other) ** 2)
 
 
 def _is_better(group: Group | None, other: Group | None) -> bool:
@@ -235,7 +244,7 @@ def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) 
     return FramePsf(
         fwhm=group.fwhm,
         reason=reason,
-        n_stars=len(stars),
+        n_stars=len(group.members),
         n_fitted=n_fitted,
         agreement=group.share,
         confidence=group.evidence / group.needed,
