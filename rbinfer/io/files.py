@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -126,7 +125,7 @@ def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:
         The file system refused.
     """
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
+    beside = path.with_name(f".rbinfer-{os.urandom(8).hex()}{suffix}")
     try:
         yield beside
         os.replace(beside, path)
