@@ -85,7 +85,7 @@ def check_place(path: Path, overwrite: bool = False) -> None:
             f"the output {path} is a device or a pipe, which cannot be replaced; name a file"
         )
     if not overwrite:
-        raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
+        raise InputError(f"the output {path} exists and is kept; use `overwrite=True`")
 
 
 def check_distinct(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

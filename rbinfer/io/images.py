@@ -138,7 +138,7 @@ def _opened(path: Path) -> Iterator[Any]:
             # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
             reason = one_line(error)
             if reason.startswith("No SIMPLE card"):
-                text = "it does not start as one; an image comes first, its catalogue with --catalog"
+                text = "it does not start as one; an image comes first, its catalogue as `catalog`"
             elif "cannot reshape array" in reason:
                 text = "it is truncated: it ends before its pixels do; copy it again"
             else:
@@ -217,7 +217,7 @@ def _plane(
     if not hdu.is_image:
         raise InputError(
             f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}. "
-            "A catalogue is given with --catalog, beside its image"
+            "A catalogue is given as `catalog`, beside its image"
         )
     _check_sum(path, number, hdu)
     data = _stored(path, number, hdu)
@@ -270,7 +270,7 @@ def _first_image(path: Path, hdus: Any) -> int:
         # The reader says why a cube is refused.
         return cube
     hint = (
-        ". A catalogue is given with --catalog, beside its image"
+        ". A catalogue is given as `catalog`, beside its image"
         if not all(hdu.is_image for hdu in hdus)
         else ""
     )

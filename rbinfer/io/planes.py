@@ -62,7 +62,7 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
         data = np.moveaxis(data, 2, 0)  # some programs store the colours of a pixel side by side
     if data.ndim == 2:
         if plane not in (None, "0", MEAN):
-            raise InputError(f"{what} has one plane; leave out --plane {plane}")
+            raise InputError(f"{what} has one plane; leave out `plane={plane!r}`")
         return data
     if data.ndim > 3:
         raise InputError(
@@ -73,8 +73,8 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
     names = f"0 to {n - 1}{', R, G, B' if n == 3 else ''} or mean"
     if plane is None:
         raise InputError(
-            f"{what} is a cube of {n} planes of {data.shape[2]} x {data.shape[1]} pixels; choose one: "
-            f"--plane {names}"
+            f"{what} is a cube of {n} planes of {data.shape[2]} x {data.shape[1]} pixels; choose one "
+            f"by `plane`: {names}"
         )
     if plane.lower() == MEAN:
         if data.dtype.kind != "f":

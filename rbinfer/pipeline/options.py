@@ -100,9 +100,9 @@ class ScoreOptions:
                 f"{self.threshold}, {self.max_missed} and {self.max_false}"
             )
         if (self.x_col is None) != (self.y_col is None):
-            raise InputError("--x-col and --y-col go together; give both or none")
+            raise InputError("`x_col` and `y_col` go together; give both or none")
         if self.bad_bits is not None and self.mask is None:
-            raise InputError("--bad-bits says what is bad in a mask; give --mask too")
+            raise InputError("`bad_bits` says what is bad in a mask; give `mask` too")
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -130,13 +130,13 @@ class ScoreOptions:
         InputError
         """
         if catalog is None and any(value is not None for value in self.columns.values()):
-            raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+            raise InputError("`x_col`, `y_col` and `origin` are about a catalogue; give `catalog` too")
         if self.catalog_format is not None:
             format_named(self.catalog_format)
         if catalog is None and self.catalog_format is not None:
-            raise InputError("--catalog-format is about a catalogue; give --catalog too")
+            raise InputError("`catalog_format` is about a catalogue; give `catalog` too")
         if catalog is None and self.placement:
-            raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
+            raise InputError(f"`{self.placement.arguments()}` is about a catalogue; give `catalog` too")
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not as by default and are not noted under names of their own."""
@@ -159,8 +159,8 @@ class ScoreOptions:
         spec, real = classifier.spec, classifier.real_source_types
         if spec.reading(real) is None:
             raise InputError(
-                f"--max-missed and --max-false rest on rates that were measured with "
-                f"{' or with '.join(reading.name for reading in spec.readings)} as real; with --real "
-                f"{','.join(real)} give --threshold"
+                f"`max_missed` and `max_false` rest on rates that were measured with "
+                f"{' or with '.join(reading.name for reading in spec.readings)} as real; with "
+                f"`real={real!r}` give `threshold`"
             )
         return spec.point_for(self.max_missed, self.max_false, real)

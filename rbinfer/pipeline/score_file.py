@@ -152,7 +152,7 @@ def _tell_of_siblings(image: str, exposure: Exposure, options: ScoreOptions) -> 
     siblings = len(skies_of(image, options.maps)) if exposure.siblings > 1 else 1
     if siblings > 1:
         log.warning(
-            "%s: 1 of %d images (HDU %d) was scored; --hdu all scores each, --hdu %d this one",
+            "%s: 1 of %d images (HDU %d) was scored; `hdu='all'` scores each, `hdu='%d'` this one",
             image,
             siblings,
             exposure.hdu,
@@ -246,16 +246,16 @@ def _check_fit(
     doubt = doubt_about(exposure, places.x, places.y, is_origin_known=not by_pixels)
     if doubt is not None and doubt.origin is not None and options.origin is not None:
         log.warning(
-            "%s: the stars lie one pixel off with --origin %d; did you mean --origin %d?",
+            "%s: the stars lie one pixel off with `origin=%d`; did you mean `origin=%d`?",
             name,
             options.origin,
             1 - options.origin,
         )
     elif doubt is not None:
-        remedy = f"{doubt.remedy} mends that, " if doubt.remedy else ""
+        remedy = f"`{doubt.remedy}` mends that, " if doubt.remedy else ""
         raise InputError(
-            f"the catalogue does not fit {name}: {doubt.reason}; {remedy}--trust-positions takes it "
-            "as it is"
+            f"the catalogue does not fit {name}: {doubt.reason}; {remedy}`trust_positions=True` takes "
+            "it as it is"
         )
 
 
@@ -281,5 +281,6 @@ def _check_on_image(scored: "Table", name: str, shape: tuple[int, ...]) -> None:
     if off > max(len(status) * _MOST_OFF, 1):
         raise InputError(
             f"{off} of {len(status)} positions lie off the image {name} ({shape[1]} x {shape[0]}): is "
-            "the catalogue of another image, binning or HDU? --allow-off-image takes it all the same"
+            "the catalogue of another image, binning or HDU? `allow_off_image=True` takes it all the "
+            "same"
         )

@@ -234,8 +234,8 @@ def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
         return Outcome(Kind.STILL_UNUSABLE, f"failed before: {task.failed.error}", content)
     if sha256 is not None and not ours and not recipe.overwrite:
         text = (
-            f"the result {output} exists, is not as rbinfer wrote it, and is kept; use --overwrite "
-            "(overwrite=True), or move it away"
+            f"the result {output} exists, is not as rbinfer wrote it, and is kept; use "
+            "`overwrite=True`, or move it away"
         )
         return Outcome(Kind.FAILED, text, content)
     return None

@@ -135,7 +135,7 @@ def test_order_of_time_within_each_pattern_and_names_without_one(tmp_path):
 def test_the_same_names_in_several_folders(tmp_path):
     for folder in ("x", "y"):
         runs.write_images(tmp_path / "n" / folder, ["a.fits", "b.fits.gz"], side=64)
-    with pytest.raises(InputError, match="name the folder above with --recursive"):
+    with pytest.raises(InputError, match="name the folder above with `recursive=True`"):
         run_batch([tmp_path / "n" / "x", tmp_path / "n" / "y"], tmp_path / "out")
     report = run_batch(tmp_path / "n", tmp_path / "out", recursive=True, workers=1)
     assert report.n_scored == 4
