@@ -116,12 +116,6 @@ class ScoreOptions:
         scale = 1.0 if self.scale_xy is None else self.scale_xy
         return Placement(self.swap_xy, scale, dx, dy, self.flip_x, self.flip_y)
 
-    @property
-    def maps(self) -> dict[str, str]:
-        """Where the maps that are given lie, by what they are."""
-        named = {"mask": self.mask, "noise map": self.err}
-        return {what: where for what, where in named.items() if where is not None}
-
     def check(self, catalog: str | None) -> None:
         """Refuse options about the columns of a catalogue where there is none.
 

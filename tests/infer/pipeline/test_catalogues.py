@@ -168,7 +168,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(
     def work(*_, **__):
         raise AssertionError("the image was read")
 
-    monkeypatch.setattr("rbinfer.pipeline.score_file.load_image", work)
+    monkeypatch.setattr("rbinfer.pipeline.frames.load_image", work)
     options = ["--catalog", str(tmp_path / source), "-o", str(tmp_path / out), "-q"]
     assert main(["classify", str(image), *options]) == 1
     assert words in caplog.text
