@@ -29,13 +29,13 @@ class Frames:
     """
 
     file: str
-    hdu: str | None = None
-    plane: str | None = None
-    bayer: bool | None = None
-    mask: str | None = None
-    bad_bits: int | None = None
-    err: str | None = None
-    saturation: float | None = None
+    hdu: str | None
+    plane: str | None
+    bayer: bool | None
+    mask: str | None
+    bad_bits: int | None
+    err: str | None
+    saturation: float | None
 
     @property
     def are_all_wanted(self) -> bool:
