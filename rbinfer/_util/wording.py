@@ -67,7 +67,7 @@ def _as_options(quoted: re.Match[str]) -> str:
         given: list[tuple[Any, Any]] = [(ast.unparse(name), True) for name in call.args]
         given += [(each.arg, ast.literal_eval(each.value)) for each in call.keywords]
         return " ".join(_as_option(OPTIONS[name], value) for name, value in given) or quoted[0]
-    except (SyntaxError, ValueError, KeyError):
+    except (SyntaxError, ValueError, LookupError):
         return quoted[0]
 
 
@@ -76,5 +76,8 @@ def _as_option(option: str, value: Any) -> str:
         return option
     import shlex
 
-    text = shlex.quote(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
-    return f"{option}={text}" if text.startswith("-") else f"{option} {text}"
+    if not isinstance(value, tuple):
+        return f"{option} {shlex.quote(str(value))}"
+    text = shlex.quote(",".join(map(str, value)))
+    # The first of several numbers may begin with a minus, as options do.
+    return f"{option}={text}" if isinstance(value[0], float) else f"{option} {text}"

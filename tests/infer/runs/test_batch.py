@@ -201,8 +201,8 @@ def test_done_again_where_a_map_in_a_file_of_its_own_changed(night, tmp_path):
     [
         ({"mask": "none.fits"}, r"mask none\.fits does not exist"),
         ({"err": "none.fits[1]"}, r"noise map none\.fits does not exist"),
-        ({"x_col": "X", "y_col": "Y"}, "--catalog too"),
-        ({"real": ("galaxy",), "max_missed": 0.01}, "with --real galaxy give --threshold"),
+        ({"x_col": "X", "y_col": "Y"}, "`catalog` too"),
+        ({"real": ("galaxy",), "max_missed": 0.01}, r"with `real=\('galaxy',\)` give `threshold`"),
     ],
 )
 def test_what_is_wrong_for_all_images_is_told_once(night, tmp_path, options, words):

@@ -206,7 +206,7 @@ def test_a_watch_of_all_folders(night, tmp_path, caplog):
     assert results(tmp_path / "out") == [*lights, "watch.jsonl"]
     told = [record.message for record in caplog.records if "is left out" in record.message]
     assert len(told) == 3
-    assert all("--all-frames takes such frames" in text for text in told)
+    assert all("`all_frames=True` takes such frames" in text for text in told)
     # Nothing again, but what is new; and of a batch of the same folder nothing at all.
     lines.clear()
     shutil.copy(inbox / lights[0].replace("ecsv", "fits"), inbox / "2026-11-28" / "LIGHT_0.fits")
