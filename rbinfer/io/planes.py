@@ -73,8 +73,8 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
     names = f"0 to {n - 1}{', R, G, B' if n == 3 else ''} or mean"
     if plane is None:
         raise InputError(
-            f"{what} is a cube of {n} planes of {data.shape[2]} x {data.shape[1]} pixels; choose one "
-            f"by `plane`: {names}"
+            f"{what} is a cube of {n} planes of {data.shape[2]} x {data.shape[1]} pixels; choose one: "
+            f"`plane` {names}"
         )
     if plane.lower() == MEAN:
         if data.dtype.kind != "f":

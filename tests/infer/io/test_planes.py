@@ -46,7 +46,7 @@ def test_the_mean_leaves_out_what_is_not_finite():
 def test_a_plane_must_be_named_and_be_there(tmp_path):
     fits.PrimaryHDU(CUBE).writeto(tmp_path / "rgb.fits")
     with pytest.raises(
-        InputError, match=r"cube of 3 planes of 5 x 4 pixels; choose one by `plane`: 0 to 2, R, G, B or"
+        InputError, match=r"cube of 3 planes of 5 x 4 pixels; choose one: `plane` 0 to 2, R, G, B or"
     ):
         load_image(tmp_path / "rgb.fits")
     with pytest.raises(InputError, match=r"has no plane '3'; it has 0 to 2, R, G, B or mean"):
