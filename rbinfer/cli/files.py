@@ -139,7 +139,7 @@ def _read_besides(image: str, how: "ScoreOptions") -> Iterator[Path]:
 
     yield Path(image)
     yield resolve(how.model)
-    for where, what in ((how.mask, "mask"), (how.err, "noise map")):
-        file = None if where is None else place_of(where, what)[0]
+    for what, where in how.pixels.maps.items():
+        file = place_of(where, what)[0]
         if file is not None:
             yield file

@@ -3,13 +3,16 @@
 import logging
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import list_images, load_image
-from ..io.maps import bad_pixels, place_of, read_map
+from ..io.maps import bad_pixels, place_of, read_beside, read_map
 from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
-from .options import ALL
+from .options import ALL, PixelOptions
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +27,14 @@ class Frames:
     ----------
     file : str
         FITS file.
-    hdu, plane, bayer, mask, bad_bits, err, saturation
+    hdu : str or None
         As in `rbinfer.pipeline.options.ScoreOptions`.
+    known : PixelOptions
     """
 
     file: str
     hdu: str | None
-    plane: str | None
-    bayer: bool | None
-    mask: str | None
-    bad_bits: int | None
-    err: str | None
-    saturation: float | None
+    known: PixelOptions
 
     @property
     def are_all_wanted(self) -> bool:
@@ -43,7 +42,7 @@ class Frames:
         return self.hdu is not None and self.hdu.lower() == ALL
 
     def numbers(self) -> dict[int, str]:
-        """Return numbers and names of the HDUs that are images of the sky; maps are none.
+        """Return numbers and names of the HDUs that are images of the sky; maps and a PSF are none.
 
         Raises
         ------
@@ -51,8 +50,8 @@ class Frames:
             There are none.
         """
         beside = set()
-        for what, where in (("mask", self.mask), ("noise map", self.err)):
-            path, hdu = (None, None) if where is None else place_of(where, what)
+        for what, where in self.known.maps.items():
+            path, hdu = place_of(where, what)
             if hdu is not None and (path is None or path.samefile(self.file)):
                 beside.add(hdu.upper())
         found = {
@@ -65,7 +64,7 @@ class Frames:
         return found
 
     def read(self, hdu: int | str | None) -> Exposure:
-        """Read an image with its maps and find its areas without data; warn of what looks strange.
+        """Read an image with its maps, and find its areas without data.
 
         Parameters
         ----------
@@ -77,13 +76,16 @@ class Frames:
         InputError
             There is no such image, or a map does not fit it.
         """
-        exposure = load_image(self.file, hdu, self.plane, self.bayer)
-        self._tell_of_siblings(exposure)
-        if strange := implausible(exposure):
-            log.warning("%s does not look like an image of the sky: %s", self.file, strange)
+        exposure = load_image(self.file, hdu, self.known.plane, self.known.bayer)
         return with_no_data(self._with_maps(exposure))
 
-    def _tell_of_siblings(self, exposure: Exposure) -> None:
+    def star(self, hdu: int) -> NDArray[np.generic] | None:
+        """Read the PSF that is given for an image; None where none is."""
+        psf = self.known.psf
+        return None if psf is None else read_beside(psf, self.file, "PSF", hdu)
+
+    def tell_of(self, exposure: Exposure) -> None:
+        """Warn of other images in the file, and of one that does not look like the sky."""
         siblings = len(self.numbers()) if exposure.siblings > 1 else 1
         if siblings > 1:
             log.warning(
@@ -93,18 +95,20 @@ class Frames:
                 exposure.hdu,
                 exposure.hdu,
             )
+        if strange := implausible(exposure):
+            log.warning("%s does not look like an image of the sky: %s", self.file, strange)
 
     def _with_maps(self, exposure: Exposure) -> Exposure:
         """Take the maps and the level that are given; the mask else is that of the image's own file."""
-        mask, err, shape = exposure.mask, None, exposure.shape
-        if self.mask is not None:
-            values = read_map(self.mask, self.file, shape, "mask", exposure.hdu)
-            mask = bad_pixels(values, self.bad_bits)
+        mask, err, shape, known = exposure.mask, None, exposure.shape, self.known
+        if known.mask is not None:
+            values = read_map(known.mask, self.file, shape, "mask", exposure.hdu)
+            mask = bad_pixels(values, known.bad_bits)
             share = float(mask.mean())
             if share > _MASKED_MUCH:
                 log.warning(
-                    "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, self.mask
+                    "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, known.mask
                 )
-        if self.err is not None:
-            err = read_map(self.err, self.file, shape, "noise map", exposure.hdu)
-        return replace(exposure, mask=mask).known(err=err, saturation=self.saturation)
+        if known.err is not None:
+            err = read_map(known.err, self.file, shape, "noise map", exposure.hdu)
+        return replace(exposure, mask=mask).known(err=err, saturation=known.saturation)

@@ -17,6 +17,25 @@ _NOTED_APART = {"model", "device", "threads", "hdu", "x_col", "y_col", "origin"}
 
 
 @dataclass(frozen=True)
+class PixelOptions:
+    """What the caller knows of the pixels of images; each as in `ScoreOptions`."""
+
+    plane: str | None
+    bayer: bool | None
+    mask: str | None
+    bad_bits: int | None
+    err: str | None
+    saturation: float | None
+    psf: str | None
+
+    @property
+    def maps(self) -> dict[str, str]:
+        """Where the maps and the PSF that are given lie, by what they are."""
+        named = {"mask": self.mask, "noise map": self.err, "PSF": self.psf}
+        return {what: where for what, where in named.items() if where is not None}
+
+
+@dataclass(frozen=True)
 class ScoreOptions:
     """How images are scored; the same for many of them.
 
@@ -34,6 +53,8 @@ class ScoreOptions:
         keep. The model's own threshold by default.
     fwhm : float, optional
         FWHM of the stars in pixels; measured by default.
+    psf : str, optional
+        Image of a star, as `rbinfer.io.maps.read_beside` takes it; see `rbinfer.Classifier.score`.
     hdu : str, optional
         Number (from 0) or name of the HDU, or ``"all"`` for every image of a mosaic.
     plane : str, optional
@@ -68,6 +89,7 @@ class ScoreOptions:
     max_missed: float | None = None
     max_false: float | None = None
     fwhm: float | None = None
+    psf: str | None = None
     hdu: str | None = None
     plane: str | None = None
     bayer: bool | None = None
@@ -103,6 +125,13 @@ class ScoreOptions:
             raise InputError("`x_col` and `y_col` go together; give both or none")
         if self.bad_bits is not None and self.mask is None:
             raise InputError("`bad_bits` says what is bad in a mask; give `mask` too")
+
+    @property
+    def pixels(self) -> PixelOptions:
+        """The options about pixels."""
+        return PixelOptions(
+            self.plane, self.bayer, self.mask, self.bad_bits, self.err, self.saturation, self.psf
+        )
 
     @property
     def columns(self) -> dict[str, Any]:

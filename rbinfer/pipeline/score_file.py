@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.exposure import Exposure
+from ..io.exposure import Exposure, Width
 from ..io.original import Original
 from ..io.positions import peaks
 from ..io.tables import as_table, check_fit, write_catalog
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
+
+#: Returns the width of other frames of the camera and filter of an image; None where there are none.
+Borrow = Callable[[Exposure], Width | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ def score_file(
     options: ScoreOptions,
     classifier: Classifier,
     output: str | Path | None = None,
+    borrow: Borrow | None = None,
 ) -> ScoredFile:
     """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
 
@@ -84,6 +88,9 @@ def score_file(
         From `ScoreOptions.classifier`.
     output : str or path, optional
         Where the rows will be written: what its format cannot hold is refused before any work is done.
+    borrow : callable, optional
+        Asked for the width of other frames where an image shows no stars; not for mosaics. See
+        `rbinfer.measure.estimate.measure_width`.
 
     Returns
     -------
@@ -99,16 +106,7 @@ def score_file(
     options.check(catalog)
     point = options.point(classifier)
     threshold = options.threshold if point is None else point.threshold
-    frames = Frames(
-        image,
-        options.hdu,
-        options.plane,
-        options.bayer,
-        options.mask,
-        options.bad_bits,
-        options.err,
-        options.saturation,
-    )
+    frames = Frames(image, options.hdu, options.pixels)
     how = CatalogueOptions(
         options.catalog_format,
         **options.columns,
@@ -116,7 +114,8 @@ def score_file(
         trust_positions=options.trust_positions,
         allow_off_image=options.allow_off_image,
     )
-    scoring = _Scoring(classifier, threshold, options.fwhm, options.show)
+    lent = None if frames.are_all_wanted else borrow
+    scoring = _Scoring(classifier, threshold, options.fwhm, lent, options.show)
     numbers = frames.numbers() if frames.are_all_wanted else {}
     detections = None if catalog is None else Detections.read(catalog, image, numbers, how.format)
     if detections is not None and output is not None:
@@ -126,9 +125,10 @@ def score_file(
     wanted: list[int | str | None] = [*numbers] if numbers else [frames.hdu]
     for number in wanted:
         exposure = frames.read(number)
+        frames.tell_of(exposure)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         originals.append(original)
-        parts.append(scoring.scored(image, exposure, table, how))
+        parts.append(scoring.scored(frames, exposure, table, how))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
     note(scored, image, hdu, options, classifier)
@@ -153,18 +153,25 @@ class _Scoring:
     classifier: Classifier
     threshold: float | None
     fwhm: float | None
+    borrow: Borrow | None
     show: tuple[str, ...]
 
     def scored(
-        self, name: str, exposure: Exposure, table: "Table | None", how: CatalogueOptions
+        self, frames: Frames, exposure: Exposure, table: "Table | None", how: CatalogueOptions
     ) -> "Table":
         """Score the rows of a table, or what is detected where there is none."""
+        name = frames.file
         if table is None:
             table, places = _detected(name, exposure)
         else:
             table = as_table(table)
             places = how.places(table, exposure, name)
         check_names(self.show, table.colnames, self.classifier.spec)
+        psf = frames.star(exposure.hdu)
+        if psf is None and self.fwhm is None:
+            from ..measure.estimate import measure_width  # imported where a width is measured alone
+
+            exposure = replace(exposure, width=measure_width(exposure, table, self.borrow))
         scored = self.classifier.classify_at(
             table,
             exposure,
@@ -172,6 +179,7 @@ class _Scoring:
             places.y,
             peaks=places.peaks,
             fwhm=self.fwhm,
+            psf=psf,
             threshold=self.threshold,
             extra=extra_of(self.show),
         )

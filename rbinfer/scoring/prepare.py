@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._util.arguments import as_level, as_number, as_peaks, as_positions
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutter
+from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
@@ -33,6 +35,8 @@ class Prepared(NamedTuple):
     width : Width
     no_data : ndarray of bool, shape (n,)
         Positions in areas without data.
+    psf : ndarray of float32, shape (size, size), or None
+        The star of the frame on the grid of the cutouts; None where it is not known.
     """
 
     cutter: Cutter
@@ -40,6 +44,7 @@ class Prepared(NamedTuple):
     y: NDArray[np.float64]
     width: Width
     no_data: NDArray[np.bool_]
+    psf: NDArray[np.float32] | None
 
 
 def prepare(
@@ -49,6 +54,7 @@ def prepare(
     y: ArrayLike,
     *,
     fwhm: float | None = None,
+    psf: ArrayLike | os.PathLike[str] | None = None,
     asinh_softening: float | None = None,
     peaks: tuple[ArrayLike, ArrayLike] | None = None,
     table: "Table | None" = None,
@@ -62,7 +68,7 @@ def prepare(
         Of the model.
     x, y : array_like, shape (n,)
         0-based positions in pixels.
-    fwhm, asinh_softening, peaks
+    fwhm, psf, asinh_softening, peaks
         As for `rbinfer.Classifier.score`.
     table : Table, optional
         Catalogue of the positions.
@@ -74,12 +80,12 @@ def prepare(
     Raises
     ------
     InputError
-        Positions or parameters that cannot be used.
+        Positions, a PSF or parameters that cannot be used.
     """
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    width = _width(exposure, fwhm, table)
+    width = _width(exposure, fwhm, psf, table)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
@@ -87,13 +93,32 @@ def prepare(
     if asinh_softening is not None:
         softening = as_number(asinh_softening, "asinh_softening")
         spec = dataclasses.replace(spec, asinh_softening=softening)
-    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
+    psf = None
+    if width.stamp is not None:
+        from ..measure.mean_star import FWHM as STAMP_FWHM
+
+        psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
+    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
 
 
-def _width(exposure: Exposure, fwhm: float | None, table: "Table | None") -> Width:
-    if fwhm is not None:
-        return Width(as_level(fwhm, "fwhm"), "given")
-    from ..measure.estimate import measure_width  # 12 ms that a start with a given width saves
+def _width(
+    exposure: Exposure,
+    fwhm: float | None,
+    psf: ArrayLike | os.PathLike[str] | None,
+    table: "Table | None",
+) -> Width:
+    """Return the width that the caller gives, or that was measured, or else measure it."""
+    known = None if fwhm is None else as_level(fwhm, "fwhm")
+    # What measures is imported where it is wanted: a start with a given width does without.
+    if psf is not None:
+        from ..measure.given import width_of_psf
+
+        return width_of_psf(psf, known)
+    if known is not None:
+        return Width(known, "given")
+    if exposure.width is not None:
+        return exposure.width
+    from ..measure.estimate import measure_width
 
     return measure_width(exposure, table)
 

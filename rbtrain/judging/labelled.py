@@ -197,7 +197,7 @@ def _baselines_of(image: Exposure, table: Table, fwhm: float) -> dict[str, F64]:
         table,
         fwhm,
         mask=image.mask,
-        gain=_gain(image.header, table),
+        gain=gain_of(image.header, table),
         saturation=image.saturation,
     )
 
@@ -209,8 +209,21 @@ def _counting_sky(classifier: Classifier) -> Classifier | None:
     return classifier.counting(SKY) if other else None
 
 
-def _gain(header: Any, table: Table) -> float | None:
-    """Electrons per unit of the image, by the header or else the table."""
+def gain_of(header: Any, table: Table) -> float | None:
+    """Electrons per unit of a labelled image, by its header or else its table.
+
+    Parameters
+    ----------
+    header : mapping
+        Of the image; ``GAIN`` is read.
+    table : Table
+        Its meta ``gain`` is read.
+
+    Returns
+    -------
+    float or None
+        None where neither has a number above 0.
+    """
     for value in (header.get("GAIN"), table.meta.get("gain")):
         if isinstance(value, int | float) and np.isfinite(value) and value > 0:
             return float(value)
@@ -227,7 +240,7 @@ def _score_cube(
     judged = label >= 0
     sky = _counting_sky(classifier)
     sky_score, parts = np.full(len(table), np.nan, np.float32), []
-    gain = _gain({}, table)
+    gain = gain_of({}, table)
     for i in np.flatnonzero(judged):
         width = float(widths[i])
         score[i] = classifier.score(cube[i], *centre, fwhm=width).score[0]

@@ -8,6 +8,7 @@ from astropy.io import fits
 
 from rbinfer.errors import InputError
 from rbinfer.pipeline.frames import Frames
+from rbinfer.pipeline.options import ScoreOptions
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def file(tmp_path):
     return str(tmp_path / "two.fits")
 
 
-def frames(file, hdu=None, mask=None, bad_bits=None, err=None, saturation=None):
-    return Frames(file, hdu, None, None, mask, bad_bits, err, saturation)
+def frames(file, hdu=None, **known):
+    return Frames(file, hdu, ScoreOptions(**known).pixels)
 
 
 def test_maps_are_no_images_of_the_sky(file):
@@ -58,7 +59,18 @@ def test_maps_and_level_are_taken(file, bits, columns):
     assert exposure.no_data is not None  # it was looked for
 
 
+def test_a_star_is_no_image_of_the_sky(file):
+    given = frames(file, mask="3", err="4", psf="AMP1")
+    assert given.numbers() == {1: "AMP0"}
+    np.testing.assert_array_equal(given.star(1), fits.getdata(file, 2))
+    assert frames(file).star(1) is None
+
+
 def test_what_is_left_out_is_told(file, caplog):
     caplog.set_level(logging.WARNING)
-    assert frames(file, mask="3", err="4").read(None).hdu == 1
+    given = frames(file, mask="3", err="4")
+    exposure = given.read(None)
+    assert exposure.hdu == 1
+    assert not caplog.records
+    given.tell_of(exposure)
     assert "1 of 2 images (HDU 1) was scored; `hdu='all'` scores each, `hdu='1'` this one" in caplog.text
