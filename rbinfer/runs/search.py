@@ -90,7 +90,7 @@ def find_images(patterns: Iterable[str | os.PathLike[str]], recursive: bool = Fa
                 log.info("%s is %s, which is scored once", match.path, first.path)
     if unmatched:
         deeper = any(map(_has_folders, unmatched)) and not recursive
-        hint = "; --recursive (recursive=True) looks into folders" if deeper else ""
+        hint = "; `recursive=True` looks into folders" if deeper else ""
         raise InputError(
             f"no images are found for {', '.join(unmatched)}; name files, directories with FITS files, "
             f"or patterns in quotes{hint}"
@@ -138,10 +138,8 @@ def select(images: Sequence[Found], all_frames: bool = False) -> tuple[list[Foun
     if calibration:
         text = as_text(calibration)
         if not kept:
-            raise InputError(
-                f"nothing is left to score: {text}; --all-frames (all_frames=True) takes them"
-            )
-        log.warning("left out: %s; --all-frames (all_frames=True) takes them", text)
+            raise InputError(f"nothing is left to score: {text}; `all_frames=True` takes them")
+        log.warning("left out: %s; `all_frames=True` takes them", text)
     kept.sort(key=lambda each: each[:2])
     return [image for _, _, image in kept], dict(Counter(told.kind for told in calibration))
 
