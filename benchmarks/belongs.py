@@ -66,7 +66,7 @@ def frames(folder):
 def simulated(n):
     """Yield the same of simulated frames."""
     from rbtrain.config import TrainConfig
-    from rbtrain.data.dataset import frame_rng
+    from rbtrain.data.cutting import frame_rng
     from rbtrain.simulate import draw_frame
 
     config = TrainConfig()

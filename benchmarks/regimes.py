@@ -18,7 +18,7 @@ from astropy.table import Table
 
 from rbinfer import Classifier
 from rbtrain.config import CLASSES, TrainConfig
-from rbtrain.data.dataset import find_detections, frame_rng
+from rbtrain.data.cutting import find_detections, frame_rng
 from rbtrain.judging.evaluate import figures
 from rbtrain.simulate import SimulateConfig, draw_frame
 

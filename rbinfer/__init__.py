@@ -10,9 +10,11 @@ __version__ = "0.1.0"
 _LAZY_NAMES = {
     "Classifier": "scoring.classifier",
     "Scores": "scoring.verdicts",
+    "FramePsf": "measure.psf",
     "classify_realbogus": "scoring.functions",
     "extract_cutouts": "scoring.functions",
     "load_realbogus_model": "scoring.functions",
+    "measure_psf": "measure.psf",
     "preprocess_cutout": "scoring.functions",
     "DEFAULT_ASINH_SOFTENING_SIGMA": "model.spec",
     "ModelSpec": "model.spec",
@@ -29,6 +31,7 @@ __all__ = [
     "DEFAULT_ASINH_SOFTENING_SIGMA",
     "Classifier",
     "DeviceError",
+    "FramePsf",
     "InputError",
     "ModelError",
     "ModelNotFoundError",
@@ -41,11 +44,13 @@ __all__ = [
     "classify_realbogus",
     "extract_cutouts",
     "load_realbogus_model",
+    "measure_psf",
     "preprocess_cutout",
 ]
 
 if TYPE_CHECKING:
     from .errors import DeviceError, InputError, ModelError, ModelNotFoundError, RbinferError
+    from .measure.psf import FramePsf, measure_psf
     from .model.spec import DEFAULT_ASINH_SOFTENING_SIGMA, ModelSpec, PreprocessSpec
     from .scoring.classifier import Classifier
     from .scoring.functions import (

@@ -40,8 +40,8 @@ MEANING: dict[Status, str] = {
     Status.FWHM_OUT_OF_RANGE: "the FWHM lies outside the range that the model was trained on",
     Status.LOW_SNR: "the S/N lies below the range that the model was trained on",
     Status.FWHM_ASSUMED: (
-        "the frame shows no stars to measure the FWHM on: that of the header, the catalogue's or a "
-        "default was taken"
+        "the frame shows no stars to measure the FWHM on: that of other frames, the header's, the "
+        "catalogue's or a default was taken"
     ),
 }
 

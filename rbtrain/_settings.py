@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
+#: Metadata of a field that was added after models were made; its default is what was done before it.
+LATER = {"later": True}
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -72,10 +75,36 @@ def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "")
     return dataclasses.replace(default, **changed)
 
 
+def identity(settings: "DataclassInstance") -> dict[str, Any]:
+    """Return settings as nested dicts, less what was added later and has its default.
+
+    Hashes are made of it, so that a setting that is new does not give a model that was made without it
+    another configuration.
+
+    Parameters
+    ----------
+    settings : dataclass
+        Which may hold other settings; fields that were added later carry `LATER`.
+
+    Returns
+    -------
+    dict
+    """
+    plain = dataclasses.asdict(settings)
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            plain[item.name] = identity(value)
+        # Settings within settings that were all added later leave nothing.
+        if plain[item.name] == {} or ("later" in item.metadata and value == item.default):
+            del plain[item.name]
+    return plain
+
+
 def _is_like(value: Any, default: Any, kinds: tuple[Any, ...]) -> bool:
     """Tell whether a value has the type of a default, whose tuple's elements are of these kinds."""
-    if isinstance(default, str):
-        return isinstance(value, str)
+    if isinstance(default, str | bool):
+        return isinstance(value, type(default))
     if isinstance(default, tuple):
         if not isinstance(value, tuple) or len(value) == 0:
             return False

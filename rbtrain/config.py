@@ -17,14 +17,14 @@ import tomli_w
 from rbinfer import PreprocessSpec
 from rbinfer._util.hashing import digest_of
 
-from ._settings import Settings, with_values
+from ._settings import LATER, Settings, identity, with_values
 from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
 #: dataset is not taken for a new one.
-SIMULATION = 1
+SIMULATION = 2
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.
@@ -67,6 +67,9 @@ class DataConfig(Settings):
         make up to 1.4 times its FWHM (beta = 2.5).
     maps_given : float
         Probability that a frame's true sky and noise are given to the preprocessing.
+    measured : float
+        Probability that a frame is cut with the FWHM that rbinfer measures on it, and that the star
+        which it measures is known to the network; else a FWHM is given, as above.
     """
 
     frames: int = 1500
@@ -83,6 +86,7 @@ class DataConfig(Settings):
     fwhm_excess: tuple[float, float] = (1.0, 1.4)
     fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
+    measured: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,12 +113,15 @@ class NetworkConfig(Settings):
     dense_units : int
         Of ``reference``.
     dropout : float
+    psf : bool
+        Whether a compact network also reads what the stars of the frame look like.
     """
 
     architecture: str = "compact"
     filters: tuple[int, ...] = (32, 64, 128)
     dense_units: int = 64
     dropout: float = 0.1
+    psf: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,13 +234,13 @@ class TrainConfig:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON form."""
-        return _hash(dataclasses.asdict(self))
+        return _hash(identity(self))
 
     @property
     def data_hash(self) -> str:
         """The same of what a dataset depends on alone, the code that makes it included."""
         parts = (self.preprocess, self.simulate, self.data)
-        return _hash([SIMULATION, *(dataclasses.asdict(part) for part in parts)])
+        return _hash([SIMULATION, *(identity(part) for part in parts)])
 
 
 def _hash(value: Any) -> str:

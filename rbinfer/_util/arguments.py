@@ -48,7 +48,8 @@ def unmasked(value: Any) -> tuple[NDArray[Any], Any]:
 
     Parameters
     ----------
-    value : array_like, masked array, column, Quantity, `astropy.utils.masked.Masked`, or NDData
+    value : array_like, masked array, column, Quantity, `astropy.utils.masked.Masked`, NDData, or an
+        array of Dask, which is computed
 
     Returns
     -------
@@ -57,6 +58,8 @@ def unmasked(value: Any) -> tuple[NDArray[Any], Any]:
     mask : array_like of bool or int, or None
         Nonzero where masked.
     """
+    if not isinstance(value, np.ndarray) and callable(getattr(value, "compute", None)):
+        value = value.compute()
     if isinstance(value, np.ma.MaskedArray):
         return np.asarray(value.data), None if value.mask is np.ma.nomask else np.ma.getmaskarray(value)
     mask = getattr(value, "mask", None)

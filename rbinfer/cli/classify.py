@@ -228,7 +228,8 @@ def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
 
     yield Path(options.image)
     yield resolve(options.model)
-    for where, what in ((options.mask, "mask"), (options.err, "noise map")):
+    named = ((options.mask, "mask"), (options.err, "noise map"), (options.psf, "PSF"))
+    for where, what in named:
         file = None if where is None else place_of(where, what)[0]
         if file is not None:
             yield file

@@ -144,6 +144,12 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
         "--fwhm", type=positive, metavar="F", help="FWHM of the stars in pixels; measured if absent"
     )
     group.add_argument(
+        "--psf",
+        metavar="S",
+        help="a star of the images, centred and without sky, which tells the FWHM: FITS file, FILE[HDU] "
+        "or HDU of IMAGE",
+    )
+    group.add_argument(
         "--plane", metavar="P", help="plane of a cube: its number (from 0), R, G, B, or mean"
     )
     group.add_argument(

@@ -4,6 +4,7 @@ FITS is big-endian and often integer; Numba and SEP want neither. The conversion
 """
 
 import logging
+import re
 from os import PathLike
 from typing import Any
 
@@ -16,6 +17,9 @@ from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
 
+#: Units of Astropy in which pixels are logarithms.
+_NOT_LINEAR = re.compile(r"(mag|dex|dB)\b")
+
 
 def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Turn what the caller has into the image that the kernels take.
@@ -27,7 +31,7 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
         `astropy.utils.masked` and quantities too. Values beyond float32 become infinite, which later
         stages treat as bad pixels.
     mask : array_like of bool or int, shape (ny, nx), optional
-        Nonzero marks bad pixels; joined with the mask that `image` carries.
+        Nonzero or itself masked marks bad pixels; joined with the mask that `image` carries.
 
     Returns
     -------
@@ -39,13 +43,19 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
     Raises
     ------
     InputError
-        The image is not 2-D, is empty or holds no real numbers, or the mask has another shape.
+        The image is not 2-D, is empty, holds no real numbers or logarithms of fluxes, or the mask has
+        another shape.
     """
     if isinstance(image, str | PathLike):
         raise InputError(
             f"the image is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
             "astropy.io.fits.getdata, or score the file with 'rbinfer classify'"
         )
+    if hasattr(image, "is_image") or hasattr(image, "fileinfo"):
+        raise InputError("the image is an HDU of a FITS file, or a list of them; give the data of one")
+    unit = str(getattr(image, "unit", None) or "").strip()
+    if _NOT_LINEAR.match(unit):
+        raise InputError(f"the pixels are in {unit}, which is not linear; convert them to fluxes first")
     try:
         pixels, own_mask = unmasked(image)
     except ValueError as error:
@@ -70,11 +80,13 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
 
 
 def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    flags = np.asarray(mask)
+    flags, unknown = unmasked(mask)
     if flags.dtype.kind not in "biu":
         raise InputError(f"the mask must hold bool or integers, not {_kind(flags.dtype)}")
     if flags.shape != shape:
         raise InputError(f"the mask has the shape {flags.shape}, the image {shape}")
+    if unknown is not None:
+        flags = flags.astype(np.bool_) | np.asarray(unknown, np.bool_)
     return np.require(flags, np.bool_, ["C", "A"])
 
 

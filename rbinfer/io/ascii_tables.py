@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .cells import column_of
-from .content import Content
+from .content import HEAD_SIZE, Content
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -37,21 +37,23 @@ def is_sextractor(content: Content) -> bool:
 
 def read_sextractor(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows under the names that the header tells, with its units and descriptions."""
+    yield "", _of_cells(_text(content), "ascii.sextractor")
+
+
+def _of_cells(text: str, format: str) -> "Table":
+    """Read a table without types: what its cells hold is told as everywhere, identifiers stay."""
     import numpy as np
     from astropy.io.ascii import convert_numpy
     from astropy.table import Table
 
-    # As cells first: what they hold is told as everywhere, and identifiers stay as they are.
-    table = Table.read(
-        _text(content), format="ascii.sextractor", converters={"*": [convert_numpy(np.str_)]}
-    )
+    table = Table.read(text, format=format, converters={"*": [convert_numpy(np.str_)]})
     for name in table.colnames:
         column = table[name]
         if column.ndim == 1 and column.dtype.kind == "U":
             made: Any = column_of(np.ma.filled(np.ma.asarray(column), "").tolist())
             made.info.unit, made.info.description = column.unit, column.description
             table.replace_column(name, made)
-    yield "", table
+    return table
 
 
 def is_iraf(content: Content) -> bool:
@@ -72,10 +74,15 @@ def is_ipac(content: Content) -> bool:
 
 
 def read_ipac(content: Content) -> "Iterator[tuple[str, Table]]":
-    """Yield the rows with the types and units that the header tells."""
+    """Yield the rows with the types and units that the header tells, if it tells them."""
     from astropy.table import Table
 
-    yield "", Table.read(_text(content), format="ascii.ipac")
+    text = _text(content)
+    # The types are in the second line between bars.
+    if sum(line.startswith("|") for line in text[:HEAD_SIZE].split("\n")) > 1:
+        yield "", Table.read(text, format="ascii.ipac")
+    else:
+        yield "", _of_cells(text, "ascii.ipac")
 
 
 def is_daophot(content: Content) -> bool:

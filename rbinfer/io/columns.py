@@ -66,6 +66,9 @@ def _as_numbers(values: NDArray[Any], masked: NDArray[np.bool_]) -> NDArray[np.f
     """Return what is one number a row as such, or else None; what is masked may be anything."""
     if values.ndim != 1:
         return None
+    if values.dtype.kind == "O":
+        # As pandas has them: numbers or texts, and None or its NA among them.
+        values = np.array(["" if cell is None else str(cell) for cell in values], np.str_)
     if values.dtype.kind in "SU":
         return lenient_numbers(np.where(masked, "", values.astype(np.str_)))
     return values.astype(np.float64) if values.dtype.kind in "fiu" else None

@@ -50,10 +50,9 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
     found = parse(data)
     if found.left_out:
         log.warning("%s: %d lines that begin with # are no rows", content.path, found.left_out)
-    table = Table()
-    for name, cells in zip(found.names, found.columns, strict=True):
-        table[name] = column_of(cells, decimal_comma=found.dialect.separator != ",")
-    yield "", table
+    comma = found.dialect.separator != ","
+    columns = [column_of(cells, decimal_comma=comma) for cells in found.columns]
+    yield "", Table(columns, names=found.names, copy=False)
 
 
 def write_csv(table: "Table", path: Path) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .cells import SPREADSHEET_ERRORS, numbers
+import numpy as np
+
+from .cells import MISSING, SPREADSHEET_ERRORS, lenient_numbers
 
 _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 #: What may stand between cells, in the order of preference where several would do; a blank stands for
@@ -19,7 +21,7 @@ _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
 #: How Excel's files may say what separates their cells, in the first line.
-_DECLARED = re.compile("sep=(.)")
+_DECLARED = re.compile('("?)sep=(.)\\1')
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
@@ -99,11 +101,14 @@ class Delimited:
         n, separator = len(self.names), self.dialect.separator
         if not self.records:
             return [[] for _ in self.names]
-        if not self.rows and {record.count(separator) for record in self.records} == {n - 1}:
-            flat = separator.join(self.records).split(separator)
-            if self.dialect.padded:
-                flat = [cell.strip() for cell in flat]
-            return [flat[k::n] for k in range(n)]
+        if not self.rows:
+            # All cells in one go, and the ends of rows among them, where they are if all rows are whole.
+            flat = f"{separator}\n{separator}".join(self.records).split(separator)
+            if len(flat) == (n + 1) * len(self.records) - 1 and {"\n", *flat[n :: n + 1]} == {"\n"}:
+                columns = [flat[k :: n + 1] for k in range(n)]
+                if self.dialect.padded:
+                    columns = [[cell.strip() for cell in column] for column in columns]
+                return columns
         rows = self.rows or [record.split(separator) for record in self.records]
         if self.dialect.padded:
             rows = [[cell.strip() for cell in row] for row in rows]
@@ -174,22 +179,17 @@ def parse(data: bytes) -> Delimited:
     # Where every row begins as a comment does, they are rows: #1, #2, ...
     skip = _is_beside if any(not _is_beside(line) for line in body) else _is_empty
     sample = [line for line in body[:_SAMPLE] if not skip(line)]
-    separator = declared[1] if declared else _separator(lines[first], sample)
+    separator = declared[2] if declared else _separator(lines[first], sample)
     beside = (f" {separator}", f"{separator} ")
     padded = separator != " " and any(pair in lines[first] for pair in beside)
     dialect = Dialect(separator, newline, encoding, mark, padded)
-    names = _cells(lines[first], separator)
-    head, header = lines[:first], lines[first]
-    if _are_numbers(names):
-        # No names: they may stand in the comment above, or nowhere.
-        body = [header, *body]
-        above = head[-1].strip().lstrip(_COMMENT).strip() if head else ""
-        in_comment = _cells(above, separator)
-        if len(in_comment) == len(names) and not _are_numbers(in_comment):
-            head, header, names = head[:-1], head[-1], in_comment
-        else:
-            header, names = "", [f"col{k}" for k in range(1, len(names) + 1)]
+    head, header, names = _header(lines[:first], lines[first], separator)
+    if header != lines[first]:
+        body = lines[first:]
+    n = len(names)
     names = _named(names, sample, separator)
+    if len(names) < n:
+        header = header[: header.rindex(separator)]
     if separator == " " or '"' in text:
         return Delimited(dialect, head, header, names, *_records(body, separator, skip))
     if not _BESIDE.search(text, len(lines[0])):
@@ -253,8 +253,25 @@ def _cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def _are_numbers(cells: Sequence[str]) -> bool:
-    return any(cells) and all(not cell or numbers([cell]) is not None for cell in cells)
+def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str, list[str]]:
+    """Return the lines above the names, the line with the names, and these.
+
+    The line is that of a comment, or empty, where the first line that is none is a row.
+    """
+    cells = _cells(line, separator)
+    above = head[-1].strip().lstrip(_COMMENT).strip() if head else ""
+    in_comment = _cells(above, separator)
+    can_be_names = len(in_comment) == len(cells) and not any(map(_is_number, in_comment))
+    if can_be_names and any(map(_is_number, cells)):
+        return head[:-1], head[-1], in_comment
+    if any(cells) and all(not cell or _is_number(cell) for cell in cells):
+        return head, "", [f"col{k}" for k in range(1, len(cells) + 1)]
+    return head, line, cells
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell can be a number, which no name of a column is."""
+    return lenient_numbers(np.array([cell])) is not None and cell not in MISSING
 
 
 def _named(names: list[str], body: Sequence[str], separator: str) -> list[str]:

@@ -1,6 +1,6 @@
 """`Exposure`: what is known of one image, as one value that every later stage takes whole."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -10,8 +10,10 @@ from .._util.arguments import as_level
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
 
-#: Sources of a width that is no assumption: the caller, and the frame's own stars.
-TRUSTED = ("given", "measured")
+#: Source of a width that the frame's own stars show.
+MEASURED = "measured"
+#: Sources of a width that is no assumption: the caller, his PSF, and the frame's own stars.
+TRUSTED = ("given", "psf", MEASURED)
 #: What is said of a frame that shows no stars.
 NO_STARS = "no stars found: a dark, a closed shutter, clouds?"
 
@@ -25,7 +27,7 @@ class Width:
     fwhm : float
         Pixels: that of the best-fitting round Gaussian, integrated over the pixels.
     source : str
-        ``given``, ``measured``, ``header``, ``catalogue`` or ``assumed``.
+        ``given``, ``psf``, ``measured``, ``borrowed``, ``header``, ``catalogue`` or ``assumed``.
     n_stars, n_fitted : int
         Local maxima of the image that agree on one profile, and that were fitted; 0 where none were.
     ellipticity, theta : float
@@ -33,6 +35,11 @@ class Width:
         not measured.
     note : str
         What a reader must know, such as that no stars were found.
+    stamp : ndarray of float32, shape (31, 31), or None
+        The star of this frame on the grid of the networks' cutouts, where `fwhm` is 3 pixels; its
+        maximum is 1. None where it is neither measured nor given nor borrowed.
+    n_frames : int
+        Other frames that the width is borrowed from; else 0.
     """
 
     fwhm: float
@@ -42,6 +49,8 @@ class Width:
     ellipticity: float = float("nan")
     theta: float = float("nan")
     note: str = ""
+    stamp: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    n_frames: int = 0
 
     @property
     def is_trusted(self) -> bool:
@@ -201,7 +210,9 @@ def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.fl
         if np.ndim(value) == 0:
             return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a number or a map, not {value!r}") from error
+        raise InputError(
+            f"{name} must be a number or a map (an array), not {type(value).__name__}"
+        ) from error
     if np.shape(value) != shape:
         raise InputError(
             f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .content import Content
+from .foreign import told_of
 from .original import Original
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def read_fits(content: Content) -> "Iterator[tuple[str, Table]]":
     from astropy.io import fits
     from astropy.table import Table
 
+    if not is_fits(content):
+        raise ValueError(told_of(content.head) or "it does not begin as a FITS file")
     with fits.open(content.path, memmap=False) as hdus:
         for hdu in _catalogues(hdus, content.path):
             # NaN stays NaN and empty text stays text: masked, they would come back changed.
@@ -64,5 +67,8 @@ def _catalogues(hdus: Any, path: Path) -> list[Any]:
 
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
     if not tables:
-        raise InputError(f"{path} has no table extension; is it an image?")
+        raise InputError(
+            f"{path} has no table extension; is it an image? An image comes first, its catalogue with "
+            "--catalog"
+        )
     return [hdu for hdu in tables if hdu.name == _OBJECTS] or tables

@@ -31,6 +31,7 @@ from .fits_tables import (
     rewrite_fits,
     write_fits,
 )
+from .foreign import told_of
 from .original import Original
 from .parquet import is_parquet, read_parquet, rewrite_parquet, write_parquet
 from .regions import is_regions, read_regions
@@ -124,6 +125,7 @@ FORMATS = (
     Format(
         "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv, is_verbatim=True,
         others=(".tsv", ".tab", ".txt", ".dat", ".asc"),
+        hint="the names of the columns are its first line, below lines that begin with #",
     ),
 )  # fmt: skip
 
@@ -156,6 +158,8 @@ def format_of(content: Content) -> Format:
     """
     suffix = format_suffix(content.path)
     found = next((each for each in FORMATS if each.is_content(content)), None)
+    if found is None and (foreign := told_of(content.head)):
+        raise InputError(f"{content.path} is no catalogue that is read: {foreign}")
     found = found or next((each for each in FORMATS if suffix in each.suffixes), None)
     found = found or next((each for each in FORMATS if suffix in each.others), None)
     if found is None:

@@ -14,10 +14,13 @@ KEYWORDS = (
     ("IMAGETYP", "SBIG and MaxIm DL, N.I.N.A., SGP, ASIAIR, SharpCap, PixInsight; IRAF and NOAO; HST"),
     ("FRAME", "INDI, and with it KStars and Ekos"),
     ("FRAMETYP", "FireCapture and others"),
+    ("FRAMETYPE", "the same in full, as a HIERARCH card"),
+    ("IMAGETYPE", "the same in full, as a HIERARCH card"),
     ("IMGTYPE", "LSST; ZTF"),
     ("IMGTYP", "PTF"),
     ("OBSTYPE", "NOAO, DECam, Gemini, LCO, ING, CFHT, UKIRT, SALT, DESI"),
     ("OBS_TYPE", "SkyMapper"),
+    ("OBS-TYPE", "the same with a hyphen"),
     ("ESO DPR TYPE", "ESO"),
     ("DATA-TYP", "Subaru"),
     ("EXPTYPE", "CFHT, Pan-STARRS, APOGEE"),
@@ -30,11 +33,17 @@ KEYWORDS = (
 #: Words that tell a type; the first type that has a word of a value is taken. JWST and others build
 #: words such as DARKIMG, INTFLAT and FLATLAMP; a bias is a zero at NOAO and an offset in French.
 WORDS = (
-    ("light", r"lights?|masterlight|object|science|target|expose|snapshot"),
+    ("light", r"lights?|masterlight|lightframe|object|obj|science|sci|target|expose|snapshot"),
     ("dark flat", r"darkflats?|flatdarks?"),
     ("dark", r"dark.*|.*darks?"),
     ("flat", r"flat(?!ten).*|.*flats?"),
-    ("bias", r"bias|biases|.*bias|zeros?|offsets?"),
+    ("bias", r"bias.*|.*bias|zeros?|offsets?"),
+)
+#: Words beside a type in the names of folders: what such frames are called, their exposure, temperature
+#: and gain, filters. Single letters are no words: they are filters, units and the like.
+BESIDES = re.compile(
+    r"frames?|masters?|fields?|sky|dome|twilight|dusk|dawn|raws?|cal|calib|calibration|secs?|min|ms|degc?"
+    r"|gain|iso|bin|exp|lum|red|green|blue|clear|ha|hb|oiii|sii|nir"
 )
 #: Whole values that tell a type by no such word.
 VALUES = {"dome": "flat", "twilight": "flat"}
@@ -74,14 +83,26 @@ def frame_type(headers: "Sequence[Header]") -> FrameType | None:
     Returns
     -------
     FrameType or None
-        None where no keyword of `KEYWORDS` has a value with a word of `WORDS`.
+        None where no keyword of `KEYWORDS` has a value with a word of `WORDS`, and ``OBJECT`` is more
+        than such a word.
     """
     for keyword, _ in KEYWORDS:
         for header in headers:
             value = value_of(header, keyword)
-            kind = NUMBERS.get(value) if keyword == "PICTTYPE" else kind_of(str(value))
+            number = NUMBERS.get(value) if keyword == "PICTTYPE" else None
+            kind = number or kind_of(str(value))
             if kind is not None:
                 return FrameType(kind, f"{keyword} = {value!r}")
+    return _of_object(headers)
+
+
+def _of_object(headers: "Sequence[Header]") -> FrameType | None:
+    """Return the type of a frame whose target is called by nothing but that type."""
+    for header in headers:
+        value = str(value_of(header, "OBJECT") or "")
+        kind = kind_of(value) if _is_type_alone(value) else None
+        if kind in CALIBRATION:
+            return FrameType(kind, f"OBJECT = {value!r}")
     return None
 
 
@@ -113,8 +134,7 @@ def _words(text: str) -> list[str]:
 
 
 def _is_type_alone(name: str) -> bool:
-    """Whether a folder's name says nothing but a type: a target may be called Dark Horse."""
-    besides = {"frame", "frames", "master", "masters", "field", "fields", "sky", "dome", "raw", "cal"}
-    words = [word for word in _words(name) if word not in besides]
+    """Whether a name says nothing but a type: a target may be called Dark Horse."""
+    words = [word for word in _words(name) if len(word) > 1 and not BESIDES.fullmatch(word)]
     patterns = [pattern for _, pattern in WORDS]
     return bool(words) and all(any(re.fullmatch(p, word) for p in patterns) for word in words)

@@ -69,6 +69,21 @@ def value_of(header: Any, keyword: str) -> Any:
             return str(header.cards[keyword].image)[10:].split("/")[0].strip()
 
 
+def readable(header: Any) -> Any:
+    """Return a header without the cards that cannot be read or written, which would cost the WCS."""
+    from astropy.io.fits import Card, Header, VerifyError
+
+    cards = []
+    for card in header.cards:
+        try:
+            image = str(card.image)
+            if image.isascii() and image.isprintable():
+                cards.append(Card.fromstring(image))
+        except (ValueError, VerifyError):
+            continue
+    return Header(cards)
+
+
 def observed_at(headers: "Sequence[Header]") -> datetime | None:
     """Return when an observation began, in UTC, from the first cards that tell.
 

@@ -3,7 +3,7 @@
 import gzip
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, one_line
 from .arrays import as_image
+from .content import Content
 from .exposure import Exposure
 from .files import check_file, collect_warnings
+from .foreign import told_of
+from .layout import content_of, is_gzip, places_of
 from .planes import levelled, mosaic_of, plane_of, undone
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,6 @@ _BESIDE = {
     "BKG",
     "BACKGROUND",
 }
-_GZIP = b"\x1f\x8b"
 _HALF = 2**63  # BZERO of unsigned integers of 64 bits
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
 _SATURATION_KEYS = ("SATURATE", "SATLEVEL")
@@ -124,7 +126,7 @@ def _opened(path: Path) -> Iterator[Any]:
     with collect_warnings() as told:
         try:
             with ExitStack() as opened:
-                compressed = opened.enter_context(path.open("rb")).read(2) == _GZIP
+                compressed = is_gzip(path)
                 source: Any = opened.enter_context(gzip.open(path)) if compressed else path
                 # A memory map could not be scaled, and the pixels are converted at once anyway.
                 # Integers that stand for unsigned ones become real numbers: else Astropy forgets BLANK.
@@ -136,16 +138,22 @@ def _opened(path: Path) -> Iterator[Any]:
             raise
         except Exception as error:
             # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
-            reason = one_line(error)
-            if reason.startswith("No SIMPLE card"):
-                text = "it does not start as one; an image comes first, its catalogue with --catalog"
-            elif "cannot reshape array" in reason:
-                text = "it is truncated: it ends before its pixels do; copy it again"
-            else:
-                text = f"{reason}; it is no FITS file, or truncated or damaged"
-            raise InputError(f"{path} cannot be read as FITS: {text}") from error
+            raise InputError(f"{path} cannot be read as FITS: {_fault(path, error)}") from error
     if any(text.startswith("Error validating header") for text in told):
         log.warning("%s has something behind its last HDU that is none; is it cut short?", path)
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """Say why a file cannot be read, by what it holds."""
+    head = Content(path).head
+    if not head.startswith(b"SIMPLE"):
+        return told_of(head) or (
+            "it does not begin as a FITS file; an image comes first, its catalogue with --catalog"
+        )
+    with suppress(InputError, ValueError):
+        if any(place.lacks for place in places_of(content_of(path))):
+            return "it is truncated: it ends before its pixels do; copy it again"
+    return f"{one_line(error)}; it is truncated or damaged"
 
 
 def read_plane(
@@ -188,7 +196,8 @@ def _read_hdu(
     if stretch:
         log.warning("%s: the pixels are %s, which is undone", path, stretch)
         saturation = None  # in which of the two it is, the header does not tell
-    mosaic = mosaic_of(hdu.header)
+    # The planes of a colour image have no mosaic any more.
+    mosaic = mosaic_of(hdu.header) if len(_plane_shape(hdu)) == 2 else ""
     if mosaic if bayer is None else bayer:
         log.warning(
             "%s: the mosaic of colour filters (%s) is undone: its colours are brought to one level",

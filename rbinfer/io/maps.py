@@ -78,12 +78,33 @@ def read_map(
     InputError
         There is no such file or HDU, or it has another shape.
     """
-    path, hdu = place_of(where, what)
-    path = Path(image) if path is None else path
-    values = read_plane(path, hdu, of)
+    values = read_beside(where, image, what, of)
     if values.shape != shape:
         raise InputError(f"the {what} {where} has shape {values.shape} but the image has {shape}")
     return values
+
+
+def read_beside(
+    where: str, image: str | PathLike[str], what: str, of: int | None = None
+) -> NDArray[np.generic]:
+    """Read what belongs to an image and has a shape of its own, such as its PSF.
+
+    Parameters
+    ----------
+    where, image, what, of
+        As for `read_map`.
+
+    Returns
+    -------
+    ndarray, 2-D
+
+    Raises
+    ------
+    InputError
+        There is no such file or HDU.
+    """
+    path, hdu = place_of(where, what)
+    return read_plane(Path(image) if path is None else path, hdu, of)
 
 
 def bad_pixels(values: NDArray[np.generic], bits: int | None = None) -> NDArray[np.bool_]:

@@ -12,18 +12,24 @@ from ..errors import InputError
 
 #: Planes of a colour image by their names.
 COLOURS = {"R": 0, "G": 1, "B": 2}
+_MOST_COLOURS = 4  # with transparency
 #: Name for the mean of all planes.
 MEAN = "mean"
 #: Cards in which capture programs note the mosaic of colour filters of the sensor.
 _MOSAIC_CARDS = ("BAYERPAT", "COLORTYP", "CFAPAT", "CFATYPE", "BAYER", "CFA-PAT")
-_MOSAIC = re.compile("[RGBCMYWE]{4}")
+_MOSAIC = re.compile("(?<![A-Z])[RGBCMYWE]{4}(?![A-Z])")
 #: Units of pixels that are no longer linear, what undoes them, and how they are called.
 _STRETCHES: tuple[tuple[re.Pattern[str], Any, str], ...] = (
-    (re.compile(r"(log10|log|dex)\W*\(?.*"), lambda v: 10.0**v, "logarithms"),
-    (re.compile(r"ln\W*\(?.*"), np.exp, "natural logarithms"),
-    (re.compile(r"sqrt\W*\(?.*|.*\^(0\.5|\(1/2\))"), np.square, "square roots"),
+    (re.compile(r"\W*(log10|log|dex)(?![a-z]).*"), lambda v: 10.0**v, "logarithms"),
+    (re.compile(r"\W*ln(?![a-z]).*"), np.exp, "natural logarithms"),
+    (re.compile(r"\W*sqrt(?![a-z]).*|.*(\^|\*\*)(0?\.5|\(1/2\))"), np.square, "square roots"),
 )
-_MAGNITUDES = re.compile(r"mag\b.*")
+_MAGNITUDES = re.compile(r"(ab|st|vega)?\s*mag(nitudes?)?(?![a-z]).*")
+#: Cards in which programs note a stretch that they made, without what would undo it.
+_STRETCH_CARDS = ("STRETCH", "SCALING", "DATASCAL")
+_STRETCHED = re.compile(
+    r"((arc|a)sinh|log(10|arithmic)?|ln|sqrt|square ?root|gamma|hist.*|midtone.*|mtf)\b.*"
+)
 #: Blocks of so many times so many pixels of each colour tell what the filters let through,
 _BLOCK = 8
 #: if they stand out by so many sigma,
@@ -41,7 +47,7 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
     Parameters
     ----------
     data : ndarray, 2-D or more
-        Leading axes of length 1 are dropped.
+        Axes of length 1 before the last two are dropped.
     plane : str, optional
         Number of the plane, counted from 0; ``R``, ``G`` or ``B`` of three; or ``mean``.
     what : str
@@ -56,10 +62,13 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
     InputError
         A plane must be chosen and is not, or it does not exist.
     """
-    while data.ndim > 2 and data.shape[0] == 1:
-        data = data[0]
-    if data.ndim == 3 and data.shape[2] == 3 and data.shape[0] > 3:
+    if data.ndim < 2:
+        raise InputError(f"{what} has one axis ({data.size} pixels), as spectra have; it is no image")
+    if 1 in data.shape[:-2]:
+        data = data.reshape(*(n for n in data.shape[:-2] if n > 1), *data.shape[-2:])
+    if data.ndim == 3 and data.shape[2] <= _MOST_COLOURS and data.shape[0] > data.shape[2]:
         data = np.moveaxis(data, 2, 0)  # some programs store the colours of a pixel side by side
+        data = data[0] if len(data) == 1 else data
     if data.ndim == 2:
         if plane not in (None, "0", MEAN):
             raise InputError(f"{what} has one plane; leave out --plane {plane}")
@@ -101,7 +110,8 @@ def undone(data: NDArray[Any], header: Mapping[str, Any]) -> tuple[NDArray[Any],
     data : ndarray, shape (ny, nx)
     header : mapping
         With ``BSOFTEN`` and ``BOFFSET`` where the pixels are asinh-compressed, as the stacks of
-        Pan-STARRS are [1]_, or a ``BUNIT`` such as ``log(adu)`` or ``sqrt(electron)``.
+        Pan-STARRS are [1]_ (without the offset, which is that of the sky, they are brought to 0), or a
+        ``BUNIT`` such as ``log(adu)`` or ``sqrt(electron)``.
 
     Returns
     -------
@@ -113,15 +123,15 @@ def undone(data: NDArray[Any], header: Mapping[str, Any]) -> tuple[NDArray[Any],
     Raises
     ------
     InputError
-        The pixels are magnitudes.
+        The pixels are magnitudes, or stretched in a way that the header does not tell.
 
     References
     ----------
     .. [1] Waters et al. 2020, ApJS 251, 4: flux = BOFFSET + BSOFTEN (exp(v / a) - exp(-v / a)), with
        a = 2.5 log10(e).
     """
-    softening, offset = _number(header, "BSOFTEN"), _number(header, "BOFFSET")
-    if softening is not None and offset is not None and softening > 0:
+    softening, offset = _number(header, "BSOFTEN"), _number(header, "BOFFSET") or 0.0
+    if softening is not None and softening > 0:
         with np.errstate(over="ignore"):
             flux = 2.0 * softening * np.sinh(np.asarray(data, np.float64) / (2.5 * math.log10(math.e)))
         return flux + offset, f"an asinh stretch (BSOFTEN {softening:g}, BOFFSET {offset:g})"
@@ -133,15 +143,22 @@ def undone(data: NDArray[Any], header: Mapping[str, Any]) -> tuple[NDArray[Any],
             with np.errstate(over="ignore"):
                 linear: NDArray[Any] = inverse(np.asarray(data, np.float64))
             return linear, f"{name} (BUNIT {unit!r})"
+    for card in _STRETCH_CARDS:
+        if _STRETCHED.fullmatch(str(header.get(card, "")).strip().lower()):
+            raise InputError(
+                f"the pixels are stretched ({card} {header[card]!r}), and the header does not tell what "
+                "would undo that; give an image of linear pixels"
+            )
     return data, ""
 
 
 def mosaic_of(header: Mapping[str, Any]) -> str:
     """Return the mosaic of colour filters that a header names, such as ``RGGB``; empty without one."""
     for card in _MOSAIC_CARDS:
-        value = str(header.get(card, "")).strip().upper()
-        if _MOSAIC.fullmatch(value) and len(set(value)) > 1:
-            return value
+        # Also behind an underscore, as in BAYER_RGGB, or in quotes.
+        found = _MOSAIC.search(str(header.get(card, "")).upper().replace("_", " "))
+        if found and len(set(found[0])) > 1:
+            return found[0]
     return ""
 
 

@@ -5,7 +5,8 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 
 import logging
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .._util.sentences import did_you_mean
 from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
+from .headers import readable
 from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
@@ -36,16 +38,22 @@ POSITION_COLUMNS: tuple[tuple[str, str, float], ...] = (
     ("x_mean", "y_mean", 0),
     ("x_center", "y_center", 0),
     ("xcenter", "ycenter", 0),
+    ("x_centroid_win", "y_centroid_win", 0),
+    ("xcentroid_win", "ycentroid_win", 0),
+    ("x_init", "y_init", 0),
     ("x_peak", "y_peak", 0),
     # SExtractor, as in FITS
     ("XWIN_IMAGE", "YWIN_IMAGE", 1),
     ("X_IMAGE", "Y_IMAGE", 1),
     ("XPSF_IMAGE", "YPSF_IMAGE", 1),
+    ("XMODEL_IMAGE", "YMODEL_IMAGE", 1),
     ("xwin_image", "ywin_image", 1),
     ("x_image", "y_image", 1),
     # LSST (https://dev.lsstcorp.org/trac/wiki/BottomLeftPixelProposal)
     ("slot_Centroid_x", "slot_Centroid_y", 0),
     ("base_SdssCentroid_x", "base_SdssCentroid_y", 0),
+    ("base_GaussianCentroid_x", "base_GaussianCentroid_y", 0),
+    ("base_NaiveCentroid_x", "base_NaiveCentroid_y", 0),
     ("centroid_x", "centroid_y", 0),
     # tractor (https://www.legacysurvey.org/dr10/catalogs, "0-indexed")
     ("bx", "by", 0),
@@ -59,6 +67,14 @@ POSITION_COLUMNS: tuple[tuple[str, str, float], ...] = (
     ("colc", "rowc", 0.5),
     ("COLC", "ROWC", 0.5),
 )
+#: The same in lower case, where all that differ in case alone agree about the first pixel: databases
+#: change the case of names.
+_IN_ANY_CASE = {
+    (x.lower(), y.lower()): origin
+    for x, y, origin in POSITION_COLUMNS
+    if {o for a, b, o in POSITION_COLUMNS if (a.lower(), b.lower()) == (x.lower(), y.lower())}
+    == {origin}
+}
 #: Pairs that many write: what the format calls the first pixel goes before what is usual.
 _OF_MANY = {("x", "y"), ("X", "Y")}
 #: Names of the columns with a detection's brightest pixel, and their pixel origin.
@@ -124,13 +140,13 @@ def positions(
         raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
     have = list(table.colnames)
     if x_col is None or y_col is None:
-        pair = next((p for p in POSITION_COLUMNS if p[0] in have and p[1] in have), None)
+        pair = _known_pair(have)
         if pair is None:
             known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS[:_FEW])
             raise InputError(
                 f"the catalogue has no position columns ({known}; ...); {_look_alikes(table)}"
             )
-        x_col, y_col, _ = pair
+        x_col, y_col = pair
     else:
         missing = [name for name in (x_col, y_col) if name not in have]
         if missing:
@@ -145,6 +161,8 @@ def positions(
 def _first_pixel(table: "Table", x_col: str, y_col: str) -> float:
     """Return what columns call the first pixel: by their names, the format of the file, or else 0."""
     by_name = {(x, y): origin for x, y, origin in POSITION_COLUMNS}.get((x_col, y_col))
+    if by_name is None:
+        by_name = _IN_ANY_CASE.get((x_col.lower(), y_col.lower()))
     if by_name is not None and (x_col, y_col) not in _OF_MANY:
         return by_name
     noted = {str(key).lower(): value for key, value in table.meta.items()}.get(FIRST_PIXEL)
@@ -155,8 +173,20 @@ def _first_pixel(table: "Table", x_col: str, y_col: str) -> float:
 
 def has_positions(table: "Table") -> bool:
     """Whether a catalogue has position columns in pixels that are known by name."""
-    have = set(table.colnames)
-    return any(x in have and y in have for x, y, _ in POSITION_COLUMNS)
+    return _known_pair(table.colnames) is not None
+
+
+def _known_pair(have: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first pair of names that is known: as it is written, or else in any case."""
+    names = set(have)
+    for x, y, _ in POSITION_COLUMNS:
+        if x in names and y in names:
+            return x, y
+    by_lower = {name.lower(): name for name in reversed(have)}
+    for x, y in _IN_ANY_CASE:
+        if x in by_lower and y in by_lower:
+            return by_lower[x], by_lower[y]
+    return None
 
 
 def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -309,7 +339,7 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
         )
     with collect_warnings():
         try:
-            wcs = header if isinstance(header, WCS) else WCS(header)
+            wcs = header if isinstance(header, WCS) else WCS(readable(header))
             celestial = wcs.celestial
         except Exception as error:  # of many kinds, from wcslib
             reason = " ".join(str(error).split())
@@ -384,7 +414,7 @@ def _look_alikes(table: "Table") -> str:
     if not pairs:
         return f"it has {_names(have)}; name them (--x-col, --y-col; x_col, y_col)"
     listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
-    x, y = pairs[0]
+    x, y = map(shlex.quote, pairs[0])
     return (
         f"what may be meant is {listed}: name them (--x-col {x} --y-col {y}; x_col, y_col), with an "
         "origin of 1 if the first pixel is called 1"

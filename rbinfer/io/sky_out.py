@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import collect_warnings
+from .headers import readable, value_of
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def sky_map(header: Any, shape: tuple[int, int], name: str = "the image") -> Sky
 
     try:
         with collect_warnings():
-            wcs = header if isinstance(header, WCS) else WCS(_readable(header))
+            wcs = header if isinstance(header, WCS) else WCS(readable(header))
             if not wcs.has_celestial:
                 return None
             found = SkyMap(wcs.celestial)
@@ -96,19 +97,6 @@ def sky_map(header: Any, shape: tuple[int, int], name: str = "the image") -> Sky
         return found
     log.warning("%s: the WCS is not used, so there is no ra and dec: %s", name, why)
     return None
-
-
-def _readable(header: Any) -> Any:
-    """Return a header without the cards that Astropy cannot write, which would cost the WCS."""
-    from astropy.io import fits
-
-    cards = []
-    for card in header.cards:
-        try:
-            cards.append(fits.Card.fromstring(card.image))
-        except (ValueError, fits.VerifyError):
-            continue
-    return fits.Header(cards)
 
 
 def _may_have_wcs(header: Any) -> bool:
@@ -124,7 +112,8 @@ def _fault_of_cards(header: Any) -> str | None:
 
     if not isinstance(header, Header):
         return None
-    cards = {str(key): value for key, value in header.items() if _NUMBERS.fullmatch(str(key))}
+    names = [str(key) for key in header if _NUMBERS.fullmatch(str(key))]
+    cards = {name: value_of(header, name) for name in names}
     text = [key for key, value in cards.items() if isinstance(value, str)]
     if text:
         return f"{', '.join(text)} must be numbers, but the header has text"

@@ -5,20 +5,17 @@ know, and whoever rewrites a whole header changes or refuses them.
 """
 
 import gzip
-import math
-import mmap
 import os
-import re
-import zlib
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, one_line
+from ..errors import InputError
 from .files import check_file, collect_warnings, written_whole
+from .layout import BLOCK, CARD, Place, content_of, is_gzip, places_of
 
 #: Keywords, what of the summary they hold, and their comments.
 _CARDS = (
@@ -30,18 +27,6 @@ _CARDS = (
     ("RBNBOGUS", "bogus", "detections called bogus"),
     ("RBNUNSC", "unscored", "detections without a score"),
 )
-_BLOCK, _CARD = 2880, 80
-_GZIP = b"\x1f\x8b"
-#: Cards that tell how many bytes the data of an HDU take.
-_SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *([-+]?\d+)")
-
-
-class _Place(NamedTuple):
-    """Where an HDU lies in a file, in bytes: its header, its data, and its end."""
-
-    header: int
-    data: int
-    end: int
 
 
 def check_stamp(image: str | PathLike[str]) -> None:
@@ -61,7 +46,7 @@ def check_stamp(image: str | PathLike[str]) -> None:
     check_file(path)
     if not os.access(os.path.realpath(path.parent), os.W_OK):
         raise InputError(f"{path} cannot be stamped: its folder cannot be written")
-    _places(path, _content(path))
+    _places(path, content_of(path))
 
 
 def stamp(
@@ -89,7 +74,7 @@ def stamp(
         The file system refused.
     """
     path = Path(image)
-    content = _content(path)
+    content = content_of(path)
     places = _places(path, content)
     parts: list[bytes | memoryview] = []
     done = 0
@@ -104,7 +89,7 @@ def stamp(
         done = place.data
     parts.append(content[done:])
     with written_whole(path, "".join(path.suffixes[-2:])) as beside:
-        opened = gzip.open if _is_gzip(path) else open
+        opened = gzip.open if is_gzip(path) else open
         with opened(beside, "wb") as file:
             for part in parts:
                 file.write(part)
@@ -112,55 +97,16 @@ def stamp(
         beside.chmod(path.stat().st_mode & 0o7777)
 
 
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP
-
-
-def _content(path: Path) -> memoryview:
-    """Return the bytes of a file, decompressed; those of a plain file are read as they are asked for."""
+def _places(path: Path, content: memoryview) -> list[Place]:
     try:
-        if _is_gzip(path):
-            return memoryview(gzip.decompress(path.read_bytes()))
-        with path.open("rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
-
-
-def _places(path: Path, content: memoryview) -> list[_Place]:
-    """Find the HDUs of a file by what the FITS standard says of their sizes; raises `InputError`."""
-    if bytes(content[:9]) != b"SIMPLE  =":
-        raise InputError(f"{path} cannot be stamped: it does not begin as a FITS file")
-    places: list[_Place] = []
-    start = 0
-    while bytes(content[start : start + 8]) in (b"SIMPLE  ", b"XTENSION"):
-        sizes: dict[str, int] = {}
-        at = start
-        while (card := bytes(content[at : at + _CARD])).rstrip() != b"END":
-            if len(card) < _CARD:
-                raise InputError(f"{path} cannot be stamped: the header of HDU {len(places)} has no end")
-            if found := _SIZE.match(card):
-                sizes.setdefault(found[1].decode(), int(found[2]))
-            at += _CARD
-        data = start + _rounded(at + _CARD - start)
-        axes = [sizes.get(f"NAXIS{k + 1}", 0) for k in range(sizes.get("NAXIS", 0))]
-        if axes[:1] == [0]:  # random groups
-            axes = axes[1:]
-        count = sizes.get("GCOUNT", 1) * (sizes.get("PCOUNT", 0) + math.prod(axes)) if axes else 0
-        end = data + abs(sizes.get("BITPIX", 8)) // 8 * count
-        places.append(_Place(start, data, min(data + _rounded(end - data), len(content))))
-        start = data + _rounded(end - data)
-    return places
-
-
-def _rounded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
+        return places_of(content)
+    except ValueError as error:
+        raise InputError(f"{path} cannot be stamped: {error}") from error
 
 
 def _cards(header: bytes) -> Iterator[bytes]:
-    for start in range(0, len(header), _CARD):
-        yield header[start : start + _CARD]
+    for start in range(0, len(header), CARD):
+        yield header[start : start + CARD]
 
 
 def _new_cards(summary: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, bytes]:
@@ -190,8 +136,8 @@ def _with_cards(header: bytes, new: Mapping[str, bytes]) -> bytes:
             kept.append(card)
     while kept and not kept[-1].strip():  # room that was left before the end
         kept.pop()
-    made = b"".join([*kept, *new.values(), b"END".ljust(_CARD)])
-    return made + b" " * (-len(made) % _BLOCK)
+    made = b"".join([*kept, *new.values(), b"END".ljust(CARD)])
+    return made + b" " * (-len(made) % BLOCK)
 
 
 def _with_checksum(header: bytes, data: memoryview) -> bytes:
@@ -202,10 +148,10 @@ def _with_checksum(header: bytes, data: memoryview) -> bytes:
     FITS standard 4.0, appendix J: the sum of all 32-bit words of the HDU, in ones' complement, is made
     all ones by 16 characters that encode the complement of the rest.
     """
-    start = next((k for k in range(0, len(header), _CARD) if header[k : k + 8] == b"CHECKSUM"), None)
+    start = next((k for k in range(0, len(header), CARD) if header[k : k + 8] == b"CHECKSUM"), None)
     if start is None:
         return header
-    card = header[start : start + _CARD]
+    card = header[start : start + CARD]
     if card[10:11] != b"'" or card[27:28] != b"'":
         return header  # not written as the standard has it, so not to be renewed as it has it
     start += 11

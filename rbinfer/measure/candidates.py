@@ -159,16 +159,28 @@ def measure_ellipses(pyramid: Pyramid) -> Candidates:
     maxima = _chosen(pyramid, pyramid.maxima, _MOST_ELLIPSES)
     weights = _weights(maxima, np.full(len(maxima), np.inf))
     stamps = np.nan_to_num(maxima.stamps, nan=0.0)
-    found = _candidates(maxima, fit_ellipses(stamps, weights, maxima.size, _second_moments(maxima)))
+    found = _candidates(maxima, fit_ellipses(stamps, weights, maxima.size, rough_shapes(maxima.stamps)))
     # What is longer than its stamp is fitted at a coarser binning.
     long = found.log_fwhm + np.hypot(*found.shape.T)
     return _each_once(found[long < np.log(_LONGEST * found.factor)])
 
 
-def _second_moments(maxima: Maxima) -> Floats:
-    """Return rough shapes, from the second moments of what is above half of the height."""
-    offsets = np.arange(-RADIUS, RADIUS + 1)
-    bright = (maxima.stamps > 0.4 * maxima.height[:, None, None]).astype(np.float64)
+def rough_shapes(stamps: Pixels) -> Floats:
+    """Measure shapes by the second moments of what is above 0.4 of the middle pixel.
+
+    Parameters
+    ----------
+    stamps : ndarray of float32, shape (n, side, side)
+        Less the sky; `side` is odd.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+        See `rbinfer.measure.profiles.Fits`.
+    """
+    middle = stamps.shape[1] // 2
+    offsets = np.arange(-middle, middle + 1)
+    bright = (stamps > 0.4 * stamps[:, middle, middle, None, None]).astype(np.float64)
     n = bright.sum(axis=(1, 2))
     x = np.einsum("nyx,x->n", bright, offsets) / n
     y = np.einsum("nyx,y->n", bright, offsets) / n

@@ -1,12 +1,14 @@
 """The FWHM that an image is scored with, and where it is from."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
-from ..io.exposure import NO_STARS, Exposure, Width
+from ..io.exposure import MEASURED, NO_STARS, Exposure, Width
 from ..io.header_width import header_fwhm
 from ..model.spec import DEFAULT_FWHM
 from .psf import measure_psf
@@ -22,36 +24,50 @@ _DEFOCUSED = 3.0
 _NARROW = 0.15
 
 
-def measure_width(exposure: Exposure, table: "Table | None" = None) -> Width:
+def measure_width(
+    exposure: Exposure,
+    table: "Table | None" = None,
+    borrow: Callable[[Exposure], Width | None] | None = None,
+) -> Width:
     """Find the FWHM of an image's stars.
 
-    That of the frame's own stars, whatever the catalogue says; failing that, what the header notes;
-    failing that, the catalogue's median width if it is that of defocused stars; failing that, 3 pixels.
+    That of the frame's own stars, whatever the catalogue says; failing that, that of other frames;
+    failing that, what the header notes; failing that, the catalogue's median width if it is that of
+    defocused stars; failing that, 3 pixels.
 
     Parameters
     ----------
     exposure : Exposure
     table : Table, optional
         Catalogue of the image.
+    borrow : callable, optional
+        Asked for the width of other frames of the same camera and filter; returns None where there are
+        none.
 
     Returns
     -------
     Width
     """
-    found = measure_psf(exposure.pixels, exposure.mask, exposure.saturation)
+    found = measure_psf(exposure)
     if found.fwhm is not None:
         if found.reason:
             log.warning("%s", found.reason)
         return Width(
             float(found.fwhm),
-            "measured",
+            MEASURED,
             found.n_stars,
             found.n_fitted,
             float(found.ellipticity),
             float(found.theta),
             found.reason,
+            found.stamp,
         )
     log.info("FWHM not measured: %s", found.reason)
+    lent = None if borrow is None else borrow(exposure)
+    if lent is not None:
+        text = "%s FWHM %.2f px is that of %d other frames"
+        log.warning(text, NO_STARS, lent.fwhm, lent.n_frames)
+        return replace(lent, n_stars=found.n_stars, n_fitted=found.n_fitted, note=NO_STARS)
     noted = header_fwhm(exposure.header)
     if noted is not None:
         fwhm, source, where = noted[0], "header", f"that of the header ({noted[1]})"

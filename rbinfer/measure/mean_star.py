@@ -89,7 +89,7 @@ def average_stars(pyramid: Pyramid, stars: Candidates, fwhm: float) -> MeanStar:
     MeanStar
     """
     spacing = fwhm / FWHM
-    level = max(k for k in range(len(pyramid.images)) if FACTORS[k] <= max(spacing, 1.0))
+    level = _level(spacing, len(pyramid.images))
     factor = FACTORS[level]
     radius = int(np.ceil(_MIDDLE * spacing / factor)) + 1
     n = int(np.clip(_SAMPLES // (2 * radius + 1) ** 2, _FEWEST, _MOST))
@@ -101,15 +101,67 @@ def average_stars(pyramid: Pyramid, stars: Candidates, fwhm: float) -> MeanStar:
     residual += _splat(samples, samples.residual - _interpolated(residual, samples))
     grid: Floats = (np.arange(SIZE) - _MIDDLE) * np.float64(spacing / factor)
     gaussian = _gaussian(grid[None], fwhm / factor)[0]
-    stamp = gaussian[:, None] * gaussian[None, :] / factor**2 + residual
-    offsets = np.arange(SIZE) - _MIDDLE
-    stamp -= np.median(stamp[np.hypot(offsets[:, None], offsets) > _EMPTY])
-    top = float(stamp.max())
+    stamp, top = _of_height_1(gaussian[:, None] * gaussian[None, :] / factor**2 + residual)
     squares = _splat(samples, (samples.residual - _interpolated(residual, samples)) ** 2)
-    ellipticity, theta = _ellipse(stamp / top, factor / spacing)
-    return MeanStar(
-        (stamp / top).astype(np.float32), (np.sqrt(squares) / top).astype(np.float32), ellipticity, theta
+    scatter = (np.sqrt(squares) / top).astype(np.float32)
+    return MeanStar(stamp, scatter, *_ellipse(stamp, factor / spacing))
+
+
+def place_star(
+    image: Floats, x: float, y: float, fwhm: float, spacing: float
+) -> tuple[NDArray[np.float32], float, float]:
+    """Put one star without noise on the grid.
+
+    As in `average_stars`, a round Gaussian is integrated exactly and what differs from it is moved, here
+    by linear interpolation.
+
+    Parameters
+    ----------
+    image : ndarray of float64, shape (ny, nx)
+        The star, of a flux of 1; 0 where it has no light.
+    x, y : float
+        Its centre, 0-based pixels.
+    fwhm : float
+        FWHM of the Gaussian, pixels.
+    spacing : float
+        Pixels of the image from one of the grid to the next: a third of the FWHM that cutouts are
+        scaled by.
+
+    Returns
+    -------
+    stamp : ndarray of float32, shape (31, 31)
+    ellipticity, theta : float
+        As of `MeanStar`.
+    """
+    factor = FACTORS[_level(spacing, len(FACTORS))]
+    ny, nx = (n // factor * factor for n in image.shape)
+    image = image[:ny, :nx].reshape(ny // factor, factor, nx // factor, factor).mean(axis=(1, 3))
+    step, width = np.float64(spacing / factor), fwhm / factor
+    offsets = (np.arange(SIZE) - _MIDDLE) * step
+    by_y, by_x = (
+        np.arange(n) - (at - 0.5 * (factor - 1)) / factor
+        for n, at in zip(image.shape, (y, x), strict=True)
     )
+    own_y, own_x = _gaussian(by_y[None], width)[0], _gaussian(by_x[None], width)[0]
+    residual = image - own_y[:, None] * own_x / factor**2
+    to_y, to_x = (np.maximum(1.0 - np.abs(offsets[:, None] - by), 0.0) for by in (by_y, by_x))
+    gaussian = _gaussian(offsets[None], width)[0]
+    on_grid = gaussian[:, None] * gaussian / factor**2 + to_y @ residual @ to_x.T
+    stamp, _ = _of_height_1(on_grid)
+    return stamp, *_ellipse(stamp, 1.0 / step)
+
+
+def _level(spacing: float, n: int) -> int:
+    """Return which of n binnings the grid is made of: the coarsest that is not coarser than the grid."""
+    return max(k for k in range(n) if FACTORS[k] <= max(spacing, 1.0))
+
+
+def _of_height_1(stamp: Floats) -> tuple[NDArray[np.float32], float]:
+    """Take the sky off, and divide by the maximum; return that too."""
+    offsets = np.arange(SIZE) - _MIDDLE
+    stamp = stamp - np.median(stamp[np.hypot(offsets[:, None], offsets) > _EMPTY])
+    top = float(stamp.max())
+    return (stamp / top).astype(np.float32), top
 
 
 def _gaussian(offsets: Floats, fwhm: float) -> Floats:
@@ -187,12 +239,12 @@ def _clipped(samples: _Samples, mean: Floats) -> _Samples:
     return replace(samples, good=samples.good & (away <= _CLIP * noise + 0.1 * samples.profile))
 
 
-def _ellipse(stamp: Floats, pixel: float) -> tuple[float, float]:
+def _ellipse(stamp: NDArray[np.float32], pixel: float) -> tuple[float, float]:
     """Return ellipticity and angle of a stamp blurred by a pixel of the given side."""
     core = stamp[_MIDDLE - _CORE : _MIDDLE + _CORE + 1, _MIDDLE - _CORE : _MIDDLE + _CORE + 1]
     start = np.array([FWHM / FWHM_PER_SIGMA])
     fit = fit_ellipses(
-        core[None].astype(np.float32), np.ones((1, *core.shape), np.float32), start, np.zeros((1, 2)),
+        core[None], np.ones((1, *core.shape), np.float32), start, np.zeros((1, 2)),
         largest=6.0,
     )  # fmt: skip
     xx, yy, xy = covariances(np.log(fit.sigma), fit.shape)[0]

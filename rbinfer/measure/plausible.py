@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..io.arrays import noise_of_steps, spread_over, values_at
 from ..io.exposure import Exposure
@@ -11,6 +12,10 @@ _SAMPLE = 20_000
 _NARROW = 16  # pixels; a side below, with another so many times as long, is that of a spectrum
 _LONG = 8
 _SMALL = 256  # pixels; models of a PSF are smaller
+_SMOOTH = 0.1  # share of a slope
+#: A spectrum is a band that stands out by so many sigma over what lies so many rows off, in each of so
+#: many parts of its length, of which so many columns are looked at.
+_BAND, _AROUND, _PARTS, _COLUMNS = 10.0, 20, 8, 16
 #: What the first axis of a spectrum is called.
 _SPECTRAL = re.compile(r"(WAVE|AWAV|LAMBDA|FREQ|VELO|VRAD|VOPT|ENER|ZOPT).*", re.IGNORECASE)
 
@@ -46,7 +51,35 @@ def implausible(exposure: Exposure) -> str:
         return "one smooth peak fills it; is it a model of a PSF?"
     if noise == 0.0:
         return "neighbouring pixels are mostly equal, so it has no noise to compare with; is it a model?"
+    if _is_smooth(exposure, y, x):
+        return "it is smooth from pixel to pixel, so it has no noise to compare with; is it a model?"
+    if _is_crossed(exposure.pixels, noise) or _is_crossed(exposure.pixels.T, noise):
+        return "a bright band crosses it from side to side; is it a spectrum?"
     return ""
+
+
+def _is_smooth(exposure: Exposure, y: NDArray[np.int64], x: NDArray[np.int64]) -> bool:
+    """Whether slopes change by far less than they are, which they never do where there is noise."""
+    left, here, right = (values_at(exposure.pixels, exposure.mask, y, x + k) for k in (-1, 0, 1))
+    slopes, changes = np.abs(right - here), np.abs(right - 2 * here + left)
+    known = np.isfinite(changes)
+    return bool(known.any() and np.median(changes[known]) < _SMOOTH * np.median(slopes[known]))
+
+
+def _is_crossed(pixels: NDArray[np.float32], noise: float) -> bool:
+    """Whether some rows stand out over those around them, from the first column to the last."""
+    ny, nx = pixels.shape
+    if ny < 2 * _AROUND or nx < _PARTS * _COLUMNS:
+        return False
+    places = np.arange(_PARTS * _COLUMNS) * nx // (_PARTS * _COLUMNS)
+    parts = pixels[:, places].reshape(ny, _PARTS, _COLUMNS)
+    if not np.isfinite(parts).all():
+        return False
+    levels = np.median(parts, axis=2)
+    around = np.median(np.stack([np.roll(levels, _AROUND, 0), np.roll(levels, -_AROUND, 0), levels]), 0)
+    bright = (levels - around > _BAND * noise)[_AROUND:-_AROUND]
+    wide = bright[2:] & bright[1:-1] & bright[:-2]  # a row or two may be those of a damaged sensor
+    return bool(wide.any(axis=0).all())
 
 
 def _is_psf(exposure: Exposure, noise: float) -> bool:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..io.exposure import Exposure, as_exposure
 from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
@@ -89,8 +89,8 @@ class FramePsf:
 
 
 def measure_psf(
-    pixels: NDArray[np.float32],
-    mask: NDArray[np.bool_] | None = None,
+    image: ArrayLike | Exposure,
+    mask: ArrayLike | None = None,
     saturation: float | None = None,
 ) -> FramePsf:
     """Measure the stars of a frame.
@@ -100,10 +100,10 @@ def measure_psf(
 
     Parameters
     ----------
-    pixels : ndarray of float32, shape (ny, nx)
-        The frame, with its background. Pixels that are not finite count as bad, and so do areas of one
-        exact value.
-    mask : ndarray of bool, shape (ny, nx), optional
+    image : array_like or Exposure, shape (ny, nx)
+        The frame, with its background; also ``CCDData`` with its mask. Pixels that are not finite count
+        as bad, and so do areas of one exact value.
+    mask : array_like of bool, shape (ny, nx), optional
         True for bad pixels.
     saturation : float, optional
         Level at or above which pixels are saturated. Without it, a level that several maxima share is
@@ -116,18 +116,26 @@ def measure_psf(
     Raises
     ------
     InputError
-        The image is not 2-D, or the mask has another shape.
+        The image is not 2-D or not of numbers, or the mask has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rbinfer import measure_psf
+    >>> y, x = np.mgrid[:200, :200]
+    >>> noise = np.random.default_rng(1).normal(100.0, 5.0, (200, 200))
+    >>> stars = sum(
+    ...     1e3 * np.exp(-((x - k) ** 2 + (y - 0.37 * k) ** 2) / 4.5)
+    ...     for k in np.arange(15.0, 180.0, 16.3)
+    ... )
+    >>> round(measure_psf(noise + stars).fwhm, 1)
+    3.5
     """
-    if pixels.ndim != 2:
-        raise InputError(f"the image must be 2-D, not {pixels.ndim}-D; give one plane, such as image[0]")
-    if mask is not None and mask.shape != pixels.shape:
-        raise InputError(
-            f"the mask has shape {mask.shape} but the image {pixels.shape}; give one of the same shape"
-        )
-    if min(pixels.shape) <= 2 * RADIUS:
+    exposure = as_exposure(image, mask=mask, saturation=saturation)
+    if min(exposure.shape) <= 2 * RADIUS:
         return _unmeasured(0, None)
-    frame = cleaned(pixels, mask)
-    pyramid = Pyramid.of(frame.image, saturation)
+    frame = cleaned(exposure.pixels, exposure.mask)
+    pyramid = Pyramid.of(frame.image, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)

@@ -16,6 +16,7 @@ import onnxruntime
 
 from ..errors import DeviceError, InputError, ModelError
 from .spec import METADATA_KEY, ModelSpec
+from .stamps import Stamps
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ _CPU = "CPUExecutionProvider"
 # TensorFloat-32, the default on GPUs that have it, keeps ten bits of each factor: a score would
 # differ from the CPU's in the third digit.
 _CUDA_OPTIONS = {"use_tf32": "0"}
+#: Inputs of a network that reads the frame's stars, beside the cutouts.
+_PSF_INPUTS = ("psf", "psf_known", "psf_index")
 _Provider = str | tuple[str, dict[str, str]]
 
 
@@ -73,6 +76,8 @@ class Session:
     batch : int
         Rows of each call of the network. Always the same, so that a score does not depend on how
         many others are asked for with it.
+    reads_psf : bool
+        Whether the network looks at the frame's own stars, too.
 
     Raises
     ------
@@ -109,17 +114,21 @@ class Session:
         else:
             self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
         self.spec = _spec_of(self._session, self.path)
-        self._input, self._outputs = _check_signature(self._session, self.spec, self.path)
+        self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
+        self.reads_psf = len(self._inputs) > 1
         log.info("%s: running on %s", self.path, self.device)
         if device == "auto" and _CUDA in available and self.device == "cpu":
             log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
 
-    def run(self, cutouts: NDArray[np.float32]) -> Output:
+    def run(self, cutouts: NDArray[np.float32], stamps: Stamps | None = None) -> Output:
         """Score ready cutouts.
 
         Parameters
         ----------
         cutouts : ndarray of float32, shape (n, size, size, 2)
+        stamps : Stamps, optional
+            Stars of their frames, for a network that reads them; it is told that none is known unless
+            they are given.
 
         Returns
         -------
@@ -129,14 +138,13 @@ class Session:
         score = np.empty(n, np.float32)
         k = len(self.spec.classes)
         classes = np.empty((n, k), np.float32) if len(self._outputs) == 2 else None
+        if stamps is None:
+            stamps = Stamps.of(None, self.spec.preprocess.size, n)
         for start in range(0, n, self.batch):
-            part = cutouts[start : start + self.batch]
-            m = len(part)
-            if m < self.batch:
-                padded = np.zeros((self.batch, *cutouts.shape[1:]), np.float32)
-                padded[:m] = part
-                part = padded
-            results = self._session.run(self._outputs, {self._input: part})
+            rows = slice(start, start + self.batch)
+            m = len(cutouts[rows])
+            given = _padded(self._inputs, cutouts[rows], stamps.taken(rows), self.batch)
+            results = self._session.run(self._outputs, given)
             score[start : start + m] = results[0].reshape(-1)[:m]
             if classes is not None:
                 classes[start : start + m] = results[1][:m]
@@ -169,7 +177,7 @@ def verify(path: str | os.PathLike[str], device: str = "cpu") -> VerifyResult:
     golden = session.spec.golden
     if golden is None or len(golden.scores) == 0:
         raise ModelError(f"{path} has no golden pairs to verify; export it again")
-    worst = float(np.max(np.abs(session.run(golden.cutouts).score - golden.scores)))
+    worst = float(np.max(np.abs(session.run(golden.cutouts, golden.stamps).score - golden.scores)))
     return VerifyResult(len(golden.scores), worst, worst <= GOLDEN_TOLERANCE)
 
 
@@ -212,19 +220,43 @@ def _spec_of(session: Any, path: Path) -> ModelSpec:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, list[str]]:
+def _padded(
+    names: list[str], cutouts: NDArray[np.float32], stamps: Stamps, batch: int
+) -> dict[str, NDArray[Any]]:
+    """Return the inputs of these names for a whole batch; what is added to it is empty."""
+    n = len(cutouts)
+    if n < batch:
+        full = np.zeros((batch, *cutouts.shape[1:]), np.float32)
+        full[:n] = cutouts
+        cutouts = full
+    given: dict[str, NDArray[Any]] = {names[0]: cutouts}
+    if len(names) > 1:
+        index = np.zeros(batch, np.int64)
+        index[:n] = stamps.index
+        given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
+    return given
+
+
+def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[str], list[str]]:
     inputs, outputs = session.get_inputs(), [o.name for o in session.get_outputs()]
     size = spec.preprocess.size
-    shape = inputs[0].shape if inputs else []
-    if len(inputs) != 1 or len(shape) != 4 or list(shape[1:]) != [size, size, 2]:
+    names = [i.name for i in inputs]
+    sides = [list(i.shape[1:]) for i in inputs]
+    of_psf = [[size, size, 1], [1], []]
+    if (
+        sides[:1] != [[size, size, 2]]
+        or names[1:] not in ([], [*_PSF_INPUTS])
+        or (len(inputs) > 1 and sides[1:] != of_psf)
+    ):
         raise ModelError(
-            f"{path} takes {[list(i.shape) for i in inputs]} but its metadata asks for one input "
-            f"(n, {size}, {size}, 2); export it again"
+            f"{path} takes {dict(zip(names, (list(i.shape) for i in inputs), strict=True))} but its "
+            f"metadata asks for cutouts (n, {size}, {size}, 2) and, where it reads stars, for "
+            f"{', '.join(_PSF_INPUTS)}; export it again"
         )
     wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
     if not set(wanted) <= set(outputs):
         raise ModelError(f"{path} has outputs {outputs} but needs {wanted}; export it again")
-    cutouts = np.zeros((CPU_BATCH, size, size, 2), np.float32)
+    cutouts, stamps = np.zeros((0, size, size, 2), np.float32), Stamps.of(None, size, 0)
     golden = spec.golden
     n = 0 if golden is None else min(len(golden.scores), CPU_BATCH)
     if golden is not None:
@@ -233,9 +265,10 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, li
                 f"{path} has golden cutouts of shape {golden.cutouts.shape[1:]}, not "
                 f"{cutouts.shape[1:]}; export it again"
             )
-        cutouts[:n] = golden.cutouts[:n]
+        cutouts = golden.cutouts[:n]
+        stamps = (golden.stamps or Stamps.of(None, size, n)).taken(slice(n))
     try:
-        probe = session.run(wanted, {inputs[0].name: cutouts})
+        probe = session.run(wanted, _padded(names, cutouts, stamps, CPU_BATCH))
     except Exception as error:  # as in _load
         raise ModelError(f"{path} cannot be run: {error}") from error
     widths = [math.prod(r.shape[1:]) for r in probe]
@@ -254,4 +287,4 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[str, li
                 f"{path} differs by {worst:.2g} from the golden scores in it, more than {_DAMAGED:g}; "
                 "the file is damaged: install or export it again"
             )
-    return inputs[0].name, wanted
+    return names, wanted

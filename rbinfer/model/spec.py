@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .._util.sentences import reason_of
 from ..errors import InputError, ModelError
 from .readings import OperatingPoint, Reading
+from .stamps import Stamps
 
 #: Key of the JSON text in the ONNX ``metadata_props``.
 METADATA_KEY = "rbinfer"
@@ -168,36 +169,55 @@ class GoldenPairs:
     ----------
     cutouts : ndarray of float32, shape (n, size, size, 2)
     scores : ndarray of float32, shape (n,)
+    stamps : Stamps or None
+        One stamp for each cutout, for a model that reads them.
     """
 
     cutouts: NDArray[np.float32]
     scores: NDArray[np.float32]
+    stamps: Stamps | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: shape, compressed base64 pixels, scores."""
-        raw = np.ascontiguousarray(self.cutouts, dtype="<f4").tobytes()
-        return {
+        """Return the JSON form: shape, compressed base64 pixels, scores, and stamps if there are any."""
+        data: dict[str, Any] = {
             "shape": list(self.cutouts.shape),
-            "cutouts": base64.b64encode(zlib.compress(raw, 9)).decode("ascii"),
+            "cutouts": _packed(self.cutouts),
             "scores": [float(s) for s in self.scores],
         }
+        if self.stamps is not None:
+            psf, known = self.stamps.one_each()
+            data |= {"psf": _packed(psf), "psf_known": [float(k) for k in known[:, 0]]}
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Make the pairs from their JSON form."""
         shape = tuple(int(n) for n in data["shape"])
-        # The length is known, so a crafted stream cannot fill the memory.
-        length = 4 * math.prod(shape)
-        if len(shape) != 4 or min(shape) < 1 or length > 2**26:
+        if len(shape) != 4 or min(shape) < 1 or 4 * math.prod(shape) > 2**26:
             raise ModelError(f"golden pairs have an impossible shape {shape}")
-        raw = zlib.decompressobj().decompress(base64.b64decode(data["cutouts"]), length)
-        cutouts = np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
+        cutouts = _unpacked(data["cutouts"], shape)
         scores = np.asarray(data["scores"], dtype=np.float64)
         if scores.shape != shape[:1]:
             raise ModelError(f"{shape[0]} golden inputs but {scores.size} golden scores")
         if not ((scores > -0.01) & (scores < 1.01)).all():  # sums of probabilities are rounded
             raise ModelError("golden scores must lie in [0, 1]")
-        return cls(cutouts, scores.astype(np.float32))
+        stamps = None
+        if "psf" in data:
+            psf = _unpacked(data["psf"], (*shape[:3], 1))
+            known = np.asarray(data["psf_known"], np.float32).reshape(shape[0], 1)
+            stamps = Stamps(psf, known, np.arange(shape[0]))
+        return cls(cutouts, scores.astype(np.float32), stamps)
+
+
+def _packed(values: NDArray[np.float32]) -> str:
+    raw = np.ascontiguousarray(values, dtype="<f4").tobytes()
+    return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
+
+
+def _unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    # The length is known, so a crafted stream cannot fill the memory.
+    raw = zlib.decompressobj().decompress(base64.b64decode(text), 4 * math.prod(shape))
+    return np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -223,8 +243,8 @@ class ModelSpec:
     config_hash : str
         Hash of the training configuration.
     parent : str
-        Name, version and SHA-256 of the model whose network this is, calibrated and counted anew;
-        empty for a network of its own.
+        Name, version and SHA-256 of the model whose network this is, calibrated and counted anew, or
+        fitted further; empty for a network that was fitted from the beginning.
     golden : GoldenPairs or None
         Input and score pairs for ``rbinfer models verify``.
     """

@@ -37,8 +37,8 @@ def skies_of(image: str, maps: Mapping[str, str]) -> dict[int, str]:
     image : str
         FITS file.
     maps : mapping of str to str
-        Where mask and noise map lie, as for `rbinfer.io.maps.read_map`, by what they are: their HDUs are
-        no images of the sky.
+        Where mask, noise map and PSF lie, as for `rbinfer.io.maps.read_map`, by what they are: their
+        HDUs are no images of the sky.
 
     Raises
     ------
@@ -192,6 +192,12 @@ def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     joined: Table = vstack(bare)
     joined.meta.update(parts[0].meta)
     joined.meta.update(rb_fwhm=float(np.median(fwhm)), rb_fwhm_source="median of the images")
+    joined.meta.pop("rb_theta", None)  # that of the first image
+    shapes = [part.meta["rb_ellipticity"] for part in parts if "rb_ellipticity" in part.meta]
+    if shapes:
+        joined.meta["rb_ellipticity"] = float(np.median(shapes))
+    for key in ("rb_npsf", "rb_nfit"):
+        joined.meta[key] = sum(part.meta[key] for part in parts)
     return joined
 
 

@@ -34,6 +34,8 @@ class ScoreOptions:
         keep. The model's own threshold by default.
     fwhm : float, optional
         FWHM of the stars in pixels; measured by default.
+    psf : str, optional
+        Image of a star, as `rbinfer.io.maps.read_beside` takes it; see `rbinfer.Classifier.score`.
     hdu : str, optional
         Number (from 0) or name of the HDU, or ``"all"`` for every image of a mosaic.
     plane : str, optional
@@ -68,6 +70,7 @@ class ScoreOptions:
     max_missed: float | None = None
     max_false: float | None = None
     fwhm: float | None = None
+    psf: str | None = None
     hdu: str | None = None
     plane: str | None = None
     bayer: bool | None = None
@@ -118,8 +121,8 @@ class ScoreOptions:
 
     @property
     def maps(self) -> dict[str, str]:
-        """Where the maps that are given lie, by what they are."""
-        named = {"mask": self.mask, "noise map": self.err}
+        """Where the maps and the PSF that are given lie, by what they are."""
+        named = {"mask": self.mask, "noise map": self.err, "PSF": self.psf}
         return {what: where for what, where in named.items() if where is not None}
 
     def check(self, catalog: str | None) -> None:

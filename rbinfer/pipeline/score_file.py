@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.exposure import Exposure
+from ..io.exposure import Exposure, Width
 from ..io.images import load_image
-from ..io.maps import bad_pixels, read_map
+from ..io.maps import bad_pixels, read_beside, read_map
 from ..io.original import Original
 from ..io.positions import PLACED, find_positions, has_positions, peaks
 from ..io.tables import as_table, check_fit, write_catalog
 from ..measure.belongs import doubt_about
+from ..measure.estimate import measure_width
 from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
 from ..scoring.classifier import Classifier
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 log = logging.getLogger(__name__)
+
+#: Returns the width of other frames of the camera and filter of an image; None where there are none.
+Borrow = Callable[[Exposure], Width | None]
 
 _MOST_OFF = 0.5  # a share of the positions off the image beyond which it is not the catalogue's
 _MASKED_MUCH = 0.9  # a share of the pixels that deserves a word
@@ -77,6 +81,7 @@ def score_file(
     options: ScoreOptions,
     classifier: Classifier,
     output: str | Path | None = None,
+    borrow: Borrow | None = None,
 ) -> ScoredFile:
     """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
 
@@ -92,6 +97,9 @@ def score_file(
         From `ScoreOptions.classifier`.
     output : str or path, optional
         Where the rows will be written: what its format cannot hold is refused before any work is done.
+    borrow : callable, optional
+        Asked for the width of other frames where an image shows no stars; not for mosaics. See
+        `rbinfer.measure.estimate.measure_width`.
 
     Returns
     -------
@@ -118,14 +126,14 @@ def score_file(
     parts, originals = [], list[Original | None]()
     wanted: list[int | str | None] = [*numbers] if of_all else [options.hdu]
     for number in wanted:
-        exposure = load_image(image, number, options.plane, options.bayer)
+        exposure = read_exposure(image, number, options)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         _tell_of_siblings(image, exposure, options)
         if strange := implausible(exposure):
             log.warning("%s does not look like an image of the sky: %s", image, strange)
-        exposure = with_no_data(_with_maps(image, exposure, options))
         originals.append(original)
-        parts.append(_score_one(image, exposure, table, options, classifier, threshold))
+        lent = None if numbers else borrow
+        parts.append(_score_one(image, exposure, table, options, classifier, threshold, lent))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
     note(scored, image, hdu, options, classifier)
@@ -146,6 +154,26 @@ def score_file(
         log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
     return ScoredFile(scored, None if numbers else exposure, summary, Original.joined(originals))
+
+
+def read_exposure(image: str, hdu: int | str | None, options: ScoreOptions) -> Exposure:
+    """Read an image with the maps and the level that are given, and find its areas without data.
+
+    Parameters
+    ----------
+    image : str
+        FITS file.
+    hdu : int, str or None
+        As for `rbinfer.io.images.load_image`.
+    options : ScoreOptions
+
+    Raises
+    ------
+    RbinferError
+        Something cannot be read or used.
+    """
+    exposure = load_image(image, hdu, options.plane, options.bayer)
+    return with_no_data(_with_maps(image, exposure, options))
 
 
 def _tell_of_siblings(image: str, exposure: Exposure, options: ScoreOptions) -> None:
@@ -182,6 +210,7 @@ def _score_one(
     options: ScoreOptions,
     classifier: Classifier,
     threshold: float | None,
+    borrow: Borrow | None,
 ) -> "Table":
     if table is None:
         from ..measure.detect import detect
@@ -196,6 +225,9 @@ def _score_one(
         if not options.trust_positions:
             _check_fit(places, table, exposure, name, options)
     check_names(options.show, table.colnames, classifier.spec)
+    psf = None if options.psf is None else read_beside(options.psf, name, "PSF", exposure.hdu)
+    if psf is None and options.fwhm is None:
+        exposure = replace(exposure, width=measure_width(exposure, table, borrow))
     scored = classifier.classify_at(
         table,
         exposure,
@@ -203,6 +235,7 @@ def _score_one(
         places.y,
         peaks=places.peaks,
         fwhm=options.fwhm,
+        psf=psf,
         threshold=threshold,
         extra=extra_of(options.show),
     )

@@ -50,6 +50,9 @@ def tally(scored: "Table") -> dict[str, Any]:
         summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
     for key in ("fwhm", "fwhm_source", "npsf", "nfit", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
+    for key in ("ellipticity", "theta"):
+        summary[key] = scored.meta.get(f"rb_{key}")
+    summary["frames"] = scored.meta.get("rb_frames", 0)
     summary["note"] = "" if scored.meta["rb_fwhm_source"] in TRUSTED else NO_STARS
     return summary
 

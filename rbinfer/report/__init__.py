@@ -11,6 +11,7 @@ from .pictures import draw_groups
 from .reference import reference_scores
 from .repeats import find_repeats
 from .results import Night, read_night
+from .stars import draw_stars
 
 __all__ = ["Night", "write_report"]
 
@@ -68,10 +69,12 @@ def write_report(
     repeats = find_repeats(night.bogus, night.images_of_hdu)
     log.info("%d positions with bogus detections repeat", len(repeats.found))
     groups = draw_groups(night, repeats, most)
+    stars = draw_stars(night)
     text = render(
         night,
         repeats,
         groups,
+        stars,
         reference_scores(night),
         title or f"Night report: {folder.resolve().name}",
     )

@@ -75,7 +75,13 @@ def histogram(
     return _svg(parts, "Histogram of the scores", _WIDTH, _HEIGHT)
 
 
-def trend(values: Sequence[float | None], names: Sequence[str], what: str, percent: bool = False) -> str:
+def trend(
+    values: Sequence[float | None],
+    names: Sequence[str],
+    what: str,
+    percent: bool = False,
+    hollow: Sequence[bool] = (),
+) -> str:
     """Draw a value of each image in their order.
 
     Parameters
@@ -88,6 +94,8 @@ def trend(values: Sequence[float | None], names: Sequence[str], what: str, perce
         Title of the axis.
     percent : bool
         Show shares in per cent.
+    hollow : sequence of bool, optional
+        Values to draw as hollow circles.
 
     Returns
     -------
@@ -111,7 +119,8 @@ def trend(values: Sequence[float | None], names: Sequence[str], what: str, perce
     line = " ".join(f"{x(k):.1f},{y(value):.1f}" for k, value in points)
     parts.append(f'<polyline class="trend" points="{line}"/>')
     parts += [
-        f'<circle class="trend" cx="{x(k):.1f}" cy="{y(value):.1f}" r="{3 if last < 100 else 1.5}">'
+        f'<circle class="trend{" hollow" if hollow and hollow[k - 1] else ""}" cx="{x(k):.1f}" '
+        f'cy="{y(value):.1f}" r="{3 if last < 100 else 1.5}">'
         f"{_tip(f'{names[k - 1]}: {value:.3g}{unit}')}</circle>"
         for k, value in points
     ]

@@ -63,6 +63,7 @@ _OF_JOURNAL = (
     "hdu",
     "fwhm",
     "fwhm_source",
+    "ellipticity",
     "threshold",
     "model",
     "version",
@@ -90,6 +91,8 @@ class ImageResult:
     threshold : float
     fwhm : float or None
     fwhm_source : str
+    ellipticity : float or None
+        Of the mean star; None where it was not measured.
     classes : dict of str to (int, int)
         Real and bogus detections by most probable class.
     status : dict of str to int
@@ -115,6 +118,7 @@ class ImageResult:
     threshold: float
     fwhm: float | None
     fwhm_source: str
+    ellipticity: float | None
     classes: dict[str, tuple[int, int]]
     status: dict[str, int]
     model: str
@@ -213,6 +217,7 @@ def read_one(path: Path, images: Path | None, line: Line) -> OneResult:
         threshold=threshold,
         fwhm=_number(meta.get("rb_fwhm"), _WIDEST),
         fwhm_source=_text(meta.get("rb_fwhm_source")),
+        ellipticity=_number(meta.get("rb_ellipticity"), 1.0),
         classes=_by_class(classes, kind, verdict),
         status=_status(table),
         model=_text(meta.get("rb_model")),

@@ -15,13 +15,21 @@ from .pictures import Group, Picture
 from .reference import Reference
 from .repeats import RADIUS, Repeat, Repeats, least_images
 from .results import BINS, Night
+from .stars import Star
 
 _MOST_ROWS = 1000  # of repeating positions; a page must open
+#: Sources of a FWHM that is not that of the image's own stars.
+_ASSUMED = ("borrowed", "header", "catalogue", "assumed")
 _UNDECIDED = slice(2, BINS - 2)  # bins of the scores from 0.1 to 0.9
 
 
 def render(
-    night: Night, repeats: Repeats, groups: Sequence[Group], reference: Reference, title: str
+    night: Night,
+    repeats: Repeats,
+    groups: Sequence[Group],
+    stars: Sequence[Star],
+    reference: Reference,
+    title: str,
 ) -> str:
     """Return the page.
 
@@ -30,6 +38,7 @@ def render(
     night : Night
     repeats : Repeats
     groups : sequence of Group
+    stars : sequence of Star
     reference : Reference
     title : str
 
@@ -43,6 +52,7 @@ def render(
         _failures(night),
         _images(night),
         _trends(night),
+        _stars(stars),
         _scores(night, reference),
         _classes(night),
         _cutouts(night, groups),
@@ -130,6 +140,7 @@ def _images(night: Night) -> str:
         "Bogus fraction",
         "FWHM (px)",
         "FWHM from",
+        "Ellipticity",
         "Threshold",
         *(name.replace("_", " ") for name in night.classes),
         *(("Finished (UTC)", "Seconds") if by_journal else ()),
@@ -142,6 +153,7 @@ def _images(night: Night) -> str:
         row.append(maybe(image.bogus_fraction, percent))
         row.append(maybe(image.fwhm, "{:.2f}".format))
         row.append(words(image.fwhm_source))
+        row.append(maybe(image.ellipticity, "{:.2f}".format))
         row.append(Cell(f"{image.threshold:.4g}", image.threshold))
         row += [whole(sum(image.classes.get(name, (0, 0)))) for name in night.classes]
         if by_journal:
@@ -172,13 +184,45 @@ def _trends(night: Night) -> str:
     if len(night.images) < 2:
         return ""
     names = [image.name for image in night.images]
-    fwhm = charts.trend([image.fwhm for image in night.images], names, "FWHM")
+    is_assumed = [image.fwhm_source in _ASSUMED for image in night.images]
+    fwhm = charts.trend([image.fwhm for image in night.images], names, "FWHM", hollow=is_assumed)
+    ellipticities = [image.ellipticity for image in night.images]
+    shape = ""
+    if any(value is not None for value in ellipticities):
+        chart = charts.trend(ellipticities, names, "Ellipticity")
+        shape = f"<div><h3>Ellipticity of the stars (1 - b / a)</h3>{chart}</div>"
+    said = (
+        ""
+        if not any(is_assumed)
+        else ('<p class="muted">Hollow: of images without stars, whose FWHM is borrowed or assumed.</p>')
+    )
     fraction = charts.trend(
         [image.bogus_fraction for image in night.images], names, "Bogus fraction", percent=True
     )
     return (
         '<h2>Through the night</h2><div class="charts">'
-        f"<div><h3>FWHM (px)</h3>{fwhm}</div><div><h3>Bogus fraction</h3>{fraction}</div></div>"
+        f"<div><h3>FWHM (px)</h3>{fwhm}{said}</div>{shape}"
+        f"<div><h3>Bogus fraction</h3>{fraction}</div></div>"
+    )
+
+
+def _stars(stars: Sequence[Star]) -> str:
+    if not stars:
+        return ""
+    figures = []
+    for title, image, url in stars:
+        facts = [f"FWHM {image.fwhm:.2f} px"]
+        if image.ellipticity is not None:
+            facts.append(f"ellipticity {image.ellipticity:.2f}")
+        name = escaped(image.name)
+        figures.append(
+            f'<figure class="star"><img src="{url}" alt="mean star of {name}"><figcaption>'
+            f"<b>{title}</b> {', '.join(facts)}<br>{name}</figcaption></figure>"
+        )
+    return (
+        "<h2>Stars</h2>"
+        '<p class="muted">The mean star of three images, sharpest to widest, each scaled to the same '
+        f'FWHM; the stretch is asinh.</p><div class="cutouts">{"".join(figures)}</div>'
     )
 
 

@@ -104,15 +104,21 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
             half = half_width(image.fwhm or DEFAULT_FWHM)
             for k in np.flatnonzero((rows["image"] == number) & (rows["hdu"] == hdu)):
                 window = window_at(data, rows["x"][k], rows["y"][k], half)
-                urls[k] = _png(np.rint(255 * stretched(window)).astype(np.uint8))
+                urls[k] = png(np.rint(255 * stretched(window)).astype(np.uint8))
     if lost:
         log.warning("no cutouts: %s", some(lost))
         night.notes.append(f"No cutouts: {some(lost)}.")
     return urls
 
 
-def _png(grey: NDArray[np.uint8]) -> str:
-    """Return a data URL of a grey PNG; the first row of pixels comes lowest."""
+def png(grey: NDArray[np.uint8]) -> str:
+    """Return a data URL of a grey PNG.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (ny, nx)
+        The first row of pixels comes lowest.
+    """
     height, width = grey.shape
     # Each line begins with its filter, none here.
     lines = np.zeros((height, width + 1), np.uint8)

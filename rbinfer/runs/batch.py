@@ -18,7 +18,7 @@ from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
 from .formats import suffix_of
 from .outcome import Kind, Outcome
-from .plan import check_apart, plan
+from .plan import Work, check_apart, plan
 from .search import find_images, select
 from .store import Store
 from .task import Recipe, Task
@@ -160,6 +160,10 @@ def run_batch(
     is skipped as long as the bytes of image, catalogue, model and result, the options and the version
     of rbinfer are the same. A batch that was interrupted or killed goes on when it is started again.
 
+    An image that shows no stars is scored after the others, with the median FWHM of those of the same
+    camera and filter that do (``FWHM_ASSUMED`` is set): the order of the images does not matter, nor
+    what was done in which run.
+
     Workers are processes of their own; a script starts them under ``if __name__ == "__main__":``.
 
     Parameters
@@ -217,24 +221,21 @@ def run_batch(
     options.check(catalog)
     store = Store(folder, "batch", options, suffix, overwrite)
     with store:
-        tasks = [store.task(work) for work in works]
-        outcomes: dict[str, ImageResult] = {}
+        results: dict[str, ImageResult] = {}
         executor = _executor(store.recipe, workers, scheduler)
         try:
-            for task, outcome in _outcomes(executor, tasks):
-                if outcome.kind is Kind.FATAL:
-                    raise RbinferError(outcome.error)
+            for task, outcome in _all_outcomes(store, executor, works):
                 for text in outcome.warnings:
                     log.warning("%s: %s", task.work.image, text)
                 if not outcome.skipped:
                     store.keep(task, outcome)
                 result = _result(task, outcome, folder)
-                outcomes[task.work.image] = result
+                results[task.work.image] = result
                 if progress is not None:
-                    progress(result, len(tasks))
+                    progress(result, len(works))
         finally:
             executor.close()
-    ordered = tuple(outcomes[work.image] for work in works)
+    ordered = tuple(results[work.image] for work in works)
     return BatchReport(ordered, store.journal.path, time.perf_counter() - start, left_out)
 
 
@@ -249,6 +250,25 @@ def _executor(recipe: Recipe, workers: int | None, scheduler: Any) -> Executor:
     return Workers(recipe, workers)
 
 
+def _all_outcomes(
+    store: Store, executor: Executor, works: Sequence[Work]
+) -> Iterator[tuple[Task, Outcome]]:
+    """Yield an outcome of each image; frames without stars come last, with what the others lend them."""
+    deferred: list[tuple[Work, str]] = []
+    done: dict[str, tuple[str, str]] = {}
+    for task, outcome in _outcomes(executor, [store.task(work) for work in works]):
+        if outcome.kind is Kind.DEFERRED:
+            deferred.append((task.work, outcome.camera))
+            continue
+        yield task, outcome
+        if outcome.output_sha256 is not None:
+            done[task.work.output] = task.work.image, outcome.output_sha256
+    if deferred:
+        lenders = store.lenders(done)
+        tasks = [store.task(work, lenders.lent_to(camera)) for work, camera in deferred]
+        yield from _outcomes(executor, tasks)
+
+
 def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
     """Yield the outcomes in the order in which they come; workers wait for nothing meanwhile."""
     left = deque(tasks)
@@ -256,7 +276,10 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task,
     while left or executor.pending or came:
         while left and executor.n_free > 0:
             executor.submit(left.popleft())
-        yield from came
+        for task, outcome in came:
+            if outcome.kind is Kind.FATAL:
+                raise RbinferError(outcome.error)
+            yield task, outcome
         came = executor.wait() if executor.pending else []
 
 

@@ -55,6 +55,11 @@ class Line:
         When, in ISO 8601.
     content, how, output_sha256 : str or None
         Hashes of what was read, of how it was scored, and of the result.
+    camera : str
+        Camera and filter, as `rbinfer.io.camera.camera_of` names them.
+    lent : str
+        Hash of what a frame without stars was scored with, as `rbinfer.runs.lending.Lent.key`; empty
+        for others.
     """
 
     image: str = ""
@@ -71,6 +76,8 @@ class Line:
     content: str | None = None
     how: str | None = None
     output_sha256: str | None = None
+    camera: str = ""
+    lent: str = ""
 
     @classmethod
     def parse(cls, text: bytes | str) -> Self | None:
@@ -90,12 +97,13 @@ class Line:
     @property
     def can_be_resumed(self) -> bool:
         """Whether the line has all that tells if an image has to be scored again."""
-        hashes = [self.content, self.how, *([self.output_sha256] if self.ok else [])]
+        hashes = [self.content, self.how, self.lent, *([self.output_sha256] if self.ok else [])]
         return bool(self.output) and self.ok is not None and all(map(_is_hash, hashes))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {name: getattr(self, name) for name in _KINDS} | {"warnings": list(self.warnings)}
+        """Return plain values for JSON; keys of later versions are left out where they say nothing."""
+        values = {name: getattr(self, name) for name in _KINDS} | {"warnings": list(self.warnings)}
+        return {name: value for name, value in values.items() if value or name not in _LATER}
 
 
 #: The keys of a line in their order, and the types that JSON gives them.
@@ -114,11 +122,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "content": (str,),
     "how": (str,),
     "output_sha256": (str,),
+    "camera": (str,),
+    "lent": (str,),
 }
+_LATER = ("camera", "lent")
 
 
 class Entry(NamedTuple):
-    """The hashes of what was read, of how it was scored, and of the result, as `shortened` gives them.
+    """The hashes of what was read, how it was scored, the result, and what was lent, as `shortened`.
 
     `error` is the reason where there is no result.
     """
@@ -126,12 +137,21 @@ class Entry(NamedTuple):
     content: bytes
     how: bytes
     output: bytes
+    lent: bytes
     error: str = ""
 
 
 def shortened(sha256: str | None) -> bytes:
     """Return what is kept of a hash; zeros where there is none."""
     return bytes.fromhex(sha256 or "")[:_KEPT].ljust(_KEPT, b"\0")
+
+
+def lines_of(path: Path) -> Iterator[Line]:
+    """Yield the lines of a journal, which another process may write, that tell what was done."""
+    with path.open("rb") as file:
+        for line in filter(None, map(Line.parse, file)):
+            if line.can_be_resumed:
+                yield line
 
 
 class Notes:
@@ -148,10 +168,8 @@ class Notes:
         notes = cls()
         with suppress(FileNotFoundError):
             try:
-                with path.open("rb") as file:
-                    for line in filter(None, map(Line.parse, file)):
-                        if line.can_be_resumed:
-                            notes._note(line)
+                for line in lines_of(path):
+                    notes._note(line)
             except PermissionError as error:
                 log.warning("%s cannot be read (%s); what it notes is not known", path, error.strerror)
         return notes
@@ -168,7 +186,7 @@ class Notes:
 
     def _note(self, line: Line) -> None:
         name = hash(line.output)
-        hashes = (line.content, line.how, line.output_sha256 if line.ok else None)
+        hashes = (line.content, line.how, line.output_sha256 if line.ok else None, line.lent)
         packed = b"".join(shortened(sha256) for sha256 in hashes)
         self._failed.pop(name, None)
         if line.ok:
@@ -289,7 +307,8 @@ class Journal(Notes):
 
 
 def _unpacked(packed: bytes, error: str = "") -> Entry:
-    return Entry(packed[:_KEPT], packed[_KEPT : 2 * _KEPT], packed[2 * _KEPT :], error)
+    content, how, output, lent = (packed[k * _KEPT : (k + 1) * _KEPT] for k in range(4))
+    return Entry(content, how, output, lent, error)
 
 
 def _is_hash(text: str | None) -> bool:

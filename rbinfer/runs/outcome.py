@@ -17,6 +17,8 @@ class Kind(Enum):
     UNUSABLE = "unusable"
     #: Found unusable before; its bytes have not changed since.
     STILL_UNUSABLE = "still unusable"
+    #: Shows no stars: it is scored once it is known what other frames lend it.
+    DEFERRED = "deferred"
     #: Gone, or changed while it was read.
     UNSETTLED = "unsettled"
     #: Whatever the reason is, the other images would meet it too: no room, another model.
@@ -56,6 +58,8 @@ class Outcome:
         Machine and process.
     attempts : int
         2 after the death of a worker.
+    camera : str
+        Camera and filter of the image, where it was read.
     """
 
     kind: Kind
@@ -68,6 +72,7 @@ class Outcome:
     seconds: float = 0.0
     worker: str = ""
     attempts: int = 1
+    camera: str = ""
 
     @property
     def ok(self) -> bool:

@@ -3,16 +3,20 @@
 import logging
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from .._util.hashing import digest
 from .._util.interrupts import uninterrupted
 from ..errors import RbinferError
 from ..io.tables import write_catalog
 from ..pipeline.options import ScoreOptions
-from .journal import WRITERS, Journal, Line, Notes, journal_of, shortened
+from .journal import WRITERS, Journal, Line, Notes, journal_of, lines_of, shortened
+from .lending import Lenders, Lent
 from .outcome import Kind, Outcome
 from .plan import Work
 from .task import Recipe, Task, fingerprint
@@ -97,20 +101,40 @@ class Store:
         self._sweep()
         self.journal.__exit__(*raised)
 
-    def task(self, work: Work, is_failure_final: bool = False) -> Task:
+    def task(self, work: Work, lent: Lent | None = None, is_final: bool = False) -> Task:
         """Return the task of an image.
 
         Parameters
         ----------
         work : Work
-        is_failure_final : bool
-            Whether what failed before because of its content, which has not changed, is left alone.
+        lent : Lent, optional
+            What it borrows if it shows no stars; without it, it is deferred then.
+        is_final : bool
+            Whether an image that has not changed is left alone, although it failed before because of its
+            content, or other frames would lend it something else now.
         """
-        failed = self.journal.failed(work.output) if is_failure_final else None
+        failed = self.journal.failed(work.output) if is_final else None
         found = [notes.done(work.output) for notes in self._notes]
-        return Task(work, tuple(entry for entry in found if entry is not None), failed)
+        done = tuple(entry for entry in found if entry is not None)
+        return Task(work, done, failed, lent, keeps_lent=is_final)
 
-    def keep(self, task: Task, outcome: Outcome) -> dict[str, Any]:
+    def lenders(self, results: Mapping[str, tuple[str, str]]) -> Lenders:
+        """Return those of the results of a run whose frames have stars.
+
+        Parameters
+        ----------
+        results : mapping of str to (str, str)
+            By name, the image as this run names it and the hash of the result.
+        """
+        paths = [journal_of(self.folder, writer) for writer in WRITERS]
+        lenders = Lenders(self.recipe.how)
+        for line in chain.from_iterable(lines_of(path) for path in paths if path.exists()):
+            image, sha256 = results.get(line.output, ("", None))
+            if sha256 is not None and line.output_sha256 == sha256:
+                lenders.note(replace(line, image=image))
+        return lenders
+
+    def keep(self, task: Task, outcome: Outcome) -> Line:
         """Note an outcome in the journal and put its result in place.
 
         Parameters
@@ -121,8 +145,8 @@ class Store:
 
         Returns
         -------
-        dict
-            The line of the journal, as plain values.
+        Line
+            Of the journal.
 
         Raises
         ------
@@ -134,7 +158,7 @@ class Store:
             self.journal.append(line)
             if outcome.staged is not None:
                 self._place(Path(outcome.staged), task.work.output)
-        return line.as_dict()
+        return line
 
     def _line(self, task: Task, outcome: Outcome) -> Line:
         return Line(
@@ -152,6 +176,8 @@ class Store:
             content=outcome.content,
             how=self.recipe.how,
             output_sha256=outcome.output_sha256,
+            camera=outcome.camera,
+            lent="" if task.lent is None else task.lent.key,
         )
 
     def _place(self, staged: Path, output: str) -> None:

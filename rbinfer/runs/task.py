@@ -15,16 +15,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._util.hashing import digest, digest_of
 from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
+from ..io.camera import camera_of
+from ..io.exposure import Exposure, Width
 from ..io.files import check_file
+from ..io.headers import first_headers
 from ..io.maps import place_of
+from ..measure.psf import measure_psf
 from ..model.registry import resolve
 from ..pipeline.options import ScoreOptions
-from ..pipeline.score_file import ScoredFile, score_file
+from ..pipeline.score_file import ScoredFile, read_exposure, score_file
 from ..scoring.classifier import Classifier
 from .journal import Entry, shortened
+from .lending import Lent
 from .outcome import Kind, Outcome
 from .plan import Work
 
@@ -65,11 +73,35 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """An image to score, and what the journals know of its result."""
+    """An image to score, and what the journals know of its result.
+
+    Attributes
+    ----------
+    work : Work
+    done : tuple of Entry
+        What notes a result.
+    failed : Entry or None
+        What notes that its content allows of none.
+    lent : Lent or None
+        What it borrows if it shows no stars; None where that is not known yet: it is deferred then.
+    keeps_lent : bool
+        A result that is there stays, whatever was lent for it.
+    """
 
     work: Work
     done: tuple[Entry, ...] = ()
     failed: Entry | None = None
+    lent: Lent | None = None
+    keeps_lent: bool = False
+
+    def has_same_width(self, entry: Entry) -> bool:
+        """Whether an entry is of a result for which the same was lent."""
+        key = "" if self.lent is None else self.lent.key
+        return self.keeps_lent or entry.lent == shortened(key)
+
+
+class _NoStarsError(Exception):
+    """A frame without stars, and it is not known yet what others lend it."""
 
 
 def fingerprint(options: ScoreOptions) -> str:
@@ -82,14 +114,14 @@ def fingerprint(options: ScoreOptions) -> str:
     Returns
     -------
     str
-        Of the model's bytes, those of files for mask and noise, the options, and rbinfer's version.
+        Of the model's bytes, those of files for mask, noise and PSF, the options, and rbinfer's version.
 
     Raises
     ------
     ModelError
         There is no such model.
     InputError
-        There is no such mask or noise map.
+        There is no such mask, noise map or PSF.
     """
     from .. import __version__
 
@@ -104,9 +136,9 @@ def fingerprint(options: ScoreOptions) -> str:
 
 
 def _map_files(options: ScoreOptions) -> Iterator[Path]:
-    """Yield the files of maps that all images have in common."""
-    for where, what in ((options.mask, "mask"), (options.err, "noise map")):
-        file = None if where is None else place_of(where, what)[0]
+    """Yield the files of maps and the PSF that all images have in common."""
+    for what, where in options.maps.items():
+        file = place_of(where, what)[0]
         if file is not None:
             check_file(file)
             yield file
@@ -132,8 +164,8 @@ def prepared(recipe: Recipe) -> Classifier:
         raise RbinferError(f"the worker {_own_name()} says: {error}") from error
     if how != recipe.how:
         raise RbinferError(
-            f"the worker {_own_name()} has another model, mask, noise map or version of rbinfer than "
-            "the process that sent the images; install the same on both"
+            f"the worker {_own_name()} has another model, mask, noise map, PSF or version of rbinfer "
+            "than the process that sent the images; install the same on both"
         )
     if not os.path.isdir(recipe.staging):
         raise RbinferError(
@@ -198,8 +230,20 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     known = _known(task, recipe, content)
     if known is not None:
         return known
+    cameras: list[str] = []
+
+    def borrow(exposure: Exposure) -> Width | None:
+        if task.lent is None:
+            cameras.append(_camera(image, exposure))
+            raise _NoStarsError
+        return _borrowed(task.lent, recipe)
+
     try:
-        scored = score_file(image, catalog, recipe.options, classifier, work.output)
+        scored = score_file(image, catalog, recipe.options, classifier, work.output, borrow)
+    except _NoStarsError:
+        if signature(*read) != before:
+            return Outcome(Kind.UNSETTLED, f"{work.image} changed while it was read")
+        return Outcome(Kind.DEFERRED, content=content, camera=cameras[0])
     except RbinferError as error:
         kind = Kind.UNUSABLE if _is_of_content(error) else Kind.FAILED
         if signature(*read) != before:
@@ -218,8 +262,36 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
             os.unlink(staged)
         return Outcome(Kind.UNSETTLED, f"{work.image} changed while it was read")
     return Outcome(
-        Kind.SCORED, content=content, staged=staged, output_sha256=sha256, summary=scored.summary
+        Kind.SCORED,
+        content=content,
+        staged=staged,
+        output_sha256=sha256,
+        summary=scored.summary,
+        camera="" if scored.image is None else _camera(image, scored.image),
     )
+
+
+def _camera(image: str, exposure: Exposure) -> str:
+    return camera_of([exposure.header, *first_headers(image)], exposure.shape)
+
+
+def _borrowed(lent: Lent, recipe: Recipe) -> Width | None:
+    """Return the width that is lent, with a star of the frame that is most like the others."""
+    if lent.fwhm is None:
+        return None
+    stamp = None
+    if lent.image:
+        stamp = _star_of(_seen_from(recipe.base, lent.image), lent.content, recipe.options)
+    return Width(lent.fwhm, "borrowed", stamp=stamp, n_frames=lent.n_frames)
+
+
+@lru_cache(maxsize=4)
+def _star_of(image: str, content: str, options: ScoreOptions) -> NDArray[np.float32] | None:
+    """Measure the star of another frame; `content` makes a file that was replaced be read again."""
+    try:
+        return measure_psf(read_exposure(image, options.hdu, options)).stamp
+    except RbinferError as error:
+        raise RbinferError(f"the star of another frame cannot be borrowed: {error}") from error
 
 
 def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
@@ -228,7 +300,7 @@ def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
     sha256 = _digest_of_result(os.path.join(recipe.folder, output))
     ours = [entry for entry in task.done if sha256 is not None and entry.output == shortened(sha256)]
     now = (shortened(content), shortened(recipe.how))
-    if any((entry.content, entry.how) == now for entry in ours):
+    if any((entry.content, entry.how) == now and task.has_same_width(entry) for entry in ours):
         return Outcome(Kind.UNCHANGED, content=content, output_sha256=sha256)
     if task.failed is not None and (task.failed.content, task.failed.how) == now:
         return Outcome(Kind.STILL_UNUSABLE, f"failed before: {task.failed.error}", content)

@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
 from .formats import suffix_of
+from .journal import lines_of
+from .lending import Lenders, Lent
 from .outcome import Kind, Outcome
 from .plan import Work, catalog_of, is_searched, work_of
 from .processes import Workers
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _INTERVAL = 0.5  # seconds between two looks, at least,
 _SHARE = 10  # and so many times what a look takes
+_MOST_LENDERS = 50  # newest frames of a camera and filter that one without stars borrows from
 _PATIENCE = 30.0  # seconds that an image waits for its catalogue before a warning
 
 
@@ -309,6 +312,8 @@ class _Watch:
         self._store, self._arrivals, self._executor = store, arrivals, executor
         self._places, self._all_frames, self._report = places, all_frames, report
         self._n_scored = self._n_failed = 0
+        self._deferred: deque[Task] = deque()
+        self._lenders: Lenders | None = None
         self._left_out: Counter[str] = Counter()
 
     def run(self, once: bool) -> WatchReport:
@@ -320,9 +325,10 @@ class _Watch:
                 ready.extend(self._of_the_sky(self._arrivals.look()))
                 end = time.monotonic()
                 next_look = end + max(_INTERVAL, _SHARE * (end - start))
-            while ready and self._executor.n_free > 0:
-                self._executor.submit(self._task(ready.popleft()))
-            idle = not (ready or self._executor.pending)
+            while (self._deferred or ready) and self._executor.n_free > 0:
+                again = self._deferred
+                self._executor.submit(again.popleft() if again else self._task(ready.popleft()))
+            idle = not (self._deferred or ready or self._executor.pending)
             if once and idle and not self._arrivals.is_waiting:
                 return WatchReport(self._n_scored, self._n_failed)
             left = max(next_look - time.monotonic(), 0.0)
@@ -333,7 +339,18 @@ class _Watch:
                 self._take(task, outcome)
 
     def _task(self, name: str) -> Task:
-        return self._store.task(self._places.work(name), is_failure_final=True)
+        return self._store.task(self._places.work(name), is_final=True)
+
+    def _lent_to(self, camera: str) -> Lent:
+        """Return what the frames so far lend."""
+        if self._lenders is None:
+            # Not before it is needed: a journal may be long.
+            self._lenders = Lenders(self._store.recipe.how, _MOST_LENDERS)
+            for line in lines_of(self._store.journal.path):
+                self._lenders.note(line)
+        lent = self._lenders.lent_to(camera)
+        # Images may be moved away once they are scored; their widths are noted, their stars are not.
+        return lent if os.path.exists(lent.image) else replace(lent, image="")
 
     def _of_the_sky(self, names: list[str]) -> Iterator[str]:
         """Yield the names of images of the sky; say of the first of each other type what it is."""
@@ -353,6 +370,10 @@ class _Watch:
         image = task.work.image
         if outcome.kind is Kind.FATAL:
             raise RbinferError(outcome.error)
+        if outcome.kind is Kind.DEFERRED:
+            lent = self._lent_to(outcome.camera)
+            self._deferred.append(self._store.task(task.work, lent, is_final=True))
+            return
         is_unsettled = outcome.kind is Kind.UNSETTLED
         self._arrivals.release(os.path.relpath(image, self._places.source), again=is_unsettled)
         if is_unsettled:
@@ -370,5 +391,8 @@ class _Watch:
         for text in outcome.warnings:
             log.warning("%s: %s", image, text)
         with uninterrupted():
-            self._report(self._store.keep(task, outcome))
+            line = self._store.keep(task, outcome)
+            if self._lenders is not None:
+                self._lenders.note(line)
+            self._report(line.as_dict())
         self._n_scored += outcome.ok

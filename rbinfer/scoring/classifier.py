@@ -1,6 +1,7 @@
 """`Classifier`: load a model once, score many detections; the only place where the stages meet."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +187,7 @@ class Classifier:
         saturation: float | None = None,
         asinh_softening: float | None = None,
         peaks: tuple[ArrayLike, ArrayLike] | None = None,
+        psf: ArrayLike | os.PathLike[str] | None = None,
     ) -> Scores:
         """Score positions on an image.
 
@@ -213,6 +215,9 @@ class Classifier:
         peaks : (array_like, array_like), each of shape (n,), optional
             Column and row of each detection's brightest pixel, NaN where unknown. The default preset
             centres the cutout there if it is clearly brighter than what lies at the position.
+        psf : array_like, shape (ny, nx), or path, optional
+            A star of this image as `rbinfer.measure.given.width_of_psf` takes it: centred, without sky,
+            in pixels of the image; or a FITS file with it. It tells the FWHM unless that is given too.
 
         Returns
         -------
@@ -226,8 +231,9 @@ class Classifier:
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
         prepared = prepare(
-            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
-        )
+            exposure, self.spec.preprocess, x, y,
+            fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
+        )  # fmt: skip
         return self._score(prepared, progress)
 
     def cutouts(
@@ -243,12 +249,13 @@ class Classifier:
         saturation: float | None = None,
         asinh_softening: float | None = None,
         peaks: tuple[ArrayLike, ArrayLike] | None = None,
+        psf: ArrayLike | os.PathLike[str] | None = None,
     ) -> Cutouts:
         """Cut what the network sees of each position.
 
         Parameters
         ----------
-        image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks
+        image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks, psf
             As for :meth:`score`.
 
         Returns
@@ -264,8 +271,9 @@ class Classifier:
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
         prepared = prepare(
-            exposure, self.spec.preprocess, x, y, fwhm=fwhm, asinh_softening=asinh_softening, peaks=peaks
-        )
+            exposure, self.spec.preprocess, x, y,
+            fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
+        )  # fmt: skip
         return prepared.cutter.cut(prepared.x, prepared.y)
 
     def _score(
@@ -301,6 +309,7 @@ class Classifier:
         wcs: Any = None,
         trust_positions: bool = False,
         extra: Sequence[str] = (),
+        psf: ArrayLike | os.PathLike[str] | None = None,
     ) -> "Table":
         """Score a catalogue.
 
@@ -310,7 +319,7 @@ class Classifier:
             Detections; columns ``x`` and ``y`` (0-based pixels) or a known alias. Not modified. Where
             it also has the brightest pixel of each (``xpeak``, ``ypeak`` or SExtractor's names), the
             default preset centres the cutout there if that is clearly brighter than the position.
-        image, bg, err, mask, fwhm, saturation, asinh_softening, progress
+        image, bg, err, mask, fwhm, saturation, asinh_softening, progress, psf
             As for :meth:`score`.
         threshold : float, optional
             Scores above it are real; the model's own unless given.
@@ -366,6 +375,7 @@ class Classifier:
             y,
             peaks=peaks(result),
             fwhm=fwhm,
+            psf=psf,
             asinh_softening=asinh_softening,
             threshold=threshold,
             add_score=add_score,
@@ -383,6 +393,7 @@ class Classifier:
         *,
         peaks: tuple[ArrayLike, ArrayLike] | None = None,
         fwhm: float | None = None,
+        psf: ArrayLike | os.PathLike[str] | None = None,
         asinh_softening: float | None = None,
         threshold: float | None = None,
         add_score: bool = True,
@@ -399,7 +410,7 @@ class Classifier:
         exposure : Exposure
         x, y : ndarray of float64, shape (n,)
             0-based positions in pixels.
-        peaks, fwhm, asinh_softening, progress
+        peaks, fwhm, psf, asinh_softening, progress
             As for :meth:`score`.
         threshold, add_score, flag_bogus, extra
             As for :meth:`classify`.
@@ -421,6 +432,7 @@ class Classifier:
             x,
             y,
             fwhm=fwhm,
+            psf=psf,
             asinh_softening=asinh_softening,
             peaks=peaks,
             table=table,

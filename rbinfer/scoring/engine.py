@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..cutouts.cutter import CutFunction, Cutouts
 from ..model.networks import Network
 from ..model.session import Output, Session
+from ..model.stamps import Stamps
 from ..status import UNSCORED, Status
 from .prepare import Prepared
 from .rows import by_strips, share_out, tasks
@@ -67,6 +68,9 @@ class Engine(NamedTuple):
         parts = tasks(n, threads, network.batch)
         own = threading.local()
         size = prepared.cutter.spec.size
+        stamps = None
+        if isinstance(network, Session) and network.reads_psf:
+            stamps = Stamps.of(prepared.psf, size, network.batch)
         shape = (min(network.batch, max(n, 1)), size, size, 2)
 
         def work(part: slice) -> int:
@@ -74,7 +78,7 @@ class Engine(NamedTuple):
             if not hasattr(own, "pixels"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
                 own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.cut_function()
-            measured = self._score_rows(prepared, rows, own.pixels, own.cut_into, result)
+            measured = self._score_rows(prepared, rows, own.pixels, own.cut_into, stamps, result)
             if snr is not None:
                 snr[rows] = measured
             return len(rows)
@@ -92,6 +96,7 @@ class Engine(NamedTuple):
         rows: NDArray[np.intp],
         pixels: NDArray[np.float32],
         cut_into: CutFunction,
+        stamps: Stamps | None,
         result: Scores,
     ) -> NDArray[np.float32]:
         """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""
@@ -112,7 +117,7 @@ class Engine(NamedTuple):
                 if ready.size == 0:
                     continue
                 cutouts = cutouts._replace(pixels=cutouts.pixels[good])
-            output = self.network.run(cutouts.pixels)
+            output = self._run(cutouts.pixels, stamps)
             score[ready] = self.scores_of(output)
             if classes is not None and output.classes is not None:
                 classes[ready] = output.classes
@@ -127,3 +132,8 @@ class Engine(NamedTuple):
         if result.classes is not None and classes is not None:
             result.classes[rows[has_score]] = classes[has_score]
         return snr
+
+    def _run(self, pixels: NDArray[np.float32], stamps: Stamps | None) -> Output:
+        if stamps is None or not isinstance(self.network, Session):
+            return self.network.run(pixels)
+        return self.network.run(pixels, stamps.taken(slice(len(pixels))))

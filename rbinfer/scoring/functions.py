@@ -150,6 +150,7 @@ def classify_realbogus(
     verbose: Verbose = False,
     *,
     real_source_types: Sequence[str] | None = None,
+    psf: ArrayLike | os.PathLike[str] | None = None,
 ) -> "Table":
     """Classify detected objects as real or bogus.
 
@@ -186,6 +187,8 @@ def classify_realbogus(
         Tell what happens, on stderr or by calling it with each message.
     real_source_types : sequence of str, optional
         Classes that count as real, for a model with classes; the model's own unless given.
+    psf : array_like, shape (ny, nx), or path, optional
+        A star of the image, centred and without sky, in its pixels; see `Classifier.score`.
 
     Returns
     -------
@@ -214,6 +217,6 @@ def classify_realbogus(
         if real_source_types is not None:
             classifier = classifier.counting(real_source_types)
         return classifier.classify(
-            obj, image, bg=bg, err=err, mask=mask, fwhm=fwhm, asinh_softening=asinh_softening,
+            obj, image, bg=bg, err=err, mask=mask, fwhm=fwhm, psf=psf, asinh_softening=asinh_softening,
             threshold=threshold, add_score=add_score, flag_bogus=flag_bogus,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from .._util.arguments import as_level, as_number, as_peaks, as_positions
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutter
+from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.estimate import measure_width
+from ..measure.given import width_of_psf
+from ..measure.mean_star import FWHM as STAMP_FWHM
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
 from ..status import Status
@@ -34,6 +38,8 @@ class Prepared(NamedTuple):
     width : Width
     no_data : ndarray of bool, shape (n,)
         Positions in areas without data.
+    psf : ndarray of float32, shape (size, size), or None
+        The star of the frame on the grid of the cutouts; None where it is not known.
     """
 
     cutter: Cutter
@@ -41,6 +47,7 @@ class Prepared(NamedTuple):
     y: NDArray[np.float64]
     width: Width
     no_data: NDArray[np.bool_]
+    psf: NDArray[np.float32] | None
 
 
 def prepare(
@@ -50,6 +57,7 @@ def prepare(
     y: ArrayLike,
     *,
     fwhm: float | None = None,
+    psf: ArrayLike | os.PathLike[str] | None = None,
     asinh_softening: float | None = None,
     peaks: tuple[ArrayLike, ArrayLike] | None = None,
     table: "Table | None" = None,
@@ -63,7 +71,7 @@ def prepare(
         Of the model.
     x, y : array_like, shape (n,)
         0-based positions in pixels.
-    fwhm, asinh_softening, peaks
+    fwhm, psf, asinh_softening, peaks
         As for `rbinfer.Classifier.score`.
     table : Table, optional
         Catalogue of the positions.
@@ -75,13 +83,12 @@ def prepare(
     Raises
     ------
     InputError
-        Positions or parameters that cannot be used.
+        Positions, a PSF or parameters that cannot be used.
     """
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    given = None if fwhm is None else Width(as_level(fwhm, "fwhm"), "given")
-    width = given or measure_width(exposure, table)
+    width = _given(fwhm, psf) or exposure.width or measure_width(exposure, table)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
@@ -89,7 +96,18 @@ def prepare(
     if asinh_softening is not None:
         softening = as_number(asinh_softening, "asinh_softening")
         spec = dataclasses.replace(spec, asinh_softening=softening)
-    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data)
+    psf = None
+    if width.stamp is not None:
+        psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
+    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
+
+
+def _given(fwhm: float | None, psf: ArrayLike | os.PathLike[str] | None) -> Width | None:
+    """Return what the caller knows of the width; None if nothing."""
+    known = None if fwhm is None else as_level(fwhm, "fwhm")
+    if psf is not None:
+        return width_of_psf(psf, known)
+    return None if known is None else Width(known, "given")
 
 
 def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:

@@ -29,6 +29,7 @@ _NOTES = frozenset(
         "rb_real",
         "rb_fwhm",
         "rb_fwhm_source",
+        "rb_frames",
         "rb_npsf",
         "rb_nfit",
         "rb_ellipticity",
@@ -178,6 +179,8 @@ def with_verdicts(
         rb_nfit=verdict.width.n_fitted,
         rb_real=list(verdict.real_source_types),
     )
+    if verdict.width.n_frames:
+        table.meta["rb_frames"] = verdict.width.n_frames
     if np.isfinite(verdict.width.ellipticity):
         table.meta.update(rb_ellipticity=verdict.width.ellipticity, rb_theta=verdict.width.theta)
     if not flag_bogus:

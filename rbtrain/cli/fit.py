@@ -22,11 +22,19 @@ def add_parser(verbs: Any) -> Parser:
     )
     add_training(parser)
     parser.add_argument("--resume", action="store_true", help="go on where the last fit stopped")
+    parser.add_argument(
+        "--from",
+        dest="parent",
+        metavar="MODEL",
+        help="begin with the network of this .onnx file (or the model of this name), of the same layers",
+    )
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Fit."""
+    from rbinfer.model.registry import resolve
+
     from ..data.dataset import Dataset
     from ..fitting.fit import fit
 
@@ -36,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         Dataset.open(where.train, config),
         where.fit,
         resume=options.resume,
+        parent=None if options.parent is None else resolve(options.parent),
         verbose=0 if options.quiet else 1,
     )
     return 0

@@ -1,7 +1,8 @@
 """Labelled cutouts on disk: detect, label, cut by rbinfer's kernels, store; read back as memory maps.
 
 A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
-each) and ``dataset.json`` (how it was made). It appears under its name only when it is complete.
+each), ``stamps.npy`` (the stars of their frames) and ``dataset.json`` (how it was made). It appears
+under its name only when it is complete.
 """
 
 import json
@@ -16,41 +17,22 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from astropy.table import Table
 from numpy.typing import NDArray
 
 from rbinfer import PreprocessSpec
 from rbinfer._util.machine import usable_cpus
-from rbinfer.cutouts.cutter import Cutter
 from rbinfer.errors import RbinferError
-from rbinfer.io.exposure import as_exposure
-from rbinfer.measure.detect import detect
-from rbinfer.status import is_scored
+from rbinfer.model.stamps import Stamps
 
-from .._arrays import F16, F64, I8, I64, Bools
-from .._pixels import BOX, around
-from ..config import CLASSES, SOURCES, DataConfig, TrainConfig
-from ..simulate import Backdrops, Frame, draw_frame
-from .label import label_detections
+from .._arrays import F16, F32
+from ..config import CLASSES, DataConfig, TrainConfig
+from ..simulate import Backdrops, draw_frame
+from .cutting import ROW, Cut, cut_frame, frame_rng
 
 log = logging.getLogger(__name__)
 
-#: What is stored of each cutout. ``snr``: light of the 3 x 3 native pixels around the peak over its
-#: expected noise. ``window_snr``: the same in rescaled pixels, as the kernel measures it.
-ROW = np.dtype(
-    [
-        ("label", "i1"),
-        ("frame", "i4"),
-        ("x", "f4"),
-        ("y", "f4"),
-        ("snr", "f4"),
-        ("window_snr", "f4"),
-        ("fwhm", "f4"),
-        ("crowding", "f4"),
-    ]
-)
 #: Files of a dataset.
-_PIXELS, _ROWS, _ABOUT = "pixels.f16", "rows.npy", "dataset.json"
+_PIXELS, _ROWS, _STAMPS, _ABOUT = "pixels.f16", "rows.npy", "stamps.npy", "dataset.json"
 #: Frames that a process simulates at a time.
 _PER_TASK = 8
 #: Frames for testing are drawn from this index on; training frames lie below it.
@@ -72,11 +54,14 @@ class Dataset:
         Fields of `ROW`; ``label`` is an index into `rbtrain.config.CLASSES`.
     preprocess : PreprocessSpec
         How the cutouts were made.
+    stars : ndarray of float16, shape (k, size, size)
+        The stars that were measured, on the grid of the cutouts.
     """
 
     pixels: F16
     rows: NDArray[Any]
     preprocess: PreprocessSpec
+    stars: F16
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -125,9 +110,19 @@ class Dataset:
             )
         rows = np.load(where / _ROWS)
         shape = (len(rows), made_by.size, made_by.size, 2)
+        stars = np.load(where / _STAMPS)
         if len(rows) == 0:
-            return cls(np.zeros(shape, np.float16), rows, made_by)
-        return cls(np.memmap(where / _PIXELS, np.float16, "r", shape=shape), rows, made_by)
+            return cls(np.zeros(shape, np.float16), rows, made_by, stars)
+        return cls(np.memmap(where / _PIXELS, np.float16, "r", shape=shape), rows, made_by, stars)
+
+    def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps]:
+        """Return cutouts (n, size, size, 2) and the stars of their frames, as networks take them."""
+        which, index = np.unique(self.rows["stamp"][rows], return_inverse=True)
+        psf = np.zeros((len(which), *self.stars.shape[1:], 1), np.float32)
+        known = which >= 0
+        psf[known, :, :, 0] = self.stars[which[known]]
+        stamps = Stamps(psf, known[:, np.newaxis].astype(np.float32), index.astype(np.int64))
+        return self.pixels[rows].astype(np.float32), stamps
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows for training and those for validation; no frame is in both."""
@@ -152,134 +147,6 @@ def frames_of(data: DataConfig, part: Part) -> range:
     if part == "test":
         return range(TEST_FRAMES_FROM, TEST_FRAMES_FROM + data.test_frames)
     return range(0, data.frames, _every(data.validation) if part == "validation" else 1)
-
-
-def frame_rng(seed: int, index: int) -> np.random.Generator:
-    """Return the generator of one frame: it depends on the seed and the index alone.
-
-    Parameters
-    ----------
-    seed : int
-        Of all frames, 0 or more.
-    index : int
-        Number of the frame, 0 or more.
-
-    Returns
-    -------
-    numpy.random.Generator
-    """
-    return np.random.default_rng(np.random.SeedSequence([seed, index]))
-
-
-def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) -> Table:
-    """Detect and label the objects of one frame, as a telescope's pipeline might.
-
-    Parameters
-    ----------
-    frame : Frame
-    data : DataConfig
-    rng : numpy.random.Generator
-        For what a pipeline may choose: threshold, area, filter, deblending; and for which are taken.
-
-    Returns
-    -------
-    Table
-        The columns of `rbinfer.measure.detect.detect` and ``label``; only the detections that are taken.
-    """
-    threshold = float(rng.uniform(*data.threshold))
-    min_area = int(rng.choice(data.min_area))
-    filtered = bool(rng.random() < data.filtered)
-    found = detect(
-        frame.image,
-        mask=frame.mask,
-        threshold=threshold,
-        minarea=min_area,
-        matched_filter=filtered,
-        deblend_cont=float(rng.choice(data.deblending)),
-    )
-    if len(found) == 0:
-        found["label"] = np.zeros(0, np.int8)
-        return found
-    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
-    x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    found["label"] = label_detections(frame, x, y, xpeak, ypeak)
-    return found[_at_most(np.asarray(found["label"]), data, rng)]
-
-
-def cut_frame(
-    frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator, index: int = 0
-) -> tuple[F16, NDArray[Any]]:
-    """Detect, label and cut the objects of one frame, as a telescope's pipeline might.
-
-    Parameters
-    ----------
-    frame : Frame
-    spec : PreprocessSpec
-        How the cutouts are made.
-    data : DataConfig
-    rng : numpy.random.Generator
-        For what a pipeline may choose: threshold, filter, positions, FWHM error, maps.
-    index : int
-        Number of the frame, stored with each row.
-
-    Returns
-    -------
-    pixels : ndarray of float16, shape (n, size, size, 2)
-    rows : structured ndarray, shape (n,)
-    """
-    pixels, rows, _ = cut_detections(frame, find_detections(frame, data, rng), spec, data, rng, index)
-    return pixels, rows
-
-
-def cut_detections(
-    frame: Frame,
-    found: Table,
-    spec: PreprocessSpec,
-    data: DataConfig,
-    rng: np.random.Generator,
-    index: int = 0,
-) -> tuple[F16, NDArray[Any], Bools]:
-    """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`.
-
-    Returns
-    -------
-    pixels : ndarray of float16, shape (n, size, size, 2)
-    rows : structured ndarray, shape (n,)
-    good : ndarray of bool, shape (len(found),)
-        Which detections the rows are: those that can be scored.
-    """
-    if len(found) == 0:
-        empty = np.zeros((0, spec.size, spec.size, 2), np.float16)
-        return empty, np.zeros(0, ROW), np.zeros(0, bool)
-    labels = np.asarray(found["label"])
-    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
-    x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    if rng.random() < 0.25:
-        # Some catalogues give the brightest pixel, some a fitted centre.
-        x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
-    fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
-    if rng.random() < data.fwhm_excess_fraction:
-        fwhm *= float(rng.uniform(*data.fwhm_excess))
-    given = rng.random() < data.maps_given
-    cutter = Cutter.prepare(
-        as_exposure(
-            frame.image,
-            fwhm=fwhm,
-            mask=frame.mask,
-            bg=frame.sky if given else None,
-            err=frame.noise if given else None,
-        ),
-        spec,
-    )
-    cutouts = cutter.cut(x, y)
-    good = is_scored(cutouts.status)
-    rows = np.zeros(int(good.sum()), ROW)
-    rows["label"], rows["frame"] = labels[good], index
-    rows["x"], rows["y"] = x[good], y[good]
-    rows["window_snr"] = cutouts.snr[good]
-    rows["snr"] = _aperture_snr(frame, xpeak[good], ypeak[good])
-    rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
-    return cutouts.pixels[good].astype(np.float16), rows, good
 
 
 def build_dataset(
@@ -331,16 +198,22 @@ def build_dataset(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        rows, done = [], 0
+        rows, stars, done = [], list[F32](), 0
         with open(unfinished / _PIXELS, "wb") as stream:
-            for (_, frames, _), (pixels, known) in zip(tasks, _run(tasks, workers), strict=True):
-                pixels.tofile(stream)
-                rows.append(known)
+            for (_, frames, _), cuts in zip(tasks, _run(tasks, workers), strict=True):
+                for cut in cuts:
+                    cut.pixels.tofile(stream)
+                    if cut.star is not None:
+                        cut.rows["stamp"] = len(stars)
+                        stars.append(cut.star)
+                    rows.append(cut.rows)
                 done += len(frames)
                 if progress is not None:
                     progress(done, n)
         known = np.concatenate(rows) if rows else np.zeros(0, ROW)
         np.save(unfinished / _ROWS, known)
+        size = config.preprocess.size
+        np.save(unfinished / _STAMPS, np.array(stars, np.float16).reshape(-1, size, size))
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
         about = {
             "cut_from": config.data_hash,
@@ -401,7 +274,7 @@ def _in_words(backdrops: dict[str, Any] | None) -> str:
 _Task = tuple[TrainConfig, range, Backdrops | None]
 
 
-def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[F16, NDArray[Any]]]:
+def _run(tasks: list[_Task], workers: int | None) -> Iterator[list[Cut]]:
     workers = usable_cpus() if workers is None else workers
     if workers <= 1:
         yield from map(_simulate, tasks)
@@ -411,9 +284,9 @@ def _run(tasks: list[_Task], workers: int | None) -> Iterator[tuple[F16, NDArray
         yield from pool.map(_simulate, tasks)
 
 
-def _simulate(task: _Task) -> tuple[F16, NDArray[Any]]:
+def _simulate(task: _Task) -> list[Cut]:
     config, indices, backdrops = task
-    parts = []
+    cuts = []
     for index in indices:
         rng = frame_rng(config.data.seed, index)
         try:
@@ -422,29 +295,7 @@ def _simulate(task: _Task) -> tuple[F16, NDArray[Any]]:
                 # A generator of its own keeps the other frames as they are without backdrops.
                 backdrop = backdrops.draw(np.random.default_rng([config.data.seed, index, 1]))
             frame = draw_frame(config.simulate, rng, backdrop)
-            parts.append(cut_frame(frame, config.preprocess, config.data, rng, index))
+            cuts.append(cut_frame(frame, config.preprocess, config.data, rng, index))
         except (RbinferError, ArithmeticError, IndexError, ValueError) as error:
             raise RuntimeError(f"frame {index} of seed {config.data.seed}: {error}") from error
-    return np.concatenate([p for p, _ in parts]), np.concatenate([r for _, r in parts])
-
-
-def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Choose some rows of each bogus class and of the sources, in their order.
-
-    Stars and galaxies are drawn together: the network has to learn how many galaxies there are among the
-    stars of a field.
-    """
-    order = rng.permutation(len(labels))
-    drawn = labels[order]
-    chosen = [order[np.isin(drawn, SOURCES)][: data.sources]]
-    for i in range(len(CLASSES)):
-        if i not in SOURCES:
-            chosen.append(order[drawn == i][: data.per_class])
-    return np.sort(np.concatenate(chosen))
-
-
-def _aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
-    """Light of the 3 x 3 pixels around each, over its expected noise."""
-    light = around(frame.image, x, y, BOX).astype(float) - around(frame.sky, x, y, BOX)
-    snr: F64 = np.nan_to_num(light).sum(axis=0) / (3.0 * frame.noise[y, x])
-    return snr
+    return cuts

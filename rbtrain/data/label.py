@@ -17,6 +17,8 @@ from ..simulate import Artefact, Frame
 AMBIGUOUS = -1
 #: What was there before does not matter below this share of the planted light.
 _OUTSHONE = 0.3
+#: A trail shows where it is so many sigma above the sky: over its length the eye averages.
+_SHOWS = 1.5
 _STAR, _GALAXY = CLASSES.index("star"), CLASSES.index("galaxy")
 _TRAIL, _SPIKE = CLASSES.index("trail"), CLASSES.index("spike")
 _NOISE = CLASSES.index("noise")
@@ -56,9 +58,10 @@ def label_detections(
     Special cases: where the centroid lies on a star or galaxy and the brightest pixel on an artefact
     beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
     saturated star is the star's, wherever on the plateau the brightest pixel lies, and the rest of that
-    plateau is ambiguous; so is a flash along a trail that is as compact as a star. Where something of
-    unknown nature was there before (`Frame.unknown`), nothing is labelled noise, and only what clearly
-    outshines it gets the class of what was planted.
+    plateau is ambiguous; so is a flash along a trail that is as compact as a star, if nothing of the
+    trail shows on both sides of it. Where something of unknown nature was there before
+    (`Frame.unknown`), nothing is labelled noise, and only what clearly outshines it gets the class of
+    what was planted.
 
     Parameters
     ----------
@@ -240,10 +243,14 @@ def _on_circle(layer: F32, x: I64, y: I64, radius: float, points: int) -> F32:
 
 
 def _is_compact(frame: Frame, xpeak: I64, ypeak: I64) -> Bools:
-    """Tell where the artefact layer falls off in all directions, as a star does."""
+    """Tell where the artefact layer falls off in all directions, as a star does, and leads nowhere."""
     ring = _on_circle(frame.artefacts, xpeak, ypeak, max(1.5 * frame.fwhm, 2.0), 16)
-    compact: Bools = ring.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
-    return compact
+    compact = ring.max(axis=0) < 0.5 * frame.artefacts[ypeak, xpeak]
+    # Further out a star's own wings are faint: what shows on opposite sides is the rest of a trail.
+    away = _on_circle(frame.artefacts, xpeak, ypeak, max(2.5 * frame.fwhm, 3.0), 24)
+    rest = np.minimum(away[:12], away[12:]).max(axis=0)
+    leads_on = rest > np.maximum(_SHOWS * frame.noise[ypeak, xpeak], 0.1 * frame.artefacts[ypeak, xpeak])
+    return np.asarray(compact & ~leads_on)
 
 
 def _light_near(frame: Frame, x: I64, y: I64) -> F32:

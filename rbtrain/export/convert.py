@@ -9,8 +9,10 @@ import numpy as np
 import onnx
 
 from rbinfer.model.spec import ModelSpec
+from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
+from ..fitting.model import inputs_of, split_psf
 from .graph import simplify
 from .proof import N_PROOF, ExportError, counted, write_proved
 
@@ -21,21 +23,22 @@ def export_model(
     model: keras.Model,
     spec: ModelSpec,
     path: str | os.PathLike[str],
-    cutouts: F32,
+    inputs: tuple[F32, Stamps],
 ) -> float:
     """Write a Keras model as a self-describing ONNX file, if it proves to be the same function.
 
     Parameters
     ----------
     model : keras.Model
-        Input (n, size, size, 2); output (n, 1), one score, or (n, k), a softmax over
-        ``spec.classes``.
+        Input (n, size, size, 2), with or without a star for each; output (n, 1), one score, or (n, k),
+        a softmax over ``spec.classes``.
     spec : ModelSpec
         What the file shall say of itself; its golden pairs are made here.
     path : path
         The ``.onnx`` file; written beside and renamed.
-    cutouts : ndarray of float32, shape (n, size, size, 2)
-        At least 1,000 cutouts for the proof, made by the preprocessing that `spec` names.
+    inputs : (ndarray of float32, Stamps)
+        At least 1,000 cutouts (n, size, size, 2) for the proof, made by the preprocessing that `spec`
+        names, and the stars of their frames.
 
     Returns
     -------
@@ -48,19 +51,22 @@ def export_model(
         Too few cutouts, a model of another shape, or a difference above 1e-5.
     """
     size = spec.preprocess.size
+    cutouts, stamps = inputs
     if len(cutouts) < N_PROOF:
         raise ExportError(f"the proof needs {N_PROOF} cutouts, but {len(cutouts)} were given")
-    if tuple(model.input_shape[1:]) not in ((size, size, 2), (None, None, 2)):
-        raise ExportError(f"the model takes {model.input_shape}, the spec asks for {(size, size, 2)}")
-    cutouts = np.ascontiguousarray(cutouts[:N_PROOF], np.float32)
-    expected = keras_outputs(model, spec.classes, spec.real)(cutouts)
-    return write_proved(simplify(convert(model, spec)), spec, path, cutouts, expected)
+    shape = tuple(model.inputs[0].shape)
+    if shape[1:] not in ((size, size, 2), (None, None, 2)):
+        raise ExportError(f"the model takes {shape}, the spec asks for {(size, size, 2)}")
+    some = slice(N_PROOF)
+    inputs = np.ascontiguousarray(cutouts[some], np.float32), stamps.taken(some)
+    expected = keras_outputs(model, spec.classes, spec.real)(inputs_of(model, *inputs))
+    return write_proved(simplify(convert(model, spec)), spec, path, inputs, expected)
 
 
 def keras_outputs(
     model: keras.Model, classes: Sequence[str], real: Sequence[str]
 ) -> Callable[[Any], dict[str, F32]]:
-    """Return a function from cutouts to the outputs that the model file will have.
+    """Return a function from inputs to the outputs that the model file will have.
 
     Parameters
     ----------
@@ -72,13 +78,13 @@ def keras_outputs(
     Returns
     -------
     callable
-        From cutouts (n, size, size, 2) to a dict of float32: ``score`` (n, 1) and, of a model with
-        classes, ``classes`` (n, k).
+        From what the model takes of n cutouts to a dict of float32: ``score`` (n, 1) and, of a model
+        with classes, ``classes`` (n, k).
     """
     is_real = counted(classes, real)
 
-    def outputs(cutouts: Any) -> dict[str, F32]:
-        found = np.asarray(model.predict(cutouts, batch_size=1024, verbose=0), np.float32)
+    def outputs(inputs: Any) -> dict[str, F32]:
+        found = np.asarray(model.predict(inputs, batch_size=1024, verbose=0), np.float32)
         if found.shape[1] == 1:
             return {"score": found}
         return {"score": found @ is_real, "classes": found}
@@ -113,11 +119,24 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     size, k = spec.preprocess.size, model.output_shape[-1]
     if k > 1 and k != len(spec.classes):
         raise ExportError(f"the model has {k} outputs but the spec names {len(spec.classes)} classes")
-    signature = (tf.TensorSpec((None, size, size, 2), tf.float32, name="cutouts"),)
+    signature = [tf.TensorSpec((None, size, size, 2), tf.float32, name="cutouts")]
     is_real = counted(spec.classes, spec.real)
+    reads_psf = len(model.inputs) > 1
+    if reads_psf:
+        signature += [
+            tf.TensorSpec((None, size, size, 1), tf.float32, name="psf"),
+            tf.TensorSpec((None, 1), tf.float32, name="psf_known"),
+            tf.TensorSpec((None,), tf.int64, name="psf_index"),
+        ]
+        of_star, of_cutout = split_psf(model)
 
-    def outputs(cutouts: Any) -> dict[str, Any]:
-        found = model(cutouts, training=False)
+    def outputs(cutouts: Any, *star: Any) -> dict[str, Any]:
+        if reads_psf:
+            psf, known, index = star
+            features = tf.gather(of_star([psf, known], training=False), index)
+            found = of_cutout([cutouts, features], training=False)
+        else:
+            found = model(cutouts, training=False)
         if k == 1:
             return {"score": found}
         return {"score": tf.matmul(found, is_real), "classes": found}

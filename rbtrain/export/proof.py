@@ -12,6 +12,7 @@ import onnx
 from rbinfer.errors import RbinferError
 from rbinfer.model.session import Session
 from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec
+from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
 from .._files import replaced
@@ -33,7 +34,7 @@ def write_proved(
     proto: onnx.ModelProto,
     spec: ModelSpec,
     path: str | os.PathLike[str],
-    cutouts: F32,
+    inputs: tuple[F32, Stamps],
     expected: Mapping[str, F32],
 ) -> float:
     """Write a graph as a self-describing model file, if ONNX Runtime gets what is expected.
@@ -46,7 +47,8 @@ def write_proved(
         What the file shall say of itself; its golden pairs are made here.
     path : path
         The ``.onnx`` file; written beside and renamed.
-    cutouts : ndarray of float32, shape (n, size, size, 2)
+    inputs : (ndarray of float32, Stamps)
+        Cutouts (n, size, size, 2), and the stars of their frames.
     expected : mapping of str to ndarray of float32
         ``score`` (n, 1) and, for a model with classes, ``classes`` (n, k).
 
@@ -61,17 +63,20 @@ def write_proved(
         A difference above `TOLERANCE`.
     """
     target = Path(path)
+    cutouts, stamps = inputs
     score = expected["score"][:, 0]
     # Proved without golden pairs: with these, a graph that differs would not even load.
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     _describe(bare, spec, None)
-    _describe(proto, spec, GoldenPairs(cutouts[:_N_GOLDEN], score[:_N_GOLDEN]))
+    few = np.linspace(0, len(cutouts) - 1, _N_GOLDEN).astype(np.intp)  # of several frames
+    read = stamps.taken(few) if len(proto.graph.input) > 1 else None
+    _describe(proto, spec, GoldenPairs(cutouts[few], score[few], read))
     onnx.checker.check_model(proto, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target) as part:
         part.write_bytes(bare.SerializeToString())
-        output = Session(part, "cpu").run(cutouts)
+        output = Session(part, "cpu").run(cutouts, stamps)
         worst = float(np.max(np.abs(output.score - score)))
         if output.classes is not None:
             worst = max(worst, float(np.max(np.abs(output.classes - expected["classes"]))))

@@ -8,7 +8,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from rbinfer._util.hashing import digest
 from rbinfer.model.session import Session
 from rbinfer.model.spec import ModelSpec
 
@@ -17,6 +16,7 @@ from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..fitting.batches import targets_of
 from ..fitting.calibrate import fit_temperature
+from ..fitting.inherit import lineage
 from ..fitting.rates import measured_readings, mix_weights
 from .proof import N_PROOF, ExportError, counted, write_proved
 
@@ -81,7 +81,7 @@ def export_recalibrated(
         name=config.name,
         version=config.version,
         config_hash=config.hash,
-        parent=f"{old.name} {old.version}, SHA-256 {digest(os.fspath(model_file))}",
+        parent=lineage(model_file),
         readings=measured_readings(config, labels, classes),
         calibration={
             "method": "temperature",
@@ -98,7 +98,7 @@ def export_recalibrated(
         recalibrated(proto, spec, temperature, shift * is_source),
         spec,
         path,
-        data.pixels[held_out[proof]].astype(np.float32),
+        data.inputs(held_out[proof]),
         {"classes": classes[proof], "score": classes[proof] @ counted(spec.classes, spec.real)},
     )
 
@@ -161,8 +161,7 @@ def _logits(session: Session, data: Dataset, rows: NDArray[np.intp]) -> F64:
     """Return logits (n, k) of rows of a dataset, each row's up to a constant."""
     parts = []
     for start in range(0, len(rows), _AT_ONCE):
-        pixels = data.pixels[rows[start : start + _AT_ONCE]].astype(np.float32)
-        classes = session.run(pixels).classes
+        classes = session.run(*data.inputs(rows[start : start + _AT_ONCE])).classes
         assert classes is not None  # the spec has classes, and the session has checked them
         parts.append(np.log(np.maximum(classes.astype(np.float64), _TINIEST)))
     return np.concatenate(parts)

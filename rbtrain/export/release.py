@@ -1,5 +1,6 @@
 """From a finished run to a model file: calibrate on held-out frames, find thresholds, export."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ import numpy as np
 
 from rbinfer import ModelSpec, PreprocessSpec
 from rbinfer.model.readings import Reading
+from rbinfer.model.stamps import Stamps
 
 from .._arrays import F16, F32
 from ..config import CLASSES, SOURCES, TrainConfig
-from ..data.dataset import Dataset, cut_frame, frame_rng
+from ..data.cutting import cut_frame, frame_rng
+from ..data.dataset import Dataset
 from ..data.label import is_of
 from ..fitting.batches import targets_of
 from ..fitting.calibrate import calibrate
-from ..fitting.fit import in_single_precision, load_network
+from ..fitting.fit import PARENT, in_single_precision, load_network
+from ..fitting.model import inputs_of
 from ..fitting.rates import measured_reading, measured_readings, mix_weights
 from ..simulate import draw_frame
 from .convert import export_model, keras_outputs
@@ -51,13 +55,13 @@ def export_run(
     model = in_single_precision(config, load_network(config, keras_file))
     training, held_out = data.split(config.data.validation)
     labels = data.rows["label"][held_out]
-    pixels = data.pixels[held_out].astype(np.float32)
+    inputs = inputs_of(model, *data.inputs(held_out))
     targets = targets_of(config, labels)
     weights = mix_weights(labels, config.sources)
-    model, parameters = calibrate(model, pixels, targets, weights, SOURCES)
+    model, parameters = calibrate(model, inputs, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
     parameters["sources"] = config.sources
-    outputs = keras_outputs(model, CLASSES, config.real)(pixels)
+    outputs = keras_outputs(model, CLASSES, config.real)(inputs)
     if multi:
         readings = measured_readings(config, labels, outputs["classes"])
     else:
@@ -73,9 +77,12 @@ def export_run(
         fwhm_range=_percentiles(data.rows["fwhm"]),
         snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
     )
+    noted = Path(keras_file).with_name(PARENT)
+    if noted.exists():
+        spec = dataclasses.replace(spec, parent=noted.read_text(encoding="utf-8").strip())
     rng = np.random.default_rng(config.fit.seed)
     proof = np.concatenate([rng.permutation(held_out), rng.permutation(training)])[:N_PROOF]
-    return export_model(model, spec, path, data.pixels[np.sort(proof)].astype(np.float32))
+    return export_model(model, spec, path, data.inputs(np.sort(proof)))
 
 
 def export_keras(
@@ -105,8 +112,8 @@ def export_keras(
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
 
 
-def simulated_cutouts(config: TrainConfig, n: int) -> F32:
-    """Cut at least `n` cutouts from freshly simulated frames.
+def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
+    """Cut `n` cutouts from freshly simulated frames.
 
     Parameters
     ----------
@@ -116,25 +123,31 @@ def simulated_cutouts(config: TrainConfig, n: int) -> F32:
 
     Returns
     -------
-    ndarray of float32, shape (n, size, size, 2)
+    cutouts : ndarray of float32, shape (n, size, size, 2)
+    stamps : Stamps
+        The stars of their frames.
 
     Raises
     ------
     ValueError
         Many frames gave too few; says how many.
     """
+    size = config.preprocess.size
     parts: list[F16] = []
+    stamps: list[Stamps] = []
     index = 0
-    while sum(map(len, parts)) < n:
+    while (count := sum(map(len, parts))) < n:
         if index >= _MOST_FRAMES:
             raise ValueError(
-                f"{index} simulated frames gave {sum(map(len, parts))} cutouts; {n} are needed. Check "
+                f"{index} simulated frames gave {count} cutouts; {n} are needed. Check "
                 "the ranges under [simulate] and [data]"
             )
         rng = frame_rng(_PROOF_SEED, index)
-        parts.append(cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)[0])
+        cut = cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)
+        parts.append(cut.pixels)
+        stamps.append(Stamps.of(cut.star, size, len(cut.pixels)))
         index += 1
-    return np.concatenate(parts)[:n].astype(np.float32)
+    return np.concatenate(parts)[:n].astype(np.float32), Stamps.joined(stamps).taken(slice(n))
 
 
 def _spec(

@@ -28,6 +28,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     batch_size : int
     seed : int or None
         None for the rows in their order, without augmentation.
+    psf : bool
+        With the star of each cutout's frame, and whether it is known.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         weights: F32,
         batch_size: int,
         seed: int | None = None,
+        psf: bool = False,
     ) -> None:
         super().__init__(workers=1)
+        self._psf = psf
         self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
         self._batch_size, self._seed = batch_size, seed
         self.start_epoch(0)
@@ -54,30 +58,35 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[F32, ...]:
+    def __getitem__(self, index: int) -> tuple[F32 | tuple[F32, ...], F32, F32]:
         # Sorted, so that a memory map is read forwards.
         rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
-        pixels = self._data.pixels[rows].astype(np.float32)
+        pixels, stamps = self._data.inputs(rows)
+        images = [pixels]
+        if self._psf:
+            psf, known = stamps.one_each()
+            images.append(psf)
         if self._seed is not None:
             # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
             turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
-            for part, turn in zip(np.array_split(pixels, 4), turns, strict=True):
-                part[...] = augment(part, int(turn))
-        return pixels, self._targets[rows], self._weights[rows]
+            for image in images:
+                for part, turn in zip(np.array_split(image, 4), turns, strict=True):
+                    part[...] = augment(part, int(turn))
+        return (pixels, psf, known) if self._psf else pixels, self._targets[rows], self._weights[rows]
 
 
 def augment(cutouts: F32, turn: int) -> F32:
-    """Apply one of the eight symmetries of the square to cutouts (n, size, size, 2).
+    """Apply one of the eight symmetries of the square to images (n, size, size, channels).
 
     Parameters
     ----------
-    cutouts : ndarray of float32, shape (n, size, size, 2)
+    cutouts : ndarray of float32, shape (n, size, size, channels)
     turn : int
         From 0 to 7: that many quarter turns, from 4 on mirrored as well.
 
     Returns
     -------
-    ndarray of float32, shape (n, size, size, 2)
+    ndarray of float32, shape (n, size, size, channels)
         A view where that is possible.
     """
     turned = np.rot90(cutouts, turn % 4, axes=(1, 2))

@@ -11,7 +11,7 @@ from .._arrays import F32, F64
 
 def calibrate(
     model: keras.Model,
-    cutouts: F32,
+    inputs: F32 | list[F32],
     targets: F32,
     weights: F32 | None = None,
     sources: Sequence[int] = (),
@@ -28,8 +28,8 @@ def calibrate(
     ----------
     model : keras.Model
         Ends in a dense layer with sigmoid or softmax.
-    cutouts : ndarray of float32, shape (n, size, size, 2)
-        Held-out inputs.
+    inputs : ndarray of float32, shape (n, size, size, 2), or a list with stars
+        Held-out inputs, as `rbtrain.fitting.model.inputs_of` gives them.
     targets : ndarray of float32, shape (n, 1) or (n, k)
     weights : ndarray of float32, shape (n,), optional
         Weight of each input; they make the mix that the result is calibrated for.
@@ -43,8 +43,8 @@ def calibrate(
     parameters : dict
         Method and parameters, for the model file.
     """
-    row_weights: F64 = np.ones(len(cutouts)) if weights is None else weights.astype(float)
-    logits = _logits(model, cutouts)
+    row_weights: F64 = np.ones(len(targets)) if weights is None else weights.astype(float)
+    logits = _logits(model, inputs)
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
     kernel, bias = twin.layers[-1].get_weights()
@@ -101,10 +101,10 @@ def fit_temperature(logits: F64, targets: F32, weights: F64, is_source: F64) -> 
     return float(np.exp(found[0])), float(found[1]) if shifted else 0.0
 
 
-def _logits(model: keras.Model, cutouts: F32) -> F64:
+def _logits(model: keras.Model, inputs: F32 | list[F32]) -> F64:
     """Input of the last activation."""
     body = keras.Model(model.input, model.layers[-1].input)
-    features = np.asarray(body.predict(cutouts, batch_size=1024, verbose=0), np.float64)
+    features = np.asarray(body.predict(inputs, batch_size=1024, verbose=0), np.float64)
     kernel, bias = model.layers[-1].get_weights()
     logits: F64 = features @ kernel.astype(np.float64) + bias
     return logits

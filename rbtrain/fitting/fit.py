@@ -18,12 +18,17 @@ from ..config import CLASSES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
 from ..data.memory import keep_freed_memory
 from .batches import Batches, balance_groups, class_weights, targets_of
+from .inherit import inherit, lineage
 from .model import create_compact_model, create_realbogus_model
 
 log = logging.getLogger(__name__)
 
 #: Files of a run. A resumed fit needs only `_LAST`.
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
+#: File of a run that names the model it began with.
+PARENT = "parent.txt"
+#: Cutouts that statistics are measured on where a fit begins with the network of a model file.
+_TO_MEASURE = 8192
 
 
 def build(config: TrainConfig) -> keras.Model:
@@ -37,7 +42,7 @@ def build(config: TrainConfig) -> keras.Model:
             return create_realbogus_model(
                 (size, size, 2), network.filters, network.dense_units, network.dropout
             )
-        return create_compact_model(len(CLASSES), size, network.filters, network.dropout)
+        return create_compact_model(len(CLASSES), size, network.filters, network.dropout, network.psf)
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -212,6 +217,7 @@ def fit(
     *,
     resume: bool = False,
     verbose: int = 1,
+    parent: Path | None = None,
 ) -> keras.Model:
     """Fit a network and return the best of its epochs.
 
@@ -230,6 +236,9 @@ def fit(
         Go on where the last fit stopped instead of refusing a directory that is in use.
     verbose : int
         As in Keras: 0 silent, 1 progress bar, 2 a line an epoch.
+    parent : Path, optional
+        Model file whose network the fit begins with, see `rbtrain.fitting.inherit.inherit`; which it is
+        is noted in ``parent.txt``. A fit that is resumed goes on from its own state.
 
     Returns
     -------
@@ -257,6 +266,11 @@ def fit(
         if begun:
             first = checkpoint.resume(model)
             log.info("going on after epoch %d", first)
+        elif parent is not None:
+            rows = np.sort(np.random.default_rng(config.fit.seed).permutation(len(data))[:_TO_MEASURE])
+            inherit(model, parent, data.inputs(rows)[0])
+            with replaced(where / PARENT) as part:
+                part.write_text(f"{lineage(parent)}\n", encoding="utf-8")
         stop = _EarlyStopping(checkpoint.history, config.fit.patience)
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.
@@ -291,6 +305,7 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     if not begun:
         # It is left from a fit that was killed within its first epoch, or whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
+        (where / PARENT).unlink(missing_ok=True)
     with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
     return begun
@@ -302,8 +317,9 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     targets = targets_of(config, labels)
     weights = class_weights(balance_groups(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
-    shuffled = Batches(data, training, targets, weights, config.fit.batch_size, config.fit.seed)
-    return shuffled, Batches(data, validation, targets, weights, 1024)
+    psf, seed = config.network.psf, config.fit.seed
+    shuffled = Batches(data, training, targets, weights, config.fit.batch_size, seed, psf=psf)
+    return shuffled, Batches(data, validation, targets, weights, 1024, psf=psf)
 
 
 def _rate(fit_config: FitConfig, epoch: int) -> float:

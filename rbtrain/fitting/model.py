@@ -1,12 +1,23 @@
 """Keras builders, and nothing else. They use the Keras 3 API alone, so any backend will do."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
 
+from rbinfer.model.stamps import Stamps
+
+from .._arrays import F32
+
 # Of the running statistics: Keras's 0.99 lags behind by an epoch of a small set.
 _MOMENTUM = 0.95
+#: Numbers that a star is summed up in, from -1 to 1, and the noise that they get in a fit.
+_STAR_NUMBERS, _STAR_NOISE = 16, 0.2
+#: Features of the cutout that the star weighs and shifts.
+_JUDGED = 64
+#: Layer that ends the part which reads the star.
+_STAR_FEATURES = "star_features"
 
 
 def create_realbogus_model(
@@ -71,6 +82,7 @@ def create_compact_model(
     size: int = 31,
     filters: Sequence[int] = (32, 64, 128),
     dropout_rate: float = 0.1,
+    psf: bool = False,
 ) -> keras.Model:
     """Create a small depthwise-separable network with one softmax over the classes.
 
@@ -78,6 +90,10 @@ def create_compact_model(
     a 1 x 1 convolution (as in MobileNet, Howard et al. 2017, arXiv:1704.04861), all with batch
     normalisation and ReLU. The last map is flattened, not averaged: the position of the light tells
     the object in the centre from its neighbours.
+
+    With `psf` it also looks at the star of the frame. A vector of features of that, made by layers of
+    the same kind, weighs and shifts those of the cutout in a further dense layer; it is computed once
+    for all cutouts of a frame (`split_psf`).
 
     Parameters
     ----------
@@ -89,14 +105,17 @@ def create_compact_model(
         Filters of each stage.
     dropout_rate : float
         Fraction dropped before the last layer.
+    psf : bool
+        Read the star of the frame, too: further inputs (size, size, 1) and (1,), see
+        `rbinfer.model.stamps.Stamps`.
 
     Returns
     -------
     keras.Model
         Compiled with Adam (1e-3) and categorical cross-entropy.
     """
-    inputs = keras.Input((size, size, 2), name="cutouts")
-    x = layers.Conv2D(filters[0], 3, strides=2, padding="same", use_bias=False)(inputs)
+    cutouts = keras.Input((size, size, 2), name="cutouts")
+    x = layers.Conv2D(filters[0], 3, strides=2, padding="same", use_bias=False)(cutouts)
     x = layers.ReLU()(layers.BatchNormalization(momentum=_MOMENTUM)(x))
     for n in filters[1:]:
         x = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
@@ -104,12 +123,76 @@ def create_compact_model(
         x = layers.Conv2D(n, 1, use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=_MOMENTUM)(x))
     x = layers.DepthwiseConv2D(x.shape[1], padding="valid", use_bias=False)(x)
-    x = layers.ReLU()(layers.BatchNormalization(momentum=_MOMENTUM)(layers.Flatten()(x)))
+    x = layers.BatchNormalization(momentum=_MOMENTUM)(layers.Flatten()(x))
+    inputs = cutouts
+    x = layers.ReLU()(x)
+    if psf:
+        stars = keras.Input((size, size, 1), name="psf"), keras.Input((1,), name="psf_known")
+        x = _beside(x, _star_features(*stars, filters))
+        inputs = [cutouts, *stars]
     x = layers.Dropout(dropout_rate)(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="classes", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name="compact")
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
+    """Return a vector of features of a star, 0 where none is known.
+
+    All that is said of a star goes through a few noisy numbers: a fit sees thousands of stars, not
+    millions as of cutouts, and would else know each frame, and what is in it, by its star.
+    """
+    x = layers.ReLU()(layers.Conv2D(filters[0] // 2, 3, strides=2, padding="same")(star))
+    for n in filters[1:]:
+        x = layers.ReLU()(layers.DepthwiseConv2D(3, strides=2, padding="same")(x))
+        x = layers.ReLU()(layers.Conv2D(n // 4, 1)(x))
+    x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid")(x))
+    x = layers.Dense(_STAR_NUMBERS, activation="tanh")(layers.ReLU()(x))
+    x = layers.Dense(filters[-1] + _JUDGED)(layers.GaussianNoise(_STAR_NOISE)(x))
+    return layers.Multiply(name=_STAR_FEATURES)([x, known])
+
+
+def _beside(x: Any, star: Any) -> Any:
+    """Put beside the features of a cutout others of it that the star weighs and shifts."""
+    n = x.shape[-1]
+    weighed = layers.Multiply()([x, star[:, :n]])
+    y = layers.Dense(_JUDGED, use_bias=False)(layers.Add()([x, weighed]))
+    y = layers.ReLU()(layers.Add()([y, star[:, n:]]))
+    return layers.Concatenate()([x, y])
+
+
+def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Split a network that reads stars in two.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `create_compact_model` with `psf`.
+
+    Returns
+    -------
+    of_star : keras.Model
+        From stars (k, size, size, 1) and whether they are known (k, 1) to their features (k, m).
+    of_cutout : keras.Model
+        From cutouts (n, size, size, 2) and the features of the star of each to the classes (n, c).
+    """
+    features = model.get_layer(_STAR_FEATURES).output
+    of_star = keras.Model(model.inputs[1:], features)
+    return of_star, keras.Model([model.inputs[0], features], model.outputs[0])
+
+
+def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps) -> F32 | list[F32]:
+    """Return what a network takes: cutouts alone, or each with its star.
+
+    Parameters
+    ----------
+    model : keras.Model
+    cutouts : ndarray of float32, shape (n, size, size, 2)
+    stamps : Stamps
+        Stars of their frames.
+    """
+    return cutouts if len(model.inputs) == 1 else [cutouts, *stamps.one_each()]
 
 
 def compile_binary(model: keras.Model) -> None:

@@ -136,10 +136,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
 
 def _run(session: Session, data: Dataset) -> tuple[F32, F32 | None]:
     """Return the score (n,) and, of a model with classes, their probabilities (n, k)."""
-    parts = [
-        session.run(data.pixels[i : i + _AT_ONCE].astype(np.float32))
-        for i in range(0, len(data), _AT_ONCE)
-    ]
+    parts = [session.run(*data.inputs(slice(i, i + _AT_ONCE))) for i in range(0, len(data), _AT_ONCE)]
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
 

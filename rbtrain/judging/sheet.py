@@ -16,7 +16,7 @@ from rbinfer.io.images import load_image
 
 from .._arrays import F32
 from ..config import CLASSES, TrainConfig
-from ..data.dataset import find_detections, frame_rng
+from ..data.cutting import find_detections, frame_rng
 from ..simulate import draw_frame
 from .baselines import peak_pixels, pixel_noise
 from .labelled import group_of, labelled_cases

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from rbinfer.model.session import Session
+from rbinfer.model.stamps import Stamps
 
 from .._arrays import I8, Bools, Floats
 from ..config import CLASSES, TrainConfig
-from ..data.dataset import TEST_FRAMES_FROM, cut_detections, find_detections, frame_rng
+from ..data.cutting import cut_detections, find_detections, frame_rng
+from ..data.dataset import TEST_FRAMES_FROM
 from ..data.label import is_of
 from ..metrics import auc, false_rate_at_true_rate
 from ..simulate import draw_frame
@@ -89,12 +91,13 @@ def compare_simulation(
         rng = frame_rng(config.data.seed, index)
         frame = draw_frame(config.simulate, rng)
         found = find_detections(frame, config.data, rng)
-        pixels, rows, good = cut_detections(frame, found, config.preprocess, config.data, rng, index)
-        if len(rows):
-            labels.append(rows["label"])
-            scores[NETWORK].append(session.run(pixels.astype(np.float32)).score)
+        cut = cut_detections(frame, found, config.preprocess, config.data, rng, index)
+        if len(cut.rows):
+            labels.append(cut.rows["label"])
+            stamps = Stamps.of(cut.star, config.preprocess.size, len(cut.rows))
+            scores[NETWORK].append(session.run(cut.pixels.astype(np.float32), stamps).score)
             others = baseline_scores(
-                frame.image, found[good], frame.fwhm, mask=frame.mask, saturation=frame.saturation
+                frame.image, found[cut.good], frame.fwhm, mask=frame.mask, saturation=frame.saturation
             )
             for name, values in others.items():
                 scores[name].append(values)

@@ -19,6 +19,7 @@ from .frame import Frame
 from .image import simulate_image
 from .patches import DarkPatch, SkyPatch
 from .psf import PSF
+from .scenes_config import ScenesConfig
 
 __all__ = [
     "PSF",
@@ -30,6 +31,7 @@ __all__ = [
     "FieldConfig",
     "Frame",
     "PSFConfig",
+    "ScenesConfig",
     "SimulateConfig",
     "SkyConfig",
     "SkyPatch",

@@ -91,13 +91,16 @@ def add_particles(
     sigma_start: F64,
     sigma_end: F64,
     wiggle: F64,
+    spent: F64,
     rng: np.random.Generator,
     code: int,
 ) -> tuple[F64, F64]:
     """Add the charge of ionising particles: a walk of short steps, each blurred by diffusion.
 
     Charge fluctuates from step to step with the Moyal approximation of Landau's law; `wiggle`
-    is the rms change of direction (radians) per square root of pixel (multiple scattering).
+    is the rms change of direction (radians) per square root of pixel (multiple scattering). The square
+    of the width grows evenly from start to end, as diffusion does with the depth. `spent` is the share
+    of its range that a particle leaves behind: as its energy falls it loses more and turns more.
     Returns the charge-weighted mean position of each.
     """
     height, width = signal.shape
@@ -112,18 +115,22 @@ def add_particles(
             z = rng.standard_normal()
             # -ln(z^2) follows Moyal's law; clipped at four widths as delta electrons leave.
             loss = 1.0 + 0.2 * min(-math.log(z * z + 1e-12), 8.0)
-            gain[i] = max(loss, 0.1)
+            # From range ~ energy**1.75: loss ~ energy**-0.75, and deflection ~ 1 / energy.
+            energy = (1.0 - spent[k] * (i + 0.5) / steps) ** 0.571
+            gain[i] = max(loss, 0.1) * energy**-0.75
             total += gain[i]
         px, py, a = x[k], y[k], angle[k]
         sum_x = sum_y = 0.0
         for i in range(steps):
             q = charge[k] * gain[i] / total
-            a += wiggle[k] * math.sqrt(step) * rng.standard_normal()
+            energy = (1.0 - spent[k] * (i + 0.5) / steps) ** 0.571
+            a += wiggle[k] * math.sqrt(step) / max(energy, 0.2) * rng.standard_normal()
             px += step * math.cos(a)
             py += step * math.sin(a)
             sum_x += q * px
             sum_y += q * py
-            s = sigma_start[k] + (sigma_end[k] - sigma_start[k]) * (i + 0.5) / steps
+            s0, s1 = sigma_start[k], sigma_end[k]
+            s = math.sqrt(s0 * s0 + (s1 * s1 - s0 * s0) * (i + 0.5) / steps)
             reach = int(3.5 * s + 1.0)
             cx, cy = math.floor(px + 0.5), math.floor(py + 0.5)
             if cx < -reach or cy < -reach or cx >= width + reach or cy >= height + reach:
@@ -163,37 +170,48 @@ def add_line(
     period: float,
     duty: float,
     phase: float,
+    brightness: F64,
+    sideways: F64,
+    spacing: float,
     code: int,
 ) -> None:
     """Add a straight trail from (x0, y0) to (x1, y1).
 
     `profile` is the brightness across the trail at 0, 1, 2, ... `sampling` pixels from its axis;
     the ends fade over `soft` pixels. With `period` above 0 the trail is dashed: lit for the
-    fraction `duty` of each period.
+    fraction `duty` of each period. `brightness` (a factor) and `sideways` (pixels) are those at every
+    `spacing` pixels from the start.
     """
     height, width = signal.shape
     dx, dy = x1 - x0, y1 - y0
     length = math.sqrt(dx * dx + dy * dy)
     ux, uy = dx / length, dy / length
     reach = (profile.size - 2) * sampling
+    far = reach + np.abs(sideways).max()
     for y in range(height):
         # The stretch of this row that lies within reach of the axis.
         if abs(uy) > 1e-6:
             middle = x0 + (y - y0) * ux / uy
-            half = reach / abs(uy) + 1
+            half = far / abs(uy) + 1
             left, right = max(0, int(middle - half)), min(width, int(middle + half) + 2)
-        elif abs(y - y0) <= reach:
+        elif abs(y - y0) <= far:
             left, right = 0, width
         else:
             continue
         for x in range(left, right):
             along = (x - x0) * ux + (y - y0) * uy
-            across = abs((x - x0) * uy - (y - y0) * ux)
-            if across >= reach or along < -3 * soft or along > length + 3 * soft:
+            if along < -3 * soft or along > length + 3 * soft:
+                continue
+            place = min(max(along, 0.0) / spacing, brightness.size - 1.001)
+            k = int(place)
+            sway = sideways[k] + (place - k) * (sideways[k + 1] - sideways[k])
+            across = abs((x - x0) * uy - (y - y0) * ux + sway)
+            if across >= reach:
                 continue
             t = across / sampling
             i = int(t)
             value = profile[i] + (t - i) * (profile[i + 1] - profile[i])
+            value *= brightness[k] + (place - k) * (brightness[k + 1] - brightness[k])
             s = 1.0 / (math.sqrt(2.0) * soft)
             value *= 0.5 * (math.erf(along * s) - math.erf((along - length) * s))
             if period > 0:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from .._settings import Settings, with_values
+from .._settings import LATER, Settings, with_values
 from .draws import Range
+from .scenes_config import ScenesConfig
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class FieldConfig(Settings):
         Stars with a peak above 5 sigma per square FWHM, log-uniform. 1e-4 is a high-latitude
         field; Baade's window from a 1 m telescope has 0.1 to 0.3.
     max_stars : int
-        Ceiling on the stars above 5 sigma in a frame of 512 x 512 pixels; scales with the area.
+        Ceiling on the stars above 5 sigma in a frame of 512 x 512 pixels; scales with the area. With 0
+        there are none at all.
     star_slope : Range
         Slope a of the counts N(>F) ~ F**-a. Star counts rise by 0.2 to 0.45 dex a magnitude
         (Bahcall & Soneira 1980, ApJS 44, 73), which is a = 0.5 to 1.1.
@@ -59,6 +61,9 @@ class FieldConfig(Settings):
         Probability of nebulosity.
     asteroids : float
         Mean number of asteroid trails in a frame.
+    followed : float
+        Mean number of objects that the telescope follows, where stars are trailed: round images among
+        streaks, and stars to all that sees them.
     """
 
     crowding: Range = (2e-4, 0.3)
@@ -78,6 +83,7 @@ class FieldConfig(Settings):
     sersic: Range = (0.5, 4.0)
     nebula: float = 0.06
     asteroids: float = 0.1
+    followed: float = dataclasses.field(default=0.0, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,8 @@ class PSFConfig(Settings):
     Attributes
     ----------
     fwhm : Range
-        FWHM in pixels before trailing and aberration, log-uniform over the whole range in
-        `wide_fraction` of the frames and over `common_fwhm` in the others.
+        FWHM at half maximum in pixels before trailing and aberration, log-uniform over the whole range
+        in `wide_fraction` of the frames and over `common_fwhm` in the others.
     common_fwhm : Range
         Where most telescopes work: critically sampled to comfortably oversampled.
     wide_fraction : float
@@ -103,6 +109,9 @@ class PSFConfig(Settings):
         are its scale and its ceiling.
     trail_length : Range
         Length of the trail left by bad tracking, in FWHM, log-uniform.
+    trail_bend : float
+        Rms sideways excursion of its middle as a fraction of the length; a telescope that follows a
+        comet leaves straight trails.
     defocus, astigmatism, coma, trefoil : Range
         Noll-normalised Zernike coefficients in waves rms.
     diffraction : Range
@@ -112,6 +121,17 @@ class PSFConfig(Settings):
         Diameter of the central obstruction over that of the pupil.
     varying : float
         Probability that the PSF varies over the frame.
+    curved : float
+        Fraction of these in which it does so by the aberrations of the field: tilt and curvature of the
+        focal surface, astigmatism, and coma where stars are aberrated; in 3 x 3 zones.
+    field_tilt, field_curvature : Range
+        Blur by defocus at the edge of the frame, in FWHM of the seeing, added in quadrature: 0.7 makes
+        stars 1.2 times as wide. Survey cameras keep below 0.4 (DECam's focal plane: Flaugher et al.
+        2015, AJ 150, 150), small refractors and Newtonians do not.
+    field_astigmatism : Range
+        Ellipticity at the edge; in waves rms where stars are aberrated.
+    field_coma : Range
+        Waves rms at the edge.
     """
 
     fwhm: Range = (1.0, 14.0)
@@ -123,6 +143,7 @@ class PSFConfig(Settings):
     aberrated: float = 0.15
     ellipticity: Range = (0.07, 0.5)
     trail_length: Range = (0.4, 6.0)
+    trail_bend: float = dataclasses.field(default=0.12, metadata=LATER)
     defocus: Range = (0.0, 0.45)
     astigmatism: Range = (0.0, 0.25)
     coma: Range = (0.0, 0.25)
@@ -130,6 +151,11 @@ class PSFConfig(Settings):
     diffraction: Range = (0.1, 0.4)
     obscuration: Range = (0.0, 0.5)
     varying: float = 0.35
+    curved: float = dataclasses.field(default=0.0, metadata=LATER)
+    field_tilt: Range = dataclasses.field(default=(0.0, 0.5), metadata=LATER)
+    field_curvature: Range = dataclasses.field(default=(0.0, 0.5), metadata=LATER)
+    field_astigmatism: Range = dataclasses.field(default=(0.0, 0.15), metadata=LATER)
+    field_coma: Range = dataclasses.field(default=(0.0, 0.25), metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -288,6 +314,17 @@ class ArtefactConfig(Settings):
         Mean number of satellite and aeroplane trails.
     trail_peak : Range
         Brightness of a trail in units of the sky noise, log-uniform.
+    bumpy : float
+        Probability that a trail's brightness and place waver along it. What crosses the width of a star
+        in milliseconds is not averaged over the atmosphere: it scintillates and dances; and satellites
+        tumble.
+    scintillation : Range
+        Rms of the natural logarithm of the brightness, log-uniform: 0.1 behind a large telescope to 0.7
+        behind a small one, over times of milliseconds (Dravins et al. 1997, PASP 109, 173); a dance
+        along the trail, which bunches its light, is in it.
+    trail_wander : Range
+        Rms sideways excursion in FWHM: the tilt of the wavefront is most of the seeing (Fried 1966, JOSA
+        56, 1372), and an average over a fast crossing takes out little of it.
     spikes : float
         Probability that bright stars show diffraction spikes.
     spike_strength : Range
@@ -296,6 +333,14 @@ class ArtefactConfig(Settings):
         Probability of halos around bright stars.
     ghosts : float
         Probability of ghosts of bright stars.
+    persistence : float
+        Probability that the array remembers the saturated stars of earlier exposures, as infrared arrays
+        do.
+    persistence_peak : Range
+        Brightness of these discs, just saturated, in units of the sky noise, log-uniform. An array such
+        as WFC3's gives back some 0.3 electrons a second 1000 s after saturation, falling with 1 / t.
+    remembered : Range
+        Saturated stars of earlier exposures, log-uniform.
     """
 
     pixel_size: Range = (4.0, 45.0)
@@ -317,10 +362,16 @@ class ArtefactConfig(Settings):
     traps: float = 0.5
     trails: float = 0.45
     trail_peak: Range = (0.7, 200.0)
+    bumpy: float = dataclasses.field(default=0.0, metadata=LATER)
+    scintillation: Range = dataclasses.field(default=(0.1, 0.8), metadata=LATER)
+    trail_wander: Range = dataclasses.field(default=(0.0, 0.3), metadata=LATER)
     spikes: float = 0.5
     spike_strength: Range = (0.001, 0.03)
     halos: float = 0.15
     ghosts: float = 0.12
+    persistence: float = dataclasses.field(default=0.0, metadata=LATER)
+    persistence_peak: Range = dataclasses.field(default=(1.0, 40.0), metadata=LATER)
+    remembered: Range = dataclasses.field(default=(1.0, 40.0), metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -333,6 +384,8 @@ class SimulateConfig(Settings):
         Of the frame in pixels.
     field, psf, sky, detector, artefacts
         The ranges by subject.
+    scenes : ScenesConfig
+        Shares of special kinds of frame, which change some of these ranges.
     """
 
     width: int = 512
@@ -342,6 +395,7 @@ class SimulateConfig(Settings):
     sky: SkyConfig = dataclasses.field(default_factory=SkyConfig)
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     artefacts: ArtefactConfig = dataclasses.field(default_factory=ArtefactConfig)
+    scenes: ScenesConfig = dataclasses.field(default_factory=ScenesConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,10 +13,11 @@ from .detector import Camera
 from .draws import chance, log_uniform
 from .frame import Frame, Layers
 from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_light
+from .optics import draw_star_images
 from .patches import Backdrop, DarkPatch, SkyPatch
 from .planting import plant
 from .processing import process
-from .psf import draw_psf
+from .scenes import draw_scene
 
 #: Lowest number after the bias is subtracted, ADU: noise goes below 0.
 _NO_FLOOR = -1e6
@@ -49,6 +50,7 @@ def draw_frame(
     shape = (config.height, config.width)
     if backdrop is not None and backdrop.pixels.shape != shape:
         raise ValueError(f"the backdrop has the shape {backdrop.pixels.shape}, the frame {shape}")
+    config = draw_scene(config, rng)
     if isinstance(backdrop, SkyPatch):
         return plant(config, rng, backdrop)
     conditions = _draw_conditions(config, rng, backdrop)
@@ -56,7 +58,7 @@ def draw_frame(
     throughput = detector.draw_vignetting(config.sky, rng, shape)
     if backdrop is None:
         defects.draw_defects(light.canvas, config.artefacts, rng, conditions.noise, conditions.level)
-    particles.draw_particles(light.canvas, config.artefacts, rng)
+    particles.draw_particles(light.canvas, config.artefacts, rng, conditions.psf.fwhm)
     electrons = _collect(light, sky, throughput, conditions.camera, backdrop)
     image = _read_out(electrons, light.canvas, config, rng, conditions, backdrop)
     layers, variance = _digitise(image, light, sky, throughput, conditions.camera, backdrop)
@@ -74,8 +76,8 @@ def _draw_conditions(
     level = min(log_uniform(rng, config.sky.level), 0.4 * room)
     noise = math.sqrt(level + camera.read_noise**2)
     brightest = log_uniform(rng, config.field.brightest) * room / noise
-    psf = draw_psf(config.psf, rng, brightest)
-    return Conditions((config.height, config.width), camera, psf, level, noise, brightest)
+    images = draw_star_images(config.psf, rng, brightest)
+    return Conditions((config.height, config.width), camera, images, level, noise, brightest)
 
 
 def _draw_light(

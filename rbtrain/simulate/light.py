@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import F32
-from . import glare, sources, trails
+from . import glare, persistence, sources, trails
 from .canvas import Canvas
 from .config import FieldConfig, SimulateConfig
 from .detector import Camera
+from .optics import StarImages
 from .psf import PSF
 from .truth import Rows
 
@@ -25,7 +26,8 @@ class Conditions:
     shape : (int, int)
         Height and width, pixels.
     camera : Camera
-    psf : PSF
+    images : StarImages
+        What point sources look like.
     level : float
         Sky, electrons a pixel.
     noise : float
@@ -36,10 +38,15 @@ class Conditions:
 
     shape: tuple[int, int]
     camera: Camera
-    psf: PSF
+    images: StarImages
     level: float
     noise: float
     brightest: float
+
+    @property
+    def psf(self) -> PSF:
+        """PSF of the stars."""
+        return self.images.stars
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +89,15 @@ def draw_star_layer(
         float32.
     rows : Rows
     """
-    psf, noise = conditions.psf, conditions.noise
-    rows = sources.draw_stars(config, rng, conditions.shape, psf, noise, conditions.brightest)
-    layer = np.zeros(conditions.shape, np.float32)
+    psf, noise, shape = conditions.psf, conditions.noise, conditions.shape
+    rows = sources.draw_stars(config, rng, shape, psf, noise, conditions.brightest)
+    layer = np.zeros(shape, np.float32)
     psf.add_points(layer, rows.x, rows.y, rows.flux, _LEVEL * noise)
+    followed = conditions.images.followed
+    if followed is not None:
+        objects = sources.draw_followed(config, rng, shape, followed, noise)
+        followed.add_points(layer, objects.x, objects.y, objects.flux, _LEVEL * noise)
+        rows = rows.joined(objects)
     return layer, rows
 
 
@@ -118,7 +130,7 @@ def draw_galaxy_layer(
 def paint_light(
     config: SimulateConfig, rng: np.random.Generator, conditions: Conditions, stars: Rows
 ) -> Canvas:
-    """Paint what has the width of the PSF or more: asteroids, trails, and the glare of `stars`.
+    """Paint what has the width of the PSF or more: asteroids, trails, glare and memory of `stars`.
 
     Parameters
     ----------
@@ -139,4 +151,6 @@ def paint_light(
     trails.draw_asteroids(canvas, config.field, rng, psf, noise)
     trails.draw_trails(canvas, config.artefacts, rng, psf, noise)
     glare.draw_glare(canvas, config.artefacts, rng, psf, stars, noise)
+    full_well = conditions.camera.full_well
+    persistence.draw_persistence(canvas, config.artefacts, rng, psf, stars, noise, full_well)
     return canvas

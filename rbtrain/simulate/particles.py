@@ -9,6 +9,7 @@ from . import _render
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
 from .draws import Range, chance, log_uniform, log_uniforms, uniform
+from .profiles import FWHM_PER_SIGMA
 
 #: Most probable energy loss of a muon, electron-hole pairs per micron (Groom 2002).
 MUON_PAIRS_PER_MICRON = 80.0
@@ -16,6 +17,8 @@ MUON_PAIRS_PER_MICRON = 80.0
 PAIR_ENERGY = 3.65e-3
 #: Least rms width of a track, pixels.
 _SHARPEST = 0.12
+#: Largest spread of charge as a share of the rms width of a star, which optics and seeing widen, too.
+_NARROWER = 0.9
 _CODE = int(Artefact.COSMIC_RAY)
 
 
@@ -59,9 +62,10 @@ def add_muons(canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon
     angle = rng.uniform(0, 2 * np.pi, n)
     x = rng.uniform(-0.5, width - 0.5, n)
     y = rng.uniform(-0.5, height - 0.5, n)
-    near = np.maximum(silicon.diffusion * rng.uniform(0.2, 1.0, n), _SHARPEST)
+    near = np.maximum(silicon.diffusion * rng.uniform(0.1, 0.5, n), _SHARPEST)
     far = np.full(n, max(silicon.diffusion, _SHARPEST))
-    tracks = (x, y, angle, length, charge, near, far, np.zeros(n))
+    still = np.zeros(n)
+    tracks = (x, y, angle, length, charge, near, far, still, still)
     mx, my = _render.add_particles(*canvas.layers, *tracks, rng, _CODE)
     canvas.record("cosmic_ray", mx, my, charge)
 
@@ -73,7 +77,8 @@ def add_electrons(
 
     The range in silicon is ``0.0171 E**1.75`` microns for E in keV (Everhart & Hoff 1971, J.
     Appl. Phys. 42, 5837) but most leave the thin sensitive layer sooner; the rms deflection
-    grows with the square root of the way, fast enough to curl the tracks into worms.
+    grows with the square root of the way, fast enough to curl the tracks into worms, which are
+    brightest and most curled where the electron stops.
     """
     height, width = canvas.shape
     kev = log_uniforms(rng, energy, n)
@@ -87,13 +92,28 @@ def add_electrons(
     start = np.maximum(silicon.diffusion * rng.uniform(0.3, 1.0, n), _SHARPEST)
     end = np.maximum(silicon.diffusion * rng.uniform(0.3, 1.0, n), _SHARPEST)
     wiggle = rng.uniform(0.15, 0.7, n) * (30 / np.maximum(kev, 10.0)) ** 0.3
-    tracks = (x, y, angle, length, charge, start, end, wiggle)
+    tracks = (x, y, angle, length, charge, start, end, wiggle, np.minimum(way / span, 1.0))
     mx, my = _render.add_particles(*canvas.layers, *tracks, rng, _CODE)
     canvas.record("cosmic_ray", mx, my, charge)
 
 
-def draw_particles(canvas: Canvas, config: ArtefactConfig, rng: np.random.Generator) -> None:
-    """Draw the cosmic rays of a frame."""
+def draw_particles(
+    canvas: Canvas, config: ArtefactConfig, rng: np.random.Generator, fwhm: float
+) -> None:
+    """Draw the cosmic rays of a frame.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        Changed in place.
+    config : ArtefactConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    fwhm : float
+        Of the stars, pixels. Their light spreads as charge in the same silicon, so that no charge of a
+        particle spreads more than they are wide.
+    """
     if chance(rng, config.no_cosmic_rays):
         return
     area = canvas.signal.size / 512**2
@@ -103,7 +123,7 @@ def draw_particles(canvas: Canvas, config: ArtefactConfig, rng: np.random.Genera
     thickness = log_uniform(rng, config.depleted_thickness if deep else config.thickness)
     pixel = log_uniform(rng, config.pixel_size)
     # No maker gives a detector pixels that its charge would blur.
-    spread = min(uniform(rng, config.diffusion), 0.4 * thickness, 0.5 * pixel)
-    silicon = Silicon(pixel, thickness, spread / pixel)
+    spread = min(uniform(rng, config.diffusion), 0.4 * thickness, 0.5 * pixel) / pixel
+    silicon = Silicon(pixel, thickness, min(spread, _NARROWER * fwhm / FWHM_PER_SIGMA))
     add_muons(canvas, rng, muons, silicon)
     add_electrons(canvas, rng, n - muons, silicon, config.electron_energy)

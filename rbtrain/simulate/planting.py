@@ -10,8 +10,8 @@ from .config import SimulateConfig
 from .draws import log_uniform
 from .frame import Frame, Layers, finish
 from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_light
+from .optics import draw_star_images
 from .patches import SkyPatch
-from .psf import draw_psf
 
 #: Light below this, in electrons, has no photon noise: float32 underflows there.
 _DARKEST = 1e-6
@@ -73,14 +73,10 @@ def _draw_conditions(
     middle = float(np.median(patch.sky))
     noise, room = gain * typical, gain * max(full - middle, 10 * typical)
     brightest = log_uniform(rng, config.field.brightest) * room / noise
-    psf_config = config.psf
-    if patch.fwhm is not None:
-        # The FWHM that was measured has any trailing and aberration in it.
-        span = (patch.fwhm, patch.fwhm)
-        psf_config = replace(psf_config, fwhm=span, common_fwhm=span, trailed=0.0, aberrated=0.0)
-    psf = draw_psf(psf_config, rng, brightest)
+    # The FWHM that was measured has any trailing and aberration in it.
+    images = draw_star_images(config.psf, rng, brightest, patch.fwhm)
     shape, level = (config.height, config.width), gain * max(middle, 0.0)
-    return Conditions(shape, replace(camera, gain=gain), psf, level, noise, brightest)
+    return Conditions(shape, replace(camera, gain=gain), images, level, noise, brightest)
 
 
 def _draw_light(config: SimulateConfig, rng: np.random.Generator, conditions: Conditions) -> Light:
@@ -89,7 +85,7 @@ def _draw_light(config: SimulateConfig, rng: np.random.Generator, conditions: Co
     galaxies, galaxy_rows = draw_galaxy_layer(config.field, rng, conditions)
     canvas = paint_light(config, rng, conditions, star_rows)
     defects.draw_defects(canvas, config.artefacts, rng, conditions.noise, conditions.level)
-    particles.draw_particles(canvas, config.artefacts, rng)
+    particles.draw_particles(canvas, config.artefacts, rng, conditions.psf.fwhm)
     return Light(stars, galaxies, star_rows, galaxy_rows, canvas)
 
 

@@ -4,13 +4,11 @@ A `PSF` holds one stamp for each sub-pixel position on a grid of odd `oversampli
 a star is adding a stamp. Positions are snapped to that grid (a third of a pixel for wide PSFs, an
 eleventh for undersampled ones) and what was drawn is what the truth table says.
 
-FWHM means that of the optical profile, without the pixel: ``sqrt(4 A / pi)`` for the area A
-above half of the maximum, which for an ellipse is the geometric mean of the axes.
+FWHM is that of the best-fitting Gaussian integrated over pixels, as `gaussian_fwhm` has it.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -19,25 +17,16 @@ from numpy.typing import ArrayLike
 
 from .._arrays import F32, F64, I64
 from . import _render
-from .config import PSFConfig
-from .draws import chance, log_uniform, uniform
 from .profiles import (
     Aberrations,
     aberrated_profile,
     gaussian_profile,
     half_size,
     measure_fwhm,
-    moffat_alpha,
     moffat_profile,
     oversampling_for,
-    trail_profile,
 )
-
-#: Largest radius of a profile without a trail, pixels.
-_LARGEST = 160
-#: Where the zones of a frame lie: one in the middle, or four in the corners, row by row.
-_MIDDLE = (np.zeros(2),)
-_CORNERS = tuple(np.array([x, y]) for y in (-1, 1) for x in (-1, 1))
+from .width import gaussian_fwhm
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +68,8 @@ class PSF:
         """
         tapered = [_taper(p, oversampling) for p in profiles]
         stamps = np.stack([_integrate(p, oversampling) for p in tapered])
-        fwhm = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
-        return cls(stamps, oversampling, fwhm, tapered[len(tapered) // 2])
+        guess = float(np.mean([measure_fwhm(p, oversampling) for p in profiles]))
+        return cls(stamps, oversampling, gaussian_fwhm(stamps, guess), tapered[len(tapered) // 2])
 
     @classmethod
     def gaussian(cls, fwhm: float, *, axis_ratio: float = 1.0, angle: float = 0.0) -> Self:
@@ -92,7 +81,10 @@ class PSF:
     def moffat(
         cls, fwhm: float, beta: float = 3.0, *, axis_ratio: float = 1.0, angle: float = 0.0
     ) -> Self:
-        """Return a Moffat PSF of the given FWHM in pixels, cut at 10 FWHM."""
+        """Return a Moffat PSF whose profile has the given FWHM at half maximum, cut at 10 FWHM.
+
+        Its `fwhm` is that of the best-fitting Gaussian, a tenth more for beta = 3.
+        """
         s, r = oversampling_for(fwhm), max(8, math.ceil(10 * fwhm))
         return cls.from_profiles([moffat_profile(fwhm, beta, r, s, axis_ratio, angle)], s)
 
@@ -307,129 +299,3 @@ def _integrate(profile: F32, oversampling: int) -> F32:
     wide = columns[..., first + s] - columns[..., first]  # (phase y, n, phase x, n)
     stamps = np.ascontiguousarray(wide.transpose(0, 2, 1, 3), dtype=np.float32)
     return stamps.reshape(s * s, n, n)
-
-
-def draw_psf(config: PSFConfig, rng: np.random.Generator, brightest: float) -> PSF:
-    """Draw the PSF of a frame.
-
-    Parameters
-    ----------
-    config : PSFConfig
-        Ranges.
-    rng : numpy.random.Generator
-        Source of all randomness.
-    brightest : float
-        Peak of the brightest star in units of the noise: how far out the wings matter.
-
-    Returns
-    -------
-    PSF
-        With one zone, or with 2 x 2 where it varies over the frame.
-    """
-    fwhm = log_uniform(rng, config.fwhm if chance(rng, config.wide_fraction) else config.common_fwhm)
-    places = _CORNERS if chance(rng, config.varying) else _MIDDLE
-    kind = rng.random()
-    trailed = kind < config.trailed
-    aberrated = not trailed and kind < config.trailed + config.aberrated
-    gaussian = rng.random() < config.gaussian / max(1 - config.aberrated, 1e-9)
-    beta = uniform(rng, config.beta)
-    scale, ceiling = config.ellipticity
-    shear = _Shear(rng.normal(0, scale, 2), rng.normal(0, scale, (2, 2)), ceiling)
-    if aberrated:
-        profiles = _aberrated_profiles(config, rng, fwhm, places)
-    else:
-        trail = _draw_trail(config, rng, fwhm) if trailed else None
-        form = _Form(fwhm, None if gaussian else beta, trail, brightest)
-        profiles = [form.profile(*shear.at(place)) for place in places]
-    return PSF.from_profiles(profiles, oversampling_for(fwhm))
-
-
-@dataclass(frozen=True, eq=False)
-class _Shear:
-    """Ellipticity over a frame: that of its middle, its change towards the corners, and a ceiling."""
-
-    middle: F64
-    drift: F64
-    ceiling: float
-
-    def at(self, place: F64) -> tuple[float, float]:
-        """Return the axis ratio and the direction of the long axis (radians) at a place."""
-        e = self.middle + self.drift @ place
-        return 1 - float(min(np.hypot(*e), self.ceiling)), 0.5 * math.atan2(e[1], e[0])
-
-
-@dataclass(frozen=True)
-class _Trail:
-    """A trail left by bad tracking: length in pixels, direction in radians, bend as a fraction."""
-
-    length: float
-    angle: float
-    bend: float
-
-
-@dataclass(frozen=True)
-class _Form:
-    """A Gaussian (without `beta`) or Moffat profile, trailed or not, with wings for a brightest star."""
-
-    fwhm: float
-    beta: float | None
-    trail: _Trail | None
-    brightest: float
-
-    @cached_property
-    def radius(self) -> int:
-        """How far the profile is rendered, pixels."""
-        if self.beta is None:
-            radius = math.ceil(3 * self.fwhm + 2)
-        else:
-            # A Moffat profile falls to 0.2 / brightest of its peak at this radius.
-            fall = (5 * self.brightest) ** (1 / self.beta) - 1
-            wings = moffat_alpha(self.fwhm, self.beta) * math.sqrt(max(fall, 1))
-            most = min(_LARGEST, 60 + 12 * self.fwhm)
-            radius = math.ceil(np.clip(1.15 * wings, 3 * self.fwhm + 2, most))
-        if self.trail is not None:
-            radius = math.ceil(radius + self.trail.length / 2)
-        return min(radius, _LARGEST + 10)
-
-    def profile(self, axis_ratio: float, angle: float) -> F32:
-        """Render the profile."""
-        s = oversampling_for(self.fwhm)
-        if self.beta is None:
-            profile = gaussian_profile(self.fwhm, self.radius, s, axis_ratio, angle)
-        else:
-            profile = moffat_profile(self.fwhm, self.beta, self.radius, s, axis_ratio, angle)
-        if self.trail is None:
-            return profile
-        return trail_profile(profile, s, self.trail.length, self.trail.angle, self.trail.bend)
-
-
-def _draw_trail(config: PSFConfig, rng: np.random.Generator, fwhm: float) -> _Trail:
-    length = fwhm * log_uniform(rng, config.trail_length)
-    return _Trail(length, uniform(rng, (0, math.pi)), rng.normal(0, 0.12))
-
-
-def _aberrated_profiles(
-    config: PSFConfig, rng: np.random.Generator, fwhm: float, places: Sequence[F64]
-) -> list[F32]:
-    """Draw aberrations, which change over the frame, and render the profile at each place."""
-    drawn = Aberrations(
-        defocus=uniform(rng, config.defocus) * rng.choice((-1, 1)),
-        astigmatism=uniform(rng, config.astigmatism),
-        coma=uniform(rng, config.coma),
-        trefoil=uniform(rng, config.trefoil),
-        angle=uniform(rng, (0, 2 * math.pi)),
-        coma_angle=uniform(rng, (0, 2 * math.pi)),
-        diffraction=log_uniform(rng, config.diffraction),
-        obscuration=uniform(rng, config.obscuration),
-    )
-    radius = math.ceil(min(6 * fwhm + drawn.reach(fwhm), _LARGEST))
-    profiles = []
-    for x, y in places:
-        here = replace(
-            drawn,
-            defocus=drawn.defocus * (1 + 0.4 * x),
-            coma=drawn.coma * (1 + 0.5 * y),
-            coma_angle=drawn.coma_angle + 0.5 * x,
-        )
-        profiles.append(aberrated_profile(fwhm, radius, oversampling_for(fwhm), here))
-    return profiles

@@ -15,6 +15,7 @@ from scipy.special import gammainc, gammaincinv
 from .._arrays import F32, F64
 from .config import FieldConfig
 from .draws import chance, log_uniform, log_uniforms, power_law, smooth_field, uniform
+from .optics import BRIGHTEST_FOLLOWED
 from .psf import PSF
 from .truth import Rows
 
@@ -213,6 +214,8 @@ def draw_stars(
     Rows
         In electrons.
     """
+    if config.max_stars == 0:
+        return Rows("star", *np.zeros((4, 0)))
     peak = float(psf.peaks.mean())
     margin = min(3 * psf.fwhm + 2, 30.0)
     height, width = shape[0] + 2 * margin, shape[1] + 2 * margin
@@ -243,6 +246,35 @@ def draw_stars(
     x, y = psf.snapped(x, y)
     _, _, zone, phase = psf.snap(x, y, shape)
     return Rows("star", x, y, flux, flux * psf.peaks[zone, phase])
+
+
+def draw_followed(
+    config: FieldConfig, rng: np.random.Generator, shape: tuple[int, int], psf: PSF, noise: float
+) -> Rows:
+    """Draw the objects that the telescope follows: comets' nuclei, asteroids, satellites.
+
+    Parameters
+    ----------
+    config : FieldConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    shape : (height, width)
+        Of the frame.
+    psf : PSF
+        Of what is followed.
+    noise : float
+        Rms of a pixel of sky, electrons.
+
+    Returns
+    -------
+    Rows
+        Stars, in electrons.
+    """
+    n = int(rng.poisson(config.followed))
+    peak = noise * log_uniforms(rng, (4.0, BRIGHTEST_FOLLOWED), n)
+    x, y = psf.snapped(rng.uniform(0, shape[1], n), rng.uniform(0, shape[0], n))
+    return Rows("star", x, y, peak / float(psf.peaks.mean()), peak)
 
 
 def draw_galaxies(

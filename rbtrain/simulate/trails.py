@@ -1,14 +1,84 @@
 """Trails of what moves: satellites, aeroplanes, asteroids. They are light, with the PSF across them."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
+from .._arrays import F64
 from . import _render
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig, FieldConfig
 from .draws import chance, log_uniform, uniform
+from .profiles import FWHM_PER_SIGMA
 from .psf import PSF
+
+#: Rms width of a profile in FWHM: nothing along a trail is shorter.
+_SIGMA = 1 / FWHM_PER_SIGMA
+
+
+@dataclass(frozen=True, eq=False)
+class Wavering:
+    """How a trail wavers along its way.
+
+    Attributes
+    ----------
+    brightness : array, shape (n,)
+        Factor, at every `spacing` pixels from the start on.
+    sideways : array, shape (n,)
+        Excursion, pixels.
+    spacing : float
+        Pixels.
+    """
+
+    brightness: F64
+    sideways: F64
+    spacing: float
+
+
+_STEADY = Wavering(np.ones(2), np.zeros(2), 1e9)
+
+
+def draw_wavering(
+    config: ArtefactConfig, rng: np.random.Generator, fwhm: float, length: float
+) -> Wavering:
+    """Draw how a trail wavers: scintillation, the dance of the image, and flashes of what tumbles.
+
+    Brightness is lognormal, with a correlation length of some width of a star: the way in the time in
+    which the wind carries the turbulence over the telescope.
+
+    Parameters
+    ----------
+    config : ArtefactConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    fwhm : float
+        Of the frame, pixels.
+    length : float
+        Of the trail, pixels.
+
+    Returns
+    -------
+    Wavering
+    """
+    spacing = max(fwhm / 4, 0.25)
+    n = math.ceil(length / spacing) + 2
+
+    def smooth(scale: float) -> F64:
+        drawn = gaussian_filter1d(rng.standard_normal(n), math.hypot(scale, _SIGMA * fwhm) / spacing)
+        return np.asarray(drawn / drawn.std())
+
+    size = log_uniform(rng, config.scintillation)
+    brightness = np.exp(size * smooth(fwhm * log_uniform(rng, (0.3, 3.0))))
+    if chance(rng, 0.3):
+        period, sharpness = fwhm * log_uniform(rng, (4.0, 60.0)), log_uniform(rng, (0.3, 10.0))
+        turn = 2 * np.pi * (spacing / period * np.arange(n) + rng.random())
+        flashes = np.exp(sharpness * (np.cos(turn) - 1)) + uniform(rng, (0.05, 0.5))
+        brightness = gaussian_filter1d(brightness * flashes, _SIGMA * fwhm / spacing)
+    sway = fwhm * uniform(rng, config.trail_wander) * smooth(fwhm * log_uniform(rng, (0.5, 5.0)))
+    return Wavering(brightness / brightness.mean(), sway, spacing)
 
 
 def add_trail(
@@ -22,6 +92,7 @@ def add_trail(
     width: float = 0.0,
     period: float = 0.0,
     duty: float = 0.5,
+    wavering: Wavering = _STEADY,
 ) -> None:
     """Add a satellite trail from `start` to `end` (x, y), the PSF's profile across it.
 
@@ -36,14 +107,17 @@ def add_trail(
     width : float
         Own width before the PSF, pixels (near satellites are out of focus).
     period, duty : float
-        Length of a dash and its gap in pixels and the lit part; 0 for a steady trail.
+        Length of a dash and its gap in pixels and the lit part; 0 for one without gaps.
+    wavering : Wavering
+        Of brightness and place along the trail.
     """
     angle = math.atan2(end[1] - start[1], end[0] - start[0])
     profile, sampling = psf.line_spread(angle, width)
     amplitude = peak / float(profile[0])
     across = (profile, sampling, amplitude)
     along = (max(0.5 * psf.fwhm, 0.5), period, duty, rng.random())
-    _render.add_line(*canvas.layers, *start, *end, *across, *along, int(Artefact.TRAIL))
+    wavers = wavering.brightness, wavering.sideways, wavering.spacing
+    _render.add_line(*canvas.layers, *start, *end, *across, *along, *wavers, int(Artefact.TRAIL))
 
 
 def draw_trails(
@@ -73,10 +147,12 @@ def draw_trails(
         back = uniform(rng, (5, 0.3 * far)) if chance(rng, 0.15) else far
         ahead = uniform(rng, (5, 0.3 * far)) if chance(rng, 0.15) else far
         c, s = math.cos(angle), math.sin(angle)
-        dashed = chance(rng, 0.25)
+        bumpy = chance(rng, config.bumpy)
+        dashed = chance(rng, 0.25) and not bumpy
         period = psf.fwhm * log_uniform(rng, (3.0, 60.0)) if dashed else 0.0
         duty = uniform(rng, (0.15, 0.8))
-        blur = psf.fwhm * uniform(rng, (0, 3)) if chance(rng, 0.3) else 0.0
+        # What is out of focus is out of the atmosphere's grip, too: the blur averages it.
+        blur = psf.fwhm * uniform(rng, (0, 3)) if chance(rng, 0.3) and not bumpy else 0.0
         aeroplane = chance(rng, 0.12)
         lines = 2 if aeroplane else 1
         gap = psf.fwhm * uniform(rng, (2, 10))
@@ -84,7 +160,9 @@ def draw_trails(
             ox, oy = -s * gap * k, c * gap * k
             start = (x - back * c + ox, y - back * s + oy)
             end = (x + ahead * c + ox, y + ahead * s + oy)
-            add_trail(canvas, rng, psf, start, end, peak=peak, width=blur, period=period, duty=duty)
+            wavering = draw_wavering(config, rng, psf.fwhm, back + ahead) if bumpy else _STEADY
+            dashes = {"period": period, "duty": duty}
+            add_trail(canvas, rng, psf, start, end, peak=peak, width=blur, wavering=wavering, **dashes)
         if aeroplane:
             _draw_lamps(canvas, rng, psf, (x, y), (c, s), noise, peak)
         canvas.record_one("satellite", x, y, peak * min(far, back + ahead))

@@ -34,6 +34,16 @@ class Rows:
         """Return rows in electrons in ADU, for a gain in electrons per ADU."""
         return replace(self, flux=self.flux / gain, peak=self.peak / gain)
 
+    def joined(self, other: Self) -> Self:
+        """Return these rows and others, of the same one type."""
+        return replace(
+            self,
+            x=np.append(self.x, other.x),
+            y=np.append(self.y, other.y),
+            flux=np.append(self.flux, other.flux),
+            peak=np.append(self.peak, other.peak),
+        )
+
 
 def inside(x: F64, y: F64, shape: tuple[int, int]) -> Bools:
     """Say which positions lie on a frame of `shape` (height, width).

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from rbtrain._settings import identity
 from rbtrain.config import TrainConfig
 
 
@@ -13,6 +14,19 @@ def test_config_round_trip(config, tmp_path):
     assert TrainConfig.read(path) == config
     assert TrainConfig.read(path).hash == config.hash
     assert dataclasses.replace(config, version="2").hash != config.hash
+
+
+def test_a_setting_that_is_new_leaves_old_hashes_as_they_are():
+    config = TrainConfig(name="a", version="1")
+    # From before the simulator knew of scenes, persistence and field aberrations.
+    assert config.hash == "995d3f26a40fce8f"
+    assert "scenes" not in identity(config)["simulate"]
+    assert "persistence" not in identity(config)["simulate"]["artefacts"]
+    for section, name, value in (("scenes", "thick", 0.1), ("psf", "curved", 0.3)):
+        changed = TrainConfig.from_dict({"name": "a", "simulate": {section: {name: value}}})
+        assert identity(changed)["simulate"][section][name] == value
+        assert changed.hash != config.hash
+        assert changed.data_hash != config.data_hash
 
 
 @pytest.mark.parametrize(

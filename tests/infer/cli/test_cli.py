@@ -467,6 +467,30 @@ def test_mask_bits_noise_and_saturation(inputs, scene, capsys, tmp_path):
     assert (code, "--mask" in err) == (1, True)
 
 
+def test_psf_is_a_file_or_an_hdu(inputs, scene, capsys, tmp_path):
+    image, _ = scene
+    y, x = np.indices((25, 25)) - 12
+    star = np.exp(-4 * np.log(2) * (x**2 + y**2) / 4.0**2).astype(np.float32)
+    path, alone = tmp_path / "mef.fits", tmp_path / "psf.fits"
+    fits.HDUList([fits.PrimaryHDU(image), fits.ImageHDU(star, name="PSF")]).writeto(path)
+    fits.writeto(alone, star)
+    found = []
+    for where in ("PSF", alone, f"{path}[PSF]"):
+        code, out, _ = run(
+            capsys, "classify", path, "--catalog", inputs[1], "--psf", where, "--json", "--quiet"
+        )
+        assert code == 0
+        found.append(json.loads(out))
+    assert found[0]["summary"]["fwhm"] == pytest.approx(4.0, rel=0.02)
+    assert found[0]["summary"]["fwhm_source"] == "psf"
+    assert found[0]["rows"] == found[1]["rows"] == found[2]["rows"]
+    code, _, err = run(capsys, "classify", path, "--psf", "none.fits")
+    assert (code, err.strip()) == (1, "rbinfer: error: the PSF none.fits does not exist")
+    before = alone.read_bytes()
+    code, _, err = run(capsys, "classify", path, "--psf", alone, "-o", alone, "--overwrite")
+    assert (code, alone.read_bytes()) == (1, before), err
+
+
 def test_outputs_are_distinct_from_each_other_and_the_inputs(inputs, capsys, tmp_path):
     image, catalog = inputs
     before = Path(image).read_bytes()

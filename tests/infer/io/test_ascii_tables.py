@@ -168,6 +168,17 @@ def test_ipac(tmp_path):
         write_catalog(found, tmp_path / "b.tbl")
 
 
+def test_ipac_without_types_keeps_identifiers(tmp_path):
+    path = tmp_path / "a.tbl"
+    cells = zip(["000001", "001e1", "1_001"], ["1", "2", "null"], X, Y, strict=True)
+    rows = [f" {name:>6} {n:>4} {x:6.2f} {y:6.2f} " for name, n, x, y in cells]
+    path.write_text("\\k = 'a'\n|    id|   n|     x|     y|\n" + "\n".join(rows) + "\n")
+    found = read_catalog(path)
+    assert found["id"].tolist() == ["000001", "001e1", "1_001"]
+    assert found["n"].tolist() == [1, 2, None]
+    np.testing.assert_allclose(positions(found), (X, Y), atol=0.006)
+
+
 def _original(path):
     from rbinfer.io.content import Content
     from rbinfer.io.original import Original

@@ -86,6 +86,9 @@ def test_names_in_a_comment_and_no_names(tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("# saved by a program\n# x y mag\n1.5 2.5 17\n3.5 4.5 18\n")
     assert read_catalog(path).colnames == ["x", "y", "mag"]
+    for row in ("007 1.5 2.5", "a 1.5 2.5"):
+        path.write_text(f"#  id  x  y\n{row}\n008 3.5 4.5\n")
+        assert read_catalog(path)["id"].tolist() == [row.split()[0], "008"]
     path.write_text("1.5 2.5\n3.5 4.5\n")
     table = read_catalog(path)
     assert len(table) == 2  # the first row is no header
@@ -144,6 +147,24 @@ def test_missing_positions_are_not_finite_and_cells_stay(tmp_path):
     table["rb_status"] = 1
     got = written_back(path, table, tmp_path / "o.csv").decode().split("\n")
     assert got[1:-1] == [f"{line},1" for line in body]
+
+
+@pytest.mark.parametrize(
+    "word", ["<NA>", "...", "*", ".", "masked", "1.#QNAN", "-1.#IND", "\\N", "None", "~", "nil", "pix"]
+)
+def test_words_among_positions_are_none_and_stay(tmp_path, word):
+    path = tmp_path / "t.csv"
+    path.write_text(f"id,x,y\n1,{word},2\n2,3,4\n3,5,6\n")
+    table = read_catalog(path)
+    np.testing.assert_array_equal(positions(table), ([np.nan, 3, 5], [2, 4, 6]))
+    assert written_back(path, table, tmp_path / "o.csv") == path.read_bytes()
+
+
+def test_words_alone_are_no_positions(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\nfar,2\noff,4\n3,6\n")
+    with pytest.raises(InputError, match="the column x must hold one number a row"):
+        positions(read_catalog(path))
 
 
 def test_zero_padded_positions_are_numbers(tmp_path):
@@ -231,6 +252,8 @@ def test_long_and_compressed(tmp_path, encoding, suffix):
 
 
 def test_a_separator_that_is_declared(tmp_path):
+    (tmp_path / "q.csv").write_text('"sep=;"\nx;y\n1;2\n')
+    np.testing.assert_array_equal(positions(read_catalog(tmp_path / "q.csv")), ([1], [2]))
     path = tmp_path / "t.csv"
     path.write_text("sep=;\nx;y;a,b\n1,5;2,5;c,d\n")
     table = read_catalog(path)
@@ -270,7 +293,10 @@ def test_short_rows_and_separators_at_the_end(tmp_path):
     path.write_text("x,y,note\n1,2\n3,4,a\n")
     assert read_catalog(path)["note"].tolist() == [None, "a"]
     path.write_text("x,y,\n1,2,\n3,4,\n")
-    assert read_catalog(path).colnames == ["x", "y"]
+    table = read_catalog(path)
+    assert table.colnames == ["x", "y"]
+    table["rb_status"] = [0, 256]
+    assert written_back(path, table, tmp_path / "o.csv") == b"x,y,rb_status\n1,2,0\n3,4,256\n"
     path.write_text("x,y\n1,2,\n3,4,\n")
     np.testing.assert_array_equal(positions(read_catalog(path)), ([1, 3], [2, 4]))
 

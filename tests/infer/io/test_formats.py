@@ -107,10 +107,8 @@ def test_names_that_are_none(tmp_path, name, words):
 @pytest.mark.parametrize(
     ("content", "suffix"),
     [
-        (b"PK\x03\x04 some spreadsheet", ".xlsx"),
         (b"just a word\n", ".doc"),
         (b"\x00\x01\x02", ""),
-        (b"XISF0100", ".xisf"),
         (b"1 2\n3 4\n", ".unknown"),
     ],
 )
@@ -118,6 +116,24 @@ def test_what_is_of_no_format(tmp_path, content, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"is of no format that is known \(ECSV, .*CSV\)"):
+        format_of(Content(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "words"),
+    [
+        (
+            b"PK\x03\x04 some spreadsheet",
+            ".xlsx",
+            "a ZIP archive or a spreadsheet; .* save the sheet as CSV",
+        ),
+        (b"XISF0100", ".xisf", "an XISF image; save it as FITS"),
+    ],
+)
+def test_what_is_told_by_its_first_bytes(tmp_path, content, suffix, words):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"is no catalogue that is read: it is {words}"):
         format_of(Content(path))
 
 

@@ -24,6 +24,9 @@ KINDS = {
         "TARGET",  # ING
         "Light Frame (dark subtracted, flat fielded)",
         "OBJECT,SKY",  # ESO
+        "sci",
+        "OBJ",
+        "LightFrame",
     ),
     "dark": (
         "Dark Frame",
@@ -37,6 +40,7 @@ KINDS = {
         "NRC_DARK",  # JWST
         "MIR_DARKIMG",
         "MIR_DARKALL",
+        "DARKFRAME",
         "Darks",
     ),
     "flat": (
@@ -63,7 +67,7 @@ KINDS = {
         "dome",  # PTF
         "TWILIGHT",
     ),
-    "bias": ("Bias Frame", "BIAS", "zero", "ZERO", "Master Bias", "superbias", "Offset", "MasterBias"),
+    "bias": ("Bias Frame", "BIASFRAME", "zero", "Master Bias", "superbias", "Offset", "MasterBias"),
     "dark flat": ("DARKFLAT", "Dark Flat", "Flat Dark", "FlatDark", "Dark Flat Frame"),
     None: (
         "",
@@ -113,6 +117,15 @@ def test_the_first_keyword_that_tells_decides():
 
 
 @pytest.mark.parametrize(
+    ("target", "kind"), [("Dark", "dark"), ("flat R", "flat"), ("BIAS", "bias"), ("Barnard 33", None)]
+)
+def test_a_target_called_as_a_type(target, kind):
+    found = frame_type([fits.Header({"OBJECT": target})])
+    assert (found and found.kind) == kind
+    assert frame_type([fits.Header({"OBJECT": target, "IMAGETYP": "Light"})]).kind == "light"
+
+
+@pytest.mark.parametrize(
     ("folders", "kind"),
     [
         (("M 67", "DARK"), "dark"),
@@ -122,6 +135,13 @@ def test_the_first_keyword_that_tells_decides():
         (("flat_darks",), "dark flat"),
         (("bias 2026",), "bias"),
         (("offsets",), "bias"),
+        (("Dark_300s_-10C",), "dark"),
+        (("300s darks gain100",), "dark"),
+        (("Flats_R",), "flat"),
+        (("twilight flat Ha",), "flat"),
+        (("BIAS bin2x2",), "bias"),
+        (("R", "B"), None),
+        (("120s",), None),
         (("Dark Horse",), None),
         (("LDN 1622 dark nebula",), None),
         (("zero point",), None),

@@ -184,10 +184,21 @@ def test_load_image_refuses_what_is_no_image_file(tmp_path, fits_bytes):
         (tmp_path / "none.fits", "does not exist"),
         (tmp_path, "is a directory"),
         (write(tmp_path / "empty.fits", b""), r"is empty \(0 bytes\)"),
-        (write(tmp_path / "text.fits", b"no FITS file, just text\n" * 400), "cannot be read"),
+        (write(tmp_path / "text.fits", b"no FITS file, just text\n" * 400), "does not begin as a FITS"),
         (write(tmp_path / "head.fits", fits_bytes[:1000]), "cannot be read|no 2-D image"),
-        (write(tmp_path / "data.fits", fits_bytes[:20000]), "cannot be read as FITS.*truncated"),
-        (write(tmp_path / "cut.fits.gz", gzip.compress(fits_bytes)[:9000]), "cannot be read"),
+        (
+            write(tmp_path / "data.fits", fits_bytes[:20000]),
+            "is truncated: it ends before its pixels do",
+        ),
+        (write(tmp_path / "cut.fits.gz", gzip.compress(fits_bytes)[:9000]), "cannot be decompressed"),
+        (write(tmp_path / "short.fits.gz", gzip.compress(fits_bytes[:20000])), "it ends before its"),
+        (write(tmp_path / "a.xisf", b"XISF0100" + b"\0" * 99), "it is an XISF image; save it as FITS"),
+        (
+            write(tmp_path / "a.ser", b"LUCAM-RECORDER" + b"\0" * 99),
+            "it is a SER video; save its frames",
+        ),
+        (write(tmp_path / "a.fits", b"\x89PNG\r\n" + b"\0" * 99), "it is a PNG picture; convert it"),
+        (write(tmp_path / "b.fits", b"<!DOCTYPE html><html></html>"), "it is a web page; "),
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -360,6 +371,33 @@ def test_masks_of_astropy_are_heeded(unit):
     x, y = as_positions(Masked(RAMP[0] * u.pix, mask=[0, 1, 0, 0]), RAMP[0])
     np.testing.assert_array_equal(np.isnan(x), [False, True, False, False])
     np.testing.assert_array_equal(y, RAMP[0])
+
+
+def test_arrays_of_dask_are_computed_with_their_masks():
+    dask = pytest.importorskip("dask.array")
+    bad = RAMP > 7
+    data, mask = as_image(dask.ma.masked_array(dask.from_array(RAMP), bad))
+    np.testing.assert_array_equal(data[~bad], RAMP[~bad])
+    np.testing.assert_array_equal(mask, bad)
+
+
+def test_what_is_masked_in_a_mask_is_bad():
+    bad = RAMP > 7
+    zeros = np.zeros(RAMP.shape, np.uint8)
+    for flags in (np.ma.array(zeros, mask=bad), Masked(zeros, mask=bad)):
+        np.testing.assert_array_equal(as_image(RAMP, flags)[1], bad)
+
+
+@pytest.mark.parametrize("unit", [u.mag, u.dex(u.adu), u.mag(u.adu), u.ABmag])
+def test_logarithms_of_fluxes_are_refused(unit):
+    with pytest.raises(InputError, match="which is not linear; convert"):
+        as_image(u.Quantity(RAMP, unit, subok=True))
+
+
+def test_an_hdu_is_no_image():
+    for hdu in (fits.ImageHDU(RAMP), fits.HDUList([fits.PrimaryHDU(RAMP)])):
+        with pytest.raises(InputError, match="an HDU of a FITS file"):
+            as_image(hdu)
 
 
 def test_a_name_is_no_image(tmp_path):

@@ -53,6 +53,8 @@ def test_a_plane_must_be_named_and_be_there(tmp_path):
         load_image(tmp_path / "rgb.fits", plane="3")
     with pytest.raises(InputError, match="no plane 'R'; it has 0 to 3 or mean"):
         plane_of(np.zeros((4, 9, 9)), "R", "it")
+    with pytest.raises(InputError, match=r"has one axis \(9 pixels\), as spectra have; it is no image"):
+        plane_of(np.zeros(9), None, "it")
     with pytest.raises(InputError, match="has 4 axes"):
         plane_of(np.zeros((2, 4, 9, 9)), "0", "it")
     with pytest.raises(InputError, match="it has one plane; leave out --plane 2"):
@@ -60,6 +62,24 @@ def test_a_plane_must_be_named_and_be_there(tmp_path):
     plane = CUBE[0]
     assert plane_of(plane, "mean", "it") is plane
     assert plane_of(plane, None, "it") is plane
+
+
+@pytest.mark.parametrize("n", [1, 3, 4])
+def test_colours_side_by_side(n):
+    cube = np.arange(9 * 8 * n).reshape(9, 8, n)
+    np.testing.assert_array_equal(plane_of(cube, None if n == 1 else str(n - 1), "it"), cube[..., n - 1])
+
+
+def test_axes_of_one_pixel_are_dropped_wherever_they_are():
+    stack = np.arange(2 * 4 * 5).reshape(2, 1, 4, 5)
+    np.testing.assert_array_equal(plane_of(stack, "1", "it"), stack[1, 0])
+
+
+def test_a_colour_image_has_no_mosaic_any_more(tmp_path, caplog):
+    cube = np.random.default_rng(1).normal(100, 5, (3, 40, 50)).astype(np.float32)
+    fits.PrimaryHDU(cube, fits.Header({"BAYERPAT": "RGGB"})).writeto(tmp_path / "rgb.fits")
+    np.testing.assert_array_equal(load_image(tmp_path / "rgb.fits", plane="G").pixels, cube[1])
+    assert "mosaic" not in caplog.text
 
 
 def test_an_asinh_stretch_is_undone(tmp_path, caplog):
@@ -82,6 +102,9 @@ def test_an_asinh_stretch_is_undone(tmp_path, caplog):
         ("ln(count)", np.log),
         ("sqrt(electron)", np.sqrt),
         ("adu^0.5", np.sqrt),
+        ("electron**(1/2)", np.sqrt),
+        ("[log] adu", np.log10),
+        ("LOG10 ADU", np.log10),
     ],
 )
 def test_units_that_are_not_linear_are_undone(unit, stretch):
@@ -92,16 +115,45 @@ def test_units_that_are_not_linear_are_undone(unit, stretch):
 
 
 def test_linear_pixels_stay_and_magnitudes_are_refused():
-    for header in ({}, {"BUNIT": "adu"}, {"BUNIT": "electron/s"}, {"BUNIT": "MJy/sr"}, {"BSOFTEN": 1.0}):
+    for unit in ("", "adu", "electron/s", "MJy/sr", "lognormal", "sqrtx", "magellan"):
+        assert undone(CUBE, {"BUNIT": unit}) == (CUBE, "")
+    for unit in ("mag/arcsec2", "mag(AB)", "ABmag", "magnitudes"):
+        with pytest.raises(InputError, match="pixels are magnitudes"):
+            undone(CUBE, {"BUNIT": unit})
+
+
+@pytest.mark.parametrize("header", [{"STRETCH": "asinh"}, {"SCALING": "LOG"}, {"DATASCAL": "sqrt (x)"}])
+def test_a_stretch_without_its_scale_is_refused(header):
+    with pytest.raises(InputError, match=r"pixels are stretched .* does not tell what would undo"):
+        undone(CUBE, header)
+
+
+def test_what_is_no_stretch():
+    for header in ({"STRETCH": "linear"}, {"SCALING": 1.5}, {"STRETCH": "none"}, {"BOFFSET": 3.0}):
         assert undone(CUBE, header) == (CUBE, "")
-    with pytest.raises(InputError, match="pixels are magnitudes"):
-        undone(CUBE, {"BUNIT": "mag/arcsec2"})
+
+
+def test_an_asinh_stretch_without_the_level_of_the_sky():
+    image, _ = field()
+    stretched = 2.5 / np.log(10) * np.arcsinh((image - 480.0) / 2 / 12.5)
+    linear, what = undone(stretched, {"BSOFTEN": 12.5})
+    np.testing.assert_allclose(linear, image - 480.0, rtol=1e-9, atol=1e-9)
+    assert what.startswith("an asinh stretch")
 
 
 def test_the_header_names_the_mosaic():
     assert mosaic_of({"BAYERPAT": "RGGB "}) == "RGGB"
     assert mosaic_of({"COLORTYP": "gbrg"}) == "GBRG"
-    for header in ({}, {"BAYERPAT": "NONE"}, {"BAYERPAT": True}, {"COLORTYP": "MONOCHROME"}):
+    assert mosaic_of({"BAYERPAT": "BAYER_RGGB"}) == "RGGB"
+    assert mosaic_of({"BAYERPAT": "'GRBG'"}) == "GRBG"
+    for header in (
+        {},
+        {"BAYERPAT": "CCCC"},
+        {"BAYERPAT": "GREYGREY"},
+        {"BAYERPAT": "NONE"},
+        {"BAYERPAT": True},
+        {"COLORTYP": "MONOCHROME"},
+    ):
         assert mosaic_of(header) == ""
 
 

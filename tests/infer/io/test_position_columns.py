@@ -15,7 +15,9 @@ ORIGINS = {
     "x": 0, "x_centroid": 0, "xcentroid": 0, "x_fit": 0, "x_0": 0, "x_mean": 0, "x_center": 0,
     "xcenter": 0, "x_peak": 0, "XWIN_IMAGE": 1, "X_IMAGE": 1, "XPSF_IMAGE": 1, "xwin_image": 1,
     "x_image": 1, "slot_Centroid_x": 0, "base_SdssCentroid_x": 0, "centroid_x": 0, "bx": 0,
-    "XCENTER": 1, "field_x": 1, "X": 1, "colc": 0.5, "COLC": 0.5,
+    "XCENTER": 1, "field_x": 1, "X": 1, "colc": 0.5, "COLC": 0.5, "x_centroid_win": 0,
+    "xcentroid_win": 0, "x_init": 0, "XMODEL_IMAGE": 1, "base_GaussianCentroid_x": 0,
+    "base_NaiveCentroid_x": 0,
 }  # fmt: skip
 
 
@@ -26,6 +28,31 @@ def test_every_name_has_its_first_pixel():
         np.testing.assert_array_equal(positions(table), ([5.0 - origin], [7.0 - origin]))
         # Named, they are the same.
         np.testing.assert_array_equal(positions(table, x, y), ([5.0 - origin], [7.0 - origin]))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "origin"),
+    [
+        ("XCENTROID", "YCENTROID", 0),
+        ("X_Image", "Y_Image", 1),
+        ("SLOT_CENTROID_X", "SLOT_CENTROID_Y", 0),
+    ],
+)
+def test_names_in_another_case(x, y, origin):
+    table = Table({x: [5.0], y: [7.0]})
+    np.testing.assert_array_equal(positions(table), ([5.0 - origin], [7.0 - origin]))
+    np.testing.assert_array_equal(positions(table, x, y), ([5.0 - origin], [7.0 - origin]))
+
+
+def test_names_whose_case_tells_the_first_pixel():
+    with pytest.raises(InputError, match=r"may be meant is Xcenter, Ycenter"):
+        positions(Table({"Xcenter": [1.0], "Ycenter": [2.0]}))
+
+
+@pytest.mark.parametrize("values", [[1.5, None, 3], ["1.5", None, "3"], ["1,5", "", "3,0"]])
+def test_objects_that_are_numbers(values):
+    table = Table({"x": np.array(values, dtype=object), "y": [1.0, 2.0, 3.0]})
+    np.testing.assert_array_equal(positions(table)[0], [1.5, np.nan, 3])
 
 
 @pytest.fixture(scope="module")

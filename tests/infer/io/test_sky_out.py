@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 
+from rbinfer.io.positions import sky_positions
 from rbinfer.io.regions import as_regions
 from rbinfer.io.sky_out import sky_map
 
@@ -40,6 +42,20 @@ def test_pixels_as_astropy_turns_them(made):
     got = sky_map(made(), SHAPE).positions(X, Y)
     expected = WCS(made()).all_pix2world(X, Y, 0)
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    "card", ["NOTE    = 'tab\there'", "OBSERVER= A person, at night", "gain    =                  1.5"]
+)
+def test_cards_that_cannot_be_read_do_not_cost_the_sky(card, tmp_path):
+    made = header()
+    made["FILLING"] = "x"
+    text = made.tostring().replace(str(made.cards["FILLING"].image), card.ljust(80))
+    broken = fits.Header.fromstring(text)
+    expected = WCS(header()).all_pix2world(X, Y, 0)
+    np.testing.assert_array_equal(sky_map(broken, SHAPE).positions(X, Y), expected)
+    table = Table({"ra": expected[0], "dec": expected[1]})
+    np.testing.assert_allclose(sky_positions(table, broken), (X, Y), atol=1e-6)
 
 
 def test_other_frames_become_icrs():

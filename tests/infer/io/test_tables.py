@@ -94,7 +94,7 @@ def test_positions_refuses_other_units(cls):
             ["1", "b"],
             "column x must hold one number a row, but it holds text or other objects, such as '1'",
         ),
-        (np.array([1, None], dtype=object), "but it holds text or other objects, such as '1'"),
+        (np.array([{1}, 2], dtype=object), r"but it holds text or other objects, such as '\{1\}'"),
         ([True, False], "but it holds truth values"),
         ([1j, 2j], "but it holds complex numbers"),
         (np.zeros((2, 3)), r"but it holds arrays of shape \(3,\)"),
@@ -117,6 +117,9 @@ def test_positions_absent_names_what_may_be_meant():
         positions(Table({"XPIX": [1.0], "YPIX": [2.0], "mag": [3.0]}))
     with pytest.raises(InputError, match=r"xpix, ypix or XWIN, YWIN: name them \(--x-col xpix"):
         positions(Table({"xpix": [1.0], "XWIN": [1.0], "YWIN": [2.0], "ypix": [2.0]}))
+    # A shell must be able to take it.
+    with pytest.raises(InputError, match=r"--x-col 'x \[pix\]' --y-col 'y \[pix\]'"):
+        positions(Table({"x [pix]": [1.0], "y [pix]": [2.0]}))
     # Text is no candidate.
     with pytest.raises(InputError, match=r"it has X1, Y1; name them"):
         positions(Table({"X1": ["a"], "Y1": ["b"]}))
@@ -311,11 +314,13 @@ def test_read_refuses(tmp_path):
     (tmp_path / "ragged.csv").write_text("x,y\n1,2\n3\n4,5,6\n")
     (tmp_path / "t.xlsx").write_text("x")
     (tmp_path / "bare.cat").write_text("1 2.0 3.0\n")
+    (tmp_path / "sheet.csv").write_bytes(b"PK\x03\x04" + b"\0" * 99)
     wrong = {
+        "sheet.csv": "it is a ZIP archive or a spreadsheet; unpack it, or save the sheet as CSV",
         "none.ecsv": "does not exist",
         "empty.ecsv": "is empty",
         "image.fits": "no table extension",
-        "text.fits": "cannot be read as FITS",
+        "text.fits": "cannot be read as FITS: it does not begin as a FITS file",
         "half.ecsv": "cannot be read as ECSV",
         "junk.vot": "cannot be read as VOTable",
         "ragged.csv": "cannot be read as CSV",

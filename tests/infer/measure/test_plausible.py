@@ -10,6 +10,9 @@ from rbinfer.measure.plausible import implausible
 Y, X = np.mgrid[:101, :101]
 PSF = np.exp(-((X - 50) ** 2 + (Y - 50) ** 2) / 2 / 4.0**2)
 RNG = np.random.default_rng(0)
+LONG_Y, LONG_X = np.mgrid[:200, :300]
+ROUND = np.exp(-((LONG_X - 150) ** 2 + (LONG_Y - 90) ** 2) / 2 / 1.5**2)
+NOISE = RNG.normal(100, 5, (200, 300))
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,10 @@ RNG = np.random.default_rng(0)
         (PSF + RNG.normal(0, 1e-4, PSF.shape), "model of a PSF"),
         (RNG.normal(100, 5, (4, 2048)), "2048 x 4 pixels; is it a spectrum"),
         (np.where(PSF[:, :60] > 0.01, 100 * PSF[:, :60], 0), "no noise"),
+        (1000 + 0.1 * LONG_X + 800 * ROUND, "smooth from pixel to pixel"),
+        (50 + 3 * np.sin(LONG_X / 30), "smooth from pixel to pixel"),
+        (NOISE + 300 * np.exp(-((LONG_Y - 80 - 0.01 * LONG_X) ** 2) / 8), "band crosses it"),
+        (NOISE.T + 300 * np.exp(-((LONG_X.T - 80) ** 2) / 8), "is it a spectrum"),
     ],
 )
 def test_what_is_no_image_of_the_sky(pixels, word):
@@ -42,6 +49,11 @@ def test_the_header_of_a_spectrum():
         RNG.normal(0, 1, PSF.shape) + 50 * PSF,
         np.ones((50, 50)),
         RNG.normal(100, 5, (30, 400)),
+        NOISE + 0.5 * LONG_X + 400 * ROUND,
+        NOISE + 500 * (LONG_Y == 80) + 500 * (LONG_X == 77),  # a bad row and a bad column
+        NOISE + 500 * (np.abs(LONG_Y - 0.3 * LONG_X - 40) < 2),  # a trail
+        NOISE + 400 * np.exp(-((LONG_X - 150) ** 2 + (LONG_Y - 90) ** 2) / 2 / 30**2),  # a galaxy
+        NOISE + 100 * (LONG_Y > 100),  # two amplifiers
     ],
 )
 def test_skies_and_darks_are_not_doubted(pixels):

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rbinfer.errors import InputError
+from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.psf import measure_psf
 
 from .frames import (
@@ -102,7 +104,6 @@ def test_pieces_of_a_trail_are_no_stars():
     np.zeros((300, 300)),
     np.full((100, 90), np.nan),
     np.ones((3, 3)),
-    np.zeros((0, 5)),
 ])  # fmt: skip
 def test_frames_without_anything(image):
     found = measure_psf(image.astype(np.float32))
@@ -270,9 +271,26 @@ def test_the_frame_is_not_changed_and_the_result_is_always_the_same():
     assert np.array_equal(first.stamp, second.stamp)
 
 
+def test_images_of_all_kinds_are_taken():
+    image = star_frame(np.random.default_rng(22), 100, 2.2)
+    wanted = measure_psf(image).fwhm
+    mask = np.zeros(image.shape, bool)
+    mask[:200] = True
+    masked = measure_psf(image, mask).fwhm
+    assert masked != wanted
+    for each in (image.astype(">f8"), np.asfortranarray(image), image.tolist(), as_exposure(image)):
+        assert measure_psf(each).fwhm == wanted
+    assert measure_psf(CCDData(image, unit="adu", mask=mask)).fwhm == masked
+    exposure = as_exposure(image, mask=mask)
+    assert measure_psf(exposure).fwhm == masked
+    assert measure_psf(exposure, saturation=1e9).fwhm == pytest.approx(masked, rel=0.02)
+
+
 def test_wrong_shapes_are_refused():
     with pytest.raises(InputError, match="2-D, not 3-D"):
         measure_psf(np.zeros((2, 50, 50), np.float32))
+    with pytest.raises(InputError, match=r"no pixels: its shape is \(0, 5\)"):
+        measure_psf(np.zeros((0, 5)))
     with pytest.raises(InputError, match=r"\(50, 40\)"):
         measure_psf(np.zeros((50, 50), np.float32), np.zeros((50, 40), bool))
 

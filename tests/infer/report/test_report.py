@@ -1,9 +1,12 @@
 """A night's report: counts, repeating positions, failures; the page in a real headless browser."""
 
+import base64
 import dataclasses
 import json
 import re
 import shutil
+import struct
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from rbinfer.report.one import SOURCE
 from rbinfer.report.reference import reference_scores
 from rbinfer.report.repeats import find_repeats, least_images
 from rbinfer.report.results import BINS
+from rbinfer.report.stars import draw_stars
 
 N = 12
 HOT = [(23, 12), (163, 124), (102, 58), (65, 17), (41, 156)]
@@ -132,7 +136,16 @@ def test_formats_alike(night, tmp_path, suffix, caplog):
         assert image.path is None
         assert image.fwhm is None
     else:
-        for key in ("fwhm", "fwhm_source", "hash", "options", "real_classes", "noted", "path"):
+        for key in (
+            "fwhm",
+            "fwhm_source",
+            "ellipticity",
+            "hash",
+            "options",
+            "real_classes",
+            "noted",
+            "path",
+        ):
             assert getattr(image, key) == getattr(expected, key)
         assert not read.notes
 
@@ -317,6 +330,40 @@ def test_images_that_are_gone_cost_the_cutouts_alone(night, tmp_path, capsys):
         note.startswith("No cutouts: ") and "im1.fits cannot be read" in note for note in read.notes
     )
     assert "im1.fits cannot be read" in out.read_text()
+
+
+def test_the_stars_of_the_sharpest_a_middling_and_the_widest_image(night):
+    read = read_night(night[1], None, 5)
+    stars = draw_stars(read)
+    assert [star.title for star in stars] == ["Sharpest", "Median", "Widest"]
+    widths = sorted(image.fwhm for image in read.images if image.fwhm_source == "measured")
+    assert [star.image.fwhm for star in stars] == [widths[0], widths[(len(widths) - 1) // 2], widths[-1]]
+    for star in stars:
+        data = base64.b64decode(star.url.removeprefix("data:image/png;base64,"))
+        assert struct.unpack(">II", data[16:24]) == (31, 31)
+        lines = np.frombuffer(zlib.decompress(data[41:-16]), np.uint8).reshape(31, 32)[:, 1:]
+        assert lines[15, 15] == 255
+        assert lines[15, 12] < 200  # half of the maximum is 1.5 pixels from the middle
+    read.images = [dataclasses.replace(image, path=None) for image in read.images]
+    assert draw_stars(read) == []
+
+
+def test_the_page_shows_stars_and_their_shape(night, page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    assert text.count('alt="mean star of ') == 3
+    assert 'aria-label="Ellipticity of each image"' in text
+    assert 'class="trend hollow"' not in text
+    for name in ("im1", "im4"):
+        table = Table.read(night[1] / f"{name}.ecsv")
+        if name == "im1":
+            table.meta.update(rb_fwhm_source="borrowed", rb_frames=3)
+            del table.meta["rb_ellipticity"], table.meta["rb_theta"]
+        table.write(tmp_path / f"{name}.ecsv")
+    write_report(tmp_path, tmp_path / "n.html", images=night[0])
+    text = (tmp_path / "n.html").read_text(encoding="utf-8")
+    assert text.count('class="trend hollow"') == 1
+    assert "borrowed" in text
+    assert text.count('alt="mean star of ') == 1
 
 
 def test_a_result_with_the_name_of_its_image(night, tmp_path):

@@ -170,7 +170,7 @@ def test_done_is_told_by_content_not_by_date(night, expected, tmp_path, capsys):
     assert len(runs.lines(out / JOURNAL)) == 3 + 2 + 3
 
 
-@pytest.mark.parametrize("option", ["mask", "err"])
+@pytest.mark.parametrize("option", ["mask", "err", "psf"])
 @pytest.mark.parametrize("where", ["{}", "{}[DQ]", "{}[1]"])
 def test_a_map_that_changed_is_another_way_to_score(tmp_path, option, where):
     path = tmp_path / "map.fits"
@@ -201,6 +201,7 @@ def test_done_again_where_a_map_in_a_file_of_its_own_changed(night, tmp_path):
     [
         ({"mask": "none.fits"}, r"mask none\.fits does not exist"),
         ({"err": "none.fits[1]"}, r"noise map none\.fits does not exist"),
+        ({"psf": "none.fits"}, r"PSF none\.fits does not exist"),
         ({"x_col": "X", "y_col": "Y"}, "--catalog too"),
         ({"real": ("galaxy",), "max_missed": 0.01}, "with --real galaxy give --threshold"),
     ],
@@ -569,7 +570,7 @@ def test_a_worker_with_another_model_or_directory_says_so(night, tmp_path):
     options = ScoreOptions(device="cpu")
     work = Work(str(night / "f0.fits"), None, "f0.ecsv")
     for how, staging, reason in (
-        ("00", tmp_path, "has another model, mask, noise map or version of rbinfer"),
+        ("00", tmp_path, "has another model, mask, noise map, PSF or version of rbinfer"),
         (fingerprint(options), tmp_path / "none", "does not see the directory"),
     ):
         recipe = Recipe(options, how, str(tmp_path), str(staging), os.getcwd(), False)

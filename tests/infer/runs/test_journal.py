@@ -29,7 +29,7 @@ def test_a_line_of_the_first_version_is_read_and_written_as_it_was():
 def test_a_journal_of_the_first_version_is_resumed(tmp_path):
     (tmp_path / "batch.jsonl").write_text(FIRST_VERSION + "\n")
     entry = Notes.read(tmp_path / "batch.jsonl").done("f0.ecsv")
-    assert entry == (shortened("aa"), shortened("bb"), shortened("cc"), "")
+    assert entry == (shortened("aa"), shortened("bb"), shortened("cc"), shortened(""), "")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_words_of_another_type_are_left_out():
 def test_the_words_of_each_kind(tmp_path, kind, ok, final):
     outcome = Outcome(kind, None if ok else "why", content="aa", output_sha256="cc" if ok else None)
     with Store(tmp_path, "batch", ScoreOptions(), ".ecsv", False) as store:
-        found = store.keep(Task(Work("a.fits", None, "a.ecsv")), outcome)
+        found = store.keep(Task(Work("a.fits", None, "a.ecsv")), outcome).as_dict()
     assert (found["ok"], found["final"]) == (ok, final)
     [line] = (tmp_path / "batch.jsonl").read_text().splitlines()
     assert json.loads(line) == found

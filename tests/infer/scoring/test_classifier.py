@@ -26,10 +26,13 @@ from rbinfer import (
     classify_realbogus,
     extract_cutouts,
     load_realbogus_model,
+    measure_psf,
     preprocess_cutout,
 )
+from rbinfer.io.exposure import Width, as_exposure
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Output, Session
+from rbinfer.scoring.prepare import prepare
 from rbinfer.scoring.rows import share_out, tasks
 from rbinfer.status import UNSCORED, explain, is_scored
 
@@ -51,6 +54,50 @@ def test_fwhm_is_measured_when_not_given(classifier, scene):
     out = classifier.classify(table, image)
     assert out.meta["rb_fwhm_source"] == "measured"
     assert out.meta["rb_fwhm"] == pytest.approx(fwhm, rel=0.1)
+
+
+def star_of(fwhm, side=25):
+    y, x = np.indices((side, side)) - side // 2
+    return np.exp(-4 * np.log(2) * (x**2 + y**2) / fwhm**2)
+
+
+def test_a_psf_tells_the_width_unless_that_is_given_too(classifier, scene):
+    image, table, fwhm = scene
+    # Samples at the middles of pixels: as the scene has them.
+    out = classifier.classify(table, image, psf=star_of(fwhm))
+    assert out.meta["rb_fwhm_source"] == "psf"
+    width = out.meta["rb_fwhm"]
+    assert width == pytest.approx(fwhm, rel=0.05)
+    assert not (out["rb_status"] & Status.FWHM_ASSUMED).any()
+    same = classifier.score(image, table["x"], table["y"], fwhm=width)
+    np.testing.assert_array_equal(out["rb_score"], same.score)
+    wider = star_of(2 * fwhm)
+    beside = classifier.score(image, table["x"], table["y"], fwhm=width, psf=wider)
+    np.testing.assert_array_equal(beside.score, same.score)
+    alone = classifier.score(image, table["x"], table["y"], psf=wider)
+    assert not np.array_equal(alone.score, same.score)
+    cut = classifier.cutouts(image, table["x"], table["y"], psf=wider)
+    by_width = classifier.cutouts(image, table["x"], table["y"], fwhm=width)
+    assert not np.array_equal(cut.pixels, by_width.pixels)
+    seed = classify_realbogus(table, image, classifier, flag_bogus=False, psf=star_of(fwhm))
+    np.testing.assert_array_equal(seed["rb_score"], same.score)
+
+
+def test_the_frames_star_reaches_what_scores(classifier, scene):
+    image, table, fwhm = scene
+    place = np.asarray(table["x"]), np.asarray(table["y"])
+    spec = classifier.spec.preprocess
+    measured = prepare(as_exposure(image), spec, *place)
+    assert measured.psf.shape == (31, 31)
+    assert measured.psf.dtype == np.float32
+    assert measured.psf.max() == 1.0
+    np.testing.assert_array_equal(measured.psf, measure_psf(image).stamp)
+    given = prepare(as_exposure(image), spec, *place, psf=star_of(fwhm))
+    assert np.abs(given.psf - measured.psf).max() < 0.05
+    assert prepare(as_exposure(image), spec, *place, fwhm=fwhm).psf is None
+    # What an exposure knows is not measured again.
+    known = as_exposure(image, fwhm=5.0)
+    assert prepare(known, spec, *place).width == Width(5.0, "given")
 
 
 def test_every_row_is_scored_or_told_why(classifier, scene):

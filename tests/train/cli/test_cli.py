@@ -15,7 +15,7 @@ from astropy.table import Table
 
 from rbinfer.model.session import verify
 from rbtrain.cli import main
-from rbtrain.data.dataset import frame_rng
+from rbtrain.data.cutting import frame_rng
 from rbtrain.simulate import draw_frame
 
 

@@ -7,14 +7,8 @@ import pytest
 from astropy.table import Table
 
 from rbtrain.config import CLASSES
-from rbtrain.data.dataset import (
-    Dataset,
-    build_dataset,
-    cut_detections,
-    cut_frame,
-    find_detections,
-    frame_rng,
-)
+from rbtrain.data.cutting import cut_detections, cut_frame, find_detections, frame_rng
+from rbtrain.data.dataset import Dataset, build_dataset
 from rbtrain.data.label import AMBIGUOUS, label_detections
 from rbtrain.simulate import Artefact, Frame, draw_frame
 
@@ -133,6 +127,10 @@ def test_flashes_as_compact_as_stars_are_not_learnt_as_trails():
     line = made_frame([], [(x, 60, 500, Artefact.TRAIL) for x in range(10, 110)])
     assert label_at(frame, (30, 30)) == [AMBIGUOUS]
     assert label_at(line, (60, 60)) == [TRAIL]
+    # What leads on from it on both sides makes it a trail, an end on one side does not.
+    for first, label in ((10, TRAIL), (60, AMBIGUOUS)):
+        along = [(x, 60, 500 if x == 60 else 120, Artefact.TRAIL) for x in range(first, 110)]
+        assert label_at(made_frame([], along), (60, 60)) == [label]
 
 
 def test_the_bleeding_core_of_a_star_is_the_star():
@@ -195,7 +193,7 @@ def test_test_frames_are_others(config, data, tmp_path):
 def test_cutouts_are_those_of_the_kernels(config):
     frame = draw_frame(config.simulate, frame_rng(5, 0))
     plain = dataclasses.replace(config.data, fwhm_scatter=0.0, fwhm_excess=(1.0, 1.0), maps_given=0.0)
-    pixels, rows = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
+    pixels, rows, *_ = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
     from rbinfer.cutouts.cutter import Cutter
     from rbinfer.io.exposure import as_exposure
 
@@ -215,7 +213,7 @@ def test_a_frames_rows_are_those_of_its_catalogue(config):
             (90, 85, 200, Artefact.SPIKE),
         ],
     )
-    pixels, rows = cut_frame(frame, config.preprocess, config.data, np.random.default_rng(2), 7)
+    pixels, rows, *_ = cut_frame(frame, config.preprocess, config.data, np.random.default_rng(2), 7)
     assert rows["label"].tolist() == [STAR, GALAXY, STAR, CR, HOT, SPIKE, NOISE]
     x = [29.775, 60.157, 95.062, 29.65, 59.933, 90.169, 36.923]
     np.testing.assert_allclose(rows["x"], x, atol=2e-3)
@@ -223,7 +221,7 @@ def test_a_frames_rows_are_those_of_its_catalogue(config):
     # In two steps: the same, with the catalogue beside it.
     rng = np.random.default_rng(2)
     found = find_detections(frame, config.data, rng)
-    again, known, good = cut_detections(frame, found, config.preprocess, config.data, rng, 7)
+    again, known, good, _ = cut_detections(frame, found, config.preprocess, config.data, rng, 7)
     assert again.tobytes() == pixels.tobytes()
     assert known.tobytes() == rows.tobytes()
     assert np.array_equal(np.asarray(found["label"])[good], rows["label"])

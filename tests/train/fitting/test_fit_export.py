@@ -17,6 +17,7 @@ import pytest
 from rbinfer import Classifier, ModelError
 from rbinfer.model.session import Session, verify
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
+from rbinfer.model.stamps import Stamps
 from rbtrain.config import CLASSES, SOURCES
 from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import export_model, keras_outputs
@@ -306,7 +307,7 @@ def test_real_source_types_at_run_time(exported, data):
 
 
 def test_classes_of_an_image(exported, config):
-    from rbtrain.data.dataset import frame_rng
+    from rbtrain.data.cutting import frame_rng
     from rbtrain.simulate import draw_frame
 
     frame = draw_frame(config.simulate, frame_rng(99, 0))
@@ -326,10 +327,10 @@ def test_a_file_that_differs_is_not_written(exported, fitted, data, tmp_path, mo
     monkeypatch.setattr(room, "convert", lambda model, spec: convert(other, spec))
     pixels = data.pixels[:1000].astype(np.float32)
     with pytest.raises(ExportError, match="differ by"):
-        export_model(fitted[0], spec, tmp_path / "m.onnx", pixels)
+        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels, Stamps.of(None, 31, 1000)))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ExportError, match="1000 cutouts"):
-        export_model(fitted[0], spec, tmp_path / "m.onnx", pixels[:10])
+        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels[:10], Stamps.of(None, 31, 10)))
 
 
 @pytest.mark.parametrize("change", ["none", "schema", "size", "classes", "json", "nan"])

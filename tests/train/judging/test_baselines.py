@@ -147,7 +147,8 @@ def test_simulation_is_drawn_again(config):
     pytest.importorskip("astroscrappy")
     from rbinfer.model.registry import resolve
     from rbinfer.model.session import Session
-    from rbtrain.data.dataset import TEST_FRAMES_FROM, cut_frame, frame_rng
+    from rbtrain.data.cutting import cut_frame, frame_rng
+    from rbtrain.data.dataset import TEST_FRAMES_FROM
     from rbtrain.simulate import draw_frame
 
     session = Session(resolve("default"), "cpu")
@@ -156,7 +157,7 @@ def test_simulation_is_drawn_again(config):
     for k in range(2):
         rng = frame_rng(config.data.seed, TEST_FRAMES_FROM + k)
         frame = draw_frame(config.simulate, rng)
-        pixels, rows = cut_frame(frame, config.preprocess, config.data, rng)
+        pixels, rows, *_ = cut_frame(frame, config.preprocess, config.data, rng)
         labels.append(rows["label"])
         scores.append(session.run(pixels.astype(np.float32)).score)
     label, score = np.concatenate(labels), np.concatenate(scores)

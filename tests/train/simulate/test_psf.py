@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from rbtrain.simulate import PSF, PSFConfig
-from rbtrain.simulate.profiles import measure_fwhm, oversampling_for
-from rbtrain.simulate.psf import draw_psf
+from rbtrain.simulate.optics import draw_star_images
+from rbtrain.simulate.profiles import (
+    gaussian_profile,
+    measure_fwhm,
+    oversampling_for,
+    trail_profile,
+)
 
 
 def centroid(image):
@@ -11,18 +17,78 @@ def centroid(image):
     return (image * x).sum() / image.sum(), (image * y).sum() / image.sum()
 
 
-def fitted_fwhm(image, x0, y0):
+def moment_fwhm(image, x0, y0):
     """FWHM by the half-light radius of a Gaussian, the pixel taken out in quadrature."""
     y, x = np.indices(image.shape)
     variance = (image * ((x - x0) ** 2 + (y - y0) ** 2)).sum() / image.sum() / 2 - 1 / 12
     return 2.3548 * np.sqrt(variance)
 
 
-@pytest.mark.parametrize("fwhm", [1.0, 1.5, 2.2, 3.0, 5.0, 8.0, 15.0])
+def slow_fwhm(psf, is_round):
+    """FWHM of Gaussians, integrated over pixels, by least squares; of an ellipse of equal area."""
+    found = []
+    for stamp in psf.stamps.reshape(-1, *psf.stamps.shape[2:])[:: 1 if psf.fwhm < 2 else 4]:
+        r = min(psf.radius, int(2.2 * psf.fwhm + 1))
+        cut = slice(psf.radius - r, psf.radius + r + 1)
+        data, fine = stamp[cut, cut].astype(float), 5
+        v, u = np.indices((fine * len(data),) * 2) / fine - r - 0.5 + 0.5 / fine
+        y, x = np.indices(data.shape) - r
+        inside = np.hypot(x, y) <= max(2.2 * psf.fwhm, 2.3)
+
+        def away(p, data=data, u=u, v=v, inside=inside):
+            c, s = np.cos(p[5]), np.sin(p[5])
+            p = np.where(np.arange(7) == 3, p[2], p) if is_round else p
+            along, across = c * (u - p[0]) + s * (v - p[1]), c * (v - p[1]) - s * (u - p[0])
+            model = np.exp(-0.5 * ((along / p[2]) ** 2 + (across / p[3]) ** 2)) / (p[2] * p[3])
+            binned = model.reshape(len(data), 5, len(data), 5).mean(axis=(1, 3))
+            return (p[4] * binned + p[6] - data)[inside]
+
+        sigma = psf.fwhm / 2.355
+        start = [0, 0, 1.2 * sigma, 0.9 * sigma, 0.16, 0.3, 0]
+        fit = least_squares(away, start, x_scale=[1, 1, 1, 1, 0.1, 1, 0.01])
+        found.append(2.3548 * (abs(fit.x[2]) if is_round else np.sqrt(abs(fit.x[2] * fit.x[3]))))
+    return float(np.median(found))
+
+
+@pytest.mark.parametrize("fwhm", [0.6, 1.0, 1.5, 2.2, 3.0, 5.0, 8.0, 15.0, 30.0])
 def test_stamps_have_unit_flux_and_the_fwhm_asked_for(fwhm):
-    for psf in (PSF.gaussian(fwhm), PSF.moffat(fwhm, 2.5), PSF.gaussian(fwhm, axis_ratio=0.6)):
+    for psf in (PSF.gaussian(fwhm), PSF.gaussian(fwhm, axis_ratio=0.6)):
         np.testing.assert_allclose(psf.stamps.sum(axis=(2, 3)), 1, rtol=2e-4)
-        assert psf.fwhm == pytest.approx(fwhm, rel=0.01)
+    assert PSF.gaussian(fwhm).fwhm == pytest.approx(fwhm, rel=0.01)
+    # Undersampled images are taken to be round.
+    assert psf.fwhm == pytest.approx(fwhm, rel=0.01 if fwhm > 1.5 else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("fwhm", "beta", "wider"),
+    [(2.0, 3.0, 1.095), (4.0, 3.0, 1.086), (8.0, 3.0, 1.084), (4.0, 2.0, 1.12), (4.0, 5.0, 1.053)],
+)
+def test_a_moffat_profile_is_wider_than_at_half_maximum(fwhm, beta, wider):
+    psf = PSF.moffat(fwhm, beta)
+    np.testing.assert_allclose(psf.stamps.sum(axis=(2, 3)), 1, rtol=2e-4)
+    assert psf.fwhm == pytest.approx(wider * fwhm, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    "psf",
+    [
+        PSF.moffat(1.0, 2.5),
+        PSF.moffat(1.6, 4.0, axis_ratio=0.8, angle=1.0),
+        PSF.moffat(3.0, 3.0, axis_ratio=0.7, angle=0.4),
+        PSF.moffat(10.0, 3.0),
+    ],
+    ids=["undersampled", "narrow", "elliptical", "wide"],
+)
+def test_the_fwhm_is_that_of_a_slow_fit(psf):
+    assert psf.fwhm == pytest.approx(slow_fwhm(psf, is_round=True), rel=0.02)
+
+
+def test_the_fwhm_of_a_streak_is_the_geometric_mean_of_its_axes():
+    s, length = oversampling_for(2.0), 12.0
+    trail = trail_profile(gaussian_profile(2.0, 30, s), s, length, 0.3)
+    psf = PSF.from_profiles([trail], s)
+    assert psf.fwhm == pytest.approx(slow_fwhm(psf, is_round=False), rel=0.02)
+    assert 4.0 < psf.fwhm < 6.0
 
 
 @pytest.mark.parametrize("fwhm", [1.8, 3.0, 6.0, 12.0])
@@ -35,7 +101,7 @@ def test_a_rendered_star_is_where_and_as_wide_as_said(fwhm):
     cx, cy = centroid(image)
     assert image.sum() == pytest.approx(1000, rel=1e-3)
     assert (cx, cy) == (pytest.approx(x[0], abs=0.01), pytest.approx(y[0], abs=0.01))
-    assert fitted_fwhm(image, cx, cy) == pytest.approx(fwhm, rel=0.02)
+    assert moment_fwhm(image, cx, cy) == pytest.approx(fwhm, rel=0.02)
     assert peak[0] == pytest.approx(image.max(), rel=1e-5)
 
 
@@ -103,7 +169,7 @@ def test_drawn_psfs_span_the_range():
     rng = np.random.default_rng(0)
     widths = []
     for _ in range(60):
-        psf = draw_psf(PSFConfig(), rng, 1e3)
+        psf = draw_star_images(PSFConfig(), rng, 1e3).stars
         np.testing.assert_allclose(psf.stamps.sum(axis=(2, 3)), 1, rtol=2e-3)
         assert np.isfinite(psf.stamps).all()
         assert psf.stamps.shape[0] in (1, 4)

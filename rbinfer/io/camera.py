@@ -1,0 +1,51 @@
+"""By which camera and filter an image was taken, as far as its headers tell."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .headers import value_of
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+#: What tells images of one camera and filter from others, and the cards that note it. Of each line all
+#: cards count that are there: filter wheels have several.
+_CARDS = {
+    "telescope": ("TELESCOP",),
+    "instrument": ("INSTRUME", "CAMERA"),
+    "detector": ("DETECTOR", "DETNAM", "CCDNAME", "CHIPID"),
+    "binning": ("XBINNING", "YBINNING", "CCDSUM", "BINNING", "CCDXBIN", "CCDYBIN"),
+    "filter": (
+        "FILTER", "FILTERS", "FILTNAM", "FILTNAME", "INSFLNAM",
+        "FILTER1", "FILTER2", "FILTER3", "FILTER4",
+    ),
+}  # fmt: skip
+
+
+def camera_of(headers: "Sequence[Header]", shape: tuple[int, int]) -> str:
+    """Name camera, binning, size and filter of an image.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        Of the image and, where it is an extension, of its file; the first that has a card counts.
+    shape : (int, int)
+        Of the image, rows and columns.
+
+    Returns
+    -------
+    str
+        The same for images of one camera, binning, size and filter, such as
+        ``size 2048 x 1024; instrument ALFOSC; binning 1, 1; filter R_Bes``. What no header tells is left
+        out.
+    """
+    parts = [f"size {shape[1]} x {shape[0]}"]
+    for what, cards in _CARDS.items():
+        if found := [text for card in cards if (text := _first(headers, card))]:
+            parts.append(f"{what} {', '.join(found)}")
+    return "; ".join(parts)
+
+
+def _first(headers: "Sequence[Header]", card: str) -> str:
+    values = (value_of(header, card) for header in headers)
+    return next((" ".join(str(value).split()) for value in values if value is not None), "")

@@ -1,0 +1,77 @@
+"""What stars looked like: in the sharpest image of the night, a middling one and the widest."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import RbinferError
+from ..io.exposure import MEASURED
+from ..io.images import load_image
+from ..measure.psf import measure_psf
+from .one import ImageResult
+from .pictures import png
+from .results import Night
+
+log = logging.getLogger(__name__)
+
+_FAINTEST = 0.005  # of the maximum, which is still drawn well
+
+
+class Star(NamedTuple):
+    """The mean star of an image as a data URL, and why that image was chosen."""
+
+    title: str
+    image: ImageResult
+    url: str
+
+
+def draw_stars(night: Night) -> list[Star]:
+    """Choose images by the FWHM of their own stars, measure these again and draw them.
+
+    Parameters
+    ----------
+    night : Night
+
+    Returns
+    -------
+    list of Star
+        At most three; fewer where images are gone, or are mosaics.
+    """
+    measured = [
+        (image.fwhm, k, image, image.path)
+        for k, image in enumerate(night.images)
+        if image.fwhm_source == MEASURED and image.fwhm is not None and image.path is not None
+    ]
+    if not measured:
+        return []
+    measured.sort()
+    places = {0: "Sharpest", (len(measured) - 1) // 2: "Median", len(measured) - 1: "Widest"}
+    chosen = [(places[k], *measured[k][2:]) for k in sorted(places)]
+    return [Star(title, image, url) for title, image, path in chosen if (url := _drawn(image, path))]
+
+
+def _drawn(image: ImageResult, path: Path) -> str:
+    """Return the mean star as a PNG, or an empty text where it cannot be measured again."""
+    options = _options(image.options)
+    hdu = int(image.hdu) if image.hdu.isdecimal() else None
+    try:
+        exposure = load_image(path, hdu, options.get("plane"), options.get("bayer"))
+    except RbinferError as error:
+        log.info("no star of %s: %s", image.name, error)
+        return ""
+    stamp = measure_psf(exposure).stamp
+    if stamp is None:
+        return ""
+    grey = np.arcsinh(np.clip(stamp, 0.0, 1.0) / _FAINTEST) / np.arcsinh(1.0 / _FAINTEST)
+    return png(np.rint(255 * grey).astype(np.uint8))
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        return {}
+    return options if isinstance(options, dict) else {}

@@ -1,0 +1,218 @@
+"""From a simulated frame to labelled cutouts: detect, label, cut by rbinfer's kernels."""
+
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from rbinfer import PreprocessSpec
+from rbinfer.cutouts.centring import centres
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.cutouts.star import star_on_grid
+from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.detect import detect
+from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
+from rbinfer.measure.psf import measure_psf
+from rbinfer.model.spec import DEFAULT_FWHM
+from rbinfer.status import is_scored
+
+from .._arrays import F16, F32, F64, I8, I64, Bools
+from .._pixels import BOX, around
+from ..config import CLASSES, SOURCES, DataConfig
+from ..simulate import Frame
+from .label import label_detections
+
+#: What is stored of each cutout. ``stamp``: the star of its frame among those of the dataset, -1 where
+#: none is known. ``snr``: light of the 3 x 3 native pixels around the peak over its
+#: expected noise. ``window_snr``: the same in rescaled pixels, as the kernel measures it.
+ROW = np.dtype(
+    [
+        ("label", "i1"),
+        ("frame", "i4"),
+        ("x", "f4"),
+        ("y", "f4"),
+        ("snr", "f4"),
+        ("window_snr", "f4"),
+        ("fwhm", "f4"),
+        ("crowding", "f4"),
+        ("stamp", "i4"),
+    ]
+)
+#: Of the frames for networks that read the star, so many have a catalogue with brightest pixels.
+_WITH_PEAKS = 0.5
+
+
+class Cut(NamedTuple):
+    """Labelled cutouts of one frame.
+
+    Attributes
+    ----------
+    pixels : ndarray of float16, shape (n, size, size, 2)
+    rows : structured ndarray, shape (n,)
+        Fields of `ROW`; ``stamp`` is 0 where `star` is known, else -1.
+    good : ndarray of bool
+        Which detections the rows are: those that can be scored.
+    star : ndarray of float32, shape (size, size), or None
+        The star that was measured on the frame, on the grid of the cutouts.
+    """
+
+    pixels: F16
+    rows: NDArray[np.void]
+    good: Bools
+    star: F32 | None
+
+
+def frame_rng(seed: int, index: int) -> np.random.Generator:
+    """Return the generator of one frame: it depends on the seed and the index alone.
+
+    Parameters
+    ----------
+    seed : int
+        Of all frames, 0 or more.
+    index : int
+        Number of the frame, 0 or more.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    return np.random.default_rng(np.random.SeedSequence([seed, index]))
+
+
+def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) -> Table:
+    """Detect and label the objects of one frame, as a telescope's pipeline might.
+
+    Parameters
+    ----------
+    frame : Frame
+    data : DataConfig
+    rng : numpy.random.Generator
+        For what a pipeline may choose: threshold, area, filter, deblending; and for which are taken.
+
+    Returns
+    -------
+    Table
+        The columns of `rbinfer.measure.detect.detect` and ``label``; only the detections that are taken.
+    """
+    threshold = float(rng.uniform(*data.threshold))
+    min_area = int(rng.choice(data.min_area))
+    filtered = bool(rng.random() < data.filtered)
+    found = detect(
+        frame.image,
+        mask=frame.mask,
+        threshold=threshold,
+        minarea=min_area,
+        matched_filter=filtered,
+        deblend_cont=float(rng.choice(data.deblending)),
+    )
+    if len(found) == 0:
+        found["label"] = np.zeros(0, np.int8)
+        return found
+    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
+    x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
+    found["label"] = label_detections(frame, x, y, xpeak, ypeak)
+    return found[_at_most(np.asarray(found["label"]), data, rng)]
+
+
+def cut_frame(
+    frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator, index: int = 0
+) -> Cut:
+    """Detect, label and cut the objects of one frame, as a telescope's pipeline might.
+
+    Parameters
+    ----------
+    frame : Frame
+    spec : PreprocessSpec
+        How the cutouts are made.
+    data : DataConfig
+    rng : numpy.random.Generator
+        For what a pipeline may choose: threshold, filter, positions, FWHM error, maps.
+    index : int
+        Number of the frame, stored with each row.
+
+    Returns
+    -------
+    Cut
+    """
+    return cut_detections(frame, find_detections(frame, data, rng), spec, data, rng, index)
+
+
+def cut_detections(
+    frame: Frame,
+    found: Table,
+    spec: PreprocessSpec,
+    data: DataConfig,
+    rng: np.random.Generator,
+    index: int = 0,
+) -> Cut:
+    """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`."""
+    if len(found) == 0:
+        empty = np.zeros((0, spec.size, spec.size, 2), np.float16)
+        return Cut(empty, np.zeros(0, ROW), np.zeros(0, bool), None)
+    labels = np.asarray(found["label"])
+    xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
+    x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
+    if rng.random() < 0.25:
+        # Some catalogues give the brightest pixel, some a fitted centre.
+        x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
+    fwhm, star = _seen_by_rbinfer(frame, spec, data, rng)
+    if fwhm is None:
+        fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
+        if rng.random() < data.fwhm_excess_fraction:
+            fwhm *= float(rng.uniform(*data.fwhm_excess))
+    given = rng.random() < data.maps_given
+    exposure = as_exposure(
+        frame.image,
+        fwhm=fwhm,
+        mask=frame.mask,
+        bg=frame.sky if given else None,
+        err=frame.noise if given else None,
+    )
+    if data.measured > 0 and rng.random() < _WITH_PEAKS:
+        x, y = centres(exposure, x, y, xpeak, ypeak, reach=spec.size // 2)
+    cutouts = Cutter.prepare(exposure, spec).cut(x, y)
+    good = is_scored(cutouts.status)
+    rows = np.zeros(int(good.sum()), ROW)
+    rows["label"], rows["frame"] = labels[good], index
+    rows["x"], rows["y"] = x[good], y[good]
+    rows["window_snr"] = cutouts.snr[good]
+    rows["snr"] = _aperture_snr(frame, xpeak[good], ypeak[good])
+    rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
+    rows["stamp"] = -1 if star is None else 0
+    return Cut(cutouts.pixels[good].astype(np.float16), rows, good, star)
+
+
+def _seen_by_rbinfer(
+    frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator
+) -> tuple[float | None, F32 | None]:
+    """Return the FWHM and the star that rbinfer finds on the frame, where nothing is given to it."""
+    if data.measured == 0 or rng.random() >= data.measured:
+        return None, None
+    found = measure_psf(frame.image, frame.mask)
+    if found.fwhm is not None and found.stamp is not None:
+        return found.fwhm, star_on_grid(found.stamp, found.fwhm / STAMP_FWHM, spec, found.fwhm)
+    # Half of them as a frame of which nothing is known, half with a width from elsewhere.
+    return (DEFAULT_FWHM if rng.random() < 0.5 else None), None
+
+
+def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Choose some rows of each bogus class and of the sources, in their order.
+
+    Stars and galaxies are drawn together: the network has to learn how many galaxies there are among the
+    stars of a field.
+    """
+    order = rng.permutation(len(labels))
+    drawn = labels[order]
+    chosen = [order[np.isin(drawn, SOURCES)][: data.sources]]
+    for i in range(len(CLASSES)):
+        if i not in SOURCES:
+            chosen.append(order[drawn == i][: data.per_class])
+    return np.sort(np.concatenate(chosen))
+
+
+def _aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
+    """Light of the 3 x 3 pixels around each, over its expected noise."""
+    light = around(frame.image, x, y, BOX).astype(float) - around(frame.sky, x, y, BOX)
+    snr: F64 = np.nan_to_num(light).sum(axis=0) / (3.0 * frame.noise[y, x])
+    return snr

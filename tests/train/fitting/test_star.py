@@ -1,0 +1,161 @@
+"""Networks that read the star of a frame: data, fit, export, and what scores by them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rbinfer import Classifier
+from rbinfer.model.session import Session, verify
+from rbinfer.model.stamps import Stamps
+from rbtrain.config import CLASSES, SOURCES, DataConfig, NetworkConfig
+from rbtrain.data.dataset import build_dataset
+from rbtrain.export.convert import keras_outputs
+from rbtrain.export.release import export_run
+from rbtrain.fitting.batches import Batches, augment, targets_of
+from rbtrain.fitting.fit import PARENT, build, fit, load_network
+from rbtrain.fitting.inherit import inherit
+from rbtrain.fitting.model import inputs_of
+
+
+@pytest.fixture(scope="module")
+def star_config(config):
+    return dataclasses.replace(
+        config,
+        data=DataConfig(frames=40, test_frames=2, seed=9, per_class=30, sources=60, measured=0.8),
+        network=NetworkConfig("compact", filters=(8, 16, 16), dropout=0.0, psf=True),
+        fit=dataclasses.replace(config.fit, epochs=3),
+    )
+
+
+@pytest.fixture(scope="module")
+def star_data(star_config, tmp_path_factory):
+    return build_dataset(star_config, tmp_path_factory.mktemp("stars") / "train", workers=1)
+
+
+@pytest.fixture(scope="module")
+def run(star_config, star_data, tmp_path_factory):
+    where = tmp_path_factory.mktemp("star-fit")
+    fit(star_config, star_data, where, verbose=0)
+    return where
+
+
+@pytest.fixture(scope="module")
+def exported(star_config, star_data, run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("star-export") / "model.onnx"
+    return path, export_run(star_config, star_data, run / "best.keras", path)
+
+
+def test_each_cutout_knows_the_star_of_its_frame(star_data):
+    rows, frames = star_data.rows["stamp"], star_data.rows["frame"]
+    known = rows >= 0
+    assert 0.3 < known.mean() < 1
+    assert rows.max() == len(star_data.stars) - 1
+    for frame in np.unique(frames):
+        assert len(np.unique(rows[frames == frame])) == 1
+    assert (star_data.stars.max(axis=(1, 2)) == 1).all()
+    some = np.array([0, len(rows) // 2, len(rows) - 1])
+    _, stamps = star_data.inputs(some)
+    psf, is_known = stamps.one_each()
+    for k, row in enumerate(some):
+        expected = star_data.stars[rows[row]] if known[row] else np.zeros((31, 31))
+        np.testing.assert_array_equal(psf[k, :, :, 0], expected)
+        assert is_known[k, 0] == known[row]
+
+
+def test_a_star_is_turned_with_its_cutout(star_config, star_data):
+    labels = star_data.rows["label"]
+    targets, weights = targets_of(star_config, labels), np.ones(len(labels), "f4")
+    rows = np.flatnonzero(star_data.rows["stamp"] >= 0)
+    batches = Batches(star_data, rows, targets, weights, 32, seed=1, psf=True)
+    (pixels, psf, known), _, _ = batches[0]
+    assert (known == 1).all()
+    taken = np.sort(np.random.default_rng([1, 0]).permutation(rows)[:32])
+    plain, stamps = star_data.inputs(taken)
+    stars, _ = stamps.one_each()
+    for k in range(32):
+        turns = [t for t in range(8) if (augment(plain[k : k + 1], t)[0] == pixels[k]).all()]
+        assert any((augment(stars[k : k + 1], t)[0] == psf[k]).all() for t in turns)
+
+
+def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_data, run, exported):
+    path, worst = exported
+    assert worst <= 1e-5
+    session = Session(path, "cpu")
+    assert session.reads_psf
+    assert verify(path).ok
+    golden = session.spec.golden.stamps
+    assert golden is not None
+    assert 0 < golden.known[golden.index].mean() <= 1
+    cutouts, stamps = star_data.inputs(slice(0, 300))
+    known = session.run(cutouts, stamps)
+    # Calibration moves temperature and one shift: order among the sources stays.
+    raw = keras_outputs(_best(star_config, run), CLASSES, star_config.real)
+    for given, output in ((stamps, known), (Stamps.of(None, 31, 300), session.run(cutouts))):
+        classes = raw(inputs_of(_best(star_config, run), cutouts, given))["classes"]
+        sources = slice(0, len(SOURCES))
+        assert (classes[:, sources].argmax(1) == output.classes[:, sources].argmax(1)).all()
+    is_known = stamps.known[stamps.index, 0] == 1
+    differs = np.abs(known.score - session.run(cutouts).score)
+    assert differs[is_known].max() > 1e-3
+    assert (differs[~is_known] == 0).all()
+    # A score does not depend on what else is in the call.
+    alone = session.run(cutouts[37:38], stamps.taken(slice(37, 38)))
+    assert alone.score[0] == known.score[37]
+
+
+def test_a_classifier_shows_the_network_the_star_of_the_frame(star_data, exported):
+    rng = np.random.default_rng(4)
+    image = rng.normal(100, 3, (300, 300)).astype("f4")
+    y, x = rng.uniform(20, 280, (2, 60))
+    rows, columns = np.mgrid[:300, :300]
+    for cx, cy in zip(x, y, strict=True):
+        image += 900 * np.exp(-((columns - cx) ** 2 / 9.0 + (rows - cy) ** 2 / 3.0)).astype("f4")
+    classifier = Classifier(exported[0], device="cpu")
+    scores = classifier.score(image, x, y)
+    width = classifier.classify({"x": x, "y": y}, image).meta["rb_fwhm"]
+    cutouts = classifier.cutouts(image, x, y)
+    session = Session(exported[0], "cpu")
+    without = session.run(cutouts.pixels)
+    assert width == pytest.approx(2.355 * np.sqrt(np.sqrt(4.5 * 1.5)), rel=0.1)
+    assert np.abs(scores.score - without.score).max() > 1e-4
+    # A width from the caller alone tells nothing of the star.
+    given = classifier.score(image, x, y, fwhm=width)
+    np.testing.assert_allclose(given.score, without.score, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def parent(star_config, star_data, tmp_path_factory):
+    """A model that reads no star."""
+    where = tmp_path_factory.mktemp("parent")
+    network = dataclasses.replace(star_config.network, psf=False)
+    config = dataclasses.replace(star_config, network=network)
+    fit(config, star_data, where / "fit", verbose=0)
+    export_run(config, star_data, where / "fit" / "best.keras", where / "model.onnx")
+    return where / "model.onnx"
+
+
+def test_a_network_inherits_that_of_a_file(star_config, star_data, parent):
+    cutouts, stamps = star_data.inputs(slice(0, 1500))
+    model = build(star_config)
+    inherit(model, parent, cutouts)
+    found = model.predict(inputs_of(model, cutouts, stamps), verbose=0)
+    np.testing.assert_allclose(found, Session(parent, "cpu").run(cutouts).classes, atol=1e-5)
+    other = build(dataclasses.replace(star_config, network=NetworkConfig("compact", (8, 16, 32))))
+    with pytest.raises(ValueError, match=r"where conv2d.* takes .* of another network"):
+        inherit(other, parent, cutouts)
+    deeper = build(dataclasses.replace(star_config, network=NetworkConfig("compact", (8, 16, 16, 16))))
+    with pytest.raises(ValueError, match="has 7 layers with weights, but 9 are needed"):
+        inherit(deeper, parent, cutouts)
+
+
+def test_a_fit_that_goes_on_from_a_file_says_so(star_config, star_data, parent, tmp_path):
+    once = dataclasses.replace(star_config, fit=dataclasses.replace(star_config.fit, epochs=1))
+    fit(once, star_data, tmp_path / "fit", verbose=0, parent=parent)
+    assert (tmp_path / "fit" / PARENT).read_text().startswith("tiny 1, SHA-256 ")
+    export_run(once, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
+    assert Session(tmp_path / "model.onnx", "cpu").spec.parent.startswith("tiny 1, SHA-256 ")
+
+
+def _best(star_config, run):
+    return load_network(star_config, run / "best.keras")

@@ -1,0 +1,109 @@
+"""Special kinds of frame hold what they promise, and cost nothing where they are off."""
+
+import numpy as np
+import pytest
+
+from rbtrain.simulate import ScenesConfig, SimulateConfig, draw_frame
+from rbtrain.simulate.scenes import draw_scene
+
+
+def frames_of(n, scene, **shape):
+    config = SimulateConfig.from_dict({"width": 192, "height": 192, "scenes": {scene: 1.0}, **shape})
+    return [draw_frame(config, np.random.default_rng(seed)) for seed in range(n)]
+
+
+def kinds_of(frame):
+    return list(frame.truth["type"])
+
+
+def test_without_scenes_nothing_is_drawn():
+    config, rng = SimulateConfig(), np.random.default_rng(1)
+    assert draw_scene(config, rng) is config
+    assert rng.random() == np.random.default_rng(1).random()
+
+
+def test_scenes_come_as_often_as_is_said():
+    config = SimulateConfig(scenes=ScenesConfig(streaked=0.2, starless=0.3))
+    drawn = [draw_scene(config, np.random.default_rng(seed)) for seed in range(600)]
+    streaked = sum(each.field.followed > 0 for each in drawn)
+    starless = sum(each.field.max_stars == 0 for each in drawn)
+    plain = sum(each is config for each in drawn)
+    assert (streaked / 600, starless / 600, plain / 600) == pytest.approx((0.2, 0.3, 0.5), abs=0.06)
+    assert streaked + starless + plain == 600
+
+
+def test_shares_are_shares():
+    with pytest.raises(ValueError, match="at most 1 together"):
+        ScenesConfig(streaked=0.7, starless=0.4)
+    with pytest.raises(ValueError, match="must be 0 or more"):
+        ScenesConfig(thick=-0.1)
+
+
+def test_starless_frames_hold_hits_alone():
+    hits = 0
+    for frame in frames_of(25, "starless"):
+        assert not frame.stars.any()
+        assert not frame.galaxies.any()
+        assert not {"star", "galaxy", "asteroid", "spike", "ghost"} & set(kinds_of(frame))
+        hits += kinds_of(frame).count("cosmic_ray") + kinds_of(frame).count("hot_pixel")
+    assert hits > 25 * 15
+
+
+def test_undersampled_frames_have_narrow_stars_and_many_hits():
+    frames = frames_of(40, "undersampled")
+    widths = np.array([frame.fwhm for frame in frames])
+    assert np.quantile(widths, 0.1) < 1.0
+    assert np.quantile(widths, 0.85) < 2.1
+    hits = [kinds_of(f).count("cosmic_ray") + kinds_of(f).count("hot_pixel") for f in frames]
+    assert np.median(hits) > 20
+
+
+def test_stars_of_streaked_frames_are_long_and_what_is_followed_is_round():
+    config = {"field": {"bright_stars": [3.0, 8.0], "brightest": [0.5, 0.9]}}
+    elongated, followed = [], 0
+    for frame in frames_of(25, "streaked", **config):
+        rows = frame.truth[frame.truth["type"] == "star"]
+        rows = rows[rows["peak"] > 30 * np.median(frame.noise)]
+        for row in rows:
+            near = np.hypot(rows["x"] - row["x"], rows["y"] - row["y"]) < 40
+            x, y, r = round(row["x"]), round(row["y"]), 18
+            if near.sum() > 1 or not (r <= x < 192 - r and r <= y < 192 - r):
+                continue
+            cut = frame.stars[y - r : y + r + 1, x - r : x + r + 1].astype(float)
+            cut = np.where(cut > 0.2 * cut.max(), cut, 0)
+            v, u = np.indices(cut.shape)
+            moments = np.cov(np.stack([u.ravel(), v.ravel()]), aweights=cut.ravel())
+            small, large = np.sqrt(np.linalg.eigvalsh(moments))
+            elongated.append(large / small)
+            followed += large / small < 1.25
+    assert len(elongated) > 30
+    assert np.quantile(elongated, 0.8) > 2.5
+    assert followed >= 3
+
+
+def test_thick_detectors_have_long_tracks():
+    longest = []
+    for frame in frames_of(8, "thick"):
+        code = frame.artefact_class == 1
+        longest.append(code.sum() / max(kinds_of(frame).count("cosmic_ray"), 1))
+    thin = [
+        (f.artefact_class == 1).sum() / max(kinds_of(f).count("cosmic_ray"), 1)
+        for f in frames_of(8, "undersampled")
+    ]
+    assert np.median(longest) > 3 * np.median(thin)
+
+
+@pytest.mark.parametrize("scene", ["crowded", "survey", "infrared", "tracked"])
+def test_other_scenes_hold_what_they_are_named_for(scene):
+    frames = frames_of(8, scene)
+    kinds = [kind for frame in frames for kind in kinds_of(frame)]
+    if scene == "crowded":
+        assert np.median([frame.crowding for frame in frames]) > 0.04
+        assert kinds.count("cosmic_ray") > 40
+    if scene == "survey":
+        assert np.median([kinds_of(frame).count("galaxy") for frame in frames]) > 4
+        assert np.median([frame.crowding for frame in frames]) < 0.01
+    if scene == "infrared":
+        assert kinds.count("persistence") > 8
+    if scene == "tracked":
+        assert kinds.count("satellite") > 8
