@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any
 
+from .._util.wording import in_options
 from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
 from .values import count, positive
@@ -59,4 +60,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(record: dict[str, Any]) -> None:
-    print(json.dumps(record), flush=True)
+    error, warnings = record["error"], record["warnings"]
+    told = {"error": error and in_options(error), "warnings": [in_options(text) for text in warnings]}
+    print(json.dumps(record | told), flush=True)

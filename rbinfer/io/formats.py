@@ -94,7 +94,9 @@ class Format:
 
 
 _FITS = (".fits", ".fit", ".fts")
-_BARE_LIST = "a list without a header is read with --format CSV --x-col col1 --y-col col2 --origin 1"
+_BARE_LIST = (
+    "a list without a header is read with `catalog_format='CSV', x_col='col1', y_col='col2', origin=1`"
+)
 #: The formats in the order in which contents and suffixes are held against them.
 FORMATS = (
     Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv),

@@ -120,7 +120,7 @@ def search_images(
 def _about(unmatched: Sequence[str], recursive: bool) -> str:
     """Say what to do about patterns without a file."""
     deeper = any(map(_has_folders, unmatched)) and not recursive
-    hint = "; --recursive (recursive=True) looks into folders" if deeper else ""
+    hint = "; `recursive=True` looks into folders" if deeper else ""
     return (
         f"no images are found for {', '.join(unmatched)}; name files, directories with FITS files, or "
         f"patterns in quotes{hint}"
@@ -165,10 +165,8 @@ def select(images: Sequence[Found], all_frames: bool = False) -> tuple[list[Foun
     if calibration:
         text = as_text(calibration)
         if not kept:
-            raise InputError(
-                f"nothing is left to score: {text}; --all-frames (all_frames=True) takes them"
-            )
-        log.warning("left out: %s; --all-frames (all_frames=True) takes them", text)
+            raise InputError(f"nothing is left to score: {text}; `all_frames=True` takes them")
+        log.warning("left out: %s; `all_frames=True` takes them", text)
     kept.sort(key=lambda each: each[:2])
     return [image for _, _, image in kept], dict(Counter(told.kind for told in calibration))
 

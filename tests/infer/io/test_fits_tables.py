@@ -76,7 +76,7 @@ def test_ldac_from_nothing_is_refused_before_any_work(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     for source in (None, kind_of(tmp_path / "a.csv")):
         with pytest.raises(
-            InputError, match=r"rows are written as \.ldac only if .* FITS_LDAC too.*\.fits"
+            InputError, match=r"written as \.ldac only if .* FITS_LDAC too.*\.fits"
         ):
             check_output(tmp_path / "o.ldac", source=source)
 

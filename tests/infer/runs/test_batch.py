@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer._util.hashing import digest
+from rbinfer._util.wording import in_options
 from rbinfer.cli import main
 from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.tables import read_catalog
@@ -107,8 +108,8 @@ def test_done_again_where_a_map_in_a_file_of_its_own_changed(night, tmp_path):
         ({"mask": "none.fits"}, r"mask none\.fits does not exist"),
         ({"err": "none.fits[1]"}, r"noise map none\.fits does not exist"),
         ({"psf": "none.fits"}, r"PSF none\.fits does not exist"),
-        ({"x_col": "X", "y_col": "Y"}, "--catalog too"),
-        ({"real": ("galaxy",), "max_missed": 0.01}, "with --real galaxy give --threshold"),
+        ({"x_col": "X", "y_col": "Y"}, "`catalog` too"),
+        ({"real": ("galaxy",), "max_missed": 0.01}, r"with `real=\('galaxy',\)` give `threshold`"),
     ],
 )
 def test_what_is_wrong_for_all_images_is_told_once(night, tmp_path, options, words):
@@ -132,8 +133,8 @@ def test_results_that_are_not_ours_are_kept(night, expected, tmp_path, caplog):
     report = run_batch([night / "f0.fits", night / "f1.fits"], out, workers=1)
     assert (out / "f0.ecsv").read_text() == "precious"
     assert [one.error for one in report.failed] == [
-        "the result f0.ecsv exists, is not as rbinfer wrote it, and is kept; use --overwrite "
-        "(overwrite=True), or move it away"
+        "the result f0.ecsv exists, is not as rbinfer wrote it, and is kept; use "
+        "`overwrite=True`, or move it away"
     ]
     report = run_batch([night / "f0.fits", night / "f1.fits"], out, workers=1, overwrite=True)
     assert (report.n_scored, report.n_skipped) == (1, 1)
@@ -173,7 +174,9 @@ def test_what_fails_is_told_and_the_rest_go_on(night, tmp_path, capsys):
     )
     assert "6 images: 1 scored, 0 skipped (done before), 5 failed" in captured.err
     noted = {os.path.basename(line["image"]): line for line in runs.lines(out / JOURNAL)}
-    assert {name: line["error"] for name, line in noted.items() if not line["ok"]} == reasons
+    errors = {name: line["error"] for name, line in noted.items() if not line["ok"]}
+    assert "its catalogue as `catalog`" in errors["text.fits"]
+    assert {name: in_options(text) for name, text in errors.items()} == reasons
     # What failed is tried again, and done when it can be.
     (folder / "short.fits").write_bytes(whole)
     assert main(argv) == 1
