@@ -41,6 +41,9 @@ ROW = np.dtype(
 )
 #: Of the frames for networks that read the star, so many have a catalogue with brightest pixels.
 _WITH_PEAKS = 0.5
+#: Share of frames on which no star is found that are cut for `DEFAULT_FWHM`; stars below this FWHM in
+#: pixels are no longer told from hits then.
+_ASSUMED, _NARROW = 0.8, 2.0
 
 
 class Cut(NamedTuple):
@@ -192,8 +195,13 @@ def _seen_by_rbinfer(
     found = measure_psf(frame.image, frame.mask)
     if found.fwhm is not None and found.stamp is not None:
         return found.fwhm, star_on_grid(found.stamp, found.fwhm / STAMP_FWHM, spec, found.fwhm)
-    # Half of them as a frame of which nothing is known, half with a width from elsewhere.
-    return (DEFAULT_FWHM if rng.random() < 0.5 else None), None
+    # A frame of which nothing is known is cut for 3 pixels. Stars that are much narrower look like hits
+    # there; a network that learned to keep them would let in the hits of every dark. They get a width
+    # from elsewhere.
+    has_sources = np.isin(frame.truth["type"], ("star", "galaxy")).any()
+    if has_sources and frame.fwhm < _NARROW:
+        return None, None
+    return (DEFAULT_FWHM if rng.random() < _ASSUMED else None), None
 
 
 def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:
