@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +24,8 @@ def processor() -> str:
         wide = next((f" with {name}" for flag, name in _VECTORS if flag in flags), "")
         return about["model name"] + wide
     if sys.platform == "darwin":
+        import subprocess
+
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
         try:
             return subprocess.check_output(command, text=True).strip()

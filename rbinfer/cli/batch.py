@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._util.wording import in_options
 from .codes import DONE, ERROR, NOTHING_SCORED
 from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
@@ -74,7 +75,10 @@ def run(options: argparse.Namespace) -> int:
             **store_arguments(options),
         )
     if options.json:
-        json.dump(report.as_dict(), sys.stdout, indent=1)
+        found = report.as_dict()
+        for failure in found["failures"]:
+            failure["error"] = in_options(failure["error"])
+        json.dump(found, sys.stdout, indent=1)
         sys.stdout.write("\n")
     if not options.quiet:
         print(_in_words(report), file=sys.stderr)

@@ -3,26 +3,25 @@
 import argparse
 import json
 import os
-import re
 import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .codes import DONE, NOTHING_SCORED
-from .options import add_common_options, add_overwrite_option, add_scoring_options, score_options
+from .files import Files
+from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
 from .parser import add_verb
 from .plain import plain
-from .streams import is_closed
 from .values import names
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import ScoredFile
 
 #: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
@@ -39,7 +38,8 @@ def add_parser(verbs: Any) -> None:
         description=(
             "Score detections: the rows of a catalogue, or else sources that are detected here. "
             "The rows come out in their order with rb_score, rb_status and, if the model has "
-            "classes, rb_class. Without -o they go to stdout as ECSV."
+            "classes, rb_class. A row is real if its rb_score lies above the threshold; rb_class is "
+            "only the most probable class, so a star may be bogus. Without -o they go to stdout as ECSV."
         ),
         example=(
             "rbinfer classify image.fits -o scored.ecsv\n"
@@ -64,7 +64,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--regions",
         metavar="REG",
-        help="also write the rows on the image as DS9 regions: real blue, bogus orange, unscored yellow",
+        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
+        "orange, unscored yellow",
     )
     parser.add_argument(
         "--regions-system",
@@ -102,30 +103,41 @@ def add_parser(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..pipeline.columns import check_classes
+    from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import score_file
     from ..pipeline.summary import is_nothing_scored
 
-    _check(options)
-    how = score_options(options)
+    how = ScoreOptions(**score_arguments(options))
+    files = Files(
+        options.image,
+        options.catalog,
+        options.output,
+        options.regions,
+        options.regions_system,
+        options.overwrite,
+    )
+    rows = _Rows(options.filter, options.classes, options.sort)
+    files.check(how, is_stdout_used=options.json or not options.output, is_stamped=options.stamp)
     with _patience(quiet=bool(options.quiet)):
         classifier = how.classifier()
-        if options.classes:
-            check_classes(options.classes, classifier.spec)
-        scored = score_file(options.image, options.catalog, how, classifier, options.output)
-    kept, summary = _kept(scored, options).with_columns(how.show), scored.summary
-    if options.output:
-        kept.write(options.output, options.overwrite)
-    if options.regions and len(scored.table):
+        if rows.classes:
+            check_classes(rows.classes, classifier.spec)
+        scored = score_file(files.image, files.catalog, how, classifier, files.output)
+    taken, summary = rows.of(scored), scored.summary
+    kept = taken.with_columns(how.show)
+    if files.output:
+        kept.write(files.output, files.overwrite)
+    if files.regions and len(scored.table):
         # After the rows, which matter more.
-        _write_regions(scored, how, options)
+        files.write_regions(taken, how.columns)
     if options.stamp:
         from ..io.stamp import stamp
 
         each = summary.get("extensions", [summary])
-        stamp(options.image, {part["hdu"]: part for part in each}, scored.table.meta)
+        stamp(files.image, {part["hdu"]: part for part in each}, scored.table.meta)
     if options.json:
-        _print_json(summary, None if options.output else kept.table)
-    elif not options.output:
+        _print_json(summary, None if files.output else kept.table)
+    elif not files.output:
         kept.table.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
         print(_in_words(summary), file=sys.stderr)
@@ -134,55 +146,27 @@ def run(options: argparse.Namespace) -> int:
     return NOTHING_SCORED if is_nothing_scored(summary) else DONE
 
 
-def _check(options: argparse.Namespace) -> None:
-    """Refuse before any work what could not be written after it."""
-    from ..errors import InputError
-    from ..io.files import check_distinct, check_place
-    from ..io.tables import check_output, kind_of
+@dataclass(frozen=True)
+class _Rows:
+    """Which rows are given back, and in which order."""
 
-    _check_image(options.image)
-    if is_closed() and (options.json or not options.output):
-        raise InputError("the standard output is closed; name a file for the rows with -o")
-    if options.output:
-        # Rows of one image alone are written back in a format that is only read otherwise.
-        in_kind = options.catalog and not _is_mosaic(options)
-        source = kind_of(Path(options.catalog), options.catalog_format) if in_kind else None
-        check_output(options.output, options.overwrite, source)
-    if options.regions:
-        check_place(Path(options.regions), options.overwrite)
-    elif options.regions_system:
-        raise InputError("--regions-system is about regions; give --regions too")
-    if options.regions and _is_mosaic(options):
-        raise InputError("regions are of one image; give its --hdu instead of 'all'")
-    named = [Path(name) for name in (options.output, options.regions) if name]
-    check_distinct(named, _read_besides(options))
-    if options.regions and options.catalog:
-        check_distinct([Path(options.regions)], [Path(options.catalog)])
-    if options.stamp:
-        from ..io.stamp import check_stamp
+    real_only: bool
+    classes: tuple[str, ...] | None
+    order: str
 
-        check_stamp(options.image)
+    def of(self, scored: "ScoredFile") -> "ScoredFile":
+        """Return these rows of what was scored."""
+        from ..pipeline.columns import of_classes, order_of
+        from ..status import is_real
 
-
-def _kept(scored: "ScoredFile", options: argparse.Namespace) -> "ScoredFile":
-    """Return the rows that were asked for, in their order."""
-    from ..pipeline.columns import of_classes, order_of
-    from ..status import is_real
-
-    table = scored.table
-    if options.filter:
-        scored = scored.taken(is_real(table["rb_score"], table.meta["rb_threshold"]))
-    if options.classes:
-        scored = scored.taken(of_classes(scored.table, options.classes))
-    if options.sort != "row":
-        scored = scored.taken(order_of(scored.table, options.sort))
-    return scored
-
-
-def _is_mosaic(options: argparse.Namespace) -> bool:
-    from ..pipeline.options import ALL
-
-    return options.hdu is not None and options.hdu.lower() == ALL
+        table = scored.table
+        if self.real_only:
+            scored = scored.taken(is_real(table["rb_score"], table.meta["rb_threshold"]))
+        if self.classes:
+            scored = scored.taken(of_classes(scored.table, self.classes))
+        if self.order != "row":
+            scored = scored.taken(order_of(scored.table, self.order))
+        return scored
 
 
 def instead_of_verb(word: str) -> str | None:
@@ -208,57 +192,6 @@ def instead_of_more(image: str, rest: Sequence[str]) -> str | None:
     if len(rest) == 1:
         return f"{rest[0]!r} is one argument too many; a catalogue is named by --catalog {rest[0]}"
     return None
-
-
-def _check_image(image: str) -> None:
-    """Refuse a folder or a pattern, which stand for several images."""
-    from ..errors import InputError
-
-    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
-    if os.path.isdir(image):
-        raise InputError(f"{image} is a folder; {command} scores the images in it")
-    if not os.path.exists(image) and re.search(r"[*?[]", image):
-        raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")
-
-
-def _read_besides(options: argparse.Namespace) -> Iterator[Path]:
-    """Yield the files that are read, but for the catalogue, whose place the scored rows may take."""
-    from ..io.maps import place_of
-    from ..model.registry import resolve
-
-    yield Path(options.image)
-    yield resolve(options.model)
-    named = ((options.mask, "mask"), (options.err, "noise map"), (options.psf, "PSF"))
-    for where, what in named:
-        file = None if where is None else place_of(where, what)[0]
-        if file is not None:
-            yield file
-
-
-def _write_regions(scored: "ScoredFile", how: "ScoreOptions", options: argparse.Namespace) -> None:
-    from ..errors import InputError
-    from ..io.positions import scored_positions
-    from ..io.regions import as_regions, write_regions
-    from ..io.sky_out import sky_map
-
-    table, image = scored.table, scored.image
-    assert image is not None  # --regions and --hdu all exclude each other
-    x, y = scored_positions(table, how.columns, image.header)
-    sky = None
-    if options.regions_system != "image":
-        sky = sky_map(image.wcs, image.shape, options.image)
-        if sky is None and options.regions_system == "fk5":
-            raise InputError(f"{options.image} has no WCS that can be used; take --regions-system image")
-    text = as_regions(
-        x,
-        y,
-        table["rb_score"],
-        table.meta["rb_threshold"],
-        table["rb_class"] if "rb_class" in table.colnames else None,
-        shape=image.shape,
-        sky=sky,
-    )
-    write_regions(text, options.regions, options.overwrite)
 
 
 def _width(summary: dict[str, Any]) -> str:

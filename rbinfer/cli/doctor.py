@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .._util.wording import in_options
 from .options import add_common_options
 from .parser import add_verb
 
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         text = json.dumps({"ok": ok, "findings": rows}, indent=1)
     else:
         text = as_text(findings)
+    text = in_options(text)
     # A path may hold what the terminal cannot show.
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.most is not None and options.kind != "cutouts":
         raise InputError(f"--most is about cutouts; leave it out with --kind {options.kind}")
+    picture = _Picture(options.image, options.hdu, options.kind, options.most or 60)
+    columns = {"x_col": options.x_col, "y_col": options.y_col, "origin": options.origin}
     check_picture(options.output, options.overwrite)
     check_distinct([Path(options.output)], [Path(options.image), Path(options.catalog)])
     table = read_catalog(options.catalog)
@@ -79,40 +82,54 @@ def run(options: argparse.Namespace) -> int:
     if options.kind == "histogram" and options.hdu is None:
         figure = histogram(table, threshold)
     else:
-        figure = _of_image(table, meta, threshold, options)
+        figure = picture.drawn(table, meta, threshold, columns)
     save(figure, options.output, options.overwrite)
     return 0
 
 
-def _of_image(
-    table: "Table", meta: Mapping[str, Any], threshold: float, options: argparse.Namespace
-) -> "Figure":
-    """Draw the rows of one image."""
-    from ..io.images import load_image
-    from ..io.positions import scored_positions
-    from ..model.spec import DEFAULT_FWHM
-    from ..report.gallery import cutout_sheet, histogram, overlay
+@dataclass(frozen=True)
+class _Picture:
+    """What is drawn of which image; of cutouts so many at most."""
 
-    hdu = meta.get("rb_hdu") if options.hdu is None else options.hdu
-    numbers = _numbers(table)
-    if numbers is not None and options.hdu is None:
-        hdu = _only(numbers)
-    image = load_image(options.image, hdu)
-    if numbers is not None:
-        table = table[numbers == image.hdu]
-        if not len(table):
-            raise InputError(f"the catalogue has no rows of HDU {image.hdu}, but of {_listed(numbers)}")
-    if options.kind == "histogram":
-        return histogram(table, threshold)
-    columns = {
-        name: meta.get(f"rb_{name}") if getattr(options, name) is None else getattr(options, name)
-        for name in ("x_col", "y_col", "origin")
-    }
-    x, y = scored_positions(table, columns, image.header)
-    fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
-    if options.kind == "overlay":
-        return overlay(image.pixels, x, y, table, threshold, fwhm)
-    return cutout_sheet(image.pixels, x, y, table, threshold, fwhm, options.most or 60)
+    image: str
+    hdu: str | None
+    kind: str
+    most: int
+
+    def drawn(
+        self,
+        table: "Table",
+        meta: Mapping[str, Any],
+        threshold: float,
+        columns: Mapping[str, str | int | None],
+    ) -> "Figure":
+        """Draw the rows of one image; the catalogue's `meta` tell what is None in `columns`."""
+        from ..io.images import load_image
+        from ..io.positions import scored_positions
+        from ..model.spec import DEFAULT_FWHM
+        from ..report.gallery import cutout_sheet, histogram, overlay
+
+        hdu = meta.get("rb_hdu") if self.hdu is None else self.hdu
+        numbers = _numbers(table)
+        if numbers is not None and self.hdu is None:
+            hdu = _only(numbers)
+        image = load_image(self.image, hdu)
+        if numbers is not None:
+            table = table[numbers == image.hdu]
+            if not len(table):
+                raise InputError(
+                    f"the catalogue has no rows of HDU {image.hdu}, but of {_listed(numbers)}"
+                )
+        if self.kind == "histogram":
+            return histogram(table, threshold)
+        noted = {
+            name: meta.get(f"rb_{name}") if given is None else given for name, given in columns.items()
+        }
+        x, y = scored_positions(table, noted, image.header)
+        fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
+        if self.kind == "overlay":
+            return overlay(image.pixels, x, y, table, threshold, fwhm)
+        return cutout_sheet(image.pixels, x, y, table, threshold, fwhm, self.most)
 
 
 def _numbers(table: "Table") -> "NDArray[Any] | None":

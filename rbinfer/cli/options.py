@@ -2,13 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..runs.formats import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
-
-if TYPE_CHECKING:
-    from ..pipeline.options import ScoreOptions
 
 #: Ways to say where the threshold lies, by their attributes; one of them at most.
 EXCLUSIVE = ("threshold", "max_missed", "max_false")
@@ -32,7 +29,12 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def add_model_options(parser: argparse._ActionsContainer) -> None:
     """Add which model is run, and on what."""
     parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="what the network runs on; a GPU if there is one that can be used (auto)",
+    )
 
 
 def add_position_options(parser: argparse._ActionsContainer) -> None:
@@ -80,9 +82,11 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
 
 def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `run_batch` and `run_watch` both take of the options that are added here."""
+    from ..pipeline.options import ScoreOptions
+
     return {
         "output": options.output,
-        "options": score_options(options),
+        "options": ScoreOptions(**score_arguments(options)),
         "catalog": options.catalog,
         "format": options.format,
         "workers": options.workers,
@@ -205,12 +209,12 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
     )
 
 
-def score_options(options: argparse.Namespace) -> "ScoreOptions":
-    """Return what `add_scoring_options` added, as it was given."""
+def score_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `rbinfer.pipeline.options.ScoreOptions` takes of the options that are added here."""
     import dataclasses
 
     from ..pipeline.options import ScoreOptions
 
     attributes = {field.name: field.name for field in dataclasses.fields(ScoreOptions)}
     attributes["show"] = "columns"
-    return ScoreOptions(**{name: getattr(options, each) for name, each in attributes.items()})
+    return {name: getattr(options, each) for name, each in attributes.items()}

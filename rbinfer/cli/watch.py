@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any
 
+from .._util.wording import in_options
 from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
 from .parser import add_verb
 from .values import count, positive
@@ -17,7 +18,8 @@ def add_parser(verbs: Any) -> None:
         summary="score images as they arrive in a directory",
         description=(
             "Score the FITS images of a directory as they arrive, until SIGTERM (exit code 0) or "
-            "Ctrl-C. A file that is being written is waited for. What came while nobody watched is "
+            "Ctrl-C. A file that is being written is waited for; what is whole is scored in the order "
+            "in which it was written, whenever it was observed. What came while nobody watched is "
             "scored at the next start; what DIR/watch.jsonl notes as done is not scored again until it "
             "changes. Each image gives a line of JSON on stdout."
         ),
@@ -58,4 +60,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(record: dict[str, Any]) -> None:
-    print(json.dumps(record), flush=True)
+    error, warnings = record["error"], record["warnings"]
+    told = {"error": error and in_options(error), "warnings": [in_options(text) for text in warnings]}
+    print(json.dumps(record | told), flush=True)

@@ -162,7 +162,7 @@ def judge_device(offered: Sequence[str], got: str) -> Finding:
             "warning",
             found,
             "for the GPU, see that nvidia-smi lists it and install the CUDA and cuDNN libraries: "
-            "pip install 'onnxruntime-gpu[cuda,cudnn]'; else pass --device cpu",
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'; else pass `device='cpu'`",
         )
     return Finding("device", "ok", found)
 
@@ -194,14 +194,14 @@ def judge_cpus(there: int, usable: int, quota: float | None, variables: dict[str
     limits = [f"{usable} of {there} usable"]
     limits.append("no quota" if quota is None else f"a quota of {quota:g}")
     limits += [f"{name}={value}" for name, value in variables.items()]
-    found = f"{', '.join(limits)}; {_threads(usable)} unless --threads is given"
+    found = f"{', '.join(limits)}; {_threads(usable)} unless `threads` is given"
     if quota is not None and quota < usable:
         fewer = max(int(quota), 1)
         return Finding(
             "cpus",
             "warning",
             found,
-            f"more threads than the quota allows wait for each other: pass --threads {fewer}",
+            f"more threads than the quota allows wait for each other: pass `threads={fewer}`",
         )
     meant = [int(value) for value in variables.values() if value.isdecimal() and int(value) > 0]
     if min(meant, default=usable) < usable:
@@ -209,7 +209,7 @@ def judge_cpus(there: int, usable: int, quota: float | None, variables: dict[str
             "cpus",
             "warning",
             found,
-            f"these variables do not limit rbinfer: pass --threads {min(meant)} if they are meant to",
+            f"these variables do not limit rbinfer: pass `threads={min(meant)}` if they are meant to",
         )
     return Finding("cpus", "ok", found)
 

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LINE_ENDS = re.compile("[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]")
-_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-_NOT_ASCII = re.compile("[^\\x00-\\x7f]")
+# Patterns as texts, which `re` compiles when they are first used: that takes 4 ms, and few runs do.
+_LINE_ENDS = "[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]"
+_NOT_IN_XML = "[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]"
 #: Characters that Astropy would not write, or would write and not be able to read again.
 _UNFIT_TEXTS = {
     "ECSV": _LINE_ENDS,
-    "CSV": re.compile("\r"),  # is the end of a line to spreadsheets
+    "CSV": "\r",  # is the end of a line to spreadsheets
     "VOTable": _NOT_IN_XML,
-    "FITS": _NOT_ASCII,
+    "FITS": "[^\\x00-\\x7f]",
 }
 #: Formats that have limits, in the order in which they are proposed.
 _WITH_LIMITS = ("ECSV", "VOTable", "FITS", "CSV", "Parquet")
@@ -35,8 +35,8 @@ _KINDS = {
 }
 #: Dimensions of columns; Astropy would flatten what has more.
 _MOST_DIMENSIONS = {"CSV": 1, "Parquet": 2}
-_OUTER_BLANKS = re.compile("(?:^|\n) | (?:\n|$)")
-_WITHOUT_BLANKS = {"ECSV": _OUTER_BLANKS, "VOTable": _OUTER_BLANKS, "FITS": re.compile(" (?:\n|$)")}
+_OUTER_BLANKS = "(?:^|\n) | (?:\n|$)"
+_WITHOUT_BLANKS = {"ECSV": _OUTER_BLANKS, "VOTable": _OUTER_BLANKS, "FITS": " (?:\n|$)"}
 #: Types that a format lacks, and wider ones that hold their values.
 _WIDER = {
     # Astropy would make truth values of bytes with a sign.
@@ -72,7 +72,7 @@ def fitted(table: "Table", kind: str) -> "Table":
         if kind == "CSV" and getattr(column, "shape", ())[1:] == (1,):
             out[name] = column = column[:, 0]
         what = _misfit(column, kind)
-        if kind == "FITS" and _NOT_ASCII.search(name):
+        if kind == "FITS" and not name.isascii():
             raise InputError(f"FITS cannot hold the name of the column {name}; try ECSV or VOTable")
         if what is not None:
             others = [each for each in _WITH_LIMITS if _misfit(column, each) is None]
@@ -103,8 +103,8 @@ def _misfit(column: Any, kind: str) -> str | None:
         return "has numbers of 2^63 and more"
     unfit = _UNFIT_TEXTS.get(kind) if dtype.kind in "USO" else None
     texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
-    if unfit is not None and unfit.search("".join(texts)):
-        return f"has the text {next(text for text in texts if unfit.search(text))!r}"
+    if unfit is not None and re.search(unfit, "".join(texts)):
+        return f"has the text {next(text for text in texts if re.search(unfit, text))!r}"
     return None
 
 
@@ -114,7 +114,7 @@ def _tell_of_changes(name: str, column: Any, kind: str) -> None:
     if code == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
         log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
     lost = _WITHOUT_BLANKS.get(kind) if code in "US" else None
-    if lost is not None and lost.search("\n".join(map(str, column.ravel().tolist()))):
+    if lost is not None and re.search(lost, "\n".join(map(str, column.ravel().tolist()))):
         log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -86,7 +85,7 @@ def check_place(path: Path, overwrite: bool = False) -> None:
             f"the output {path} is a device or a pipe, which cannot be replaced; name a file"
         )
     if not overwrite:
-        raise InputError(f"the output {path} exists and is kept; use --overwrite (overwrite=True)")
+        raise InputError(f"the output {path} exists and is kept; use `overwrite=True`")
 
 
 def check_distinct(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -126,7 +125,7 @@ def written_whole(path: Path, suffix: str = "") -> Iterator[Path]:
         The file system refused.
     """
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    beside = path.with_name(f".rbinfer-{secrets.token_hex(8)}{suffix}")
+    beside = path.with_name(f".rbinfer-{os.urandom(8).hex()}{suffix}")
     try:
         yield beside
         os.replace(beside, path)

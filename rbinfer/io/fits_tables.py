@@ -68,7 +68,7 @@ def _catalogues(hdus: Any, path: Path) -> list[Any]:
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
     if not tables:
         raise InputError(
-            f"{path} has no table extension; is it an image? An image comes first, its catalogue with "
-            "--catalog"
+            f"{path} has no table extension; is it an image? An image comes first, its catalogue as "
+            "`catalog`"
         )
     return [hdu for hdu in tables if hdu.name == _OBJECTS] or tables

@@ -148,7 +148,7 @@ def _fault(path: Path, error: Exception) -> str:
     head = Content(path).head
     if not head.startswith(b"SIMPLE"):
         return told_of(head) or (
-            "it does not begin as a FITS file; an image comes first, its catalogue with --catalog"
+            "it does not begin as a FITS file; an image comes first, its catalogue as `catalog`"
         )
     with suppress(InputError, ValueError):
         if any(place.lacks for place in places_of(content_of(path))):
@@ -226,7 +226,7 @@ def _plane(
     if not hdu.is_image:
         raise InputError(
             f"HDU {number} of {path} is a table, not an image; the file has {_listing(hdus)}. "
-            "A catalogue is given with --catalog, beside its image"
+            "A catalogue is given as `catalog`, beside its image"
         )
     _check_sum(path, number, hdu)
     data = _stored(path, number, hdu)
@@ -279,7 +279,7 @@ def _first_image(path: Path, hdus: Any) -> int:
         # The reader says why a cube is refused.
         return cube
     hint = (
-        ". A catalogue is given with --catalog, beside its image"
+        ". A catalogue is given as `catalog`, beside its image"
         if not all(hdu.is_image for hdu in hdus)
         else ""
     )

@@ -79,11 +79,11 @@ class Placement:
             if getattr(self, field.name) != field.default
         }
 
-    def options(self) -> str:
-        """Return the options of the command line that say the same."""
-        words = [f"--{name.replace('_', '-')}" for name, value in self.given().items() if value is True]
+    def arguments(self) -> str:
+        """Return the arguments of `rbinfer.pipeline.options.ScoreOptions` that say the same."""
+        words = [f"{name}=True" for name, value in self.given().items() if value is True]
         if self.scale != 1.0:
-            words.append(f"--scale-xy {self.scale:g}")
+            words.append(f"scale_xy={self.scale:g}")
         if self.shift_x or self.shift_y:
-            words.append(f"--shift-xy={self.shift_x:.1f},{self.shift_y:.1f}")
-        return " ".join(words)
+            words.append(f"shift_xy=({self.shift_x:.1f}, {self.shift_y:.1f})")
+        return ", ".join(words)

@@ -71,7 +71,7 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
         data = data[0] if len(data) == 1 else data
     if data.ndim == 2:
         if plane not in (None, "0", MEAN):
-            raise InputError(f"{what} has one plane; leave out --plane {plane}")
+            raise InputError(f"{what} has one plane; leave out `plane={plane!r}`")
         return data
     if data.ndim > 3:
         raise InputError(
@@ -83,7 +83,7 @@ def plane_of(data: NDArray[Any], plane: str | None, what: str) -> NDArray[Any]:
     if plane is None:
         raise InputError(
             f"{what} is a cube of {n} planes of {data.shape[2]} x {data.shape[1]} pixels; choose one: "
-            f"--plane {names}"
+            f"`plane` {names}"
         )
     if plane.lower() == MEAN:
         if data.dtype.kind != "f":

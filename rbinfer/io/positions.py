@@ -412,11 +412,11 @@ def _look_alikes(table: "Table") -> str:
         twins = {x[:k] + y + x[k + 1 :] for k, c in enumerate(x) for y in _TWINS.get(c, "")}
         pairs += [(x, y) for y in have if y in twins and table[x].dtype.kind in "fiu"]
     if not pairs:
-        return f"it has {_names(have)}; name them (--x-col, --y-col; x_col, y_col)"
+        return f"it has {_names(have)}; name them by `x_col` and `y_col`"
     listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
     x, y = map(shlex.quote, pairs[0])
     return (
-        f"what may be meant is {listed}: name them (--x-col {x} --y-col {y}; x_col, y_col), with an "
+        f"what may be meant is {listed}: name them by `x_col={x!r}, y_col={y!r}`, with an "
         "origin of 1 if the first pixel is called 1"
     )
 

@@ -13,7 +13,6 @@ import logging
 import mmap
 import os
 import platform
-import secrets
 import stat
 import sys
 import threading
@@ -343,7 +342,7 @@ def _write(path: Path, data: bytes) -> None:
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _DAY:
                 left.unlink()
-    written = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    written = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
     try:
         written.write_bytes(data)
         written.chmod(0o644)  # like Python's compiled files, for whoever can read the folder

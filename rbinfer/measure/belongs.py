@@ -64,10 +64,10 @@ class Doubt:
 
     @property
     def remedy(self) -> str:
-        """The options of the command line that mend it; empty where none do."""
+        """The arguments that mend it, as Python has them; empty where none do."""
         if self.origin is not None:
-            return f"--origin {self.origin}"
-        return "" if self.placement is None else self.placement.options()
+            return f"origin={self.origin}"
+        return "" if self.placement is None else self.placement.arguments()
 
 
 def doubt_about(exposure: Exposure, x: Floats, y: Floats, is_origin_known: bool = False) -> Doubt | None:

@@ -94,8 +94,8 @@ class Session:
         available = available_providers()
         if device == "cuda" and _CUDA not in available:
             raise DeviceError(
-                f"device='cuda' was asked for but this ONNX Runtime offers {available}; "
-                "'pip uninstall onnxruntime' and 'pip install onnxruntime-gpu', or use device='cpu'"
+                f"`device='cuda'` was asked for but this ONNX Runtime offers {available}; "
+                "'pip uninstall onnxruntime' and 'pip install onnxruntime-gpu', or use `device='cpu'`"
             )
         wanted: list[_Provider] = [_CPU]
         if device != "cpu" and _CUDA in available:
@@ -105,8 +105,8 @@ class Session:
         if device == "cuda" and _CUDA not in got:
             # ONNX Runtime falls back to the CPU in silence.
             raise DeviceError(
-                f"device='cuda' was asked for but the session got {got}; check the CUDA and cuDNN "
-                "libraries, or use device='cpu'"
+                f"`device='cuda'` was asked for but the session got {got}; check the CUDA and cuDNN "
+                "libraries, or use `device='cpu'`"
             )
         self.device = "cuda" if _CUDA in got else "cpu"
         if self.device == "cuda":

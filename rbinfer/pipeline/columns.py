@@ -46,7 +46,7 @@ def check_names(names: Sequence[str], have: Sequence[str], spec: ModelSpec) -> N
     """
     has_classes = spec.classes != ("bogus", "real")
     if "classes" in extra_of(names) and not has_classes:
-        raise InputError(f"--columns: the model {spec.name} has no classes, but one score")
+        raise InputError(f"`show`: the model {spec.name} has no classes, but one score")
     classes = [f"{P_PREFIX}{name}" for name in spec.classes] if has_classes else []
     known = [
         *have,
@@ -62,7 +62,7 @@ def check_names(names: Sequence[str], have: Sequence[str], spec: ModelSpec) -> N
     ]
     for name in names:
         if name not in known:
-            raise InputError(f"--columns: there is no column {name}{did_you_mean(name, known)}")
+            raise InputError(f"`show`: there is no column {name}{did_you_mean(name, known)}")
 
 
 def picked(table: "Table", names: Sequence[str]) -> "Table":
@@ -115,12 +115,12 @@ def order_of(table: "Table", order: str) -> NDArray[np.intp]:
 def check_classes(names: Sequence[str], spec: ModelSpec) -> None:
     """Refuse names of classes that a model does not have."""
     if spec.classes == ("bogus", "real"):
-        raise InputError(f"--class: the model {spec.name} has no classes, but one score")
+        raise InputError(f"`classes`: the model {spec.name} has no classes, but one score")
     for name in names:
         if name not in spec.classes:
             known = ", ".join(spec.classes)
             hint = did_you_mean(name, spec.classes) or f"; it has {known}"
-            raise InputError(f"--class: the model {spec.name} has no class {name}{hint}")
+            raise InputError(f"`classes`: the model {spec.name} has no class {name}{hint}")
 
 
 def of_classes(table: "Table", names: Sequence[str]) -> NDArray[np.bool_]:

@@ -1,7 +1,6 @@
-"""Files of several images: which HDUs are images of the sky, and which detections are whose."""
+"""Files of several images: which detections are whose."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,7 +12,6 @@ from ..errors import InputError
 from ..io.content import Content
 from ..io.formats import Format
 from ..io.images import list_images
-from ..io.maps import place_of
 from ..io.original import Original
 from ..io.positions import has_positions, sky_columns
 from ..io.tables import kind_of, read_catalogs
@@ -27,37 +25,6 @@ log = logging.getLogger(__name__)
 HDU_COLUMN = "rb_hdu"
 #: Column of SExtractor with the number of the extension.
 _EXTENSION_COLUMN = "EXT_NUMBER"
-
-
-def skies_of(image: str, maps: Mapping[str, str]) -> dict[int, str]:
-    """Return numbers and names of the HDUs of a file that are images of the sky.
-
-    Parameters
-    ----------
-    image : str
-        FITS file.
-    maps : mapping of str to str
-        Where mask, noise map and PSF lie, as for `rbinfer.io.maps.read_map`, by what they are: their
-        HDUs are no images of the sky.
-
-    Raises
-    ------
-    InputError
-        There are none.
-    """
-    beside = set()
-    for what, where in maps.items():
-        path, hdu = place_of(where, what)
-        if hdu is not None and (path is None or path.samefile(image)):
-            beside.add(hdu.upper())
-    found = {
-        number: name
-        for number, name in list_images(image).items()
-        if name.upper() not in beside and str(number) not in beside
-    }
-    if not found:
-        raise InputError(f"{image} has no 2-D images to score")
-    return found
 
 
 @dataclass(frozen=True, eq=False)

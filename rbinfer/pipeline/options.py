@@ -17,6 +17,25 @@ _NOTED_APART = {"model", "device", "threads", "hdu", "x_col", "y_col", "origin"}
 
 
 @dataclass(frozen=True)
+class PixelOptions:
+    """What the caller knows of the pixels of images; each as in `ScoreOptions`."""
+
+    plane: str | None
+    bayer: bool | None
+    mask: str | None
+    bad_bits: int | None
+    err: str | None
+    saturation: float | None
+    psf: str | None
+
+    @property
+    def maps(self) -> dict[str, str]:
+        """Where the maps and the PSF that are given lie, by what they are."""
+        named = {"mask": self.mask, "noise map": self.err, "PSF": self.psf}
+        return {what: where for what, where in named.items() if where is not None}
+
+
+@dataclass(frozen=True)
 class ScoreOptions:
     """How images are scored; the same for many of them.
 
@@ -103,9 +122,16 @@ class ScoreOptions:
                 f"{self.threshold}, {self.max_missed} and {self.max_false}"
             )
         if (self.x_col is None) != (self.y_col is None):
-            raise InputError("--x-col and --y-col go together; give both or none")
+            raise InputError("`x_col` and `y_col` go together; give both or none")
         if self.bad_bits is not None and self.mask is None:
-            raise InputError("--bad-bits says what is bad in a mask; give --mask too")
+            raise InputError("`bad_bits` says what is bad in a mask; give `mask` too")
+
+    @property
+    def pixels(self) -> PixelOptions:
+        """The options about pixels."""
+        return PixelOptions(
+            self.plane, self.bayer, self.mask, self.bad_bits, self.err, self.saturation, self.psf
+        )
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -119,12 +145,6 @@ class ScoreOptions:
         scale = 1.0 if self.scale_xy is None else self.scale_xy
         return Placement(self.swap_xy, scale, dx, dy, self.flip_x, self.flip_y)
 
-    @property
-    def maps(self) -> dict[str, str]:
-        """Where the maps and the PSF that are given lie, by what they are."""
-        named = {"mask": self.mask, "noise map": self.err, "PSF": self.psf}
-        return {what: where for what, where in named.items() if where is not None}
-
     def check(self, catalog: str | None) -> None:
         """Refuse options about the columns of a catalogue where there is none.
 
@@ -133,13 +153,13 @@ class ScoreOptions:
         InputError
         """
         if catalog is None and any(value is not None for value in self.columns.values()):
-            raise InputError("--x-col, --y-col and --origin are about a catalogue; give --catalog too")
+            raise InputError("`x_col`, `y_col` and `origin` are about a catalogue; give `catalog` too")
         if self.catalog_format is not None:
             format_named(self.catalog_format)
         if catalog is None and self.catalog_format is not None:
-            raise InputError("--catalog-format is about a catalogue; give --catalog too")
+            raise InputError("`catalog_format` is given, but no catalogue; give `catalog` too")
         if catalog is None and self.placement:
-            raise InputError(f"{self.placement.options()} is about a catalogue; give --catalog too")
+            raise InputError(f"`{self.placement.arguments()}` is about a catalogue; give `catalog` too")
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not as by default and are not noted under names of their own."""
@@ -162,8 +182,8 @@ class ScoreOptions:
         spec, real = classifier.spec, classifier.real_source_types
         if spec.reading(real) is None:
             raise InputError(
-                f"--max-missed and --max-false rest on rates that were measured with "
-                f"{' or with '.join(reading.name for reading in spec.readings)} as real; with --real "
-                f"{','.join(real)} give --threshold"
+                f"`max_missed` and `max_false` rest on rates that were measured with "
+                f"{' or with '.join(reading.name for reading in spec.readings)} as real; with "
+                f"`real={real!r}` give `threshold`"
             )
         return spec.point_for(self.max_missed, self.max_false, real)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._util.sentences import unforeseen
+from .._util.wording import in_options
 from ..errors import InputError, RbinferError
 from ..io.tables import check_output
 from ..runs.journal import Line
@@ -110,7 +111,7 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
     night = reader.finish()
     for key, line in journal.items():
         if line.ok is False:
-            reason = " ".join((line.error or "no reason is noted").split())
+            reason = in_options(" ".join((line.error or "no reason is noted").split()))
             night.failed.append(Failure(Path(line.image or key).name, reason, utc(line.finished)))
     night.failed.sort(key=lambda failure: natural(failure.name))
     if night.skipped:

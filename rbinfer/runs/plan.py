@@ -96,7 +96,8 @@ def plan(images: Sequence[Found], folder: Path, suffix: str, template: str | Non
         if other != work.image:
             raise InputError(
                 f"{other} and {work.image} would both have the result {work.output}; give the images of "
-                "each folder an output directory of their own, or name the folder above with --recursive"
+                "each folder an output directory of their own, or name the folder above with "
+                "`recursive=True`"
             )
     read = {Path(name) for work in works for name in (work.image, work.catalog) if name is not None}
     check_distinct([folder / work.output for work in works], read)

@@ -28,8 +28,9 @@ from ..io.headers import first_headers
 from ..io.maps import place_of
 from ..measure.psf import measure_psf
 from ..model.registry import resolve
+from ..pipeline.frames import Frames
 from ..pipeline.options import ScoreOptions
-from ..pipeline.score_file import ScoredFile, read_exposure, score_file
+from ..pipeline.score_file import ScoredFile, score_file
 from ..scoring.classifier import Classifier
 from .journal import Entry, shortened
 from .lending import Lent
@@ -137,7 +138,7 @@ def fingerprint(options: ScoreOptions) -> str:
 
 def _map_files(options: ScoreOptions) -> Iterator[Path]:
     """Yield the files of maps and the PSF that all images have in common."""
-    for what, where in options.maps.items():
+    for what, where in options.pixels.maps.items():
         file = place_of(where, what)[0]
         if file is not None:
             check_file(file)
@@ -289,7 +290,7 @@ def _borrowed(lent: Lent, recipe: Recipe) -> Width | None:
 def _star_of(image: str, content: str, options: ScoreOptions) -> NDArray[np.float32] | None:
     """Measure the star of another frame; `content` makes a file that was replaced be read again."""
     try:
-        return measure_psf(read_exposure(image, options.hdu, options)).stamp
+        return measure_psf(Frames(image, options.hdu, options.pixels).read(options.hdu)).stamp
     except RbinferError as error:
         raise RbinferError(f"the star of another frame cannot be borrowed: {error}") from error
 
@@ -306,8 +307,8 @@ def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
         return Outcome(Kind.STILL_UNUSABLE, f"failed before: {task.failed.error}", content)
     if sha256 is not None and not ours and not recipe.overwrite:
         text = (
-            f"the result {output} exists, is not as rbinfer wrote it, and is kept; use --overwrite "
-            "(overwrite=True), or move it away"
+            f"the result {output} exists, is not as rbinfer wrote it, and is kept; use "
+            "`overwrite=True`, or move it away"
         )
         return Outcome(Kind.FAILED, text, content)
     return None

@@ -362,7 +362,7 @@ class _Watch:
                 continue
             self._left_out[told.kind] += 1
             first = self._left_out[told.kind] == 1
-            text = "%s is left out: %s" + ("; --all-frames takes such frames" if first else "")
+            text = "%s is left out: %s" + ("; `all_frames=True` takes such frames" if first else "")
             log.log(logging.WARNING if first else logging.INFO, text, image, as_text([told]))
             self._arrivals.release(name)
 

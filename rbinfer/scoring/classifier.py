@@ -93,7 +93,7 @@ class Classifier:
         unknown = [name for name in real if name not in self.spec.classes]
         if unknown or not real:
             raise InputError(
-                "real_source_types (option --real) must name classes of the model "
+                "`real_source_types` must name classes of the model "
                 f"({', '.join(self.spec.classes)}), but {', '.join(unknown) or 'no class'} is named"
             )
         return real

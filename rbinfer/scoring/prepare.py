@@ -13,9 +13,6 @@ from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutter
 from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
-from ..measure.estimate import measure_width
-from ..measure.given import width_of_psf
-from ..measure.mean_star import FWHM as STAMP_FWHM
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
 from ..status import Status
@@ -88,7 +85,7 @@ def prepare(
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    width = _given(fwhm, psf) or exposure.width or measure_width(exposure, table)
+    width = _width(exposure, fwhm, psf, table)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
@@ -98,16 +95,32 @@ def prepare(
         spec = dataclasses.replace(spec, asinh_softening=softening)
     psf = None
     if width.stamp is not None:
+        from ..measure.mean_star import FWHM as STAMP_FWHM
+
         psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
     return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
 
 
-def _given(fwhm: float | None, psf: ArrayLike | os.PathLike[str] | None) -> Width | None:
-    """Return what the caller knows of the width; None if nothing."""
+def _width(
+    exposure: Exposure,
+    fwhm: float | None,
+    psf: ArrayLike | os.PathLike[str] | None,
+    table: "Table | None",
+) -> Width:
+    """Return the width that the caller gives, or that was measured, or else measure it."""
     known = None if fwhm is None else as_level(fwhm, "fwhm")
+    # What measures is imported where it is wanted: a start with a given width does without.
     if psf is not None:
+        from ..measure.given import width_of_psf
+
         return width_of_psf(psf, known)
-    return None if known is None else Width(known, "given")
+    if known is not None:
+        return Width(known, "given")
+    if exposure.width is not None:
+        return exposure.width
+    from ..measure.estimate import measure_width
+
+    return measure_width(exposure, table)
 
 
 def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:

@@ -12,7 +12,6 @@ from astropy.io import fits
 from rbinfer._util.sentences import did_you_mean, unforeseen
 from rbinfer.cli import build_parser, main
 from rbinfer.cli.parser import verbs_of
-from rbinfer.cli.wording import in_options
 
 FIELD = Path(__file__).parents[3] / "benchmarks" / "example" / "field.fits"
 
@@ -74,7 +73,7 @@ def test_nothing_but_the_program(capsys):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (".", ". is a folder; 'rbinfer batch \".\" -o RESULTS' scores the images in it"),
+        (".", ". is a folder; 'rbinfer batch . -o RESULTS' scores the images in it"),
         ("no*.fits", "no*.fits does not exist; 'rbinfer batch \"no*.fits\" -o RESULTS' scores all"),
     ],
 )
@@ -82,6 +81,12 @@ def test_several_images_are_for_batch(capsys, tmp_path, monkeypatch, image, word
     monkeypatch.chdir(tmp_path)
     assert main(["classify", image]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_folder_of_folders_is_for_recursive_batch(capsys, tmp_path):
+    (tmp_path / "lights").mkdir()
+    assert main(["classify", str(tmp_path)]) == 1
+    assert f"'rbinfer batch {tmp_path} --recursive -o RESULTS'" in capsys.readouterr().err
 
 
 def test_a_name_with_brackets_is_a_name(capsys, tmp_path, monkeypatch):
@@ -129,24 +134,6 @@ def test_the_closest_word():
     assert did_you_mean("quite another", known) == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("it exists; use --overwrite (overwrite=True)", "it exists; use --overwrite"),
-        ("use --overwrite (overwrite=True), or move it", "use --overwrite, or move it"),
-        ("name them (--x-col, --y-col; x_col, y_col)", "name them (--x-col, --y-col)"),
-        (
-            "device='cuda' was asked for; use device='cpu'",
-            "--device cuda was asked for; use --device cpu",
-        ),
-        ("/data/fwhm='3'/a=b.fits (IMAGETYP = 'Dark')", "/data/fwhm='3'/a=b.fits (IMAGETYP = 'Dark')"),
-        ("a_b.fits; c_d.fits", "a_b.fits; c_d.fits"),
-    ],
-)
-def test_options_are_named_for_parameters(text, expected):
-    assert in_options(text) == expected
-
-
 def test_the_terminal_knows_no_parameters(capsys, tmp_path):
     (tmp_path / "o.csv").write_text("mine")
     assert main(["classify", str(FIELD), "-o", str(tmp_path / "o.csv")]) == 1
@@ -154,6 +141,9 @@ def test_the_terminal_knows_no_parameters(capsys, tmp_path):
     argv = ["classify", str(FIELD), "--catalog", str(FIELD), "--x-col", "x"]
     assert main(argv) == 1
     assert "--x-col and --y-col go together" in capsys.readouterr().err
+    assert main(["classify", str(FIELD), "--flip-y", "--shift-xy=-1.5,2"]) == 1
+    err = capsys.readouterr().err
+    assert err.endswith("error: --flip-y --shift-xy=-1.5,2.0 is about a catalogue; give --catalog too\n")
 
 
 # ---------------------------------------------------------------------------- closed streams

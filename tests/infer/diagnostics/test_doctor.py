@@ -161,7 +161,7 @@ def test_cuda_that_is_offered_but_not_had():
     finding = judge_device(CUDA, "cpu")
     assert finding.level == "warning"
     assert "got cpu; ONNX Runtime offers CUDAExecutionProvider" in finding.found
-    assert "--device cpu" in finding.remedy
+    assert "`device='cpu'`" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_limits_on_cpus(there, usable, quota, variables, threads):
         assert (finding.level, finding.remedy) == ("ok", None)
     else:
         assert finding.level == "warning"
-        assert re.search(rf"--threads {threads}\b", finding.remedy)
+        assert re.search(rf"`threads={threads}`", finding.remedy)
 
 
 def write(root, files):

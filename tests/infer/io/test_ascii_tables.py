@@ -78,7 +78,7 @@ def test_daophot_that_is_damaged_or_has_no_header(tmp_path):
     ):
         read_catalog(tmp_path / "a.als")
     (tmp_path / "b.coo").write_text("  11.25   7.5\n 200.5  12.125\n  30.0  99.0\n")
-    with pytest.raises(InputError, match="--format CSV --x-col col1 --y-col col2 --origin 1"):
+    with pytest.raises(InputError, match="`catalog_format='CSV', x_col='col1', y_col='col2', origin=1`"):
         read_catalog(tmp_path / "b.coo")
     table = read_catalog(tmp_path / "b.coo", format="csv")
     np.testing.assert_array_equal(positions(table, "col1", "col2", 1), (X - 1, Y - 1))

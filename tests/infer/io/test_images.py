@@ -141,7 +141,7 @@ def test_load_image_drops_leading_axes_and_refuses_a_cube(tmp_path):
     assert load_image(tmp_path / "thin.fits").pixels.shape == (3, 4)
     fits.writeto(tmp_path / "cube.fits", np.stack([RAMP, RAMP]))
     with pytest.raises(
-        InputError, match=r"cube of 2 planes of 4 x 3 pixels; choose one: --plane 0 to 1 or mean"
+        InputError, match=r"cube of 2 planes of 4 x 3 pixels; choose one: `plane` 0 to 1 or mean"
     ):
         load_image(tmp_path / "cube.fits")
     # A cube before an image does not hide the image.

@@ -46,7 +46,7 @@ def test_the_mean_leaves_out_what_is_not_finite():
 def test_a_plane_must_be_named_and_be_there(tmp_path):
     fits.PrimaryHDU(CUBE).writeto(tmp_path / "rgb.fits")
     with pytest.raises(
-        InputError, match=r"cube of 3 planes of 5 x 4 pixels; choose one: --plane 0 to 2, R, G, B or"
+        InputError, match=r"cube of 3 planes of 5 x 4 pixels; choose one: `plane` 0 to 2, R, G, B or"
     ):
         load_image(tmp_path / "rgb.fits")
     with pytest.raises(InputError, match=r"has no plane '3'; it has 0 to 2, R, G, B or mean"):
@@ -57,7 +57,7 @@ def test_a_plane_must_be_named_and_be_there(tmp_path):
         plane_of(np.zeros(9), None, "it")
     with pytest.raises(InputError, match="has 4 axes"):
         plane_of(np.zeros((2, 4, 9, 9)), "0", "it")
-    with pytest.raises(InputError, match="it has one plane; leave out --plane 2"):
+    with pytest.raises(InputError, match="it has one plane; leave out `plane='2'`"):
         plane_of(CUBE[0], "2", "it")
     plane = CUBE[0]
     assert plane_of(plane, "mean", "it") is plane

@@ -142,7 +142,7 @@ def test_ldac_keeps_the_header_of_the_image(files, tmp_path):
 @pytest.mark.parametrize(
     ("source", "out", "words"),
     [
-        ("c.csv", "o.ldac", "o.ldac: .ldac is written where the catalogue is from a file of FITS_LDAC"),
+        ("c.csv", "o.ldac", "rows are written as .ldac only if they are from a catalogue of FITS_LDAC"),
         ("c.csv", "o.coo", "o.coo: DAOPHOT is read, but not written; name a file of .ecsv"),
         ("c.coo", "o.coo", "o.coo: DAOPHOT is read, but not written; name a file of .ecsv"),
         (
@@ -168,7 +168,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(
     def work(*_, **__):
         raise AssertionError("the image was read")
 
-    monkeypatch.setattr("rbinfer.pipeline.score_file.load_image", work)
+    monkeypatch.setattr("rbinfer.pipeline.frames.load_image", work)
     options = ["--catalog", str(tmp_path / source), "-o", str(tmp_path / out), "-q"]
     assert main(["classify", str(image), *options]) == 1
     assert words in caplog.text
@@ -181,7 +181,7 @@ def test_a_named_format(files, tmp_path, caplog, capsys):
     (tmp_path / "c.coo").write_text(body)
     options = ["classify", str(image), "--catalog", str(tmp_path / "c.coo"), "--json", "-q"]
     assert main(options) == 1
-    assert "--format CSV --x-col col1 --y-col col2" in caplog.text
+    assert "`catalog_format='CSV', x_col='col1', y_col='col2', origin=1`" in caplog.text
     by_name = ["--format", "csv", "--x-col", "col1", "--y-col", "col2"]
     assert main([*options, *by_name]) == 0
     assert json.loads(capsys.readouterr().out)["summary"]["detections"] == len(places)
@@ -190,4 +190,4 @@ def test_a_named_format(files, tmp_path, caplog, capsys):
     assert "no catalogue format is called daofot; did you mean DAOPHOT?" in caplog.text
     caplog.clear()
     assert main(["classify", str(image), "--format", "csv", "--json", "-q"]) == 1
-    assert "--catalog-format is about a catalogue; give --catalog too" in caplog.text
+    assert "`catalog_format` is given, but no catalogue; give `catalog` too" in caplog.text

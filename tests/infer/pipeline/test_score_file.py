@@ -85,10 +85,10 @@ def test_images_of_a_mosaic(mosaic, tmp_path, caplog):
     assert load_image(mosaic, 3).hdu == 3
     out = str(tmp_path / "o.ecsv")
     assert main(["classify", mosaic, "-o", out]) == 0
-    assert "1 of 2 images (HDU 1) was scored; --hdu all scores each" in caplog.text
+    assert "1 of 2 images (HDU 1) was scored; `hdu='all'` scores each" in caplog.text
     caplog.clear()
     assert main(["classify", mosaic, "--hdu", "1", "-o", out, "--overwrite"]) == 0
-    assert "--hdu all" not in caplog.text
+    assert "hdu='all'" not in caplog.text
 
 
 def test_a_catalogue_for_each_image(mosaic, halves, expected, tmp_path, classifier):
@@ -312,7 +312,7 @@ def test_the_mask_is_no_image_by_name_or_number(scene, tmp_path, monkeypatch, ca
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(scene[0], name="SCI"), fits.ImageHDU(bad, name="BAD")]
     fits.HDUList(hdus).writeto("image.fits")
     assert main(["classify", "image.fits", "--mask", mask, "-o", "one.ecsv"]) == 0
-    assert "--hdu all" not in caplog.text
+    assert "hdu='all'" not in caplog.text
     assert main(["classify", "image.fits", "--mask", mask, "--hdu", "all", "-o", "all.ecsv"]) == 0
     assert set(read_catalog("all.ecsv")["rb_hdu"]) == {1}
     assert len(read_catalog("all.ecsv")) == len(read_catalog("one.ecsv"))

@@ -135,7 +135,7 @@ def test_order_of_time_within_each_pattern_and_names_without_one(tmp_path):
 def test_the_same_names_in_several_folders(tmp_path):
     for folder in ("x", "y"):
         runs.write_images(tmp_path / "n" / folder, ["a.fits", "b.fits.gz"], side=64)
-    with pytest.raises(InputError, match="name the folder above with --recursive"):
+    with pytest.raises(InputError, match="name the folder above with `recursive=True`"):
         run_batch([tmp_path / "n" / "x", tmp_path / "n" / "y"], tmp_path / "out")
     report = run_batch(tmp_path / "n", tmp_path / "out", recursive=True, workers=1)
     assert report.n_scored == 4
@@ -206,7 +206,7 @@ def test_a_watch_of_all_folders(night, tmp_path, caplog):
     assert results(tmp_path / "out") == [*lights, "watch.jsonl"]
     told = [record.message for record in caplog.records if "is left out" in record.message]
     assert len(told) == 3
-    assert all("--all-frames takes such frames" in text for text in told)
+    assert all("`all_frames=True` takes such frames" in text for text in told)
     # Nothing again, but what is new; and of a batch of the same folder nothing at all.
     lines.clear()
     shutil.copy(inbox / lights[0].replace("ecsv", "fits"), inbox / "2026-11-28" / "LIGHT_0.fits")

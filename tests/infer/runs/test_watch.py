@@ -267,7 +267,7 @@ def test_a_batch_and_a_watch_know_each_others_results(night, tmp_path):
 
 def test_options_that_no_image_can_have_are_refused(night, tmp_path):
     for options in (ScoreOptions(mask="none.fits"), ScoreOptions(x_col="X", y_col="Y")):
-        with pytest.raises(InputError, match=r"does not exist|--catalog too"):
+        with pytest.raises(InputError, match=r"does not exist|`catalog` too"):
             run_watch(night, tmp_path / "out", options=options, once=True)
     assert not (tmp_path / "out").exists()
 

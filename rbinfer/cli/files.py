@@ -1,0 +1,151 @@
+"""The files that ``rbinfer classify`` reads and writes."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .streams import is_closed
+
+if TYPE_CHECKING:
+    from ..pipeline.options import ScoreOptions
+    from ..pipeline.score_file import ScoredFile
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is read, and what is written.
+
+    Attributes
+    ----------
+    image : str
+    catalog, output, regions : str or None
+    regions_system : {"fk5", "image"} or None
+        Coordinates of the regions; those of the sky where they can be had by default.
+    overwrite : bool
+        Whether what is written may replace files.
+    """
+
+    image: str
+    catalog: str | None
+    output: str | None
+    regions: str | None
+    regions_system: str | None
+    overwrite: bool
+
+    def check(self, how: "ScoreOptions", *, is_stdout_used: bool, is_stamped: bool) -> None:
+        """Refuse before any work what could not be written after it.
+
+        Parameters
+        ----------
+        how : ScoreOptions
+        is_stdout_used, is_stamped : bool
+            Whether anything is printed on the standard output, and noted in the image.
+
+        Raises
+        ------
+        InputError
+        """
+        from ..errors import InputError
+        from ..io.files import check_distinct, check_place
+        from ..io.tables import check_output, kind_of
+        from ..pipeline.options import ALL
+
+        _check_image(self.image)
+        is_mosaic = how.hdu is not None and how.hdu.lower() == ALL
+        if is_closed() and is_stdout_used:
+            raise InputError("the standard output is closed; name a file for the rows with -o")
+        if self.output:
+            # Rows of one image alone are written back in a format that is only read otherwise.
+            source = None
+            if self.catalog and not is_mosaic:
+                source = kind_of(Path(self.catalog), how.catalog_format)
+            check_output(self.output, self.overwrite, source)
+        if self.regions:
+            check_place(Path(self.regions), self.overwrite)
+        elif self.regions_system:
+            raise InputError("--regions-system is about regions; give --regions too")
+        if self.regions and is_mosaic:
+            raise InputError("regions are of one image; give its --hdu instead of 'all'")
+        named = [Path(name) for name in (self.output, self.regions) if name]
+        check_distinct(named, _read_besides(self.image, how))
+        if self.regions and self.catalog:
+            check_distinct([Path(self.regions)], [Path(self.catalog)])
+        if is_stamped:
+            from ..io.stamp import check_stamp
+
+            check_stamp(self.image)
+
+    def write_regions(self, scored: "ScoredFile", columns: Mapping[str, Any]) -> None:
+        """Write the rows on the image as DS9 regions.
+
+        Parameters
+        ----------
+        scored : ScoredFile
+            Of one image.
+        columns : mapping
+            The options about the columns of positions.
+
+        Raises
+        ------
+        InputError
+            Coordinates of the sky were asked for and cannot be had.
+        """
+        from ..errors import InputError
+        from ..io.positions import scored_positions
+        from ..io.regions import as_regions, write_regions
+        from ..io.sky_out import sky_map
+
+        table, image = scored.table, scored.image
+        assert image is not None  # a mosaic has no regions
+        assert self.regions is not None
+        x, y = scored_positions(table, columns, image.header)
+        sky = None
+        if self.regions_system != "image":
+            sky = sky_map(image.wcs, image.shape, self.image)
+            if sky is None and self.regions_system == "fk5":
+                raise InputError(
+                    f"{self.image} has no WCS that can be used; take --regions-system image"
+                )
+        text = as_regions(
+            x,
+            y,
+            table["rb_score"],
+            table.meta["rb_threshold"],
+            table["rb_class"] if "rb_class" in table.colnames else None,
+            shape=image.shape,
+            sky=sky,
+        )
+        write_regions(text, self.regions, self.overwrite)
+
+
+def _check_image(image: str) -> None:
+    """Refuse a folder or a pattern, which stand for several images."""
+    from ..errors import InputError
+    from ..runs.search import is_fits_name
+
+    if os.path.isdir(image):
+        inside = list(Path(image).iterdir())
+        has_images = any(is_fits_name(each.name) for each in inside)
+        deeper = " --recursive" if not has_images and any(map(Path.is_dir, inside)) else ""
+        command = f"'rbinfer batch {shlex.quote(image)}{deeper} -o RESULTS'"
+        raise InputError(f"{image} is a folder; {command} scores the images in it")
+    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
+    if not os.path.exists(image) and re.search(r"[*?[]", image):
+        raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")
+
+
+def _read_besides(image: str, how: "ScoreOptions") -> Iterator[Path]:
+    """Yield the files that are read, but for the catalogue, whose place the scored rows may take."""
+    from ..io.maps import place_of
+    from ..model.registry import resolve
+
+    yield Path(image)
+    yield resolve(how.model)
+    for what, where in how.pixels.maps.items():
+        file = place_of(where, what)[0]
+        if file is not None:
+            yield file

@@ -1,0 +1,65 @@
+"""What a start of the command costs: what it imports, and how often Python looks for garbage."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+from astropy.io import fits
+
+from rbinfer.cli import main
+
+
+@pytest.fixture
+def inputs(scene, tmp_path):
+    image, table, _ = scene
+    fits.writeto(tmp_path / "image.fits", image)
+    table.write(tmp_path / "catalog.fits")
+    return tmp_path / "image.fits", tmp_path / "catalog.fits"
+
+
+def run(code, *argv):
+    """Run a program with arguments; return its last line on stdout."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, argv)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def imported(inputs, out, *extra):
+    """Return what a run of classify imported of a list of modules."""
+    image, catalog = inputs
+    code = (
+        "import sys; from rbinfer.cli import main; code = main(sys.argv[1:])\n"
+        "names = 'rbinfer.measure.psf', 'rbinfer.measure.detect', 'sep', 'numba', 'llvmlite'\n"
+        "print('imported:', *(name for name in names if name in sys.modules)); sys.exit(code)"
+    )
+    return run(code, "classify", image, "--catalog", catalog, "-o", out, "-q", *extra).split()[1:]
+
+
+def test_a_given_width_imports_nothing_that_measures_one(inputs, tmp_path):
+    main(["warmup", "-q"])
+    assert imported(inputs, tmp_path / "given.fits", "--fwhm", "3") == []
+    assert imported(inputs, tmp_path / "measured.fits") == ["rbinfer.measure.psf"]
+
+
+@pytest.mark.parametrize("argv", ["['rbinfer', 'status', '3']", "['rbinfer', '--version']"])
+def test_the_program_leaves_its_objects_to_the_end_of_the_process(argv):
+    code = (
+        f"import gc, sys; from rbinfer.cli import program; sys.argv = {argv}\n"
+        "try: program()\n"
+        "except SystemExit: pass\n"
+        "print(gc.get_threshold()[0], gc.get_freeze_count() > 1000)"
+    )
+    assert run(code) == "50000 True"
+
+
+def test_a_caller_from_python_keeps_the_collector_as_it_is(capsys):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    assert main(["status", "3"]) == 0
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
