@@ -262,4 +262,4 @@ def _needed(width: float, share: float) -> float:
     elif width < np.log(0.95):
         needed += 12.0
     # Spots of charge are about a pixel wide, and where they are many they agree as closely as stars.
-    return needed * float(np.interp(np.exp(width), (1.1, 1.2), (1.5, 1.0)))
+    return needed * float(np.interp(np.exp(width), (0.95, 1.1, 1.2), (1.5, 1.37, 1.0)))

@@ -91,7 +91,7 @@ def test_the_frames_star_reaches_what_scores(classifier, scene):
     assert measured.psf.shape == (31, 31)
     assert measured.psf.dtype == np.float32
     assert measured.psf.max() == 1.0
-    np.testing.assert_array_equal(measured.psf, measure_psf(image).stamp)
+    np.testing.assert_array_equal(measured.width.stamp, measure_psf(image).stamp)
     given = prepare(as_exposure(image), spec, *place, psf=star_of(fwhm))
     assert np.abs(given.psf - measured.psf).max() < 0.05
     assert prepare(as_exposure(image), spec, *place, fwhm=fwhm).psf is None
