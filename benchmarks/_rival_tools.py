@@ -15,7 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import sep
 from numpy.typing import NDArray
+
+from rbtrain.judging.baselines import pixel_noise
 
 F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -43,10 +46,23 @@ def electrons_above_sky(image: F32, gain: float | None) -> F32:
 
     The sky is SEP's, in meshes of 64 pixels.
     """
-    import sep
+    return (image - sky_of(image)) * np.float32(1.0 if gain is None else gain)
 
-    sky = sep.Background(np.ascontiguousarray(image)).back(dtype=np.float32)
-    return (image - sky) * np.float32(1.0 if gain is None else gain)
+
+def noise_of_ten(image: F32, gain: float | None) -> F32:
+    """Return the image less its sky, in units in which a pixel of the sky has a noise of 10.
+
+    Few images tell their gain, and some are no counts at all. This is about the noise, in electrons, of
+    a long exposure of ACS/WFC: a read noise of 4 to 5 and a sky of tens of electrons.
+    """
+    noise = pixel_noise(image) or float(image.std()) or 1.0
+    return (image - sky_of(image)) * np.float32(10 / noise)
+
+
+def sky_of(image: F32) -> F32:
+    """Return the level of the sky in each pixel."""
+    sky: F32 = sep.Background(np.ascontiguousarray(image)).back(dtype=np.float32)
+    return sky
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,22 +94,20 @@ class Tool:
         return self.requirements[0].partition("==")[2]
 
 
-#: deepCR imports matplotlib without asking for it.
+#: It passes over images of 400 pixels and less.
+MAXIMASK = ("MaxiMask==1.4.1", "tensorflow==2.21.0", "numpy==2.4.6")
+#: It imports matplotlib without asking for it.
+DEEPCR = ("deepCR==0.3.1", "torch==2.13.0", "numpy==2.4.6", "matplotlib==3.11.2")
+COSMIC_CONN = ("cosmic-conn==0.6.1", "torch==2.13.0", "numpy==2.4.6")
+#: Every way to run a rival is a contestant of its own.
 TOOLS = (
-    Tool(
-        "deepCR (ACS-WFC)",
-        "deepcr",
-        ("deepCR==0.3.1", "torch==2.13.0", "numpy==2.4.6", "matplotlib==3.11.2"),
-        feed=electrons_above_sky,
-    ),
+    Tool("deepCR", "deepcr", DEEPCR, feed=electrons_above_sky),
+    Tool("deepCR, noise 10", "deepcr", DEEPCR, feed=noise_of_ten),
     Tool("astroscrappy", "astroscrappy", ("astroscrappy==1.3.0", "numpy==2.4.6")),
-    # It passes over images of 400 pixels and less.
-    Tool("MaxiMask", "maximask", ("MaxiMask==1.4.1", "tensorflow==2.21.0", "numpy==2.4.6"), least=401),
-    Tool(
-        "Cosmic-CoNN (ground)",
-        "cosmic-conn",
-        ("cosmic-conn==0.6.1", "torch==2.13.0", "numpy==2.4.6"),
-    ),
+    Tool("MaxiMask", "maximask", MAXIMASK, least=401),
+    # Its option --prior_modif False, with the same thresholds.
+    Tool("MaxiMask, no priors", "maximask-no-priors", MAXIMASK, least=401),
+    Tool("Cosmic-CoNN", "cosmic-conn", COSMIC_CONN),
 )
 
 
@@ -162,7 +176,7 @@ def environment(tool: Tool, cache: Path) -> Path:
     RivalError
         What is required cannot be installed.
     """
-    folder = cache / "environments" / f"{tool.key}-{tool.version}"
+    folder = cache / "environments" / tool.requirements[0].replace("==", "-")
     python = folder / "bin" / "python"
     made = folder / "requirements.txt"
     wanted = "\n".join(tool.requirements) + "\n"

@@ -6,6 +6,7 @@ masks at its own default; and ``seconds`` of processor time. Where it fails, a `
 why. Nothing of this project is imported: the environment has only the rival.
 """
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -62,8 +63,11 @@ def cosmic_conn():
     return masks
 
 
-def maximask():
-    """MaxiMask with its own priors; flagged where a contaminant is above its own threshold."""
+def maximask(with_priors=True):
+    """MaxiMask, flagged where a contaminant is above its own threshold.
+
+    By default it moves the probabilities to priors of its own, in which contaminants are rare.
+    """
     import logging
 
     import tensorflow as tf
@@ -77,7 +81,8 @@ def maximask():
     def setting(name, to_float=True):
         return utils.read_config_file(str(folder / "config" / name), count, logging, to_float=to_float)
 
-    flags, priors = setting("classes.flags", to_float=False), setting("classes.priors")
+    flags = setting("classes.flags", to_float=False)
+    priors = setting("classes.priors") if with_priors else None
     thresholds = setting("classes.thresh")[taken]
     model = str(folder / "model")
     # Without thresholds it gives the probabilities that it would compare with them.
@@ -99,6 +104,7 @@ RIVALS = {
     "deepcr": deepcr,
     "cosmic-conn": cosmic_conn,
     "maximask": maximask,
+    "maximask-no-priors": functools.partial(maximask, with_priors=False),
 }
 
 

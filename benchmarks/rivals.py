@@ -32,7 +32,7 @@ from rbinfer import Classifier
 from rbinfer.io.exposure import Exposure, as_exposure
 from rbinfer.io.images import load_image
 from rbtrain.config import CLASSES, SKY, TrainConfig
-from rbtrain.data.dataset import find_detections, frame_rng
+from rbtrain.data.cutting import find_detections, frame_rng
 from rbtrain.data.label import is_of
 from rbtrain.judging.baselines import peak_pixels
 from rbtrain.judging.labelled import gain_of, group_of, labelled_cases, score_case

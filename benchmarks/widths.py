@@ -10,8 +10,8 @@
 - how long a frame of 2048 x 2048 pixels takes.
 
 FWHM is that of the round Gaussian that fits best, integrated over the pixels; the truth of a simulated
-frame is that fit to its PSF without noise, and for streaks the diameter of the circle with the
-area above half of the maximum.
+frame is that fit to its PSF without noise, by SciPy, and for streaks what the simulator states: the
+diameter of the circle of equal area.
 """
 
 import argparse

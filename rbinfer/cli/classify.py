@@ -41,7 +41,8 @@ def add_parser(verbs: Any) -> None:
         description=(
             "Score detections: the rows of a catalogue, or else sources that are detected here. "
             "The rows come out in their order with rb_score, rb_status and, if the model has "
-            "classes, rb_class. Without -o they go to stdout as ECSV."
+            "classes, rb_class. A row is real if its rb_score lies above the threshold; rb_class is "
+            "only the most probable class, so a star may be bogus. Without -o they go to stdout as ECSV."
         ),
         example=(
             "rbinfer classify image.fits -o scored.ecsv\n"
@@ -66,7 +67,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--regions",
         metavar="REG",
-        help="also write the rows on the image as DS9 regions: real blue, bogus orange, unscored yellow",
+        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
+        "orange, unscored yellow",
     )
     parser.add_argument(
         "--regions-system",
@@ -136,12 +138,13 @@ def run(options: argparse.Namespace) -> int:
         if rows.classes:
             check_classes(rows.classes, classifier.spec)
         scored = score_file(files.image, files.catalog, how, classifier, files.output)
-    kept, summary = rows.of(scored).with_columns(how.show), scored.summary
+    taken, summary = rows.of(scored), scored.summary
+    kept = taken.with_columns(how.show)
     if files.output:
         kept.write(files.output, files.overwrite)
     if files.regions and len(scored.table):
         # After the rows, which matter more.
-        files.write_regions(scored, how.columns)
+        files.write_regions(taken, how.columns)
     if options.stamp:
         from ..io.stamp import stamp
 

@@ -17,12 +17,15 @@ def add_parser(verbs: Any) -> None:
         "config",
         summary="print the defaults that hold here, and where they are from",
         description=(
-            "Print the defaults of the options and the file that sets each: rbinfer.toml in the current "
+            "Print the defaults that are set, and the file that sets each: rbinfer.toml in the current "
             "folder, then that in the user's folder of settings; the command line goes over both. Keys "
             "are the names of options without the hyphens before them. Options that classify, batch and "
             "watch share stand at the top, those of one verb in a table of its name, such as [batch]."
         ),
         example="rbinfer config",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="also list the options that can be set and are not"
     )
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -36,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     verbs = verbs_of(build_parser())
     site = read_site(verbs)
     lines = [f"{'read' if place.is_file() else 'absent'}  {place.absolute()}" for place in places()]
-    shared = shared_options(verbs)
+    shared = shared_options(verbs) if options.all else {}
     for verb in verbs:
         rows = {
             name.replace("_", "-"): _row(site[verb].get(name), action.default)
@@ -46,13 +49,16 @@ def run(options: argparse.Namespace) -> int:
         rows |= {name.replace("_", "-"): _row(setting, None) for name, setting in site[verb].items()}
         if rows:
             lines += ["", f"[{verb}]", *_table(rows)]
+    if not options.all:
+        are_set = any(site[verb] for verb in verbs)
+        lines += ["", f"{'the rest' if are_set else 'all'} as by default; --all lists the options"]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
 def _row(setting: Setting | None, default: Any) -> tuple[str, str]:
     if setting is None:
-        return "-" if default is None else str(default).lower(), "default"
+        return "-" if default in (None, ()) else str(default).lower(), "default"
     return setting.text, str(setting.place)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +125,15 @@ class Files:
 def _check_image(image: str) -> None:
     """Refuse a folder or a pattern, which stand for several images."""
     from ..errors import InputError
+    from ..runs.search import is_fits_name
 
-    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
     if os.path.isdir(image):
+        inside = list(Path(image).iterdir())
+        has_images = any(is_fits_name(each.name) for each in inside)
+        deeper = " --recursive" if not has_images and any(map(Path.is_dir, inside)) else ""
+        command = f"'rbinfer batch {shlex.quote(image)}{deeper} -o RESULTS'"
         raise InputError(f"{image} is a folder; {command} scores the images in it")
+    command = f"'rbinfer batch \"{image}\" -o RESULTS'"
     if not os.path.exists(image) and re.search(r"[*?[]", image):
         raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")
 

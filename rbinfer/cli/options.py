@@ -29,7 +29,12 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def add_model_options(parser: argparse._ActionsContainer) -> None:
     """Add which model is run, and on what."""
     parser.add_argument("--model", metavar="M", help="name or file; the one in rbinfer by default")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="what the network runs on; a GPU if there is one that can be used (auto)",
+    )
 
 
 def add_position_options(parser: argparse._ActionsContainer) -> None:

@@ -18,7 +18,8 @@ def add_parser(verbs: Any) -> None:
         summary="score images as they arrive in a directory",
         description=(
             "Score the FITS images of a directory as they arrive, until SIGTERM (exit code 0) or "
-            "Ctrl-C. A file that is being written is waited for. What came while nobody watched is "
+            "Ctrl-C. A file that is being written is waited for; what is whole is scored in the order "
+            "in which it was written, whenever it was observed. What came while nobody watched is "
             "scored at the next start; what DIR/watch.jsonl notes as done is not scored again until it "
             "changes. Each image gives a line of JSON on stdout."
         ),

@@ -94,6 +94,8 @@ def read_daophot(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the stars; the columns have no names in the file and get those of DAOPHOT's manual."""
     from astropy.table import Table
 
+    if not is_daophot(content):
+        raise ValueError("its first line is not that of DAOPHOT, NL NX NY ...")
     names, values, *body = _text(content).split("\n")
     head = dict(zip(names.split(), values.split(), strict=False))
     rows = [line.split() for line in body if line.strip()]

@@ -24,6 +24,8 @@ _BARE_EXPONENT = re.compile(r"\n[+-]?[0-9]+[eE][0-9]")
 _EXACT = 2.0**53  # whole numbers below it are floating-point numbers too
 # More digits than float64 keeps.
 _LONG_WHOLE = re.compile(r"\n[+-]?[0-9]{16,}\n")
+#: The exponent of a number of double precision.
+_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d+$)")
 _DIGIT = re.compile(r"\d")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE).fullmatch
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,([0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
@@ -93,6 +95,7 @@ def lenient_numbers(values: NDArray[np.str_]) -> NDArray[np.float64] | None:
         filled = [cell.replace(",", ".") for cell in filled]
     if any("_" in cell for cell in filled):
         return None
+    filled = [_FORTRAN.sub("e", cell) for cell in filled]
     try:
         return np.fromiter(map(float, filled), np.float64, len(filled))
     except ValueError:

@@ -20,6 +20,8 @@ _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
+#: How lines above the names begin; a row may begin with one of the others.
+_COMMENTS = (_COMMENT, "%", "!", "//")
 #: How Excel's files may say what separates their cells, in the first line.
 _DECLARED = re.compile('("?)sep=(.)\\1')
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
@@ -169,9 +171,11 @@ def parse(data: bytes) -> Delimited:
         newline = "\r\n" if "\r\n" in text else "\r"
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = text.rstrip("\n").split("\n")
-    first = next((k for k, line in enumerate(lines) if not _is_beside(line)), None)
+    first = next((k for k, line in enumerate(lines) if not _is_above(line)), None)
     if first is None:
         raise ValueError("it has no line with the names of columns")
+    if _is_title(lines[first], lines[first + 1 : first + 1 + _SAMPLE]):
+        first = next(k for k in range(first + 1, len(lines)) if not _is_above(lines[k]))
     declared = _DECLARED.fullmatch(lines[first])
     if declared is not None and first + 1 < len(lines):
         first += 1
@@ -227,6 +231,22 @@ def _is_beside(line: str) -> bool:
     return not start or (start.startswith(_COMMENT) and not start.startswith(SPREADSHEET_ERRORS))
 
 
+def _is_above(line: str) -> bool:
+    """Whether a line has no names: a comment, or an empty row of a spreadsheet, separators alone."""
+    has_cells = line.strip("".join(_SEPARATORS)) != ""
+    return _is_beside(line) or line.lstrip().startswith(_COMMENTS) or not has_cells
+
+
+def _is_title(line: str, following: Sequence[str]) -> bool:
+    """Whether a line has one cell, and all that follow have as many as each other and more."""
+    sample = [each for each in following if not _is_above(each)]
+    for separator in _SEPARATORS[:-1]:
+        counts = {each.count(separator) for each in sample}
+        if len(sample) > 1 and len(counts) == 1 and counts != {0}:
+            return sum(bool(cell.strip()) for cell in line.split(separator)) == 1
+    return False
+
+
 def _separator(header: str, sample: Sequence[str]) -> str:
     """Return what separates the cells: what every line has as often, or else what the header has."""
     lines = [_QUOTED.sub("", line) for line in (header, *sample)]
@@ -259,7 +279,7 @@ def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str,
     The line is that of a comment, or empty, where the first line that is none is a row.
     """
     cells = _cells(line, separator)
-    above = head[-1].strip().lstrip(_COMMENT).strip() if head else ""
+    above = head[-1].strip().lstrip("".join(_COMMENTS)).strip() if head else ""
     in_comment = _cells(above, separator)
     can_be_names = len(in_comment) == len(cells) and not any(map(_is_number, in_comment))
     if can_be_names and any(map(_is_number, cells)):

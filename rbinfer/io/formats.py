@@ -142,6 +142,11 @@ def format_named(name: str) -> Format:
     raise InputError(f"no catalogue format is called {name}{hint}")
 
 
+def told_by_content(content: Content) -> Format | None:
+    """Return the format that the first bytes of a file tell; None where they tell none."""
+    return next((each for each in FORMATS if each.is_content(content)), None)
+
+
 def format_of(content: Content) -> Format:
     """Return the format of a file: what its first bytes tell, or else its suffix.
 
@@ -159,7 +164,7 @@ def format_of(content: Content) -> Format:
         Neither tells one.
     """
     suffix = format_suffix(content.path)
-    found = next((each for each in FORMATS if each.is_content(content)), None)
+    found = told_by_content(content)
     if found is None and (foreign := told_of(content.head)):
         raise InputError(f"{content.path} is no catalogue that is read: {foreign}")
     found = found or next((each for each in FORMATS if suffix in each.suffixes), None)
@@ -207,6 +212,6 @@ def output_format(path: Path, kind: Format | None = None) -> Format:
     if read.rewrite is None:
         raise InputError(f"{path.name}: {read.name} is read, but not written; name a file of {known}")
     raise InputError(
-        f"{path.name}: {suffix} is written where the catalogue is from a file of {read.name}, which "
-        f"it is not here; name a file of {known}"
+        f"{path.name}: rows are written as {suffix} only if they are from a catalogue of {read.name} "
+        f"too; name a file of {known}"
     )

@@ -14,7 +14,7 @@ from .columns import NOTED
 from .content import Content, compress, format_suffix
 from .conversion import fitted
 from .files import check_file, check_place, collect_warnings, written_whole
-from .formats import Format, format_named, format_of, output_format
+from .formats import Format, format_named, format_of, output_format, told_by_content
 from .original import Original
 
 if TYPE_CHECKING:
@@ -130,8 +130,12 @@ def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "l
             raise
         except Exception as error:
             # The readers raise nearly anything on damaged files, errors of a YAML parser too.
-            hint = f"; {kind.hint}" if kind.hint else ""
-            raise InputError(f"{path} cannot be read as {kind.name}: {_reason(error)}{hint}") from error
+            told = told_by_content(Content(path))
+            hint = kind.hint
+            if format is not None and told is not None and told is not kind:
+                hint = f"it looks like a file of {told.name}; leave the format out"
+            end = f"; {hint}" if hint else ""
+            raise InputError(f"{path} cannot be read as {kind.name}: {_reason(error)}{end}") from error
 
 
 def kind_of(path: Path, format: str | None = None) -> Format:

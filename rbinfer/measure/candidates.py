@@ -139,6 +139,8 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
         weights *= diagonals | (maxima.factor > 1)[:, None, None]
     fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
     found = _candidates(maxima, fits)
+    # Of what is wider the stamp does not reach half of the maximum: the fit ends at its largest width.
+    found = found[found.log_fwhm < np.log(2.0 * RADIUS * found.factor)]
     # What turns out to be narrow seemed wide for a neighbour; alone it is fitted at a finer binning.
     is_wide = found.log_fwhm > np.log(_LEAST_WIDTH * found.factor)
     return _each_once(found[is_wide | (found.factor == 1)])

@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.exposure import MEASURED, NO_STARS, Exposure, Width
 from ..io.header_width import header_fwhm
+from ..io.positions import has_positions, positions
 from ..model.spec import DEFAULT_FWHM
+from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .psf import measure_psf
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ log = logging.getLogger(__name__)
 _DEFOCUSED = 3.0
 #: and with no more relative scatter than this: hits, galaxies and blends differ by more.
 _NARROW = 0.15
+#: Positions within so many pixels of a line are on it, and of so many trails at most in an image.
+_TRAIL, _MOST_TRAILS = 5.0, 3
 
 
 def measure_width(
@@ -84,9 +89,27 @@ def _defocused_fwhm(table: "Table") -> float | None:
     widths = _widths(table)
     if widths is None:
         return None
+    if has_positions(table):
+        widths = widths[_off_trails(*positions(table))]
+    widths = widths[np.isfinite(widths)]
+    if not len(widths):
+        return None
     median = float(np.median(widths))
     scatter = 1.4826 * float(np.median(np.abs(widths - median)))
     return median if median > _DEFOCUSED and scatter < _NARROW * median else None
+
+
+def _off_trails(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which positions are not on a line with many others: pieces of a trail are alike, too."""
+    off = np.isfinite(x) & np.isfinite(y)
+    for _ in range(_MOST_TRAILS):
+        if np.count_nonzero(off) < 3:
+            break
+        line, n_close = line_through_most(x[off], y[off], _TRAIL)
+        if n_close < needed_on_line(min(int(np.count_nonzero(off)), MOST_ON_LINE)):
+            break
+        off &= ~is_close(line, x, y, 2 * _TRAIL)
+    return off
 
 
 def catalogue_fwhm(table: "Table") -> float | None:
@@ -96,10 +119,11 @@ def catalogue_fwhm(table: "Table") -> float | None:
     None. A column that is not of numbers of pixels is passed over with a warning.
     """
     widths = _widths(table)
-    return None if widths is None else float(np.median(widths))
+    return None if widths is None else float(np.nanmedian(widths))
 
 
-def _widths(table: "Table") -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+def _widths(table: "Table") -> "NDArray[np.float64] | None":
+    """Return the width of each row, NaN where it is not known; None without any."""
     from ..io.columns import in_pixels
 
     for name, factor in (("fwhm", 1.0), ("a", 2.35)):
@@ -109,7 +133,7 @@ def _widths(table: "Table") -> "np.ndarray[tuple[int], np.dtype[np.float64]] | N
             except InputError as error:
                 log.warning("not used for the FWHM: %s", error)
                 continue
-            values = values[np.isfinite(values)]
-            if values.size and np.median(values) > 0:
+            values = np.where(np.isfinite(values), values, np.nan)
+            if np.isfinite(values).any() and np.nanmedian(values) > 0:
                 return factor * values
     return None

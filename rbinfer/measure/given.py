@@ -20,10 +20,9 @@ _FEWEST, _LEAST_SIDE = 5, 2.0  # along each side of its image, in pixels and in 
 _REACH, _LEAST_REACH = 2.2, 2.3  # radius that is fitted, in FWHM and in pixels, as of a frame's stars
 _TIMES = 3  # that it is fitted
 _BRIGHT = 0.5  # of the maximum: what tells the place and the rough size
-#: As for a frame's stars: what a round Gaussian leaves of the height, above which and
-_ODD = 0.06
-#: FWHM in pixels above which it is held against an ellipse.
-_RESOLVED = 1.8
+#: Axes further apart than this factor make a streak, whose ellipse can be fitted where the FWHM is at
+#: least so many pixels.
+_STREAK, _RESOLVED = 1.65, 1.5
 
 
 def width_of_psf(psf: ArrayLike | os.PathLike[str], fwhm: float | None = None) -> Width:
@@ -139,8 +138,8 @@ def _fits(image: Floats, x: float, y: float, fwhm: float) -> tuple[Fits, Fits | 
     sigma = np.array([fwhm / FWHM_PER_SIGMA])
     largest = 2.0 * max(image.shape)
     found = fit_round(stamps, weights, sigma, largest)
-    left = float(np.sqrt(found.residual[0] / found.freedom[0]))
-    if left < _ODD or FWHM_PER_SIGMA * found.sigma[0] < _RESOLVED:
+    elongation = 2.0 * float(np.hypot(*found.shape[0]))
+    if elongation < np.log(_STREAK) or FWHM_PER_SIGMA * found.sigma[0] < _RESOLVED:
         return found, None, (i, j)
     ellipse = fit_ellipses(stamps, weights, sigma, rough_shapes(stamps), largest)
     return found, ellipse if ellipse.residual[0] < found.residual[0] else None, (i, j)

@@ -1,6 +1,6 @@
 """What a star looks like in a frame, from the pixels alone: no catalogue is asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from .clean import cleaned
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
+from .streaks import fit_streaks
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +22,8 @@ _REGIONS = 3  # of the image, along both axes
 _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
 _FEWEST_STREAKS = 5
+_STREAK = 2.0  # ratio of the axes
+_ALONG = 0.8  # part of their shape that is that of other fits of the same streaks, at least
 _MOST_TRAILS = 3  # over a frame
 _LEAST_TRAIL, _TRAIL = 1.5, 0.12  # how far pieces are from the middle of one: pixels, and FWHM
 _BESIDE = 4.0  # so many times as far nothing is asked
@@ -139,16 +142,22 @@ def measure_psf(
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    if _more_is_left(found, group):
-        ellipses, streaks = _alike(measure_ellipses(pyramid), LONG)
-        if _is_better(streaks, group):
-            stars, group = ellipses, streaks
+    are_streaks = _are_streaks(stars, group)
+    if are_streaks or _more_is_left(found, group):
+        long_ones = measure_ellipses(pyramid)
+        ellipses, streaks = _alike(long_ones, LONG)
+        if _is_better(streaks, group) or (are_streaks and _are_along(ellipses, streaks, stars, group)):
+            stars, group, n_fitted = ellipses, streaks, len(long_ones)
         elif not _is_better(group, None):
             others, odd = _alike(found, ODD)
             if _is_better(odd, None):
                 stars, group = others, odd
     if group is None or not group.is_convincing:
         return _unmeasured(n_fitted, group)
+    if _are_streaks(stars, group):
+        whole = fit_streaks(pyramid, stars[group.members])
+        group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
+        return _measured(pyramid, whole, group, n_fitted)
     return _measured(pyramid, stars[group.members], group, n_fitted)
 
 
@@ -176,6 +185,25 @@ def _more_is_left(found: Candidates, group: Group | None) -> bool:
     return bool(np.count_nonzero(odd) > n_stars)
 
 
+def _are_streaks(stars: Candidates, group: Group | None) -> bool:
+    """Whether what agrees is so long that fits of round profiles miss its width, by up to a quarter."""
+    if group is None or not group.is_convincing:
+        return False
+    shape = np.median(stars.shape[group.members], axis=0)
+    return bool(2.0 * np.hypot(*shape) > np.log(_STREAK))
+
+
+def _are_along(
+    ellipses: Candidates, streaks: Group | None, stars: Candidates, group: Group | None
+) -> bool:
+    """Whether ellipses are as long, in the same direction: the same stars, seen better."""
+    if group is None or streaks is None or not streaks.is_convincing:
+        return False
+    one = np.median(ellipses.shape[streaks.members], axis=0)
+    other = np.median(stars.shape[group.members], axis=0)
+    return bool(one @ other > _ALONG * np.hypot(*other) ** 2)
+
+
 def _is_better(group: Group | None, other: Group | None) -> bool:
     if group is None or not group.is_convincing:
         return False
@@ -188,6 +216,11 @@ def _unmeasured(n: int, group: Group | None) -> FramePsf:
         why = f"of {n} local maxima fitted fewer than three agree"
     elif group.in_one_phase:
         why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
+    elif group.in_many_shapes:
+        why = (
+            f"the {n_stars} local maxima that agree on {group.fwhm:.2f} pixels differ in shape, as "
+            "those of single pixels do once an image is resampled"
+        )
     else:
         why = (
             f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
@@ -211,7 +244,7 @@ def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) 
     return FramePsf(
         fwhm=group.fwhm,
         reason=reason,
-        n_stars=len(stars),
+        n_stars=len(group.members),
         n_fitted=n_fitted,
         agreement=group.share,
         confidence=group.evidence / group.needed,

@@ -157,7 +157,7 @@ class ScoreOptions:
         if self.catalog_format is not None:
             format_named(self.catalog_format)
         if catalog is None and self.catalog_format is not None:
-            raise InputError("`catalog_format` is about a catalogue; give `catalog` too")
+            raise InputError("`catalog_format` is given, but no catalogue; give `catalog` too")
         if catalog is None and self.placement:
             raise InputError(f"`{self.placement.arguments()}` is about a catalogue; give `catalog` too")
 

@@ -19,7 +19,7 @@ from ..pipeline.options import ScoreOptions
 from .formats import suffix_of
 from .outcome import Kind, Outcome
 from .plan import Work, check_apart, plan
-from .search import find_images, select
+from .search import search_images, select
 from .store import Store
 from .task import Recipe, Task
 
@@ -39,7 +39,8 @@ class ImageResult:
     image : str
         As it was named.
     output : Path
-        Its result; not there if it failed, unless from an earlier run.
+        Its result; not there if it failed, unless from an earlier run. The folder of the results for a
+        name without a file.
     ok : bool
     skipped : bool
         It was done before, with the same content, options, model and version.
@@ -67,7 +68,7 @@ class BatchReport:
     Attributes
     ----------
     results : tuple of ImageResult
-        In the order of the images.
+        In the order of the images; names and patterns without a file come last, as failed.
     journal : Path
         One JSON line for each image that was scored or failed, of this run and earlier ones.
     seconds : float
@@ -169,7 +170,7 @@ def run_batch(
     Parameters
     ----------
     images : str, path, or sequence of these
-        Files, directories and patterns as for `rbinfer.runs.search.find_images`. Darks, flats and
+        Files, directories and patterns as for `rbinfer.runs.search.search_images`. Darks, flats and
         biases among what directories and patterns mean are left out, as headers and names of folders
         tell them; the rest comes in the order of the times of observation.
     output : str or path
@@ -202,8 +203,8 @@ def run_batch(
     Raises
     ------
     InputError
-        No images, two with one result, results that would be taken for images, options that no image
-        can have, or another batch is at work in `output`.
+        No images at all, two with one result, results that would be taken for images, options that no
+        image can have, or another batch is at work in `output`.
     RbinferError
         No model, no scheduler, or a file system that refuses: what is the same for all images. A single
         image that fails is no exception but in the report.
@@ -214,13 +215,19 @@ def run_batch(
     named = [images] if isinstance(images, str | os.PathLike) else list(images)
     folder = Path(output)
     suffix = suffix_of(format)
-    selected, left_out = select(find_images(named, recursive), all_frames)
+    found, unmatched = search_images(named, recursive)
+    selected, left_out = select(found, all_frames)
     works = plan(selected, folder, suffix, catalog)
     check_apart(named, works, folder, recursive)
     options = options or ScoreOptions()
     options.check(catalog)
     store = Store(folder, "batch", options, suffix, overwrite)
     with store:
+        missing = [_missing(pattern, about, folder) for pattern, about in unmatched.items()]
+        total = len(works) + len(missing)
+        if progress is not None:
+            for result in missing:
+                progress(result, total)
         results: dict[str, ImageResult] = {}
         executor = _executor(store.recipe, workers, scheduler)
         try:
@@ -232,11 +239,16 @@ def run_batch(
                 result = _result(task, outcome, folder)
                 results[task.work.image] = result
                 if progress is not None:
-                    progress(result, len(works))
+                    progress(result, total)
         finally:
             executor.close()
-    ordered = tuple(results[work.image] for work in works)
+    ordered = (*(results[work.image] for work in works), *missing)
     return BatchReport(ordered, store.journal.path, time.perf_counter() - start, left_out)
+
+
+def _missing(pattern: str, about: str, folder: Path) -> ImageResult:
+    """Return what came of a name without a file."""
+    return ImageResult(pattern, folder, False, False, about, None, 0.0)
 
 
 def _executor(recipe: Recipe, workers: int | None, scheduler: Any) -> Executor:

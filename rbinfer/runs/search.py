@@ -58,7 +58,27 @@ def without_compression(name: str) -> str:
 
 
 def find_images(patterns: Iterable[str | os.PathLike[str]], recursive: bool = False) -> list[Found]:
-    """Find the images that patterns mean.
+    """Find the images that patterns mean; raises `InputError` where one has no file.
+
+    Parameters
+    ----------
+    patterns, recursive
+        As for `search_images`.
+
+    Returns
+    -------
+    list of Found
+    """
+    found, unmatched = search_images(patterns, recursive)
+    if unmatched:
+        raise InputError(_about(list(unmatched), recursive))
+    return found
+
+
+def search_images(
+    patterns: Iterable[str | os.PathLike[str]], recursive: bool = False
+) -> tuple[list[Found], dict[str, str]]:
+    """Find the images that patterns mean, and the patterns that mean none.
 
     Parameters
     ----------
@@ -70,13 +90,15 @@ def find_images(patterns: Iterable[str | os.PathLike[str]], recursive: bool = Fa
 
     Returns
     -------
-    list of Found
+    images : list of Found
         In the order of the patterns, sorted within each; a file that is met again is left out.
+    unmatched : dict of str to str
+        Patterns without a file, each with the sentence about it.
 
     Raises
     ------
     InputError
-        Patterns without a file.
+        No pattern has a file.
     """
     found: dict[str, Found] = {}
     unmatched = []
@@ -88,16 +110,21 @@ def find_images(patterns: Iterable[str | os.PathLike[str]], recursive: bool = Fa
             first = found.setdefault(os.path.realpath(match.path), match)
             if first.path != match.path:
                 log.info("%s is %s, which is scored once", match.path, first.path)
-    if unmatched:
-        deeper = any(map(_has_folders, unmatched)) and not recursive
-        hint = "; `recursive=True` looks into folders" if deeper else ""
-        raise InputError(
-            f"no images are found for {', '.join(unmatched)}; name files, directories with FITS files, "
-            f"or patterns in quotes{hint}"
-        )
-    if not found:
+    if not found and not unmatched:
         raise InputError("no images are named; name files, directories or patterns")
-    return list(found.values())
+    if not found:
+        raise InputError(_about(unmatched, recursive))
+    return list(found.values()), {pattern: _about([pattern], recursive) for pattern in unmatched}
+
+
+def _about(unmatched: Sequence[str], recursive: bool) -> str:
+    """Say what to do about patterns without a file."""
+    deeper = any(map(_has_folders, unmatched)) and not recursive
+    hint = "; `recursive=True` looks into folders" if deeper else ""
+    return (
+        f"no images are found for {', '.join(unmatched)}; name files, directories with FITS files, or "
+        f"patterns in quotes{hint}"
+    )
 
 
 def select(images: Sequence[Found], all_frames: bool = False) -> tuple[list[Found], dict[str, int]]:

@@ -16,6 +16,7 @@ from _rival_tools import (
     hash_of,
     masks_of,
     mirrored,
+    noise_of_ten,
     read_mask,
 )
 from astroscrappy import detect_cosmics
@@ -202,6 +203,15 @@ def test_electrons_above_the_sky():
     assert abs(float(np.median(found))) < 1.0
     assert found[10, 20] - found[10, 21] == pytest.approx(2 * (image[10, 20] - image[10, 21]), rel=1e-3)
     np.testing.assert_allclose(electrons_above_sky(image, None), found / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 50.0])
+def test_units_do_not_matter_where_the_noise_is_made_ten(unit):
+    image = cosmic_rays((256, 256))
+    found = noise_of_ten(unit * image, 3.0)
+    assert abs(float(np.median(found))) < 2.0
+    # The noise was drawn with 5.
+    assert found[10, 20] - found[10, 21] == pytest.approx(2 * (image[10, 20] - image[10, 21]), rel=0.05)
 
 
 def test_an_image_of_other_shape_or_pixels_has_another_hash():

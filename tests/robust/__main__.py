@@ -18,6 +18,7 @@ GROUPS = (
     "Positions",
     "Pixels",
     "Inputs",
+    "Catalogues",
     "Files",
     "Models",
     "Fuzzing",

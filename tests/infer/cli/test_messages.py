@@ -73,7 +73,7 @@ def test_nothing_but_the_program(capsys):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (".", ". is a folder; 'rbinfer batch \".\" -o RESULTS' scores the images in it"),
+        (".", ". is a folder; 'rbinfer batch . -o RESULTS' scores the images in it"),
         ("no*.fits", "no*.fits does not exist; 'rbinfer batch \"no*.fits\" -o RESULTS' scores all"),
     ],
 )
@@ -81,6 +81,12 @@ def test_several_images_are_for_batch(capsys, tmp_path, monkeypatch, image, word
     monkeypatch.chdir(tmp_path)
     assert main(["classify", image]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_folder_of_folders_is_for_recursive_batch(capsys, tmp_path):
+    (tmp_path / "lights").mkdir()
+    assert main(["classify", str(tmp_path)]) == 1
+    assert f"'rbinfer batch {tmp_path} --recursive -o RESULTS'" in capsys.readouterr().err
 
 
 def test_a_name_with_brackets_is_a_name(capsys, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def test_what_has_no_meaning_is_refused(site, capsys, text, words):
 
 def test_config_says_what_holds_and_whence(site, capsys, tmp_path):
     site(here="threshold = 0.3\n[batch]\nworkers = 4", user='model = "reference"')
-    assert main(["config"]) == 0
+    assert main(["config", "--all"]) == 0
     text = capsys.readouterr().out
     assert text.splitlines()[:2] == [
         f"read  {tmp_path}/config/rbinfer/rbinfer.toml",
@@ -123,8 +123,31 @@ def test_config_says_what_holds_and_whence(site, capsys, tmp_path):
     assert not any(row.startswith("workers") for row in tables["[watch]"])
 
 
+def test_config_prints_what_is_set_alone(site, capsys, tmp_path):
+    site(here="threshold = 0.3\n[batch]\nworkers = 4")
+    assert main(["config"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"read  {tmp_path}/config/rbinfer/rbinfer.toml",
+        f"read  {tmp_path}/here/rbinfer.toml",
+        "",
+        "[classify]",
+        "threshold  0.3  rbinfer.toml",
+        "",
+        "[batch]",
+        "threshold  0.3  rbinfer.toml",
+        "workers    4    rbinfer.toml",
+        "",
+        "[watch]",
+        "threshold  0.3  rbinfer.toml",
+        "",
+        "the rest as by default; --all lists the options",
+    ]
+
+
 def test_without_a_file_nothing_changes(site, capsys, tmp_path):
     assert main(["config"]) == 0
+    assert capsys.readouterr().out.endswith("\nall as by default; --all lists the options\n")
+    assert main(["config", "--all"]) == 0
     out = capsys.readouterr().out
     assert f"absent  {tmp_path}/here/rbinfer.toml" in out
     assert {line.split()[-1] for line in out.splitlines() if line.startswith(("fwhm", "mask"))} == {

@@ -97,6 +97,37 @@ def test_names_in_a_comment_and_no_names(tmp_path):
     np.testing.assert_array_equal(positions(table, "col1", "col2", 1), ([0.5, 2.5], [1.5, 3.5]))
 
 
+@pytest.mark.parametrize("sign", ["#", "%", "!", "//"])
+def test_comments_of_every_sign(tmp_path, sign):
+    path = tmp_path / "t.txt"
+    path.write_text(f"{sign} saved by a program\n{sign} id x y\n007 1.5 2.5\n{sign}8 3.5 4.5\n009 5 6\n")
+    table = read_catalog(path)
+    # Between rows only one is a comment; another may be the name of a row.
+    assert table["id"].tolist() == ["007", *([] if sign == "#" else [f"{sign}8"]), "009"]
+    table["rb_status"] = np.arange(len(table))
+    assert written_back(path, table, tmp_path / "o.txt").decode().splitlines()[:3] == [
+        f"{sign} saved by a program",
+        f"{sign} id x y rb_status",
+        "007 1.5 2.5 0",
+    ]
+
+
+@pytest.mark.parametrize("above", ["My results", "My results;;", ";;", "My results\n", ";;\n;;"])
+def test_what_spreadsheets_have_above_the_names(tmp_path, above):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{above}\nid;x;y\n007;1,5;2,5\n008;3,5;4,5\n")
+    table = read_catalog(path)
+    assert table["id"].tolist() == ["007", "008"]
+    np.testing.assert_array_equal(positions(table), ([1.5, 3.5], [2.5, 4.5]))
+    assert written_back(path, table, tmp_path / "o.csv") == path.read_bytes()
+
+
+def test_exponents_of_fortran(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("x y\n4.5D+02 1.25d1\n4.75D+02 0.5D-01\n")
+    np.testing.assert_array_equal(positions(read_catalog(path)), ([450, 475], [12.5, 0.05]))
+
+
 def test_comments_and_empty_lines_between_rows(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("\n# first\nx,y\n\n1,2\n# between\n3,4\n\n# end\n")
@@ -336,6 +367,13 @@ def test_any_cells_in_quotes_come_back(tmp_path_factory, rows):
     with (folder / "o.csv").open(newline="", encoding="utf-8") as file:
         after = list(csv.reader(file))
     assert [row[:-1] for row in after] == before
+
+
+def test_numbers_of_other_formats_have_their_digits_and_no_blanks(tmp_path):
+    table = Table({"x": X, "n": [1, 2, 3], "rb_score": np.array([0.1, 0.25, np.nan], np.float32)})
+    table["x"].format, table["n"].format = "%-13.1f", "%-6d"  # as IRAF's have them
+    write_catalog(table, tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_text() == "x,n,rb_score\n10.25,1,0.1\n20.5,2,0.25\n30.0,3,nan\n"
 
 
 def test_masked_text_and_numbers_written_anew(tmp_path):

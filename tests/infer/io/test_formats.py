@@ -159,3 +159,16 @@ def test_batch_writes_every_format_that_is_written():
     assert {f".{name}": suffix for name, suffix in OF_RESULTS.items()} == {
         each.suffixes[0]: each.suffixes[0] for each in FORMATS if each.suffixes
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("DAOPHOT", "its first line is not that of DAOPHOT, NL NX NY ...; it looks like a file of CSV"),
+        ("FITS", "it does not begin as a FITS file; it looks like a file of CSV; leave the format out"),
+    ],
+)
+def test_a_named_format_that_it_is_not(tmp_path, name, words):
+    (tmp_path / "c.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(InputError, match=words):
+        read_catalog(tmp_path / "c.csv", name)

@@ -345,7 +345,7 @@ def test_write_keeps_existing_output_unless_told(tmp_path):
 
 def test_write_refuses(tmp_path):
     for name, text in {
-        "out.txt": "out.txt: .txt is written where the catalogue is from a file of CSV.*of .ecsv",
+        "out.txt": "rows are written as .txt only if they are from a catalogue of CSV too; name a file",
         "out.cat": "out.cat: ASCII_HEAD is read, but not written; name a file of .ecsv, .*.csv",
         "out.x": "suffix of out.x names no catalogue format; written are .ecsv, .fits",
         "no/such/out.fits": "folder .* does not exist",

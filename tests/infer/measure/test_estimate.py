@@ -59,6 +59,13 @@ def test_widths_of_hits_in_a_catalogue_are_not_believed():
     width = measure_width(as_exposure(DARK), defocused)
     assert (width.source, width.is_trusted) == ("catalogue", False)
     assert width.fwhm == pytest.approx(10.0)
+    x = np.linspace(10, 380, 30)
+    y = np.random.default_rng(1).uniform(10, 380, 30)
+    defocused["x"], defocused["y"] = x, y
+    assert measure_width(as_exposure(DARK), defocused).source == "catalogue"
+    # Pieces of two trails are of one width, too.
+    defocused["y"] = np.where(np.arange(30) % 2, 0.4 * x + 3, 390 - 0.9 * x)
+    assert measure_width(as_exposure(DARK), defocused).source == "assumed"
 
 
 def test_the_header_comes_before_the_catalogue():

@@ -136,12 +136,15 @@ def test_wings_do_not_matter_much():
     assert found.fwhm == pytest.approx(expected, rel=0.04)
 
 
-@pytest.mark.parametrize(("ratio", "angle"), [(0.7, 0.5), (0.6, -1.0), (0.5, 1.4)])
+@pytest.mark.parametrize(
+    ("ratio", "angle"), [(0.7, 0.5), (0.6, -1.0), (0.5, 1.4), (0.35, 0.8), (0.2, 0.3)]
+)
 def test_elongated_stars_have_the_width_of_equal_area(ratio, angle):
     image = star_frame(np.random.default_rng(6), 60, profile=ellipse(4.0, ratio, angle))
     found = measure_psf(image)
     assert found.fwhm == pytest.approx(4.0, rel=0.08)
-    assert found.ellipticity == pytest.approx(1 - ratio, abs=0.05)
+    # The grid does not resolve the width of a very long streak.
+    assert found.ellipticity == pytest.approx(1 - ratio, abs=0.05 if ratio > 0.3 else 0.13)
     assert math.cos(2 * (found.theta - angle)) > 0.99
 
 

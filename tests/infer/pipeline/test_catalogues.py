@@ -142,7 +142,7 @@ def test_ldac_keeps_the_header_of_the_image(files, tmp_path):
 @pytest.mark.parametrize(
     ("source", "out", "words"),
     [
-        ("c.csv", "o.ldac", "o.ldac: .ldac is written where the catalogue is from a file of FITS_LDAC"),
+        ("c.csv", "o.ldac", "rows are written as .ldac only if they are from a catalogue of FITS_LDAC"),
         ("c.csv", "o.coo", "o.coo: DAOPHOT is read, but not written; name a file of .ecsv"),
         ("c.coo", "o.coo", "o.coo: DAOPHOT is read, but not written; name a file of .ecsv"),
         (
@@ -190,4 +190,4 @@ def test_a_named_format(files, tmp_path, caplog, capsys):
     assert "no catalogue format is called daofot; did you mean DAOPHOT?" in caplog.text
     caplog.clear()
     assert main(["classify", str(image), "--format", "csv", "--json", "-q"]) == 1
-    assert "`catalog_format` is about a catalogue; give `catalog` too" in caplog.text
+    assert "`catalog_format` is given, but no catalogue; give `catalog` too" in caplog.text

@@ -1,14 +1,11 @@
-import contextlib
+"""A batch: what comes of it, what is skipped, what fails."""
+
 import errno
 import gzip
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,107 +20,15 @@ from rbinfer.io.tables import read_catalog
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
-from rbinfer.runs.journal import Journal, Line
-from rbinfer.runs.outcome import Kind
-from rbinfer.runs.plan import Work, catalog_of, check_apart, plan, stem_of
-from rbinfer.runs.processes import Workers
-from rbinfer.runs.search import find_images
-from rbinfer.runs.task import Recipe, Task, fingerprint, run_task
+from rbinfer.runs.journal import Journal
+from rbinfer.runs.plan import stem_of
+from rbinfer.runs.task import fingerprint
 from rbinfer.scoring.classifier import Classifier
 
 from . import folders as runs
 
 ODD_NAMES = ["a b.fits", "with[1].fits", "with1.fits", "größe.fit", "星.fts", "x*.fits", "-dash.fits"]
 JOURNAL = "batch.jsonl"
-
-
-@pytest.fixture(scope="module")
-def night(tmp_path_factory):
-    """Eight images, and what an undisturbed run makes of them."""
-    folder = tmp_path_factory.mktemp("night")
-    runs.write_images(folder, [f"f{k}.fits" for k in range(8)])
-    report = run_batch(folder, folder / "expected", workers=1)
-    assert (report.n_scored, report.n_skipped, report.failed) == (8, 0, ())
-    runs.assert_complete(folder / "expected", runs.results(folder / "expected"), JOURNAL)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def expected(night):
-    return runs.results(night / "expected")
-
-
-# ------------------------------------------------------------------------------- what is meant
-
-
-def test_a_name_that_exists_is_meant_before_a_pattern(tmp_path):
-    runs.write_images(tmp_path, ODD_NAMES, side=64)
-    for name in ODD_NAMES:
-        assert [each.path for each in find_images([tmp_path / name])] == [str(tmp_path / name)]
-    os.remove(tmp_path / "with[1].fits")
-    [found] = find_images([tmp_path / "with[1].fits"])
-    assert (found.path, found.is_named) == (str(tmp_path / "with1.fits"), False)
-
-
-def test_directories_patterns_and_the_same_file_again(tmp_path):
-    for name in (
-        "b.fits",
-        "a.FIT",
-        "c.fits.gz",
-        "d.fts.fz",
-        ".hidden.fits",
-        "cat.csv",
-        "deep/er/e.fits",
-    ):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    os.symlink(tmp_path / "b.fits", tmp_path / "z.fits")
-
-    def names(*patterns):
-        found = find_images([tmp_path / pattern for pattern in patterns])
-        return [os.path.relpath(each.path, tmp_path) for each in found]
-
-    assert names("") == ["a.FIT", "b.fits", "c.fits.gz", "d.fts.fz"]
-    assert names("c.*", "b.fits", "*.fits") == ["c.fits.gz", "b.fits"]
-    assert names("**/*.fits") == ["b.fits", "deep/er/e.fits"]
-    with pytest.raises(InputError, match=r"no images are found for .*none\*\.fits"):
-        names("b.fits", "none*.fits")
-    with pytest.raises(InputError, match="no images are named"):
-        find_images([])
-
-
-def test_names_of_results_and_catalogues(tmp_path):
-    stems = {"d/a.fits.fz": "a", "a.b.FITS": "a.b", "a.fit.gz": "a", "a.fz": "a", "a.img": "a.img"}
-    assert {name: stem_of(name) for name in stems} == stems
-    assert catalog_of("n 1/a.fits.fz", "{dir}/cat/{stem}.cat") == "n 1/cat/a.cat"
-    assert catalog_of("a.fits", "{dir}/{name}.ecsv") == "./a.fits.ecsv"
-    assert catalog_of("a.fits", None) is None
-    for template in ("{stam}.cat", "{}.cat", "{stem.cat", "{stem.x}"):
-        with pytest.raises(InputError, match="may hold"):
-            catalog_of("a.fits", template)
-
-
-def test_two_images_with_one_result_are_refused_before_any_work(tmp_path, night):
-    other = tmp_path / "other"
-    other.mkdir()
-    shutil.copy(night / "f1.fits", other)
-    with pytest.raises(InputError, match=r"f1\.fits and .*other/f1\.fits would both"):
-        run_batch([night, other], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match="is what is read"):
-        run_batch(night, night, format="fits")
-
-
-def test_catalogues_among_the_images_are_no_images(tmp_path):
-    images = runs.write_images(tmp_path, ["a.fits", "b.fits"], side=64)
-    for image in images:
-        shutil.copy(image, image.with_name(f"{image.stem}_cat.fits"))
-    works = plan(find_images([tmp_path]), tmp_path / "out", ".ecsv", "{dir}/{stem}_cat.fits")
-    assert [os.path.basename(work.image) for work in works] == ["a.fits", "b.fits"]
-
-
-# -------------------------------------------------------------------------------- what comes out
 
 
 def test_scores_are_those_of_classify(night, expected):
@@ -219,36 +124,6 @@ def test_what_is_wrong_for_all_images_is_told_once(night, tmp_path, options, wor
         )
     assert told == []
     assert runs.lines(tmp_path / "out" / JOURNAL) == []
-
-
-def test_results_that_would_be_found_as_images_are_refused(tmp_path, monkeypatch):
-    folder = tmp_path / "n"
-    runs.write_images(folder, ["a.fit"], side=64)
-    runs.write_images(folder / "deep", ["b.fit"], side=64)
-    monkeypatch.chdir(tmp_path)
-    for patterns, out, kind in (
-        (["n"], "n", "fits"),
-        (["n/"], folder, "fits"),
-        (["n/*"], "n", "ecsv"),
-        (["n/a.*"], "n", "fits"),
-        (["n/**/*.fi*"], "n/out", "fits"),
-        (["n/*/*.fi*"], "n/out", "fits"),
-    ):
-        works = plan(find_images(patterns), Path(out), f".{kind}", None)
-        with pytest.raises(InputError, match="would be taken for images by"):
-            check_apart(patterns, works, Path(out))
-    for patterns, out, kind in (
-        (["n"], "n", "ecsv"),
-        (["n/a.fit"], "n", "fits"),
-        (["n/*.fit"], "n", "fits"),
-        (["n/*"], "n/out", "fits"),
-        (["n/**/*.fit"], "n/out", "fits"),
-        (["n"], "n/out", "fits"),
-    ):
-        check_apart(patterns, plan(find_images(patterns), Path(out), f".{kind}", None), Path(out))
-    with pytest.raises(InputError, match="would be taken for images by n;"):
-        run_batch("n", "n", format="fits", workers=1)
-    assert sorted(path.name for path in folder.iterdir()) == ["a.fit", "deep"]
 
 
 def test_results_that_are_not_ours_are_kept(night, expected, tmp_path, caplog):
@@ -357,245 +232,19 @@ def test_one_batch_at_a_time_in_a_directory(night, tmp_path):
         run_batch(night, tmp_path / "out", workers=1)
 
 
-# ---------------------------------------------------------------------------- ends and deaths
-
-
-@pytest.fixture
-def stuck(tmp_path):
-    """Images with catalogues, of which one is a pipe that nobody writes: its worker waits forever."""
-    folder = tmp_path / "in"
-    runs.write_images(folder, ["a.fits", "b.fits", "stuck.fits", "z.fits"])
-    for stem in "abz":
-        Table({"x": [40.0, 60.0], "y": [40.0, 60.0]}).write(folder / f"{stem}.csv")
-    os.mkfifo(folder / "stuck.csv")
-    return ["batch", folder, "-o", tmp_path / "out", "--catalog", "{dir}/{stem}.csv"]
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_leave_whole_results_and_nothing_else(stuck, tmp_path, number, code):
-    process = runs.start(*stuck, "--workers", 2)
-    out = tmp_path / "out"
-    runs.until(lambda: len(runs.lines(out / JOURNAL)) == 3)
-    assert runs.hidden(out) == [".rbinfer-batch"]
-    workers = runs.worker_ids(process)
-    got, _, err = runs.ended(process, number)
-    assert got == code
-    assert "Traceback" not in err
-    assert {path.name for path in out.iterdir()} == {JOURNAL, "a.ecsv", "b.ecsv", "z.ecsv"}
-    assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)
-
-
-def test_an_image_whose_worker_dies_is_tried_once_more(stuck, tmp_path):
-    process = runs.start(*stuck, "--workers", 1)
-    out = tmp_path / "out"
-    [first] = runs.until(lambda: len(runs.lines(out / JOURNAL)) == 2 and runs.worker_ids(process))
-    os.kill(first, signal.SIGKILL)
-    # The others first: it may be what kills workers.
-    runs.until(lambda: len(runs.lines(out / JOURNAL)) == 3)
-
-    def another():
-        found = [worker for worker in runs.worker_ids(process) if worker != first]
-        return found and all(os.path.exists(f"/proc/{worker}/fd") for worker in found) and found
-
-    second = runs.until(another)
-    for worker in second:
-        os.kill(worker, signal.SIGKILL)
-    third = runs.until(
-        lambda: process.poll() is not None or set(runs.worker_ids(process)) - {first, *second}
-    )
-    if third is not True:  # it was killed between two tasks
-        for worker in third:
-            os.kill(worker, signal.SIGKILL)
-    code, _, err = runs.ended(process)
-    assert code == 1
-    assert "a worker process died (SIGKILL: short of memory?) at" in err
-    assert "stuck.fits: its worker process died, twice" in err
-    noted = runs.lines(out / JOURNAL)
-    assert [(line["ok"], line["attempts"]) for line in noted] == [(True, 1)] * 3 + [(False, 2)]
-    assert sorted(line["output"] for line in noted) == ["a.ecsv", "b.ecsv", "stuck.ecsv", "z.ecsv"]
-    assert runs.hidden(out) == []
-
-
-def test_a_worker_that_is_killed_costs_nothing(night, expected, tmp_path):
-    out = tmp_path / "out"
-    process = runs.start("batch", night, "-o", out, "--workers", 2)
-    runs.until(lambda: len(runs.lines(out / JOURNAL)) >= 2)
-    os.kill(runs.worker_ids(process)[0], signal.SIGKILL)
-    assert runs.ended(process)[0] == 0
-    runs.assert_complete(out, expected, JOURNAL)
-
-
-def test_workers_are_replaced_before_what_they_keep_adds_up(night, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr("rbinfer.runs.processes._MOST_IMAGES", 3)
-    report = run_batch(night, tmp_path, workers=1)
-    assert (report.n_scored, report.failed) == (8, ())
-    served = [line["worker"] for line in runs.lines(tmp_path / JOURNAL)]
-    assert sorted(served.count(worker) for worker in set(served)) == [2, 3, 3]
-    runs.assert_complete(tmp_path, expected, JOURNAL)
-
-
-def test_kill_at_random_moments_and_go_on(night, expected, tmp_path):
-    rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    argv = ["batch", night, "-o", tmp_path, "--workers", 2]
-    delays = [runs.kill_at_random(argv, rng, 2.5) for _ in range(2)]
-    code, _, err = runs.run(*argv)
-    assert code == 0, (delays, err)
-    runs.assert_complete(tmp_path, expected, JOURNAL)
-
-
-def test_a_result_that_was_noted_but_not_put_in_place(night, expected, tmp_path):
-    run_batch(night, tmp_path, workers=1)
-    journal = (tmp_path / JOURNAL).read_text()
-    last = runs.lines(tmp_path / JOURNAL)[-1]["output"]
-    # As after a kill between the two steps, with what other kills leave.
-    (tmp_path / ".rbinfer-batch").mkdir()
-    os.rename(tmp_path / last, tmp_path / ".rbinfer-batch" / "0123.ecsv")
-    (tmp_path / ".rbinfer-batch" / ".rbinfer-torn.ecsv").write_text("half")
-    (tmp_path / ".rbinfer-0a.ecsv").write_text("of another process")
-    assert run_batch(night, tmp_path, workers=1).n_skipped == 8
-    assert runs.hidden(tmp_path) == [".rbinfer-0a.ecsv"]
-    os.remove(tmp_path / ".rbinfer-0a.ecsv")
-    assert (tmp_path / JOURNAL).read_text() == journal
-    runs.assert_complete(tmp_path, expected, JOURNAL)
-
-
-@pytest.mark.parametrize("tail", ["", "torn", "line"])
-def test_a_journal_with_a_torn_end_goes_on(tmp_path, tail):
-    path = tmp_path / JOURNAL
-    one = Line(output="a.ecsv", ok=True, content="00", how="01", output_sha256="02")
-    failed = Line(output="c.ecsv", ok=False, error="why", final=True, content="00", how="01")
-    with Journal(path) as journal:
-        journal.append(one)
-    whole = path.read_text()
-    more = json.dumps({**one.as_dict(), "output": "b.ecsv"})
-    path.write_text(whole + {"": "", "torn": more[:-9], "line": more}[tail])
-    with Journal(path) as journal:
-        assert journal.done("a.ecsv").output == b"\2" + bytes(15)
-        assert (journal.done("b.ecsv") is not None) == (tail == "line")
-        journal.append(failed)
-        assert journal.done("c.ecsv") is None
-        assert journal.failed("c.ecsv").content == bytes(16)
-        assert journal.failed("c.ecsv").error == "why"
-        journal.append(replace(failed, final=False))
-        assert journal.failed("c.ecsv") is None
-    assert [line["output"][0] for line in runs.lines(path)] == list("abcc" if tail == "line" else "acc")
-
-
-# ------------------------------------------------------------------------------------ a cluster
-
-
-@contextlib.contextmanager
-def cluster(workers):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as running,
-        distributed.Client(running) as client,
-    ):
-        yield running, client
-
-
-def test_a_cluster_with_a_worker_killed_in_the_middle(night, expected, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for k in range(24):
-        shutil.copy(night / f"f{k % 8}.fits", folder / f"g{k:02d}.fits")
-    local = run_batch(folder, tmp_path / "local", workers=2)
-    assert local.n_scored == 24
-    killed = []
-    with cluster(2) as (running, client):
-        process = runs.start(
-            "batch", folder, "-o", tmp_path / "far", "--scheduler", running.scheduler_address
-        )
-        pids = client.run(os.getpid)
-        runs.until(lambda: len(runs.lines(tmp_path / "far" / JOURNAL)) >= 2)
-        killed.append(next(iter(pids.values())))
-        os.kill(killed[0], signal.SIGKILL)
-        n_at_kill = len(runs.lines(tmp_path / "far" / JOURNAL))
-        code, _, err = runs.ended(process)
-        assert code == 0, err
-        assert n_at_kill < 24
-        runs.assert_complete(tmp_path / "far", runs.results(tmp_path / "local"), JOURNAL)
-        workers = {int(line["worker"].split(":")[1]) for line in runs.lines(tmp_path / "far" / JOURNAL)}
-        assert len(workers) >= 2
-        # From Python, with a client that is there: all is done.
-        report = run_batch(folder, tmp_path / "far", scheduler=client)
-        assert (report.n_scored, report.n_skipped) == (0, 24)
-        assert client.status == "running"
-
-
-UNFETCHED = """
-import sys
-from distributed import Client, LocalCluster
-from distributed.comm.core import CommClosedError
-from rbinfer.runs.batch import run_batch
-from rbinfer.errors import RbinferError
-
-if __name__ == "__main__":
-    given = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
-    with LocalCluster(**given) as cluster, Client(cluster) as client:
-        async def gather(*args, **kwargs):
-            raise CommClosedError("reset by peer")
-        client._gather = gather
-        try:
-            run_batch(sys.argv[1], sys.argv[2], scheduler=client)
-        except RbinferError as error:
-            print(error)
-"""
-
-
-def test_a_result_that_cannot_be_fetched_is_a_clear_error(night, tmp_path):
-    pytest.importorskip("distributed")
-    (tmp_path / "script.py").write_text(UNFETCHED)
-    argv = [sys.executable, tmp_path / "script.py", night / "f0.fits", tmp_path / "out"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=runs.PATIENCE)
-    assert "does not hand over results (reset by peer); give the same command again" in done.stdout
-    assert "Traceback" not in done.stderr
-    assert runs.hidden(tmp_path / "out") == []
-
-
-def test_a_scheduler_that_does_not_answer(night, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    import dask
-
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "0.3s"}),
-        pytest.raises(RbinferError, match=r"127\.0\.0\.1:9 does not answer"),
-    ):
-        run_batch(night, tmp_path, scheduler="tcp://127.0.0.1:9")
-    assert distributed
-    with pytest.raises(InputError, match="give one of them"):
-        run_batch(night, tmp_path, scheduler="tcp://127.0.0.1:9", workers=2)
-
-
-def test_a_worker_with_another_model_or_directory_says_so(night, tmp_path):
-    options = ScoreOptions(device="cpu")
-    work = Work(str(night / "f0.fits"), None, "f0.ecsv")
-    for how, staging, reason in (
-        ("00", tmp_path, "has another model, mask, noise map, PSF or version of rbinfer"),
-        (fingerprint(options), tmp_path / "none", "does not see the directory"),
-    ):
-        recipe = Recipe(options, how, str(tmp_path), str(staging), os.getcwd(), False)
-        outcome = run_task(Task(work), recipe)
-        assert outcome.kind is Kind.FATAL
-        assert reason in outcome.error
-
-
-def test_without_dask_the_message_says_what_to_install(night, tmp_path):
-    code = (
-        "import sys; sys.modules['distributed'] = None\n"
-        "from rbinfer.runs.batch import run_batch\n"
-        f"run_batch({str(night)!r}, {str(tmp_path)!r}, scheduler='tcp://127.0.0.1:9')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert 'pip install "rbinfer[cluster]"' in done.stderr
-
-
-def test_workers_that_cannot_be_started_are_told(monkeypatch):
-    def full(*_):
-        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-
-    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", full)
-    with pytest.raises(RbinferError, match="no worker process can be started: Resource temporarily"):
-        Workers(Recipe(ScoreOptions(), "", "", "", "", False), 1)
+def test_names_that_are_not_there_fail_and_the_rest_go_on(night, tmp_path, capsys, caplog):
+    names = [night / "f0.fits", night / "gone.fits", night / "none*.fit"]
+    report = run_batch(names, tmp_path / "python", workers=1)
+    assert [(one.image, one.ok) for one in report.results] == [
+        (str(night / "f0.fits"), True),
+        (str(night / "gone.fits"), False),
+        (str(night / "none*.fit"), False),
+    ]
+    code = main(["batch", *map(str, names), "-o", str(tmp_path / "cli"), "--workers", "1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (code, found["images"], found["scored"], found["failed"]) == (1, 3, 1, 2)
+    assert found["failures"][0]["error"].startswith(f"no images are found for {night}/gone.fits; name")
+    assert f"{night}/none*.fit: no images are found for" in caplog.text
+    with pytest.raises(InputError, match=r"no images are found for .*gone\.fits, .*none"):
+        run_batch(names[1:], tmp_path / "nothing", workers=1)
+    assert not (tmp_path / "nothing").exists()
