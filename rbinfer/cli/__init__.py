@@ -39,9 +39,6 @@ from .streams import open_streams
 
 log = logging.getLogger(__name__)
 
-#: New objects after which the process looks for garbage; Python's 700 are soon reached by imports.
-_OBJECTS = 50_000
-
 _VERBS = (
     classify, batch, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
 )  # fmt: skip
@@ -62,16 +59,12 @@ def build_parser() -> Parser:
 
 
 def program() -> int:
-    """Run the command line as the one thing that a process is for; returns the exit code.
-
-    A start imports hundreds of modules, in which there is no garbage: Python would look through them
-    again and again, and once more at the end, for a seventh of the time of a small run.
-    """
-    gc.set_threshold(_OBJECTS)
+    """Run the command line as the one thing that a process is for; returns the exit code."""
     try:
         return main()
     finally:
-        gc.freeze()  # what is left goes with the process
+        # What is left goes with the process; Python would look through it for garbage once more.
+        gc.freeze()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """``rbinfer classify``: score the detections in one image."""
 
 import argparse
+import gc
 import json
 import os
 import shlex
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 #: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
 ORDERS = ("doubtful", "score", "row")
 _PATIENCE = 3.0  # seconds of silence before a word about them
+#: New objects after which Python looks for garbage; its own 700 are reached with every few imports.
+_OBJECTS = 50_000
 
 
 def add_parser(verbs: Any) -> None:
@@ -100,6 +103,18 @@ def add_parser(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Let Python seldom look for garbage: there is none in the hundreds of modules of a start."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@_rarely_collected()
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..pipeline.columns import check_classes
