@@ -75,9 +75,7 @@ def test_one_of_several_tables_is_replaced(tmp_path):
 def test_ldac_from_nothing_is_refused_before_any_work(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     for source in (None, kind_of(tmp_path / "a.csv")):
-        with pytest.raises(
-            InputError, match=r"written as \.ldac only if .* FITS_LDAC too.*\.fits"
-        ):
+        with pytest.raises(InputError, match=r"written as \.ldac only if .* FITS_LDAC too.*\.fits"):
             check_output(tmp_path / "o.ldac", source=source)
 
 
