@@ -5,7 +5,6 @@ Positions are 0-based inside rbinfer: the centre of the first pixel is (0, 0).
 
 import logging
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -414,7 +413,7 @@ def _look_alikes(table: "Table") -> str:
     if not pairs:
         return f"it has {_names(have)}; name them by `x_col` and `y_col`"
     listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
-    x, y = map(shlex.quote, pairs[0])
+    x, y = pairs[0]
     return (
         f"what may be meant is {listed}: name them by `x_col={x!r}, y_col={y!r}`, with an "
         "origin of 1 if the first pixel is called 1"

@@ -8,6 +8,7 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 
+from rbinfer._util.wording import in_options
 from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.positions import positions
 from rbinfer.io.tables import as_table, read_catalog, write_catalog
@@ -117,9 +118,9 @@ def test_positions_absent_names_what_may_be_meant():
         positions(Table({"XPIX": [1.0], "YPIX": [2.0], "mag": [3.0]}))
     with pytest.raises(InputError, match=r"xpix, ypix or XWIN, YWIN: name them by `x_col='xpix'"):
         positions(Table({"xpix": [1.0], "XWIN": [1.0], "YWIN": [2.0], "ypix": [2.0]}))
-    # A shell must be able to take it.
-    with pytest.raises(InputError, match=r"--x-col 'x \[pix\]' --y-col 'y \[pix\]'"):
+    with pytest.raises(InputError) as caught:
         positions(Table({"x [pix]": [1.0], "y [pix]": [2.0]}))
+    assert "--x-col 'x [pix]' --y-col 'y [pix]'" in in_options(str(caught.value))
     # Text is no candidate.
     with pytest.raises(InputError, match=r"it has X1, Y1; name them"):
         positions(Table({"X1": ["a"], "Y1": ["b"]}))
