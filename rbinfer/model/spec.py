@@ -243,8 +243,8 @@ class ModelSpec:
     config_hash : str
         Hash of the training configuration.
     parent : str
-        Name, version and SHA-256 of the model whose network this is, calibrated and counted anew, or
-        fitted further; empty for a network that was fitted from the beginning.
+        Name, version and SHA-256 of the model that this network comes from, and what was done to it:
+        calibrated and counted anew, or fitted further; empty for one fitted from the beginning.
     golden : GoldenPairs or None
         Input and score pairs for ``rbinfer models verify``.
     """

@@ -81,7 +81,7 @@ def export_recalibrated(
         name=config.name,
         version=config.version,
         config_hash=config.hash,
-        parent=lineage(model_file),
+        parent=f"{lineage(model_file)}, calibrated anew",
         readings=measured_readings(config, labels, classes),
         calibration={
             "method": "temperature",

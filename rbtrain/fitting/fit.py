@@ -270,7 +270,7 @@ def fit(
             rows = np.sort(np.random.default_rng(config.fit.seed).permutation(len(data))[:_TO_MEASURE])
             inherit(model, parent, data.inputs(rows)[0])
             with replaced(where / PARENT) as part:
-                part.write_text(f"{lineage(parent)}\n", encoding="utf-8")
+                part.write_text(f"{lineage(parent)}, fitted further\n", encoding="utf-8")
         stop = _EarlyStopping(checkpoint.history, config.fit.patience)
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.

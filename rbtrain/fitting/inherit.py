@@ -66,7 +66,7 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
 
 
 def lineage(model_file: str | os.PathLike[str]) -> str:
-    """Return name, version and SHA-256 of a model file, as `rbinfer.ModelSpec.parent` has them."""
+    """Return name, version and SHA-256 of a model file, as `rbinfer.ModelSpec.parent` begins."""
     spec = read_spec(model_file)
     return f"{spec.name} {spec.version}, SHA-256 {digest(os.fspath(model_file))}"
 

@@ -96,10 +96,7 @@ def _changes(spec: ModelSpec, before: dict[str, Any]) -> list[str]:
     title = f"## What changed since version {before['version']}"
     lines = []
     if spec.parent:
-        lines.append(
-            f"- The network is that of {spec.parent}; only its last layer is calibrated anew, and the "
-            "operating points are chosen anew."
-        )
+        lines.append(f"- The network is that of {spec.parent}; the operating points are chosen anew.")
     if list(spec.real) != before["real"]:
         was = " and ".join(before["real"])
         lines.append(
@@ -136,6 +133,12 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
             ],
         ),
     ]
+    if "without_star" in measured:
+        parts += [
+            "The network reads the star of the frame where it was measured. The same cutouts when it is "
+            "told of none:",
+            _figures({"all": measured["without_star"]}, ""),
+        ]
     for key, title in (
         ("by_snr", "S/N (3 x 3 pixels)"),
         ("by_fwhm", "FWHM (pixels)"),

@@ -90,7 +90,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         ``calibration_error`` and ``reliability`` in the mix that the score is calibrated for, and
         ``fraction_real`` in it; ``calibration_errors`` of each reading of a model with classes;
         ``readings`` (`read_simulation`) and
-        ``operating_points`` (`points_by_bin`).
+        ``operating_points`` (`points_by_bin`). Of a network that reads the star of the frame
+        ``without_star``: the figures of the same cutouts when it is told of none.
     """
     session = Session(model, "cpu")
     spec, rows = session.spec, data.rows
@@ -107,6 +108,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         "reliability": reliability(real, score, weights=weights),
         "by_class": _by_class(rows["label"], score, spec.threshold, real_types),
     }
+    if session.reads_psf:
+        result["without_star"] = figures(real, _run(session, data, stars=False)[0], spec.threshold)
     if classes is not None:
         counts = np.zeros((len(CLASSES), len(CLASSES)), int)
         np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
@@ -134,9 +137,12 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     return result
 
 
-def _run(session: Session, data: Dataset) -> tuple[F32, F32 | None]:
+def _run(session: Session, data: Dataset, stars: bool = True) -> tuple[F32, F32 | None]:
     """Return the score (n,) and, of a model with classes, their probabilities (n, k)."""
-    parts = [session.run(*data.inputs(slice(i, i + _AT_ONCE))) for i in range(0, len(data), _AT_ONCE)]
+    parts = []
+    for i in range(0, len(data), _AT_ONCE):
+        cutouts, stamps = data.inputs(slice(i, i + _AT_ONCE))
+        parts.append(session.run(cutouts, stamps if stars else None))
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
 

@@ -16,6 +16,7 @@ from rbtrain.fitting.batches import Batches, augment, targets_of
 from rbtrain.fitting.fit import PARENT, build, fit, load_network
 from rbtrain.fitting.inherit import inherit
 from rbtrain.fitting.model import inputs_of
+from rbtrain.judging.evaluate import evaluate_simulation
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,9 @@ def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_
     differs = np.abs(known.score - session.run(cutouts).score)
     assert differs[is_known].max() > 1e-3
     assert (differs[~is_known] == 0).all()
+    measured = evaluate_simulation(path, star_data)
+    assert measured["without_star"]["n_real"] == measured["overall"]["n_real"]
+    assert measured["without_star"]["auc"] != measured["overall"]["auc"]
     # A score does not depend on what else is in the call.
     alone = session.run(cutouts[37:38], stamps.taken(slice(37, 38)))
     assert alone.score[0] == known.score[37]
@@ -152,9 +156,11 @@ def test_a_network_inherits_that_of_a_file(star_config, star_data, parent):
 def test_a_fit_that_goes_on_from_a_file_says_so(star_config, star_data, parent, tmp_path):
     once = dataclasses.replace(star_config, fit=dataclasses.replace(star_config.fit, epochs=1))
     fit(once, star_data, tmp_path / "fit", verbose=0, parent=parent)
-    assert (tmp_path / "fit" / PARENT).read_text().startswith("tiny 1, SHA-256 ")
+    noted = (tmp_path / "fit" / PARENT).read_text()
+    assert noted.startswith("tiny 1, SHA-256 ")
+    assert noted.endswith(", fitted further\n")
     export_run(once, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
-    assert Session(tmp_path / "model.onnx", "cpu").spec.parent.startswith("tiny 1, SHA-256 ")
+    assert Session(tmp_path / "model.onnx", "cpu").spec.parent == noted.strip()
 
 
 def _best(star_config, run):
