@@ -143,6 +143,9 @@ class FitConfig(Settings):
     balance : float
         Exponent of the class weights (n / (k n_class)) ** balance; 0 for none, 1 for balanced. Stars
         and galaxies count as one class here: their ratio is left as it is in the sky.
+    parent_share : float
+        Of a fit that begins with the network of a model file: how far the network is moved back towards
+        that one when it is exported, from 0 to 1, see `rbtrain.fitting.blend`.
     precision : {"float32", "mixed_float16", "mixed_bfloat16"}
         Keras's dtype policy. The mixed ones are for GPUs; weights are float32 in all of them, and so is
         the exported network.
@@ -155,6 +158,7 @@ class FitConfig(Settings):
     patience: int = 8
     balance: float = 0.5
     precision: str = "float32"
+    parent_share: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,6 +167,8 @@ class FitConfig(Settings):
                 "precision must be 'float32', 'mixed_float16' or 'mixed_bfloat16', not "
                 f"{self.precision!r}"
             )
+        if not 0 <= self.parent_share <= 1:
+            raise ValueError(f"parent_share must lie in [0, 1], not {self.parent_share}")
         if min(self.epochs, self.batch_size, self.patience) < 1 or not self.learning_rate > 0:
             raise ValueError(f"epochs, batch_size, patience and learning_rate must be above 0: {self}")
 

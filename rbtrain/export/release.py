@@ -18,8 +18,9 @@ from ..data.cutting import cut_frame, frame_rng
 from ..data.dataset import Dataset
 from ..data.label import is_of
 from ..fitting.batches import targets_of
+from ..fitting.blend import blend
 from ..fitting.calibrate import calibrate
-from ..fitting.fit import PARENT, in_single_precision, load_network
+from ..fitting.fit import PARENT, PARENT_NETWORK, in_single_precision, load_network, to_measure
 from ..fitting.model import inputs_of
 from ..fitting.rates import measured_reading, measured_readings, mix_weights
 from ..simulate import draw_frame
@@ -35,6 +36,9 @@ def export_run(
     config: TrainConfig, data: Dataset, keras_file: str | os.PathLike[str], path: str | os.PathLike[str]
 ) -> float:
     """Calibrate the network of a run on the validation frames and export it.
+
+    One that began with the network of a model file is moved back towards it first, as far as the
+    configuration says.
 
     Parameters
     ----------
@@ -53,6 +57,10 @@ def export_run(
         as far as these go.
     """
     model = in_single_precision(config, load_network(config, keras_file))
+    if config.fit.parent_share > 0:
+        began = load_network(config, Path(keras_file).with_name(PARENT_NETWORK))
+        parent = in_single_precision(config, began)
+        blend(model, parent, config.fit.parent_share, to_measure(config, data))
     training, held_out = data.split(config.data.validation)
     labels = data.rows["label"][held_out]
     inputs = inputs_of(model, *data.inputs(held_out))

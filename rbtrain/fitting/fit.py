@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import F32
 from .._files import part_of, replaced
 from ..config import CLASSES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Files of a run. A resumed fit needs only `_LAST`.
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
-#: File of a run that names the model it began with.
-PARENT = "parent.txt"
+#: Files of a run that begins with the network of a model: which it is, and the network.
+PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
 #: Cutouts that statistics are measured on where a fit begins with the network of a model file.
 _TO_MEASURE = 8192
 
@@ -237,8 +238,9 @@ def fit(
     verbose : int
         As in Keras: 0 silent, 1 progress bar, 2 a line an epoch.
     parent : Path, optional
-        Model file whose network the fit begins with, see `rbtrain.fitting.inherit.inherit`; which it is
-        is noted in ``parent.txt``. A fit that is resumed goes on from its own state.
+        Model file whose network the fit begins with, see `rbtrain.fitting.inherit.inherit`. Which it is
+        stands in ``parent.txt``, the network in ``parent.keras``. A fit that is resumed goes on from
+        its own state.
 
     Returns
     -------
@@ -267,8 +269,8 @@ def fit(
             first = checkpoint.resume(model)
             log.info("going on after epoch %d", first)
         elif parent is not None:
-            rows = np.sort(np.random.default_rng(config.fit.seed).permutation(len(data))[:_TO_MEASURE])
-            inherit(model, parent, data.inputs(rows)[0])
+            inherit(model, parent, to_measure(config, data))
+            save_atomically(model, where / PARENT_NETWORK)
             with replaced(where / PARENT) as part:
                 part.write_text(f"{lineage(parent)}, fitted further\n", encoding="utf-8")
         stop = _EarlyStopping(checkpoint.history, config.fit.patience)
@@ -293,6 +295,12 @@ def fit(
     return in_single_precision(config, load_network(config, where / _BEST))
 
 
+def to_measure(config: TrainConfig, data: Dataset) -> F32:
+    """Return the cutouts (n, size, size, 2) that statistics of batch normalisations are measured on."""
+    rows = np.random.default_rng(config.fit.seed).permutation(len(data))[:_TO_MEASURE]
+    return data.inputs(np.sort(rows))[0]
+
+
 def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     """Prepare a run's directory; returns whether there is a fit to resume."""
     where.mkdir(parents=True, exist_ok=True)
@@ -305,7 +313,8 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     if not begun:
         # It is left from a fit that was killed within its first epoch, or whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
-        (where / PARENT).unlink(missing_ok=True)
+        for name in (PARENT, PARENT_NETWORK):
+            (where / name).unlink(missing_ok=True)
     with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
     return begun

@@ -163,5 +163,20 @@ def test_a_fit_that_goes_on_from_a_file_says_so(star_config, star_data, parent, 
     assert Session(tmp_path / "model.onnx", "cpu").spec.parent == noted.strip()
 
 
+def test_a_network_may_be_moved_back_towards_its_parent(star_config, star_data, parent, tmp_path):
+    once = dataclasses.replace(star_config, fit=dataclasses.replace(star_config.fit, epochs=1))
+    fit(once, star_data, tmp_path / "fit", verbose=0, parent=parent)
+    cutouts, stamps = star_data.inputs(slice(0, 400))
+    found = {}
+    for share in (0.0, 0.3, 1.0):
+        config = dataclasses.replace(once, fit=dataclasses.replace(once.fit, parent_share=share))
+        export_run(config, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
+        found[share] = Session(tmp_path / "model.onnx", "cpu").run(cutouts, stamps).classes
+    # All of the parent is the parent, whose calibration is fitted anew to the same frames.
+    np.testing.assert_allclose(found[1.0], Session(parent, "cpu").run(cutouts).classes, atol=0.02)
+    apart = {share: np.abs(classes - found[0.0]).mean() for share, classes in found.items()}
+    assert 0 < apart[0.3] < apart[1.0]
+
+
 def _best(star_config, run):
     return load_network(star_config, run / "best.keras")
