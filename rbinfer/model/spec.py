@@ -204,8 +204,10 @@ class GoldenPairs:
         stamps = None
         if "psf" in data:
             psf = _unpacked(data["psf"], (*shape[:3], 1))
-            known = np.asarray(data["psf_known"], np.float32).reshape(shape[0], 1)
-            stamps = Stamps(psf, known, np.arange(shape[0]))
+            known = np.asarray(data["psf_known"], np.float64).reshape(shape[0], 1)
+            if not np.isin(known, (0, 1)).all():
+                raise ModelError("golden stars must be known or not: 1 or 0")
+            stamps = Stamps(psf, known.astype(np.float32), np.arange(shape[0]))
         return cls(cutouts, scores.astype(np.float32), stamps)
 
 

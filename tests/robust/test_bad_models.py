@@ -115,7 +115,7 @@ def test_others(proto, tmp_path, tried):
     [
         ({"schema": 99}, "has schema 99, this release reads 1 and 2"),
         ({"schema": None}, "has schema None"),
-        ({"preprocess": PreprocessSpec.default(33).to_dict()}, "one input (n, 33, 33, 2)"),
+        ({"preprocess": PreprocessSpec.default(33).to_dict()}, "asks for cutouts (n, 33, 33, 2)"),
         ({"preprocess": {"preset": "default"}}, "lacks"),
         ({"classes": ["star", "bogus"], "readings": [reading()]}, "do not fit its 2 classes"),
         ({"classes": ["bogus", "real"], "readings": [reading(real=["real"])]}, "golden"),

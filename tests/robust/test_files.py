@@ -196,7 +196,7 @@ def test_catalogues(night, tmp_path, capsys, caplog, tried):
     other["x"] += 350.0
     other.write(tmp_path / "other.ecsv")
     options = ("--catalog", tmp_path / "other.ecsv")
-    classify_fails(capsys, caplog, image, out, *options, text="--shift-xy")
+    classify_fails(capsys, caplog, image, out, *options, text="`shift_xy=")
     options = (*options, "--trust-positions")
     classify_fails(capsys, caplog, image, out, *options, text="positions lie off the image")
     code = main(["classify", str(image), *map(str, options), "--allow-off-image", "-o", str(out), "-q"])
@@ -230,7 +230,7 @@ def test_existing_output(night, tmp_path, capsys, caplog, tried):
     for name in ("o.ecsv", "o.fits", "o.csv", "o.vot", "o.parquet"):
         out = tmp_path / name
         out.write_bytes(b"precious")
-        classify_fails(capsys, caplog, image, out, text="exists and is kept; use --overwrite")
+        classify_fails(capsys, caplog, image, out, text="exists and is kept; use `overwrite=True`")
         assert out.read_bytes() == b"precious"
         assert main(["classify", str(image), "-o", str(out), "--overwrite", "-q"]) == 0
         assert len(read_catalog(out)) > 50

@@ -10,6 +10,7 @@ from rbinfer import Classifier
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.io.exposure import as_exposure
 from rbinfer.model.registry import resolve
+from rbinfer.model.stamps import Stamps
 from rbinfer.status import is_scored
 from tests.infer.kernels import oracle
 
@@ -37,7 +38,16 @@ def all_ways(source, cutouts):
     for level in (LEVELS.ORT_DISABLE_ALL, LEVELS.ORT_ENABLE_BASIC, LEVELS.ORT_ENABLE_ALL):
         for threads in (1, 2, 5):
             one = session(source, level, threads)
-            yield one.run(["score"], {one.get_inputs()[0].name: cutouts})[0].reshape(-1)
+            given = {one.get_inputs()[0].name: cutouts}
+            if len(one.get_inputs()) > 1:
+                given |= of_star(cutouts)
+            yield one.run(["score"], given)[0].reshape(-1)
+
+
+def of_star(cutouts):
+    """Return what a network that reads stars takes beside the cutouts: of no star."""
+    none = Stamps.of(None, cutouts.shape[1], len(cutouts))
+    return {"psf": none.psf, "psf_known": none.known, "psf_index": none.index}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +86,7 @@ def test_keras(cutouts, name, tried, request):
     from rbtrain.export.convert import convert, keras_outputs
     from rbtrain.export.graph import simplify
     from rbtrain.fitting.fit import build
+    from rbtrain.fitting.model import inputs_of
 
     folder = resolve(name).parent
     config = TrainConfig.read(folder / "config.toml")
@@ -86,8 +97,9 @@ def test_keras(cutouts, name, tried, request):
     k = model.output_shape[-1]
     classes = rng.integers(0, max(k, 2), len(cutouts[name]))
     targets = classes[:, np.newaxis] if k == 1 else np.eye(k)[classes]
-    model.fit(cutouts[name], targets, epochs=12, batch_size=32, verbose=0)
-    want = keras_outputs(model, spec.classes, spec.real)(cutouts[name])["score"][:, 0]
+    inputs = inputs_of(model, cutouts[name], Stamps.of(None, cutouts[name].shape[1], len(classes)))
+    model.fit(inputs, targets, epochs=12, batch_size=32, verbose=0)
+    want = keras_outputs(model, spec.classes, spec.real)(inputs)["score"][:, 0]
     assert np.ptp(want) > 0.02
     proto = simplify(convert(model, spec)).SerializeToString()
     worst = max(np.abs(got - want).max() for got in all_ways(proto, cutouts[name]))

@@ -107,7 +107,7 @@ def test_peaks_are_found_by_name_and_origin():
         assert (found[0][0], found[1][0]) == (5 - shift, 7 - shift)
 
 
-@pytest.mark.parametrize("odd", [["west"], [None], [[1, 2]]])
+@pytest.mark.parametrize("odd", [["west"], [[1, 2]]])
 def test_peak_columns_of_an_odd_kind_are_passed_over(odd, caplog):
     table = Table({"x": [1.0], "y": [2.0], "xpeak": odd, "ypeak": odd})
     assert peaks(table) is None
@@ -116,6 +116,12 @@ def test_peak_columns_of_an_odd_kind_are_passed_over(odd, caplog):
     found = peaks(table)
     assert found is not None
     assert (found[0][0], found[1][0]) == (2, 3)
+
+
+def test_peaks_of_no_row_are_unknown():
+    found = peaks(Table({"x": [1.0], "y": [2.0], "xpeak": [None], "ypeak": [None]}))
+    assert found is not None
+    assert np.isnan(found).all()
 
 
 def test_a_catalogue_with_peaks_is_scored_where_they_are(scene):
