@@ -42,6 +42,7 @@ from rbinfer._util.machine import usable_cpus
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Session
 from rbinfer.model.spec import METADATA_KEY
+from rbinfer.model.stamps import Stamps
 from rbinfer.scoring.classifier import Classifier
 from rbtrain.config import TrainConfig
 from rbtrain.export.release import simulated_cutouts
@@ -160,11 +161,13 @@ def graphs(path, folder, cutouts, repeats):
         )
         nodes = Counter(node.op_type for node in onnx.load(folder / f"{name}.onnx").graph.node)
         rows[name] = {"nodes": sum(nodes.values()), "types": dict(nodes.most_common())}
-    entry, batch = sessions["none"].get_inputs()[0].name, Session(path, "cpu").batch
+    names, batch = [i.name for i in sessions["none"].get_inputs()], Session(path, "cpu").batch
+    none = Stamps.of(None, cutouts.shape[1], batch)  # for a network that reads stars
     parts = [cutouts[i : i + batch] for i in range(0, len(cutouts) - batch + 1, batch)]
 
     def run(session):
-        return [session.run(["score"], {entry: part})[0] for part in parts]
+        given = (dict(zip(names, (p, none.psf, none.known, none.index), strict=False)) for p in parts)
+        return [session.run(["score"], inputs)[0] for inputs in given]
 
     plain = np.concatenate(run(sessions["none"]))
     for name, session in sessions.items():
