@@ -138,12 +138,15 @@ class Session:
         score = np.empty(n, np.float32)
         k = len(self.spec.classes)
         classes = np.empty((n, k), np.float32) if len(self._outputs) == 2 else None
-        if stamps is None:
+        if stamps is None and self.reads_psf:
             stamps = Stamps.of(None, self.spec.preprocess.size, n)
         for start in range(0, n, self.batch):
-            rows = slice(start, start + self.batch)
-            m = len(cutouts[rows])
-            given = _padded(self._inputs, cutouts[rows], stamps.taken(rows), self.batch)
+            part = cutouts[start : start + self.batch]
+            m = len(part)
+            given: dict[str, NDArray[Any]] = {self._inputs[0]: _padded(part, self.batch)}
+            if stamps is not None and self.reads_psf:
+                index = _padded(stamps.index[start : start + m], self.batch)
+                given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
             results = self._session.run(self._outputs, given)
             score[start : start + m] = results[0].reshape(-1)[:m]
             if classes is not None:
@@ -220,21 +223,13 @@ def _spec_of(session: Any, path: Path) -> ModelSpec:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _padded(
-    names: list[str], cutouts: NDArray[np.float32], stamps: Stamps, batch: int
-) -> dict[str, NDArray[Any]]:
-    """Return the inputs of these names for a whole batch; what is added to it is empty."""
-    n = len(cutouts)
-    if n < batch:
-        full = np.zeros((batch, *cutouts.shape[1:]), np.float32)
-        full[:n] = cutouts
-        cutouts = full
-    given: dict[str, NDArray[Any]] = {names[0]: cutouts}
-    if len(names) > 1:
-        index = np.zeros(batch, np.int64)
-        index[:n] = stamps.index
-        given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
-    return given
+def _padded(values: NDArray[Any], batch: int) -> NDArray[Any]:
+    """Return values for a whole batch; what is added to them is 0."""
+    if len(values) == batch:
+        return values
+    full = np.zeros((batch, *values.shape[1:]), values.dtype)
+    full[: len(values)] = values
+    return full
 
 
 def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[str], list[str]]:
@@ -267,8 +262,12 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
             )
         cutouts = golden.cutouts[:n]
         stamps = (golden.stamps or Stamps.of(None, size, n)).taken(slice(n))
+    given = {names[0]: _padded(cutouts, CPU_BATCH)}
+    if len(names) > 1:
+        index = _padded(stamps.index, CPU_BATCH)
+        given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
     try:
-        probe = session.run(wanted, _padded(names, cutouts, stamps, CPU_BATCH))
+        probe = session.run(wanted, given)
     except Exception as error:  # as in _load
         raise ModelError(f"{path} cannot be run: {error}") from error
     widths = [math.prod(r.shape[1:]) for r in probe]
