@@ -1,0 +1,232 @@
+"""Detections as islands of pixels above a threshold, by the kernels of rbinfer.
+
+The method is that of SExtractor and SEP; the image is walked over twice, in strips that threads share:
+for the background, and for what stands out of it. What is done after that depends on what stands out only.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import constants as c
+from .sky import Sky, measure_sky
+
+log = logging.getLogger(__name__)
+
+_MESH = 64  # pixels; side of the background mesh
+_STRIP = 128  # rows that are walked over at a time
+_CHUNK = 50_000  # pixels of islands that are measured at a time
+_CELL = 32  # pixels; side of the cells in which neighbours are looked for
+#: Noise of a pixel that is smoothed with the 3 x 3 kernel, in units of that of one that is not.
+_SMOOTHED = 0.375
+#: An island larger than this many pixels, and share of the image, is no object but what the mesh cannot follow.
+_FLOOD_PIXELS, _FLOOD_SHARE = 65536, 0.02
+
+
+@dataclass(frozen=True)
+class Found:
+    """Runs of pixels above the threshold, and their pixels; as `rbinfer.kernels.runs.find_runs` has them.
+
+    Attributes
+    ----------
+    runs : ndarray of int32, shape (n, 3)
+    starts : ndarray of int64, shape (n,)
+        Where the pixels of each run begin.
+    pixels : ndarray of float32, shape (3, m)
+    """
+
+    runs: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    pixels: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Islands:
+    """Runs by islands; as `rbinfer.kernels.runs.group_runs` has them."""
+
+    order: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    islands: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Calls functions of a number, from 0 until before another, in as many threads as it is told."""
+
+    count: int
+
+    def __call__(self, function: Callable[[int], Any], n: int) -> list[Any]:
+        """Return what each call returns, in the order of the numbers."""
+        if self.count == 1 or n < 2:
+            return [function(k) for k in range(n)]
+        with ThreadPoolExecutor(min(self.count, n), thread_name_prefix="rbinfer") as pool:
+            return list(pool.map(function, range(n)))
+
+
+def find_detections(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    threshold: float,
+    minarea: int,
+    matched_filter: bool,
+    deblend_cont: float,
+    threads: int,
+) -> NDArray[np.float64]:
+    """Detect sources; see `rbinfer.measure.detect.detect` for the parameters.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, `rbinfer.kernels.constants.N_COLUMNS`)
+    """
+    run = Threads(threads)
+    nothing = np.zeros((0, c.N_COLUMNS))
+    sky = measure_sky(image, mask, _MESH, run)
+    if sky is None:
+        return nothing
+    found = _walk(image, mask, sky, threshold, matched_filter, run)
+    if len(found.runs) == 0:
+        return nothing
+    found, islands = _without_floods(found, minarea, image.size, matched_filter)
+    rows = _measure(found, islands, image.shape, minarea, deblend_cont, run)
+    return rows[~_in_wings(rows, image.shape)] if len(rows) else rows
+
+
+def _walk(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    sky: Sky,
+    threshold: float,
+    matched_filter: bool,
+    run: Threads,
+) -> Found:
+    from ..kernels.dispatch import find_runs
+
+    height, width = image.shape
+    splines = sky.splines()
+    masked = np.zeros((1, 1), np.bool_) if mask is None else mask
+
+    def walk_strip(k: int) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        row, last = k * _STRIP, min((k + 1) * _STRIP, height)
+        lines = np.empty((12, width + 2), np.float32)
+        progress = np.zeros(3, np.int64)
+        room, parts = width + _STRIP * width // 16, []
+        while row < last:
+            runs, pixels = np.empty((room // 2 + 2, 3), np.int32), np.empty((3, room), np.float32)
+            find_runs(
+                image, masked, mask is not None, splines, sky.side, sky.floor, threshold, matched_filter,
+                row, last, lines, runs, pixels, progress,
+            )  # fmt: skip
+            row, n_runs, n_pixels = progress.tolist()
+            parts.append((runs[:n_runs].copy(), pixels[:, :n_pixels].copy()))
+            room *= 2
+        return parts
+
+    parts = [part for strip in run(walk_strip, -(-height // _STRIP)) for part in strip]
+    runs = np.concatenate([part[0] for part in parts])
+    pixels = np.concatenate([part[1] for part in parts], axis=1)
+    starts = np.cumsum(runs[:, 2], dtype=np.int64) - runs[:, 2]
+    return Found(runs, starts, pixels)
+
+
+def _grouped(runs: NDArray[np.int32], minarea: int) -> tuple[NDArray[np.int64], Islands]:
+    from ..kernels.dispatch import group_runs, label_runs
+
+    n = len(runs)
+    parent, number, ends, order = (np.empty(n, np.int64) for _ in range(4))
+    islands, totals = np.empty((n, 5), np.int64), np.zeros(1, np.int64)
+    label_runs(runs, parent)
+    group_runs(runs, parent, minarea, number, islands, ends, order, totals)
+    total = int(totals[0])
+    return parent, Islands(order, ends[:total], islands[:total])
+
+
+def _without_floods(
+    found: Found, minarea: int, size: int, matched_filter: bool
+) -> tuple[Found, Islands]:
+    """Find the islands; raise the threshold of those too large to be objects until they come apart."""
+    most = max(_FLOOD_PIXELS, _FLOOD_SHARE * size)
+    while True:
+        _, islands = _grouped(found.runs, minarea)
+        floods = np.flatnonzero(islands.islands[:, 0] > most)
+        if not floods.size:
+            return found, islands
+        log.info("%d islands are too large to be objects: their threshold is doubled", floods.size)
+        found = _raised(found, islands, floods, _SMOOTHED if matched_filter else 1.0)
+
+
+def _raised(found: Found, islands: Islands, floods: NDArray[np.intp], noise: float) -> Found:
+    """Return the same with the threshold of some islands doubled."""
+    starts_of = np.append(0, islands.ends)
+    flooded = np.concatenate([islands.order[starts_of[k] : islands.ends[k]] for k in floods])
+    runs, starts = [np.delete(found.runs, flooded, axis=0)], [np.delete(found.starts, flooded)]
+    for k in flooded:
+        (y, x, n), start = found.runs[k].tolist(), int(found.starts[k])
+        pixels = found.pixels[:, start : start + n]
+        pixels[2] *= 2
+        above = np.zeros(n + 2, np.int8)
+        above[1:-1] = pixels[1] > noise * pixels[2]
+        steps = np.diff(above)
+        first, end = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+        runs.append(
+            np.column_stack([np.full(len(first), y), x + first, end - first]).astype(np.int32)
+        )
+        starts.append(start + first)
+    all_runs, all_starts = np.concatenate(runs), np.concatenate(starts)
+    order = np.lexsort((all_runs[:, 1], all_runs[:, 0]))
+    return Found(all_runs[order], all_starts[order], found.pixels)
+
+
+def _measure(
+    found: Found,
+    islands: Islands,
+    shape: tuple[int, ...],
+    minarea: int,
+    contrast: float,
+    run: Threads,
+) -> NDArray[np.float64]:
+    from ..kernels.dispatch import measure_islands
+
+    height, width = shape
+    sizes = islands.islands[:, 0]
+    boxes = (islands.islands[:, 2] - islands.islands[:, 1] + 3) * (
+        islands.islands[:, 4] - islands.islands[:, 3] + 3
+    )
+    # Chunks that end with the island that fills them.
+    total = np.cumsum(sizes)
+    firsts = np.searchsorted(total, np.arange(0, total[-1] if len(total) else 0, _CHUNK), "right")
+    bounds = np.unique(np.append(firsts, len(sizes)))
+
+    def measure_chunk(k: int) -> NDArray[np.float64]:
+        first, last = int(bounds[k]), int(bounds[k + 1])
+        largest = max(int(sizes[first:last].max()), 33)
+        rows = np.empty((int(sizes[first:last].sum()), c.N_COLUMNS))
+        totals = np.zeros(1, np.int64)
+        measure_islands(
+            first, last, islands.order, islands.ends, islands.islands, found.runs, found.starts,
+            found.pixels, minarea, contrast, width, height, np.empty((16, largest), np.int32),
+            np.empty((3, largest), np.float32), np.empty((1, largest)),
+            np.full(int(boxes[first:last].max()), -1, np.int32), np.empty(33), np.empty(minarea),
+            np.empty((largest // 2 + 1, c.N_COLUMNS)), rows, totals,
+        )  # fmt: skip
+        return rows[: totals[0]].copy()
+
+    parts = run(measure_chunk, len(bounds) - 1)
+    return np.concatenate([np.zeros((0, c.N_COLUMNS)), *parts])
+
+
+def _in_wings(rows: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    from ..kernels.dispatch import find_parts_of_wings
+
+    lines, columns = (n // _CELL + 1 for n in shape)
+    cell = np.clip(rows[:, c.FIRST_Y] / _CELL, 0, lines - 1).astype(np.int64) * columns
+    cell += np.clip(rows[:, c.FIRST_X] / _CELL, 0, columns - 1).astype(np.int64)
+    order = np.argsort(cell, kind="stable")
+    ends = np.cumsum(np.bincount(cell, minlength=lines * columns))
+    in_wings = np.zeros(len(rows), np.bool_)
+    find_parts_of_wings(rows, order, ends, columns, lines * columns, _CELL, in_wings)
+    return in_wings
