@@ -387,7 +387,7 @@ find_runs = Kernel("find_runs", "f2 ?2 ? d4 q d d ? q q f2 i2 f2 q1")
 label_runs = Kernel("label_runs", "i2 q1")
 group_runs = Kernel("group_runs", "i2 q1 q q1 q2 q1 q1 q1")
 measure_islands = Kernel(
-    "measure_islands", "q q q1 q1 q2 i2 q1 f2 q d q q i2 f2 d2 i1 d1 d1 d2 d2 q1"
+    "measure_islands", "q q q1 q1 q2 i2 q1 f2 q d q q i2 f2 d1 i1 q1 d1 d1 d2 d2 q1"
 )
 find_parts_of_wings = Kernel("find_parts_of_wings", "d2 q1 q1 q q q ?1")
 KERNELS = (

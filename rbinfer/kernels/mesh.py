@@ -162,9 +162,7 @@ def measure_mesh(
         for cx in range(level.shape[1]):
             left = cx * side
             w = min(side, width - left)
-            n, total, squares = _sums(
-                image, mask, has_mask, top, left, h, w, -LARGEST, LARGEST, columns
-            )
+            n, total, squares = _sums(image, mask, has_mask, top, left, h, w, -LARGEST, LARGEST, columns)
             level[cy, cx] = noise[cy, cx] = highest[cy, cx] = np.nan
             if n < _LEAST_GOOD * h * w:
                 continue

@@ -1,7 +1,7 @@
 """Runs of pixels above a threshold: the one walk over an image that a detection takes.
 
 A row is worked on in lines that stay in the nearest cache: background subtracted, smoothed with the
-3 x 3 kernel (1 2 1; 2 4 2; 1 2 1) / 16 of SExtractor, and compared with the noise of the smoothed pixels.
+3 x 3 kernel (1 2 1; 2 4 2; 1 2 1) / 16 of SExtractor, and compared with the noise of smoothed pixels.
 Each row is computed from the same numbers in the same order, wherever a strip begins.
 """
 
@@ -95,9 +95,9 @@ def _smooth(above: Any, here: Any, below: Any, column: Any, line: Any) -> None:
 
 @jit
 def _weigh(above: Any, here: Any, below: Any, column: Any, line: Any) -> None:
-    """Fill a line with the noise of smoothed pixels in units of that of pixels; huge without good ones."""
+    """Fill a line with the noise of smoothed pixels in units of that of pixels; huge if none is good."""
     for x in range(here.size):
-        column[x] = above[x] + np.float32(16.0 / 4.0) * here[x] + below[x]
+        column[x] = above[x] + np.float32(4.0) * here[x] + below[x]
     for x in range(line.size):
         total = np.float32(1.0 / 256.0) * (
             column[np.uint64(x)] + np.float32(4.0) * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
@@ -169,12 +169,12 @@ def find_runs(
     runs : array of int32, (n, 3)
         Result: row, first column and length.
     pixels : array of float32, (3, m)
-        Result, for all pixels of the runs in their order: value above the background; the same, smoothed;
-        `threshold` times the noise.
+        Result, for all pixels of the runs in their order: value above the background; the
+        smoothed one; `threshold` times the noise.
     progress : array of int64, (3,)
         Result: the first row that there was no room for, or `last`; numbers of runs and pixels.
     """
-    height, width = image.shape
+    width = image.shape[1]
     n_runs = n_pixels = 0
     column, line, limit, sky = lines[6], lines[7, :width], lines[8, :width], lines[9, :width]
     background, weight = lines[10, :width], lines[11, :width]
@@ -206,9 +206,7 @@ def find_runs(
         for x in range(width):
             sky[x] = factor * max(sky[x], least)
             limit[x] = sky[x] * weight[x]
-        n_runs, n_pixels = _collect(
-            row, lines[here], line, limit, sky, runs, pixels, n_runs, n_pixels
-        )
+        n_runs, n_pixels = _collect(row, lines[here], line, limit, sky, runs, pixels, n_runs, n_pixels)
     progress[0], progress[1], progress[2] = last, n_runs, n_pixels
 
 

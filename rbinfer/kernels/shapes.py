@@ -1,51 +1,48 @@
 """Sums over the pixels of a detection, and what follows from them: as by SExtractor and SEP.
 
 Pixels of an island have numbers from 0, in the order of rows and columns. Those of a part of it are a
-chain: the first is given, and `following` leads from each to the next.
+chain: the first is given, and each has the number of the next.
 """
 
 import math
 from typing import Any
 
-from .constants import (
-    AREA_RATIO, FIRST_X, FIRST_Y, FLAGS, FLUX, MERGED, N_PIXELS, PEAK, PEAK_SMOOTH, PEAK_X, PEAK_Y, SINGULAR,
-    SMOOTH_FLUX, SPARE, THRESHOLD, TRUNCATED, XX, XY, YY,
-)  # fmt: skip
+from . import constants as c
 from .jit import jit
 from .numerics import logarithm
 
-# A determinant of second moments below 1/144 belongs to a line of pixels; 1/12 is the variance of a pixel.
+# Second moments with a determinant below 1/144 are of a line of pixels; 1/12 is the variance of a pixel.
 _LEAST_DETERMINANT, _PIXEL = 0.00694, 1.0 / 12.0
 
 
 @jit
 def measure_chain(
-    head: int, n: int, following: Any, xs: Any, ys: Any, values: Any, threshold: float, minarea: int,
-    width: int, height: int, best: Any, row: Any,
+    head: int, n: int, numbers: Any, values: Any, threshold: float, minarea: int, box: Any, best: Any,
+    row: Any,
 ) -> None:  # fmt: skip
-    """Measure a chain of pixels; positions are those in the island's own frame.
+    """Measure a chain of pixels.
 
     Parameters
     ----------
     head, n : int
         First pixel, and the number of them.
-    following : array of int32
-    xs, ys : array of int32
-        Columns and rows.
+    numbers : array of int32, (at least 3, pixels)
+        Columns, rows, and the next of the chain.
     values : array of float32, (3, pixels)
         As from `rbinfer.kernels.runs.find_runs`.
     threshold : float
         Of the island, or the level that a part of it was cut at.
     minarea : int
         The brightness that this many pixels reach is noted; 0 for none.
-    width, height : int
-        Of the image.
+    box : array of int64, (7,)
+        See `rbinfer.kernels.deblend`.
     best : array of float64, (minarea,)
         To work in.
     row : array of float64, (`N_COLUMNS`,)
         Result, for each name of a column in `rbinfer.kernels.constants`.
     """
-    x0, y0 = xs[head], ys[head]
+    xs, ys, following = numbers[0], numbers[1], numbers[2]
+    x0, y0, width, height = xs[head], ys[head], box[5], box[6]
     flux = total = mx = my = mxx = myy = mxy = 0.0
     peak, peak_smooth = -math.inf, -math.inf
     peak_x, peak_y = x0, y0
@@ -65,7 +62,7 @@ def measure_chain(
         myy += smooth * dy * dy
         mxy += smooth * dx * dy
         if x == 0 or y == 0 or x == width - 1 or y == height - 1:
-            flags = TRUNCATED
+            flags = c.TRUNCATED
         # The brightest so many, in descending order.
         excess = smooth - float(values[2, p])
         if minarea > 0 and (kept < minarea or excess > best[kept - 1]):
@@ -76,46 +73,46 @@ def measure_chain(
             best[k] = excess
             kept = min(kept + 1, minarea)
         p = following[p]
-    row[N_PIXELS], row[FLUX], row[SMOOTH_FLUX] = n, total, flux
-    row[PEAK], row[PEAK_SMOOTH], row[PEAK_X], row[PEAK_Y] = peak, peak_smooth, peak_x, peak_y
-    row[THRESHOLD], row[FLAGS] = threshold, flags
-    row[SPARE] = best[minarea - 1] if 0 < kept == minarea else 0.0
+    row[c.N_PIXELS], row[c.FLUX], row[c.SMOOTH_FLUX] = n, total, flux
+    row[c.PEAK], row[c.PEAK_SMOOTH], row[c.PEAK_X], row[c.PEAK_Y] = peak, peak_smooth, peak_x, peak_y
+    row[c.THRESHOLD], row[c.FLAGS] = threshold, flags
+    row[c.SPARE] = best[minarea - 1] if 0 < kept == minarea else 0.0
     mx, my = mx / flux, my / flux
-    row[FIRST_X], row[FIRST_Y] = x0 + mx, y0 + my
-    row[XX], row[YY], row[XY] = mxx / flux - mx * mx, myy / flux - my * my, mxy / flux - mx * my
-    row[AREA_RATIO] = _area_between(head, n, following, values, threshold, peak)
+    row[c.FIRST_X], row[c.FIRST_Y] = x0 + mx, y0 + my
+    row[c.XX], row[c.YY], row[c.XY] = mxx / flux - mx * mx, myy / flux - my * my, mxy / flux - mx * my
+    row[c.AREA_RATIO] = _area_between(head, n, following, values, threshold, peak)
 
 
 @jit
 def move_centre(x: float, y: float, row: Any) -> None:
     """Give a part of a blend the centre of its core; moments are then about that."""
-    dx, dy = row[FIRST_X] - x, row[FIRST_Y] - y
-    row[XX] += dx * dx
-    row[YY] += dy * dy
-    row[XY] += dx * dy
-    row[FIRST_X], row[FIRST_Y] = x, y
-    row[FLAGS] = int(row[FLAGS]) | MERGED
+    dx, dy = row[c.FIRST_X] - x, row[c.FIRST_Y] - y
+    row[c.XX] += dx * dx
+    row[c.YY] += dy * dy
+    row[c.XY] += dx * dy
+    row[c.FIRST_X], row[c.FIRST_Y] = x, y
+    row[c.FLAGS] = int(row[c.FLAGS]) | c.MERGED
 
 
 @jit
 def finish_shape(row: Any) -> None:
     """Give a line of pixels the width of one, and bring the ratio of areas to the final axes."""
-    determinant = row[XX] * row[YY] - row[XY] * row[XY]
+    determinant = row[c.XX] * row[c.YY] - row[c.XY] * row[c.XY]
     if determinant < _LEAST_DETERMINANT:
-        row[XX] += _PIXEL
-        row[YY] += _PIXEL
-        row[FLAGS] = int(row[FLAGS]) | SINGULAR
-        determinant = row[XX] * row[YY] - row[XY] * row[XY]
-    row[AREA_RATIO] = min(row[AREA_RATIO] / math.sqrt(determinant), 1.0)
+        row[c.XX] += _PIXEL
+        row[c.YY] += _PIXEL
+        row[c.FLAGS] = int(row[c.FLAGS]) | c.SINGULAR
+        determinant = row[c.XX] * row[c.YY] - row[c.XY] * row[c.XY]
+    row[c.AREA_RATIO] = min(row[c.AREA_RATIO] / math.sqrt(determinant), 1.0)
 
 
 @jit
 def distance(row: Any, x: float, y: float) -> Any:
     """Return half the squared distance from the centre in units of the corrected axes."""
-    dx, dy = x - row[FIRST_X], y - row[FIRST_Y]
-    squares = row[YY] * dx * dx + row[XX] * dy * dy - 2.0 * row[XY] * dx * dy
-    determinant = row[XX] * row[YY] - row[XY] * row[XY]
-    return 0.5 * squares / (determinant * row[AREA_RATIO])
+    dx, dy = x - row[c.FIRST_X], y - row[c.FIRST_Y]
+    squares = row[c.YY] * dx * dx + row[c.XX] * dy * dy - 2.0 * row[c.XY] * dx * dy
+    determinant = row[c.XX] * row[c.YY] - row[c.XY] * row[c.XY]
+    return 0.5 * squares / (determinant * row[c.AREA_RATIO])
 
 
 @jit

@@ -1,20 +1,18 @@
 """Detections as islands of pixels above a threshold, by the kernels of rbinfer.
 
 The method is that of SExtractor and SEP; the image is walked over twice, in strips that threads share:
-for the background, and for what stands out of it. What is done after that depends on what stands out only.
+for the background, and for what stands out of it. What comes after that is about what stands out.
 """
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import constants as c
 from .sky import Sky, measure_sky
+from .threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +22,13 @@ _CHUNK = 50_000  # pixels of islands that are measured at a time
 _CELL = 32  # pixels; side of the cells in which neighbours are looked for
 #: Noise of a pixel that is smoothed with the 3 x 3 kernel, in units of that of one that is not.
 _SMOOTHED = 0.375
-#: An island larger than this many pixels, and share of the image, is no object but what the mesh cannot follow.
+#: An island with more pixels than this, and this share of the image, is no object.
 _FLOOD_PIXELS, _FLOOD_SHARE = 65536, 0.02
 
 
 @dataclass(frozen=True)
 class Found:
-    """Runs of pixels above the threshold, and their pixels; as `rbinfer.kernels.runs.find_runs` has them.
+    """Runs of pixels above the threshold, as from `rbinfer.kernels.runs.find_runs`.
 
     Attributes
     ----------
@@ -54,20 +52,6 @@ class Islands:
     islands: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Threads:
-    """Calls functions of a number, from 0 until before another, in as many threads as it is told."""
-
-    count: int
-
-    def __call__(self, function: Callable[[int], Any], n: int) -> list[Any]:
-        """Return what each call returns, in the order of the numbers."""
-        if self.count == 1 or n < 2:
-            return [function(k) for k in range(n)]
-        with ThreadPoolExecutor(min(self.count, n), thread_name_prefix="rbinfer") as pool:
-            return list(pool.map(function, range(n)))
-
-
 def find_detections(
     image: NDArray[np.float32],
     mask: NDArray[np.bool_] | None,
@@ -83,16 +67,16 @@ def find_detections(
     -------
     ndarray of float64, shape (n, `rbinfer.kernels.constants.N_COLUMNS`)
     """
-    run = Threads(threads)
+    pool = Threads(threads)
     nothing = np.zeros((0, c.N_COLUMNS))
-    sky = measure_sky(image, mask, _MESH, run)
+    sky = measure_sky(image, mask, _MESH, pool)
     if sky is None:
         return nothing
-    found = _walk(image, mask, sky, threshold, matched_filter, run)
+    found = _walk(image, mask, sky, threshold, matched_filter, pool)
     if len(found.runs) == 0:
         return nothing
     found, islands = _without_floods(found, minarea, image.size, matched_filter)
-    rows = _measure(found, islands, image.shape, minarea, deblend_cont, run)
+    rows = _measure(found, islands, image.shape, minarea, deblend_cont, pool)
     return rows[~_in_wings(rows, image.shape)] if len(rows) else rows
 
 
@@ -102,7 +86,7 @@ def _walk(
     sky: Sky,
     threshold: float,
     matched_filter: bool,
-    run: Threads,
+    threads: Threads,
 ) -> Found:
     from ..kernels.dispatch import find_runs
 
@@ -126,14 +110,14 @@ def _walk(
             room *= 2
         return parts
 
-    parts = [part for strip in run(walk_strip, -(-height // _STRIP)) for part in strip]
+    parts = [part for strip in threads.map(walk_strip, -(-height // _STRIP)) for part in strip]
     runs = np.concatenate([part[0] for part in parts])
     pixels = np.concatenate([part[1] for part in parts], axis=1)
     starts = np.cumsum(runs[:, 2], dtype=np.int64) - runs[:, 2]
     return Found(runs, starts, pixels)
 
 
-def _grouped(runs: NDArray[np.int32], minarea: int) -> tuple[NDArray[np.int64], Islands]:
+def _grouped(runs: NDArray[np.int32], minarea: int) -> Islands:
     from ..kernels.dispatch import group_runs, label_runs
 
     n = len(runs)
@@ -142,7 +126,7 @@ def _grouped(runs: NDArray[np.int32], minarea: int) -> tuple[NDArray[np.int64], 
     label_runs(runs, parent)
     group_runs(runs, parent, minarea, number, islands, ends, order, totals)
     total = int(totals[0])
-    return parent, Islands(order, ends[:total], islands[:total])
+    return Islands(order, ends[:total], islands[:total])
 
 
 def _without_floods(
@@ -151,7 +135,7 @@ def _without_floods(
     """Find the islands; raise the threshold of those too large to be objects until they come apart."""
     most = max(_FLOOD_PIXELS, _FLOOD_SHARE * size)
     while True:
-        _, islands = _grouped(found.runs, minarea)
+        islands = _grouped(found.runs, minarea)
         floods = np.flatnonzero(islands.islands[:, 0] > most)
         if not floods.size:
             return found, islands
@@ -172,9 +156,7 @@ def _raised(found: Found, islands: Islands, floods: NDArray[np.intp], noise: flo
         above[1:-1] = pixels[1] > noise * pixels[2]
         steps = np.diff(above)
         first, end = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-        runs.append(
-            np.column_stack([np.full(len(first), y), x + first, end - first]).astype(np.int32)
-        )
+        runs.append(np.column_stack([np.full(len(first), y), x + first, end - first]).astype(np.int32))
         starts.append(start + first)
     all_runs, all_starts = np.concatenate(runs), np.concatenate(starts)
     order = np.lexsort((all_runs[:, 1], all_runs[:, 0]))
@@ -187,7 +169,7 @@ def _measure(
     shape: tuple[int, ...],
     minarea: int,
     contrast: float,
-    run: Threads,
+    threads: Threads,
 ) -> NDArray[np.float64]:
     from ..kernels.dispatch import measure_islands
 
@@ -203,19 +185,19 @@ def _measure(
 
     def measure_chunk(k: int) -> NDArray[np.float64]:
         first, last = int(bounds[k]), int(bounds[k + 1])
-        largest = max(int(sizes[first:last].max()), 33)
+        room = int(sizes[first:last].max()) + 33
         rows = np.empty((int(sizes[first:last].sum()), c.N_COLUMNS))
         totals = np.zeros(1, np.int64)
         measure_islands(
             first, last, islands.order, islands.ends, islands.islands, found.runs, found.starts,
-            found.pixels, minarea, contrast, width, height, np.empty((16, largest), np.int32),
-            np.empty((3, largest), np.float32), np.empty((1, largest)),
-            np.full(int(boxes[first:last].max()), -1, np.int32), np.empty(33), np.empty(minarea),
-            np.empty((largest // 2 + 1, c.N_COLUMNS)), rows, totals,
+            found.pixels, minarea, contrast, width, height, np.empty((c.N_NUMBERS, room), np.int32),
+            np.empty((3, room), np.float32), np.empty(room),
+            np.full(int(boxes[first:last].max()), -1, np.int32), np.empty(7, np.int64), np.empty(33),
+            np.empty(minarea), np.empty((room // 2 + 1, c.N_COLUMNS)), rows, totals,
         )  # fmt: skip
         return rows[: totals[0]].copy()
 
-    parts = run(measure_chunk, len(bounds) - 1)
+    parts = threads.map(measure_chunk, len(bounds) - 1)
     return np.concatenate([np.zeros((0, c.N_COLUMNS)), *parts])
 
 

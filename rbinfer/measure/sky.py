@@ -1,12 +1,12 @@
 """The background of a frame and its noise: a mesh of robust estimates, and a spline through them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.constants import MOST_LEVELS
+from .threads import Threads
 
 Floats = NDArray[np.float64]
 
@@ -39,11 +39,8 @@ class Sky:
         return np.ascontiguousarray(parts)
 
 
-Run = Callable[[Callable[[int], None], int], None]
-
-
 def measure_sky(
-    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, side: int, run: Run
+    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, side: int, threads: Threads
 ) -> Sky | None:
     """Measure background and noise of a frame.
 
@@ -54,8 +51,7 @@ def measure_sky(
         True for bad pixels.
     side : int
         Of the cells of the mesh, pixels.
-    run : callable
-        Calls a function with each number below another; see `rbinfer.measure.detect`.
+    threads : Threads
 
     Returns
     -------
@@ -74,7 +70,7 @@ def measure_sky(
             image, masked, mask is not None, side, k, k + 1, level, noise, highest, columns, below
         )
 
-    run(measure_row, shape[0])
+    threads.map(measure_row, shape[0])
     if np.isnan(level).all():
         return None
     standing_out = float(np.nanmax(highest - level))
