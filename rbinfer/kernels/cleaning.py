@@ -33,12 +33,10 @@ def _is_in_wings(bright: Any, faint: Any) -> Any:
 
 
 @jit
-def find_parts_of_wings(
-    rows: Any, order: Any, ends: Any, columns: int, cells: int, side: int, in_wings: Any
+def find_wings(
+    rows: Any, order: Any, ends: Any, columns: int, cells: int, side: int, pairs: Any, totals: Any
 ) -> None:
-    """Tell which detections are parts of the wings of a brighter one.
-
-    Whether that one is a part of another's does not matter, nor does the order.
+    """Find pairs of detections of which one lies in the wings of the other, the brighter one.
 
     Parameters
     ----------
@@ -52,10 +50,13 @@ def find_parts_of_wings(
         Of the grid: a row, and all.
     side : int
         Of the cells, pixels.
-    in_wings : array of bool, (n,)
-        Result; all False before.
+    pairs : array of int64, (m, 2)
+        Result, as far as there is room: the brighter one and the other.
+    totals : array of int64, (1,)
+        Result: how many pairs there are.
     """
     lines = cells // columns
+    n_pairs = 0
     for i in range(rows.shape[0]):
         axis = _long_axis(rows[i])
         x, y = rows[i, c.FIRST_X], rows[i, c.FIRST_Y]
@@ -64,17 +65,47 @@ def find_parts_of_wings(
         left, right = max(int((x - reach) / side), 0), min(int((x + reach) / side), columns - 1)
         first, last = max(int((y - reach) / side), 0), min(int((y + reach) / side), lines - 1)
         for cy in range(first, last + 1):
-            a, b = cy * columns + left, cy * columns + right
-            for k in range(ends[a - 1] if a > 0 else 0, ends[b]):
+            before, end = cy * columns + left - 1, cy * columns + right
+            for k in range(ends[before] if before >= 0 else 0, ends[end]):
                 j = order[k]
                 dx, dy = rows[j, c.FIRST_X] - x, rows[j, c.FIRST_Y] - y
-                if j == i or dx * dx + dy * dy > reach * reach:
+                squares = dx * dx + dy * dy
+                if j == i or squares > reach * reach:
                     continue
                 other = _long_axis(rows[j])
                 zone = _ZONE * (axis + other)
-                if other > axis or (other == axis and j < i) or dx * dx + dy * dy > zone * zone:
+                if other > axis or (other == axis and j < i) or squares > zone * zone:
                     continue
-                if rows[j, c.SMOOTH_FLUX] < rows[i, c.SMOOTH_FLUX]:
-                    in_wings[j] |= _is_in_wings(rows[i], rows[j])
-                else:
-                    in_wings[i] |= _is_in_wings(rows[j], rows[i])
+                # Of equally bright ones the first is the faint one.
+                i_is_bright = rows[j, c.SMOOTH_FLUX] < rows[i, c.SMOOTH_FLUX]
+                if rows[j, c.SMOOTH_FLUX] == rows[i, c.SMOOTH_FLUX]:
+                    i_is_bright = j < i
+                bright, faint = (i, j) if i_is_bright else (j, i)
+                if _is_in_wings(rows[bright], rows[faint]):
+                    if n_pairs < pairs.shape[0]:
+                        pairs[n_pairs, 0], pairs[n_pairs, 1] = bright, faint
+                    n_pairs += 1
+    totals[0] = n_pairs
+
+
+@jit
+def drop_wings(pairs: Any, is_kept: Any) -> None:
+    """Drop detections in the wings of others, as far as these are there to drop them.
+
+    Parameters
+    ----------
+    pairs : array of int64, (m, 2)
+        From `find_wings`, in the order of the detection that comes first in the catalogue, then of the
+        other.
+    is_kept : array of bool, (n,)
+        All True before.
+    """
+    current, was_kept = -1, False
+    for k in range(pairs.shape[0]):
+        bright, faint = pairs[k, 0], pairs[k, 1]
+        first = min(bright, faint)
+        if first != current:
+            # Dropped in its turn, it still drops others until that is over, as in SExtractor.
+            current, was_kept = first, is_kept[first]
+        if was_kept and is_kept[max(bright, faint)]:
+            is_kept[faint] = False

@@ -43,7 +43,8 @@ _KERNELS = {
         runs.label_runs,
         runs.group_runs,
         islands.measure_islands,
-        cleaning.find_parts_of_wings,
+        cleaning.find_wings,
+        cleaning.drop_wings,
     )
 }
 # What Numba compiles by when it is told nothing.

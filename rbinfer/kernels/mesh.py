@@ -68,7 +68,7 @@ def _count(
     """Fill `below`: of the pixels below each level their number, and sums of level and of its square."""
     for k in range(n_levels + 1):
         below[0, k] = 0
-    inverse, shift = 1.0 / step, 0.5 - zero / step
+    inverse, shift = 1.0 / step, 0.499999 - zero / step
     for i in range(h):
         a = np.uint64(top + i)
         for j in range(w):
@@ -90,8 +90,11 @@ def _count(
 
 
 @jit
-def _median_level(below: Any, low: int, high: int) -> Any:
-    """Return the median of the pixels at levels from `low` up to `high`, interpolated within a level."""
+def _median_level(below: Any, low: int, high: int, n_levels: int) -> Any:
+    """Return the median of the pixels at levels from `low` up to `high`, interpolated as SExtractor does.
+
+    The level with the median counts with the fuller of itself and of its neighbour on the lighter side.
+    """
     base = below[0, low]
     total = below[0, high + 1] - base
     # The first level up to which there is half of them.
@@ -102,8 +105,15 @@ def _median_level(below: Any, low: int, high: int) -> Any:
             last = middle
         else:
             first = middle + 1
-    up_to, before = below[0, first + 1] - base, below[0, first] - base
-    return first + 0.5 + (total - 2.0 * up_to) / (2.0 * max(up_to - before, 1))
+    under, here = below[0, first] - base, below[0, first + 1] - below[0, first]
+    over = total - under - here
+    if under < over:
+        after = min(first + 1, n_levels - 1)
+        beside = below[0, after + 1] - below[0, after]
+        return first + 0.5 + 0.5 * (over - under - here) / max(here, beside)
+    before = max(first - 1, 0)
+    beside = below[0, before + 1] - below[0, before]
+    return first - 0.5 + 0.5 * (over + here - under) / max(here, beside)
 
 
 @jit
@@ -119,7 +129,7 @@ def _settled(below: Any, n_levels: int) -> Any:
         if n == 0:
             sigma = 0.0
             break
-        median = _median_level(below, low, high)
+        median = _median_level(below, low, high, n_levels)
         mean, sigma = _mean_and_sigma(
             np.float64(n),
             np.float64(below[1, high + 1] - below[1, low]),

@@ -24,7 +24,7 @@ def _interpolate(splines: Any, part: int, y: int, side: int, line: Any) -> None:
     over six.
     """
     rows, columns, width = splines.shape[2], splines.shape[3], line.size
-    u = (y + 0.5) / side - 0.5
+    u = y / side - 0.5  # as SEP has it, half a pixel off; columns count from the middles of pixels
     k = min(max(math.floor(u), 0), max(rows - 2, 0))
     next_k = min(k + 1, rows - 1)
     t = u - k if rows > 1 else 0.0
@@ -54,55 +54,59 @@ def _interpolate(splines: Any, part: int, y: int, side: int, line: Any) -> None:
 
 @jit
 def _load(
-    image: Any, mask: Any, has_mask: bool, splines: Any, side: int, y: int, background: Any, data: Any,
-    good: Any,
-) -> Any:  # fmt: skip
-    """Fill a line of pixels above the background, 0 where bad; returns how many are good.
+    image: Any, mask: Any, has_mask: bool, splines: Any, side: int, y: int, unit: Any, floor: Any,
+    background: Any, data: Any, sky: Any, weights: Any, weighted: Any,
+) -> None:  # fmt: skip
+    """Fill lines for a row: pixels above the background, noise, its inverse square, and their product.
 
-    Lines have a pixel more at both ends, which is bad; so is all of a row off the image.
+    Lines but that of the noise have a pixel more at both ends. That has no weight, like bad pixels and
+    rows off the image.
     """
     height, width = image.shape
-    count = np.int32(0)
     if y < 0 or y >= height:
         for x in range(width + 2):
-            data[x] = good[x] = np.float32(0.0)
-        return count
+            data[x] = weights[x] = weighted[x] = np.float32(0.0)
+        return
     _interpolate(splines, 0, y, side, background)
+    _interpolate(splines, 1, y, side, sky)
     a = np.uint64(y)
-    data[0] = good[0] = data[width + 1] = good[width + 1] = np.float32(0.0)
+    for x in (0, width + 1):
+        data[x] = weights[x] = weighted[x] = np.float32(0.0)
     for x in range(width):
-        b = np.uint64(x)
+        b, to = np.uint64(x), np.uint64(x + 1)
         value = image[a, b]
         is_good = abs(value) < LARGEST
         if has_mask:
             is_good = is_good and not mask[a, b]
-        data[np.uint64(x + 1)] = value - background[b] if is_good else np.float32(0.0)
-        good[np.uint64(x + 1)] = np.float32(1.0) if is_good else np.float32(0.0)
-        count = np.int32(count + is_good)
-    return count
+        above = value - background[b] if is_good else np.float32(0.0)
+        sky[b] = max(sky[b], floor)
+        inverse = unit / sky[b]
+        weight = inverse * inverse if is_good else np.float32(0.0)
+        data[to], weights[to], weighted[to] = above, weight, above * weight
 
 
 @jit
-def _smooth(above: Any, here: Any, below: Any, column: Any, line: Any) -> None:
-    """Fill a line with the smoothed pixels of a row."""
-    for x in range(here.size):
-        column[x] = above[x] + np.float32(2.0) * here[x] + below[x]
-    for x in range(line.size):
-        line[x] = np.float32(0.0625) * (
-            column[np.uint64(x)] + np.float32(2.0) * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
-        )
+def _filter(
+    limit_of_one: Any, weights: Any, weighted: Any, a: int, b: int, c: int, column: Any, line: Any,
+    limit: Any,
+) -> None:  # fmt: skip
+    """Fill lines with what a matched filter gives for a row, and its limits; `a`, `b`, `c` are three rows.
 
-
-@jit
-def _weigh(above: Any, here: Any, below: Any, column: Any, line: Any) -> None:
-    """Fill a line with the noise of smoothed pixels in units of that of pixels; huge if none is good."""
-    for x in range(here.size):
-        column[x] = above[x] + np.float32(4.0) * here[x] + below[x]
+    With a kernel k, noise n and pixels d a pixel is above the threshold t if ``sum(k d / n^2)`` is more
+    than ``t sqrt(sum(k^2 / n^2))``.
+    """
+    four, two = np.float32(4.0), np.float32(2.0)
+    for x in range(column.size):
+        column[x] = weighted[a, x] + two * weighted[b, x] + weighted[c, x]
     for x in range(line.size):
-        total = np.float32(1.0 / 256.0) * (
-            column[np.uint64(x)] + np.float32(4.0) * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
+        line[x] = np.float32(1 / 16) * (
+            column[np.uint64(x)] + two * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
         )
-        line[x] = math.sqrt(total) if total > np.float32(0.0) else LARGEST
+    for x in range(column.size):
+        column[x] = weights[a, x] + four * weights[b, x] + weights[c, x]
+    for x in range(line.size):
+        total = column[np.uint64(x)] + four * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
+        limit[x] = limit_of_one * np.float32(math.sqrt(np.float32(1 / 256) * total))
 
 
 @jit
@@ -114,9 +118,19 @@ def _any_above(line: Any, limit: Any, first: int, last: int) -> Any:
 
 
 @jit
+def _smoothed(data: Any, a: int, b: int, c: int, x: int) -> Any:
+    """Return a smoothed pixel; `x` is its place in lines with a pixel more at both ends."""
+    two = np.float32(2.0)
+    before = data[a, x - 1] + two * data[b, x - 1] + data[c, x - 1]
+    here = data[a, x] + two * data[b, x] + data[c, x]
+    after = data[a, x + 1] + two * data[b, x + 1] + data[c, x + 1]
+    return np.float32(1 / 16) * (before + two * here + after)
+
+
+@jit
 def _collect(
-    y: int, data: Any, line: Any, limit: Any, sky: Any, runs: Any, pixels: Any, n_runs: int,
-    n_pixels: int,
+    y: int, threshold: Any, smooths: bool, data: Any, a: int, b: int, c: int, line: Any, limit: Any,
+    sky: Any, runs: Any, pixels: Any, n_runs: int, n_pixels: int,
 ) -> Any:  # fmt: skip
     """Add the runs of a row and their pixels; returns how many there are now."""
     width = line.size
@@ -129,8 +143,10 @@ def _collect(
             if line[x] > limit[x]:
                 if start < 0:
                     start = x
-                pixels[0, n_pixels], pixels[1, n_pixels] = data[x + 1], line[x]
-                pixels[2, n_pixels] = sky[x]
+                value = data[b, x + 1]
+                pixels[0, n_pixels] = value
+                pixels[1, n_pixels] = _smoothed(data, a, b, c, x + 1) if smooths else value
+                pixels[2, n_pixels] = threshold * sky[x]
                 n_pixels += 1
             elif start >= 0:
                 runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2] = y, start, x - start
@@ -144,8 +160,9 @@ def _collect(
 
 @jit
 def find_runs(
-    image: Any, mask: Any, has_mask: bool, splines: Any, side: int, floor: float, threshold: float,
-    smooths: bool, first: int, last: int, lines: Any, runs: Any, pixels: Any, progress: Any,
+    image: Any, mask: Any, has_mask: bool, splines: Any, side: int, unit: float, floor: float,
+    threshold: float, smooths: bool, first: int, last: int, lines: Any, runs: Any, pixels: Any,
+    progress: Any,
 ) -> None:  # fmt: skip
     """Find runs of pixels above a threshold in rows from `first` until before `last`.
 
@@ -158,55 +175,50 @@ def find_runs(
         Of background and noise; see `_interpolate`.
     side : int
         Of the cells of their mesh, pixels.
-    floor : float
-        Least noise.
+    unit, floor : float
+        A typical noise, and the least.
     threshold : float
         In units of the noise; of that of smoothed pixels if `smooths`.
     smooths : bool
     first, last : int
-    lines : array of float32, (12, nx + 2)
+    lines : array of float32, (`N_LINES`, nx + 2)
         To work in.
     runs : array of int32, (n, 3)
         Result: row, first column and length.
     pixels : array of float32, (3, m)
-        Result, for all pixels of the runs in their order: value above the background; the
-        smoothed one; `threshold` times the noise.
+        Result, for all pixels of the runs in their order: value above the background; the smoothed one;
+        `threshold` times the noise.
     progress : array of int64, (3,)
         Result: the first row that there was no room for, or `last`; numbers of runs and pixels.
     """
     width = image.shape[1]
     n_runs = n_pixels = 0
-    column, line, limit, sky = lines[6], lines[7, :width], lines[8, :width], lines[9, :width]
-    background, weight = lines[10, :width], lines[11, :width]
-    counts = (np.int32(0), np.int32(0), np.int32(0))
-    is_plain = False  # whether `weight` is that of a row without bad pixels around it
+    data, weights, weighted, skies = lines[0:3], lines[3:6], lines[6:9], lines[9:12, :width]
+    column, line, limit, background = lines[12], lines[13, :width], lines[14, :width], lines[15, :width]
+    one, t = np.float32(unit), np.float32(threshold)
+    least = np.float32(floor)
     for y in range(first - 1, last + 1):
         k = (y + 3) % 3
-        count = _load(image, mask, has_mask, splines, side, y, background, lines[k], lines[3 + k])
-        counts = (counts[1], counts[2], count)
+        _load(
+            image, mask, has_mask, splines, side, y, one, least, background, data[k], skies[k],
+            weights[k], weighted[k],
+        )  # fmt: skip
         row = y - 1
         if row < first:
             continue
         if n_runs + width // 2 + 1 > runs.shape[0] or n_pixels + width > pixels.shape[1]:
             progress[0], progress[1], progress[2] = row, n_runs, n_pixels
             return
-        above, here, below = (row + 2) % 3, (row + 3) % 3, (row + 4) % 3
-        whole = counts[0] == width and counts[1] == width and counts[2] == width
+        a, b, c = (row + 2) % 3, (row + 3) % 3, (row + 4) % 3
         if smooths:
-            _smooth(lines[above], lines[here], lines[below], column, line)
-            if not (whole and is_plain):
-                _weigh(lines[3 + above], lines[3 + here], lines[3 + below], column, weight)
-                is_plain = whole
+            _filter(t * one, weights, weighted, a, b, c, column, line, limit)
         else:
             for x in range(width):
-                line[x] = lines[here, np.uint64(x + 1)]
-                weight[x] = np.float32(1.0) if lines[3 + here, np.uint64(x + 1)] > 0.0 else LARGEST
-        _interpolate(splines, 1, row, side, sky)
-        least, factor = np.float32(floor), np.float32(threshold)
-        for x in range(width):
-            sky[x] = factor * max(sky[x], least)
-            limit[x] = sky[x] * weight[x]
-        n_runs, n_pixels = _collect(row, lines[here], line, limit, sky, runs, pixels, n_runs, n_pixels)
+                line[x] = data[b, np.uint64(x + 1)]
+                limit[x] = t * skies[b, np.uint64(x)]
+        n_runs, n_pixels = _collect(
+            row, t, smooths, data, a, b, c, line, limit, skies[b], runs, pixels, n_runs, n_pixels
+        )  # fmt: skip
     progress[0], progress[1], progress[2] = last, n_runs, n_pixels
 
 

@@ -77,7 +77,7 @@ def find_detections(
         return nothing
     found, islands = _without_floods(found, minarea, image.size, matched_filter)
     rows = _measure(found, islands, image.shape, minarea, deblend_cont, pool)
-    return rows[~_in_wings(rows, image.shape)] if len(rows) else rows
+    return _without_wings(rows, image.shape) if len(rows) else rows
 
 
 def _walk(
@@ -96,14 +96,14 @@ def _walk(
 
     def walk_strip(k: int) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         row, last = k * _STRIP, min((k + 1) * _STRIP, height)
-        lines = np.empty((12, width + 2), np.float32)
+        lines = np.empty((c.N_LINES, width + 2), np.float32)
         progress = np.zeros(3, np.int64)
         room, parts = width + _STRIP * width // 16, []
         while row < last:
             runs, pixels = np.empty((room // 2 + 2, 3), np.int32), np.empty((3, room), np.float32)
             find_runs(
-                image, masked, mask is not None, splines, sky.side, sky.floor, threshold, matched_filter,
-                row, last, lines, runs, pixels, progress,
+                image, masked, mask is not None, splines, sky.side, sky.typical, sky.floor, threshold,
+                matched_filter, row, last, lines, runs, pixels, progress,
             )  # fmt: skip
             row, n_runs, n_pixels = progress.tolist()
             parts.append((runs[:n_runs].copy(), pixels[:, :n_pixels].copy()))
@@ -201,14 +201,23 @@ def _measure(
     return np.concatenate([np.zeros((0, c.N_COLUMNS)), *parts])
 
 
-def _in_wings(rows: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    from ..kernels.dispatch import find_parts_of_wings
+def _without_wings(rows: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Leave out bumps in the wings of brighter detections."""
+    from ..kernels.dispatch import drop_wings, find_wings
 
-    lines, columns = (n // _CELL + 1 for n in shape)
+    n = len(rows)
+    lines, columns = (pixels // _CELL + 1 for pixels in shape)
     cell = np.clip(rows[:, c.FIRST_Y] / _CELL, 0, lines - 1).astype(np.int64) * columns
     cell += np.clip(rows[:, c.FIRST_X] / _CELL, 0, columns - 1).astype(np.int64)
     order = np.argsort(cell, kind="stable")
     ends = np.cumsum(np.bincount(cell, minlength=lines * columns))
-    in_wings = np.zeros(len(rows), np.bool_)
-    find_parts_of_wings(rows, order, ends, columns, lines * columns, _CELL, in_wings)
-    return in_wings
+    totals = np.array([n], np.int64)
+    pairs = np.empty((0, 2), np.int64)
+    while len(pairs) < totals[0]:
+        pairs = np.empty((int(totals[0]), 2), np.int64)
+        find_wings(rows, order, ends, columns, lines * columns, _CELL, pairs, totals)
+    pairs = pairs[: totals[0]]
+    pairs = pairs[np.argsort(pairs.min(axis=1) * n + pairs.max(axis=1))]
+    is_kept = np.ones(n, np.bool_)
+    drop_wings(pairs, is_kept)
+    return rows[is_kept]
