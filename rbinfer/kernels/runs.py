@@ -193,14 +193,15 @@ def find_runs(
     """
     width = image.shape[1]
     n_runs = n_pixels = 0
-    data, weights, weighted, skies = lines[0:3], lines[3:6], lines[6:9], lines[9:12, :width]
-    column, line, limit, background = lines[12], lines[13, :width], lines[14, :width], lines[15, :width]
+    data, weights, weighted, skies = lines[0:3], lines[3:6], lines[6:9], lines[9:12]
+    column, background = lines[12], lines[13][:width]
+    line, limit = lines[14][:width], lines[15][:width]
     one, t = np.float32(unit), np.float32(threshold)
     least = np.float32(floor)
     for y in range(first - 1, last + 1):
         k = (y + 3) % 3
         _load(
-            image, mask, has_mask, splines, side, y, one, least, background, data[k], skies[k],
+            image, mask, has_mask, splines, side, y, one, least, background, data[k], skies[k][:width],
             weights[k], weighted[k],
         )  # fmt: skip
         row = y - 1
