@@ -144,23 +144,25 @@ def _without_floods(
 
 
 def _raised(found: Found, islands: Islands, floods: NDArray[np.intp], noise: float) -> Found:
-    """Return the same with the threshold of some islands doubled."""
-    starts_of = np.append(0, islands.ends)
-    flooded = np.concatenate([islands.order[starts_of[k] : islands.ends[k]] for k in floods])
-    runs, starts = [np.delete(found.runs, flooded, axis=0)], [np.delete(found.starts, flooded)]
-    for k in flooded:
-        (y, x, n), start = found.runs[k].tolist(), int(found.starts[k])
-        pixels = found.pixels[:, start : start + n]
-        pixels[2] *= 2
-        above = np.zeros(n + 2, np.int8)
-        above[1:-1] = pixels[1] > noise * pixels[2]
-        steps = np.diff(above)
-        first, end = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-        runs.append(np.column_stack([np.full(len(first), y), x + first, end - first]).astype(np.int32))
-        starts.append(start + first)
-    all_runs, all_starts = np.concatenate(runs), np.concatenate(starts)
-    order = np.lexsort((all_runs[:, 1], all_runs[:, 0]))
-    return Found(all_runs[order], all_starts[order], found.pixels)
+    """Return the runs with the threshold of some islands doubled; it is so in `found.pixels` too."""
+    begins = np.append(0, islands.ends)
+    flooded = np.concatenate([islands.order[begins[k] : islands.ends[k]] for k in floods])
+    lengths = found.runs[flooded, 2].astype(np.int64)
+    # For each pixel: which of the flooded runs it is of, and its place in the run and among all.
+    run = np.repeat(np.arange(len(flooded)), lengths)
+    place = np.arange(len(run)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    at = found.starts[flooded][run] + place
+    found.pixels[2, at] *= 2
+    above = found.pixels[1, at] > np.float32(noise) * found.pixels[2, at]
+    is_last = place == lengths[run] - 1
+    first = np.flatnonzero(above & ((place == 0) | ~np.append(False, above[:-1])))
+    last = np.flatnonzero(above & (is_last | ~np.append(above[1:], False)))
+    rows, columns, _ = found.runs[flooded[run[first]]].T
+    left = np.column_stack([rows, columns + place[first], last - first + 1]).astype(np.int32)
+    runs = np.concatenate([np.delete(found.runs, flooded, axis=0), left])
+    starts = np.concatenate([np.delete(found.starts, flooded), at[first]])
+    order = np.lexsort((runs[:, 1], runs[:, 0]))
+    return Found(runs[order], starts[order], found.pixels)
 
 
 def _measure(
