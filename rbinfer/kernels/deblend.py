@@ -1,16 +1,16 @@
 """Islands with several peaks, taken apart as SExtractor does (Bertin & Arnouts 1996, A&AS 117, 393).
 
 Between threshold and peak lie 32 levels, equally spaced in magnitudes. From the top down, the parts of
-an island that are connected above a level join into larger ones; where two or more that have enough of
-the light do, they become detections of their own. Each pixel below them belongs to one of them by chance,
-with the odds of Gaussians.
+an island that are connected above a level join into larger ones; where two or more with enough of the
+light do, they become detections of their own. Each pixel below belongs to one of them by chance, with
+the odds of Gaussians.
 
 Parts are kept as trees of pixels (union-find), where SExtractor labels the island anew at each level.
 The chance is a hash of a pixel's place: it depends neither on threads nor on the rest of the image.
 
 ``box`` is always the first column and row of the island, the last ones, the width of its grid, and the
-width and height of the image. The grid has the numbers of the pixels, -1 where there is none, and a border
-of 1.
+width and height of the image. The grid has the numbers of the pixels, -1 where there is none, and a
+border of 1.
 """
 
 import math

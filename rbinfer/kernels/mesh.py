@@ -91,7 +91,7 @@ def _count(
 
 @jit
 def _median_level(below: Any, low: int, high: int, n_levels: int) -> Any:
-    """Return the median of the pixels at levels from `low` up to `high`, interpolated as SExtractor does.
+    """Return the median of the pixels at levels from `low` up to `high`, interpolated as by SExtractor.
 
     The level with the median counts with the fuller of itself and of its neighbour on the lighter side.
     """

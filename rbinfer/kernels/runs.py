@@ -90,7 +90,7 @@ def _filter(
     limit_of_one: Any, weights: Any, weighted: Any, a: int, b: int, c: int, column: Any, line: Any,
     limit: Any,
 ) -> None:  # fmt: skip
-    """Fill lines with what a matched filter gives for a row, and its limits; `a`, `b`, `c` are three rows.
+    """Fill lines with what a matched filter gives for the middle one of three rows, and with its limits.
 
     With a kernel k, noise n and pixels d a pixel is above the threshold t if ``sum(k d / n^2)`` is more
     than ``t sqrt(sum(k^2 / n^2))``.

@@ -46,7 +46,7 @@ def measure_chain(
     flux = total = mx = my = mxx = myy = mxy = 0.0
     peak, peak_smooth = -math.inf, -math.inf
     peak_x, peak_y = x0, y0
-    flags, kept = 0, 0
+    flags = 0
     p = head
     for _ in range(n):
         x, y, value, smooth = xs[p], ys[p], float(values[0, p]), float(values[1, p])
@@ -63,24 +63,53 @@ def measure_chain(
         mxy += smooth * dx * dy
         if x == 0 or y == 0 or x == width - 1 or y == height - 1:
             flags = c.TRUNCATED
-        # The brightest so many, in descending order.
-        excess = smooth - float(values[2, p])
-        if minarea > 0 and (kept < minarea or excess > best[kept - 1]):
-            k = min(kept, minarea - 1)
-            while k > 0 and best[k - 1] < excess:
-                best[k] = best[k - 1]
-                k -= 1
-            best[k] = excess
-            kept = min(kept + 1, minarea)
         p = following[p]
     row[c.N_PIXELS], row[c.FLUX], row[c.SMOOTH_FLUX] = n, total, flux
     row[c.PEAK], row[c.PEAK_SMOOTH], row[c.PEAK_X], row[c.PEAK_Y] = peak, peak_smooth, peak_x, peak_y
     row[c.THRESHOLD], row[c.FLAGS] = threshold, flags
-    row[c.SPARE] = best[minarea - 1] if 0 < kept == minarea else 0.0
+    row[c.SPARE] = _spare(head, n, following, values, minarea, best) if 0 < minarea <= n else 0.0
     mx, my = mx / flux, my / flux
     row[c.FIRST_X], row[c.FIRST_Y] = x0 + mx, y0 + my
     row[c.XX], row[c.YY], row[c.XY] = mxx / flux - mx * mx, myy / flux - my * my, mxy / flux - mx * my
     row[c.AREA_RATIO] = _area_between(head, n, following, values, threshold, peak)
+
+
+@jit
+def _spare(head: int, n: int, following: Any, values: Any, minarea: int, heap: Any) -> Any:
+    """Return what as many pixels as are asked for have above the threshold, as SEP finds it.
+
+    SEP means the least of the brightest so many, by a heap. But it looks at the first alone where there
+    are no more, passes over the one after the first so many, and steps past a child on its way down the
+    heap. Which detections count as wings hangs on it, so it is the same here.
+    """
+    p = head
+    for k in range(n):
+        excess = float(values[1, p]) - float(values[2, p])
+        if k < minarea:
+            heap[k] = excess
+        elif k == minarea:
+            for i in range(1, minarea):
+                value, j = heap[i], i
+                while j > 0 and heap[j - 1] > value:
+                    heap[j] = heap[j - 1]
+                    j -= 1
+                heap[j] = value
+        elif excess > heap[0]:
+            heap[0] = excess
+            j, child = 0, 2
+            while child <= minarea:
+                least = child - 1
+                if child != minarea and heap[child - 1] > heap[child]:
+                    least, child = child, child + 1
+                if heap[j] <= heap[least]:
+                    break
+                heap[j], heap[least] = heap[least], heap[j]
+                j = child
+                child = 2 * (j + 1)
+                if j >= minarea:
+                    break
+        p = following[p]
+    return heap[0]
 
 
 @jit
