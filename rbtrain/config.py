@@ -115,6 +115,8 @@ class NetworkConfig(Settings):
     dropout : float
     psf : bool
         Whether a compact network also reads what the stars of the frame look like.
+    core : bool
+        Whether it also reads the native pixels around the object.
     """
 
     architecture: str = "compact"
@@ -122,6 +124,7 @@ class NetworkConfig(Settings):
     dense_units: int = 64
     dropout: float = 0.1
     psf: bool = field(default=False, metadata=LATER)
+    core: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()

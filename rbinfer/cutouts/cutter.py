@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -15,7 +16,7 @@ from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
 from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_workspace, reference_workspace
-from ..model.spec import PreprocessSpec
+from ..model.spec import CORE, CORE_SIDE, PreprocessSpec
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,27 @@ class Cutouts(NamedTuple):
         Bits of `rbinfer.Status`.
     snr : ndarray of float32, shape (n,)
         Signal in the central 3 x 3 (rescaled) pixels over its noise; NaN without a cutout.
+    core : ndarray of float32, shape (n, 27)
+        What resampling takes from wide stars, and what it can't tell of narrow ones: the 5 x 5 native
+        pixels around the centre without background, line by line, over their largest absolute value;
+        asinh of that over the noise; and ln(native pixels per resampled pixel). Zeros where a cutout
+        could not be made, and with the reference preset.
     """
 
     pixels: NDArray[np.float32]
     status: NDArray[np.int32]
     snr: NDArray[np.float32]
+    core: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, n: int, size: int) -> Self:
+        """Make room for `n` cutouts of `size` pixels."""
+        return cls(
+            np.empty((n, size, size, 2), np.float32),
+            np.empty(n, np.int32),
+            np.empty(n, np.float32),
+            np.zeros((n, CORE), np.float32),
+        )
 
 
 def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple[float, int, int]:
@@ -181,6 +198,8 @@ class Cutter:
         Integer factors of the reference's rescaling.
     taps : Taps
         Resampling of the default preset.
+    scale : float
+        Its native pixels per resampled pixel.
     """
 
     image: NDArray[np.float32]
@@ -192,6 +211,7 @@ class Cutter:
     down: int
     up: int
     taps: Taps
+    scale: float
     saturation: float
 
     @classmethod
@@ -239,6 +259,7 @@ class Cutter:
                 f"check the FWHM of {fwhm:.4g} pixels, or bin the image first"
             )
         rescales = not 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold
+        taken = min(scale, float(max(pixels.shape))) if rescales else 1.0
         return cls(
             image=pixels,
             mask=_NO_MASK if bad is None else bad,
@@ -248,7 +269,8 @@ class Cutter:
             spec=spec,
             down=min(down, max(pixels.shape)),
             up=up,
-            taps=resampling(spec.size, min(scale, float(max(pixels.shape))) if rescales else 1.0),
+            taps=resampling(spec.size, taken),
+            scale=taken,
             saturation=np.inf if exposure.saturation is None else exposure.saturation,
         )
 
@@ -265,10 +287,7 @@ class Cutter:
         Cutouts
             One entry a position, in the same order.
         """
-        n, size = len(x), self.spec.size
-        cutouts = Cutouts(
-            np.empty((n, size, size, 2), np.float32), np.empty(n, np.int32), np.empty(n, np.float32)
-        )
+        cutouts = Cutouts.empty(len(x), self.spec.size)
         self.cut_into(x, y, cutouts)
         return cutouts
 
@@ -278,7 +297,7 @@ class Cutter:
 
     def cut_function(self) -> CutFunction:
         """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
-        spec = self.spec
+        spec, has_core = self.spec, self.spec.preset != "reference"
         scene = (self.image, self.mask, self.has_mask, *self.bg, *self.err)
         if spec.preset == "reference":
             side = 2 * (spec.size // 2) + 2
@@ -303,17 +322,20 @@ class Cutter:
                 spec.asinh_norm == "centre",
                 spec.clip,
                 self.saturation,
+                CORE_SIDE,
+                math.log(self.scale),
                 *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
             pixels, n = out.pixels, len(x)
-            if not (n == len(y) == len(pixels) == len(out.status) == len(out.snr)):
+            if any(length != n for length in (len(y), *map(len, out))):
                 lengths = f"{n}, {len(y)}, {[len(part) for part in out]}"
                 raise ValueError(f"positions and cutouts must be as many, not {lengths}")
             if not all(part.flags.writeable for part in out):
                 raise ValueError("cutouts are written, and these are read-only")
-            call(x, y, pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
+            into = (pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
+            call(x, y, *into, *((out.core,) if has_core else ()))
 
         return cut_into
 

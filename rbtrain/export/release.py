@@ -120,7 +120,7 @@ def export_keras(
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
 
 
-def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
+def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps, F32]:
     """Cut `n` cutouts from freshly simulated frames.
 
     Parameters
@@ -134,6 +134,8 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
     cutouts : ndarray of float32, shape (n, size, size, 2)
     stamps : Stamps
         The stars of their frames.
+    cores : ndarray of float32, shape (n, 27)
+        Their native pixels.
 
     Raises
     ------
@@ -143,6 +145,7 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
     size = config.preprocess.size
     parts: list[F16] = []
     stamps: list[Stamps] = []
+    cores: list[F32] = []
     index = 0
     while (count := sum(map(len, parts))) < n:
         if index >= _MOST_FRAMES:
@@ -154,8 +157,10 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
         cut = cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)
         parts.append(cut.pixels)
         stamps.append(Stamps.of(cut.star, size, len(cut.pixels)))
+        cores.append(cut.cores)
         index += 1
-    return np.concatenate(parts)[:n].astype(np.float32), Stamps.joined(stamps).taken(slice(n))
+    cutouts = np.concatenate(parts)[:n].astype(np.float32)
+    return cutouts, Stamps.joined(stamps).taken(slice(n)), np.concatenate(cores)[:n]
 
 
 def _spec(

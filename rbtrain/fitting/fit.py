@@ -43,7 +43,9 @@ def build(config: TrainConfig) -> keras.Model:
             return create_realbogus_model(
                 (size, size, 2), network.filters, network.dense_units, network.dropout
             )
-        return create_compact_model(len(CLASSES), size, network.filters, network.dropout, network.psf)
+        return create_compact_model(
+            len(CLASSES), size, network.filters, network.dropout, network.psf, network.core
+        )
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -326,9 +328,10 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     targets = targets_of(config, labels)
     weights = class_weights(balance_groups(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
-    psf, seed = config.network.psf, config.fit.seed
-    shuffled = Batches(data, training, targets, weights, config.fit.batch_size, seed, psf=psf)
-    return shuffled, Batches(data, validation, targets, weights, 1024, psf=psf)
+    reads = {"psf": config.network.psf, "core": config.network.core}
+    size, seed = config.fit.batch_size, config.fit.seed
+    shuffled = Batches(data, training, targets, weights, size, seed, **reads)
+    return shuffled, Batches(data, validation, targets, weights, 1024, **reads)
 
 
 def _rate(fit_config: FitConfig, epoch: int) -> float:

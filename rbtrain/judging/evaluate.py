@@ -141,8 +141,8 @@ def _run(session: Session, data: Dataset, stars: bool = True) -> tuple[F32, F32 
     """Return the score (n,) and, of a model with classes, their probabilities (n, k)."""
     parts = []
     for i in range(0, len(data), _AT_ONCE):
-        cutouts, stamps = data.inputs(slice(i, i + _AT_ONCE))
-        parts.append(session.run(cutouts, stamps if stars else None))
+        cutouts, stamps, cores = data.inputs(slice(i, i + _AT_ONCE))
+        parts.append(session.run(cutouts, stamps if stars else None, cores))
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
 
