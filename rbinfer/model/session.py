@@ -141,16 +141,11 @@ class Session:
             they are given.
         cores : ndarray of float32, shape (n, 27), optional
             Native pixels, as `rbinfer.cutouts.cutter.Cutouts` has them, for a network that reads them;
-            it needs them.
+            zeros, for unknown, unless given.
 
         Returns
         -------
         Output
-
-        Raises
-        ------
-        InputError
-            The network reads native pixels, and there are none.
         """
         n = len(cutouts)
         score = np.empty(n, np.float32)
@@ -159,9 +154,7 @@ class Session:
         if stamps is None and self.reads_psf:
             stamps = Stamps.of(None, self.spec.preprocess.size, n)
         if self.reads_core and cores is None:
-            raise InputError(
-                f"{self.path} reads native pixels, too, but `cores` is None; give those of the cutouts"
-            )
+            cores = np.zeros((n, CORE), np.float32)
         for start in range(0, n, self.batch):
             part = cutouts[start : start + self.batch]
             m = len(part)

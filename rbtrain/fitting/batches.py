@@ -14,8 +14,9 @@ from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..data.label import is_of
 
-#: Of so many cutouts whose star is known the network is not told it: it must do without as well.
-_UNTOLD = 0.15
+#: Of so many cutouts the network is not told the star, and of so many the native pixels: it must do
+#: without as well.
+_STAR_UNTOLD, _CORE_UNTOLD = 0.15, 0.1
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
@@ -83,7 +84,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
             rng = np.random.default_rng([self._seed, self._epoch, index])
             turns = rng.integers(0, 8, 4)
             if self._psf:
-                known[rng.random(len(known)) < _UNTOLD] = 0.0
+                known[rng.random(len(known)) < _STAR_UNTOLD] = 0.0
+            if self._core:
+                cores[rng.random(len(cores)) < _CORE_UNTOLD] = 0.0
             for image in images:
                 for part, turn in zip(np.array_split(image, 4), turns, strict=True):
                     part[...] = augment(part, int(turn))
