@@ -197,7 +197,9 @@ def verify(path: str | os.PathLike[str], device: str = "cpu") -> VerifyResult:
     golden = session.spec.golden
     if golden is None or len(golden.scores) == 0:
         raise ModelError(f"{path} has no golden pairs to verify; export it again")
-    worst = float(np.max(np.abs(session.run(golden.cutouts, golden.stamps, golden.cores).score - golden.scores)))
+    worst = float(
+        np.max(np.abs(session.run(golden.cutouts, golden.stamps, golden.cores).score - golden.scores))
+    )
     return VerifyResult(len(golden.scores), worst, worst <= GOLDEN_TOLERANCE)
 
 

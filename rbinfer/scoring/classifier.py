@@ -16,7 +16,7 @@ from ..io.exposure import Exposure, as_exposure
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
 from ..model.readings import counted_score
-from ..model.session import Output
+from ..model.session import Output, Session
 from .engine import Engine
 from .loaded import Loaded
 from .prepare import Prepared, note_frame, prepare
@@ -136,13 +136,16 @@ class Classifier:
         size = self.spec.preprocess.size
         return (None, size, size, 2)
 
-    def predict(self, cutouts: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> Any:
+    def predict(
+        self, cutouts: ArrayLike | Cutouts, batch_size: int | None = None, verbose: int = 0
+    ) -> Any:
         """Score ready cutouts, with the call and the result of Keras's ``predict``.
 
         Parameters
         ----------
-        cutouts : array_like, shape (n, size, size, 2)
-            As `extract_cutouts` makes them.
+        cutouts : array_like, shape (n, size, size, 2), or Cutouts
+            As `extract_cutouts` makes them, or :meth:`cutouts`, which has the native pixels, too. A
+            model that reads these judges less well without.
         batch_size, verbose : int, optional
             Taken for the sake of the call; the session has a batch of its own.
 
@@ -155,12 +158,20 @@ class Classifier:
         InputError
             Cutouts of another shape than the model takes.
         """
+        cores = None
+        if isinstance(cutouts, Cutouts):
+            cores = cutouts.core
+            cutouts = cutouts.pixels
         pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
         if pixels.ndim != 4 or pixels.shape[1:] != self.input_shape[1:]:
             raise InputError(
                 f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
             )
-        return self._scores_of(self._loaded.network().run(pixels))[:, np.newaxis]
+        network = self._loaded.network()
+        output = (
+            network.run(pixels, cores=cores) if isinstance(network, Session) else network.run(pixels)
+        )
+        return self._scores_of(output)[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
         if self.spec.readings[0].counts(self.real_source_types):

@@ -126,7 +126,7 @@ class Dataset:
         return cls(pixels, rows, made_by, stars, cores)
 
     def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps, F32]:
-        """Return cutouts (n, size, size, 2), the stars of their frames and their native pixels (n, 27)."""
+        """Return cutouts (n, size, size, 2), the stars of their frames, and native pixels (n, 27)."""
         which, index = np.unique(self.rows["stamp"][rows], return_inverse=True)
         psf = np.zeros((len(which), *self.stars.shape[1:], 1), np.float32)
         known = which >= 0

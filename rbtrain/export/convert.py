@@ -30,8 +30,8 @@ def export_model(
     Parameters
     ----------
     model : keras.Model
-        Input (n, size, size, 2), with or without a star and native pixels for each; output (n, 1), one score, or (n, k),
-        a softmax over ``spec.classes``.
+        Input (n, size, size, 2), with or without a star and native pixels for each; output (n, 1), one
+        score, or (n, k), a softmax over ``spec.classes``.
     spec : ModelSpec
         What the file shall say of itself; its golden pairs are made here.
     path : path

@@ -173,7 +173,7 @@ def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
 
 
 def _beside(x: Any, native: Any, star: Any) -> Any:
-    """Put beside the features of a cutout others, of all that is known, that the star weighs and shifts."""
+    """Put beside the features of a cutout others, of all that is seen, that the star weighs."""
     n = x.shape[-1]
     weighed = layers.Multiply()([x, star[:, :n]])
     seen = layers.Add()([x, weighed])

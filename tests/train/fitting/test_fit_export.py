@@ -325,12 +325,14 @@ def test_a_file_that_differs_is_not_written(exported, fitted, data, tmp_path, mo
     other = keras.models.clone_model(fitted[0])  # same shape, other weights
     convert = room.convert
     monkeypatch.setattr(room, "convert", lambda model, spec: convert(other, spec))
-    pixels = data.pixels[:1000].astype(np.float32)
+    pixels, cores = data.pixels[:1000].astype(np.float32), np.zeros((1000, 27), np.float32)
     with pytest.raises(ExportError, match="differ by"):
-        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels, Stamps.of(None, 31, 1000)))
+        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels, Stamps.of(None, 31, 1000), cores))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ExportError, match="1000 cutouts"):
-        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels[:10], Stamps.of(None, 31, 10)))
+        export_model(
+            fitted[0], spec, tmp_path / "m.onnx", (pixels[:10], Stamps.of(None, 31, 10), cores[:10])
+        )
 
 
 @pytest.mark.parametrize("change", ["none", "schema", "size", "classes", "json", "nan"])
