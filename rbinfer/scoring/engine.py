@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cutouts.cutter import CutFunction, Cutouts
-from ..model.networks import Network
+from ..model.networks import Network, run_network
 from ..model.session import Output, Session
 from ..model.stamps import Stamps
 from ..status import UNSCORED, Status
@@ -118,7 +118,9 @@ class Engine(NamedTuple):
                 if ready.size == 0:
                     continue
                 cutouts = cutouts._replace(pixels=cutouts.pixels[good], core=cutouts.core[good])
-            output = self._run(cutouts, stamps)
+            m = len(cutouts.pixels)
+            told = None if stamps is None else stamps.taken(slice(m))
+            output = run_network(self.network, cutouts.pixels, told, cutouts.core)
             score[ready] = self.scores_of(output)
             if classes is not None and output.classes is not None:
                 classes[ready] = output.classes
@@ -133,11 +135,3 @@ class Engine(NamedTuple):
         if result.classes is not None and classes is not None:
             result.classes[rows[has_score]] = classes[has_score]
         return snr
-
-    def _run(self, cutouts: Cutouts, stamps: Stamps | None) -> Output:
-        pixels = cutouts.pixels
-        if not isinstance(self.network, Session):
-            return self.network.run(pixels)
-        return self.network.run(
-            pixels, None if stamps is None else stamps.taken(slice(len(pixels))), cutouts.core
-        )

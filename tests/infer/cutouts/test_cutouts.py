@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbinfer import InputError, PreprocessSpec, Status, extract_cutouts, preprocess_cutout
-from rbinfer.cutouts.cutter import Cutter, resampling, rescaling
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.cutouts.resampling import resampling, rescaling
 from rbinfer.io.exposure import as_exposure
 from rbinfer.kernels import numerics
 
