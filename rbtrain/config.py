@@ -166,8 +166,8 @@ class FitConfig(Settings):
     balance: float = 0.5
     precision: str = "float32"
     parent_share: float = field(default=0.0, metadata=LATER)
-    widths: tuple[float, ...] = field(default=(), metadata=LATER)
-    bogus_weights: tuple[float, ...] = field(default=(), metadata=LATER)
+    widths: tuple[float, ...] = field(default=(1.0,), metadata=LATER)
+    bogus_weights: tuple[float, ...] = field(default=(1.0,), metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,11 +179,8 @@ class FitConfig(Settings):
         if not 0 <= self.parent_share <= 1:
             raise ValueError(f"parent_share must lie in [0, 1], not {self.parent_share}")
         rising = all(low < high for low, high in pairwise((0.0, *self.widths)))
-        if (
-            len(self.widths) != len(self.bogus_weights)
-            or not rising
-            or min((*self.bogus_weights, 1)) <= 0
-        ):
+        are_pairs = len(self.widths) == len(self.bogus_weights) > 0
+        if not (rising and are_pairs and min(self.bogus_weights) > 0):
             raise ValueError(
                 "widths must rise from above 0 and bogus_weights be as many numbers above 0, not "
                 f"{self.widths} and {self.bogus_weights}"

@@ -90,7 +90,8 @@ def export_recalibrated(
             "temperature": before.get("temperature", 1.0) * temperature,
             "shift": before.get("shift", 0.0) / temperature + shift,
             "sources": config.sources,
-            **({"widths": list(widths), "bogus_weights": list(of_bogus)} if widths else {}),
+            "widths": [*widths],
+            "bogus_weights": [*of_bogus],
         },
         golden=None,
     )

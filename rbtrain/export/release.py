@@ -70,9 +70,7 @@ def export_run(
     weights *= width_weights(data.rows[held_out], widths, of_bogus)
     model, parameters = calibrate(model, inputs, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
-    parameters |= {"sources": config.sources}
-    if widths:
-        parameters |= {"widths": list(widths), "bogus_weights": list(of_bogus)}
+    parameters |= {"sources": config.sources, "widths": [*widths], "bogus_weights": [*of_bogus]}
     outputs = keras_outputs(model, CLASSES, config.real)(inputs)
     if multi:
         readings = measured_readings(config, labels, outputs["classes"])

@@ -54,7 +54,7 @@ def width_weights(rows: NDArray[np.void], widths: Sequence[float], weights: Sequ
     rows : structured ndarray, shape (n,)
         Of a dataset.
     widths : sequence of float
-        FWHM in pixels, rising; without any all weights are 1.
+        FWHM in pixels, rising.
     weights : sequence of float
         Of bogus rows at these widths; between them even in ln(FWHM), beyond them those of the ends.
 
@@ -62,8 +62,6 @@ def width_weights(rows: NDArray[np.void], widths: Sequence[float], weights: Sequ
     -------
     ndarray of float32, shape (n,)
     """
-    if len(widths) == 0:
-        return np.ones(len(rows), np.float32)
     of_bogus = np.interp(np.log(rows["fwhm"]), np.log(widths), weights)
     return np.where(np.isin(rows["label"], SOURCES), 1, of_bogus).astype(np.float32)
 

@@ -100,7 +100,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     real = is_of(rows["label"], real_types)
     score, classes = scores_of(session, data)
     weights = _weights(rows["label"], spec.calibration.get("sources"))
-    by_width = (spec.calibration.get(key, ()) for key in ("widths", "bogus_weights"))
+    by_width = (spec.calibration.get(key, (1.0,)) for key in ("widths", "bogus_weights"))
     weights = weights * width_weights(rows, *by_width)
     result: dict[str, Any] = {
         "threshold": spec.threshold,

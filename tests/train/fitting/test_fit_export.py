@@ -228,7 +228,7 @@ def test_bogus_weigh_by_the_width_of_the_stars():
     rows["label"] = [CLASSES.index("cosmic_ray")] * 5 + [CLASSES.index("star")]
     rows["fwhm"] = [0.8, 1.3, np.sqrt(1.3 * 2.0), 2.0, 9.0, 0.8]
     np.testing.assert_allclose(width_weights(rows, (1.3, 2.0), (4, 1)), [4, 4, 2.5, 1, 1, 1], rtol=1e-6)
-    assert (width_weights(rows, (), ()) == 1).all()
+    assert (width_weights(rows, (1.0,), (1.0,)) == 1).all()
     for widths, weights in (((2.0, 1.0), (1, 1)), ((1.0,), ()), ((1.0,), (0.0,)), ((0.0,), (1.0,))):
         with pytest.raises(ValueError, match="widths must rise from above 0"):
             FitConfig(widths=widths, bogus_weights=weights)
