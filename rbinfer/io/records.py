@@ -69,8 +69,8 @@ class Records:
         Returns
         -------
         Records or None
-            None where cells are more than numbers and texts of their types: scaled, masked by a value, of
-            two dimensions, truth values or bits.
+            None where cells are more than numbers and texts: scaled, masked by a value, of two
+            dimensions, truth values or bits.
         """
         header = hdu.header
         dtype = _dtype(header)
