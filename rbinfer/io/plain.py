@@ -1,8 +1,8 @@
 """Plain FITS files, read without Astropy, which takes longer to import than they take to score.
 
 A file is plain if each of its HDUs is an image without a scale (or of unsigned 16-bit integers) or a
-binary table without a heap, and each header has plain cards only; see `rbinfer.io.cards`. Anything else is
-left to Astropy, which gives the same of a plain file.
+binary table without a heap, and each header has plain cards only; see `rbinfer.io.cards`. Anything else
+is left to Astropy, which gives the same of a plain file.
 """
 
 import math

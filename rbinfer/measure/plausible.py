@@ -41,11 +41,10 @@ def implausible(exposure: Exposure) -> str:
     y, x = spread_over(exposure.shape, _SAMPLE)
     values = values_at(exposure.pixels, exposure.mask, y, x)
     values = values[np.isfinite(values)]
-    distinct = np.unique(values)
-    if len(distinct) < 2:
+    if not len(values) or (low := values.min()) == (high := values.max()):
         return ""  # nothing is detected there, which is told
-    if len(distinct) == 2:
-        return f"it has two values, {distinct[0]:g} and {distinct[1]:g}; is it a mask?"
+    if np.all((values == low) | (values == high)):
+        return f"it has two values, {low:g} and {high:g}; is it a mask?"
     noise = noise_of_steps(exposure.pixels, exposure.mask, y, x)
     if _is_psf(exposure, noise):
         return "one smooth peak fills it; is it a model of a PSF?"
