@@ -17,8 +17,8 @@ from .cards import COMMENTARY, PlainHeader, cards_of, header_bytes, keyword_of
 from .layout import BLOCK
 from .plain import PlainHdu
 
-#: Formats of columns by their letters, as NumPy has them.
-_TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
+#: Formats of columns by their letters, as NumPy has them; truth values stay the letters that they are.
+_TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S", "L": "S"}
 _LETTERS = {"u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 _FORMAT = f"([1-9][0-9]*)?([{''.join(_TYPES)}])"
 #: Cards of a column with its number, and those that say nothing against plain cells.
@@ -69,8 +69,8 @@ class Records:
         Returns
         -------
         Records or None
-            None where cells are more than numbers and texts: scaled, masked by a value, of two
-            dimensions, truth values or bits.
+            None where cells are more than numbers, texts and truth values: scaled, masked by a value, of
+            two dimensions, bits.
         """
         header = hdu.header
         dtype = _dtype(header)
