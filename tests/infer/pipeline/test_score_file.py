@@ -348,9 +348,7 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("kind", ["fits", "ldac"])
-def test_rows_as_they_stand_are_scored_as_those_of_a_table(
-    scene, halves, tmp_path, monkeypatch, kind, extra
-):
+def test_rows_as_they_stand_are_scored_as_a_table(scene, tmp_path, monkeypatch, kind, choice):
     image, table, _ = scene
     fits.writeto(tmp_path / "i.fits", image)
     catalog = str(tmp_path / "c.fits")
