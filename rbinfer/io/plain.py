@@ -64,7 +64,7 @@ class PlainHdu:
 
     @property
     def data(self) -> NDArray[Any] | None:
-        """The pixels, or the bytes of the rows, read now; None without any.
+        """The pixels in native byte order, or the bytes of the rows, read now; None without any.
 
         Raises
         ------
@@ -78,8 +78,10 @@ class PlainHdu:
         found = np.fromfile(self.path, kind, n, offset=self.start)
         if len(found) < n:
             raise OSError("it ends before its data do")
+        if not found.dtype.isnative:
+            found = found.byteswap(inplace=True).view(found.dtype.newbyteorder("="))
         zero = self.header.get("BZERO", 0)
-        return (found.astype(np.float32) + np.float32(zero) if zero else found).reshape(self.shape)
+        return (found + np.float32(zero) if zero else found).reshape(self.shape)
 
 
 def plain_hdus(path: Path) -> list[PlainHdu] | None:
