@@ -68,8 +68,8 @@ def write_records(records: Records, path: Path, original: Original | None) -> No
     after: bytes | memoryview = b""
     if original is not None:
         content = content_of(original.content.path)
-        old = _plain_catalogues(original.content.path)[original.number]
-        before, after = content[: old.place], content[old.end :]
+        place = _plain_catalogues(original.content.path)[original.number].place
+        before, after = content[: place.header], content[place.end :]
     with path.open("wb") as file:
         file.writelines([before, records.hdu(), after])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cards import PlainHeader
-from .layout import content_of, is_gzip, places_of
+from .layout import BLOCK, Place, content_of, is_gzip, places_of
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -37,8 +37,8 @@ class PlainHdu:
         Or else a binary table.
     shape : tuple of int
         Slowest axis first; of a table (rows, bytes of a row).
-    start, place, end : int
-        Where in the file its data, its header and what follows begin, in bytes.
+    place : Place
+        Where it lies in the file.
     default_name : str
         Name where the header gives none.
     """
@@ -47,9 +47,7 @@ class PlainHdu:
     header: PlainHeader
     is_image: bool
     shape: tuple[int, ...]
-    start: int
-    place: int
-    end: int
+    place: Place
     default_name: str
 
     @property
@@ -75,7 +73,7 @@ class PlainHdu:
             return None
         kind = np.dtype(_TYPES[self.header["BITPIX"]])
         n = math.prod(self.shape)
-        found = np.fromfile(self.path, kind, n, offset=self.start)
+        found = np.fromfile(self.path, kind, n, offset=self.place.data)
         if len(found) < n:
             raise OSError("it ends before its data do")
         if not found.dtype.isnative:
@@ -99,7 +97,8 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
         places = places_of(content)
     except (InputError, ValueError):
         return None
-    if any(place.lacks for place in places) or places[-1].end != len(content):
+    is_whole = places[-1].end == len(content) and len(content) % BLOCK == 0
+    if not is_whole or any(place.lacks for place in places):
         return None
     hdus: list[PlainHdu] = []
     for place in places:
@@ -109,7 +108,7 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
             return None
         is_image = header.get("XTENSION", "IMAGE") == "IMAGE"
         name = "" if hdus else "PRIMARY"
-        hdus.append(PlainHdu(path, header, is_image, shape, place.data, place.header, place.end, name))
+        hdus.append(PlainHdu(path, header, is_image, shape, place, name))
     return hdus
 
 

@@ -81,7 +81,7 @@ class Records:
         cards: dict[str, dict[str, str]] = {}
         for card in header.cards:
             if found := _OF_COLUMN.fullmatch(keyword_of(card)):
-                cards.setdefault(found[2], {})[found[1]] = card
+                cards.setdefault(found[2], {}).setdefault(found[1], card)
         columns = {}
         for k, name in enumerate(dtype.names or (), 1):
             columns[name] = rows[name].view(Cells)
@@ -98,10 +98,12 @@ class Records:
         return self._n
 
     def __getitem__(self, what: Any) -> Any:
-        """Return a column by its name, some of the columns by a list of names, or some of the rows."""
+        """Return a column by its name, some of the columns by a list of names, or some of the rows.
+
+        Cells of the file have its byte order.
+        """
         if isinstance(what, str):
-            column = self._columns[what]
-            return column if column.dtype.isnative else column.astype(column.dtype.newbyteorder("="))
+            return self._columns[what]
         if isinstance(what, list) and all(isinstance(name, str) for name in what):
             return self._with({name: self._columns[name] for name in what}, self._n)
         rows = np.arange(self._n)[np.asarray(what)]
@@ -162,7 +164,9 @@ def _dtype(header: PlainHeader) -> np.dtype[Any] | None:
         return None
     if any(_SERIALIZED in card for card in header.cards):
         return None
-    n = header.get("TFIELDS", 0)
+    n = header.get("TFIELDS")
+    if type(n) is not int or any(int(found[2]) > n for found in numbered):
+        return None
     names = [header.get(f"TTYPE{k}") for k in range(1, n + 1)]
     formats = [re.fullmatch(_FORMAT, str(header.get(f"TFORM{k}"))) for k in range(1, n + 1)]
     # Names that differ in case alone are one to Astropy.
@@ -177,8 +181,6 @@ def _dtype(header: PlainHeader) -> np.dtype[Any] | None:
             fields.append((name, np.dtype(f"S{times}")))
         else:
             fields.append((name, np.dtype(kind) if times == 1 else np.dtype((kind, times))))
-    if any(int(found[2]) > n for found in numbered):
-        return None
     return np.dtype(fields)
 
 

@@ -145,7 +145,10 @@ def read_in_kind(
     kind = kind_of(Path(path), format)
     if kind.name not in _AS_THEY_STAND or output_format(Path(output), kind) is not kind:
         return None
-    found = read_records(Path(path))
+    try:
+        found = read_records(Path(path))
+    except OSError:  # why, the other reader tells
+        return None
     return None if found is None else [found]
 
 

@@ -170,6 +170,8 @@ NOT_PLAIN = {
     "gzip": with_bytes(gzip.compress),
     "cut short": with_bytes(lambda content: content[:-2880]),
     "something behind": with_bytes(lambda content: content + b"more"),
+    "not filled up": with_bytes(lambda content: content[:-1]),
+    "half a header": with_bytes(lambda content: content[: content.index(b"END") + 3]),
     "no FITS": with_bytes(lambda content: b"BM" + content),
 }
 

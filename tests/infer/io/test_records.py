@@ -82,7 +82,6 @@ def test_cells_are_those_of_a_table(tmp_path):
         if cells.dtype.kind == "S":
             cells = cells.astype(str) if name == "a" else cells == b"T"
         np.testing.assert_array_equal(cells, table[name])
-        assert records[name].dtype.isnative
         assert records[name].shape == table[name].shape
     np.testing.assert_array_equal(positions(records), positions(table))
 
@@ -150,6 +149,25 @@ def test_cells_that_are_more_than_numbers_and_texts_take_a_table(tmp_path, what)
     path = table_file(tmp_path / "b.fits", MORE[what])
     assert read_records(path) is None
     assert read_in_kind(path, None, tmp_path / "o.fits") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"TFIELDS =                   11", b"TFIELDS =                 'no'"),
+        (b"TFIELDS =                   11", b"TFIELDS =                   10"),
+        (b"TTYPE1  = 'b", b"TTYPE1  = 'i"),
+        (b"TTYPE1  = 'b       '", b"TTYPE1  =          1"),
+        (b"TFORM1  = 'B", b"TFORM1  = 'I"),
+        (b"TFORM1  = 'B", b"TFORM1  = 'Z"),
+    ],
+)
+def test_a_damaged_header_takes_a_table(tmp_path, old, new):
+    path = table_file(tmp_path / "a.fits")
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    assert read_records(path) is None
 
 
 def test_what_astropy_notes_of_columns_takes_a_table(tmp_path):
