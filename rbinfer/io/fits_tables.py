@@ -71,7 +71,7 @@ def write_records(records: Records, path: Path, original: Original | None) -> No
         place = _plain_catalogues(original.content.path)[original.number].place
         before, after = content[: place.header], content[place.end :]
     with path.open("wb") as file:
-        file.writelines([before, records.hdu(), after])
+        file.writelines([before, *records.hdu(), after])
 
 
 def _plain_catalogues(path: Path) -> list[PlainHdu]:

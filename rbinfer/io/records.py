@@ -126,8 +126,8 @@ class Records:
         other.meta = dict(self.meta)
         return other
 
-    def hdu(self) -> bytes:
-        """Return the rows as a binary table: header and data."""
+    def hdu(self) -> list[bytes]:
+        """Return the rows as the parts of a binary table: header, data, and what fills its last block."""
         stored = {name: _stored(column) for name, column in self._columns.items()}
         dtype = np.dtype([(name, cells.dtype, cells.shape[1:]) for name, cells in stored.items()])
         rows = np.zeros(self._n, dtype)
@@ -143,7 +143,7 @@ class Records:
             cards += [f"{stem}{k}".ljust(8) + card[8:] for stem, card in about.items()]
         cards += self._other_cards()
         data = rows.tobytes()
-        return header_bytes(cards) + data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+        return [header_bytes(cards), data, bytes(-len(data) % BLOCK)]
 
     def _other_cards(self) -> list[str]:
         """Return the cards that are of no column: as they came where their value is the same."""
