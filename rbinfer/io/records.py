@@ -127,7 +127,7 @@ class Records:
         return other
 
     def hdu(self) -> list[bytes]:
-        """Return the rows as the parts of a binary table: header, data, and what fills its last block."""
+        """Return the parts of a binary table: header, rows, and what fills the last block."""
         stored = {name: _stored(column) for name, column in self._columns.items()}
         dtype = np.dtype([(name, cells.dtype, cells.shape[1:]) for name, cells in stored.items()])
         rows = np.zeros(self._n, dtype)
@@ -188,7 +188,7 @@ def _stored(column: Cells) -> NDArray[Any]:
     """Return a column as it is written: numbers with the highest byte first, text in bytes."""
     if column.dtype.kind == "U":
         return np.asarray(column).astype(f"S{max(column.dtype.itemsize // 4, 1)}")
-    return np.asarray(column).astype(column.dtype.newbyteorder(">"))
+    return np.asarray(column).astype(column.dtype.newbyteorder(">"), copy=False)
 
 
 def _about(name: str, cells: NDArray[Any], unit: str | None) -> dict[str, str]:
