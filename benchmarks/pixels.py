@@ -5,7 +5,7 @@
 Frames of 16-bit integers, sparse and crowded, as a camera writes them. What is timed, in turns:
 
 - SExtractor (``source-extractor`` of Debian), which writes its catalogue; left out where it is missing;
-- SEP and rbinfer's kernels, from an image in memory to a table; photutils' `DAOStarFinder` on the smaller
+- SExtractor (``source-extractor`` of Debian), which writes its catalogue; left out where it is absent;
   frames, after a background of its own;
 - ``rbinfer classify`` as a process of its own, without a catalogue by either detector, and with one.
 
