@@ -10,9 +10,9 @@ Frames of 16-bit integers, sparse and crowded, as a camera writes them. What is 
 - ``rbinfer classify`` as a process of its own, without a catalogue by either detector, and with one.
 
 Wall and CPU seconds of a process are its own and its children's; its memory is the most it ever had.
-Before anything is timed, the detections of rbinfer must be SEP's: as many as `AGREE` of those half a sigma
-above the threshold, one to one, and as many centroids and fluxes of single ones, within 0.02 pixels and
-1 %.
+Before anything is timed, the detections of rbinfer must be SEP's: as many as `AGREE` of those half a
+sigma above the threshold, one to one, and as many centroids and fluxes of single ones, within 0.02 px
+and 1 %.
 """
 
 import argparse

@@ -20,6 +20,7 @@ from . import constants as c
 from .jit import jit
 from .numerics import exponential
 from .shapes import distance, finish_shape, measure_chain
+from .trees import root_of
 
 _LEVELS = 32
 #: Pixels of a part that may become a detection of its own; fewer if fewer are asked for.
@@ -105,14 +106,6 @@ def _sort_by_level(n: int, levels: Any, numbers: Any, values: Any) -> None:
 
 
 @jit
-def _root(parent: Any, k: int) -> Any:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@jit
 def _join(a: int, b: int, numbers: Any, flux: Any) -> None:
     """Make one part of two; its chain is that of one with that of the other behind it."""
     size, tail = numbers[_SIZE], numbers[_TAIL]
@@ -156,7 +149,7 @@ def _add_level(k: int, n_roots: int, numbers: Any, values: Any, flux: Any, grid:
         for d in range(8):
             q = grid[place + _neighbour(d, box[4])]
             if q >= 0 and parent[q] >= 0:
-                a, b = _root(parent, p), _root(parent, q)
+                a, b = root_of(parent, p), root_of(parent, q)
                 if a != b:
                     _join(a, b, numbers, flux)
     kept = 0
@@ -198,11 +191,11 @@ def _find_cores(
         n_heads = _note_parts(n_roots, least_pixels, levels[k + 1], least_flux, numbers, flux)
         n_roots = _add_level(k, n_roots, numbers, values, flux, grid, box)
         for h in range(n_heads):
-            root = _root(parent, heads[h])
+            root = root_of(parent, heads[h])
             great[root] += is_great[h] & 1
             whole[root] &= is_great[h] >> 1
         for h in range(n_heads):
-            root = _root(parent, heads[h])
+            root = root_of(parent, heads[h])
             if great[root] > 1:
                 whole[root] = 0
                 if is_great[h] == 3:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .constants import LARGEST
 from .jit import jit
+from .trees import root_of
 
 _BLOCK = 64  # pixels that are looked at as one
 
@@ -224,14 +225,6 @@ def find_runs(
 
 
 @jit
-def _root(parent: Any, k: int) -> Any:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@jit
 def label_runs(runs: Any, parent: Any) -> None:
     """Join runs that touch, at corners too; ``parent[k]`` becomes the last run of the island of run `k`.
 
@@ -254,7 +247,7 @@ def label_runs(runs: Any, parent: Any) -> None:
             other += 1
         above = other
         while runs[above, 0] == y - 1 and runs[above, 1] <= end:
-            mine, its = _root(parent, k), _root(parent, above)
+            mine, its = root_of(parent, k), root_of(parent, above)
             parent[min(mine, its)] = max(mine, its)
             above += 1
     for k in range(n - 1, -1, -1):
