@@ -24,6 +24,7 @@ from . import (
     completion,
     config,
     doctor,
+    explain,
     gallery,
     models,
     report,
@@ -41,8 +42,8 @@ from .streams import open_streams
 log = logging.getLogger(__name__)
 
 _VERBS = (
-    classify, batch, watch, stamps, gallery, report, status, models, config, warmup, bench, doctor,
-    completion,
+    classify, batch, watch, stamps, explain, gallery, report, status, models, config, warmup, bench,
+    doctor, completion,
 )  # fmt: skip
 
 

@@ -43,6 +43,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def row_number(text: str) -> int:
+    """Read the number of a row, counted from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not the number of a row, counted from 0")
+    return int(text)
+
+
 def bits(text: str) -> int:
     """Read an integer of at least 1, also in hexadecimal."""
     try:

@@ -146,7 +146,7 @@ def load_stamps(path: str | PathLike[str]) -> list[Exposure]:
         _check_sum(path, number, hdu)
         stored = _stored(path, number, hdu)
         saturation = _saturation(hdu.header)
-        planes = [] if stored is None else stored.reshape(shape)
+        planes: list[NDArray[Any]] = [] if stored is None else list(stored.reshape(shape))
         return [
             Exposure(*as_image(plane), saturation, header=hdu.header, hdu=number) for plane in planes
         ]

@@ -134,9 +134,11 @@ def _score_part(
 ) -> None:
     spec, size = network.spec, network.spec.preprocess.size
     cutouts = Cutouts.empty(len(each), size)
-    for k, one in enumerate(each):
-        one.cutter.cut_into(one.x, one.y, Cutouts(*(array[k : k + 1] for array in cutouts)))
     status = cutouts.status
+    for k, one in enumerate(each):
+        only = slice(k, k + 1)
+        room = Cutouts(cutouts.pixels[only], status[only], cutouts.snr[only], cutouts.core[only])
+        one.cutter.cut_into(one.x, one.y, room)
     empty = np.array([bool(one.no_data[0]) for one in each])
     status[empty] = status[empty] & ~int(Status.TOO_FEW_GOOD_PIXELS) | int(Status.NO_DATA)
     ready = np.flatnonzero((status & UNSCORED) == 0)
@@ -175,8 +177,11 @@ def _widths(
         if bad.size or (values.ndim == 0 and np.isnan(values)):
             raise InputError(f"`fwhm` must be above 0, or NaN for a stamp without, not {bad or values}")
         given[:] = values
-    unknown = [int(k) for k in np.flatnonzero(np.isnan(given))]
-    widths = [Width(float(value), "given") for value in given]
+    widths = [
+        each.width if each.width is not None and np.isnan(value) else Width(float(value), "given")
+        for each, value in zip(exposures, given, strict=True)
+    ]
+    unknown = [k for k, width in enumerate(widths) if np.isnan(width.fwhm)]
     if unknown:
         from ..measure.pooled import pooled_widths
 
