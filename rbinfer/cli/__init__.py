@@ -21,6 +21,7 @@ from . import (
     batch,
     bench,
     classify,
+    completeness,
     completion,
     config,
     doctor,
@@ -42,8 +43,8 @@ from .streams import open_streams
 log = logging.getLogger(__name__)
 
 _VERBS = (
-    classify, batch, watch, stamps, explain, gallery, report, status, models, config, warmup, bench,
-    doctor, completion,
+    classify, batch, watch, stamps, explain, completeness, gallery, report, status, models, config,
+    warmup, bench, doctor, completion,
 )  # fmt: skip
 
 

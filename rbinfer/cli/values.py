@@ -36,6 +36,14 @@ def positive(text: str) -> float:
     return value
 
 
+def finite(text: str) -> float:
+    """Read a finite number."""
+    value = _number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
 def count(text: str) -> int:
     """Read an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
