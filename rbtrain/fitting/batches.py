@@ -31,6 +31,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     targets : ndarray, shape (len(data), ...)
         Target of each row of the dataset.
     weights : ndarray of float32, shape (len(data),)
+        Of each row, in the first epochs.
     batch_size : int
     seed : int or None
         None for the rows in their order, without augmentation.
@@ -38,6 +39,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         With the star of each cutout's frame, and whether it is known.
     core : bool
         With the native pixels of each.
+    late : (int, ndarray of float32), optional
+        The epoch from which other weights are taken, counted from 0, and those.
     """
 
     def __init__(
@@ -50,17 +53,21 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         seed: int | None = None,
         psf: bool = False,
         core: bool = False,
+        late: tuple[int, F32] | None = None,
     ) -> None:
         super().__init__(workers=1)
         self._psf, self._core = psf, core
-        self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
+        self._data, self._rows, self._targets = data, rows, targets
+        self._early, self._late = weights, late
         self._batch_size, self._seed = batch_size, seed
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         """Shuffle for an epoch, counted from 0."""
         self._epoch = epoch
-        self._order = self._rows
+        self._order, self._weights = self._rows, self._early
+        if self._late is not None and epoch >= self._late[0]:
+            self._weights = self._late[1]
         if self._seed is not None:
             self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
 
