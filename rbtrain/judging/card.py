@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rbinfer.model.readings import Reading
 from rbinfer.model.spec import ModelSpec
 
@@ -356,8 +358,12 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _plain(values: Any) -> str:
     shown = [
-        f"{key} {value:.4g}" if isinstance(value, float) else str(value)
+        str(value) if isinstance(value, str) else f"{key.replace('_', ' ')} {_numbers(value)}"
         for key, value in values.items()
         if key != "counted_as_real"
     ]
     return ", ".join(shown) or "none"
+
+
+def _numbers(value: Any) -> str:
+    return " / ".join(f"{number:.4g}" for number in np.atleast_1d(value))
