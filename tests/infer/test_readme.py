@@ -224,7 +224,11 @@ def test_columns_and_keys_are_as_documented(place, suffix):
     turned = ("--catalog", "cat.csv", *options, "--flip-y", "--trust-positions")
     assert run(place, "classify", FIELD, *turned, "-o", f"t.{suffix}").returncode == 0
     placed = read_catalog(place / f"t.{suffix}")
-    ours = {n: t[n] for t in (placed, mosaic) for n in t.colnames if n.startswith("rb_")}
+    options = ("--workers", 1, "-q", "--overwrite", "--merge", f"all.{suffix}")
+    assert run(place, "batch", FIELD, "-o", "alone", *options).returncode == 0
+    merged = read_catalog(place / f"all.{suffix}")
+    assert set(map(str, merged["rb_image"])) == {str(FIELD)}
+    ours = {n: t[n] for t in (placed, mosaic, merged) for n in t.colnames if n.startswith("rb_")}
     ours |= {name: mosaic[name] for name in ("ra", "dec")}
     assert ours.keys() == documented.keys()
     for name, dtype in documented.items():
