@@ -94,31 +94,11 @@ class Files:
         InputError
             Coordinates of the sky were asked for and cannot be had.
         """
-        from ..errors import InputError
-        from ..io.positions import scored_positions
-        from ..io.regions import as_regions, write_regions
-        from ..io.sky_out import sky_map
+        from ..io.regions import write_regions
+        from ..pipeline.beside import regions_of
 
-        table, image = scored.table, scored.image
-        assert image is not None  # a mosaic has no regions
         assert self.regions is not None
-        x, y = scored_positions(table, columns, image.header)
-        sky = None
-        if self.regions_system != "image":
-            sky = sky_map(image.wcs, image.shape, self.image)
-            if sky is None and self.regions_system == "fk5":
-                raise InputError(
-                    f"{self.image} has no WCS that can be used; take --regions-system image"
-                )
-        text = as_regions(
-            x,
-            y,
-            table["rb_score"],
-            table.meta["rb_threshold"],
-            table["rb_class"] if "rb_class" in table.colnames else None,
-            shape=image.shape,
-            sky=sky,
-        )
+        text = regions_of(scored, columns, self.image, self.regions_system)
         write_regions(text, self.regions, self.overwrite)
 
 

@@ -68,6 +68,11 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
     add_overwrite_option(parser, "results that rbinfer did not write there too")
     parser.add_argument(
+        "--regions",
+        action="store_true",
+        help="also write DS9 regions beside each result: real blue, bogus orange, unscored yellow",
+    )
+    parser.add_argument(
         "--recursive",
         action="store_true",
         help="search directories with all their folders; the results lie in folders of the same names",
@@ -83,6 +88,7 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
 def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `run_batch` and `run_watch` both take of the options that are added here."""
     from ..pipeline.options import ScoreOptions
+    from ..runs.journal import KINDS_BESIDE
 
     return {
         "output": options.output,
@@ -93,6 +99,7 @@ def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "overwrite": options.overwrite,
         "recursive": options.recursive,
         "all_frames": options.all_frames,
+        "beside": [kind for kind in KINDS_BESIDE if getattr(options, kind, False)],
     }
 
 

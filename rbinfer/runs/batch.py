@@ -161,6 +161,7 @@ def run_batch(
     overwrite: bool = False,
     recursive: bool = False,
     all_frames: bool = False,
+    beside: Sequence[str] = (),
     merge: str | os.PathLike[str] | None = None,
     begin: Callable[[int], None] | None = None,
     progress: Callable[[ImageResult, int], None] | None = None,
@@ -203,6 +204,8 @@ def run_batch(
         Search directories with all their folders.
     all_frames : bool
         Score darks, flats and biases too.
+    beside : sequence of {"regions"}
+        What is written beside each result, under its name: DS9 regions (``.reg``).
     merge : str or path, optional
         Write the results of all images of this run as one table too, those done before included; the
         suffix says in which format, and the column ``rb_image`` from which image a row is. One image is
@@ -233,14 +236,14 @@ def run_batch(
     suffix = suffix_of(format)
     found, unmatched = search_images(named, recursive)
     selected, left_out = select(found, all_frames)
-    works = plan(selected, folder, suffix, catalog)
-    check_apart(named, works, folder, recursive)
+    works = plan(selected, folder, suffix, catalog, beside)
+    check_apart(named, works, folder, recursive, beside)
     options = options or ScoreOptions()
     options.check(catalog)
     target = None if merge is None else Path(merge)
     if target is not None:
         check_merge(target, folder, works, overwrite, named, recursive)
-    store = Store(folder, "batch", options, suffix, overwrite)
+    store = Store(folder, "batch", options, suffix, overwrite, beside)
     with store:
         missing = [_missing(pattern, about, folder) for pattern, about in unmatched.items()]
         total = len(works) + len(missing)
