@@ -63,7 +63,7 @@ def add_parser(verbs: Any) -> None:
         help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format, "
         "also .gz; others only as they are written back",
     )
-    add_overwrite_option(parser, "OUT and REG if they exist")
+    add_overwrite_option(parser, "OUT, REG and MASK if they exist")
     parser.add_argument(
         "--regions",
         metavar="REG",
@@ -74,6 +74,12 @@ def add_parser(verbs: Any) -> None:
         "--regions-system",
         choices=("fk5", "image"),
         help="coordinates of the regions: fk5 where the image has a WCS, else image",
+    )
+    parser.add_argument(
+        "--mask-out",
+        metavar="MASK",
+        help="also write the pixels of bogus that are most probably hits, defects or trails, as a FITS "
+        "image of IMAGE's size: bit 1 cosmic rays, 2 hot pixels and columns, 4 trails",
     )
     parser.add_argument(
         "--json",
@@ -128,6 +134,7 @@ def run(options: argparse.Namespace) -> int:
         options.catalog,
         options.output,
         options.regions,
+        options.mask_out,
         options.regions_system,
         options.overwrite,
     )
@@ -135,6 +142,10 @@ def run(options: argparse.Namespace) -> int:
     files.check(how, is_stdout_used=options.json or not options.output, is_stamped=options.stamp)
     with _patience(quiet=bool(options.quiet)):
         classifier = how.classifier()
+        if files.mask:
+            from ..pipeline.mask import check_classes as check_mask_classes
+
+            check_mask_classes(classifier)
         if rows.classes:
             check_classes(rows.classes, classifier.spec)
         scored = score_file(files.image, files.catalog, how, classifier, files.output)
@@ -145,6 +156,8 @@ def run(options: argparse.Namespace) -> int:
     if files.regions and len(scored.table):
         # After the rows, which matter more.
         files.write_regions(taken, how.columns)
+    if files.mask:
+        files.write_mask(scored, how.columns, classifier)
     if options.stamp:
         from ..io.stamp import stamp
 

@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import sep
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["detect"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Spans of pixels that SEP takes as they are.
 _SPANS = (1e-9, 1e12)
@@ -91,10 +94,68 @@ def detect(
         raise InputError(f"deblend_cont must lie between 0 and 1, not {deblend_cont}")
     if minarea < 1:
         raise InputError(f"minarea must be at least 1, not {minarea}")
+    level = leveled(image, mask)
+    if level is None:
+        return _as_table(np.zeros(0, dtype=[(n, t) for n, t in _COLUMNS.items() if n != "fwhm"]))
+    # SEP's own default kernel, or none.
+    options: dict[str, Any] = {"deblend_cont": float(deblend_cont)}
+    if not matched_filter:
+        options["filter_kernel"] = None
+
+    def extract() -> NDArray[Any]:
+        found: NDArray[Any] = sep.extract(
+            level.signal,
+            float(threshold),
+            err=level.noise,
+            mask=level.bad,
+            minarea=int(minarea),
+            **options,
+        )
+        return found
+
+    found = _as_table(with_room(extract, image.size))
+    for name in ("flux", "peak"):
+        found[name] /= level.unit
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """An image above its background, as SEP takes it.
+
+    Attributes
+    ----------
+    signal, noise : ndarray of float32, shape (ny, nx)
+        Above the background, and the rms of a pixel; times `unit`.
+    bad : ndarray of bool, shape (ny, nx), or None
+        Pixels that do not count.
+    unit : float
+        A power of two.
+    """
+
+    signal: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    bad: NDArray[np.bool_] | None
+    unit: float
+
+
+def leveled(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Level | None:
+    """Subtract the background of an image and measure its noise.
+
+    Parameters
+    ----------
+    image, mask
+        As for `detect`.
+
+    Returns
+    -------
+    Level or None
+        None where the image is constant or has no good pixel.
+    """
     bad = _bad_pixels(image, mask)
     good = image if bad is None else image[~bad]
     if good.size == 0 or good.min() == good.max():
-        return _as_table(np.zeros(0, dtype=[(n, t) for n, t in _COLUMNS.items() if n != "fwhm"]))
+        return None
     # SEP squares in float32, which a flux in SI units would leave; powers of two change no digit.
     span = float(good.max()) - float(good.min())
     unit = np.float32(1.0 if _SPANS[0] < span < _SPANS[1] else 2.0 ** -max(round(math.log2(span)), -120))
@@ -109,22 +170,7 @@ def detect(
     noise = background.rms(dtype=np.float32)
     np.maximum(noise, np.float32(floor), out=noise)
     data -= background.back(dtype=np.float32)
-
-    # SEP's own default kernel, or none.
-    options: dict[str, Any] = {"deblend_cont": float(deblend_cont)}
-    if not matched_filter:
-        options["filter_kernel"] = None
-
-    def extract() -> NDArray[Any]:
-        found: NDArray[Any] = sep.extract(
-            data, float(threshold), err=noise, mask=bad, minarea=int(minarea), **options
-        )
-        return found
-
-    found = _as_table(_with_room(extract, image.size))
-    for name in ("flux", "peak"):
-        found[name] /= float(unit)
-    return found
+    return Level(data, noise, bad, float(unit))
 
 
 def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
@@ -137,7 +183,7 @@ def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> N
     return bad if bad.any() else None
 
 
-def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
+def with_room(extract: Callable[[], T], n_pixels: int) -> T:
     """Run SEP again with larger buffers for as long as it says that one overflowed.
 
     The sizes are global in SEP, so one thread at a time, and they are put back.
@@ -146,7 +192,7 @@ def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[An
         return _retried(extract, n_pixels)
 
 
-def _retried(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
+def _retried(extract: Callable[[], T], n_pixels: int) -> T:
     stack, sub_objects = sep.get_extract_pixstack(), sep.get_sub_object_limit()
     try:
         while True:

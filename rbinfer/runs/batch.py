@@ -204,8 +204,9 @@ def run_batch(
         Search directories with all their folders.
     all_frames : bool
         Score darks, flats and biases too.
-    beside : sequence of {"regions"}
-        What is written beside each result, under its name: DS9 regions (``.reg``).
+    beside : sequence of {"regions", "mask"}
+        What is written beside each result, under its name: DS9 regions (``.reg``), a mask of the
+        pixels of artefacts (``.mask.fits``, see `rbinfer.pipeline.mask.artefact_mask`).
     merge : str or path, optional
         Write the results of all images of this run as one table too, those done before included; the
         suffix says in which format, and the column ``rb_image`` from which image a row is. One image is

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from .._util.hashing import digest
 from ..errors import InputError
+from ..io.masks_out import write_mask
 from ..io.regions import write_regions
 from ..pipeline.beside import regions_of
+from ..pipeline.mask import artefact_mask
 from ..pipeline.options import ALL, ScoreOptions
 from ..pipeline.score_file import ScoredFile
+from ..scoring.classifier import Classifier
 from .journal import KINDS_BESIDE, Entry, shortened
 
 #: How the names of the files of each kind end.
@@ -33,9 +36,40 @@ def check_beside(kinds: Iterable[str], options: ScoreOptions) -> None:
         raise InputError("regions and masks are of one image; give its `hdu` instead of 'all'")
 
 
-def write_beside(kind: str, scored: ScoredFile, image: str, options: ScoreOptions, path: Path) -> None:
-    """Write a file of a kind; raises `RbinferError` where that cannot be done."""
-    write_regions(regions_of(scored, options.columns, image), path)
+def write_beside(
+    kind: str,
+    scored: ScoredFile,
+    image: str,
+    options: ScoreOptions,
+    classifier: Classifier,
+    path: Path,
+) -> None:
+    """Write a file of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        One of `SUFFIXES`.
+    scored : ScoredFile
+        With all columns.
+    image : str
+        Its name.
+    options : ScoreOptions
+    classifier : Classifier
+        What scored it.
+    path : Path
+
+    Raises
+    ------
+    RbinferError
+        It cannot be made or written.
+    """
+    if kind == "regions":
+        write_regions(regions_of(scored, options.columns, image), path)
+        return
+    assert scored.image is not None  # a mosaic has none
+    mask = artefact_mask(scored.table, scored.image, options.columns, classifier)
+    write_mask(mask, path, scored.image.header, image)
 
 
 def digest_of_result(path: str) -> str | None:

@@ -30,6 +30,7 @@ from ..io.maps import place_of
 from ..measure.psf import measure_psf
 from ..model.registry import resolve
 from ..pipeline.frames import Frames
+from ..pipeline.mask import check_classes
 from ..pipeline.options import ScoreOptions
 from ..pipeline.score_file import ScoredFile, score_file
 from ..scoring.classifier import Classifier
@@ -180,6 +181,8 @@ def prepared(recipe: Recipe) -> Classifier:
         )
     classifier = replace(recipe.options, threads=recipe.options.threads or 1).classifier()
     recipe.options.point(classifier)
+    if "mask" in recipe.beside:
+        check_classes(classifier)
     return classifier
 
 
@@ -259,7 +262,7 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
     try:
-        staged, sha256, others = _stage(scored, recipe, work)
+        staged, sha256, others = _stage(scored, recipe, work, classifier)
     except RbinferError as error:
         return _not_staged(error, recipe, work, content)
     if signature(*read) != before:
@@ -351,7 +354,7 @@ def signature(*paths: str) -> tuple[int, ...] | None:
 
 
 def _stage(
-    scored: ScoredFile, recipe: Recipe, work: Work
+    scored: ScoredFile, recipe: Recipe, work: Work, classifier: Classifier
 ) -> tuple[str, str, tuple[tuple[str, str, str], ...]]:
     """Write a result and the files beside it whole and to the disk, under names of their own.
 
@@ -363,7 +366,7 @@ def _stage(
     others = []
     for kind in recipe.beside:
         other = Path(beside(str(path), kind))
-        write_beside(kind, scored, work.image, recipe.options, other)
+        write_beside(kind, scored, work.image, recipe.options, classifier, other)
         others.append((kind, str(other), _synced(other)))
     return str(path), _synced(path), tuple(others)
 

@@ -17,6 +17,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from rbinfer.io.masks_out import BITS
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import shipped_directory
 from rbinfer.pipeline.options import ScoreOptions
@@ -193,6 +194,10 @@ def test_bits_are_as_documented():
     bits = {int(bit): (name.strip("`"), text) for bit, name, text in table("bit of `rb_status`")}
     assert bits == {int(bit): (bit.name, text) for bit, text in MEANING.items()}
     assert UNSCORED == 255
+
+
+def test_bits_of_masks_are_as_documented():
+    assert {name: int(bit) for bit, text in table("bit of a mask") for name in names_in(text)} == BITS
 
 
 def run(place, *args, **kwargs):
