@@ -27,6 +27,7 @@ from . import (
     gallery,
     models,
     report,
+    serve,
     status,
     warmup,
     watch,
@@ -40,7 +41,8 @@ from .streams import open_streams
 log = logging.getLogger(__name__)
 
 _VERBS = (
-    classify, batch, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
+    classify, batch, watch, serve, gallery, report, status, models, config, warmup, bench, doctor,
+    completion,
 )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._util.plain import plain_rows
 from .codes import DONE, NOTHING_SCORED
 from .files import Files
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
 from .parser import add_verb
-from .plain import plain
 from .values import names
 
 if TYPE_CHECKING:
@@ -269,11 +269,7 @@ def _listing(counts: dict[str, int]) -> str:
 def _print_json(summary: dict[str, Any], scored: "Table | None") -> None:
     result: dict[str, Any] = {"summary": summary}
     if scored is not None:
-        # Cell by cell: a column of coordinates or times is no array.
-        columns = {name: [plain(cell) for cell in scored[name]] for name in scored.colnames}
-        result["rows"] = [
-            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-        ]
+        result["rows"] = plain_rows(scored)
     json.dump(result, sys.stdout, allow_nan=False, indent=1)
     sys.stdout.write("\n")
 

@@ -43,6 +43,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Read an integer of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 0")
+    return int(text)
+
+
 def bits(text: str) -> int:
     """Read an integer of at least 1, also in hexadecimal."""
     try:

@@ -6,10 +6,9 @@ import logging
 import os
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.collected import collected_warnings
 from .._util.hashing import digest, digest_of
 from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
@@ -200,7 +200,7 @@ def run_task(task: Task, recipe: Recipe) -> Outcome:
         Whatever happened: no exception leaves.
     """
     start = time.perf_counter()
-    with _collected_warnings() as warnings:
+    with collected_warnings() as warnings:
         try:
             outcome = _with_model(task, recipe)
         except RbinferError as error:
@@ -411,27 +411,3 @@ def _reason(error: BaseException | None) -> str:
 
 def _own_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
-
-
-class _Collector(logging.Handler):
-    """Collects the warnings of the thread that made it."""
-
-    def __init__(self, texts: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._texts, self._thread = texts, threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._texts.append(record.getMessage())
-
-
-@contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """Collect the warnings that this thread logs, for the process that prints them."""
-    texts: list[str] = []
-    handler, logger = _Collector(texts), logging.getLogger("rbinfer")
-    logger.addHandler(handler)
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(handler)

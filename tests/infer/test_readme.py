@@ -31,6 +31,9 @@ FIELD = ROOT / "benchmarks" / "example" / "field.fits"
 #: How lines begin that are not run, and why.
 NOT_RUN = {
     'python3 -m venv .venv && .venv/bin/pip install -q -e ".[train,test]"': "these tests, from within",
+    'pip install "rbinfer[serve]"': "from an index; these tests have it",
+    "rbinfer serve": "until it is ended; tests/infer/serve runs it",
+    "curl -s localhost": "asks that service; tests/infer/serve does",
     "rbtrain": "trains for hours, on files that are not here; tests/train runs every verb",
 }
 #: How a line begins that a clone's user gives before rbinfer itself.

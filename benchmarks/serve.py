@@ -1,0 +1,129 @@
+"""``rbinfer serve`` under load, against a new process for each image.
+
+    python benchmarks/serve.py [--clients 16] [--seconds 300] [--image FILE] [--json FILE]
+
+Clients ask one after another for the image by its path, each with positions of its own, and compare every
+answer with what the command line gave before: a wrong or lost answer ends the benchmark. Beside it, the
+same image is scored by ``rbinfer classify --json``, a new process each time, one at a time.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from _common import ROOT, add_json, children_import_this_checkout, processor, write_json
+
+FIELD = ROOT / "benchmarks" / "example" / "field.fits"
+COMMAND = [sys.executable, "-m", "rbinfer"]
+
+
+@contextlib.contextmanager
+def service(folder):
+    """Run the service while the block lasts; yields its port."""
+    command = [*COMMAND, "serve", "--port", "0", "--allow", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        line = next(text for text in process.stderr if "listening at" in text)
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield int(line.strip().rsplit(":", 1)[1])
+        process.terminate()
+        if process.wait() != 0:
+            sys.exit(f"the service ended with exit code {process.returncode}")
+
+
+class Client(threading.Thread):
+    """Asks for one share of the rows again and again, and holds the answers against them."""
+
+    def __init__(self, port, image, rows, until):
+        super().__init__()
+        self._port, self._until = port, until
+        positions = {name: [row[name] for row in rows] for name in ("x", "y")}
+        asked = {"image": str(image), "positions": positions, "options": {"trust_positions": True}}
+        self._body = json.dumps(asked).encode()
+        self._scores = None
+        self._xy = positions
+        self.seconds, self.wrong = [], 0
+
+    def run(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
+        while time.monotonic() < self._until:
+            start = time.perf_counter()
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/classify", self._body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            self.seconds.append(time.perf_counter() - start)
+            self.wrong += not self._is_right(answer.status, content)
+
+    def _is_right(self, status, content):
+        if status != 200:
+            return False
+        rows = json.loads(content)["rows"]
+        if any([row[name] for row in rows] != self._xy[name] for name in ("x", "y")):
+            return False
+        scores = [row["rb_score"] for row in rows]
+        self._scores = self._scores or scores
+        return scores == self._scores
+
+
+def once(image):
+    """Score the image by a new process; returns seconds and rows."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [*COMMAND, "classify", str(image), "--json", "-q"], capture_output=True, check=True
+    )
+    return time.perf_counter() - start, json.loads(done.stdout)["rows"]
+
+
+def figures(seconds):
+    """Return how many there were, and the median and 99th percentile in milliseconds."""
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {"n": len(seconds), "p50_ms": 1e3 * cuts[49], "p99_ms": 1e3 * cuts[98]}
+
+
+def main():
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--processes", type=int, default=30, help="new processes to compare with (30)")
+    parser.add_argument("--image", type=Path, default=FIELD)
+    add_json(parser)
+    options = parser.parse_args()
+    children_import_this_checkout()
+    with TemporaryDirectory() as folder:
+        image = Path(folder).resolve() / "image.fits"
+        image.write_bytes(options.image.read_bytes())
+        rows = once(image)[1]
+        alone = figures([once(image)[0] for _ in range(options.processes)])
+        with service(image.parent) as port:
+            until = time.monotonic() + options.seconds
+            clients = [
+                Client(port, image, rows[k :: options.clients], until) for k in range(options.clients)
+            ]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+    wrong = sum(client.wrong for client in clients)
+    served = figures([taken for client in clients for taken in client.seconds])
+    print(f"{processor()}; {options.clients} clients for {options.seconds:g} s, {len(rows)} detections")
+    for name, found in (("rbinfer serve", served), ("a new process, one at a time", alone)):
+        print(
+            f"{name:30s}{found['n']:7,d} answers   p50 {found['p50_ms']:8.1f} ms   p99 {found['p99_ms']:8.1f} ms"
+        )
+    print(f"wrong or lost answers: {wrong}; {served['n'] / options.seconds:.1f} answers/s")
+    write_json(options.json, {"served": served, "alone": alone, "wrong": wrong})
+    if wrong:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
