@@ -21,9 +21,9 @@ def add_parser(verbs: Any) -> None:
         description=(
             "Answer POST /classify until SIGTERM (exit code 0) or Ctrl-C: JSON with the path of an "
             "image in a folder that --allow names, or a form with its bytes (FITS or npy) as the part "
-            "'image'; a catalogue, or positions, beside it. The answer is what 'rbinfer classify "
-            "--json' prints, or a stream of Arrow. GET /health and /metrics say how it goes. It listens on this "
-            "machine alone unless there is a token."
+            "'image'; a catalogue, or positions, beside it. The answer is that of 'rbinfer classify "
+            "--json', or a stream of Arrow. GET /health and /metrics say how it goes. It listens on "
+            "this machine alone unless there is a token."
         ),
         example=(
             "rbinfer serve --allow /data/night\n"
