@@ -4,8 +4,8 @@
 
 Clients ask again and again for the image by its path, each with positions of its own, and compare every
 answer with what each was answered when it asked alone. Wrong and lost answers are counted, and fail the
-benchmark. Beside it, the same image is scored by ``rbinfer classify --json``, a new process each time, one
-at a time.
+benchmark. Beside it, the same image is scored by ``rbinfer classify --json``, a new process each time,
+one at a time.
 """
 
 import argparse
