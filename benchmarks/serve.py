@@ -44,21 +44,23 @@ class Client(threading.Thread):
 
     def __init__(self, port, image, rows):
         super().__init__()
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._port = port
         self._xy = {name: [row[name] for row in rows] for name in ("x", "y")}
         asked = {"image": str(image), "positions": self._xy, "options": {"trust_positions": True}}
         self._body = json.dumps(asked).encode()
         self.until = 0.0
         self.seconds, self.wrong = [], 0
-        self._rows = self._ask()
+        self._rows = self._ask() or []
         if any([row[name] for row in self._rows] != self._xy[name] for name in ("x", "y")):
             sys.exit("the service answers with other rows than it was asked for; nothing was timed")
 
     def _ask(self):
-        self._connection.request("POST", "/classify", self._body, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        content = answer.read()
-        return json.loads(content)["rows"] if answer.status == 200 else None
+        # A connection each, as programs have that call once an image.
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)) as to:
+            to.request("POST", "/classify", self._body, {"Content-Type": "application/json"})
+            answer = to.getresponse()
+            content = answer.read()
+            return json.loads(content)["rows"] if answer.status == 200 else None
 
     def run(self):
         while time.monotonic() < self.until:
