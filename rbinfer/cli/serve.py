@@ -22,14 +22,13 @@ def add_parser(verbs: Any) -> None:
             "Answer POST /classify until SIGTERM (exit code 0) or Ctrl-C: JSON with the path of an "
             "image in a folder that --allow names, or a form with its bytes (FITS or npy) as the part "
             "'image'; a catalogue, or positions, beside it. The answer is that of 'rbinfer classify "
-            "--json', or a stream of Arrow. GET /health and /metrics say how it goes. It listens on "
-            "this machine alone unless there is a token."
+            "--json', or a stream of Arrow: curl -s localhost:8787/classify -F image=@image.fits. GET "
+            "/health and /metrics say how it goes. It listens on this machine alone unless there is a "
+            "token."
         ),
         example=(
             "rbinfer serve --allow /data/night\n"
-            "curl -s localhost:8787/classify -F image=@image.fits\n"
-            "curl -s localhost:8787/classify -H 'Content-Type: application/json' "
-            '-d \'{"image": "/data/night/a.fits"}\''
+            "rbinfer serve --socket /run/user/1000/rbinfer.sock --allow /data --threshold 0.3"
         ),
     )
     where = parser.add_argument_group("where")
