@@ -64,23 +64,7 @@ def add_parser(verbs: Any) -> None:
         "also .gz; others only as they are written back",
     )
     add_overwrite_option(parser, "OUT, REG and MASK if they exist")
-    parser.add_argument(
-        "--regions",
-        metavar="REG",
-        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
-        "orange, unscored yellow",
-    )
-    parser.add_argument(
-        "--regions-system",
-        choices=("fk5", "image"),
-        help="coordinates of the regions: fk5 where the image has a WCS, else image",
-    )
-    parser.add_argument(
-        "--mask-out",
-        metavar="MASK",
-        help="also write the pixels of bogus that are most probably hits, defects or trails, as a FITS "
-        "image of IMAGE's size: bit 1 cosmic rays, 2 hot pixels and columns, 4 trails",
-    )
+    _add_files_beside(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -107,6 +91,26 @@ def add_parser(verbs: Any) -> None:
     add_scoring_options(parser, ("--format", "--catalog-format"))
     add_common_options(parser)
     parser.set_defaults(run=run)
+
+
+def _add_files_beside(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--regions",
+        metavar="REG",
+        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
+        "orange, unscored yellow",
+    )
+    parser.add_argument(
+        "--regions-system",
+        choices=("fk5", "image"),
+        help="coordinates of the regions: fk5 where the image has a WCS, else image",
+    )
+    parser.add_argument(
+        "--mask-out",
+        metavar="MASK",
+        help="also write the pixels of bogus that are most probably hits, defects or trails, as a FITS "
+        "image of IMAGE's size: bit 1 cosmic rays, 2 hot pixels and columns, 4 trails",
+    )
 
 
 @contextmanager

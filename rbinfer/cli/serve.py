@@ -31,22 +31,33 @@ def add_parser(verbs: Any) -> None:
             "rbinfer serve --socket /run/user/1000/rbinfer.sock --allow /data --threshold 0.3"
         ),
     )
-    where = parser.add_argument_group("where")
-    where.add_argument("--host", default="127.0.0.1", metavar="H", help="address (127.0.0.1)")
-    where.add_argument(
+    _add_place(parser)
+    _add_limits(parser)
+    add_scoring_options(parser)
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where")
+    group.add_argument("--host", default="127.0.0.1", metavar="H", help="address (127.0.0.1)")
+    group.add_argument(
         "--port", type=whole, default=8787, metavar="P", help="port (8787); 0 for any that is free"
     )
-    where.add_argument(
+    group.add_argument(
         "--socket", metavar="PATH", help="a Unix socket instead, which this user alone may use"
     )
-    where.add_argument(
+    group.add_argument(
         "--token-file",
         metavar="FILE",
         help="file whose first line requests must send as 'Authorization: Bearer'; needed for any "
         "address but that of this machine",
     )
-    limits = parser.add_argument_group("what is allowed")
-    limits.add_argument(
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is allowed")
+    group.add_argument(
         "--allow",
         action="append",
         default=[],
@@ -54,32 +65,29 @@ def add_parser(verbs: Any) -> None:
         help="folder from which requests may name files, with all below it; may be given again; none "
         "by default",
     )
-    limits.add_argument(
+    group.add_argument(
         "--max-body", type=positive, default=512.0, metavar="MB", help="largest request, in MB (512)"
     )
-    limits.add_argument(
+    group.add_argument(
         "--max-requests",
         type=count,
         default=64,
         metavar="N",
         help="requests at a time, those that wait included; more are answered with 429 (64)",
     )
-    limits.add_argument(
+    group.add_argument(
         "--patience",
         type=positive,
         default=60.0,
         metavar="S",
         help="seconds in which a request must have come whole (60)",
     )
-    limits.add_argument(
+    group.add_argument(
         "--workers",
         type=count,
         metavar="N",
         help="images that are scored at a time, a thread each; one for each CPU by default",
     )
-    add_scoring_options(parser)
-    add_common_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

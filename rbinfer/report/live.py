@@ -157,9 +157,8 @@ class LivePage:
         hollow = [found.get("fwhm_source") in _ASSUMED for found in summaries]
         widths = [found.get("fwhm") for found in summaries]
         fwhm = charts.trend(widths, names, "FWHM", hollow=hollow, order=_ORDER)
-        shares = charts.trend(
-            [_share(line) for line in self._newest], names, "Bogus fraction", percent=True
-        )
+        fractions = [_share(line) for line in self._newest]
+        shares = charts.trend(fractions, names, "Bogus fraction", percent=True, order=_ORDER)
         note = (
             '<p class="muted">Hollow: of images without stars of their own.</p>' if any(hollow) else ""
         )

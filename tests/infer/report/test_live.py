@@ -36,6 +36,7 @@ def test_counts_failures_and_reload(tmp_path):
     assert "<b>90</b>bogus (33.3 %)" in text
     assert "&lt;f3&gt;.fits" in text
     assert "no &amp; image" in text
+    assert text.count("number of the image, the newest last") == 2
     assert re.search(r'<meta http-equiv="refresh" content="\d+">', text)
     # It failed, was mended and came again.
     page.add(line(3))
