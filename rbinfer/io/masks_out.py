@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .files import check_place, collect_warnings, written_whole
-from .headers import readable
+from .headers import as_header, readable
 
 #: Bits of a mask, by the class of the detections whose pixels they mark.
 BITS = {"cosmic_ray": 1, "hot_pixel": 2, "trail": 4}
@@ -65,7 +65,7 @@ def write_mask(
     check_mask_place(target, overwrite)
     cards = fits.Header()
     if header is not None:
-        kept = [card for card in readable(header).cards if card.keyword.startswith(_OF_WCS)]
+        kept = [card for card in readable(as_header(header)).cards if card.keyword.startswith(_OF_WCS)]
         cards.extend(kept, strip=True)
     for name, bit in BITS.items():
         cards[f"RBBIT{bit}"] = (name, f"pixels with this bit: {_MEANING[name]}")
