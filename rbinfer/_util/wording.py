@@ -22,6 +22,7 @@ OPTIONS = {
     "mask": "--mask",
     "max_false": "--max-false",
     "max_missed": "--max-missed",
+    "model": "--model",
     "origin": "--origin",
     "overwrite": "--overwrite",
     "plane": "--plane",

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..runs.batch import BatchReport, ImageResult
 
 log = logging.getLogger(__name__)
+
+_TICK = 0.5  # seconds between two drawings of the bar
 
 
 def add_parser(verbs: Any) -> None:
@@ -34,7 +37,8 @@ def add_parser(verbs: Any) -> None:
         ),
         example=(
             "rbinfer batch night/ -o results/\n"
-            "rbinfer batch night/ -o results/ --catalog '{dir}/{stem}.cat' --format fits"
+            "rbinfer batch night/ -o results/ --catalog '{dir}/{stem}.cat' --format fits\n"
+            "rbinfer batch night/ -o results/ --merge night.parquet"
         ),
     )
     parser.add_argument(
@@ -44,6 +48,12 @@ def add_parser(verbs: Any) -> None:
         help="files, directories (their FITS files) and patterns in quotes, such as 'night/**/*.fz'",
     )
     add_store_options(parser)
+    parser.add_argument(
+        "--merge",
+        metavar="FILE",
+        help="also write the rows of all images as one table, with their image in rb_image; the suffix "
+        "says in which format; done anew each time, for what was scored before too",
+    )
     parser.add_argument(
         "--workers",
         type=count,
@@ -67,10 +77,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..runs.batch import run_batch
 
-    with _told(options) as tell:
+    with _told(options) as (begin, tell):
         report = run_batch(
             options.patterns,
             scheduler=options.scheduler,
+            merge=options.merge,
+            begin=begin,
             progress=tell,
             **store_arguments(options),
         )
@@ -90,19 +102,35 @@ def run(options: argparse.Namespace) -> int:
 def _in_words(report: "BatchReport") -> str:
     found = report.as_dict()
     rate = f", {found['images_per_s']:.2f} images/s" if found["scored"] else ""
+    totals = found["totals"]
+    merged = f"\n  merged: {found['merged']}, {found['rows']} rows" if report.merged else ""
     return (
         f"{found['images']} images: {found['scored']} scored, {found['skipped']} skipped (done before), "
         f"{found['failed']} failed; {found['seconds']:.1f} s{rate}\n"
-        f"  journal: {found['journal']}"
+        f"  in all {totals['detections']} detections: {totals['real']} real, {totals['bogus']} bogus, "
+        f"{totals['unscored']} unscored\n"
+        f"  journal: {found['journal']}{merged}"
     )
 
 
 @contextmanager
-def _told(options: argparse.Namespace) -> Iterator[Callable[["ImageResult", int], None]]:
-    """Name what fails, and draw a bar on a terminal."""
+def _told(
+    options: argparse.Namespace,
+) -> Iterator[tuple[Callable[[int], None], Callable[["ImageResult", int], None]]]:
+    """Name what fails, and draw a bar on a terminal, whose clock goes from the first second."""
     from tqdm import tqdm
 
     bar: Any = tqdm(unit="image", disable=True if options.quiet else None, dynamic_ncols=True)
+    is_over = threading.Event()
+
+    def go() -> None:
+        # The first image takes seconds: workers start and load the model.
+        while not is_over.wait(_TICK):
+            bar.refresh()
+
+    def begin(total: int) -> None:
+        bar.total = total
+        bar.refresh()
 
     def tell(result: "ImageResult", total: int) -> None:
         bar.total = total
@@ -120,9 +148,13 @@ def _told(options: argparse.Namespace) -> Iterator[Callable[["ImageResult", int]
     handlers = list(logging.getLogger().handlers)
     for handler in handlers:
         handler.addFilter(out_of_the_way)
+    clock = threading.Thread(target=go, daemon=True)
+    clock.start()
     try:
-        yield tell
+        yield begin, tell
     finally:
+        is_over.set()
+        clock.join()
         for handler in handlers:
             handler.removeFilter(out_of_the_way)
         bar.close()

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._util.plain import plain_rows
 from .codes import DONE, NOTHING_SCORED
 from .files import Files
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
 from .parser import add_verb
-from .plain import plain
 from .values import names
 
 if TYPE_CHECKING:
@@ -64,18 +64,8 @@ def add_parser(verbs: Any) -> None:
         help="file for the rows; .ecsv, .fits, .csv, .vot, .xml or .parquet says in which format, "
         "also .gz; others only as they are written back",
     )
-    add_overwrite_option(parser, "OUT and REG if they exist")
-    parser.add_argument(
-        "--regions",
-        metavar="REG",
-        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
-        "orange, unscored yellow",
-    )
-    parser.add_argument(
-        "--regions-system",
-        choices=("fk5", "image"),
-        help="coordinates of the regions: fk5 where the image has a WCS, else image",
-    )
+    add_overwrite_option(parser, "OUT, REG and MASK if they exist")
+    _add_files_beside(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -107,6 +97,26 @@ def add_parser(verbs: Any) -> None:
     add_scoring_options(parser, ("--format", "--catalog-format"))
     add_common_options(parser)
     parser.set_defaults(run=run)
+
+
+def _add_files_beside(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--regions",
+        metavar="REG",
+        help="also write the rows, as --filter and --class keep them, as DS9 regions: real blue, bogus "
+        "orange, unscored yellow",
+    )
+    parser.add_argument(
+        "--regions-system",
+        choices=("fk5", "image"),
+        help="coordinates of the regions: fk5 where the image has a WCS, else image",
+    )
+    parser.add_argument(
+        "--mask-out",
+        metavar="MASK",
+        help="also write the pixels of bogus that are most probably hits, defects or trails, as a FITS "
+        "image of IMAGE's size: bit 1 cosmic rays, 2 hot pixels and columns, 4 trails",
+    )
 
 
 @contextmanager
@@ -144,6 +154,7 @@ def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
         options.catalog,
         options.output,
         options.regions,
+        options.mask_out,
         options.regions_system,
         options.overwrite,
     )
@@ -151,6 +162,10 @@ def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
     files.check(how, is_stdout_used=options.json or not options.output, is_stamped=options.stamp)
     with _patience(quiet=bool(options.quiet)):
         classifier = how.classifier()
+        if files.mask:
+            from ..pipeline.mask import check_classes as check_mask_classes
+
+            check_mask_classes(classifier)
         if rows.classes:
             check_classes(rows.classes, classifier.spec)
         scored = score_file(files.image, files.catalog, how, classifier, files.output)
@@ -161,6 +176,8 @@ def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
     if files.regions and len(scored.table):
         # After the rows, which matter more.
         files.write_regions(taken, how.columns)
+    if files.mask:
+        files.write_mask(scored, how.columns, classifier)
     if programs is not None:
         programs.send(kept.table, files.image, files.output)
     if options.stamp:
@@ -274,11 +291,7 @@ def _listing(counts: dict[str, int]) -> str:
 def _print_json(summary: dict[str, Any], scored: "Table | None") -> None:
     result: dict[str, Any] = {"summary": summary}
     if scored is not None:
-        # Cell by cell: a column of coordinates or times is no array.
-        columns = {name: [plain(cell) for cell in scored[name]] for name in scored.colnames}
-        result["rows"] = [
-            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-        ]
+        result["rows"] = plain_rows(scored)
     json.dump(result, sys.stdout, allow_nan=False, indent=1)
     sys.stdout.write("\n")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .options import add_common_options, add_model_options, add_overwrite_option
 from .parser import add_verb
-from .values import count, finite, names, positive, probability, row_number
+from .values import count, finite, names, positive, probability, whole
 
 if TYPE_CHECKING:
     from ..diagnostics.completeness import Completeness
@@ -31,9 +31,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--plot", metavar="PICTURE", help=".png, .pdf, .svg, ...")
     add_overwrite_option(parser, "OUT and PICTURE if they exist")
     parser.add_argument("--stars", type=count, default=1000, metavar="N", help="stars to plant (1000)")
-    parser.add_argument(
-        "--seed", type=row_number, default=1, metavar="S", help="of the random numbers (1)"
-    )
+    parser.add_argument("--seed", type=whole, default=1, metavar="S", help="of the random numbers (1)")
     parser.add_argument(
         "--gain",
         type=positive,

@@ -16,6 +16,8 @@ FILES = {
     "CAT",
     "OUT",
     "REG",
+    "MASK",
+    "PATH",
     "SCORED",
     "PICTURE",
     "PAGE",

@@ -13,6 +13,7 @@ from .streams import is_closed
 if TYPE_CHECKING:
     from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import ScoredFile
+    from ..scoring.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Files:
     Attributes
     ----------
     image : str
-    catalog, output, regions : str or None
+    catalog, output, regions, mask : str or None
     regions_system : {"fk5", "image"} or None
         Coordinates of the regions; those of the sky where they can be had by default.
     overwrite : bool
@@ -33,6 +34,7 @@ class Files:
     catalog: str | None
     output: str | None
     regions: str | None
+    mask: str | None
     regions_system: str | None
     overwrite: bool
 
@@ -51,6 +53,7 @@ class Files:
         """
         from ..errors import InputError
         from ..io.files import check_distinct, check_place
+        from ..io.masks_out import check_mask_place
         from ..io.tables import check_output, kind_of
         from ..pipeline.options import ALL
 
@@ -68,12 +71,15 @@ class Files:
             check_place(Path(self.regions), self.overwrite)
         elif self.regions_system:
             raise InputError("--regions-system is about regions; give --regions too")
-        if self.regions and is_mosaic:
-            raise InputError("regions are of one image; give its --hdu instead of 'all'")
-        named = [Path(name) for name in (self.output, self.regions) if name]
+        if self.mask:
+            check_mask_place(Path(self.mask), self.overwrite)
+        if (self.regions or self.mask) and is_mosaic:
+            raise InputError("regions and masks are of one image; give its --hdu instead of 'all'")
+        others = [Path(name) for name in (self.regions, self.mask) if name]
+        named = [Path(self.output), *others] if self.output else others
         check_distinct(named, _read_besides(self.image, how))
-        if self.regions and self.catalog:
-            check_distinct([Path(self.regions)], [Path(self.catalog)])
+        if self.catalog:
+            check_distinct(others, [Path(self.catalog)])
         if is_stamped:
             from ..io.stamp import check_stamp
 
@@ -94,32 +100,25 @@ class Files:
         InputError
             Coordinates of the sky were asked for and cannot be had.
         """
-        from ..errors import InputError
-        from ..io.positions import scored_positions
-        from ..io.regions import as_regions, write_regions
-        from ..io.sky_out import sky_map
+        from ..io.regions import write_regions
+        from ..pipeline.beside import regions_of
 
-        table, image = scored.table, scored.image
-        assert image is not None  # a mosaic has no regions
         assert self.regions is not None
-        x, y = scored_positions(table, columns, image.header)
-        sky = None
-        if self.regions_system != "image":
-            sky = sky_map(image.wcs, image.shape, self.image)
-            if sky is None and self.regions_system == "fk5":
-                raise InputError(
-                    f"{self.image} has no WCS that can be used; take --regions-system image"
-                )
-        text = as_regions(
-            x,
-            y,
-            table["rb_score"],
-            table.meta["rb_threshold"],
-            table["rb_class"] if "rb_class" in table.colnames else None,
-            shape=image.shape,
-            sky=sky,
-        )
+        text = regions_of(scored, columns, self.image, self.regions_system)
         write_regions(text, self.regions, self.overwrite)
+
+    def write_mask(
+        self, scored: "ScoredFile", columns: Mapping[str, Any], classifier: "Classifier"
+    ) -> None:
+        """Write the pixels of artefacts as a mask; raises `RbinferError` where that cannot be done."""
+        from ..io.masks_out import write_mask
+        from ..pipeline.mask import artefact_mask
+
+        image = scored.image
+        assert image is not None  # a mosaic has none
+        assert self.mask is not None
+        mask = artefact_mask(scored.table, image, columns, classifier)
+        write_mask(mask, self.mask, image.header, self.image, self.overwrite)
 
 
 def _check_image(image: str) -> None:

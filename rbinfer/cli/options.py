@@ -69,6 +69,18 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
     add_overwrite_option(parser, "results that rbinfer did not write there too")
     parser.add_argument(
+        "--regions",
+        action="store_true",
+        help="also write DS9 regions beside each result: real blue, bogus orange, unscored yellow",
+    )
+    parser.add_argument(
+        "--mask-out",
+        dest="mask_out",
+        action="store_true",
+        help="also write a mask beside each result, NAME.mask.fits: bit 1 cosmic rays, 2 hot pixels and "
+        "columns, 4 trails",
+    )
+    parser.add_argument(
         "--recursive",
         action="store_true",
         help="search directories with all their folders; the results lie in folders of the same names",
@@ -85,6 +97,7 @@ def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `run_batch` and `run_watch` both take of the options that are added here."""
     from ..pipeline.options import ScoreOptions
 
+    asked = {"regions": options.regions, "mask": options.mask_out}
     return {
         "output": options.output,
         "options": ScoreOptions(**score_arguments(options)),
@@ -94,6 +107,7 @@ def store_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "overwrite": options.overwrite,
         "recursive": options.recursive,
         "all_frames": options.all_frames,
+        "beside": [kind for kind, given in asked.items() if given],
     }
 
 

@@ -58,6 +58,13 @@ def row_number(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Read an integer of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 0")
+    return int(text)
+
+
 def bits(text: str) -> int:
     """Read an integer of at least 1, also in hexadecimal."""
     try:

@@ -1,10 +1,12 @@
 """What a file holds, whatever its name says: its first bytes and the whole of it, decompressed."""
 
+import shutil
 from codecs import BOM_UTF8
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
@@ -14,6 +16,7 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 _MODULES = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 #: Bytes that are looked at to tell the format.
 HEAD_SIZE = 65536
+_PIECE = 1 << 20  # bytes that are compressed at a time
 
 
 def format_suffix(path: Path) -> str:
@@ -25,10 +28,21 @@ def format_suffix(path: Path) -> str:
 def compress(path: Path, named: Path) -> None:
     """Compress a file in its place if the name that it is to have says so."""
     module = _MODULES.get(named.suffix.lower())
-    if module is not None:
-        # Without the time, so that equal catalogues are equal files.
-        options = {"mtime": 0} if module == "gzip" else {}
-        path.write_bytes(import_module(module).compress(path.read_bytes(), **options))
+    if module is None:
+        return
+    packed = path.with_name(f"{path.name}.packed")
+    try:
+        with path.open("rb") as plain, packed.open("wb") as raw:
+            if module == "gzip":
+                # Without name and time, so that equal catalogues are equal files.
+                file: Any = import_module(module).GzipFile("", "wb", fileobj=raw, mtime=0)
+            else:
+                file = import_module(module).open(raw, "wb")
+            with file:
+                shutil.copyfileobj(plain, file, _PIECE)
+        packed.replace(path)
+    finally:
+        packed.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,11 +66,28 @@ def write_csv(table: "Table", path: Path) -> None:
         table.write(path, format="ascii.csv", strip_whitespace=False)
         return
     dialect = Dialect()
+    path.write_bytes(dialect.encoded([_header(table, dialect), *_lines(table, dialect)]))
+
+
+def stream_csv(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
+    """Write many tables as one, as `write_csv` does; see `rbinfer.io.formats.Format.stream`."""
+    dialect = Dialect()
+    with path.open("wb") as file:
+        file.write(dialect.encoded([_header(empty, dialect)]))
+        for table in tables:
+            file.write(dialect.encoded(_lines(table, dialect)))
+
+
+def _header(table: "Table", dialect: Dialect) -> str:
+    return ",".join(map(dialect.quoted, table.colnames))
+
+
+def _lines(table: "Table", dialect: Dialect) -> list[str]:
+    """Return the rows of a table, with commas."""
     columns = [_texts(column, dialect, comma=False) for column in table.itercols()]
     if len(columns) == 1:  # an empty line would be no row
         columns = [[cell or '""' for cell in columns[0]]]
-    header = ",".join(map(dialect.quoted, table.colnames))
-    path.write_bytes(dialect.encoded([header, *map(",".join, zip(*columns, strict=True))]))
+    return list(map(",".join, zip(*columns, strict=True)))
 
 
 def rewrite_csv(table: "Table", original: Original, path: Path) -> None:

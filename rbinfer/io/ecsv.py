@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,21 @@ def read_ecsv(content: Content) -> "Iterator[tuple[str, Table]]":
 def write_ecsv(table: "Table", path: Path) -> None:
     """Write a table with its types, units and metadata."""
     table.write(path, format="ascii.ecsv")
+
+
+def stream_ecsv(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
+    """Write many tables as one; see `rbinfer.io.formats.Format.stream`."""
+    head = _as_text(empty)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(head)
+        for table in tables:
+            file.write(_as_text(table).removeprefix(head))
+
+
+def _as_text(table: "Table") -> str:
+    text = StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue()
 
 
 def _without_foreign_tags(header: str) -> tuple[str, list[str]]:

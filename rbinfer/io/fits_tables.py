@@ -1,6 +1,7 @@
 """Catalogues in FITS files, those of SExtractor (FITS_LDAC) and astrometry.net among them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 _FITS = b"SIMPLE  ="
+_BLOCK = 2880  # bytes
 _OBJECTS = "LDAC_OBJECTS"
 _LDAC = b"'LDAC_"
 _ASTROMETRY_NET = b"AN_FILE ="
@@ -81,6 +83,36 @@ def _plain_catalogues(path: Path) -> list[PlainHdu]:
 def write_fits(table: "Table", path: Path) -> None:
     """Write a table as the first extension."""
     table.write(path, format="fits")
+
+
+def stream_fits(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
+    """Write many tables as one; see `rbinfer.io.formats.Format.stream`.
+
+    The header says how many rows there are before they follow, as Astropy writes those of each table.
+    """
+    from astropy.io import fits
+
+    head = fits.table_to_hdu(empty)
+    head.header["NAXIS2"] = n_rows
+    size = 0
+    with path.open("wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        file.write(head.header.tostring().encode("ascii"))
+        for table in tables:
+            size += file.write(_data_of(fits.table_to_hdu(table)))
+        if size != n_rows * head.header["NAXIS1"]:
+            raise ValueError("a table has other rows than it had before")
+        file.write(bytes(-size % _BLOCK))
+
+
+def _data_of(hdu: Any) -> bytes:
+    """Return the rows of a table as they are stored."""
+    whole = BytesIO()
+    hdu.writeto(whole)
+    content = whole.getvalue()
+    size = hdu.header["NAXIS1"] * hdu.header["NAXIS2"]
+    start = len(content) - size - (-size % _BLOCK)
+    return content[start : start + size]
 
 
 def rewrite_fits(table: "Table", original: Original, path: Path) -> None:

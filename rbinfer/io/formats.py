@@ -3,7 +3,7 @@
 A new format is one more row of `FORMATS`, and the reader that it names.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,21 +21,22 @@ from .ascii_tables import (
     read_sextractor,
 )
 from .content import Content, format_suffix
-from .csv_tables import is_csv, read_csv, rewrite_csv, write_csv
-from .ecsv import is_ecsv, read_ecsv, write_ecsv
+from .csv_tables import is_csv, read_csv, rewrite_csv, stream_csv, write_csv
+from .ecsv import is_ecsv, read_ecsv, stream_ecsv, write_ecsv
 from .fits_tables import (
     is_astrometry_net,
     is_fits,
     is_ldac,
     read_fits,
     rewrite_fits,
+    stream_fits,
     write_fits,
 )
 from .foreign import told_of
 from .original import Original
-from .parquet import is_parquet, read_parquet, rewrite_parquet, write_parquet
+from .parquet import is_parquet, read_parquet, rewrite_parquet, stream_parquet, write_parquet
 from .regions import is_regions, read_regions
-from .votables import is_votable, read_votable, write_votable
+from .votables import is_votable, read_votable, stream_votable, write_votable
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -59,6 +60,9 @@ class Format:
     write : callable or None
         Takes a table and the path of a file that does not exist; None where nothing is written in this
         format that was not read from it.
+    stream : callable or None
+        Takes a table without rows, how many there will be, tables with the same columns and some of the
+        rows each, and a path as `write` does; None where `write` is. One table is kept at a time.
     others : tuple of str
         More suffixes of files in this format.
     rewrite : callable or None
@@ -77,6 +81,7 @@ class Format:
     read: "Callable[[Content], Iterator[tuple[str, Table]]]"
     suffixes: tuple[str, ...] = ()
     write: "Callable[[Table, Path], None] | None" = None
+    stream: "Callable[[Table, int, Iterable[Table], Path], None] | None" = None
     others: tuple[str, ...] = ()
     rewrite: "Callable[[Table, Original, Path], None] | None" = None
     is_verbatim: bool = False
@@ -99,7 +104,7 @@ _BARE_LIST = (
 )
 #: The formats in the order in which contents and suffixes are held against them.
 FORMATS = (
-    Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv),
+    Format("ECSV", is_ecsv, read_ecsv, (".ecsv",), write_ecsv, stream_ecsv),
     Format(
         "ASCII_HEAD", is_sextractor, read_sextractor, others=(".cat",), first_pixel=1,
         hint="SExtractor names the columns with CATALOG_TYPE ASCII_HEAD or FITS_LDAC",
@@ -110,10 +115,12 @@ FORMATS = (
         "astrometry.net", is_astrometry_net, read_fits, rewrite=rewrite_fits, first_pixel=1,
         others=(".axy", ".xyls", ".xylist", ".rdls", ".corr", *_FITS),
     ),
-    Format("FITS", is_fits, read_fits, _FITS, write_fits),
-    Format("VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable),
+    Format("FITS", is_fits, read_fits, _FITS, write_fits, stream_fits),
     Format(
-        "Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet,
+        "VOTable", is_votable, read_votable, (".vot", ".votable", ".xml"), write_votable, stream_votable
+    ),
+    Format(
+        "Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet, stream_parquet,
         rewrite=rewrite_parquet, is_verbatim=True,
     ),
     # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
@@ -125,7 +132,7 @@ FORMATS = (
     Format("IPAC", is_ipac, read_ipac, others=(".tbl",)),
     Format("DS9", is_regions, read_regions, others=(".reg",)),
     Format(
-        "CSV", is_csv, read_csv, (".csv",), write_csv, rewrite=rewrite_csv, is_verbatim=True,
+        "CSV", is_csv, read_csv, (".csv",), write_csv, stream_csv, rewrite=rewrite_csv, is_verbatim=True,
         others=(".tsv", ".tab", ".txt", ".dat", ".asc"),
         hint="the names of the columns are its first line, below lines that begin with #",
     ),

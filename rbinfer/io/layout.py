@@ -12,6 +12,7 @@ from ..errors import InputError, one_line
 
 BLOCK, CARD = 2880, 80
 _GZIP = b"\x1f\x8b"
+_START = b"SIMPLE  ="
 #: Cards that tell how many bytes the data of an HDU take.
 _SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *([-+]?\d+)")
 
@@ -51,6 +52,37 @@ def content_of(path: Path) -> memoryview:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from error
 
 
+def ends_early(path: Path) -> bool:
+    """Whether a FITS file has fewer bytes than its own headers say, as one that is being written.
+
+    Parameters
+    ----------
+    path : Path
+        Also compressed by gzip.
+
+    Returns
+    -------
+    bool
+        True also for an empty file, and one of zeros alone, for which room was made. False where it is
+        no FITS file, or cannot be read for other reasons.
+    """
+    try:
+        if path.stat().st_size == 0:
+            return True
+        content = content_of(path)
+    except InputError as error:
+        return isinstance(error.__cause__, EOFError)
+    except OSError:
+        return False
+    head = bytes(content[:BLOCK])
+    if not head.startswith(_START):
+        return _START.startswith(head) or not any(head)
+    try:
+        return any(place.lacks for place in places_of(content))
+    except ValueError:
+        return True  # within a header
+
+
 def places_of(content: memoryview) -> list[Place]:
     """Find the HDUs of a file.
 
@@ -68,7 +100,7 @@ def places_of(content: memoryview) -> list[Place]:
     ValueError
         It does not begin as a FITS file, or a header has no end.
     """
-    if bytes(content[:9]) != b"SIMPLE  =":
+    if bytes(content[: len(_START)]) != _START:
         raise ValueError("it does not begin as a FITS file")
     places: list[Place] = []
     start = 0

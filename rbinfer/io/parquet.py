@@ -1,7 +1,7 @@
 """Catalogues as Parquet; only this needs PyArrow."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -76,6 +76,49 @@ def write_parquet(table: "Table", path: Path) -> None:
     """Write a table with its metadata, as Astropy does."""
     _need_pyarrow()
     table.write(path, format="parquet")
+
+
+def stream_parquet(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
+    """Write many tables as one, a row group each; see `rbinfer.io.formats.Format.stream`."""
+    _need_pyarrow()
+    from pyarrow.parquet import ParquetWriter
+
+    schema = as_arrow(empty).schema
+    with ParquetWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(as_arrow(table).cast(schema))
+
+
+def as_arrow(table: "Table") -> Any:
+    """Return a table as one of PyArrow's; units are metadata of the fields, what is masked is null.
+
+    Parameters
+    ----------
+    table : Table
+        Of plain columns with one value, or one list of values, in a cell.
+
+    Returns
+    -------
+    pyarrow.Table
+        What rbinfer noted in ``table.meta`` is in its metadata, as JSON.
+    """
+    _need_pyarrow()
+    import pyarrow
+
+    arrays, fields = [], []
+    for column in table.itercols():
+        values, masked = bare(column)
+        if values.ndim > 1:
+            array = pyarrow.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
+        elif values.dtype.kind in "US":
+            array = pyarrow.array(values.tolist(), pyarrow.string(), mask=masked)
+        else:
+            array = pyarrow.array(values, mask=masked)
+        unit = {} if column.unit is None else {"unit": str(column.unit)}
+        arrays.append(array)
+        fields.append(pyarrow.field(column.name, array.type, metadata=unit))
+    noted = {key: json.dumps(value) for key, value in table.meta.items() if str(key).startswith(NOTED)}
+    return pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields, noted))
 
 
 def rewrite_parquet(table: "Table", original: Original, path: Path) -> None:

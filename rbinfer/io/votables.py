@@ -1,7 +1,7 @@
 """Catalogues as VOTable."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +11,10 @@ from .columns import NOTED
 from .content import Content
 
 if TYPE_CHECKING:
+    from astropy.io.votable.tree import VOTableFile
     from astropy.table import Table
+
+_ROW, _ROW_END = b"<TR>", b"</TR>\n"
 
 
 def is_votable(content: Content) -> bool:
@@ -34,6 +37,30 @@ def read_votable(content: Content) -> "Iterator[tuple[str, Table]]":
 
 def write_votable(table: "Table", path: Path) -> None:
     """Write a table, and what rbinfer noted in its metadata."""
+    _as_votable(table).to_xml(str(path))
+
+
+def stream_votable(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
+    """Write many tables as one; see `rbinfer.io.formats.Format.stream`.
+
+    Of the text of each table the rows are taken, of the first also what stands around them.
+    """
+    end = None
+    with path.open("wb") as file:
+        for table in tables:
+            text = BytesIO()
+            _as_votable(table).to_xml(text)
+            content = text.getvalue()
+            first, last = content.index(_ROW), content.rindex(_ROW_END) + len(_ROW_END)
+            file.write(content[:last] if end is None else content[first:last])
+            end = content[last:]
+        if end is None:
+            _as_votable(empty).to_xml(file)
+        else:
+            file.write(end)
+
+
+def _as_votable(table: "Table") -> "VOTableFile":
     from astropy.io import votable
     from astropy.io.votable.tree import Info
 
@@ -41,4 +68,4 @@ def write_votable(table: "Table", path: Path) -> None:
     for key, value in table.meta.items():
         if str(key).startswith(NOTED):
             file.get_first_table().infos.append(Info(name=str(key), value=json.dumps(value)))
-    file.to_xml(str(path))
+    return file

@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import sep
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..kernels.constants import LARGEST
 
-__all__ = ["extract"]
+__all__ = ["Level", "extract", "leveled", "with_room"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Spans of pixels that SEP takes as they are.
 _SPANS = (1e-9, 1e12)
@@ -45,6 +48,64 @@ def extract(
     InputError
         SEP cannot handle the image.
     """
+    level = leveled(image, mask)
+    if level is None:
+        return None
+    # SEP's own default kernel, or none.
+    options: dict[str, Any] = {"deblend_cont": float(deblend_cont)}
+    if not matched_filter:
+        options["filter_kernel"] = None
+
+    def run() -> NDArray[Any]:
+        found: NDArray[Any] = sep.extract(
+            level.signal,
+            float(threshold),
+            err=level.noise,
+            mask=level.bad,
+            minarea=int(minarea),
+            **options,
+        )
+        return found
+
+    found = with_room(run, image.size)
+    for name in ("flux", "peak"):
+        found[name] /= level.unit
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """An image above its background, as SEP takes it.
+
+    Attributes
+    ----------
+    signal, noise : ndarray of float32, shape (ny, nx)
+        Above the background, and the rms of a pixel; times `unit`.
+    bad : ndarray of bool, shape (ny, nx), or None
+        Pixels that do not count.
+    unit : float
+        A power of two.
+    """
+
+    signal: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    bad: NDArray[np.bool_] | None
+    unit: float
+
+
+def leveled(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Level | None:
+    """Subtract the background of an image and measure its noise.
+
+    Parameters
+    ----------
+    image, mask
+        As for `rbinfer.measure.detect.detect`.
+
+    Returns
+    -------
+    Level or None
+        None where the image is constant or has no good pixel.
+    """
     bad = _bad_pixels(image, mask)
     good = image if bad is None else image[~bad]
     if good.size == 0:
@@ -68,22 +129,7 @@ def extract(
     noise = background.rms(dtype=np.float32)
     np.maximum(noise, np.float32(floor), out=noise)
     background.subfrom(data)
-
-    # SEP's own default kernel, or none.
-    options: dict[str, Any] = {"deblend_cont": float(deblend_cont)}
-    if not matched_filter:
-        options["filter_kernel"] = None
-
-    def run() -> NDArray[Any]:
-        found: NDArray[Any] = sep.extract(
-            data, float(threshold), err=noise, mask=bad, minarea=int(minarea), **options
-        )
-        return found
-
-    found = _with_room(run, image.size)
-    for name in ("flux", "peak"):
-        found[name] /= unit
-    return found
+    return Level(data, noise, bad, float(unit))
 
 
 def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
@@ -96,7 +142,7 @@ def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> N
     return bad if bad.any() else None
 
 
-def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
+def with_room(extract: Callable[[], T], n_pixels: int) -> T:
     """Run SEP again with larger buffers for as long as it says that one overflowed.
 
     The sizes are global in SEP, so one thread at a time, and they are put back.
@@ -105,7 +151,7 @@ def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[An
         return _retried(extract, n_pixels)
 
 
-def _retried(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
+def _retried(extract: Callable[[], T], n_pixels: int) -> T:
     stack, sub_objects = sep.get_extract_pixstack(), sep.get_sub_object_limit()
     try:
         # Each overflow costs a run, so there is room for a crowded field from the start.

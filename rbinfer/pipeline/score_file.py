@@ -41,7 +41,8 @@ class ScoredFile:
         All detections with their scores; ``meta`` says how they were made. Records are rows of a FITS
         catalogue that are to be written as FITS.
     image : Exposure or None
-        Pixels and header; None for a mosaic, whose images would not all fit into memory.
+        Pixels, header, and the width of its stars where that was measured; None for a mosaic, whose
+        images would not all fit into memory.
     summary : dict
         Counts and what they rest on, for JSON.
     original : Original or None
@@ -131,7 +132,8 @@ def score_file(
         frames.tell_of(exposure)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         originals.append(original)
-        parts.append(scoring.scored(frames, exposure, table, how))
+        part, exposure = scoring.scored(frames, exposure, table, how)
+        parts.append(part)
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
     note(scored, image, hdu, options, classifier)
@@ -162,8 +164,11 @@ class _Scoring:
 
     def scored(
         self, frames: Frames, exposure: Exposure, table: "Table | None", how: CatalogueOptions
-    ) -> "Table":
-        """Score the rows of a table, or what is detected where there is none."""
+    ) -> "tuple[Table, Exposure]":
+        """Score the rows of a table, or what is detected where there is none.
+
+        Returns them and the exposure with the width that was measured.
+        """
         name = frames.file
         if table is None:
             table, places = _detected(name, exposure, self.detector, self.classifier.threads)
@@ -189,7 +194,7 @@ class _Scoring:
         )
         how.check_on_image(scored, name, exposure.shape)
         add_sky(scored, exposure, (places.x, places.y), name)
-        return scored
+        return scored, exposure
 
 
 def _detected(name: str, exposure: Exposure, detector: str, threads: int) -> "tuple[Table, Places]":

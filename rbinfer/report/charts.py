@@ -81,6 +81,7 @@ def trend(
     what: str,
     percent: bool = False,
     hollow: Sequence[bool] = (),
+    order: str = "by name",
 ) -> str:
     """Draw a value of each image in their order.
 
@@ -96,6 +97,8 @@ def trend(
         Show shares in per cent.
     hollow : sequence of bool, optional
         Values to draw as hollow circles.
+    order : str
+        What the axis says of the order.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def trend(
     step = max(round(_nice(last)[1]), 1)
     numbers = sorted({1, *range(step, len(values) + 1, step)})
     parts += [_tick(x(k), str(k)) for k in numbers]
-    parts.append(_axis_title("number of the image, by name"))
+    parts.append(_axis_title(f"number of the image, {order}"))
     return _svg(parts, f"{what} of each image", _WIDTH, _HEIGHT)
 
 

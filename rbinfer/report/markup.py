@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
 from typing import NamedTuple
 
 
@@ -74,6 +75,11 @@ def legend(keys: Iterable[tuple[str, str]]) -> str:
     """Return a line that explains colours: the class of each key and its text."""
     spans = "".join(f'<span><i class="key {kind}"></i>{escaped(text)}</span>' for kind, text in keys)
     return f'<p class="legend">{spans}</p>'
+
+
+def part(name: str) -> str:
+    """Return a file of this folder that is a part of the pages: their frame, style and script."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
 
 
 def _cell(cell: Cell) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.columns import NOTED, bare
 from ..io.images import load_image
+from ..io.merged import IMAGE_COLUMN
 from ..io.positions import has_positions, scored_positions, sky_columns
 from ..io.tables import read_catalog
 from ..runs.journal import Line
@@ -191,6 +192,8 @@ def read_one(path: Path, images: Path | None, line: Line) -> OneResult:
         The file is no scored catalogue. Odd columns and metadata raise nearly anything else too.
     """
     table = read_catalog(path)
+    if IMAGE_COLUMN in table.colnames:
+        raise InputError("it has the rows of many images, which are counted one by one")
     given = table["rb_score"] if "rb_score" in table.colnames and len(table) else None
     if given is not None and (given.dtype.kind not in "fiu" or given.ndim != 1):
         raise InputError("rb_score does not hold a number in each row")

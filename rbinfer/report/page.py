@@ -3,13 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from string import Template
 
 import numpy as np
 
 from . import charts
-from .markup import Cell, escaped, legend, maybe, percent, score, sortable, whole, words
+from .markup import Cell, escaped, legend, maybe, part, percent, score, sortable, whole, words
 from .one import FIRST, ImageResult
 from .pictures import Group, Picture
 from .reference import Reference
@@ -59,10 +58,10 @@ def render(
         _repeats(night, repeats),
         _skipped(night),
     ]
-    return Template(_part("page.html")).substitute(
+    return Template(part("page.html")).substitute(
         title=escaped(title),
-        style=_part("page.css"),
-        script=_part("page.js"),
+        style=part("page.css"),
+        script=part("page.js"),
         body="\n".join(section for section in sections if section),
     )
 
@@ -399,7 +398,3 @@ def _skipped(night: Night) -> str:
 
 def _kind(night: Night, number: int) -> str:
     return night.classes[number].replace("_", " ") if number >= 0 else ""
-
-
-def _part(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8").strip()

@@ -16,6 +16,7 @@ from .._util.sentences import unforeseen
 from .._util.wording import in_options
 from ..errors import InputError, RbinferError
 from ..io.tables import check_output
+from ..runs.beside import SUFFIXES
 from ..runs.journal import Line
 from .journal import read_journals
 from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
@@ -148,7 +149,7 @@ def _names_of_results(folder: Path, journal: Iterable[str]) -> list[str]:
 
 def _may_be_result(path: Path) -> bool:
     try:
-        if path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or path.name.endswith(SUFFIXES["mask"]) or not path.is_file():
             return False
         check_output(path, overwrite=True)  # could it have been written as a catalogue?
     except InputError:

@@ -11,12 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
 from .formats import suffix_of
+from .merge import check_merge, counts_of, merge_results, noted_summaries
 from .outcome import Kind, Outcome
 from .plan import Work, check_apart, plan
 from .search import search_images, select
@@ -26,8 +28,6 @@ from .task import Recipe, Task
 __all__ = ["BatchReport", "ImageResult", "run_batch"]
 
 log = logging.getLogger(__name__)
-
-_COUNTED = ("detections", "real", "bogus", "unscored")
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,18 @@ class BatchReport:
     seconds : float
     left_out : dict of str to int
         How many darks, flats and biases were left out, by their type.
+    totals : dict of str to int
+        Detections, real, bogus and unscored in all images with a result, those done before too.
+    merged : tuple of (Path, int) or None
+        The merged table and how many rows it has.
     """
 
     results: tuple[ImageResult, ...]
     journal: Path
     seconds: float
     left_out: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    merged: tuple[Path, int] | None = None
 
     @property
     def failed(self) -> tuple[ImageResult, ...]:
@@ -112,10 +118,12 @@ class BatchReport:
             "skipped": self.n_skipped,
             "failed": len(self.failed),
             "left_out": self.left_out,
-            **{key: sum(summary[key] for summary in summaries) for key in _COUNTED},
+            **counts_of(summaries),
+            "totals": self.totals,
             "seconds": round(self.seconds, 3),
             "images_per_s": round(self.n_scored / self.seconds, 3),
             "journal": str(self.journal),
+            **({} if self.merged is None else {"merged": str(self.merged[0]), "rows": self.merged[1]}),
             "failures": [{"image": one.image, "error": one.error} for one in self.failed],
         }
 
@@ -153,6 +161,9 @@ def run_batch(
     overwrite: bool = False,
     recursive: bool = False,
     all_frames: bool = False,
+    beside: Sequence[str] = (),
+    merge: str | os.PathLike[str] | None = None,
+    begin: Callable[[int], None] | None = None,
     progress: Callable[[ImageResult, int], None] | None = None,
 ) -> BatchReport:
     """Score many images, one result each.
@@ -193,6 +204,15 @@ def run_batch(
         Search directories with all their folders.
     all_frames : bool
         Score darks, flats and biases too.
+    beside : sequence of {"regions", "mask"}
+        What is written beside each result, under its name: DS9 regions (``.reg``), a mask of the
+        pixels of artefacts (``.mask.fits``, see `rbinfer.pipeline.mask.artefact_mask`).
+    merge : str or path, optional
+        Write the results of all images of this run as one table too, those done before included; the
+        suffix says in which format, and the column ``rb_image`` from which image a row is. One image is
+        read at a time. A table that was merged here before is replaced.
+    begin : callable, optional
+        Called with the number of images once it is known, before the first is scored.
     progress : callable, optional
         Called as ``progress(result, total)`` after each image.
 
@@ -217,17 +237,23 @@ def run_batch(
     suffix = suffix_of(format)
     found, unmatched = search_images(named, recursive)
     selected, left_out = select(found, all_frames)
-    works = plan(selected, folder, suffix, catalog)
-    check_apart(named, works, folder, recursive)
+    works = plan(selected, folder, suffix, catalog, beside)
+    check_apart(named, works, folder, recursive, beside)
     options = options or ScoreOptions()
     options.check(catalog)
-    store = Store(folder, "batch", options, suffix, overwrite)
+    target = None if merge is None else Path(merge)
+    if target is not None:
+        check_merge(target, folder, works, overwrite, named, recursive)
+    store = Store(folder, "batch", options, suffix, overwrite, beside)
     with store:
         missing = [_missing(pattern, about, folder) for pattern, about in unmatched.items()]
         total = len(works) + len(missing)
+        if begin is not None:
+            begin(total)
         if progress is not None:
             for result in missing:
                 progress(result, total)
+        noted: dict[str, str | None] = {}
         results: dict[str, ImageResult] = {}
         executor = _executor(store.recipe, workers, scheduler)
         try:
@@ -236,14 +262,23 @@ def run_batch(
                     log.warning("%s: %s", task.work.image, text)
                 if not outcome.skipped:
                     store.keep(task, outcome)
+                elif outcome.ok:
+                    noted[task.work.output] = outcome.output_sha256
                 result = _result(task, outcome, folder)
                 results[task.work.image] = result
                 if progress is not None:
                     progress(result, total)
         finally:
             executor.close()
-    ordered = (*(results[work.image] for work in works), *missing)
-    return BatchReport(ordered, store.journal.path, time.perf_counter() - start, left_out)
+        ordered = (*(results[work.image] for work in works), *missing)
+        summaries = [one.summary for one in ordered if one.summary is not None]
+        totals = counts_of(chain(summaries, noted_summaries(folder, noted)))
+        merged = None
+        if target is not None:
+            done = [(work.image, work.output) for work in works if results[work.image].ok]
+            merged = target, merge_results(target, store.journal, folder, done)
+    seconds = time.perf_counter() - start
+    return BatchReport(ordered, store.journal.path, seconds, left_out, totals, merged)
 
 
 def _missing(pattern: str, about: str, folder: Path) -> ImageResult:

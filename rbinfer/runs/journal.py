@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Verbs that write journals, each one of its own into the directory of its results.
 WRITERS = ("batch", "watch")
+#: Kinds of files beside a result.
+KINDS_BESIDE = ("regions", "mask")
 _KEPT = 16  # bytes of a hash that are kept in memory: a watch has very many images
 
 
@@ -60,6 +62,8 @@ class Line:
     lent : str
         Hash of what a frame without stars was scored with, as `rbinfer.runs.lending.Lent.key`; empty
         for others.
+    beside : dict of str to str
+        Hashes of the files beside the result, by their kind, as `rbinfer.runs.beside.SUFFIXES` has them.
     """
 
     image: str = ""
@@ -78,6 +82,7 @@ class Line:
     output_sha256: str | None = None
     camera: str = ""
     lent: str = ""
+    beside: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: bytes | str) -> Self | None:
@@ -97,7 +102,8 @@ class Line:
     @property
     def can_be_resumed(self) -> bool:
         """Whether the line has all that tells if an image has to be scored again."""
-        hashes = [self.content, self.how, self.lent, *([self.output_sha256] if self.ok else [])]
+        hashes = [self.content, self.how, self.lent, *self.beside.values()]
+        hashes += [self.output_sha256] if self.ok else []
         return bool(self.output) and self.ok is not None and all(map(_is_hash, hashes))
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,20 +130,23 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "output_sha256": (str,),
     "camera": (str,),
     "lent": (str,),
+    "beside": (dict,),
 }
-_LATER = ("camera", "lent")
+_LATER = ("camera", "lent", "beside")
 
 
 class Entry(NamedTuple):
     """The hashes of what was read, how it was scored, the result, and what was lent, as `shortened`.
 
-    `error` is the reason where there is no result.
+    `beside` are those of the files beside the result, in the order of `KINDS_BESIDE`, and `error` is the
+    reason where there is no result.
     """
 
     content: bytes
     how: bytes
     output: bytes
     lent: bytes
+    beside: tuple[bytes, ...] = ()
     error: str = ""
 
 
@@ -186,7 +195,8 @@ class Notes:
 
     def _note(self, line: Line) -> None:
         name = hash(line.output)
-        hashes = (line.content, line.how, line.output_sha256 if line.ok else None, line.lent)
+        hashes = [line.content, line.how, line.output_sha256 if line.ok else None, line.lent]
+        hashes += [line.beside.get(kind) for kind in KINDS_BESIDE]
         packed = b"".join(shortened(sha256) for sha256 in hashes)
         self._failed.pop(name, None)
         if line.ok:
@@ -307,8 +317,8 @@ class Journal(Notes):
 
 
 def _unpacked(packed: bytes, error: str = "") -> Entry:
-    content, how, output, lent = (packed[k * _KEPT : (k + 1) * _KEPT] for k in range(4))
-    return Entry(content, how, output, lent, error)
+    content, how, output, lent, *beside = (packed[k : k + _KEPT] for k in range(0, len(packed), _KEPT))
+    return Entry(content, how, output, lent, tuple(beside), error)
 
 
 def _is_hash(text: str | None) -> bool:

@@ -11,6 +11,8 @@ class Kind(Enum):
     SCORED = "scored"
     #: Scored before, from the same bytes and in the same way.
     UNCHANGED = "unchanged"
+    #: Ends before its own headers say: perhaps it is still being written.
+    CUT = "cut short"
     #: May go well when it is tried again.
     FAILED = "failed"
     #: The same bytes would fail again, however often they are tried.
@@ -60,6 +62,8 @@ class Outcome:
         2 after the death of a worker.
     camera : str
         Camera and filter of the image, where it was read.
+    beside : tuple of (str, str, str)
+        Files beside the result, still to be put in place: their kind, where each is, and its hash.
     """
 
     kind: Kind
@@ -73,6 +77,7 @@ class Outcome:
     worker: str = ""
     attempts: int = 1
     camera: str = ""
+    beside: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import check_distinct
+from .beside import beside
 from .search import FITS_SUFFIXES, Found, is_fits_name, without_compression
 
 
@@ -65,7 +66,9 @@ def work_of(image: str, below: str, suffix: str, template: str | None) -> Work:
     return Work(image, catalog_of(image, template), output)
 
 
-def plan(images: Sequence[Found], folder: Path, suffix: str, template: str | None) -> list[Work]:
+def plan(
+    images: Sequence[Found], folder: Path, suffix: str, template: str | None, kinds: Sequence[str] = ()
+) -> list[Work]:
     """Name the catalogue and the result of each image.
 
     Parameters
@@ -79,6 +82,8 @@ def plan(images: Sequence[Found], folder: Path, suffix: str, template: str | Non
         Of the results.
     template : str, optional
         As for `catalog_of`.
+    kinds : sequence of str
+        Of files beside each result, as in `rbinfer.runs.beside.SUFFIXES`.
 
     Raises
     ------
@@ -100,7 +105,9 @@ def plan(images: Sequence[Found], folder: Path, suffix: str, template: str | Non
                 "`recursive=True`"
             )
     read = {Path(name) for work in works for name in (work.image, work.catalog) if name is not None}
-    check_distinct([folder / work.output for work in works], read)
+    outputs = [work.output for work in works]
+    outputs += [beside(work.output, kind) for work in works for kind in kinds]
+    check_distinct([folder / output for output in outputs], read)
     return works
 
 
@@ -109,6 +116,7 @@ def check_apart(
     works: Iterable[Work],
     folder: Path,
     recursive: bool = False,
+    kinds: Sequence[str] = (),
 ) -> None:
     """Refuse results that the same patterns would find as images the next time.
 
@@ -122,13 +130,17 @@ def check_apart(
         Of the results.
     recursive : bool
         Whether directories are searched with all their folders.
+    kinds : sequence of str
+        As for `plan`.
 
     Raises
     ------
     InputError
         With the pattern.
     """
-    results = [os.path.abspath(folder / work.output) for work in works]
+    outputs = [work.output for work in works]
+    outputs += [beside(output, kind) for output in outputs for kind in kinds]
+    results = [os.path.abspath(folder / output) for output in outputs]
     for pattern in [os.fspath(each) for each in patterns]:
         if os.path.isfile(pattern):
             continue

@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -15,7 +15,8 @@ from .._util.interrupts import uninterrupted
 from ..errors import RbinferError
 from ..io.tables import write_catalog
 from ..pipeline.options import ScoreOptions
-from .journal import WRITERS, Journal, Line, Notes, journal_of, lines_of, shortened
+from .beside import beside, check_beside
+from .journal import KINDS_BESIDE, WRITERS, Journal, Line, Notes, journal_of, lines_of, shortened
 from .lending import Lenders, Lent
 from .outcome import Kind, Outcome
 from .plan import Work
@@ -44,6 +45,8 @@ class Store:
         Of the results, which says what format they have.
     overwrite : bool
         Whether results may replace files that are not ours.
+    kinds : sequence of str
+        Of the files beside each result, as in `rbinfer.runs.beside.SUFFIXES`.
 
     Attributes
     ----------
@@ -61,8 +64,15 @@ class Store:
     """
 
     def __init__(
-        self, folder: Path, name: str, options: ScoreOptions, suffix: str, overwrite: bool
+        self,
+        folder: Path,
+        name: str,
+        options: ScoreOptions,
+        suffix: str,
+        overwrite: bool,
+        kinds: Sequence[str] = (),
     ) -> None:
+        check_beside(kinds, options)
         self.folder, self._suffix = folder, suffix
         how = fingerprint(options)
         try:
@@ -80,6 +90,7 @@ class Store:
             staging=os.path.abspath(self._staging),
             base=os.getcwd(),
             overwrite=overwrite,
+            beside=tuple(kinds),
         )
 
     def __enter__(self) -> Self:
@@ -156,6 +167,8 @@ class Store:
         line = self._line(task, outcome)
         with uninterrupted():
             self.journal.append(line)
+            for kind, staged, _ in outcome.beside:
+                self._place(Path(staged), beside(task.work.output, kind))
             if outcome.staged is not None:
                 self._place(Path(outcome.staged), task.work.output)
         return line
@@ -178,6 +191,7 @@ class Store:
             output_sha256=outcome.output_sha256,
             camera=outcome.camera,
             lent="" if task.lent is None else task.lent.key,
+            beside={kind: sha256 for kind, _, sha256 in outcome.beside},
         )
 
     def _place(self, staged: Path, output: str) -> None:
@@ -189,16 +203,18 @@ class Store:
             raise RbinferError(f"{target} cannot be written: {error.strerror}") from error
 
     def _finish_last(self) -> None:
-        """Put the result of the last line in place, if its writer was killed before it did."""
+        """Put in place what the last line notes, if its writer was killed before it did."""
         last = self.journal.last
         entry = None if last is None else self.journal.done(last)
         if last is None or entry is None or not self._staging.is_dir():
             return
+        names = {sha256: beside(last, k) for k, sha256 in zip(KINDS_BESIDE, entry.beside, strict=True)}
+        names[entry.output] = last
         for staged in sorted(self._staging.iterdir()):
-            if shortened(digest(staged)) == entry.output:
-                log.info("%s: put in place what was noted last", self.folder / last)
-                self._place(staged, last)
-                return
+            name = names.get(shortened(digest(staged)))
+            if name is not None:
+                log.info("%s: put in place what was noted last", self.folder / name)
+                self._place(staged, name)
 
     def _sweep(self) -> None:
         # The journal is locked: what lies there is nobody else's.

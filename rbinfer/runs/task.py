@@ -6,10 +6,9 @@ import logging
 import os
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.collected import collected_warnings
 from .._util.hashing import digest, digest_of
 from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
@@ -25,13 +25,16 @@ from ..io.camera import camera_of
 from ..io.exposure import Exposure, Width
 from ..io.files import check_file
 from ..io.headers import first_headers
+from ..io.layout import ends_early
 from ..io.maps import place_of
 from ..measure.psf import measure_psf
 from ..model.registry import resolve
 from ..pipeline.frames import Frames
+from ..pipeline.mask import check_classes
 from ..pipeline.options import ScoreOptions
 from ..pipeline.score_file import ScoredFile, score_file
 from ..scoring.classifier import Classifier
+from .beside import FilesBeside, beside, digest_of_result, write_beside
 from .journal import Entry, shortened
 from .lending import Lent
 from .outcome import Kind, Outcome
@@ -62,6 +65,8 @@ class Recipe:
         Directory from which relative names count, absolute.
     overwrite : bool
         Whether results may replace files that are not ours.
+    beside : tuple of str
+        Kinds of files that are written beside each result.
     """
 
     options: ScoreOptions
@@ -70,6 +75,7 @@ class Recipe:
     staging: str
     base: str
     overwrite: bool
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,8 @@ def prepared(recipe: Recipe) -> Classifier:
         )
     classifier = replace(recipe.options, threads=recipe.options.threads or 1).classifier()
     recipe.options.point(classifier)
+    if "mask" in recipe.beside:
+        check_classes(classifier)
     return classifier
 
 
@@ -192,7 +200,7 @@ def run_task(task: Task, recipe: Recipe) -> Outcome:
         Whatever happened: no exception leaves.
     """
     start = time.perf_counter()
-    with _collected_warnings() as warnings:
+    with collected_warnings() as warnings:
         try:
             outcome = _with_model(task, recipe)
         except RbinferError as error:
@@ -246,7 +254,7 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
             return Outcome(Kind.UNSETTLED, f"{work.image} changed while it was read")
         return Outcome(Kind.DEFERRED, content=content, camera=cameras[0])
     except RbinferError as error:
-        kind = Kind.UNUSABLE if _is_of_content(error) else Kind.FAILED
+        kind = _kind_of(error, image)
         if signature(*read) != before:
             kind = Kind.UNSETTLED
         return Outcome(kind, str(error), content)
@@ -254,13 +262,13 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
     scored.summary.update(image=work.image, catalog=work.catalog)
     scored.table.meta["rb_image"] = work.image
     try:
-        scored = scored.with_columns(recipe.options.show)
-        staged, sha256 = _stage(scored, recipe.staging, work.output)
+        staged, sha256, others = _stage(scored, recipe, work, classifier)
     except RbinferError as error:
         return _not_staged(error, recipe, work, content)
     if signature(*read) != before:
-        with suppress(OSError):
-            os.unlink(staged)
+        for path in (staged, *(path for _, path, _ in others)):
+            with suppress(OSError):
+                os.unlink(path)
         return Outcome(Kind.UNSETTLED, f"{work.image} changed while it was read")
     return Outcome(
         Kind.SCORED,
@@ -269,6 +277,7 @@ def _score_unless_known(task: Task, recipe: Recipe, classifier: Classifier) -> O
         output_sha256=sha256,
         summary=scored.summary,
         camera="" if scored.image is None else _camera(image, scored.image),
+        beside=others,
     )
 
 
@@ -298,10 +307,14 @@ def _star_of(image: str, content: str, options: ScoreOptions) -> NDArray[np.floa
 def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
     """Return what is known of an image beforehand; None if it is to be scored."""
     output = task.work.output
-    sha256 = _digest_of_result(os.path.join(recipe.folder, output))
+    sha256 = digest_of_result(os.path.join(recipe.folder, output))
     ours = [entry for entry in task.done if sha256 is not None and entry.output == shortened(sha256)]
     now = (shortened(content), shortened(recipe.how))
-    if any((entry.content, entry.how) == now and task.has_same_width(entry) for entry in ours):
+    files = FilesBeside(output, recipe.folder, recipe.beside)
+    if any(
+        (entry.content, entry.how) == now and task.has_same_width(entry) and files.are_of(entry)
+        for entry in ours
+    ):
         return Outcome(Kind.UNCHANGED, content=content, output_sha256=sha256)
     if task.failed is not None and (task.failed.content, task.failed.how) == now:
         return Outcome(Kind.STILL_UNUSABLE, f"failed before: {task.failed.error}", content)
@@ -311,7 +324,21 @@ def _known(task: Task, recipe: Recipe, content: str) -> Outcome | None:
             "`overwrite=True`, or move it away"
         )
         return Outcome(Kind.FAILED, text, content)
+    strange = None if recipe.overwrite else files.strange(task.done)
+    if strange is not None:
+        text = (
+            f"{strange} exists, is not as rbinfer wrote it, and is kept; use `overwrite=True`, or move "
+            "it away"
+        )
+        return Outcome(Kind.FAILED, text, content)
     return None
+
+
+def _kind_of(error: RbinferError, image: str) -> Kind:
+    """Return what it means that an image could not be scored."""
+    if not _is_of_content(error):
+        return Kind.FAILED
+    return Kind.CUT if ends_early(Path(image)) else Kind.UNUSABLE
 
 
 def signature(*paths: str) -> tuple[int, ...] | None:
@@ -326,16 +353,32 @@ def signature(*paths: str) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def _stage(scored: ScoredFile, staging: str, output: str) -> tuple[str, str]:
-    """Write a result whole and to the disk, under a name of its own; return that and its hash."""
-    path = Path(staging, f"{secrets.token_hex(8)}{os.path.splitext(output)[1]}")
-    scored.write(path)
+def _stage(
+    scored: ScoredFile, recipe: Recipe, work: Work, classifier: Classifier
+) -> tuple[str, str, tuple[tuple[str, str, str], ...]]:
+    """Write a result and the files beside it whole and to the disk, under names of their own.
+
+    Returns name and hash of the result; and kind, name and hash of each of the others.
+    """
+    name = Path(recipe.staging, secrets.token_hex(8))
+    path = Path(f"{name}{os.path.splitext(work.output)[1]}")
+    scored.with_columns(recipe.options.show).write(path)
+    others = []
+    for kind in recipe.beside:
+        other = Path(beside(str(path), kind))
+        write_beside(kind, scored, work.image, recipe.options, classifier, other)
+        others.append((kind, str(other), _synced(other)))
+    return str(path), _synced(path), tuple(others)
+
+
+def _synced(path: Path) -> str:
+    """Bring a file to the disk; return its hash."""
     try:
         with path.open("rb") as file:
             os.fsync(file.fileno())
     except OSError as error:
         raise RbinferError(f"{path} cannot be written: {_reason(error)}") from error
-    return str(path), digest(path)
+    return digest(path)
 
 
 def _not_staged(error: RbinferError, recipe: Recipe, work: Work, content: str) -> Outcome:
@@ -345,15 +388,6 @@ def _not_staged(error: RbinferError, recipe: Recipe, work: Work, content: str) -
         text = f"{recipe.folder} cannot take the result {work.output}: {_reason(cause)}"
         return Outcome(Kind.FATAL, text, content)
     return Outcome(Kind.FAILED, str(error), content)
-
-
-def _digest_of_result(path: str) -> str | None:
-    try:
-        return digest(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(f"the result {path} cannot be replaced: {_reason(error)}") from error
 
 
 def _seen_from(base: str, name: str) -> str:
@@ -377,27 +411,3 @@ def _reason(error: BaseException | None) -> str:
 
 def _own_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
-
-
-class _Collector(logging.Handler):
-    """Collects the warnings of the thread that made it."""
-
-    def __init__(self, texts: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._texts, self._thread = texts, threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._texts.append(record.getMessage())
-
-
-@contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """Collect the warnings that this thread logs, for the process that prints them."""
-    texts: list[str] = []
-    handler, logger = _Collector(texts), logging.getLogger("rbinfer")
-    logger.addHandler(handler)
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(handler)

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
+from .beside import SUFFIXES
 from .formats import suffix_of
 from .journal import lines_of
 from .lending import Lenders, Lent
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 _INTERVAL = 0.5  # seconds between two looks, at least,
 _SHARE = 10  # and so many times what a look takes
 _MOST_LENDERS = 50  # newest frames of a camera and filter that one without stars borrows from
+_LONG = 10  # times `settle` that a file which ends early is waited for
 _PATIENCE = 30.0  # seconds that an image waits for its catalogue before a warning
 
 
@@ -77,6 +79,7 @@ class Arrivals:
         # Hashes of names, sizes and times, which take little room: there may be very many files.
         self._seen: set[int] = set()
         self._at_work: set[str] = set()
+        self._cut: dict[str, tuple[int, ...] | None] = {}
         self._left_out: set[str] = set()
         self._without_catalog: dict[str, float] = {}
         self._unreadable: set[str] = set()
@@ -85,7 +88,7 @@ class Arrivals:
     @property
     def is_waiting(self) -> bool:
         """Whether something is there that may still change."""
-        return bool(self._settling)
+        return bool(self._settling or self._cut)
 
     def look(self) -> list[str]:
         """Return the names of images that are ready, the oldest first, each once until `release`."""
@@ -102,6 +105,7 @@ class Arrivals:
             found = {name: state for name, state in found.items() if name in self._first}
         ready = [(_newest(state), name) for name, state in found.items() if self._is_ready(name, state)]
         self._settling = {name: self._settling[name] for name in found if name in self._settling}
+        self._cut = {n: state for n, state in self._cut.items() if n in found or n in self._at_work}
         for _, name in ready:
             del self._settling[name]
             self._seen.add(hash((name, found[name])))
@@ -114,6 +118,21 @@ class Arrivals:
         if again:
             state = self._state(name)
             self._seen.discard(hash((name, state)))
+
+    def postpone(self, name: str) -> bool:
+        """Let an image that ends early be found when it changes, or has rested for long.
+
+        Returns
+        -------
+        bool
+            False where it has; nothing is done then.
+        """
+        state = self._state(name)
+        if state is not None and self._cut.pop(name, None) == state:
+            return False
+        self._cut[name] = state
+        self.release(name, again=True)
+        return True
 
     def _names(self) -> Iterator[str]:
         # One at a time: there may be very many, and most are known.
@@ -191,7 +210,8 @@ class Arrivals:
             since = now
         self._settling[name] = (state, since)
         age = time.time() - _newest(state) / 1e9
-        return age >= self._settle or now - since >= self._settle
+        wanted = self._settle * (_LONG if self._cut.get(name) == state else 1)
+        return max(age, now - since) >= wanted
 
 
 def _result_of(name: str) -> str:
@@ -217,12 +237,15 @@ def run_watch(
     overwrite: bool = False,
     recursive: bool = False,
     all_frames: bool = False,
+    beside: Sequence[str] = (),
     report: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> WatchReport:
     """Score the images of a directory as they arrive, until an exception such as an interrupt.
 
-    An image is scored when it is there whole (see `settle`) and not again until its content changes;
-    what came while nobody watched is scored at the next start. Each has one result, and is noted in
+    An image is scored when it is there whole (see `settle`) and not again until its content changes; one
+    that ends before its own headers say is waited for ten times as long, and then told as failed, but
+    not for good.
+    What came while nobody watched is scored at the next start. Each has one result, and is noted in
     ``OUTPUT/watch.jsonl`` as in a batch.
 
     Parameters
@@ -252,6 +275,8 @@ def run_watch(
         same names.
     all_frames : bool
         Score darks, flats and biases too.
+    beside : sequence of str
+        As for `rbinfer.runs.batch.run_batch`.
     report : callable
         Called with the line of the journal after each image.
 
@@ -270,11 +295,12 @@ def run_watch(
     if not os.path.isdir(source):
         raise InputError(f"{source} is not a directory; name the one in which images arrive")
     suffix = suffix_of(format)
-    if is_fits_name(f"x{suffix}") and is_searched(source, output, recursive):
+    suffixes = [suffix, *(SUFFIXES[kind] for kind in beside)]
+    if any(is_fits_name(f"x{end}") for end in suffixes) and is_searched(source, output, recursive):
         raise InputError(f"results in {output} would be taken for images; name another directory")
     options = options or ScoreOptions()
     options.check(catalog)
-    with Store(Path(output), "watch", options, suffix, overwrite) as store:
+    with Store(Path(output), "watch", options, suffix, overwrite, beside) as store:
         arrivals = Arrivals(source, catalog, settle, once, recursive)
         executor = Workers(store.recipe, workers)
         try:
@@ -374,8 +400,12 @@ class _Watch:
             lent = self._lent_to(outcome.camera)
             self._deferred.append(self._store.task(task.work, lent, is_final=True))
             return
+        name = os.path.relpath(image, self._places.source)
+        if outcome.kind is Kind.CUT and self._arrivals.postpone(name):
+            log.warning("%s ends early, and the rest is waited for: %s", image, outcome.error)
+            return
         is_unsettled = outcome.kind is Kind.UNSETTLED
-        self._arrivals.release(os.path.relpath(image, self._places.source), again=is_unsettled)
+        self._arrivals.release(name, again=is_unsettled)
         if is_unsettled:
             gone = not os.path.exists(image)
             what = "vanished before it was scored" if gone else "is still changing, and waited for"
@@ -394,5 +424,9 @@ class _Watch:
             line = self._store.keep(task, outcome)
             if self._lenders is not None:
                 self._lenders.note(line)
+            if line.ok:
+                log.info("%s: scored in %.2f s, %s", image, outcome.seconds, task.work.output)
+            else:
+                log.error("%s: %s", image, line.error)
             self._report(line.as_dict())
         self._n_scored += outcome.ok

@@ -17,6 +17,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from rbinfer.io.masks_out import BITS
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import shipped_directory
 from rbinfer.pipeline.options import ScoreOptions
@@ -30,6 +31,9 @@ FIELD = ROOT / "benchmarks" / "example" / "field.fits"
 #: How lines begin that are not run, and why.
 NOT_RUN = {
     'python3 -m venv .venv && .venv/bin/pip install -q -e ".[train,test]"': "these tests, from within",
+    'pip install "rbinfer[serve]"': "from an index; these tests have it",
+    "rbinfer serve": "until it is ended; tests/infer/serve runs it",
+    "curl -s localhost": "asks that service; tests/infer/serve does",
     "rbtrain": "trains for hours, on files that are not here; tests/train runs every verb",
 }
 #: How a line begins that a clone's user gives before rbinfer itself.
@@ -197,6 +201,10 @@ def test_bits_are_as_documented():
     assert UNSCORED == 255
 
 
+def test_bits_of_masks_are_as_documented():
+    assert {name: int(bit) for bit, text in table("bit of a mask") for name in names_in(text)} == BITS
+
+
 def run(place, *args, **kwargs):
     command = [sys.executable, "-m", "rbinfer", *map(str, args)]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, **kwargs)
@@ -226,7 +234,11 @@ def test_columns_and_keys_are_as_documented(place, suffix):
     turned = ("--catalog", "cat.csv", *options, "--flip-y", "--trust-positions")
     assert run(place, "classify", FIELD, *turned, "-o", f"t.{suffix}").returncode == 0
     placed = read_catalog(place / f"t.{suffix}")
-    ours = {n: t[n] for t in (placed, mosaic) for n in t.colnames if n.startswith("rb_")}
+    options = ("--workers", 1, "-q", "--overwrite", "--merge", f"all.{suffix}")
+    assert run(place, "batch", FIELD, "-o", "alone", *options).returncode == 0
+    merged = read_catalog(place / f"all.{suffix}")
+    assert set(map(str, merged["rb_image"])) == {str(FIELD)}
+    ours = {n: t[n] for t in (placed, mosaic, merged) for n in t.colnames if n.startswith("rb_")}
     assert run(place, "stamps", "cube.fits", "-o", f"c.{suffix}", "--overwrite").returncode == 0
     stamps = read_catalog(place / f"c.{suffix}")
     ours |= {n: stamps[n] for n in stamps.colnames if n.startswith("rb_fwhm")}

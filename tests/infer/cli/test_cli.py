@@ -12,8 +12,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer import __version__
+from rbinfer._util.plain import plain
 from rbinfer.cli import main
-from rbinfer.cli.plain import plain
 from rbinfer.errors import RbinferError
 from rbinfer.io.regions import as_regions
 from rbinfer.io.tables import read_catalog

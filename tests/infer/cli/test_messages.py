@@ -1,7 +1,7 @@
 """Mistakes on the command line are answered in a sentence that says what to do."""
 
 import os
-import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +105,7 @@ def test_every_help_holds_an_example_that_is_parsed(capsys, verb):
     assert example
     for line in example:
         assert line.startswith("  rbinfer ")
-        words = re.sub(r"[>'].*?('|$)", lambda match: match[0].strip("'"), line).split()[1:]
+        words = shlex.split(line)[1:]
         build_parser().parse_args(words[: words.index(">")] if ">" in words else words)
 
 

@@ -174,7 +174,7 @@ def test_mosaic_without_catalogue_on_the_command_line(mosaic, tmp_path, capsys):
     table = read_catalog(out)
     assert set(np.unique(table["rb_hdu"])) == {1, 3}
     assert main(["classify", mosaic, "--hdu", "all", "--regions", str(tmp_path / "r.reg")]) == 1
-    assert "regions are of one image" in capsys.readouterr().err
+    assert "regions and masks are of one image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".parquet"])

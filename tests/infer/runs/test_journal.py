@@ -29,7 +29,14 @@ def test_a_line_of_the_first_version_is_read_and_written_as_it_was():
 def test_a_journal_of_the_first_version_is_resumed(tmp_path):
     (tmp_path / "batch.jsonl").write_text(FIRST_VERSION + "\n")
     entry = Notes.read(tmp_path / "batch.jsonl").done("f0.ecsv")
-    assert entry == (shortened("aa"), shortened("bb"), shortened("cc"), shortened(""), "")
+    assert entry == (
+        shortened("aa"),
+        shortened("bb"),
+        shortened("cc"),
+        shortened(""),
+        (shortened(""),) * 2,
+        "",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 import contextlib
 import errno
+import gzip
 import json
 import os
 import queue
 import shutil
 import signal
+import sys
 import threading
 import time
 
@@ -13,6 +15,7 @@ import pytest
 from astropy.table import Table
 
 from rbinfer.cli import main
+from rbinfer.cli.watch import _as_json, _for_people
 from rbinfer.errors import InputError
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs.batch import run_batch
@@ -119,6 +122,104 @@ def test_a_night(night, tmp_path):
     done = ["before [0] ä.ecsv", "broken.ecsv", "grows.ecsv", "later.ecsv"]
     assert sorted(output for output, ok in noted if ok) == done
     assert sorted(runs.results(out)) == done
+
+
+def test_a_file_that_is_still_being_written_is_never_told_as_failed(night, tmp_path):
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    whole = (night / "f1.fits").read_bytes()
+    watch = Watch(inbox, "-o", out, "--settle", "0.4")
+    for k, (name, content) in enumerate({"a.fits": whole, "b.fits.gz": gzip.compress(whole)}.items()):
+        # Longer breaks than --settle: within the header, within the pixels.
+        with (inbox / name).open("wb") as file:
+            for start, end in ((0, 0), (0, 1500), (1500, 40_000), (40_000, None)):
+                file.write(content[start:end])
+                file.flush()
+                time.sleep(1.5)
+        told, line = watch.next()
+        assert (told, line["ok"]) == (name, True)
+        assert [entry["ok"] for entry in runs.lines(out / JOURNAL)] == [True] * (k + 1)
+    # One that stays cut short is told after a while, and not for good.
+    (inbox / "cut.fits").write_bytes(whole[:-5000])
+    assert watch.silent_for(1.5)
+    name, line = watch.next()
+    assert (name, line["ok"], line["final"]) == ("cut.fits", False, False)
+    code, err = watch.end(signal.SIGTERM)
+    assert code == 0
+    assert "cut.fits ends early, and the rest is waited for" in err
+    assert err.count(f"rbinfer: {inbox}/cut.fits: ") == 1
+
+
+def test_lines_commands_page_regions_and_log(night, tmp_path):
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    for name in ("f0.fits", "f1.fits"):
+        shutil.copy(night / name, inbox)
+    (inbox / "bad.fits").write_text("no image")
+    page, log = tmp_path / "live.html", tmp_path / "watch.log"
+    code = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + chr(10))"
+    command = f'{sys.executable} -c "{code}" {tmp_path}/called {{image}} {{result}}'
+    argv = ["watch", inbox, "-o", out, "--once", "--settle", "0.1", "--regions", "--log-file", log]
+    done = runs.run(*argv, "--exec", command, "--report", page)
+    assert done[0] == 1
+    lines = {os.path.basename(found["image"]): found for found in map(json.loads, done[1].splitlines())}
+    assert max(map(len, done[1].splitlines())) < 300
+    assert [lines[name]["ok"] for name in ("f0.fits", "f1.fits", "bad.fits")] == [True, True, False]
+    assert lines["f0.fits"].keys() == {"image", "output", "ok", "seconds", "summary"}
+    assert f"rbinfer: {inbox}/bad.fits: " in done[2]
+
+    called = sorted((tmp_path / "called").read_text().splitlines())
+    assert called == [f"{inbox}/{name}.fits {out}/{name}.ecsv" for name in ("f0", "f1")]
+    for name in ("f0", "f1"):
+        n = lines[f"{name}.fits"]["summary"]["detections"]
+        assert (out / f"{name}.reg").read_text().count("circle(") == n
+    assert "<b>2</b>images" in page.read_text()
+    assert "bad.fits" in page.read_text()
+    logged = log.read_text()
+    for words in ("f0.fits: scored in", "bad.fits: ", "the command is done: "):
+        assert words in logged
+
+    # Regions are ours as long as they are as they were noted, and made again where they are gone.
+    (out / "f0.reg").unlink()
+    (out / "f1.reg").write_text("edited")
+    done = runs.run(*argv, "-v")
+    lines = {found["output"]: found for found in map(json.loads, done[1].splitlines())}
+    assert lines["f0.ecsv"]["ok"]
+    assert lines["f0.ecsv"]["beside"].keys() == {"regions"}
+    assert (out / "f0.reg").exists()
+    assert "f1.reg exists, is not as rbinfer wrote it, and is kept" in lines["f1.ecsv"]["error"]
+    assert (out / "f1.reg").read_text() == "edited"
+
+
+def test_lines_for_people_on_a_terminal():
+    record = {"image": "in/a.fits", "output": "a.ecsv", "ok": True, "error": None, "seconds": 0.5}
+    record["summary"] = {"detections": 9, "real": 5, "bogus": 3, "unscored": 1, "fwhm": 2.5}
+    record["summary"]["fwhm_source"] = "measured"
+    line = _for_people(record)
+    assert line.endswith(
+        " a.fits: 9 detections, 5 real, 3 bogus, 1 unscored; FWHM 2.50 px (measured); 0.5 s"
+    )
+    assert _for_people(record | {"ok": False, "summary": None}).endswith(" a.fits: failed")
+    failed = record | {"ok": False, "summary": None, "final": True, "error": 'ä"' * 500}
+    short = _as_json(failed)
+    assert len(short) < 300
+    assert failed["error"].startswith(json.loads(short)["error"])
+
+
+def test_killed_between_the_note_and_the_files(night, tmp_path, monkeypatch):
+    """What was noted is put in place at the next start, regions too."""
+    options, work = ScoreOptions(), Work(str(night / "f0.fits"), None, "f0.ecsv")
+    with Store(tmp_path, "watch", options, ".ecsv", False, ["regions"]) as store:
+        outcome = run_task(store.task(work), store.recipe)
+        monkeypatch.setattr(store, "_place", lambda staged, output: None)
+        store.keep(store.task(work), outcome)
+        monkeypatch.setattr(store, "_sweep", lambda: None)
+    assert not (tmp_path / "f0.reg").exists()
+    with Store(tmp_path, "watch", options, ".ecsv", False, ["regions"]) as store:
+        assert (tmp_path / "f0.reg").read_text().startswith("# Region file")
+        assert run_task(store.task(work), store.recipe).kind is Kind.UNCHANGED
+        (tmp_path / "f0.reg").unlink()
+        assert run_task(store.task(work), store.recipe).kind is Kind.SCORED
 
 
 def test_once_gives_what_a_batch_gives(night, tmp_path):

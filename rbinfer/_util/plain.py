@@ -30,3 +30,10 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     return str(value)
+
+
+def plain_rows(table: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table as `plain` values by the names of the columns."""
+    # Cell by cell: a column of coordinates or times is no array.
+    columns = {name: [plain(cell) for cell in table[name]] for name in table.colnames}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -1,0 +1,82 @@
+"""The page of a watch: what it tells, that it is whole, and that it looks as it should."""
+
+import re
+
+import pytest
+
+from rbinfer.errors import InputError
+from rbinfer.report.live import LivePage
+from rbinfer.runs.journal import Line
+
+
+def line(number, ok=True, **more):
+    summary = {"detections": 100, "real": 60, "bogus": 30, "unscored": 10, "fwhm": 3.0 + number / 100}
+    return Line(
+        image=f"in/<f{number}>.fits",
+        output=f"f{number}.ecsv",
+        ok=ok,
+        error=None if ok else "no & image",
+        summary=summary | {"fwhm_source": "measured"} if ok else None,
+        seconds=0.5,
+        finished=f"2026-11-28T17:00:{number % 60:02}.000+00:00",
+        **more,
+    )
+
+
+def test_counts_failures_and_reload(tmp_path):
+    page = LivePage.of(tmp_path / "live.html", tmp_path)
+    page.write()
+    assert "No image has been scored yet" in page.path.read_text()
+    for number in range(3):
+        page.add(line(number))
+    page.add(line(3, ok=False))
+    text = page.path.read_text()
+    assert "<b>3</b>images" in text
+    assert "<b>300</b>detections" in text
+    assert "<b>90</b>bogus (33.3 %)" in text
+    assert "&lt;f3&gt;.fits" in text
+    assert "no &amp; image" in text
+    assert text.count("number of the image, the newest last") == 2
+    assert re.search(r'<meta http-equiv="refresh" content="\d+">', text)
+    # It failed, was mended and came again.
+    page.add(line(3))
+    assert "no &amp; image" not in page.path.read_text()
+    assert [each.name for each in tmp_path.iterdir()] == ["live.html"]
+
+
+def test_size_does_not_grow_with_the_night(tmp_path):
+    page = LivePage.of(tmp_path / "live.html", tmp_path)
+    sizes = []
+    for number in range(1200):
+        page._take(line(number))
+        if number in (599, 1199):
+            sizes.append(len(page.render()))
+    assert sizes[1] < 1.02 * sizes[0]
+    assert "<b>1,200</b>images" in page.render()
+    assert "1,100 more before" in page.render()
+
+
+def test_only_its_own_page_is_replaced(tmp_path):
+    LivePage.of(tmp_path / "live.html", tmp_path).write()
+    LivePage.of(tmp_path / "live.html", tmp_path).write()
+    (tmp_path / "mine.html").write_text("<html>")
+    with pytest.raises(InputError, match="exists and is kept"):
+        LivePage.of(tmp_path / "mine.html", tmp_path)
+    with pytest.raises(InputError, match=r"call it live\.html"):
+        LivePage.of(tmp_path / "live.txt", tmp_path)
+
+
+def test_nothing_is_cut_off_in_a_browser(browser, tmp_path):
+    page = LivePage.of(tmp_path / "live.html", tmp_path)
+    for number in range(150):
+        page._take(line(number))
+    page.add(line(200, ok=False))
+    for width in (390, 1400):
+        browser.set_window_size(width, 900)
+        browser.get(page.path.as_uri())
+        widths = browser.execute_script(
+            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert widths[0] <= widths[1]
+        assert len(browser.find_elements("css selector", "#images tbody tr")) == 100
+        assert len(browser.find_elements("css selector", "svg.chart")) == 2
