@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..errors import RbinferError
 from ..io.images import load_image
 from ..model.spec import DEFAULT_FWHM
+from ..night.repeats import Repeats
 from .gallery import half_width, stretched, window_at
 from .one import FIRST
-from .repeats import Repeats
 from .results import Night, some
 
 log = logging.getLogger(__name__)
