@@ -56,6 +56,8 @@ class Rows:
         Pixels; NaN where it is not noted.
     sky : (ndarray, ndarray) of float64, each of shape (n,), or None
         Right ascension and declination in degrees, where the image had a WCS that could be used.
+    most_pixels : int
+        Size of the largest detection; 0 where the catalogue does not tell.
     """
 
     rows: NDArray[Any]
@@ -63,6 +65,7 @@ class Rows:
     threshold: float
     fwhm: float
     sky: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+    most_pixels: int
 
 
 def read_rows(frame: Frame, number: int) -> Rows:
@@ -102,7 +105,8 @@ def read_rows(frame: Frame, number: int) -> Rows:
     rows["snr"] = _column(table, "rb_snr")
     flux = next((_column(table, name) for name in _FLUXES if name in table.colnames), None)
     rows["flux"] = np.nan if flux is None else flux / np.float32(frame.exposure or 1.0)
-    return Rows(rows, classes, threshold, _width(meta), _sky(table))
+    size = np.nan_to_num(_column(table, "npix"))
+    return Rows(rows, classes, threshold, _width(meta), _sky(table), int(size.max(initial=0)))
 
 
 def _classes(table: "Table") -> tuple[list[str], NDArray[np.int16]]:
