@@ -26,6 +26,7 @@ from . import (
     doctor,
     gallery,
     models,
+    night,
     report,
     status,
     warmup,
@@ -40,7 +41,7 @@ from .streams import open_streams
 log = logging.getLogger(__name__)
 
 _VERBS = (
-    classify, batch, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
+    classify, batch, night, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
 )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..runs.batch import run_batch
 
-    with _told(options) as tell:
+    with told(options) as tell:
         report = run_batch(
             options.patterns,
             scheduler=options.scheduler,
@@ -98,7 +98,7 @@ def _in_words(report: "BatchReport") -> str:
 
 
 @contextmanager
-def _told(options: argparse.Namespace) -> Iterator[Callable[["ImageResult", int], None]]:
+def told(options: argparse.Namespace) -> Iterator[Callable[["ImageResult", int], None]]:
     """Name what fails, and draw a bar on a terminal."""
     from tqdm import tqdm
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..runs.batch import BatchReport
 from .frames import Frame
@@ -82,3 +83,49 @@ class NightResult:
     unmerged: list[str] = field(default_factory=list)
     doubtful: list[Doubt] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return counts as plain values, for JSON."""
+        batch = self.batch.as_dict()
+        return {
+            "images": batch["images"],
+            "frames": len(self.frames),
+            "failed": batch["failed"],
+            "failures": batch["failures"],
+            "left_out": batch["left_out"],
+            "groups": [
+                {"target": target, "filter": name, "frames": n}
+                for (target, name), n in self.groups.items()
+            ],
+            "unmerged": self.unmerged,
+            "real": {kind: self.kinds[kind] for kind in ("sky", "moving")},
+            "bogus": self.kinds["bogus"],
+            "candidates": dict(self.why),
+            "hot_pixels": self.hot_pixels,
+            "sky_moved": self.moved,
+            "seconds": {part: round(spent, 3) for part, spent in self.seconds.items()},
+        }
+
+    def in_words(self) -> list[str]:
+        """Say in three lines what came of it, and what to do next."""
+        moving, once = self.why["moving"], self.why.total() - self.why["moving"]
+        real = self.kinds["sky"] + self.kinds["moving"]
+        failed = f" ({len(self.batch.failed)} failed)" if self.batch.failed else ""
+        apart = f", {len(self.unmerged)} not aligned" if self.unmerged else ""
+        first = (
+            f"{len(self.frames)} frames{failed} in {len(self.groups)} groups{apart}: "
+            f"{real} real sources, {self.kinds['bogus']} bogus"
+        )
+        look = (
+            f"look first at {self.folder / 'candidates.ecsv'}: {moving} moving, {once} seen once; "
+            f"judge {len(self.doubtful)} in {self.folder / 'doubtful.html'}"
+        )
+        if not self.moved:
+            mask = (
+                "the sky hardly moved over the detector, so repeats can't tell stars from hot pixels: "
+                "dither next time"
+            )
+        else:
+            path = self.folder / "hotpixels.fits"
+            mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with --mask {path}"
+        return [first, look, mask]

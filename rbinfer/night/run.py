@@ -23,6 +23,8 @@ OUTPUTS = (
     "candidates.ecsv",
     "frames.ecsv",
     "hotpixels.fits",
+    "doubtful.html",
+    "report.html",
 )
 #: Folder of the results of single frames.
 RESULTS = "frames"
