@@ -1,4 +1,4 @@
-"""A night made by the simulator, with its truth: what is in the sky, on the detector, and in one frame alone."""
+"""A night made by the simulator, with its truth: what is in the sky, on the detector, in one frame."""
 
 import math
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ class NightMaker:
         particles.add_muons(canvas, rng, muons, SILICON)
         particles.add_electrons(canvas, rng, n - muons, SILICON, (3.0, 200.0))
         if has_satellite:
-            ends = rng.uniform(0, side, 2)
+            ends = side * rng.uniform(0, 0.3, 2) + (0, 0.6 * side)
             trails.add_trail(canvas, rng, psf, (-50, ends[0]), (side + 50, ends[1]), peak=20 * NOISE)
             for x in np.arange(0, side, 2.0):
                 y = ends[0] + (ends[1] - ends[0]) * (x + 50) / (side + 100)

@@ -2,13 +2,15 @@
 
     python benchmarks/night.py [--fit] [--json FILE]
 
-Nights of 60 lights (2 targets, 3 filters) with darks and flats among them, movers, variables, a satellite,
-hot pixels, one trailed and one cloudy frame. ``--fit`` fits the weights of `rbinfer.night.combine` to
+Nights of 60 lights (2 targets, 3 filters) with darks and flats among them, movers, variables, a
+satellite, hot pixels, one trailed and one cloudy frame. ``--fit`` fits the weights of
+`rbinfer.night.combine` to
 nights of their own (dithered, drifting, still; with a WCS and without) and prints them; without it the
 weights in the package are judged, on nights that they were not fitted to.
 """
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections import Counter
@@ -146,7 +148,7 @@ def judged(plan):
             "mean": float(p[of].mean()),
             "real": float(real[of].mean()),
         }
-        for a, b in zip(BINS[:-1], BINS[1:], strict=True)
+        for a, b in itertools.pairwise(BINS)
         if (of := (p >= a) & (p <= b if b == 1 else p < b)).any()
     ]
     figures["candidates"] = of_candidates(sources, detections, candidates)

@@ -41,7 +41,8 @@ from .streams import open_streams
 log = logging.getLogger(__name__)
 
 _VERBS = (
-    classify, batch, night, watch, gallery, report, status, models, config, warmup, bench, doctor, completion
+    classify, batch, night, watch, gallery, report, status, models, config, warmup, bench, doctor,
+    completion,
 )  # fmt: skip
 
 

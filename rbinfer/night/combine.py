@@ -1,6 +1,6 @@
 """The probability that a source is real, from its scores and from where it was seen again.
 
-A logistic model of six figures. Its weights were fitted to simulated nights (``benchmarks/night.py``,
+A logistic model of five figures. Its weights were fitted to simulated nights (``benchmarks/night.py``,
 which prints them), not to real ones.
 """
 
@@ -34,10 +34,7 @@ class Evidence(NamedTuple):
     detector : float64
         The same of the same pixel and other positions of the sky.
     missed : float64
-        For what is bright and was never seen again by other pixels: log of how many frames could have
-        shown it there, and 1; 0 otherwise.
-    missed_faint : float64
-        The same for what is faint.
+        For what is bright and was seen once: log of how many other frames cover it, and 1; 0 otherwise.
     still : float64
         Log of how many times it was seen again by the same pixel at the same position of the sky, which
         tells nothing of hot pixels but much of cosmic rays, and 1.
@@ -47,7 +44,6 @@ class Evidence(NamedTuple):
     sky: F64
     detector: F64
     missed: F64
-    missed_faint: F64
     still: F64
 
 
@@ -59,19 +55,18 @@ class Weights(NamedTuple):
     sky: float
     detector: float
     missed: float
-    missed_faint: float
     still: float
 
 
 #: Fitted by ``benchmarks/night.py``.
-WEIGHTS = Weights(0.0, 1.0, 1.0, -1.5, -0.3, -0.1, 0.5)
+WEIGHTS = Weights(0.0, 0.7, 1.3, -0.7, -0.1, 1.0)
 
 
 def evidence(
     score: F64,
     snr: F64,
     seen: NDArray[np.integer],
-    could: NDArray[np.integer],
+    alone: NDArray[np.integer],
     by_chance: NDArray[np.floating],
     standing: NDArray[np.integer],
     standing_by_chance: F64,
@@ -87,10 +82,10 @@ def evidence(
         Largest S/N; NaN counts as faint.
     seen : ndarray of int, shape (n,)
         In how many other frames it was seen by other pixels.
-    could : ndarray of int, shape (n,)
-        How many other frames cover it by other pixels.
+    alone : ndarray of int, shape (n,)
+        How many other frames cover what was seen once; 0 for what was seen again.
     by_chance : ndarray of float64, shape (n,)
-        In how many of them something would lie there by chance.
+        In how many other frames something would lie there by chance, by other pixels.
     standing, standing_by_chance : ndarray, shape (n,)
         The same for its pixel at other positions of the sky.
     still : ndarray of int, shape (n,)
@@ -101,13 +96,11 @@ def evidence(
     Evidence
     """
     bright = np.nan_to_num(snr) >= _BRIGHT
-    missed = np.where(np.asarray(seen) == 0, np.log1p(could), 0.0)
     return Evidence(
         np.nan_to_num(score),
         _beyond(seen, by_chance),
         _beyond(standing, standing_by_chance),
-        np.where(bright, missed, 0.0),
-        np.where(bright, 0.0, missed),
+        np.where(bright, np.log1p(alone), 0.0),
         np.log1p(still),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .chance import least_beyond
 from .clusters import clusters
 from .repeats import RADIUS, least_images
 
@@ -28,6 +29,10 @@ _APART = 3.0
 #: What stands on the detector was seen at so many positions of the sky at least. Two would do for a pair
 #: of stars in a series of two pointings.
 _LEAST_PLACES = 3
+#: Where more than this share of the detections look real, stars may have met at a pixel by chance: so
+#: many frames must have it that chance makes fewer than _FALSE of them on a detector. Clusters gather
+#: around the densest places, which counts as if there were more of everything.
+_MOST_REAL, _FALSE, _GREED = 0.5, 0.1, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,8 @@ def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
     Standing
     """
     by_chance = len(spots) * np.pi * RADIUS**2 / max(area, 1.0)
-    least = max(least_images(n_frames), by_chance + 4.0 * np.sqrt(by_chance))
+    least = least_images(n_frames)
+    least_real = max(least, least_beyond(_GREED * by_chance, area / np.pi, _FALSE))
     label = clusters(spots["x"].astype(np.float64), spots["y"].astype(np.float64), RADIUS)
     order = np.argsort(label, kind="stable")
     bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
@@ -91,10 +97,12 @@ def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
         frames = len(np.unique(own["frame"]))
         elsewhere = _elsewhere(own)
         repeats[rows] = elsewhere
-        if frames >= least and _places(own) >= _LEAST_PLACES:
+        real = float(np.mean(own["real"]))
+        enough = least if real < _MOST_REAL else least_real
+        if frames >= enough and _places(own) >= _LEAST_PLACES:
             number[rows] = len(found)
             x, y = float(np.median(own["x"])), float(np.median(own["y"]))
-            found.append((x, y, frames, float(np.mean(own["real"]))))
+            found.append((x, y, frames, real))
     columns = np.array(found, np.float64).reshape(-1, 4).T
     return Standing(
         columns[0], columns[1], columns[2].astype(np.intp), columns[3], number, repeats, float(by_chance)

@@ -92,6 +92,7 @@ class Fields:
 
     def __init__(self) -> None:
         self.fields: list[Field] = []
+        self._last = 0
 
     def add(self, rows: Rows) -> Place:
         """Find the place of a frame, and make a field for it if it is the first there.
@@ -112,10 +113,13 @@ class Fields:
         place = None if rows.sky is None else self._by_sky(rows)
         place = place or self._by_stars(_stars(rows))
         self.fields[place.field].n_frames += 1
+        self._last = place.field
         return place
 
     def _by_stars(self, stars: F64) -> Place:
-        for number, known in enumerate(self.fields):
+        # A search in vain takes long: the field of the last frame comes first.
+        for number in sorted(range(len(self.fields)), key=lambda k: k != self._last):
+            known = self.fields[number]
             for anchor in known.anchors:
                 affine = align(stars, anchor)
                 if affine is not None:

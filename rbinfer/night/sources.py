@@ -124,7 +124,8 @@ def sources(block: Block, merged: Merged, frames: Sequence[Frame]) -> tuple[NDAr
     found["n_cover"] = np.maximum(found["n_cover"], found["n_seen"])
     standing = np.where(found["kind"] == KINDS.index("moving"), 0, found["n_detector"])
     chance = np.full(n, block.by_chance)
-    known = evidence(mean, found["snr"], seen, could, by_chance, standing, chance, still)
+    alone = np.where(found["n_seen"] == 1, found["n_cover"] - 1, 0)
+    known = evidence(mean, found["snr"], seen, alone, by_chance, standing, chance, still)
     found["probability"] = probability(known)
     return found, known
 

@@ -81,15 +81,20 @@ def source_table(
     table["scatter_sky"] = table["scatter"] * scale
     for name in ("n_seen", "n_cover", "score_mean", "score_min", "score_max", "probability"):
         table[name] = found[name]
-    table["class"] = [classes[k] if k >= 0 else "" for k in found["class"]]
+    table["class"] = _texts([classes[k] if k >= 0 else "" for k in found["class"]])
     table["snr"] = found["snr"]
-    table["first"] = [times[k] for k in found["first"]]
-    table["last"] = [times[k] for k in found["last"]]
+    table["first"] = _texts([times[k] for k in found["first"]])
+    table["last"] = _texts([times[k] for k in found["last"]])
     table["x_detector"], table["y_detector"] = (np.where(fixed, found[k], np.nan) for k in ("x", "y"))
     table["n_detector"] = found["n_detector"]
     table["rate"], table["rate_sky"] = rate, rate * scale
     table["angle"] = _angle(block, found, rate)
     return with_units(table)
+
+
+def _texts(values: Sequence[str]) -> NDArray[np.str_]:
+    """Return a column of text, also without rows."""
+    return np.array(values, np.str_)
 
 
 def with_units(table: "Table") -> "Table":

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .chance import poisson_tail
 from .clusters import Cells
 from .coverage import Cover
 
@@ -195,18 +196,4 @@ class _Linker:
         for cover in self.covers:
             area = cover.shape[0] * cover.shape[1]
             expected += len(self.by_frame[cover.frame]) * np.pi * self.radius**2 / area
-        return n_pairs * _poisson_tail(n - 2, expected) < _FALSE
-
-
-def _poisson_tail(n: int, expected: float) -> float:
-    """Return the probability of `n` or more where `expected` are expected."""
-    term, below = float(np.exp(-expected)), 0.0
-    for k in range(n):
-        below += term
-        term *= expected / (k + 1)
-    # The sum of what is below loses all digits of a small rest: its first terms are added instead.
-    rest = 0.0
-    for k in range(n, n + 50):
-        rest += term
-        term *= expected / (k + 1)
-    return rest if below > 0.5 else 1.0 - below
+        return n_pairs * poisson_tail(n - 2, expected) < _FALSE

@@ -31,10 +31,10 @@ def write_doubtful(doubts: Sequence[Doubt], path: Path, title: str) -> None:
     figures = "".join(_figure(doubt, url) for doubt, url in zip(doubts, urls, strict=True))
     body = (
         f"<header><h1>{escaped(title)}</h1>"
-        '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first. The cutout '
-        "is of the detection with the largest S/N; under it stand the probability by the whole night, "
-        "the score of that frame alone, how many of the frames that cover the place show it, its id in "
-        "sources.ecsv, and the row in the scored catalogue of the image.</p></header>"
+        '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first. The '
+        "cutout is of the detection with the largest S/N; under it stand the probability by the whole "
+        "night, the score of that frame alone, how many of the frames that cover the place show it, its "
+        "id in sources.ecsv, and the row in the scored catalogue of the image.</p></header>"
         f'<div class="cutouts">{figures}</div>'
         if doubts
         else f"<header><h1>{escaped(title)}</h1><p>No source is doubtful.</p></header>"
