@@ -20,6 +20,10 @@ FRAMES, EPOCHS = 900, 5
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "as shipped": {},
     "another seed": {"fit": {"seed": 7}},
+    "no native pixels": {"network": {"core": False}},
+    "no star of the frame": {"network": {"psf": False}},
+    "neither": {"network": {"core": False, "psf": False}},
+    "twice the channels": {"network": {"filters": (32, 128, 256)}},
     "linear channel by peak": {"preprocess": {"linear_norm": "peak"}},
     "asinh channel by centre": {"preprocess": {"asinh_norm": "centre"}},
     "target FWHM 3": {"preprocess": {"target_fwhm": 3.0}},
@@ -49,12 +53,14 @@ def configured(changes: dict[str, dict[str, Any]], frames: int, epochs: int) -> 
         preprocess=dataclasses.replace(config.preprocess, **changes.get("preprocess", {})),
         simulate=simulate,
         data=dataclasses.replace(config.data, **data),
-        fit=dataclasses.replace(config.fit, epochs=epochs, **changes.get("fit", {})),
+        network=dataclasses.replace(config.network, **changes.get("network", {})),
+        # From the beginning: no parent to be moved back to.
+        fit=dataclasses.replace(config.fit, epochs=epochs, parent_share=0.0, **changes.get("fit", {})),
     )
 
 
 def measure(
-    name: str, images: Path | None, frames: int, epochs: int, workers: int | None
+    name: str, images: list[Path] | None, frames: int, epochs: int, workers: int | None
 ) -> dict[str, Any]:
     """Train one variant and measure it on the frames of the shipped simulator and on real images."""
     from rbinfer import Classifier
@@ -82,7 +88,7 @@ def measure(
             "called_real": {c: simulated["by_class"][c]["called_real"] for c in CLASSES},
         }
         if images is not None:
-            groups = score_images(Classifier(where / "model.onnx", device="cpu"), [images])
+            groups = score_images(Classifier(where / "model.onnx", device="cpu"), images)
             result["images"] = {
                 key: {k: f[k] for k in ("n_real", "n_bogus", "auc", "true_rate", "false_rate")}
                 for key, f in measure_groups(groups, 0.5).items()
@@ -108,7 +114,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, help="folder of labelled images")
+    parser.add_argument("--images", type=Path, nargs="+", help="folders of labelled images")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--epochs", type=int, default=EPOCHS)

@@ -41,7 +41,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from rbinfer._util.machine import usable_cpus
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Session
-from rbinfer.model.spec import METADATA_KEY
+from rbinfer.model.spec import CORE, METADATA_KEY
 from rbinfer.model.stamps import Stamps
 from rbinfer.scoring.classifier import Classifier
 from rbtrain.config import TrainConfig
@@ -163,10 +163,13 @@ def graphs(path, folder, cutouts, repeats):
         rows[name] = {"nodes": sum(nodes.values()), "types": dict(nodes.most_common())}
     names, batch = [i.name for i in sessions["none"].get_inputs()], Session(path, "cpu").batch
     none = Stamps.of(None, cutouts.shape[1], batch)  # for a network that reads stars
+    beside = {"psf": none.psf, "psf_known": none.known, "psf_index": none.index}
+    beside["core"] = np.zeros((batch, CORE), np.float32)  # and native pixels
     parts = [cutouts[i : i + batch] for i in range(0, len(cutouts) - batch + 1, batch)]
 
     def run(session):
-        given = (dict(zip(names, (p, none.psf, none.known, none.index), strict=False)) for p in parts)
+        others = {name: beside[name] for name in names[1:]}
+        given = ({names[0]: part, **others} for part in parts)
         return [session.run(["score"], inputs)[0] for inputs in given]
 
     plain = np.concatenate(run(sessions["none"]))
@@ -214,7 +217,7 @@ def main():
         f"{processor()}, {usable_cpus()} CPUs; ONNX Runtime {onnxruntime.__version__}, one thread; "
         f"{multiply_adds(path):,} multiply-adds a cutout"
     )
-    cutouts = simulated_cutouts(config, 2 * options.cutouts)
+    cutouts = simulated_cutouts(config, 2 * options.cutouts)[0]
     calibration, timed = cutouts[: options.cutouts], cutouts[options.cutouts :]
     with TemporaryDirectory() as name:
         folder = Path(name)

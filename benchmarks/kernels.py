@@ -61,14 +61,7 @@ def time_kernel(cutter, x, y, threads, repeats):
     """
     size = cutter.spec.size
     chunks = [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
-    buffers = [
-        Cutouts(
-            np.zeros((CHUNK, size, size, 2), np.float32),
-            np.zeros(CHUNK, np.int32),
-            np.zeros(CHUNK, np.float32),
-        )
-        for _ in range(threads)
-    ]
+    buffers = [Cutouts.empty(CHUNK, size) for _ in range(threads)]
 
     def work(thread):
         start, cut_into = time.thread_time(), cutter.cut_function()

@@ -24,7 +24,7 @@ from .simulate.config import SimulateConfig
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
 #: dataset is not taken for a new one.
-SIMULATION = 2
+SIMULATION = 3
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.
@@ -115,6 +115,8 @@ class NetworkConfig(Settings):
     dropout : float
     psf : bool
         Whether a compact network also reads what the stars of the frame look like.
+    core : bool
+        Whether it also reads the native pixels around the object.
     """
 
     architecture: str = "compact"
@@ -122,6 +124,7 @@ class NetworkConfig(Settings):
     dense_units: int = 64
     dropout: float = 0.1
     psf: bool = field(default=False, metadata=LATER)
+    core: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,6 +149,9 @@ class FitConfig(Settings):
     parent_share : float
         Of a fit that begins with the network of a model file: how far the network is moved back towards
         that one when it is exported, from 0 to 1, see `rbtrain.fitting.blend`.
+    narrow_bogus : float
+        Weight of a bogus detection on a frame whose stars are as narrow as hits, see
+        `rbtrain.fitting.batches.narrow_weights`; in the last quarter of the epochs.
     precision : {"float32", "mixed_float16", "mixed_bfloat16"}
         Keras's dtype policy. The mixed ones are for GPUs; weights are float32 in all of them, and so is
         the exported network.
@@ -159,6 +165,7 @@ class FitConfig(Settings):
     balance: float = 0.5
     precision: str = "float32"
     parent_share: float = field(default=0.0, metadata=LATER)
+    narrow_bogus: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,6 +176,8 @@ class FitConfig(Settings):
             )
         if not 0 <= self.parent_share <= 1:
             raise ValueError(f"parent_share must lie in [0, 1], not {self.parent_share}")
+        if not self.narrow_bogus > 0:
+            raise ValueError(f"narrow_bogus must be above 0, not {self.narrow_bogus}")
         if min(self.epochs, self.batch_size, self.patience) < 1 or not self.learning_rate > 0:
             raise ValueError(f"epochs, batch_size, patience and learning_rate must be above 0: {self}")
 

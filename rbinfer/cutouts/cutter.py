@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -15,12 +16,11 @@ from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
 from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_workspace, reference_workspace
-from ..model.spec import PreprocessSpec
+from ..model.spec import CORE, CORE_SIDE, PreprocessSpec
+from .resampling import Taps, resampling, rescaling
 
 log = logging.getLogger(__name__)
 
-#: Scales beyond this, or below its inverse, are taken for it: one pixel is then all of any window.
-_EXTREME = 1e9
 _NO_MAP = np.zeros((1, 1), np.float32)
 _NO_MASK = np.zeros((1, 1), np.bool_)
 
@@ -36,102 +36,27 @@ class Cutouts(NamedTuple):
         Bits of `rbinfer.Status`.
     snr : ndarray of float32, shape (n,)
         Signal in the central 3 x 3 (rescaled) pixels over its noise; NaN without a cutout.
+    core : ndarray of float32, shape (n, 27)
+        What resampling takes from wide stars, and what it can't tell of narrow ones: the 5 x 5 native
+        pixels around the centre without background, line by line, over their largest absolute value;
+        asinh of that over the noise; and ln(native pixels per resampled pixel). Zeros where a cutout
+        could not be made, and with the reference preset.
     """
 
     pixels: NDArray[np.float32]
     status: NDArray[np.int32]
     snr: NDArray[np.float32]
+    core: NDArray[np.float32]
 
-
-def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple[float, int, int]:
-    """Return the scale and the integer factors of block averaging and replication.
-
-    Parameters
-    ----------
-    fwhm : float or None
-        FWHM of the image in pixels; None or not above 0 means no rescaling.
-    target_fwhm : float
-        FWHM aimed at, in pixels.
-    threshold : float
-        Nothing is done while the scale lies within [1 / threshold, threshold].
-
-    Returns
-    -------
-    scale : float
-        ``fwhm / target_fwhm``, or 1.0.
-    down, up : int
-        Side of the blocks that are averaged and times that a pixel is repeated; one of them is 1.
-    """
-    if fwhm is None or not fwhm > 0:
-        return 1.0, 1, 1
-    scale = fwhm / target_fwhm
-    if scale > threshold:
-        return scale, max(round(min(scale, _EXTREME)), 1), 1
-    if scale < 1.0 / threshold:
-        return scale, 1, max(round(1.0 / max(scale, 1.0 / _EXTREME)), 1)
-    return scale, 1, 1
-
-
-class Taps(NamedTuple):
-    """How one axis of a window is resampled; both axes are resampled alike.
-
-    Attributes
-    ----------
-    start, span : int
-        First native pixel from the centre, and number of native pixels.
-    first : ndarray of int64, shape (size,)
-        First native pixel of each resampled one, counted from `start`.
-    weights : ndarray of float64, shape (size, taps)
-        Weights of the native pixels from there on; each row sums to 1.
-    middle : ndarray of int64, shape (size,)
-        Native pixel in the middle of each resampled one, counted from the centre.
-    noise_factor : float
-        Noise of the resampled pixels over that of the native ones, where these are independent.
-    """
-
-    start: int
-    span: int
-    first: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    middle: NDArray[np.int64]
-    noise_factor: float
-
-
-def resampling(size: int, scale: float) -> Taps:
-    """Return the weights that resample a window by `scale`, symmetric about the central pixel.
-
-    Resampled pixel i stands at ``(i - size // 2) * scale`` native pixels from the centre. Its value
-    is the mean over an interval of ``max(scale, 1)`` native pixels: the mean over its own area when
-    the image shrinks, linear interpolation when it grows.
-
-    Parameters
-    ----------
-    size : int
-        Side of the resampled window; odd.
-    scale : float
-        Native pixels per resampled pixel.
-    """
-    width = max(scale, 1.0)
-    centre = (np.arange(size) - size // 2) * scale
-    low, high = centre - width / 2, centre + width / 2
-    first = np.floor(low + 0.5 + 1e-9).astype(np.int64)
-    last = np.ceil(high - 0.5 - 1e-9).astype(np.int64)
-    taps = int((last - first).max()) + 1
-    # No row reads past the end of the window.
-    first = np.minimum(first, last[-1] + 1 - taps)
-    pixel = first[:, np.newaxis] + np.arange(taps)
-    overlap = np.minimum(pixel + 0.5, high[:, np.newaxis]) - np.maximum(pixel - 0.5, low[:, np.newaxis])
-    weights = np.where(overlap > 1e-9, overlap, 0.0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    start = int(first[0])
-    return Taps(
-        start,
-        int(last[-1]) + 1 - start,
-        first - start,
-        weights,
-        np.rint(centre).astype(np.int64),
-        float((weights**2).sum(axis=1).mean()),
-    )
+    @classmethod
+    def empty(cls, n: int, size: int) -> Self:
+        """Make room for `n` cutouts of `size` pixels."""
+        return cls(
+            np.empty((n, size, size, 2), np.float32),
+            np.empty(n, np.int32),
+            np.empty(n, np.float32),
+            np.zeros((n, CORE), np.float32),
+        )
 
 
 def _for_kernels(
@@ -181,6 +106,8 @@ class Cutter:
         Integer factors of the reference's rescaling.
     taps : Taps
         Resampling of the default preset.
+    scale : float
+        Its native pixels per resampled pixel.
     """
 
     image: NDArray[np.float32]
@@ -192,6 +119,7 @@ class Cutter:
     down: int
     up: int
     taps: Taps
+    scale: float
     saturation: float
 
     @classmethod
@@ -239,6 +167,7 @@ class Cutter:
                 f"check the FWHM of {fwhm:.4g} pixels, or bin the image first"
             )
         rescales = not 1 / spec.rescale_threshold <= scale <= spec.rescale_threshold
+        taken = min(scale, float(max(pixels.shape))) if rescales else 1.0
         return cls(
             image=pixels,
             mask=_NO_MASK if bad is None else bad,
@@ -248,7 +177,8 @@ class Cutter:
             spec=spec,
             down=min(down, max(pixels.shape)),
             up=up,
-            taps=resampling(spec.size, min(scale, float(max(pixels.shape))) if rescales else 1.0),
+            taps=resampling(spec.size, taken),
+            scale=taken,
             saturation=np.inf if exposure.saturation is None else exposure.saturation,
         )
 
@@ -265,10 +195,7 @@ class Cutter:
         Cutouts
             One entry a position, in the same order.
         """
-        n, size = len(x), self.spec.size
-        cutouts = Cutouts(
-            np.empty((n, size, size, 2), np.float32), np.empty(n, np.int32), np.empty(n, np.float32)
-        )
+        cutouts = Cutouts.empty(len(x), self.spec.size)
         self.cut_into(x, y, cutouts)
         return cutouts
 
@@ -278,7 +205,7 @@ class Cutter:
 
     def cut_function(self) -> CutFunction:
         """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
-        spec = self.spec
+        spec, has_core = self.spec, self.spec.preset != "reference"
         scene = (self.image, self.mask, self.has_mask, *self.bg, *self.err)
         if spec.preset == "reference":
             side = 2 * (spec.size // 2) + 2
@@ -303,17 +230,20 @@ class Cutter:
                 spec.asinh_norm == "centre",
                 spec.clip,
                 self.saturation,
+                CORE_SIDE,
+                math.log(self.scale),
                 *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:
             pixels, n = out.pixels, len(x)
-            if not (n == len(y) == len(pixels) == len(out.status) == len(out.snr)):
+            if any(length != n for length in (len(y), *map(len, out))):
                 lengths = f"{n}, {len(y)}, {[len(part) for part in out]}"
                 raise ValueError(f"positions and cutouts must be as many, not {lengths}")
             if not all(part.flags.writeable for part in out):
                 raise ValueError("cutouts are written, and these are read-only")
-            call(x, y, pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
+            into = (pixels.reshape(len(pixels), 2 * spec.size**2), out.status, out.snr)
+            call(x, y, *into, *((out.core,) if has_core else ()))
 
         return cut_into
 

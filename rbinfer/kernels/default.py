@@ -240,14 +240,38 @@ def _is_saturated(image: Any, ci: int, cj: int, saturation: float) -> bool:
 
 
 @jit
+def _fill_core(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
+    sigma: Any, side: int, log_scale: float, core: Any,
+) -> None:  # fmt: skip
+    """Fill the native pixels around the centre, with bad ones as background, and two numbers of them."""
+    height, width = image.shape
+    reach, n_pixels = side // 2, side * side
+    peak = np.float32(0.0)
+    for p in range(n_pixels):
+        i, j = ci - reach + p // side, cj - reach + p % side
+        value = np.float32(0.0)
+        if 0 <= i < height and 0 <= j < width and _is_good(image, mask, has_mask, i, j):
+            value = image[i, j] - (bg_map[i, j] if has_bg_map else level)
+        core[p] = value
+        peak = max(peak, abs(value))
+    peak = max(peak, np.float32(sigma))
+    for p in range(n_pixels):
+        core[p] /= peak
+    core[n_pixels] = asinh(np.float32(min(peak / sigma, LARGEST)))
+    core[n_pixels + 1] = log_scale
+
+
+@jit
 def cut_default(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, background: float,
     has_background: bool, err_map: Any, has_err_map: bool, sigma_given: float, has_sigma: bool,
     recentre: int, start: int, span: int, first: Any, weights: Any, middles: Any,
     noise_factor: float, softening: float, min_good: float,
-    centre_linear: bool, centre_asinh: bool, clip: float, saturation: float,
+    centre_linear: bool, centre_asinh: bool, clip: float, saturation: float, core_side: int,
+    log_scale: float,
     lines: Any, transposed: Any, rows: Any, sums: Any, good: Any,
-    x: Any, y: Any, out: Any, status: Any, snr: Any,
+    x: Any, y: Any, out: Any, status: Any, snr: Any, core: Any,
 ) -> None:  # fmt: skip
     """Cut and preprocess objects by the default preset; see `rbinfer.model.spec.PreprocessSpec`."""
     height, width = image.shape
@@ -260,6 +284,7 @@ def cut_default(
     for k in range(x.size):
         prefetch_part(image, x, y, k + 1, start, span, 0)
         snr[k] = np.nan
+        fill(core[k], 0.0)
         status[k] = position_status(x[k], y[k], width, height)
         if status[k]:
             continue
@@ -313,6 +338,10 @@ def cut_default(
             # Without noise, a stand-in that scales with the pixels keeps the score free of the gain.
             sigma = _LEAST_NOISE * peak if _LEAST_NOISE * peak > SMALLEST else 1.0
         snr[k] = total / (3.0 * sigma)
+        _fill_core(
+            image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, core_side,
+            log_scale, core[k],
+        )  # fmt: skip
         central_norm, norm = max(central_peak, np.float32(sigma)), max(peak, np.float32(sigma))
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))
         scale_linear = np.float32(1.0) / (central_norm if centre_linear else norm)

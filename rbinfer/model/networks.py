@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, ModelError
-from .session import Output
+from .session import Output, Session
 from .spec import ModelSpec, PreprocessSpec
+from .stamps import Stamps
 
 
 class Network(Protocol):
@@ -19,6 +20,32 @@ class Network(Protocol):
     def run(self, cutouts: NDArray[np.float32]) -> Output:
         """Score cutouts (n, size, size, 2)."""
         ...
+
+
+def run_network(
+    network: Network,
+    cutouts: NDArray[np.float32],
+    stamps: Stamps | None = None,
+    cores: NDArray[np.float32] | None = None,
+) -> Output:
+    """Score cutouts by any network; one of a model file is told what else it may read.
+
+    Parameters
+    ----------
+    network : Network
+    cutouts : ndarray of float32, shape (n, size, size, 2)
+    stamps : Stamps, optional
+        Stars of their frames.
+    cores : ndarray of float32, shape (n, 27), optional
+        Their native pixels.
+
+    Returns
+    -------
+    Output
+    """
+    if isinstance(network, Session):
+        return network.run(cutouts, stamps, cores)
+    return network.run(cutouts)
 
 
 class KerasNetwork:

@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from ..errors import DeviceError, InputError, ModelError
-from .spec import METADATA_KEY, ModelSpec
+from .spec import CORE, METADATA_KEY, ModelSpec
 from .stamps import Stamps
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ _CPU = "CPUExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
 #: Inputs of a network that reads the frame's stars, beside the cutouts.
 _PSF_INPUTS = ("psf", "psf_known", "psf_index")
+#: Input of a network that reads native pixels.
+_CORE_INPUT = "core"
 _Provider = str | tuple[str, dict[str, str]]
 
 
@@ -78,6 +80,8 @@ class Session:
         many others are asked for with it.
     reads_psf : bool
         Whether the network looks at the frame's own stars, too.
+    reads_core : bool
+        Whether it looks at native pixels, too.
 
     Raises
     ------
@@ -115,12 +119,18 @@ class Session:
             self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
         self.spec = _spec_of(self._session, self.path)
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
-        self.reads_psf = len(self._inputs) > 1
+        self.reads_psf = _PSF_INPUTS[0] in self._inputs
+        self.reads_core = _CORE_INPUT in self._inputs
         log.info("%s: running on %s", self.path, self.device)
         if device == "auto" and _CUDA in available and self.device == "cpu":
             log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
 
-    def run(self, cutouts: NDArray[np.float32], stamps: Stamps | None = None) -> Output:
+    def run(
+        self,
+        cutouts: NDArray[np.float32],
+        stamps: Stamps | None = None,
+        cores: NDArray[np.float32] | None = None,
+    ) -> Output:
         """Score ready cutouts.
 
         Parameters
@@ -129,6 +139,9 @@ class Session:
         stamps : Stamps, optional
             Stars of their frames, for a network that reads them; it is told that none is known unless
             they are given.
+        cores : ndarray of float32, shape (n, 27), optional
+            Native pixels, as `rbinfer.cutouts.cutter.Cutouts` has them, for a network that reads them;
+            zeros, for unknown, unless given.
 
         Returns
         -------
@@ -140,6 +153,8 @@ class Session:
         classes = np.empty((n, k), np.float32) if len(self._outputs) == 2 else None
         if stamps is None and self.reads_psf:
             stamps = Stamps.of(None, self.spec.preprocess.size, n)
+        if self.reads_core and cores is None:
+            cores = np.zeros((n, CORE), np.float32)
         for start in range(0, n, self.batch):
             part = cutouts[start : start + self.batch]
             m = len(part)
@@ -147,6 +162,8 @@ class Session:
             if stamps is not None and self.reads_psf:
                 index = _padded(stamps.index[start : start + m], self.batch)
                 given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
+            if cores is not None and self.reads_core:
+                given[_CORE_INPUT] = _padded(cores[start : start + m], self.batch)
             results = self._session.run(self._outputs, given)
             score[start : start + m] = results[0].reshape(-1)[:m]
             if classes is not None:
@@ -180,7 +197,9 @@ def verify(path: str | os.PathLike[str], device: str = "cpu") -> VerifyResult:
     golden = session.spec.golden
     if golden is None or len(golden.scores) == 0:
         raise ModelError(f"{path} has no golden pairs to verify; export it again")
-    worst = float(np.max(np.abs(session.run(golden.cutouts, golden.stamps).score - golden.scores)))
+    worst = float(
+        np.max(np.abs(session.run(golden.cutouts, golden.stamps, golden.cores).score - golden.scores))
+    )
     return VerifyResult(len(golden.scores), worst, worst <= GOLDEN_TOLERANCE)
 
 
@@ -236,22 +255,22 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
     inputs, outputs = session.get_inputs(), [o.name for o in session.get_outputs()]
     size = spec.preprocess.size
     names = [i.name for i in inputs]
-    sides = [list(i.shape[1:]) for i in inputs]
-    of_psf = [[size, size, 1], [1], []]
-    if (
-        sides[:1] != [[size, size, 2]]
-        or names[1:] not in ([], [*_PSF_INPUTS])
-        or (len(inputs) > 1 and sides[1:] != of_psf)
-    ):
+    beside = dict(zip((*_PSF_INPUTS, _CORE_INPUT), ([size, size, 1], [1], [], [CORE]), strict=True))
+    sides = [[size, size, 2], *(beside.get(name) for name in names[1:])]
+    reads_psf, reads_core = _PSF_INPUTS[0] in names, _CORE_INPUT in names
+    wanted_names = [*(_PSF_INPUTS if reads_psf else ()), *((_CORE_INPUT,) if reads_core else ())]
+    if names[1:] != wanted_names or [list(i.shape[1:]) for i in inputs] != sides:
         raise ModelError(
             f"{path} takes {dict(zip(names, (list(i.shape) for i in inputs), strict=True))} but its "
-            f"metadata asks for cutouts (n, {size}, {size}, 2) and, where it reads stars, for "
-            f"{', '.join(_PSF_INPUTS)}; export it again"
+            f"metadata asks for cutouts (n, {size}, {size}, 2), where it reads stars for "
+            f"{', '.join(_PSF_INPUTS)}, and where it reads native pixels for {_CORE_INPUT} (n, {CORE}); "
+            "export it again"
         )
     wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
     if not set(wanted) <= set(outputs):
         raise ModelError(f"{path} has outputs {outputs} but needs {wanted}; export it again")
     cutouts, stamps = np.zeros((0, size, size, 2), np.float32), Stamps.of(None, size, 0)
+    cores = np.zeros((0, CORE), np.float32)
     golden = spec.golden
     n = 0 if golden is None else min(len(golden.scores), CPU_BATCH)
     if golden is not None:
@@ -262,10 +281,13 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
             )
         cutouts = golden.cutouts[:n]
         stamps = (golden.stamps or Stamps.of(None, size, n)).taken(slice(n))
+        cores = np.zeros((n, CORE), np.float32) if golden.cores is None else golden.cores[:n]
     given = {names[0]: _padded(cutouts, CPU_BATCH)}
-    if len(names) > 1:
+    if reads_psf:
         index = _padded(stamps.index, CPU_BATCH)
         given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
+    if reads_core:
+        given[_CORE_INPUT] = _padded(cores, CPU_BATCH)
     try:
         probe = session.run(wanted, given)
     except Exception as error:  # as in _load

@@ -29,6 +29,10 @@ SCHEMA = 2
 _ONE_READING = 1
 #: Asinh softening in units of the background sigma, as in the reference implementation.
 DEFAULT_ASINH_SOFTENING_SIGMA = 3.0
+#: Side of the square of native pixels that goes along with a cutout, and how many numbers there are: the
+#: pixels, how bright they are, and the scale at which the cutout is made.
+CORE_SIDE = 5
+CORE = CORE_SIDE**2 + 2
 #: FWHM (pixels) assumed when none is given and none can be measured, as in the reference.
 DEFAULT_FWHM = 3.0
 
@@ -171,14 +175,17 @@ class GoldenPairs:
     scores : ndarray of float32, shape (n,)
     stamps : Stamps or None
         One stamp for each cutout, for a model that reads them.
+    cores : ndarray of float32, shape (n, 27), or None
+        Native pixels of each, for a model that reads them.
     """
 
     cutouts: NDArray[np.float32]
     scores: NDArray[np.float32]
     stamps: Stamps | None = None
+    cores: NDArray[np.float32] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: shape, compressed base64 pixels, scores, and stamps if there are any."""
+        """Return the JSON form: shape, compressed base64 pixels, scores, and what else there is."""
         data: dict[str, Any] = {
             "shape": list(self.cutouts.shape),
             "cutouts": _packed(self.cutouts),
@@ -187,6 +194,8 @@ class GoldenPairs:
         if self.stamps is not None:
             psf, known = self.stamps.one_each()
             data |= {"psf": _packed(psf), "psf_known": [float(k) for k in known[:, 0]]}
+        if self.cores is not None:
+            data["cores"] = _packed(self.cores)
         return data
 
     @classmethod
@@ -208,7 +217,8 @@ class GoldenPairs:
             if not np.isin(known, (0, 1)).all():
                 raise ModelError("golden stars must be known or not: 1 or 0")
             stamps = Stamps(psf, known.astype(np.float32), np.arange(shape[0]))
-        return cls(cutouts, scores.astype(np.float32), stamps)
+        cores = _unpacked(data["cores"], (shape[0], CORE)) if "cores" in data else None
+        return cls(cutouts, scores.astype(np.float32), stamps, cores)
 
 
 def _packed(values: NDArray[np.float32]) -> str:

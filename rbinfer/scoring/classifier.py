@@ -15,12 +15,12 @@ from ..errors import InputError
 from ..io.exposure import Exposure, as_exposure
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
-from ..model.readings import counted_score
+from ..model.networks import run_network
 from ..model.session import Output
 from .engine import Engine
 from .loaded import Loaded
 from .prepare import Prepared, note_frame, prepare
-from .verdicts import Scores, Verdict, extra_columns, with_verdicts
+from .verdicts import Scores, Verdict, extra_columns, scores_counting, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -136,13 +136,16 @@ class Classifier:
         size = self.spec.preprocess.size
         return (None, size, size, 2)
 
-    def predict(self, cutouts: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> Any:
+    def predict(
+        self, cutouts: ArrayLike | Cutouts, batch_size: int | None = None, verbose: int = 0
+    ) -> Any:
         """Score ready cutouts, with the call and the result of Keras's ``predict``.
 
         Parameters
         ----------
-        cutouts : array_like, shape (n, size, size, 2)
-            As `extract_cutouts` makes them.
+        cutouts : array_like, shape (n, size, size, 2), or Cutouts
+            As `extract_cutouts` makes them, or :meth:`cutouts`, with the native pixels that newer
+            models read.
         batch_size, verbose : int, optional
             Taken for the sake of the call; the session has a batch of its own.
 
@@ -155,23 +158,19 @@ class Classifier:
         InputError
             Cutouts of another shape than the model takes.
         """
+        cores = None
+        if isinstance(cutouts, Cutouts):
+            cores, cutouts = cutouts.core, cutouts.pixels
         pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
         if pixels.ndim != 4 or pixels.shape[1:] != self.input_shape[1:]:
             raise InputError(
                 f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
             )
-        return self._scores_of(self._loaded.network().run(pixels))[:, np.newaxis]
+        output = run_network(self._loaded.network(), pixels, cores=cores)
+        return self._scores_of(output)[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
-        if self.spec.readings[0].counts(self.real_source_types):
-            return output.score
-        if output.classes is None:
-            raise InputError(
-                f"this model cannot count {list(self.real_source_types)} as real: it has one score, "
-                f"for {list(self.spec.real)}"
-            )
-        columns = [self.spec.classes.index(name) for name in self.real_source_types]
-        return counted_score(output.classes, columns)
+        return scores_counting(self.spec, self.real_source_types, output)
 
     def score(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cutouts.cutter import CutFunction, Cutouts
-from ..model.networks import Network
+from ..model.networks import Network, run_network
 from ..model.session import Output, Session
 from ..model.stamps import Stamps
 from ..status import UNSCORED, Status
@@ -71,14 +71,14 @@ class Engine(NamedTuple):
         stamps = None
         if isinstance(network, Session) and network.reads_psf:
             stamps = Stamps.of(prepared.psf, size, network.batch)
-        shape = (min(network.batch, max(n, 1)), size, size, 2)
+        batch = min(network.batch, max(n, 1))
 
         def work(part: slice) -> int:
             rows = order[part]
-            if not hasattr(own, "pixels"):
+            if not hasattr(own, "room"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.pixels, own.cut_into = np.empty(shape, np.float32), prepared.cutter.cut_function()
-            measured = self._score_rows(prepared, rows, own.pixels, own.cut_into, stamps, result)
+                own.room, own.cut_into = Cutouts.empty(batch, size), prepared.cutter.cut_function()
+            measured = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
             if snr is not None:
                 snr[rows] = measured
             return len(rows)
@@ -94,21 +94,22 @@ class Engine(NamedTuple):
         self,
         prepared: Prepared,
         rows: NDArray[np.intp],
-        pixels: NDArray[np.float32],
+        room: Cutouts,
         cut_into: CutFunction,
         stamps: Stamps | None,
         result: Scores,
     ) -> NDArray[np.float32]:
         """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""
         spec = self.network.spec
-        n, batch = len(rows), len(pixels)
+        n, batch = len(rows), len(room.pixels)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
         score = np.full(n, np.nan, np.float32)
         classes = None if result.classes is None else np.full((n, len(spec.classes)), np.nan, np.float32)
         x, y = prepared.x[rows], prepared.y[rows]
         for start in range(0, n, batch):
             part = slice(start, min(start + batch, n))
-            cutouts = Cutouts(pixels[: part.stop - start], status[part], snr[part])
+            m = part.stop - start
+            cutouts = Cutouts(room.pixels[:m], status[part], snr[part], room.core[:m])
             cut_into(x[part], y[part], cutouts)
             good = (cutouts.status & UNSCORED) == 0
             ready: slice | NDArray[np.intp] = part
@@ -116,8 +117,10 @@ class Engine(NamedTuple):
                 ready = start + np.flatnonzero(good)
                 if ready.size == 0:
                     continue
-                cutouts = cutouts._replace(pixels=cutouts.pixels[good])
-            output = self._run(cutouts.pixels, stamps)
+                cutouts = cutouts._replace(pixels=cutouts.pixels[good], core=cutouts.core[good])
+            m = len(cutouts.pixels)
+            told = None if stamps is None else stamps.taken(slice(m))
+            output = run_network(self.network, cutouts.pixels, told, cutouts.core)
             score[ready] = self.scores_of(output)
             if classes is not None and output.classes is not None:
                 classes[ready] = output.classes
@@ -132,8 +135,3 @@ class Engine(NamedTuple):
         if result.classes is not None and classes is not None:
             result.classes[rows[has_score]] = classes[has_score]
         return snr
-
-    def _run(self, pixels: NDArray[np.float32], stamps: Stamps | None) -> Output:
-        if stamps is None or not isinstance(self.network, Session):
-            return self.network.run(pixels)
-        return self.network.run(pixels, stamps.taken(slice(len(pixels))))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.exposure import Width
+from ..model.readings import counted_score
+from ..model.session import Output
 from ..model.spec import ModelSpec
 from ..status import UNSCORED, is_real
 
@@ -78,6 +80,32 @@ class Verdict(NamedTuple):
     real_source_types: Sequence[str]
     threshold: float
     width: Width
+
+
+def scores_counting(spec: ModelSpec, real: Sequence[str], output: Output) -> NDArray[np.float32]:
+    """Return the score (n,) of what a network says, with these classes real.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Of the network.
+    real : sequence of str
+        Classes that count as real.
+    output : Output
+        What it says of n cutouts.
+
+    Raises
+    ------
+    InputError
+        The network has one score, with others real.
+    """
+    if spec.readings[0].counts(real):
+        return output.score
+    if output.classes is None:
+        raise InputError(
+            f"this model cannot count {list(real)} as real: it has one score, for {list(spec.real)}"
+        )
+    return counted_score(output.classes, [spec.classes.index(name) for name in real])
 
 
 def extra_columns(

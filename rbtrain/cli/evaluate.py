@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
 
 
+#: Picture of mistakes on simulated test frames, beside the card.
+MISTAKES = "mistakes.png"
+
+
 def add_parser(verbs: Any) -> Parser:
     """Add the verb."""
     parser = add_verb(
@@ -81,10 +85,14 @@ def run(options: argparse.Namespace) -> int:
         scored = _measure_images(classifier, options, metrics, versus)
     if versus:
         metrics["baselines"] = versus
+    if options.plots and test is not None:
+        metrics["mistakes"] = MISTAKES
     if options.output is not None:
         _write(spec, metrics, options.output)
         if options.plots:
             _draw(scored, without_nan(metrics), spec.threshold, options.output)
+            if test is not None:
+                _draw_simulated(path, test, options.output)
     return 0
 
 
@@ -203,12 +211,25 @@ def _on_simulation(model: Path, test: Path, options: argparse.Namespace) -> dict
         return compare_simulation(Session(model, "cpu"), config, progress=progress)
 
 
+def _draw_simulated(model: Path, test: Path, where: Path) -> None:
+    from rbinfer.model.session import Session
+
+    from ..data.dataset import Dataset
+    from ..judging.evaluate import scores_of
+    from ..judging.plots import draw_simulated_mistakes
+
+    session, data = Session(model, "cpu"), Dataset.open(test)
+    score, spec = scores_of(session, data)[0], session.spec
+    real = spec.calibration.get("counted_as_real", spec.real)
+    draw_simulated_mistakes(data, score, real, spec.threshold, where / MISTAKES)
+
+
 def _draw(scored: dict[str, Any], metrics: dict[str, Any], threshold: float, where: Path) -> None:
     from ..judging.plots import draw_groups, draw_mistakes, draw_reliability
 
     if "images" in scored:
         draw_groups(scored["images"], threshold, where / "groups.png")
-        draw_mistakes(scored["images"], where / "mistakes.png")
+        draw_mistakes(scored["images"], where / "mistakes_real.png")
     curves = {}
     if "simulation" in metrics:
         curves["simulation"] = metrics["simulation"]["reliability"]

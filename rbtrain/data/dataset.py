@@ -1,8 +1,8 @@
 """Labelled cutouts on disk: detect, label, cut by rbinfer's kernels, store; read back as memory maps.
 
 A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
-each), ``stamps.npy`` (the stars of their frames) and ``dataset.json`` (how it was made). It appears
-under its name only when it is complete.
+each), ``cores.npy`` (native pixels of each), ``stamps.npy`` (the stars of their frames) and
+``dataset.json`` (how it was made). It appears under its name only when it is complete.
 """
 
 import json
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rbinfer import PreprocessSpec
 from rbinfer._util.machine import usable_cpus
 from rbinfer.errors import RbinferError
+from rbinfer.model.spec import CORE
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F16, F32
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 #: Files of a dataset.
 _PIXELS, _ROWS, _STAMPS, _ABOUT = "pixels.f16", "rows.npy", "stamps.npy", "dataset.json"
+_CORES = "cores.npy"
 #: Frames that a process simulates at a time.
 _PER_TASK = 8
 #: Frames for testing are drawn from this index on; training frames lie below it.
@@ -56,12 +58,15 @@ class Dataset:
         How the cutouts were made.
     stars : ndarray of float16, shape (k, size, size)
         The stars that were measured, on the grid of the cutouts.
+    cores : ndarray of float16, shape (n, 27)
+        Native pixels of each cutout, as `rbinfer.cutouts.cutter.Cutouts` has them.
     """
 
     pixels: F16
     rows: NDArray[Any]
     preprocess: PreprocessSpec
     stars: F16
+    cores: F16
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,21 +113,26 @@ class Dataset:
                 f"{where} holds cutouts of the {made_by.preset} preset ({made_by}), but the model takes "
                 f"{preprocess}"
             )
-        rows = np.load(where / _ROWS)
+        if not (where / _CORES).is_file():
+            raise ValueError(
+                f"{where} has no {_CORES}: an earlier version made it; remove it and simulate again"
+            )
+        rows, cores = np.load(where / _ROWS), np.load(where / _CORES)
         shape = (len(rows), made_by.size, made_by.size, 2)
         stars = np.load(where / _STAMPS)
         if len(rows) == 0:
-            return cls(np.zeros(shape, np.float16), rows, made_by, stars)
-        return cls(np.memmap(where / _PIXELS, np.float16, "r", shape=shape), rows, made_by, stars)
+            return cls(np.zeros(shape, np.float16), rows, made_by, stars, cores)
+        pixels = np.memmap(where / _PIXELS, np.float16, "r", shape=shape)
+        return cls(pixels, rows, made_by, stars, cores)
 
-    def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps]:
-        """Return cutouts (n, size, size, 2) and the stars of their frames, as networks take them."""
+    def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps, F32]:
+        """Return cutouts (n, size, size, 2), the stars of their frames, and native pixels (n, 27)."""
         which, index = np.unique(self.rows["stamp"][rows], return_inverse=True)
         psf = np.zeros((len(which), *self.stars.shape[1:], 1), np.float32)
         known = which >= 0
         psf[known, :, :, 0] = self.stars[which[known]]
         stamps = Stamps(psf, known[:, np.newaxis].astype(np.float32), index.astype(np.int64))
-        return self.pixels[rows].astype(np.float32), stamps
+        return self.pixels[rows].astype(np.float32), stamps, self.cores[rows].astype(np.float32)
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows for training and those for validation; no frame is in both."""
@@ -198,7 +208,7 @@ def build_dataset(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        rows, stars, done = [], list[F32](), 0
+        rows, stars, cores, done = [], list[F32](), list[F16](), 0
         with open(unfinished / _PIXELS, "wb") as stream:
             for (_, frames, _), cuts in zip(tasks, _run(tasks, workers), strict=True):
                 for cut in cuts:
@@ -207,11 +217,13 @@ def build_dataset(
                         cut.rows["stamp"] = len(stars)
                         stars.append(cut.star)
                     rows.append(cut.rows)
+                    cores.append(cut.cores.astype(np.float16))
                 done += len(frames)
                 if progress is not None:
                     progress(done, n)
         known = np.concatenate(rows) if rows else np.zeros(0, ROW)
         np.save(unfinished / _ROWS, known)
+        np.save(unfinished / _CORES, np.concatenate(cores) if cores else np.zeros((0, CORE), np.float16))
         size = config.preprocess.size
         np.save(unfinished / _STAMPS, np.array(stars, np.float16).reshape(-1, size, size))
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}

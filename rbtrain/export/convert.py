@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import onnx
 
-from rbinfer.model.spec import ModelSpec
+from rbinfer.model.spec import CORE, ModelSpec
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
@@ -23,22 +23,22 @@ def export_model(
     model: keras.Model,
     spec: ModelSpec,
     path: str | os.PathLike[str],
-    inputs: tuple[F32, Stamps],
+    inputs: tuple[F32, Stamps, F32],
 ) -> float:
     """Write a Keras model as a self-describing ONNX file, if it proves to be the same function.
 
     Parameters
     ----------
     model : keras.Model
-        Input (n, size, size, 2), with or without a star for each; output (n, 1), one score, or (n, k),
-        a softmax over ``spec.classes``.
+        Input (n, size, size, 2), with or without a star and native pixels for each; output (n, 1), one
+        score, or (n, k), a softmax over ``spec.classes``.
     spec : ModelSpec
         What the file shall say of itself; its golden pairs are made here.
     path : path
         The ``.onnx`` file; written beside and renamed.
-    inputs : (ndarray of float32, Stamps)
+    inputs : (ndarray of float32, Stamps, ndarray of float32)
         At least 1,000 cutouts (n, size, size, 2) for the proof, made by the preprocessing that `spec`
-        names, and the stars of their frames.
+        names, the stars of their frames, and their native pixels (n, 27).
 
     Returns
     -------
@@ -51,14 +51,14 @@ def export_model(
         Too few cutouts, a model of another shape, or a difference above 1e-5.
     """
     size = spec.preprocess.size
-    cutouts, stamps = inputs
+    cutouts, stamps, cores = inputs
     if len(cutouts) < N_PROOF:
         raise ExportError(f"the proof needs {N_PROOF} cutouts, but {len(cutouts)} were given")
     shape = tuple(model.inputs[0].shape)
     if shape[1:] not in ((size, size, 2), (None, None, 2)):
         raise ExportError(f"the model takes {shape}, the spec asks for {(size, size, 2)}")
     some = slice(N_PROOF)
-    inputs = np.ascontiguousarray(cutouts[some], np.float32), stamps.taken(some)
+    inputs = np.ascontiguousarray(cutouts[some], np.float32), stamps.taken(some), cores[some]
     expected = keras_outputs(model, spec.classes, spec.real)(inputs_of(model, *inputs))
     return write_proved(simplify(convert(model, spec)), spec, path, inputs, expected)
 
@@ -121,7 +121,8 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
         raise ExportError(f"the model has {k} outputs but the spec names {len(spec.classes)} classes")
     signature = [tf.TensorSpec((None, size, size, 2), tf.float32, name="cutouts")]
     is_real = counted(spec.classes, spec.real)
-    reads_psf = len(model.inputs) > 1
+    names = [tensor.name for tensor in model.inputs]
+    reads_psf, reads_core = "psf" in names, "core" in names
     if reads_psf:
         signature += [
             tf.TensorSpec((None, size, size, 1), tf.float32, name="psf"),
@@ -130,13 +131,16 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
         ]
         of_star, of_cutout = split_psf(model)
 
-    def outputs(cutouts: Any, *star: Any) -> dict[str, Any]:
+    if reads_core:
+        signature.append(tf.TensorSpec((None, CORE), tf.float32, name="core"))
+
+    def outputs(cutouts: Any, *others: Any) -> dict[str, Any]:
         if reads_psf:
-            psf, known, index = star
+            psf, known, index, *core = others
             features = tf.gather(of_star([psf, known], training=False), index)
-            found = of_cutout([cutouts, features], training=False)
+            found = of_cutout([cutouts, features, *core], training=False)
         else:
-            found = model(cutouts, training=False)
+            found = model([cutouts, *others] if others else cutouts, training=False)
         if k == 1:
             return {"score": found}
         return {"score": tf.matmul(found, is_real), "classes": found}

@@ -34,7 +34,7 @@ def write_proved(
     proto: onnx.ModelProto,
     spec: ModelSpec,
     path: str | os.PathLike[str],
-    inputs: tuple[F32, Stamps],
+    inputs: tuple[F32, Stamps, F32],
     expected: Mapping[str, F32],
 ) -> float:
     """Write a graph as a self-describing model file, if ONNX Runtime gets what is expected.
@@ -47,8 +47,8 @@ def write_proved(
         What the file shall say of itself; its golden pairs are made here.
     path : path
         The ``.onnx`` file; written beside and renamed.
-    inputs : (ndarray of float32, Stamps)
-        Cutouts (n, size, size, 2), and the stars of their frames.
+    inputs : (ndarray of float32, Stamps, ndarray of float32)
+        Cutouts (n, size, size, 2), the stars of their frames, and their native pixels (n, 27).
     expected : mapping of str to ndarray of float32
         ``score`` (n, 1) and, for a model with classes, ``classes`` (n, k).
 
@@ -63,20 +63,22 @@ def write_proved(
         A difference above `TOLERANCE`.
     """
     target = Path(path)
-    cutouts, stamps = inputs
+    cutouts, stamps, cores = inputs
     score = expected["score"][:, 0]
     # Proved without golden pairs: with these, a graph that differs would not even load.
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     _describe(bare, spec, None)
     few = np.linspace(0, len(cutouts) - 1, _N_GOLDEN).astype(np.intp)  # of several frames
-    read = stamps.taken(few) if len(proto.graph.input) > 1 else None
-    _describe(proto, spec, GoldenPairs(cutouts[few], score[few], read))
+    names = [value.name for value in proto.graph.input]
+    stars = stamps.taken(few) if "psf" in names else None
+    native = cores[few] if "core" in names else None
+    _describe(proto, spec, GoldenPairs(cutouts[few], score[few], stars, native))
     onnx.checker.check_model(proto, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target) as part:
         part.write_bytes(bare.SerializeToString())
-        output = Session(part, "cpu").run(cutouts, stamps)
+        output = Session(part, "cpu").run(cutouts, stamps, cores)
         worst = float(np.max(np.abs(output.score - score)))
         if output.classes is not None:
             worst = max(worst, float(np.max(np.abs(output.classes - expected["classes"]))))

@@ -22,7 +22,7 @@ from ..fitting.blend import blend
 from ..fitting.calibrate import calibrate
 from ..fitting.fit import PARENT, PARENT_NETWORK, in_single_precision, load_network, to_measure
 from ..fitting.model import inputs_of
-from ..fitting.rates import measured_reading, measured_readings, mix_weights
+from ..fitting.rates import measured_reading, measured_readings, mix_weights, narrow_weights
 from ..simulate import draw_frame
 from .convert import export_model, keras_outputs
 from .proof import N_PROOF
@@ -66,9 +66,10 @@ def export_run(
     inputs = inputs_of(model, *data.inputs(held_out))
     targets = targets_of(config, labels)
     weights = mix_weights(labels, config.sources)
+    weights *= narrow_weights(data.rows[held_out], config.fit.narrow_bogus)
     model, parameters = calibrate(model, inputs, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
-    parameters["sources"] = config.sources
+    parameters |= {"sources": config.sources, "narrow_bogus": config.fit.narrow_bogus}
     outputs = keras_outputs(model, CLASSES, config.real)(inputs)
     if multi:
         readings = measured_readings(config, labels, outputs["classes"])
@@ -120,7 +121,7 @@ def export_keras(
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
 
 
-def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
+def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps, F32]:
     """Cut `n` cutouts from freshly simulated frames.
 
     Parameters
@@ -134,6 +135,8 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
     cutouts : ndarray of float32, shape (n, size, size, 2)
     stamps : Stamps
         The stars of their frames.
+    cores : ndarray of float32, shape (n, 27)
+        Their native pixels.
 
     Raises
     ------
@@ -143,6 +146,7 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
     size = config.preprocess.size
     parts: list[F16] = []
     stamps: list[Stamps] = []
+    cores: list[F32] = []
     index = 0
     while (count := sum(map(len, parts))) < n:
         if index >= _MOST_FRAMES:
@@ -154,8 +158,10 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps]:
         cut = cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)
         parts.append(cut.pixels)
         stamps.append(Stamps.of(cut.star, size, len(cut.pixels)))
+        cores.append(cut.cores)
         index += 1
-    return np.concatenate(parts)[:n].astype(np.float32), Stamps.joined(stamps).taken(slice(n))
+    cutouts = np.concatenate(parts)[:n].astype(np.float32)
+    return cutouts, Stamps.joined(stamps).taken(slice(n)), np.concatenate(cores)[:n]
 
 
 def _spec(

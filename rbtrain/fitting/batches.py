@@ -7,10 +7,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rbinfer.model.spec import CORE_SIDE
+
 from .._arrays import F32, I8
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..data.label import is_of
+
+#: Of so many cutouts the network is not told the star, and of so many the native pixels: it must do
+#: without as well.
+_STAR_UNTOLD, _CORE_UNTOLD = 0.15, 0.1
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
@@ -25,11 +31,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     targets : ndarray, shape (len(data), ...)
         Target of each row of the dataset.
     weights : ndarray of float32, shape (len(data),)
+        Of each row, in the first epochs.
     batch_size : int
     seed : int or None
         None for the rows in their order, without augmentation.
     psf : bool
         With the star of each cutout's frame, and whether it is known.
+    core : bool
+        With the native pixels of each.
+    late : (int, ndarray of float32), optional
+        The epoch from which other weights are taken, counted from 0, and those.
     """
 
     def __init__(
@@ -41,17 +52,22 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         batch_size: int,
         seed: int | None = None,
         psf: bool = False,
+        core: bool = False,
+        late: tuple[int, F32] | None = None,
     ) -> None:
         super().__init__(workers=1)
-        self._psf = psf
-        self._data, self._rows, self._targets, self._weights = data, rows, targets, weights
+        self._psf, self._core = psf, core
+        self._data, self._rows, self._targets = data, rows, targets
+        self._early, self._late = weights, late
         self._batch_size, self._seed = batch_size, seed
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         """Shuffle for an epoch, counted from 0."""
         self._epoch = epoch
-        self._order = self._rows
+        self._order, self._weights = self._rows, self._early
+        if self._late is not None and epoch >= self._late[0]:
+            self._weights = self._late[1]
         if self._seed is not None:
             self._order = np.random.default_rng([self._seed, epoch]).permutation(self._rows)
 
@@ -61,18 +77,27 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     def __getitem__(self, index: int) -> tuple[F32 | tuple[F32, ...], F32, F32]:
         # Sorted, so that a memory map is read forwards.
         rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
-        pixels, stamps = self._data.inputs(rows)
-        images = [pixels]
+        pixels, stamps, cores = self._data.inputs(rows)
+        inputs, images = [pixels], [pixels]
         if self._psf:
             psf, known = stamps.one_each()
+            inputs += psf, known
             images.append(psf)
+        if self._core:
+            inputs.append(cores)
+            images.append(cores[:, : CORE_SIDE**2].reshape(-1, CORE_SIDE, CORE_SIDE, 1))
         if self._seed is not None:
             # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
-            turns = np.random.default_rng([self._seed, self._epoch, index]).integers(0, 8, 4)
+            rng = np.random.default_rng([self._seed, self._epoch, index])
+            turns = rng.integers(0, 8, 4)
+            if self._psf:
+                known[rng.random(len(known)) < _STAR_UNTOLD] = 0.0
+            if self._core:
+                cores[rng.random(len(cores)) < _CORE_UNTOLD] = 0.0
             for image in images:
                 for part, turn in zip(np.array_split(image, 4), turns, strict=True):
                     part[...] = augment(part, int(turn))
-        return (pixels, psf, known) if self._psf else pixels, self._targets[rows], self._weights[rows]
+        return tuple(inputs) if len(inputs) > 1 else pixels, self._targets[rows], self._weights[rows]
 
 
 def augment(cutouts: F32, turn: int) -> F32:

@@ -21,6 +21,7 @@ from ..data.memory import keep_freed_memory
 from .batches import Batches, balance_groups, class_weights, targets_of
 from .inherit import inherit, lineage
 from .model import create_compact_model, create_realbogus_model
+from .rates import narrow_weights
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 #: Files of a run that begins with the network of a model: which it is, and the network.
 PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
+#: Share of the epochs in which narrow frames are weighed, see `narrow_weights`.
+_LATE = 0.25
 #: Cutouts that statistics are measured on where a fit begins with the network of a model file.
 _TO_MEASURE = 8192
 
@@ -43,7 +46,9 @@ def build(config: TrainConfig) -> keras.Model:
             return create_realbogus_model(
                 (size, size, 2), network.filters, network.dense_units, network.dropout
             )
-        return create_compact_model(len(CLASSES), size, network.filters, network.dropout, network.psf)
+        return create_compact_model(
+            len(CLASSES), size, network.filters, network.dropout, network.psf, network.core
+        )
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -326,9 +331,13 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     targets = targets_of(config, labels)
     weights = class_weights(balance_groups(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
-    psf, seed = config.network.psf, config.fit.seed
-    shuffled = Batches(data, training, targets, weights, config.fit.batch_size, seed, psf=psf)
-    return shuffled, Batches(data, validation, targets, weights, 1024, psf=psf)
+    psf, core = config.network.psf, config.network.core
+    size, seed = config.fit.batch_size, config.fit.seed
+    # What is best is judged by the weights that the fit ends with.
+    last = weights * narrow_weights(data.rows, config.fit.narrow_bogus)
+    late = round((1 - _LATE) * config.fit.epochs), last
+    shuffled = Batches(data, training, targets, weights, size, seed, psf, core, late)
+    return shuffled, Batches(data, validation, targets, last, 1024, psf=psf, core=core)
 
 
 def _rate(fit_config: FitConfig, epoch: int) -> float:

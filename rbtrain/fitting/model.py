@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from rbinfer.model.spec import CORE
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
@@ -16,6 +17,8 @@ _MOMENTUM = 0.95
 _STAR_NUMBERS, _STAR_NOISE = 16, 0.2
 #: Features of the cutout that the star weighs and shifts.
 _JUDGED = 64
+#: Features of the native pixels.
+_CORE_FEATURES = 48
 #: Layer that ends the part which reads the star.
 _STAR_FEATURES = "star_features"
 
@@ -83,6 +86,7 @@ def create_compact_model(
     filters: Sequence[int] = (32, 64, 128),
     dropout_rate: float = 0.1,
     psf: bool = False,
+    core: bool = False,
 ) -> keras.Model:
     """Create a small depthwise-separable network with one softmax over the classes.
 
@@ -94,6 +98,9 @@ def create_compact_model(
     With `psf` it also looks at the star of the frame. A vector of features of that, made by layers of
     the same kind, weighs and shifts those of the cutout in a further dense layer; it is computed once
     for all cutouts of a frame (`split_psf`).
+
+    With `core` it also looks at the native pixels around the object. Where stars are wide, resampling
+    takes from a hit what tells it from them, that it ends from one pixel to the next.
 
     Parameters
     ----------
@@ -108,6 +115,8 @@ def create_compact_model(
     psf : bool
         Read the star of the frame, too: further inputs (size, size, 1) and (1,), see
         `rbinfer.model.stamps.Stamps`.
+    core : bool
+        Read the native pixels, too: a further input (27,), see `rbinfer.cutouts.cutter.Cutouts`.
 
     Returns
     -------
@@ -124,15 +133,25 @@ def create_compact_model(
         x = layers.ReLU()(layers.BatchNormalization(momentum=_MOMENTUM)(x))
     x = layers.DepthwiseConv2D(x.shape[1], padding="valid", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=_MOMENTUM)(layers.Flatten()(x))
-    inputs = cutouts
     x = layers.ReLU()(x)
+    inputs = [cutouts]
+    native = None
+    if core:
+        cores = keras.Input((CORE,), name="core")
+        native = layers.Dense(_CORE_FEATURES, activation="relu")(cores)
+        native = layers.Dense(_CORE_FEATURES, activation="relu")(native)
     if psf:
         stars = keras.Input((size, size, 1), name="psf"), keras.Input((1,), name="psf_known")
-        x = _beside(x, _star_features(*stars, filters))
-        inputs = [cutouts, *stars]
+        x = _beside(x, native, _star_features(*stars, filters))
+        inputs += stars
+    elif core:
+        y = layers.Dense(_JUDGED, activation="relu")(layers.Concatenate()([x, native]))
+        x = layers.Concatenate()([x, y])
+    if core:
+        inputs.append(cores)
     x = layers.Dropout(dropout_rate)(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="classes", dtype="float32")(x)
-    model = keras.Model(inputs, outputs, name="compact")
+    model = keras.Model(inputs if len(inputs) > 1 else cutouts, outputs, name="compact")
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -153,11 +172,14 @@ def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
     return layers.Multiply(name=_STAR_FEATURES)([x, known])
 
 
-def _beside(x: Any, star: Any) -> Any:
-    """Put beside the features of a cutout others of it that the star weighs and shifts."""
+def _beside(x: Any, native: Any, star: Any) -> Any:
+    """Put beside the features of a cutout others, of all that is seen, that the star weighs."""
     n = x.shape[-1]
     weighed = layers.Multiply()([x, star[:, :n]])
-    y = layers.Dense(_JUDGED, use_bias=False)(layers.Add()([x, weighed]))
+    seen = layers.Add()([x, weighed])
+    if native is not None:
+        seen = layers.Concatenate()([seen, native])
+    y = layers.Dense(_JUDGED, use_bias=False)(seen)
     y = layers.ReLU()(layers.Add()([y, star[:, n:]]))
     return layers.Concatenate()([x, y])
 
@@ -175,15 +197,16 @@ def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     of_star : keras.Model
         From stars (k, size, size, 1) and whether they are known (k, 1) to their features (k, m).
     of_cutout : keras.Model
-        From cutouts (n, size, size, 2) and the features of the star of each to the classes (n, c).
+        From cutouts (n, size, size, 2), the features of the star of each and, where the network reads
+        them, native pixels (n, 27) to the classes (n, c).
     """
     features = model.get_layer(_STAR_FEATURES).output
-    of_star = keras.Model(model.inputs[1:], features)
-    return of_star, keras.Model([model.inputs[0], features], model.outputs[0])
+    of_star = keras.Model(model.inputs[1:3], features)
+    return of_star, keras.Model([model.inputs[0], features, *model.inputs[3:]], model.outputs[0])
 
 
-def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps) -> F32 | list[F32]:
-    """Return what a network takes: cutouts alone, or each with its star.
+def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps, cores: F32) -> F32 | list[F32]:
+    """Return what a network takes: cutouts alone, or each with its star or its native pixels.
 
     Parameters
     ----------
@@ -191,8 +214,14 @@ def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps) -> F32 | list[F3
     cutouts : ndarray of float32, shape (n, size, size, 2)
     stamps : Stamps
         Stars of their frames.
+    cores : ndarray of float32, shape (n, 27)
+        Their native pixels.
     """
-    return cutouts if len(model.inputs) == 1 else [cutouts, *stamps.one_each()]
+    if len(model.inputs) == 1:
+        return cutouts
+    psf, known = stamps.one_each()
+    given = {"cutouts": cutouts, "psf": psf, "psf_known": known, "core": cores}
+    return [given[tensor.name] for tensor in model.inputs]
 
 
 def compile_binary(model: keras.Model) -> None:

@@ -71,6 +71,12 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
             parts.append(_points_of(reading))
     if "simulation" in metrics:
         parts += _simulation(metrics["simulation"], metrics.get("baselines", {}))
+        if "mistakes" in metrics:
+            parts += [
+                "Mistakes, at most ten of each class and drawn at random, with the score and the "
+                "FWHM of the frame:",
+                f"![Cutouts that were judged wrongly]({metrics['mistakes']})",
+            ]
     if "images_detected" in metrics:
         parts += ["## Labelled real images", _ABOUT_IMAGES]
     for way in WAYS:

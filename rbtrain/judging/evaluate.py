@@ -14,7 +14,7 @@ from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, READINGS, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
-from ..fitting.rates import mix_weights
+from ..fitting.rates import mix_weights, narrow_weights
 from ..metrics import (
     auc,
     bootstrap,
@@ -98,8 +98,9 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     # The classes of a model with one score do not say which sources it counts as real.
     real_types = spec.calibration.get("counted_as_real", spec.real)
     real = is_of(rows["label"], real_types)
-    score, classes = _run(session, data)
+    score, classes = scores_of(session, data)
     weights = _weights(rows["label"], spec.calibration.get("sources"))
+    weights = weights * narrow_weights(rows, spec.calibration.get("narrow_bogus", 1.0))
     result: dict[str, Any] = {
         "threshold": spec.threshold,
         "overall": figures(real, score, spec.threshold, np.random.default_rng(0)),
@@ -109,7 +110,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         "by_class": _by_class(rows["label"], score, spec.threshold, real_types),
     }
     if session.reads_psf:
-        result["without_star"] = figures(real, _run(session, data, stars=False)[0], spec.threshold)
+        result["without_star"] = figures(real, scores_of(session, data, stars=False)[0], spec.threshold)
     if classes is not None:
         counts = np.zeros((len(CLASSES), len(CLASSES)), int)
         np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
@@ -137,12 +138,20 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     return result
 
 
-def _run(session: Session, data: Dataset, stars: bool = True) -> tuple[F32, F32 | None]:
-    """Return the score (n,) and, of a model with classes, their probabilities (n, k)."""
+def scores_of(session: Session, data: Dataset, stars: bool = True) -> tuple[F32, F32 | None]:
+    """Return the score (n,) and, of a model with classes, their probabilities (n, k).
+
+    Parameters
+    ----------
+    session : Session
+    data : Dataset
+    stars : bool
+        Tell a network that reads them the stars of the frames.
+    """
     parts = []
     for i in range(0, len(data), _AT_ONCE):
-        cutouts, stamps = data.inputs(slice(i, i + _AT_ONCE))
-        parts.append(session.run(cutouts, stamps if stars else None))
+        cutouts, stamps, cores = data.inputs(slice(i, i + _AT_ONCE))
+        parts.append(session.run(cutouts, stamps if stars else None, cores))
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
 

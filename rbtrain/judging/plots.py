@@ -1,6 +1,7 @@
 """Pictures of what was measured: ROC curves, score histograms, reliability, the worst mistakes."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from .._arrays import F64, Bools, Floats
+from .._arrays import F32, F64, Bools, Floats
+from ..config import CLASSES
+from ..data.dataset import Dataset
 from .labelled import Scored, joined
 
 _PANELS = 24
 _PER_ROW = 4
+#: Mistakes of each class on simulated frames.
+_SHOWN = 10
 
 
 def draw_groups(groups: dict[str, list[Scored]], threshold: float, path: Path) -> None:
@@ -155,17 +160,57 @@ def draw_mistakes(groups: dict[str, list[Scored]], path: Path) -> None:
         half.suptitle(title)
         worst = np.flatnonzero(kind)[np.argsort(-wrong[kind], kind="stable")][:_PANELS]
         for panel, k in zip(half.subplots(3, _PANELS // 3).flat, worst, strict=False):
-            shown = cutouts[k, :, :, 1]
-            middle = shown.shape[0] // 2
-            # Stretched to the object in the middle: its neighbours may be far brighter.
-            core = float(shown[middle - 2 : middle + 3, middle - 2 : middle + 3].max())
-            top = max(1.3 * core, 0.1)
-            panel.imshow(shown, origin="lower", cmap="gray", vmin=-0.3 * top, vmax=top)
-            panel.add_patch(Circle((middle, middle), 5, fill=False, edgecolor="C1", linewidth=0.7))
+            _show(panel, cutouts[k, :, :, 1])
             panel.set_title(f"{score[k]:.2f}  {names[k]}", fontsize=7, pad=2)
         for panel in half.axes:
             panel.set_axis_off()
     figure.savefig(path, dpi=80)
+
+
+def draw_simulated_mistakes(
+    data: Dataset, score: Floats, real: Sequence[str], threshold: float, path: Path
+) -> None:
+    """Draw mistakes on simulated cutouts (asinh channel) class by class, drawn at random from all.
+
+    Parameters
+    ----------
+    data : Dataset
+    score : ndarray of float, shape (len(data),)
+    real : sequence of str
+        Classes that count as real.
+    threshold : float
+        Above it a detection is called real.
+    path : pathlib.Path
+        PNG or PDF.
+    """
+    rng, labels = np.random.default_rng(0), data.rows["label"]
+    figure = Figure(figsize=(11, 1.12 * len(CLASSES)), layout="constrained")
+    axes = figure.subplots(len(CLASSES), _SHOWN, squeeze=False)
+    for line, (i, name) in zip(axes, enumerate(CLASSES), strict=True):
+        of_class = labels == i
+        wrong = np.flatnonzero(of_class & ((score > threshold) != (name in real)))
+        said = "lost" if name in real else "let in"
+        share = f"{len(wrong) / max(int(of_class.sum()), 1):.1%} {said}"
+        for panel in line:
+            panel.set(xticks=[], yticks=[])
+            panel.set_frame_on(False)
+        line[0].set_ylabel(
+            f"{name.replace('_', ' ')}\n{share}", rotation=0, ha="right", va="center", fontsize=8
+        )
+        for panel, k in zip(line, rng.permutation(wrong)[:_SHOWN], strict=False):
+            _show(panel, data.pixels[k, :, :, 1].astype(np.float32))
+            row = data.rows[k]
+            panel.set_title(f"{score[k]:.2f}  FWHM {row['fwhm']:.1f}", fontsize=6, pad=2)
+    figure.savefig(path, dpi=80)
+
+
+def _show(panel: Any, pixels: F32) -> None:
+    """Show a cutout, stretched to the object in the middle: its neighbours may be far brighter."""
+    middle = pixels.shape[0] // 2
+    core = float(pixels[middle - 2 : middle + 3, middle - 2 : middle + 3].max())
+    top = max(1.3 * core, 0.1)
+    panel.imshow(pixels, origin="lower", cmap="gray", vmin=-0.3 * top, vmax=top)
+    panel.add_patch(Circle((middle, middle), 5, fill=False, edgecolor="C1", linewidth=0.7))
 
 
 def _grid(panels: int) -> tuple[int, int]:

@@ -95,7 +95,8 @@ def compare_simulation(
         if len(cut.rows):
             labels.append(cut.rows["label"])
             stamps = Stamps.of(cut.star, config.preprocess.size, len(cut.rows))
-            scores[NETWORK].append(session.run(cut.pixels.astype(np.float32), stamps).score)
+            seen = session.run(cut.pixels.astype(np.float32), stamps, cut.cores)
+            scores[NETWORK].append(seen.score)
             others = baseline_scores(
                 frame.image, found[cut.good], frame.fwhm, mask=frame.mask, saturation=frame.saturation
             )

@@ -134,14 +134,17 @@ def _thick(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
 
 
 def _crowded(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
-    """A blend in every few widths of a star, on pixels of 20 microns and more, with hits among them."""
+    """A blend in every few widths of a star, with hits among them; three in five on wide pixels."""
+    coarse = chance(rng, 0.6)
     return replace(
         config,
         field=replace(config.field, crowding=(0.05, 0.4), no_galaxies=0.9, star_slope=(0.45, 0.9)),
-        psf=replace(config.psf, fwhm=(1.2, 3.5), wide_fraction=1.0, trailed=0.08),
+        psf=replace(
+            config.psf, fwhm=(1.2, 3.5) if coarse else (3.5, 9.0), wide_fraction=1.0, trailed=0.08
+        ),
         artefacts=replace(
             config.artefacts,
-            pixel_size=(20.0, 45.0),
+            pixel_size=(20.0, 45.0) if coarse else (8.0, 25.0),
             cosmic_rays=(30.0, 500.0),
             no_cosmic_rays=0.0,
             hot_pixels=(10.0, 800.0),

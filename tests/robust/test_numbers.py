@@ -7,9 +7,10 @@ import onnxruntime
 import pytest
 
 from rbinfer import Classifier
-from rbinfer.cutouts.cutter import Cutter
+from rbinfer.cutouts.cutter import Cutouts, Cutter
 from rbinfer.io.exposure import as_exposure
 from rbinfer.model.registry import resolve
+from rbinfer.model.spec import CORE
 from rbinfer.model.stamps import Stamps
 from rbinfer.status import is_scored
 from tests.infer.kernels import oracle
@@ -33,21 +34,21 @@ def session(source, level, threads):
     return onnxruntime.InferenceSession(data, options, providers=PROVIDERS)
 
 
-def all_ways(source, cutouts):
+def all_ways(source, cutouts, cores=None):
     """Yield the scores by all levels of optimisation and numbers of threads."""
     for level in (LEVELS.ORT_DISABLE_ALL, LEVELS.ORT_ENABLE_BASIC, LEVELS.ORT_ENABLE_ALL):
         for threads in (1, 2, 5):
             one = session(source, level, threads)
-            given = {one.get_inputs()[0].name: cutouts}
-            if len(one.get_inputs()) > 1:
-                given |= of_star(cutouts)
+            known = {one.get_inputs()[0].name: cutouts} | beside(len(cutouts), cores)
+            given = {wanted.name: known[wanted.name] for wanted in one.get_inputs()}
             yield one.run(["score"], given)[0].reshape(-1)
 
 
-def of_star(cutouts):
-    """Return what a network that reads stars takes beside the cutouts: of no star."""
-    none = Stamps.of(None, cutouts.shape[1], len(cutouts))
-    return {"psf": none.psf, "psf_known": none.known, "psf_index": none.index}
+def beside(n, cores=None):
+    """Return what networks take beside n cutouts: of no star, and native pixels if there are any."""
+    none = Stamps.of(None, 31, n)
+    cores = np.zeros((n, CORE), np.float32) if cores is None else cores
+    return {"psf": none.psf, "psf_known": none.known, "psf_index": none.index, "core": cores}
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +98,13 @@ def test_keras(cutouts, name, tried, request):
     k = model.output_shape[-1]
     classes = rng.integers(0, max(k, 2), len(cutouts[name]))
     targets = classes[:, np.newaxis] if k == 1 else np.eye(k)[classes]
-    inputs = inputs_of(model, cutouts[name], Stamps.of(None, cutouts[name].shape[1], len(classes)))
+    cores = rng.uniform(-1, 1, (len(classes), CORE)).astype(np.float32)
+    inputs = inputs_of(model, cutouts[name], Stamps.of(None, 31, len(classes)), cores)
     model.fit(inputs, targets, epochs=12, batch_size=32, verbose=0)
     want = keras_outputs(model, spec.classes, spec.real)(inputs)["score"][:, 0]
     assert np.ptp(want) > 0.02
     proto = simplify(convert(model, spec)).SerializeToString()
-    worst = max(np.abs(got - want).max() for got in all_ways(proto, cutouts[name]))
+    worst = max(np.abs(got - want).max() for got in all_ways(proto, cutouts[name], cores))
     request.node.found = f"largest difference {worst:.1e} ({name})"
     assert worst <= SAME
     tried(9 * len(want))
@@ -123,7 +125,7 @@ def test_chunks(name, tried):
     for k in np.flatnonzero(scored):
         expected = plain(image, x[k], y[k], spec, golden.FWHM)[0]
         assert np.abs(cut.pixels[k] - expected).max() <= ORACLE
-    ready = whole.predict(cut.pixels[scored])[:, 0]
+    ready = whole.predict(Cutouts(*(part[scored] for part in cut)))[:, 0]
     assert ready.tobytes() == want.score[scored].tobytes()
     for threads in (1, 2, 3, 8):
         for chunk in (1, 5, 63, 64, 65):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbinfer import InputError, PreprocessSpec, Status, extract_cutouts, preprocess_cutout
-from rbinfer.cutouts.cutter import Cutter, resampling, rescaling
+from rbinfer.cutouts.cutter import Cutter
+from rbinfer.cutouts.resampling import resampling, rescaling
 from rbinfer.io.exposure import as_exposure
 from rbinfer.kernels import numerics
 
@@ -59,6 +60,7 @@ def test_reference_kernel_equals_oracle(seed, fwhm, masked, size):
             # Float32 like the reference itself: at a sky of 500 its steps are 3e-5 ADU. The golden
             # vectors hold the kernel to 1e-5.
             np.testing.assert_allclose(got.pixels[k], expected, rtol=0, atol=1e-4)
+    assert not got.core.any()
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,11 +88,15 @@ def test_default_kernel_equals_oracle(seed, fwhm, masked, bg, err, norms, recent
     )
     got = Cutter.prepare(as_exposure(image, fwhm=fwhm, mask=mask, **maps), spec).cut(x, y)
     for k in range(len(x)):
-        expected, status, snr = oracle.default(image, x[k], y[k], spec, fwhm, mask, **maps)
+        expected, status, snr, core = oracle.default(image, x[k], y[k], spec, fwhm, mask, **maps)
         assert got.status[k] == status
         if expected is not None:
             np.testing.assert_allclose(got.pixels[k], expected, rtol=0, atol=2e-4)
             assert got.snr[k] == pytest.approx(snr, rel=1e-3, abs=1e-2)
+            # asinh of the S/N, up to 20, is as exact as the noise of the window.
+            np.testing.assert_allclose(got.core[k], core, rtol=1e-4, atol=2e-4)
+        else:
+            assert not got.core[k].any()
 
 
 def test_asinh_error_bound():

@@ -79,13 +79,13 @@ def reference(image, x, y, spec, fwhm, mask=None):
 
 
 def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
-    """One object by the default preset: (cutout, status, S/N)."""
+    """One object by the default preset: (cutout, status, S/N, native pixels)."""
     height, width = image.shape
     if not (np.isfinite(x) and np.isfinite(y)):
-        return None, Status.POSITION_NOT_FINITE, np.nan
+        return None, Status.POSITION_NOT_FINITE, np.nan, None
     ci, cj = int(np.floor(y + 0.5)), int(np.floor(x + 0.5))
     if not (0 <= ci < height and 0 <= cj < width):
-        return None, Status.OFF_IMAGE, np.nan
+        return None, Status.OFF_IMAGE, np.nan, None
     ok = np.isfinite(image)
     if mask is not None:
         ok &= ~mask
@@ -133,7 +133,7 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
         status |= Status.PARTLY_MASKED
     core = (slice(half - 1, half + 2),) * 2
     if n_good < spec.min_good * n_native or not good[core].any():
-        return None, status | Status.TOO_FEW_GOOD_PIXELS, np.nan
+        return None, status | Status.TOO_FEW_GOOD_PIXELS, np.nan, None
     ring = np.ones((size, size), bool)
     ring[1:-1, 1:-1] = False
     sample = value[ring & good]
@@ -163,4 +163,12 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
         if channel is curved:
             top = np.arcsinh(top / (spec.asinh_softening * sigma))
         out.append(np.clip(channel / top, -spec.clip, spec.clip))
-    return np.stack(out, axis=-1), status, snr
+    native = np.zeros((5, 5))
+    for i in range(5):
+        for j in range(5):
+            a, b = ci + i - 2, cj + j - 2
+            if 0 <= a < height and 0 <= b < width and ok[a, b]:
+                native[i, j] = pixels[a, b] - level
+    top = max(np.abs(native).max(), sigma)
+    native_core = [*(native / top).flat, np.arcsinh(top / sigma), np.log(scale)]
+    return np.stack(out, axis=-1), status, snr, np.array(native_core)

@@ -60,7 +60,9 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
         int((t["label"] >= 0).sum()) for t in tables
     )
     assert f"{metrics['simulation']['overall']['auc']:.4f}" in done.stdout
-    assert (tmp_path / "out" / "mistakes.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("mistakes.png", "mistakes_real.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+    assert "](mistakes.png)" in (tmp_path / "out" / "CARD.md").read_text()
     assert (tmp_path / "out" / "reliability.png").read_bytes().startswith(b"\x89PNG")
     # What was added stands beside what was there, in the card too.
     versus = metrics["baselines"]

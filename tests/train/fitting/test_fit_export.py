@@ -19,6 +19,7 @@ from rbinfer.model.session import Session, verify
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
 from rbinfer.model.stamps import Stamps
 from rbtrain.config import CLASSES, SOURCES
+from rbtrain.data.cutting import ROW
 from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import export_model, keras_outputs
 from rbtrain.export.proof import ExportError
@@ -26,7 +27,7 @@ from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate
 from rbtrain.fitting.fit import build, fit
-from rbtrain.fitting.rates import mix_weights
+from rbtrain.fitting.rates import mix_weights, narrow_weights
 from rbtrain.judging.evaluate import evaluate_simulation
 from rbtrain.metrics import auc
 
@@ -213,6 +214,23 @@ def test_batches_depend_on_seed_and_epoch_alone(config, data):
     assert sum(len(plain[i][0]) for i in range(len(plain))) == len(data)
 
 
+def test_other_weights_are_taken_late(config, data):
+    targets = targets_of(config, data.rows["label"])
+    early, late = np.full(len(data), 1, "f4"), np.full(len(data), 5, "f4")
+    batches = Batches(data, np.arange(len(data)), targets, early, 64, seed=3, late=(2, late))
+    for epoch, weight in ((0, 1), (1, 1), (2, 5), (3, 5), (1, 1)):
+        batches.start_epoch(epoch)
+        assert (batches[0][2] == weight).all()
+
+
+def test_bogus_weigh_more_where_stars_are_narrow():
+    rows = np.zeros(6, ROW)
+    rows["label"] = [CLASSES.index("cosmic_ray")] * 5 + [CLASSES.index("star")]
+    rows["fwhm"] = [0.8, 1.3, np.sqrt(1.3 * 2.0), 2.0, 9.0, 0.8]
+    np.testing.assert_allclose(narrow_weights(rows, 4.0), [4, 4, 2, 1, 1, 1], rtol=1e-6)
+    assert (narrow_weights(rows, 1.0) == 1).all()
+
+
 def test_the_eight_symmetries_are_eight():
     cutout = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
     seen = {augment(cutout, turn).tobytes() for turn in range(8)}
@@ -325,12 +343,14 @@ def test_a_file_that_differs_is_not_written(exported, fitted, data, tmp_path, mo
     other = keras.models.clone_model(fitted[0])  # same shape, other weights
     convert = room.convert
     monkeypatch.setattr(room, "convert", lambda model, spec: convert(other, spec))
-    pixels = data.pixels[:1000].astype(np.float32)
+    pixels, cores = data.pixels[:1000].astype(np.float32), np.zeros((1000, 27), np.float32)
     with pytest.raises(ExportError, match="differ by"):
-        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels, Stamps.of(None, 31, 1000)))
+        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels, Stamps.of(None, 31, 1000), cores))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ExportError, match="1000 cutouts"):
-        export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels[:10], Stamps.of(None, 31, 10)))
+        export_model(
+            fitted[0], spec, tmp_path / "m.onnx", (pixels[:10], Stamps.of(None, 31, 10), cores[:10])
+        )
 
 
 @pytest.mark.parametrize("change", ["none", "schema", "size", "classes", "json", "nan"])

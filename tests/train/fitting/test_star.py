@@ -1,4 +1,4 @@
-"""Networks that read the star of a frame: data, fit, export, and what scores by them."""
+"""Networks that read the star of a frame and native pixels: data, fit, export, what scores by them."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def star_config(config):
     return dataclasses.replace(
         config,
         data=DataConfig(frames=40, test_frames=2, seed=9, per_class=30, sources=60, measured=0.8),
-        network=NetworkConfig("compact", filters=(8, 16, 16), dropout=0.0, psf=True),
+        network=NetworkConfig("compact", filters=(8, 16, 16), dropout=0.0, psf=True, core=True),
         fit=dataclasses.replace(config.fit, epochs=3),
     )
 
@@ -56,7 +56,7 @@ def test_each_cutout_knows_the_star_of_its_frame(star_data):
         assert len(np.unique(rows[frames == frame])) == 1
     assert (star_data.stars.max(axis=(1, 2)) == 1).all()
     some = np.array([0, len(rows) // 2, len(rows) - 1])
-    _, stamps = star_data.inputs(some)
+    _, stamps, _ = star_data.inputs(some)
     psf, is_known = stamps.one_each()
     for k, row in enumerate(some):
         expected = star_data.stars[rows[row]] if known[row] else np.zeros((31, 31))
@@ -68,15 +68,22 @@ def test_a_star_is_turned_with_its_cutout(star_config, star_data):
     labels = star_data.rows["label"]
     targets, weights = targets_of(star_config, labels), np.ones(len(labels), "f4")
     rows = np.flatnonzero(star_data.rows["stamp"] >= 0)
-    batches = Batches(star_data, rows, targets, weights, 32, seed=1, psf=True)
-    (pixels, psf, known), _, _ = batches[0]
-    assert (known == 1).all()
+    batches = Batches(star_data, rows, targets, weights, 32, seed=1, psf=True, core=True)
+    (pixels, psf, known, cores), _, _ = batches[0]
+    assert 0.6 < known.mean() < 1
+    squares = cores[:, :25].reshape(-1, 5, 5, 1)
+    told = cores.any(axis=1)
+    assert 0.7 < told.mean() < 1
     taken = np.sort(np.random.default_rng([1, 0]).permutation(rows)[:32])
-    plain, stamps = star_data.inputs(taken)
+    plain, stamps, native = star_data.inputs(taken)
+    around = native[:, :25].reshape(-1, 5, 5, 1)
     stars, _ = stamps.one_each()
     for k in range(32):
         turns = [t for t in range(8) if (augment(plain[k : k + 1], t)[0] == pixels[k]).all()]
         assert any((augment(stars[k : k + 1], t)[0] == psf[k]).all() for t in turns)
+        turned = [(augment(around[k : k + 1], t)[0] == squares[k]).all() for t in turns]
+        assert any(turned) if told[k] else not squares[k].any()
+    assert (cores[told, 25:] == native[told, 25:]).all()
 
 
 def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_data, run, exported):
@@ -85,26 +92,29 @@ def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_
     session = Session(path, "cpu")
     assert session.reads_psf
     assert verify(path).ok
+    assert session.reads_core
+    assert session.spec.golden.cores.shape == (8, 27)
     golden = session.spec.golden.stamps
     assert golden is not None
     assert 0 < golden.known[golden.index].mean() <= 1
-    cutouts, stamps = star_data.inputs(slice(0, 300))
-    known = session.run(cutouts, stamps)
+    cutouts, stamps, cores = star_data.inputs(slice(0, 300))
+    known = session.run(cutouts, stamps, cores)
     # Calibration moves temperature and one shift: order among the sources stays.
     raw = keras_outputs(_best(star_config, run), CLASSES, star_config.real)
-    for given, output in ((stamps, known), (Stamps.of(None, 31, 300), session.run(cutouts))):
-        classes = raw(inputs_of(_best(star_config, run), cutouts, given))["classes"]
+    none = Stamps.of(None, 31, 300), np.zeros_like(cores)
+    for given, output in (((stamps, cores), known), (none, session.run(cutouts))):
+        classes = raw(inputs_of(_best(star_config, run), cutouts, *given))["classes"]
         sources = slice(0, len(SOURCES))
         assert (classes[:, sources].argmax(1) == output.classes[:, sources].argmax(1)).all()
     is_known = stamps.known[stamps.index, 0] == 1
-    differs = np.abs(known.score - session.run(cutouts).score)
+    differs = np.abs(known.score - session.run(cutouts, cores=cores).score)
     assert differs[is_known].max() > 1e-3
     assert (differs[~is_known] == 0).all()
     measured = evaluate_simulation(path, star_data)
     assert measured["without_star"]["n_real"] == measured["overall"]["n_real"]
     assert measured["without_star"]["auc"] != measured["overall"]["auc"]
     # A score does not depend on what else is in the call.
-    alone = session.run(cutouts[37:38], stamps.taken(slice(37, 38)))
+    alone = session.run(cutouts[37:38], stamps.taken(slice(37, 38)), cores[37:38])
     assert alone.score[0] == known.score[37]
 
 
@@ -120,19 +130,22 @@ def test_a_classifier_shows_the_network_the_star_of_the_frame(star_data, exporte
     width = classifier.classify({"x": x, "y": y}, image).meta["rb_fwhm"]
     cutouts = classifier.cutouts(image, x, y)
     session = Session(exported[0], "cpu")
-    without = session.run(cutouts.pixels)
+    without = session.run(cutouts.pixels, cores=cutouts.core)
     assert width == pytest.approx(2.355 * np.sqrt(np.sqrt(4.5 * 1.5)), rel=0.1)
     assert np.abs(scores.score - without.score).max() > 1e-4
     # A width from the caller alone tells nothing of the star.
     given = classifier.score(image, x, y, fwhm=width)
     np.testing.assert_allclose(given.score, without.score, atol=1e-5)
+    ready = classifier.predict(cutouts)[:, 0]
+    np.testing.assert_array_equal(ready, without.score)
+    assert np.abs(classifier.predict(cutouts.pixels)[:, 0] - ready).max() > 1e-4
 
 
 @pytest.fixture(scope="module")
 def parent(star_config, star_data, tmp_path_factory):
     """A model that reads no star."""
     where = tmp_path_factory.mktemp("parent")
-    network = dataclasses.replace(star_config.network, psf=False)
+    network = dataclasses.replace(star_config.network, psf=False, core=False)
     config = dataclasses.replace(star_config, network=network)
     fit(config, star_data, where / "fit", verbose=0)
     export_run(config, star_data, where / "fit" / "best.keras", where / "model.onnx")
@@ -140,10 +153,10 @@ def parent(star_config, star_data, tmp_path_factory):
 
 
 def test_a_network_inherits_that_of_a_file(star_config, star_data, parent):
-    cutouts, stamps = star_data.inputs(slice(0, 1500))
+    cutouts, stamps, cores = star_data.inputs(slice(0, 1500))
     model = build(star_config)
     inherit(model, parent, cutouts)
-    found = model.predict(inputs_of(model, cutouts, stamps), verbose=0)
+    found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
     np.testing.assert_allclose(found, Session(parent, "cpu").run(cutouts).classes, atol=1e-5)
     other = build(dataclasses.replace(star_config, network=NetworkConfig("compact", (8, 16, 32))))
     with pytest.raises(ValueError, match=r"where conv2d.* takes .* of another network"):
@@ -166,12 +179,12 @@ def test_a_fit_that_goes_on_from_a_file_says_so(star_config, star_data, parent, 
 def test_a_network_may_be_moved_back_towards_its_parent(star_config, star_data, parent, tmp_path):
     once = dataclasses.replace(star_config, fit=dataclasses.replace(star_config.fit, epochs=1))
     fit(once, star_data, tmp_path / "fit", verbose=0, parent=parent)
-    cutouts, stamps = star_data.inputs(slice(0, 400))
+    cutouts, stamps, cores = star_data.inputs(slice(0, 400))
     found = {}
     for share in (0.0, 0.3, 1.0):
         config = dataclasses.replace(once, fit=dataclasses.replace(once.fit, parent_share=share))
         export_run(config, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
-        found[share] = Session(tmp_path / "model.onnx", "cpu").run(cutouts, stamps).classes
+        found[share] = Session(tmp_path / "model.onnx", "cpu").run(cutouts, stamps, cores).classes
     # All of the parent is the parent, whose calibration is fitted anew to the same frames.
     np.testing.assert_allclose(found[1.0], Session(parent, "cpu").run(cutouts).classes, atol=0.02)
     apart = {share: np.abs(classes - found[0.0]).mean() for share, classes in found.items()}

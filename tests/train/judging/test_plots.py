@@ -4,11 +4,16 @@ import matplotlib.image
 import numpy as np
 from scipy.integrate import trapezoid
 
+from rbinfer import PreprocessSpec
+from rbtrain.config import CLASSES
+from rbtrain.data.cutting import ROW
+from rbtrain.data.dataset import Dataset
 from rbtrain.judging.labelled import Scored
 from rbtrain.judging.plots import (
     draw_groups,
     draw_mistakes,
     draw_reliability,
+    draw_simulated_mistakes,
     roc_curve,
     wilson_interval,
 )
@@ -50,6 +55,21 @@ def test_pictures_are_drawn_where_there_is_something_to_draw(tmp_path):
         picture = matplotlib.image.imread(tmp_path / name)
         assert picture.shape[0] > 200
         assert picture[..., :3].std() > 0.05
+
+
+def test_only_what_is_wrong_is_shown_of_simulated_mistakes(tmp_path):
+    spec, each = PreprocessSpec.default(), 12
+    rows = np.zeros(each * len(CLASSES), ROW)
+    rows["label"] = np.repeat(np.arange(len(CLASSES)), each)
+    pixels = np.random.default_rng(0).normal(0, 0.3, (len(rows), 31, 31, 2)).astype(np.float16)
+    data = Dataset(pixels, rows, spec, np.zeros((0, 31, 31), "f2"), np.zeros((len(rows), 27), "f2"))
+    # Stars are all lost, the other classes are all right.
+    score = np.where(rows["label"] == CLASSES.index("galaxy"), 0.9, 0.1)
+    draw_simulated_mistakes(data, score, ("star", "galaxy"), 0.5, tmp_path / "mistakes.png")
+    picture = matplotlib.image.imread(tmp_path / "mistakes.png")[..., :3].mean(axis=2)
+    lines = np.array_split(picture[:, picture.shape[1] // 4 :], len(CLASSES))
+    assert lines[0].std() > 0.1
+    assert max(line[8:-8].std() for line in lines[1:]) < 0.02
 
 
 def test_interval_of_a_fraction():
