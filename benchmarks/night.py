@@ -105,7 +105,11 @@ def what_sources_are(sources, detections):
 
 
 def fit(plans):
-    """Fit the weights by maximum likelihood, with a weak pull to small ones; each night counts alike."""
+    """Fit the weights by maximum likelihood, with a weak pull to small ones.
+
+    Each night counts alike, and real and bogus sources do in it: how many hits a night has differs too
+    much from camera to camera to be learned.
+    """
     from scipy.optimize import minimize
 
     figures, labels, counts = [], [], []
@@ -114,7 +118,7 @@ def fit(plans):
         real = np.isin(what_sources_are(sources, detections), REAL)
         figures.append(np.column_stack([np.ones(len(real)), *known]))
         labels.append(real)
-        counts.append(np.full(len(real), 1 / len(real)))
+        counts.append(np.where(real, 0.5 / real.sum(), 0.5 / (~real).sum()))
         print(f"  {name}: {len(real)} sources, {real.sum()} real", file=sys.stderr)
     x, y, n = np.concatenate(figures), np.concatenate(labels), np.concatenate(counts)
     sign = np.where(y, 1.0, -1.0)
