@@ -38,29 +38,26 @@ JUDGED = {
     "drifting": NightPlan(203, dither=0.2, drift=0.5),
     "still": NightPlan(204, dither=0.1),
 }
-#: Detections within so many pixels of something are of it; the first that fits, in this order.
+#: Detections within so many pixels of something may be of it.
 REACH = {"mover": 2.0, "star": 2.0, "hot_pixel": 1.5, "cosmic_ray": 4.0, "satellite": 4.0}
 REAL = ("star", "mover")
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
 def labelled(detections, truth):
-    """Return what each detection is and its number; "noise" where the truth has nothing."""
+    """Return what each detection is and its number: of what is nearest for its reach; else "noise"."""
     what, number = np.full(len(detections), "noise", "U12"), np.full(len(detections), -1)
     files = np.array([Path(name).name for name in detections["image"]])
     for file in np.unique(files):
         rows = np.flatnonzero(files == file)
         there = truth[truth["file"] == file]
-        for kind, reach in REACH.items():
-            of = there[there["what"] == kind]
-            if not len(of):
-                continue
-            x, y = (np.asarray(detections[k])[rows] for k in ("x", "y"))
-            away = np.hypot(x[:, None] - np.asarray(of["x"]), y[:, None] - np.asarray(of["y"]))
-            # The brighter of two that blend is what was detected.
-            near = np.where(away < reach, np.asarray(of["flux"]), -np.inf).argmax(axis=1)
-            found = (away.min(axis=1) < reach) & (what[rows] == "noise")
-            what[rows[found]], number[rows[found]] = kind, np.asarray(of["id"])[near[found]]
+        reach = np.array([REACH[kind] for kind in there["what"]])
+        x, y = (np.asarray(detections[k])[rows] for k in ("x", "y"))
+        away = np.hypot(x[:, None] - np.asarray(there["x"]), y[:, None] - np.asarray(there["y"])) / reach
+        near = away.argmin(axis=1)
+        found = away[np.arange(len(rows)), near] < 1.0
+        what[rows[found]] = np.asarray(there["what"])[near[found]]
+        number[rows[found]] = np.asarray(there["id"])[near[found]]
     return what, number
 
 

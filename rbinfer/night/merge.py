@@ -84,6 +84,7 @@ def merge(
     label = np.full(len(rows), -1, np.intp)
     free = np.flatnonzero(standing < 0)
     label[free] = clusters(rows["u"][free], rows["v"][free], radius, rows["frame"][free])
+    _give_back(rows, label, standing, radius)
     still = _stays(rows, label, covers, hours)
     pool = _pool(rows, label, still, fwhm, _SCORE * threshold)
     found = find_tracks(rows, pool, hours, covers, radius)
@@ -95,8 +96,8 @@ def merge(
         tracks[number] = track
         number += 1
     fixed = {}
-    for which in np.unique(standing[standing >= 0]):
-        label[standing == which] = number
+    for which in np.unique(standing[label < 0]):
+        label[(standing == which) & (label < 0)] = number
         fixed[number] = int(which)
         number += 1
     numbers, label = np.unique(label, return_inverse=True)
@@ -110,11 +111,8 @@ def merge(
 
 def _stays(rows: NDArray[Any], label: Ints, covers: Sequence[Cover], hours: F64) -> NDArray[np.bool_]:
     """Tell of each cluster whether it is a star: often seen where it was, without a drift."""
-    n = int(label.max(initial=-1)) + 1
-    has = label >= 0
-    times = np.bincount(label[has], minlength=n)
-    with np.errstate(invalid="ignore"):
-        u, v = (np.bincount(label[has], rows[k][has], minlength=n) / times for k in ("u", "v"))
+    u, v, times = _centres(rows, label)
+    n = len(times)
     covered, _ = counted(covers, u, v, u, v, 0.0)
     stays = (times >= _TIMES) & (times >= _SHARE * covered)
     order = np.argsort(label, kind="stable")
@@ -122,6 +120,29 @@ def _stays(rows: NDArray[Any], label: Ints, covers: Sequence[Cover], hours: F64)
     for k in np.flatnonzero(stays):
         stays[k] = not _drifts(rows[order[bounds[k] : bounds[k + 1]]], hours)
     return stays
+
+
+def _centres(rows: NDArray[Any], label: Ints) -> tuple[F64, F64, Ints]:
+    """Return the mean position of each cluster, and how many rows it has."""
+    has = label >= 0
+    times = np.bincount(label[has])
+    with np.errstate(invalid="ignore"):
+        u, v = (np.bincount(label[has], rows[k][has]) / times for k in ("u", "v"))
+    return u, v, times
+
+
+def _give_back(rows: NDArray[Any], label: Ints, standing: Ints, radius: float) -> None:
+    """Give a star the detections that look real where it crosses a hot pixel; changes the labels."""
+    u, v, times = _centres(rows, label)
+    often = np.flatnonzero(times > 1)
+    crossing = np.flatnonzero((standing >= 0) & rows["real"])
+    index, _ = Cells(u[often], v[often], radius).nearest(rows["u"][crossing], rows["v"][crossing])
+    have = set(zip(label.tolist(), rows["frame"].tolist(), strict=True))
+    for row, which in zip(crossing[index >= 0], often[index[index >= 0]], strict=True):
+        one = (int(which), int(rows["frame"][row]))
+        if one not in have:
+            label[row] = which
+            have.add(one)
 
 
 def _drifts(own: NDArray[Any], hours: F64) -> bool:
@@ -143,10 +164,8 @@ def _drifts(own: NDArray[Any], hours: F64) -> bool:
 def _pool(rows: NDArray[Any], label: Ints, still: NDArray[np.bool_], fwhm: float, least: float) -> Ints:
     """Return the rows that may be of something that moves."""
     is_star = (label >= 0) & still[label]
-    stars = np.flatnonzero(is_star)
     reach = _NEAR * fwhm if np.isfinite(fwhm) else _NEAR * _LEAST
-    times = np.maximum(np.bincount(label[stars], minlength=len(still)), 1)
-    u, v = (np.bincount(label[stars], rows[k][stars], minlength=len(still)) / times for k in ("u", "v"))
+    u, v, _ = _centres(rows, label)
     away = Cells(u[still], v[still], reach).nearest(rows["u"], rows["v"])[1]
     return np.flatnonzero((label >= 0) & ~is_star & (away > reach) & (rows["score"] > least))
 

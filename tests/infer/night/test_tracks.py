@@ -97,6 +97,22 @@ def test_what_stands_on_the_detector_is_one_source_and_no_track():
     np.testing.assert_array_equal(found.label == number, standing == 0)
 
 
+def test_a_star_keeps_its_detections_where_it_crosses_a_hot_pixel():
+    rng = np.random.default_rng(6)
+    parts = field_of(rng, n_once=0)
+    star = [rows_of(k, 200.0, 210.0, 200.0 + 3 * k, 210.0, snr=44.0) for k in range(N)]
+    hot = [
+        rows_of(k, 230.0 - 3 * k, 210.0, 230.0, 210.0, score=0.02, snr=33.0) for k in range(N) if k != 10
+    ]
+    rows = np.concatenate([*parts, *star, *hot])
+    standing = np.where((rows["snr"] == 33.0) | ((rows["snr"] == 44.0) & (rows["frame"] == 10)), 0, -1)
+    found = merge(rows, standing, COVERS, HOURS, 3.5, 0.5)
+    own = found.label[rows["snr"] == 44.0]
+    assert len(set(own)) == 1
+    [(number, _)] = found.standing.items()
+    np.testing.assert_array_equal(found.label == number, rows["snr"] == 33.0)
+
+
 def test_coverage_counts_frames_and_those_that_moved():
     covers = [
         Cover(0, Affine(np.array([[1.0, 0, 0], [0, 1, 0]])), (100, 200), 0.0),
