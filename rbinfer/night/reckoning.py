@@ -52,6 +52,7 @@ class Reckoning:
         self.places: list[Place] = []
         self.facts: dict[str, list[Any]] = {k: [] for k in ("detections", "real", "fwhm", "note")}
         self.thresholds: list[float] = []
+        self.hdus: list[int | None] = []
         self.hours = np.array([frame.hours for frame in self.frames])
         self.classes: dict[str, int] = {}
         self.standing: dict[str, Standing] = {}
@@ -86,6 +87,7 @@ class Reckoning:
             place = self.fields.add(rows)
             places.append(place)
             self.thresholds.append(rows.threshold)
+            self.hdus.append(rows.hdu)
             self.facts["detections"].append(len(rows.rows))
             self.facts["real"].append(int(np.count_nonzero(rows.rows["real"])))
             self.facts["fwhm"].append(rows.fwhm)
@@ -216,6 +218,7 @@ class Reckoning:
         return Doubt(
             number,
             self.frames[frame].image,
+            self.hdus[frame],
             int(row["row"]),
             float(row["x"]),
             float(row["y"]),

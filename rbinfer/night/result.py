@@ -17,6 +17,8 @@ class Doubt:
     ----------
     id : int
     image : str
+    hdu : int or None
+        Of the image in its file; None for the first.
     row : int
         In the scored catalogue of the image, from 0.
     x, y : float
@@ -31,6 +33,7 @@ class Doubt:
 
     id: int
     image: str
+    hdu: int | None
     row: int
     x: float
     y: float

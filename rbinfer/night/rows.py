@@ -58,6 +58,8 @@ class Rows:
         Right ascension and declination in degrees, where the image had a WCS that could be used.
     most_pixels : int
         Size of the largest detection; 0 where the catalogue does not tell.
+    hdu : int or None
+        Of the image in its file; None where it is not noted.
     """
 
     rows: NDArray[Any]
@@ -66,6 +68,7 @@ class Rows:
     fwhm: float
     sky: tuple[NDArray[np.float64], NDArray[np.float64]] | None
     most_pixels: int
+    hdu: int | None
 
 
 def read_rows(frame: Frame, number: int) -> Rows:
@@ -106,7 +109,16 @@ def read_rows(frame: Frame, number: int) -> Rows:
     flux = next((_column(table, name) for name in _FLUXES if name in table.colnames), None)
     rows["flux"] = np.nan if flux is None else flux / np.float32(frame.exposure or 1.0)
     size = np.nan_to_num(_column(table, "npix"))
-    return Rows(rows, classes, threshold, _width(meta), _sky(table), int(size.max(initial=0)))
+    hdu = meta.get(f"{NOTED}hdu")
+    return Rows(
+        rows,
+        classes,
+        threshold,
+        _width(meta),
+        _sky(table),
+        int(size.max(initial=0)),
+        int(hdu) if isinstance(hdu, int | np.integer) else None,
+    )
 
 
 def _classes(table: "Table") -> tuple[list[str], NDArray[np.int16]]:

@@ -27,7 +27,8 @@ def write_doubtful(doubts: Sequence[Doubt], path: Path, title: str) -> None:
     RbinferError
         The file system refused.
     """
-    urls = draw_windows([(doubt.image, doubt.x, doubt.y, doubt.fwhm) for doubt in doubts])
+    places = [((doubt.image, doubt.hdu), doubt.x, doubt.y, doubt.fwhm) for doubt in doubts]
+    urls = draw_windows(places)
     figures = "".join(_figure(doubt, url) for doubt, url in zip(doubts, urls, strict=True))
     body = (
         f"<header><h1>{escaped(title)}</h1>"

@@ -111,13 +111,14 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
     return urls
 
 
-def draw_windows(places: Sequence[tuple[str, float, float, float]]) -> list[str]:
-    """Draw cutouts of first images of files; each file is opened once.
+def draw_windows(places: Sequence[tuple[tuple[str, int | None], float, float, float]]) -> list[str]:
+    """Draw cutouts of images; each is opened once.
 
     Parameters
     ----------
-    places : sequence of (str, float, float, float)
-        File, 0-based pixels, and FWHM of the stars; NaN for a usual one.
+    places : sequence of ((str, int or None), float, float, float)
+        File and HDU (None for the first image), 0-based pixels, and FWHM of the stars; NaN for a usual
+        one.
 
     Returns
     -------
@@ -127,7 +128,7 @@ def draw_windows(places: Sequence[tuple[str, float, float, float]]) -> list[str]
     urls = [""] * len(places)
     for image in dict.fromkeys(place[0] for place in places):
         try:
-            data = load_image(image).pixels
+            data = load_image(*image).pixels
         except RbinferError as error:
             log.warning("no cutouts: %s", error)
             continue
