@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._util.wording import in_options
 from .codes import DONE, ERROR, NOTHING_SCORED
-from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
+from .options import (
+    add_common_options,
+    add_scoring_options,
+    add_store_options,
+    add_worker_options,
+    store_arguments,
+)
 from .parser import add_verb
-from .values import count
 
 if TYPE_CHECKING:
     from ..runs.batch import BatchReport, ImageResult
@@ -44,19 +49,7 @@ def add_parser(verbs: Any) -> None:
         help="files, directories (their FITS files) and patterns in quotes, such as 'night/**/*.fz'",
     )
     add_store_options(parser)
-    parser.add_argument(
-        "--workers",
-        type=count,
-        metavar="N",
-        help="processes, each of one thread unless --threads says more; one for each CPU by default, "
-        "a single one on a GPU",
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="let the workers of this Dask scheduler do it, such as tcp://host:8786; they must see the "
-        "images and DIR under the same paths",
-    )
+    add_worker_options(parser)
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     add_scoring_options(parser)
     add_common_options(parser)

@@ -7,9 +7,15 @@ from typing import Any
 
 from .batch import told
 from .codes import DONE, ERROR
-from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
+from .options import (
+    add_catalog_template,
+    add_common_options,
+    add_overwrite_option,
+    add_scoring_options,
+    add_worker_options,
+    score_arguments,
+)
 from .parser import add_verb
-from .values import count
 
 
 def add_parser(verbs: Any) -> None:
@@ -31,21 +37,9 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "-o", "--output", metavar="DIR", required=True, help="directory for the tables and pages"
     )
-    parser.add_argument(
-        "--catalog",
-        metavar="TEMPLATE",
-        help="names of the catalogues, with {dir}, {stem} and {name} of the image; without it SEP "
-        "detects",
-    )
+    add_catalog_template(parser)
     add_overwrite_option(parser, "files in DIR that a night did not write too")
-    parser.add_argument(
-        "--workers", type=count, metavar="N", help="processes; one for each CPU by default"
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="let the workers of this Dask scheduler score, such as tcp://host:8786",
-    )
+    add_worker_options(parser)
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     add_scoring_options(parser)
     add_common_options(parser)

@@ -67,7 +67,10 @@ def run_night(
         The file system refused.
     """
     needed("pyarrow", "the tables of a night need", "night")
-    options = replace(options or ScoreOptions(), show=("snr",))
+    options = options or ScoreOptions()
+    if options.show:
+        raise InputError("the tables of a night have columns of their own; leave `show` out")
+    options = replace(options, show=("snr",))
     if options.hdu == ALL:
         raise InputError("a night takes one image of each file; give `hdu` a number or a name")
     out = Path(output)

@@ -15,6 +15,7 @@ from rbinfer.errors import InputError
 from rbinfer.io.maps import read_map
 from rbinfer.io.tables import read_catalog
 from rbinfer.night.run import OUTPUTS, run_night
+from rbinfer.pipeline.options import ScoreOptions
 
 from ..runs import folders as runs
 from .skies import SIDE, wcs_of, write_night
@@ -164,6 +165,12 @@ def test_tables_that_are_not_of_a_night_are_kept(tmp_path):
     with pytest.raises(InputError, match=r"sources\.ecsv exists and is kept"):
         run_night(tmp_path / "in", tmp_path / "out")
     assert (tmp_path / "out" / "sources.ecsv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("options", [{"hdu": "all"}, {"show": ("classes",)}])
+def test_options_that_a_night_cannot_follow_are_refused(tmp_path, options):
+    with pytest.raises(InputError, match="a night"):
+        run_night(tmp_path, tmp_path / "out", options=ScoreOptions(**options))
 
 
 def test_no_lights(tmp_path):
