@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -149,9 +150,9 @@ class FitConfig(Settings):
     parent_share : float
         Of a fit that begins with the network of a model file: how far the network is moved back towards
         that one when it is exported, from 0 to 1, see `rbtrain.fitting.blend`.
-    narrow_bogus : float
-        Weight of a bogus detection on a frame whose stars are as narrow as hits, see
-        `rbtrain.fitting.batches.narrow_weights`; in the last quarter of the epochs.
+    widths, bogus_weights : tuple of float
+        Widths of a frame's stars (FWHM, pixels, rising) and the weights of bogus detections there, see
+        `rbtrain.fitting.rates.width_weights`; in the last quarter of the epochs.
     precision : {"float32", "mixed_float16", "mixed_bfloat16"}
         Keras's dtype policy. The mixed ones are for GPUs; weights are float32 in all of them, and so is
         the exported network.
@@ -165,7 +166,8 @@ class FitConfig(Settings):
     balance: float = 0.5
     precision: str = "float32"
     parent_share: float = field(default=0.0, metadata=LATER)
-    narrow_bogus: float = field(default=1.0, metadata=LATER)
+    widths: tuple[float, ...] = field(default=(1.0,), metadata=LATER)
+    bogus_weights: tuple[float, ...] = field(default=(1.0,), metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,8 +178,13 @@ class FitConfig(Settings):
             )
         if not 0 <= self.parent_share <= 1:
             raise ValueError(f"parent_share must lie in [0, 1], not {self.parent_share}")
-        if not self.narrow_bogus > 0:
-            raise ValueError(f"narrow_bogus must be above 0, not {self.narrow_bogus}")
+        rising = all(low < high for low, high in pairwise((0.0, *self.widths)))
+        are_pairs = len(self.widths) == len(self.bogus_weights) > 0
+        if not (rising and are_pairs and min(self.bogus_weights) > 0):
+            raise ValueError(
+                "widths must rise from above 0 and bogus_weights be as many numbers above 0, not "
+                f"{self.widths} and {self.bogus_weights}"
+            )
         if min(self.epochs, self.batch_size, self.patience) < 1 or not self.learning_rate > 0:
             raise ValueError(f"epochs, batch_size, patience and learning_rate must be above 0: {self}")
 

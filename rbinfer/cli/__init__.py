@@ -12,42 +12,36 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib import import_module
 
 from .. import __version__
 from .._util.interrupts import exit_on_sigterm
 from .._util.sentences import did_you_mean, unforeseen
 from ..errors import RbinferError
-from . import (
-    batch,
-    bench,
-    classify,
-    completion,
-    config,
-    doctor,
-    gallery,
-    models,
-    night,
-    report,
-    status,
-    warmup,
-    watch,
-)
 from .codes import BROKEN_PIPE, ERROR, INTERRUPTED, TERMINATED
 from .logs import log_in_file, log_on_terminal
 from .parser import Parser, verbs_of
-from .site import parse_with_site, read_site
+from .site import has_site, parse_with_site, read_site
 from .streams import open_streams
 
 log = logging.getLogger(__name__)
 
+#: The verbs in the order of the help, each a module of its name.
 _VERBS = (
-    classify, batch, night, watch, gallery, report, status, models, config, warmup, bench, doctor,
-    completion,
+    "classify", "batch", "night", "watch", "gallery", "report", "status", "models", "config", "warmup",
+    "bench", "doctor", "completion",
 )  # fmt: skip
+_HELP = {"-h", "--help"}
 
 
-def build_parser() -> Parser:
-    """Build the parser of the command line."""
+def build_parser(only: str | None = None) -> Parser:
+    """Build the parser of the command line.
+
+    Parameters
+    ----------
+    only : str, optional
+        The one verb that it is to know; all by default.
+    """
     parser = Parser(
         prog="rbinfer",
         description="Real/bogus scores for detections in single astronomical images.",
@@ -55,8 +49,8 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"rbinfer {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in _VERBS:
-        module.add_parser(verbs)
+    for name in _VERBS if only is None else (only,):
+        import_module(f".{name}", __name__).add_parser(verbs)
     return parser
 
 
@@ -121,22 +115,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parsed(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Parse the command line; also return what is to be said of the site's defaults."""
-    parser = build_parser()
-    verbs = verbs_of(parser)
     name = next((word for word in words if not word.startswith("-")), None)
+    is_help = bool(_HELP & set(words))
+    # The verbs that are not meant need not be imported; help lists them, and a site's defaults may be
+    # those of any.
+    alone = name if name in _VERBS and not is_help and not has_site() else None
+    parser = build_parser(alone)
+    verbs = verbs_of(parser)
     if name is not None and name not in verbs:
-        parser.error(
-            classify.instead_of_verb(name) or f"there is no verb {name}{did_you_mean(name, verbs)}"
-        )
+        from .classify import instead_of_verb
+
+        parser.error(instead_of_verb(name) or f"there is no verb {name}{did_you_mean(name, verbs)}")
     if not words:
         parser.error(f"a verb is missing: {', '.join(verbs)}")
-    if name is None or {"-h", "--help"} & set(words):
+    if name is None or is_help:
         return parser.parse_args(words), []
     settings = read_site(verbs)[name]
     options, rest, used = parse_with_site(parser, verbs[name], words, settings)
     if rest:
-        if name == "classify" and (text := classify.instead_of_more(options.image, rest)):
-            verbs[name].error(text)
+        if name == "classify":
+            from .classify import instead_of_more
+
+            if text := instead_of_more(options.image, rest):
+                verbs[name].error(text)
         verbs[name].refuse(rest)
     by_place: dict[str, list[str]] = {}
     for option, setting in used.items():

@@ -125,9 +125,10 @@ class Files:
 def _check_image(image: str) -> None:
     """Refuse a folder or a pattern, which stand for several images."""
     from ..errors import InputError
-    from ..runs.search import is_fits_name
 
     if os.path.isdir(image):
+        from ..runs.search import is_fits_name
+
         inside = list(Path(image).iterdir())
         has_images = any(is_fits_name(each.name) for each in inside)
         deeper = " --recursive" if not has_images and any(map(Path.is_dir, inside)) else ""

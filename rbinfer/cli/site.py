@@ -36,6 +36,11 @@ def places() -> list[Path]:
     return [home / "rbinfer" / NAME, Path(NAME)]
 
 
+def has_site() -> bool:
+    """Whether there are defaults."""
+    return any(map(os.path.exists, places()))  # False also where it may not be looked for
+
+
 def read_site(verbs: Mapping[str, Parser]) -> dict[str, dict[str, Setting]]:
     """Read the defaults of each verb.
 
@@ -125,7 +130,7 @@ def _is_excluded(name: str, options: argparse.Namespace, actions: Mapping[str, a
 
 def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, Setting]]:
     """Yield verb, option and setting of each line of a file."""
-    if not os.path.exists(place):  # also where it may not be looked for
+    if not os.path.exists(place):
         return
     import tomllib
 

@@ -21,6 +21,8 @@ from .resampling import Taps, resampling, rescaling
 
 log = logging.getLogger(__name__)
 
+#: Scales below this are told the network as this.
+_SMALLEST_SCALE = 1e-9
 _NO_MAP = np.zeros((1, 1), np.float32)
 _NO_MASK = np.zeros((1, 1), np.bool_)
 
@@ -231,7 +233,7 @@ class Cutter:
                 spec.clip,
                 self.saturation,
                 CORE_SIDE,
-                math.log(self.scale),
+                math.log(max(self.scale, _SMALLEST_SCALE)),
                 *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )
 

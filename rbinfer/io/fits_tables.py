@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .cards import cards_of, header_bytes
 from .content import Content
 from .foreign import told_of
+from .layout import content_of
 from .original import Original
+from .plain import PlainHdu, plain_hdus
+from .records import Records
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -46,6 +50,34 @@ def read_fits(content: Content) -> "Iterator[tuple[str, Table]]":
             yield hdu.name, Table.read(hdu, format="fits", mask_invalid=False)
 
 
+def read_records(path: Path) -> tuple[str, Records] | None:
+    """Read name and rows of the one table of a file as they stand; None unless it is plain."""
+    tables = _plain_catalogues(path)
+    if len(tables) != 1:
+        return None
+    records = Records.read(tables[0])
+    return None if records is None else (tables[0].name, records)
+
+
+def write_records(records: Records, path: Path, original: Original | None) -> None:
+    """Write rows: as the first extension, or where they are from, with all that is around them."""
+    first = {"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True}
+    before: bytes | memoryview = header_bytes(
+        [card for each in first.items() for card in cards_of(*each)]
+    )
+    after: bytes | memoryview = b""
+    if original is not None:
+        content = content_of(original.content.path)
+        place = _plain_catalogues(original.content.path)[original.number].place
+        before, after = content[: place.header], content[place.end :]
+    with path.open("wb") as file:
+        file.writelines([before, *records.hdu(), after])
+
+
+def _plain_catalogues(path: Path) -> list[PlainHdu]:
+    return _meant([hdu for hdu in plain_hdus(path) or [] if not hdu.is_image])
+
+
 def write_fits(table: "Table", path: Path) -> None:
     """Write a table as the first extension."""
     table.write(path, format="fits")
@@ -71,4 +103,8 @@ def _catalogues(hdus: Any, path: Path) -> list[Any]:
             f"{path} has no table extension; is it an image? An image comes first, its catalogue as "
             "`catalog`"
         )
+    return _meant(tables)
+
+
+def _meant(tables: list[Any]) -> list[Any]:
     return [hdu for hdu in tables if hdu.name == _OBJECTS] or tables

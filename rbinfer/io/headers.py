@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from .cards import PlainHeader
+
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
@@ -67,6 +69,15 @@ def value_of(header: Any, keyword: str) -> Any:
             return header.get(keyword)
         except VerifyError:
             return str(header.cards[keyword].image)[10:].split("/")[0].strip()
+
+
+def as_header(header: Any) -> Any:
+    """Return Astropy's header of one that was read without it; anything else as it is."""
+    if not isinstance(header, PlainHeader):
+        return header
+    from astropy.io.fits import Header
+
+    return Header.fromstring("".join(header.cards))
 
 
 def readable(header: Any) -> Any:

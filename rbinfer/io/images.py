@@ -18,6 +18,7 @@ from .exposure import Exposure
 from .files import check_file, collect_warnings
 from .foreign import told_of
 from .layout import content_of, is_gzip, places_of
+from .plain import plain_hdus
 from .planes import levelled, mosaic_of, plane_of, undone
 
 log = logging.getLogger(__name__)
@@ -120,11 +121,14 @@ def _skies(hdus: Any, maps: bool = False) -> dict[int, str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a FITS file; whatever goes wrong with it becomes an `InputError`."""
-    from astropy.io import fits
-
     check_file(path)
     with collect_warnings() as told:
         try:
+            if (plain := plain_hdus(path)) is not None:
+                yield plain
+                return
+            from astropy.io import fits
+
             with ExitStack() as opened:
                 compressed = is_gzip(path)
                 source: Any = opened.enter_context(gzip.open(path)) if compressed else path
@@ -255,10 +259,12 @@ def _stored(path: Path, number: int, hdu: Any) -> NDArray[Any] | None:
 
 def _check_sum(path: Path, number: int, hdu: Any) -> None:
     """Warn of pixels that the header's DATASUM tells are others than were written."""
+    if "DATASUM" not in hdu.header:
+        return
     from astropy.io import fits
 
     # That of a compressed image is of its table, which Astropy does not keep.
-    if "DATASUM" in hdu.header and not isinstance(hdu, fits.CompImageHDU) and not hdu.verify_datasum():
+    if not isinstance(hdu, fits.CompImageHDU) and not hdu.verify_datasum():
         log.warning(
             "HDU %d of %s: the pixels do not have the sum that DATASUM tells; the file may be damaged",
             number,

@@ -15,7 +15,7 @@ from .._util.sentences import did_you_mean
 from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
-from .headers import readable
+from .headers import as_header, readable
 from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ def positions(
     InputError
         No position columns; one that holds no numbers, or in a unit other than pixels.
     """
-    from astropy.table import Table
-
-    if not isinstance(table, Table):
+    if not hasattr(table, "colnames"):
         table = as_table(table)
     if (x_col is None) != (y_col is None):
         raise InputError(f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}")
@@ -332,6 +330,7 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
     if names is None:
         known = "; ".join(f"{ra}, {dec}" for ra, dec in SKY_COLUMNS)
         raise InputError(f"the catalogue has no columns of right ascension and declination ({known})")
+    header = as_header(header)
     if not isinstance(header, WCS | Header):
         raise InputError(
             f"the WCS of the image is a {type(header).__name__}, not a FITS WCS or header; give x and y"

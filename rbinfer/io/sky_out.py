@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import collect_warnings
-from .headers import readable, value_of
+from .headers import as_header, readable, value_of
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def sky_map(header: Any, shape: tuple[int, int], name: str = "the image") -> Sky
         return None
     from astropy.wcs import WCS
 
+    header = as_header(header)
     try:
         with collect_warnings():
             wcs = header if isinstance(header, WCS) else WCS(readable(header))
@@ -101,9 +102,7 @@ def sky_map(header: Any, shape: tuple[int, int], name: str = "the image") -> Sky
 
 def _may_have_wcs(header: Any) -> bool:
     """Whether it is worth the time to load Astropy's WCS."""
-    from astropy.io.fits import Header
-
-    return not isinstance(header, Header) or any(key.startswith("CTYPE") for key in header)
+    return not hasattr(header, "keys") or any(key.startswith("CTYPE") for key in header)
 
 
 def _fault_of_cards(header: Any) -> str | None:

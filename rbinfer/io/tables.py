@@ -14,8 +14,10 @@ from .columns import NOTED
 from .content import Content, compress, format_suffix
 from .conversion import fitted
 from .files import check_file, check_place, collect_warnings, written_whole
+from .fits_tables import read_records, write_records
 from .formats import Format, format_named, format_of, output_format, told_by_content
 from .original import Original
+from .records import Records
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Key of the metadata for what the format of a catalogue calls the first pixel.
 FIRST_PIXEL = f"{NOTED}first_pixel"
+#: Formats of FITS tables that say nothing of the first pixel, and are written as they are read.
+_AS_THEY_STAND = ("FITS", "FITS_LDAC")
 
 
 def as_table(obj: Any) -> "Table":
@@ -115,6 +119,39 @@ def read_catalogs(path: str | PathLike[str], format: str | None = None) -> "list
     return _read(path, format, first_only=False)
 
 
+def read_in_kind(
+    path: str | PathLike[str], format: str | None, output: str | PathLike[str]
+) -> list[tuple[str, Records]] | None:
+    """Read the rows of a FITS catalogue as they stand, if that is how they will be written.
+
+    Parameters
+    ----------
+    path, format
+        As for `read_catalogs`.
+    output : str or path
+        Where the rows will be written.
+
+    Returns
+    -------
+    list of (str, Records) or None
+        The one table, with its EXTNAME or ``""``. None for a catalogue or an output of another format,
+        and for a file that takes Astropy to be read; see `rbinfer.io.plain`.
+
+    Raises
+    ------
+    InputError
+        There is no such file or format.
+    """
+    kind = kind_of(Path(path), format)
+    if kind.name not in _AS_THEY_STAND or output_format(Path(output), kind) is not kind:
+        return None
+    try:
+        found = read_records(Path(path))
+    except OSError:  # why, the other reader tells
+        return None
+    return None if found is None else [found]
+
+
 def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "list[tuple[str, Table]]":
     path = Path(path)
     kind = kind_of(path, format)
@@ -175,13 +212,13 @@ def check_output(
 
 
 def check_fit(
-    tables: Iterable["Table"], path: str | PathLike[str], source: Format | None = None
+    tables: Iterable["Table | Records"], path: str | PathLike[str], source: Format | None = None
 ) -> None:
     """Refuse tables that the format of an output cannot hold, before any work is done.
 
     Parameters
     ----------
-    tables : iterable of Table
+    tables : iterable of Table or Records
     path, source
         As for `check_output`.
 
@@ -194,11 +231,12 @@ def check_fit(
     if kind is source and kind.is_verbatim:
         return
     for table in tables:
-        fitted(table, kind.limits)
+        if not isinstance(table, Records):  # which are from FITS, and go there
+            fitted(table, kind.limits)
 
 
 def write_catalog(
-    table: "Table",
+    table: "Table | Records",
     path: str | PathLike[str],
     overwrite: bool = False,
     original: Original | None = None,
@@ -211,8 +249,8 @@ def write_catalog(
 
     Parameters
     ----------
-    table : Table
-        The catalogue.
+    table : Table or Records
+        The catalogue. Records are written as FITS alone.
     path : str or path
         ``.ecsv``, ``.csv``, ``.fits``, ``.fit``, ``.fts`` (also ``.gz``), ``.vot``, ``.votable``,
         ``.xml``, ``.parquet`` or ``.pq``.
@@ -236,9 +274,13 @@ def write_catalog(
     suffix = format_suffix(path)
     try:
         with written_whole(path, suffix) as beside, collect_warnings():
-            if original is not None and kind is source and kind.rewrite is not None:
-                original.check()
-                kind.rewrite(table if kind.is_verbatim else fitted(table, kind.limits), original, beside)
+            in_place = original if kind is source and kind.rewrite is not None else None
+            if in_place is not None:
+                in_place.check()
+            if isinstance(table, Records):
+                write_records(table, beside, in_place)
+            elif in_place is not None and kind.rewrite is not None:
+                kind.rewrite(table if kind.is_verbatim else fitted(table, kind.limits), in_place, beside)
             elif kind.write is not None:
                 kind.write(fitted(table, kind.limits), beside)
             compress(beside, path)

@@ -25,7 +25,8 @@ _PIXEL_VARIANCE = 1.0 / 12.0
 
 _LEAST_SIGMA = 0.1  # pixels
 _FURTHEST = 1.6  # pixels from the middle of the stamp to the centre of what is fitted
-_ROUND_STEPS, _ELLIPSE_STEPS = 6, 14
+_ROUND_STEPS, _ELLIPSE_STEPS = 6, 14  # at most
+_SETTLED = 1e-5  # step of all parameters below which no more are made
 _LONGEST = 2.5  # largest half difference of the logarithms of two axes
 
 #: A model takes its parameters, shape (n, m), and returns profiles of unit flux, shape (n, pixels), and
@@ -323,6 +324,8 @@ def _minimised(
         )
         damped = normal + ridge[:, :, None] * np.eye(normal.shape[1])
         step = np.linalg.solve(damped, right[:, :, None])[:, 2:, 0]
+        if np.abs(step).max(initial=0.0) < _SETTLED:
+            break
         trial = _at(data, model, np.clip(state.parameters + np.clip(step, -0.6, 0.6), low, high))
         better = trial.cost <= state.cost
         damping = np.where(better, damping * 0.2, damping * 10.0)

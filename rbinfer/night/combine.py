@@ -59,7 +59,7 @@ class Weights(NamedTuple):
 
 
 #: Fitted by ``benchmarks/night.py``.
-WEIGHTS = Weights(0.75, 0.66, 0.845, -0.646, -0.308, 0.671)
+WEIGHTS = Weights(0.491, 0.747, 0.792, -0.916, -0.393, 0.872)
 
 
 def evidence(

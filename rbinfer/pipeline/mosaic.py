@@ -14,7 +14,8 @@ from ..io.formats import Format
 from ..io.images import list_images
 from ..io.original import Original
 from ..io.positions import has_positions, sky_columns
-from ..io.tables import kind_of, read_catalogs
+from ..io.records import Records
+from ..io.tables import kind_of, read_catalogs, read_in_kind
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -35,7 +36,7 @@ class Detections:
     ----------
     catalog, image : str
         The files.
-    tables : list of (str, Table)
+    tables : list of (str, Table or Records)
         Name and rows of each table.
     skies : dict of int to str
         Images of the sky by number of the HDU, where the catalogue looks like that of several images.
@@ -49,14 +50,21 @@ class Detections:
 
     catalog: str
     image: str
-    tables: "list[tuple[str, Table]]"
+    tables: "list[tuple[str, Table]] | list[tuple[str, Records]]"
     skies: dict[int, str]
     planes: dict[int, str]
     places: list[int]
     format: Format
 
     @classmethod
-    def read(cls, catalog: str, image: str, skies: dict[int, str], format: str | None = None) -> Self:
+    def read(
+        cls,
+        catalog: str,
+        image: str,
+        skies: dict[int, str],
+        format: str | None = None,
+        output: str | Path | None = None,
+    ) -> Self:
         """Read a catalogue.
 
         Parameters
@@ -67,8 +75,12 @@ class Detections:
             Images to score, of a mosaic; empty for one image.
         format : str, optional
             As for `rbinfer.io.tables.read_catalog`.
+        output : str or path, optional
+            Where the rows will be written.
         """
-        tables = read_catalogs(catalog, format)
+        # The rows of a mosaic are joined, which takes tables.
+        as_they_stand = None if output is None or skies else read_in_kind(catalog, format, output)
+        tables = read_catalogs(catalog, format) if as_they_stand is None else as_they_stand
         places = [k for k, (_, table) in enumerate(tables) if has_positions(table) or sky_columns(table)]
         if len(tables) == 1 or not places:
             places = list(range(len(tables)))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..io.exposure import Exposure, Width
 from ..io.original import Original
 from ..io.positions import peaks
-from ..io.tables import as_table, check_fit, write_catalog
+from ..io.tables import check_fit, write_catalog
 from ..scoring.classifier import Classifier
 from .columns import add_sky, check_names, extra_of, picked
 from .frames import Frames
@@ -37,8 +37,9 @@ class ScoredFile:
 
     Attributes
     ----------
-    table : Table
-        All detections with their scores; ``meta`` says how they were made.
+    table : Table or Records
+        All detections with their scores; ``meta`` says how they were made. Records are rows of a FITS
+        catalogue that are to be written as FITS.
     image : Exposure or None
         Pixels and header; None for a mosaic, whose images would not all fit into memory.
     summary : dict
@@ -117,7 +118,9 @@ def score_file(
     lent = None if frames.are_all_wanted else borrow
     scoring = _Scoring(classifier, threshold, options.fwhm, lent, options.show)
     numbers = frames.numbers() if frames.are_all_wanted else {}
-    detections = None if catalog is None else Detections.read(catalog, image, numbers, how.format)
+    detections = None
+    if catalog is not None:
+        detections = Detections.read(catalog, image, numbers, how.format, output)
     if detections is not None and output is not None:
         source = None if numbers else detections.format
         check_fit([table for _, table in detections.tables], output, source)
@@ -164,7 +167,7 @@ class _Scoring:
         if table is None:
             table, places = _detected(name, exposure)
         else:
-            table = as_table(table)
+            table = table.copy()
             places = how.places(table, exposure, name)
         check_names(self.show, table.colnames, self.classifier.spec)
         psf = frames.star(exposure.hdu)

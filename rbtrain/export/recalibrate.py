@@ -17,7 +17,7 @@ from ..data.dataset import Dataset
 from ..fitting.batches import targets_of
 from ..fitting.calibrate import fit_temperature
 from ..fitting.inherit import lineage
-from ..fitting.rates import measured_readings, mix_weights, narrow_weights
+from ..fitting.rates import measured_readings, mix_weights, width_weights
 from .proof import N_PROOF, ExportError, counted, write_proved
 
 #: Cutouts in memory at a time.
@@ -72,7 +72,8 @@ def export_recalibrated(
     labels = data.rows["label"][held_out]
     logits = _logits(session, data, held_out)
     weights = mix_weights(labels, config.sources).astype(float)
-    weights *= narrow_weights(data.rows[held_out], config.fit.narrow_bogus)
+    widths, of_bogus = config.fit.widths, config.fit.bogus_weights
+    weights *= width_weights(data.rows[held_out], widths, of_bogus)
     is_source = np.isin(np.arange(len(CLASSES)), SOURCES).astype(float)
     temperature, shift = fit_temperature(logits, targets_of(config, labels), weights, is_source)
     classes = _softmax(logits / temperature + shift * is_source)
@@ -89,7 +90,8 @@ def export_recalibrated(
             "temperature": before.get("temperature", 1.0) * temperature,
             "shift": before.get("shift", 0.0) / temperature + shift,
             "sources": config.sources,
-            "narrow_bogus": config.fit.narrow_bogus,
+            "widths": [*widths],
+            "bogus_weights": [*of_bogus],
         },
         golden=None,
     )

@@ -22,7 +22,7 @@ from ..fitting.blend import blend
 from ..fitting.calibrate import calibrate
 from ..fitting.fit import PARENT, PARENT_NETWORK, in_single_precision, load_network, to_measure
 from ..fitting.model import inputs_of
-from ..fitting.rates import measured_reading, measured_readings, mix_weights, narrow_weights
+from ..fitting.rates import measured_reading, measured_readings, mix_weights, width_weights
 from ..simulate import draw_frame
 from .convert import export_model, keras_outputs
 from .proof import N_PROOF
@@ -66,10 +66,11 @@ def export_run(
     inputs = inputs_of(model, *data.inputs(held_out))
     targets = targets_of(config, labels)
     weights = mix_weights(labels, config.sources)
-    weights *= narrow_weights(data.rows[held_out], config.fit.narrow_bogus)
+    widths, of_bogus = config.fit.widths, config.fit.bogus_weights
+    weights *= width_weights(data.rows[held_out], widths, of_bogus)
     model, parameters = calibrate(model, inputs, targets, weights, SOURCES)
     multi = targets.shape[1] > 1
-    parameters |= {"sources": config.sources, "narrow_bogus": config.fit.narrow_bogus}
+    parameters |= {"sources": config.sources, "widths": [*widths], "bogus_weights": [*of_bogus]}
     outputs = keras_outputs(model, CLASSES, config.real)(inputs)
     if multi:
         readings = measured_readings(config, labels, outputs["classes"])

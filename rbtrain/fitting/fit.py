@@ -21,7 +21,7 @@ from ..data.memory import keep_freed_memory
 from .batches import Batches, balance_groups, class_weights, targets_of
 from .inherit import inherit, lineage
 from .model import create_compact_model, create_realbogus_model
-from .rates import narrow_weights
+from .rates import width_weights
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 #: Files of a run that begins with the network of a model: which it is, and the network.
 PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
-#: Share of the epochs in which narrow frames are weighed, see `narrow_weights`.
+#: Share of the epochs in which bogus are weighed by width, see `width_weights`.
 _LATE = 0.25
 #: Cutouts that statistics are measured on where a fit begins with the network of a model file.
 _TO_MEASURE = 8192
@@ -334,7 +334,7 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     psf, core = config.network.psf, config.network.core
     size, seed = config.fit.batch_size, config.fit.seed
     # What is best is judged by the weights that the fit ends with.
-    last = weights * narrow_weights(data.rows, config.fit.narrow_bogus)
+    last = weights * width_weights(data.rows, config.fit.widths, config.fit.bogus_weights)
     late = round((1 - _LATE) * config.fit.epochs), last
     shuffled = Batches(data, training, targets, weights, size, seed, psf, core, late)
     return shuffled, Batches(data, validation, targets, last, 1024, psf=psf, core=core)

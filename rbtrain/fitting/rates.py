@@ -12,9 +12,6 @@ from ..config import CLASSES, READINGS, SOURCES, TrainConfig
 from ..data.label import is_of
 from ..metrics import rates_at, threshold_for_false, threshold_for_missed
 
-#: FWHM in pixels up to which stars are as narrow as hits, and from which they are not.
-_NARROW, _WIDE = 1.3, 2.0
-
 
 def mix_weights(labels: I8, sources: float) -> F32:
     """Weights with mean 1 that give stars and galaxies together a share, and all else the rest.
@@ -45,27 +42,27 @@ def mix_weights(labels: I8, sources: float) -> F32:
     return np.where(in_the_sky, sources / share, (1 - sources) / (1 - share)).astype(np.float32)
 
 
-def narrow_weights(rows: NDArray[np.void], weight: float) -> F32:
-    """Weight of each row by the width of its frame's stars: of bogus ones more where these are narrow.
+def width_weights(rows: NDArray[np.void], widths: Sequence[float], weights: Sequence[float]) -> F32:
+    """Weight of each row by the width of its frame's stars, which may be others for bogus rows.
 
-    Stars of 1.3 pixels and less are as sharp as hits. Where many are to be told apart that few features
-    tell, a network that sees them as often as stars lets in too many. The weight falls to 1 at 2 pixels,
-    evenly in ln(FWHM). It is taken in the last epochs only: what a network sees in cutouts is best
-    learned from them as they are (Cao et al. 2019, arXiv:1906.07413).
+    One threshold serves all widths. Where few features tell hits from stars, or where hits are told with
+    ease, it is right only if bogus count for more. They do in the last epochs alone: what a network sees
+    in cutouts is best learned from them as they are (Cao et al. 2019, arXiv:1906.07413).
 
     Parameters
     ----------
     rows : structured ndarray, shape (n,)
         Of a dataset.
-    weight : float
-        At 1.3 pixels and below.
+    widths : sequence of float
+        FWHM in pixels, rising.
+    weights : sequence of float
+        Of bogus rows at these widths; between them even in ln(FWHM), beyond them those of the ends.
 
     Returns
     -------
     ndarray of float32, shape (n,)
     """
-    wide = np.log(np.maximum(rows["fwhm"], _NARROW) / _NARROW) / np.log(_WIDE / _NARROW)
-    of_bogus = weight ** (1 - np.minimum(wide, 1))
+    of_bogus = np.interp(np.log(rows["fwhm"]), np.log(widths), weights)
     return np.where(np.isin(rows["label"], SOURCES), 1, of_bogus).astype(np.float32)
 
 

@@ -14,7 +14,7 @@ from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, READINGS, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
-from ..fitting.rates import mix_weights, narrow_weights
+from ..fitting.rates import mix_weights, width_weights
 from ..metrics import (
     auc,
     bootstrap,
@@ -100,7 +100,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     real = is_of(rows["label"], real_types)
     score, classes = scores_of(session, data)
     weights = _weights(rows["label"], spec.calibration.get("sources"))
-    weights = weights * narrow_weights(rows, spec.calibration.get("narrow_bogus", 1.0))
+    by_width = (spec.calibration.get(key, (1.0,)) for key in ("widths", "bogus_weights"))
+    weights = weights * width_weights(rows, *by_width)
     result: dict[str, Any] = {
         "threshold": spec.threshold,
         "overall": figures(real, score, spec.threshold, np.random.default_rng(0)),

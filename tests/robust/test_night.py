@@ -49,14 +49,17 @@ def test_kills(tmp_path, tried):
     "Positions", "frames with ten times as many hot pixels called real as stars are aligned by the stars"
 )
 def test_hot_pixels_do_not_align(tried):
-    n = times(10, 500)
+    n = times(10, 200)
     for seed in range(n):
         rng = np.random.default_rng(seed)
         stars, hot = scattered(rng, 65), scattered(rng, 650)
         shift = rng.uniform(-40, 40, 2) + np.array([3.0, 3.0])
         there = turned(stars, rng.uniform(-0.3, 0.3), shift)
         seen = there + rng.normal(0, 0.12, there.shape)
-        affine = align(rng.permutation(np.vstack([seen, hot])), rng.permutation(np.vstack([stars, hot])))
+        # The brightest first, in both frames nearly in the same order.
+        rank = rng.permutation(715)
+        orders = [np.argsort(rank * rng.normal(1.0, 0.1, 715)) for _ in range(2)]
+        affine = align(np.vstack([seen, hot])[orders[0]], np.vstack([stars, hot])[orders[1]])
         if np.hypot(*shift) > 3.0:
             assert affine is not None
             assert error(affine, there, stars) < 0.5
@@ -67,7 +70,7 @@ def test_hot_pixels_do_not_align(tried):
     "Positions", "a mover of 0.5 to 18 pixels a frame is one source, and chance makes no tracks"
 )
 def test_movers(tried):
-    n = times(6, 200)
+    n = times(6, 100)
     for seed in range(n):
         rng = np.random.default_rng(seed)
         parts = field_of(rng, n_once=int(rng.integers(0, 50)))

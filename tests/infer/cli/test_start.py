@@ -37,7 +37,8 @@ def imported(inputs, out, *extra):
     image, catalog = inputs
     code = (
         "import sys; from rbinfer.cli import main; code = main(sys.argv[1:])\n"
-        "names = 'rbinfer.measure.psf', 'rbinfer.measure.detect', 'sep', 'numba', 'llvmlite'\n"
+        "names = ['rbinfer.measure.psf', 'rbinfer.measure.detect', 'rbinfer.cli.batch', 'astropy',\n"
+        "'sep', 'numba', 'llvmlite']\n"
         "print('imported:', *(name for name in names if name in sys.modules)); sys.exit(code)"
     )
     return run(code, "classify", image, "--catalog", catalog, "-o", out, "-q", *extra).split()[1:]
@@ -47,6 +48,15 @@ def test_a_given_width_imports_nothing_that_measures_one(inputs, tmp_path):
     main(["warmup", "-q"])
     assert imported(inputs, tmp_path / "given.fits", "--fwhm", "3") == []
     assert imported(inputs, tmp_path / "measured.fits") == ["rbinfer.measure.psf"]
+
+
+@pytest.mark.parametrize(
+    ("cards", "name"), [({"CTYPE1": "RA---TAN"}, "o.fits"), ({"BSCALE": 2.0}, "o.fits"), ({}, "o.ecsv")]
+)
+def test_what_takes_astropy_imports_it(inputs, tmp_path, cards, name):
+    with fits.open(inputs[0], mode="update") as hdus:
+        hdus[0].header.update(cards)
+    assert imported(inputs, tmp_path / name, "--fwhm", "3") == ["astropy"]
 
 
 @pytest.mark.parametrize("argv", ["['rbinfer', 'status', '3']", "['rbinfer', '--version']"])

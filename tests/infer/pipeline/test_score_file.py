@@ -332,3 +332,45 @@ def test_a_dead_frame_is_told(tmp_path, classifier, caplog, value, words):
     scored = score_file(str(tmp_path / "dead.fits"), None, ScoreOptions(), classifier)
     assert len(scored.table) == 0
     assert re.search(f"dead.fits: nothing was detected{words}", caplog.text)
+
+
+CHOICES = [
+    "",
+    "--columns classes,snr",
+    "--columns id,rb_score",
+    "--filter",
+    "--sort doubtful",
+    "--class cosmic_ray,hot_pixel",
+    "--swap-xy",
+    "--x-col y --y-col x",
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("kind", ["fits", "ldac"])
+def test_rows_as_they_stand_are_scored_as_a_table(scene, tmp_path, monkeypatch, kind, choice):
+    image, table, _ = scene
+    fits.writeto(tmp_path / "i.fits", image)
+    catalog = str(tmp_path / "c.fits")
+    swapped = table["x", "y", "id", "real"].copy()
+    if "xy" in choice or "--x-col" in choice:
+        swapped["x"], swapped["y"] = table["y"], table["x"]
+    swapped["name"] = [f"star {k}" for k in range(len(table))]
+    swapped["x"].unit = "pixel"
+    if kind == "ldac":
+        choice = choice.replace("y --y-col x", "Y_IMAGE --y-col X_IMAGE --origin 1")
+        write_ldac([(image, swapped)], catalog)
+    else:
+        swapped.write(catalog)
+    argv = ["classify", str(tmp_path / "i.fits"), "--catalog", catalog, "-q", *choice.split(), "-o"]
+    assert main([*argv, str(tmp_path / "found.fits")]) == 0
+    monkeypatch.setattr("rbinfer.io.tables.read_records", lambda path: None)
+    assert main([*argv, str(tmp_path / "known.fits")]) == 0
+    found, known = (read_catalog(tmp_path / name) for name in ("found.fits", "known.fits"))
+    assert found.dtype == known.dtype
+    for name in known.colnames:
+        np.testing.assert_array_equal(found[name], known[name])
+        assert found[name].unit == known[name].unit
+    assert list(found.meta) == list(known.meta)
+    for key, value in known.meta.items():
+        assert found.meta[key] == (pytest.approx(value, rel=1e-12) if type(value) is float else value)

@@ -18,7 +18,7 @@ from rbinfer import Classifier, ModelError
 from rbinfer.model.session import Session, verify
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
 from rbinfer.model.stamps import Stamps
-from rbtrain.config import CLASSES, SOURCES
+from rbtrain.config import CLASSES, SOURCES, FitConfig
 from rbtrain.data.cutting import ROW
 from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import export_model, keras_outputs
@@ -27,7 +27,7 @@ from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate
 from rbtrain.fitting.fit import build, fit
-from rbtrain.fitting.rates import mix_weights, narrow_weights
+from rbtrain.fitting.rates import mix_weights, width_weights
 from rbtrain.judging.evaluate import evaluate_simulation
 from rbtrain.metrics import auc
 
@@ -223,12 +223,15 @@ def test_other_weights_are_taken_late(config, data):
         assert (batches[0][2] == weight).all()
 
 
-def test_bogus_weigh_more_where_stars_are_narrow():
+def test_bogus_weigh_by_the_width_of_the_stars():
     rows = np.zeros(6, ROW)
     rows["label"] = [CLASSES.index("cosmic_ray")] * 5 + [CLASSES.index("star")]
     rows["fwhm"] = [0.8, 1.3, np.sqrt(1.3 * 2.0), 2.0, 9.0, 0.8]
-    np.testing.assert_allclose(narrow_weights(rows, 4.0), [4, 4, 2, 1, 1, 1], rtol=1e-6)
-    assert (narrow_weights(rows, 1.0) == 1).all()
+    np.testing.assert_allclose(width_weights(rows, (1.3, 2.0), (4, 1)), [4, 4, 2.5, 1, 1, 1], rtol=1e-6)
+    assert (width_weights(rows, (1.0,), (1.0,)) == 1).all()
+    for widths, weights in (((2.0, 1.0), (1, 1)), ((1.0,), ()), ((1.0,), (0.0,)), ((0.0,), (1.0,))):
+        with pytest.raises(ValueError, match="widths must rise from above 0"):
+            FitConfig(widths=widths, bogus_weights=weights)
 
 
 def test_the_eight_symmetries_are_eight():

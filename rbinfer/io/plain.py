@@ -1,0 +1,134 @@
+"""Plain FITS files, read without Astropy, which takes longer to import than they take to score.
+
+A file is plain if each of its HDUs is an image without a scale (or of unsigned 16-bit integers) or a
+binary table without a heap, and each header has plain cards only; see `rbinfer.io.cards`. Anything else
+is left to Astropy, which gives the same of a plain file.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .cards import PlainHeader
+from .layout import BLOCK, Place, content_of, is_gzip, places_of
+
+#: Types of pixels by BITPIX.
+_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+_HALF = 2**15  # BZERO of unsigned integers of 16 bits
+#: Cards that give pixels or rows a meaning beyond their plain values.
+_BEYOND = ("BLANK", "ZIMAGE", "ZTABLE", "GROUPS", "DATASUM", "CHECKSUM", "THEAP")
+
+
+@dataclass(frozen=True)
+class PlainHdu:
+    """An HDU of a plain file, under the names that Astropy has for the same.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    header : PlainHeader
+    is_image : bool
+        Or else a binary table.
+    shape : tuple of int
+        Slowest axis first; of a table (rows, bytes of a row).
+    place : Place
+        Where it lies in the file.
+    default_name : str
+        Name where the header gives none.
+    """
+
+    path: Path
+    header: PlainHeader
+    is_image: bool
+    shape: tuple[int, ...]
+    place: Place
+    default_name: str
+
+    @property
+    def name(self) -> str:
+        """EXTNAME."""
+        return str(self.header.get("EXTNAME", self.default_name))
+
+    @property
+    def ver(self) -> Any:
+        """EXTVER."""
+        return self.header.get("EXTVER", 1)
+
+    @property
+    def data(self) -> NDArray[Any] | None:
+        """The pixels in native byte order, or the bytes of the rows, read now; None without any.
+
+        Raises
+        ------
+        OSError
+            The file has become shorter.
+        """
+        if not self.shape or 0 in self.shape:
+            return None
+        kind = np.dtype(_TYPES[self.header["BITPIX"]])
+        n = math.prod(self.shape)
+        found = np.fromfile(self.path, kind, n, offset=self.place.data)
+        if len(found) < n:
+            raise OSError("it ends before its data do")
+        if not found.dtype.isnative:
+            found = found.byteswap(inplace=True).view(found.dtype.newbyteorder("="))
+        zero = self.header.get("BZERO", 0)
+        return (found + np.float32(zero) if zero else found).reshape(self.shape)
+
+
+def plain_hdus(path: Path) -> list[PlainHdu] | None:
+    """Return the HDUs of a file if it is plain, or else None.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file that is not empty.
+    """
+    try:
+        if is_gzip(path):
+            return None
+        content = content_of(path)
+        places = places_of(content)
+    except (InputError, ValueError):
+        return None
+    is_whole = places[-1].end == len(content) and len(content) % BLOCK == 0
+    if not is_whole or any(place.lacks for place in places):
+        return None
+    hdus: list[PlainHdu] = []
+    for place in places:
+        header = PlainHeader.read(bytes(content[place.header : place.data]))
+        shape = None if header is None else _shape(header, is_first=not hdus)
+        if header is None or shape is None:
+            return None
+        is_image = header.get("XTENSION", "IMAGE") == "IMAGE"
+        name = "" if hdus else "PRIMARY"
+        hdus.append(PlainHdu(path, header, is_image, shape, place, name))
+    return hdus
+
+
+def _shape(header: PlainHeader, is_first: bool) -> tuple[int, ...] | None:
+    """Return the shape of the data of an HDU; None where they are not plain."""
+    kind, bits, n = header.get("XTENSION"), header.get("BITPIX"), header.get("NAXIS")
+    axes: list[Any] = [header.get(f"NAXIS{k}") for k in range(n if type(n) is int else 0, 0, -1)]
+    names = header.get("EXTNAME", ""), header.get("EXTVER", 1)
+    is_plain = (
+        (header.get("SIMPLE") is True if is_first else kind in ("IMAGE", "BINTABLE"))
+        and bits in _TYPES
+        and header.get("PCOUNT", 0) == 0
+        and header.get("GCOUNT", 1) == 1
+        and type(n) is int
+        and all(type(axis) is int and axis >= 0 for axis in axes)
+        and isinstance(names[0], str)
+        and type(names[1]) is int
+        and not any(key in header for key in _BEYOND)
+        and (kind != "BINTABLE" or (bits == 8 and len(axes) == 2))
+        and header.get("BSCALE", 1) == 1
+        and (header.get("BZERO", 0) == 0 or (header["BZERO"] == _HALF and bits == 16))
+    )
+    return tuple(axes) if is_plain else None
