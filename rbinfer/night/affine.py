@@ -107,7 +107,8 @@ def align(stars: F64, anchors: F64) -> Affine | None:
     free = stars[standing < 0]
     free_anchors = np.delete(anchors, standing[standing >= 0], axis=0)
     if moved := _found(free, free_anchors):
-        return _refined(moved.affine, stars, anchors).affine
+        # Not refined with all: after a short shift what stands would be paired too, and pull it back.
+        return moved.affine
     still = _refined(Affine(np.eye(2, 3)), stars, anchors)
     if _is_enough(still, stars, anchors):
         return still.affine
