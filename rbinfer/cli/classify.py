@@ -23,6 +23,7 @@ from .values import names
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from ..io.samp import Listeners
     from ..pipeline.score_file import ScoredFile
 
 #: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
@@ -98,6 +99,11 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--stamp", action="store_true", help="also note model, options and counts in IMAGE's header"
     )
+    parser.add_argument(
+        "--samp",
+        action="store_true",
+        help="send the rows and the image to what listens by SAMP: DS9, Aladin, TOPCAT",
+    )
     add_scoring_options(parser, ("--format", "--catalog-format"))
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -114,9 +120,19 @@ def _rarely_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-@_rarely_collected()
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
+    if not options.samp:
+        return _run(options, None)
+    from ..io.samp import listeners
+
+    # Before any work: without a hub nothing can be sent after it.
+    with listeners() as programs:
+        return _run(options, programs)
+
+
+@_rarely_collected()
+def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
     from ..pipeline.columns import check_classes
     from ..pipeline.options import ScoreOptions
     from ..pipeline.score_file import score_file
@@ -145,6 +161,8 @@ def run(options: argparse.Namespace) -> int:
     if files.regions and len(scored.table):
         # After the rows, which matter more.
         files.write_regions(taken, how.columns)
+    if programs is not None:
+        programs.send(kept.table, files.image, files.output)
     if options.stamp:
         from ..io.stamp import stamp
 

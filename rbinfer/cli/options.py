@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from ..measure.detectors import DETECTOR, DETECTORS
 from ..runs.formats import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
 
@@ -81,7 +82,7 @@ def add_catalog_template(parser: argparse.ArgumentParser) -> None:
         "--catalog",
         metavar="TEMPLATE",
         help="names of the catalogues, with {dir}, {stem} and {name} of the image, such as "
-        "'{dir}/{stem}.cat'; without it SEP detects",
+        "'{dir}/{stem}.cat'; without it rbinfer detects",
     )
 
 
@@ -200,6 +201,12 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
         dest="catalog_format",
         metavar="FORMAT",
         help="that of the catalogue, such as CSV or DAOPHOT; told by its content if absent",
+    )
+    group.add_argument(
+        "--detector",
+        choices=DETECTORS,
+        default=DETECTOR,
+        help=f"what detects where there is no catalogue ({DETECTOR})",
     )
     add_position_options(group)
     group.add_argument(

@@ -36,10 +36,25 @@ def positive(text: str) -> float:
     return value
 
 
+def finite(text: str) -> float:
+    """Read a finite number."""
+    value = _number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
 def count(text: str) -> int:
     """Read an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 1")
+    return int(text)
+
+
+def row_number(text: str) -> int:
+    """Read the number of a row, counted from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not the number of a row, counted from 0")
     return int(text)
 
 

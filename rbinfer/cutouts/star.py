@@ -35,6 +35,34 @@ def star_on_grid(
     return np.asarray(star / top if top > 0 else star, np.float32)
 
 
+def star_at(
+    stamp: NDArray[np.float32], pixel: float, shape: tuple[int, ...], x: float, y: float
+) -> NDArray[np.float64]:
+    """Draw a star at a place of a frame, by cubic interpolation of its stamp.
+
+    Parameters
+    ----------
+    stamp, pixel
+        As for `star_on_grid`.
+    shape : (int, int)
+        Rows and columns of what is drawn on.
+    x, y : float
+        Centre of the star, 0-based pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape `shape`
+        1 at the centre of the star; zeros beyond the stamp.
+    """
+    middle = len(stamp) // 2
+    by_y, by_x = (
+        _cubic((np.arange(n) - at) / pixel + middle, len(stamp))
+        for n, at in zip(shape, (y, x), strict=True)
+    )
+    star: NDArray[np.float64] = by_y @ stamp.astype(np.float64) @ by_x.T
+    return star
+
+
 def _cubic(places: NDArray[np.floating], n: int) -> NDArray[np.float64]:
     """Weights (m, n) of n samples at places: cubic convolution with a = -1/2 (Keys 1981)."""
     away = np.abs(places[:, None] - np.arange(n))

@@ -1,7 +1,8 @@
 """By which camera and filter an image was taken, as far as its headers tell."""
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .headers import value_of
 
@@ -20,6 +21,31 @@ _CARDS = {
         "FILTER1", "FILTER2", "FILTER3", "FILTER4",
     ),
 }  # fmt: skip
+
+#: Cards with the electrons per unit. Cameras with a setting of the amplifier note that as GAIN, 100 or
+#: so, and what it amounts to as EGAIN.
+_GAINS = ("EGAIN", "GAIN")
+_MOST_GAIN = 50.0  # electrons per unit; what is more is a setting
+
+
+def gain_of(header: Any) -> tuple[float, str] | None:
+    """Return the gain that a header notes.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header or None
+
+    Returns
+    -------
+    (float, str) or None
+        Electrons per unit, and the card that tells them; None where none does.
+    """
+    for card in () if header is None else _GAINS:
+        value = header.get(card)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and math.isfinite(value) and 0 < value <= _MOST_GAIN:
+            return float(value), card
+    return None
 
 
 def camera_of(headers: "Sequence[Header]", shape: tuple[int, int]) -> str:

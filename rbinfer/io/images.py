@@ -118,6 +118,41 @@ def _skies(hdus: Any, maps: bool = False) -> dict[int, str]:
     }
 
 
+def load_stamps(path: str | PathLike[str]) -> list[Exposure]:
+    """Read ready-made stamps: the planes of a cube, or the one that is a 2-D image.
+
+    Parameters
+    ----------
+    path : str or path
+        FITS file; the first HDU with pixels is taken.
+
+    Returns
+    -------
+    list of Exposure
+        In the order of the planes; BLANK pixels are NaN.
+
+    Raises
+    ------
+    InputError
+        As from `load_image`, for the file; or it has no pixels, or more than three axes.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        number = _first_image(path, hdus)
+        hdu = hdus[number]
+        if len(shape := _plane_shape(hdu)) < 3:
+            return [_read_hdu(path, hdus, number, None, None)]
+        if len(shape) > 3:
+            raise InputError(f"HDU {number} of {path} has {len(shape)} axes; a cube of stamps has three")
+        _check_sum(path, number, hdu)
+        stored = _stored(path, number, hdu)
+        saturation = _saturation(hdu.header)
+        planes: list[NDArray[Any]] = [] if stored is None else list(stored.reshape(shape))
+        return [
+            Exposure(*as_image(plane), saturation, header=hdu.header, hdu=number) for plane in planes
+        ]
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a FITS file; whatever goes wrong with it becomes an `InputError`."""

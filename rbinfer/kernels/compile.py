@@ -15,7 +15,7 @@ from numba.core.caching import NullCache
 from numba.core.errors import NumbaError
 
 from ..errors import RbinferError
-from . import default, numerics, reference
+from . import cleaning, default, islands, mesh, numerics, reference, runs
 from .elf import LinkError
 from .jit import FUNCTIONS
 
@@ -38,6 +38,13 @@ _KERNELS = {
         reference.cut_reference,
         reference.preprocess_reference,
         numerics.asinh_array,
+        mesh.measure_mesh,
+        runs.find_runs,
+        runs.label_runs,
+        runs.group_runs,
+        islands.measure_islands,
+        cleaning.find_wings,
+        cleaning.drop_wings,
     )
 }
 # What Numba compiles by when it is told nothing.

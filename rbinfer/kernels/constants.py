@@ -22,3 +22,18 @@ SMALLEST = 1e-36
 
 #: Lines that order statistics go over are padded to whole vectors of this many values.
 LANES = 64
+#: Levels of the histogram of a cell of the background mesh, at most.
+MOST_LEVELS = 4096
+
+#: Columns of what `rbinfer.kernels.islands.measure_islands` finds. Number of pixels; sum of their
+#: values, and smoothed; brightest value, and smoothed; brightest pixel; centre, and moments about it;
+N_PIXELS, FLUX, SMOOTH_FLUX, PEAK, PEAK_SMOOTH, PEAK_X, PEAK_Y, FIRST_X, FIRST_Y, XX, YY, XY = range(12)
+#: threshold; flags; ratio of areas; what as many pixels as are asked for have above the threshold.
+THRESHOLD, FLAGS, AREA_RATIO, SPARE = range(12, 16)
+N_COLUMNS = 16
+#: Flags of detections, as SEP has them.
+MERGED, TRUNCATED, SINGULAR = 1, 2, 8
+#: Lines of an image that `rbinfer.kernels.runs.find_runs` works with.
+N_LINES = 16
+#: What `rbinfer.kernels.deblend` works with for each pixel of an island.
+N_NUMBERS = 17

@@ -383,4 +383,19 @@ preprocess_reference = {
     )
     for letter in "fd"
 }
+# Those of the detection, in the order of its steps.
+measure_mesh = Kernel("measure_mesh", "f2 ?2 ? q q q d2 d2 d2 d2 q2")
+find_runs = Kernel("find_runs", "f2 ?2 ? d4 q d d d ? q q f2 i2 f2 q1")
+label_runs = Kernel("label_runs", "i2 q1")
+group_runs = Kernel("group_runs", "i2 q1 q q1 q2 q1 q1 q1")
+measure_islands = Kernel(
+    "measure_islands", "q q q1 q1 q2 i2 q1 f2 q d q q i2 f2 d1 i1 q1 d1 d1 d2 d2 q1"
+)
+find_wings = Kernel("find_wings", "d2 q1 q1 q q q q2 q1")
+drop_wings = Kernel("drop_wings", "q2 ?1")
+#: Those that cut and prepare, which every run calls.
 KERNELS = (cut_default, cut_reference, *preprocess_reference.values())
+#: Those of the detection, which a run without a catalogue may call.
+DETECTION = (
+    measure_mesh, find_runs, label_runs, group_runs, measure_islands, find_wings, drop_wings,
+)  # fmt: skip

@@ -20,6 +20,11 @@ _LN2 = np.float32(math.log(2.0))
 _SQRT2 = np.float32(math.sqrt(2.0))
 # 1 / Phi^-1(3/4): scales the MAD of normal deviates to their standard deviation.
 _MAD_TO_SIGMA = 1.482602218505602
+_LOG2_E = 1.0 / math.log(2.0)
+# ln 2 in two parts: the first has so few digits that small multiples of it are exact.
+_LN2_HIGH = 0.693147180369123816490
+_LN2_LOW = 1.90821492927058770002e-10
+_ROOT_OF_2 = math.sqrt(2.0)
 
 
 @jit
@@ -162,3 +167,40 @@ def mad_std(values: Any, n: int, centre: Any, workspace: Any) -> Any:
     for i in range(n):
         workspace[i] = abs(values[i] - centre)
     return _MAD_TO_SIGMA * median(workspace, n)
+
+
+@jit
+def exponential(value: Any) -> Any:
+    """Return e to a power from -700 to 0, in double precision and without the C library.
+
+    With ``value = k ln 2 + r`` and ``|r| <= ln 2 / 2`` the series of ``exp(r)`` to the 13th power leaves
+    less than one unit in the last place.
+    """
+    k = math.floor(value * _LOG2_E + 0.5)
+    r = (value - k * _LN2_HIGH) - k * _LN2_LOW
+    total = 1.0
+    for n in range(13, 0, -1):
+        total = 1.0 + total * r / n
+    power = np.int64((np.int64(k) + 1023) << 52)
+    return total * np.float64(power.view(np.float64))
+
+
+@jit
+def logarithm(value: Any) -> Any:
+    """Return the natural logarithm of a normal number above 0, without the C library.
+
+    The power of two is split off; for the rest, from 1/sqrt(2) to sqrt(2), the series of
+    ``2 atanh((m - 1) / (m + 1))`` is cut off below 1e-16.
+    """
+    bits = np.float64(value).view(np.int64)
+    e = (bits >> 52) - 1023
+    m = np.int64((bits & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000).view(np.float64)
+    if m > _ROOT_OF_2:
+        m *= 0.5
+        e += 1
+    s = (m - 1.0) / (m + 1.0)
+    q = s * s
+    total = 0.0
+    for n in range(21, 0, -2):
+        total = total * q + 1.0 / n
+    return e * (_LN2_HIGH + _LN2_LOW) + 2.0 * s * total

@@ -1,30 +1,20 @@
-"""Source detection with SEP, for images that come without a catalogue."""
+"""Source detection, for images that come without a catalogue."""
 
-import logging
-import math
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sep
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..kernels.constants import LARGEST
+from ..kernels import constants as c
+from .detectors import DETECTOR, DETECTORS
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 __all__ = ["detect"]
 
-log = logging.getLogger(__name__)
-
-#: Spans of pixels that SEP takes as they are.
-_SPANS = (1e-9, 1e12)
-_MESH = 64  # pixels; side of the background mesh
-_MAX_SUB_OBJECTS = 65536
-_sep_sizes = threading.Lock()
 _COLUMNS = {
     "x": np.float64,
     "y": np.float64,
@@ -48,6 +38,8 @@ def detect(
     minarea: int = 3,
     matched_filter: bool = True,
     deblend_cont: float = 0.005,
+    detector: str = DETECTOR,
+    threads: int = 1,
 ) -> "Table":
     """Detect sources.
 
@@ -70,6 +62,10 @@ def detect(
     deblend_cont : float
         Least share of the light that a peak must have to become a source of its own; 1 for no
         deblending.
+    detector : {"rbinfer", "sep"}
+        The kernels of rbinfer, or SEP.
+    threads : int
+        Threads of the kernels; what they find does not depend on it. SEP has one.
 
     Returns
     -------
@@ -83,7 +79,8 @@ def detect(
     Raises
     ------
     InputError
-        `threshold` or `minarea` is not above 0, `deblend_cont` no share, or SEP cannot handle the image.
+        `threshold` or `minarea` is not above 0, `deblend_cont` no share, `detector` none of those,
+        or SEP cannot handle the image.
     """
     if not (np.isfinite(threshold) and threshold > 0):
         raise InputError(f"the threshold must be finite and above 0, not {threshold}")
@@ -91,100 +88,55 @@ def detect(
         raise InputError(f"deblend_cont must lie between 0 and 1, not {deblend_cont}")
     if minarea < 1:
         raise InputError(f"minarea must be at least 1, not {minarea}")
-    bad = _bad_pixels(image, mask)
-    good = image if bad is None else image[~bad]
-    if good.size == 0 or good.min() == good.max():
-        return _as_table(np.zeros(0, dtype=[(n, t) for n, t in _COLUMNS.items() if n != "fwhm"]))
-    # SEP squares in float32, which a flux in SI units would leave; powers of two change no digit.
-    span = float(good.max()) - float(good.min())
-    unit = np.float32(1.0 if _SPANS[0] < span < _SPANS[1] else 2.0 ** -max(round(math.log2(span)), -120))
-    # SEP adds up masked pixels before it drops them, and works in place on what it gets.
-    data = image * unit if bad is None else np.where(bad, np.float32(np.median(good)), image) * unit
-    background = sep.Background(data, mask=bad, bw=_MESH, bh=_MESH)
-    floor = 0.1 * float(background.globalrms)
-    if not floor > 0:
-        # A noise-free or coarsely quantised image: anything that stands out at all.
-        floor = 1e-4 * float(good.max() - np.median(good)) * float(unit)
-    # A map, not one number: with that SEP takes the threshold for one of the unsmoothed image.
-    noise = background.rms(dtype=np.float32)
-    np.maximum(noise, np.float32(floor), out=noise)
-    data -= background.back(dtype=np.float32)
+    if detector not in DETECTORS:
+        raise InputError(f"the detector must be one of {', '.join(DETECTORS)}, not {detector!r}")
+    how = (float(threshold), int(minarea), bool(matched_filter), float(deblend_cont))
+    if detector == "sep":
+        from .sep_detector import extract
 
-    # SEP's own default kernel, or none.
-    options: dict[str, Any] = {"deblend_cont": float(deblend_cont)}
-    if not matched_filter:
-        options["filter_kernel"] = None
+        found = extract(image, mask, *how)
+        return _as_table(lambda name: np.zeros(0) if found is None else _of_sep(found, name))
+    from .islands import find_detections
 
-    def extract() -> NDArray[Any]:
-        found: NDArray[Any] = sep.extract(
-            data, float(threshold), err=noise, mask=bad, minarea=int(minarea), **options
-        )
-        return found
-
-    found = _as_table(_with_room(extract, image.size))
-    for name in ("flux", "peak"):
-        found[name] /= float(unit)
-    return found
+    rows = find_detections(image, mask, *how, threads)
+    return _as_table(_columns_of(rows).__getitem__)
 
 
-def _bad_pixels(image: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Return True for masked pixels and those that are not finite; None if there are none."""
-    if mask is None and image.size and image.min() > -LARGEST and image.max() < LARGEST:
-        return None
-    bad = ~(np.abs(image) < LARGEST)
-    if mask is not None:
-        bad |= mask
-    return bad if bad.any() else None
+def _of_sep(found: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return a column, by the name that it has in this version of SEP."""
+    if name == "flags" and "flag" in (found.dtype.names or ()):
+        name = "flag"
+    values: NDArray[Any] = found[name]
+    return values
 
 
-def _with_room(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
-    """Run SEP again with larger buffers for as long as it says that one overflowed.
-
-    The sizes are global in SEP, so one thread at a time, and they are put back.
-    """
-    with _sep_sizes:
-        return _retried(extract, n_pixels)
-
-
-def _retried(extract: Callable[[], NDArray[Any]], n_pixels: int) -> NDArray[Any]:
-    stack, sub_objects = sep.get_extract_pixstack(), sep.get_sub_object_limit()
-    try:
-        while True:
-            try:
-                return extract()
-            except Exception as error:
-                # SEP raises a bare Exception with a text for all of its failures.
-                if type(error) is not Exception:
-                    raise
-                text = str(error)
-                if "pixel buffer full" in text and sep.get_extract_pixstack() < n_pixels:
-                    size = min(n_pixels, 4 * sep.get_extract_pixstack())
-                    log.debug("pixel stack of SEP raised to %d", size)
-                    sep.set_extract_pixstack(size)
-                elif "deblending overflow" in text and (sep.get_sub_object_limit() < _MAX_SUB_OBJECTS):
-                    limit = 4 * sep.get_sub_object_limit()
-                    log.debug("sub-object limit of SEP raised to %d", limit)
-                    sep.set_sub_object_limit(limit)
-                else:
-                    raise InputError(
-                        f"the detection failed ({text}); mask the bad parts of the image or raise "
-                        "the threshold"
-                    ) from error
-    finally:
-        sep.set_extract_pixstack(stack)
-        sep.set_sub_object_limit(sub_objects)
+def _columns_of(rows: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of what the kernels found."""
+    middle, difference = (rows[:, c.XX] + rows[:, c.YY]) / 2, rows[:, c.XX] - rows[:, c.YY]
+    root = np.hypot(difference / 2, rows[:, c.XY])
+    return {
+        "x": rows[:, c.FIRST_X],
+        "y": rows[:, c.FIRST_Y],
+        "xpeak": rows[:, c.PEAK_X],
+        "ypeak": rows[:, c.PEAK_Y],
+        "flux": rows[:, c.FLUX],
+        "peak": rows[:, c.PEAK],
+        "a": np.sqrt(middle + root),
+        "b": np.sqrt(np.maximum(middle - root, 0.0)),
+        "theta": np.arctan2(2 * rows[:, c.XY], difference) / 2,
+        "npix": rows[:, c.N_PIXELS],
+        "flags": rows[:, c.FLAGS],
+    }
 
 
-def _as_table(found: NDArray[Any]) -> "Table":
+def _as_table(column: Callable[[str], NDArray[Any]]) -> "Table":
     from astropy.table import Table
 
     table = Table()
     for name, kind in _COLUMNS.items():
         if name == "fwhm":
-            values = 2.0 * np.sqrt(np.log(2.0) * (found["a"] ** 2 + found["b"] ** 2))
-        elif name == "flags" and "flag" in (found.dtype.names or ()):
-            values = found["flag"]
+            values = 2.0 * np.sqrt(np.log(2.0) * (table["a"].data ** 2 + table["b"].data ** 2))
         else:
-            values = found[name]
+            values = column(name)
         table[name] = values.astype(kind)
     return table

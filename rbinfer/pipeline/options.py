@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..io.formats import format_named
 from ..io.placement import Placement
+from ..measure.detectors import DETECTOR, DETECTORS
 from ..model.readings import OperatingPoint
 from ..scoring.classifier import Classifier
 
@@ -77,6 +78,8 @@ class ScoreOptions:
         Take a catalogue even if its positions look as if it did not belong to the image.
     allow_off_image : bool
         Take a catalogue even if more than half of its positions lie off the image.
+    detector : {"rbinfer", "sep"}
+        What detects where there is no catalogue; see `rbinfer.measure.detect.detect`.
     show : tuple of str
         Columns of the result, as for `rbinfer.pipeline.columns.picked`; all by default.
     """
@@ -108,6 +111,7 @@ class ScoreOptions:
     shift_xy: tuple[float, float] | None = None
     trust_positions: bool = False
     allow_off_image: bool = False
+    detector: str = DETECTOR
     show: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -123,6 +127,10 @@ class ScoreOptions:
             )
         if (self.x_col is None) != (self.y_col is None):
             raise InputError("`x_col` and `y_col` go together; give both or none")
+        if self.detector not in DETECTORS:
+            raise InputError(
+                f"the detector must be one of {', '.join(DETECTORS)}, not {self.detector!r}"
+            )
         if self.bad_bits is not None and self.mask is None:
             raise InputError("`bad_bits` says what is bad in a mask; give `mask` too")
 

@@ -75,7 +75,7 @@ def score_file(
     output: str | Path | None = None,
     borrow: Borrow | None = None,
 ) -> ScoredFile:
-    """Score the detections in an image file: the rows of a catalogue, or else those that SEP finds.
+    """Score the detections in an image file: the rows of a catalogue, or else those that are detected.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def score_file(
         allow_off_image=options.allow_off_image,
     )
     lent = None if frames.are_all_wanted else borrow
-    scoring = _Scoring(classifier, threshold, options.fwhm, lent, options.show)
+    scoring = _Scoring(classifier, threshold, options.fwhm, lent, options.show, options.detector)
     numbers = frames.numbers() if frames.are_all_wanted else {}
     detections = None
     if catalog is not None:
@@ -158,6 +158,7 @@ class _Scoring:
     fwhm: float | None
     borrow: Borrow | None
     show: tuple[str, ...]
+    detector: str
 
     def scored(
         self, frames: Frames, exposure: Exposure, table: "Table | None", how: CatalogueOptions
@@ -165,7 +166,7 @@ class _Scoring:
         """Score the rows of a table, or what is detected where there is none."""
         name = frames.file
         if table is None:
-            table, places = _detected(name, exposure)
+            table, places = _detected(name, exposure, self.detector, self.classifier.threads)
         else:
             table = table.copy()
             places = how.places(table, exposure, name)
@@ -191,10 +192,10 @@ class _Scoring:
         return scored
 
 
-def _detected(name: str, exposure: Exposure) -> "tuple[Table, Places]":
+def _detected(name: str, exposure: Exposure, detector: str, threads: int) -> "tuple[Table, Places]":
     from ..measure.detect import detect
 
-    table = detect(exposure.pixels, mask=exposure.mask)
+    table = detect(exposure.pixels, mask=exposure.mask, detector=detector, threads=threads)
     if not len(table):
         _tell_of_pixels(name, exposure.pixels)
     return table, Places(np.asarray(table["x"]), np.asarray(table["y"]), peaks(table))

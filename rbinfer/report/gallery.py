@@ -104,7 +104,7 @@ def cutout_sheet(
     if rows.size > most:
         rows = rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(int)]
     lines = -(-rows.size // columns)
-    figure = _figure(1.25 * columns, 1.6 * lines + 0.5)
+    figure = new_figure(1.25 * columns, 1.6 * lines + 0.5)
     names = np.asarray(table["rb_class"]).astype(str) if "rb_class" in table.colnames else None
     half = half_width(fwhm)
     for k, row in enumerate(rows):
@@ -161,7 +161,7 @@ def overlay(
 
     verdict = verdicts(table, threshold)
     ny, nx = image.shape
-    figure = _figure(9.0, min(max(8.0 * ny / nx + 1.0, 3.0), 14.0))
+    figure = new_figure(9.0, min(max(8.0 * ny / nx + 1.0, 3.0), 14.0))
     axes = figure.add_subplot()
     dy, dx = (-(-side // _SIDE) for side in image.shape)
     drawn = stretched(_block_means(image, dy, dx))
@@ -214,7 +214,7 @@ def histogram(table: "Table", threshold: float) -> "Figure":
     scored = np.isfinite(score)
     if not scored.any():
         raise InputError("no row of the catalogue has a score; there is nothing to draw")
-    figure = _figure(7.0, 4.0)
+    figure = new_figure(7.0, 4.0)
     axes = figure.add_subplot()
     bins = [k / 40 for k in range(41)]
     if "rb_class" in table.colnames:
@@ -319,7 +319,8 @@ def scores(table: "Table") -> NDArray[np.float64]:
     return np.asarray(np.ma.filled(np.ma.asarray(table["rb_score"], np.float64), np.nan))
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of a size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

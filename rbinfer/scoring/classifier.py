@@ -11,16 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from .._util.arguments import as_share, as_whole
 from .._util.machine import usable_cpus
 from ..cutouts.cutter import Cutouts
-from ..errors import InputError
 from ..io.exposure import Exposure, as_exposure
 from ..measure.belongs import doubt_about
 from ..measure.nodata import with_no_data
-from ..model.networks import run_network
 from ..model.session import Output
 from .engine import Engine
 from .loaded import Loaded
 from .prepare import Prepared, note_frame, prepare
-from .verdicts import Scores, Verdict, extra_columns, scores_counting, with_verdicts
+from .ready import StampScores, output_of, score_stamps
+from .verdicts import Scores, Verdict, extra_columns, real_among, scores_counting, with_verdicts
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -78,25 +77,14 @@ class Classifier:
         self.threads = usable_cpus() if threads is None else as_whole(threads, "threads", 1)
         self._loaded = Loaded(model, device)
         self.spec = self._loaded.network().spec
-        self.real_source_types = self._real(real_source_types)
+        self.real_source_types = real_among(self.spec, real_source_types)
 
     def counting(self, real_source_types: Sequence[str]) -> "Classifier":
         """Return a classifier with the same session that counts other classes as real."""
         twin = object.__new__(Classifier)
         twin.__dict__.update(self.__dict__)
-        twin.real_source_types = twin._real(real_source_types)
+        twin.real_source_types = real_among(self.spec, real_source_types)
         return twin
-
-    def _real(self, names: Sequence[str] | None) -> tuple[str, ...]:
-        given = self.spec.real if names is None else (names,) if isinstance(names, str) else names
-        real = tuple(dict.fromkeys(given))  # one named twice counts once
-        unknown = [name for name in real if name not in self.spec.classes]
-        if unknown or not real:
-            raise InputError(
-                "`real_source_types` must name classes of the model "
-                f"({', '.join(self.spec.classes)}), but {', '.join(unknown) or 'no class'} is named"
-            )
-        return real
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -158,16 +146,7 @@ class Classifier:
         InputError
             Cutouts of another shape than the model takes.
         """
-        cores = None
-        if isinstance(cutouts, Cutouts):
-            cores, cutouts = cutouts.core, cutouts.pixels
-        pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
-        if pixels.ndim != 4 or pixels.shape[1:] != self.input_shape[1:]:
-            raise InputError(
-                f"cutouts have shape {pixels.shape}; this model takes (n, *{self.input_shape[1:]})"
-            )
-        output = run_network(self._loaded.network(), pixels, cores=cores)
-        return self._scores_of(output)[:, np.newaxis]
+        return self._scores_of(output_of(self._loaded.network(), cutouts))[:, np.newaxis]
 
     def _scores_of(self, output: Output) -> NDArray[np.float32]:
         return scores_counting(self.spec, self.real_source_types, output)
@@ -225,8 +204,7 @@ class Classifier:
         Raises
         ------
         InputError
-            Shapes that do not match or parameters out of range. A position that cannot be scored is
-            not an error: it has NaN and a reason.
+            Shapes that do not match or parameters out of range. A position without a score has a reason.
         """
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
         prepared = prepare(
@@ -274,6 +252,33 @@ class Classifier:
             fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
         )  # fmt: skip
         return prepared.cutter.cut(prepared.x, prepared.y)
+
+    def score_stamps(
+        self, stamps: Sequence[ArrayLike | Exposure], fwhm: ArrayLike | None = None, **known: Any
+    ) -> StampScores:
+        """Score ready-made stamps, with a detection in each; there is no image.
+
+        Parameters
+        ----------
+        stamps : array_like, shape (n, ny, nx), or sequence of n arrays, shape (ny, nx)
+            Science pixels with their sky, without subtraction of a template.
+        fwhm : float or array_like, shape (n,), optional
+            FWHM of stars in pixels, NaN where unknown. What is unknown is measured on the stamps of
+            one image together, or else borrowed from others' or assumed, with ``FWHM_ASSUMED``.
+        **known
+            ``x``, ``y``: 0-based place of the detection, one for all or (n,), by default the middle;
+            ``images``: (n,), equal for stamps of one image, by default each has its own; ``progress``.
+
+        Returns
+        -------
+        StampScores
+
+        Raises
+        ------
+        InputError
+            Stamps that are no images, or values that are not as many.
+        """
+        return score_stamps(self._loaded.network(), self._scores_of, stamps, fwhm=fwhm, **known)
 
     def _score(
         self,

@@ -82,6 +82,25 @@ class Verdict(NamedTuple):
     width: Width
 
 
+def real_among(spec: ModelSpec, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the classes that count as real, each once; those of the model where none are named.
+
+    Raises
+    ------
+    InputError
+        One of them is no class of the model, or there are none.
+    """
+    given = spec.real if names is None else (names,) if isinstance(names, str) else names
+    real = tuple(dict.fromkeys(given))
+    unknown = [name for name in real if name not in spec.classes]
+    if unknown or not real:
+        raise InputError(
+            "`real_source_types` must name classes of the model "
+            f"({', '.join(spec.classes)}), but {', '.join(unknown) or 'no class'} is named"
+        )
+    return real
+
+
 def scores_counting(spec: ModelSpec, real: Sequence[str], output: Output) -> NDArray[np.float32]:
     """Return the score (n,) of what a network says, with these classes real.
 

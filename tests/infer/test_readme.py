@@ -115,6 +115,8 @@ def place(tmp_path_factory):
     fits.writeto(folder / "sigma.fits", np.sqrt(pixels / 1.5 + 36).astype(np.float32))
     sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0}
     sky |= {"CRPIX1": 256.0, "CRPIX2": 256.0, "CDELT1": -3e-4, "CDELT2": 3e-4}
+    cube = np.lib.stride_tricks.sliding_window_view(pixels, (41, 41))[::100, ::100]
+    fits.writeto(folder / "cube.fits", cube.reshape(-1, 41, 41))
     chips = [fits.ImageHDU(pixels, fits.Header(sky), name) for name in ("CHIP1", "CHIP2")]
     fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(folder / "mosaic.fits")
     (folder / "night").mkdir()
@@ -225,6 +227,9 @@ def test_columns_and_keys_are_as_documented(place, suffix):
     assert run(place, "classify", FIELD, *turned, "-o", f"t.{suffix}").returncode == 0
     placed = read_catalog(place / f"t.{suffix}")
     ours = {n: t[n] for t in (placed, mosaic) for n in t.colnames if n.startswith("rb_")}
+    assert run(place, "stamps", "cube.fits", "-o", f"c.{suffix}", "--overwrite").returncode == 0
+    stamps = read_catalog(place / f"c.{suffix}")
+    ours |= {n: stamps[n] for n in stamps.colnames if n.startswith("rb_fwhm")}
     ours |= {name: mosaic[name] for name in ("ra", "dec")}
     assert ours.keys() == documented.keys()
     for name, dtype in documented.items():

@@ -1,0 +1,80 @@
+"""``rbinfer explain``: why a detection has its score."""
+
+import argparse
+import sys
+from typing import Any
+
+from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
+from .parser import add_verb
+from .values import pair, row_number
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(
+        verbs,
+        "explain",
+        summary="say why a detection has its score",
+        description=(
+            "Explain the score of one detection: how wide it is beside the stars of the frame, how well "
+            "the frame's star fits it, the probability of each class, and which part of the cutout "
+            "counts. -o also draws it."
+        ),
+        example=(
+            "rbinfer explain image.fits --at 211.5,98.2 -o why.png\n"
+            "rbinfer explain image.fits --catalog detections.csv --row 17"
+        ),
+    )
+    parser.add_argument("image", metavar="IMAGE", help="FITS file, also .gz and .fz")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--at", type=pair, metavar="X,Y", help="its place: pixels, counted from 0")
+    which.add_argument(
+        "--row",
+        type=row_number,
+        metavar="N",
+        help="its row, counted from 0, in CAT, or else among what 'rbinfer classify IMAGE' detects",
+    )
+    parser.add_argument("--catalog", metavar="CAT", help="catalogue, also one that was scored")
+    parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf, .svg, ...")
+    add_overwrite_option(parser, "PICTURE if it exists")
+    add_scoring_options(parser, ("--format", "--catalog-format"))
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..diagnostics.explain import explain
+    from ..diagnostics.sentences import in_words
+    from ..errors import InputError
+    from ..pipeline.one import detection_at
+    from ..pipeline.options import ScoreOptions
+
+    if options.catalog and options.row is None:
+        raise InputError("--catalog is about a row; give --row instead of --at")
+    if options.output:
+        from .._util.extras import needed
+
+        needed("matplotlib", "pictures need", "plots")
+        from ..report.gallery import check_picture
+
+        check_picture(options.output, options.overwrite)
+    how = ScoreOptions(**score_arguments(options))
+    classifier = how.classifier()
+    point = how.point(classifier)
+    of = detection_at(options.image, how, at=options.at, row=options.row, catalog=options.catalog)
+    found = explain(
+        classifier,
+        of.exposure,
+        of.x,
+        of.y,
+        peak=of.peak,
+        threshold=how.threshold if point is None else point.threshold,
+    )
+    sys.stdout.write(in_words(found) + "\n")
+    if options.output:
+        from ..report.explanation import draw
+        from ..report.gallery import save
+
+        save(draw(found), options.output, options.overwrite)
+    return 0

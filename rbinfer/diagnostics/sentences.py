@@ -1,0 +1,115 @@
+"""An explanation in words."""
+
+import numpy as np
+
+from ..status import UNSCORED
+from ..status import explain as bits_in_words
+from .explain import Explanation
+
+_NARROW, _WIDE = 0.75, 1.35  # FWHM over that of the stars, outside of which it is told as another
+_PIXEL = 0.9  # FWHM in pixels below which an object has no shape
+_LONG = 1.6  # ratio of the axes
+_LEFT = 0.35  # of its light that the star leaves, above which it is said not to fit
+_FAINT = 4.0  # S/N below which shapes are those of the noise
+_ALONE = 0.5  # of the neighbours that a star would have
+
+
+def sentence(found: Explanation) -> str:
+    """Say why an object is judged as it is.
+
+    Parameters
+    ----------
+    found : Explanation
+
+    Returns
+    -------
+    str
+        One sentence: the verdict, what it looks like beside a star of the frame, and the class.
+    """
+    if found.status & UNSCORED:
+        return "Not scored: " + "; ".join(text.split(": ", 2)[-1] for text in _bits(found)) + "."
+    verdict = "Real" if found.is_real else "Bogus"
+    reasons = "; ".join(_looks(found))
+    return f"{verdict}: {reasons}: {_verdict(found)}."
+
+
+def _looks(found: Explanation) -> list[str]:
+    """Return what is seen of the object, most telling first."""
+    if not found.snr >= _FAINT:
+        return [f"hardly above the noise (S/N {found.snr:.1f})"]
+    stars = "the stars of this frame" if found.width.is_trusted else "the width that was assumed"
+    said = []
+    if found.shape is not None:
+        numbers = f"FWHM {found.shape.fwhm:.1f} against {found.width.fwhm:.1f} px"
+        ratio = found.shape.fwhm / found.width.fwhm
+        if ratio < _NARROW:
+            said.append(f"narrower than {stars} ({numbers})")
+        elif ratio > _WIDE:
+            said.append(f"wider than {stars} ({numbers})")
+        else:
+            said.append(f"as wide as {stars} ({numbers})")
+        if found.shape.ratio > _LONG and found.shape.fwhm > _PIXEL:
+            said.append(f"elongated {found.shape.ratio:.1f} : 1")
+    if np.isfinite(found.neighbour) and found.neighbour < _ALONE * found.star_neighbour:
+        said.append(
+            f"no neighbouring pixel above {100 * found.neighbour:.0f} % of the brightest, where a star "
+            f"has {100 * found.star_neighbour:.0f} %"
+        )
+    left = f"{100 * min(found.fit.unexplained, 1.0):.0f} % of its light"
+    if found.fit.unexplained > _LEFT:
+        said.append(f"the frame's star leaves {left} unexplained")
+    else:
+        said.append(f"the frame's star explains it, but for {left}")
+    return said
+
+
+def _verdict(found: Explanation) -> str:
+    if not found.classes:
+        return f"score {found.score:.3f}"
+    name, probability = max(found.classes.items(), key=lambda each: each[1])
+    return f"{name.replace('_', ' ')} ({probability:.2f}), score {found.score:.3f}"
+
+
+def _bits(found: Explanation) -> list[str]:
+    return bits_in_words(found.status)
+
+
+def in_words(found: Explanation) -> str:
+    """Describe an explanation in some lines of text.
+
+    Parameters
+    ----------
+    found : Explanation
+
+    Returns
+    -------
+    str
+        Without a line break at its end.
+    """
+    width = found.width
+    lines = [
+        f"x, y     {found.x:.2f}, {found.y:.2f} (pixels from 0)",
+        f"score    {found.score:.4f}; threshold {found.threshold:g}",
+        f"stars    FWHM {width.fwhm:.2f} px ({width.source})",
+    ]
+    if found.shape is not None:
+        axes = f", axes {found.shape.ratio:.2f} : 1" if found.shape.fwhm > _PIXEL else ""
+        lines.append(f"object   FWHM {found.shape.fwhm:.2f} px{axes}")
+    lines.append(f"S/N      {found.snr:.1f}")
+    lines.append(f"star fit {100 * found.fit.unexplained:.0f} % of its light left")
+    if found.classes:
+        ordered = sorted(found.classes.items(), key=lambda each: -each[1])
+        lines.append("classes  " + ", ".join(f"{name} {value:.3f}" for name, value in ordered))
+    if not found.status & UNSCORED:
+        lines.append(f"counts   {_what_counts(found)}")
+    lines += [f"status   {text}" for text in _bits(found)]
+    return "\n".join([sentence(found), *lines])
+
+
+def _what_counts(found: Explanation) -> str:
+    """Say which patch moves the score most when it is covered by sky."""
+    row, column = np.unravel_index(int(np.abs(found.influence).argmax()), found.influence.shape)
+    fall = float(found.influence[row, column])
+    middle = len(found.influence) // 2
+    where = "the centre" if max(abs(row - middle), abs(column - middle)) <= 1 else "a patch beside it"
+    return f"without {where} the score would be {found.score - fall:.3f}"

@@ -1,0 +1,147 @@
+"""The background of a frame and its noise: a mesh of robust estimates, and a spline through them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.constants import MOST_LEVELS
+from .threads import Threads
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Background and noise of a frame, in the units of its pixels.
+
+    Attributes
+    ----------
+    level, noise : ndarray of float64, shape (rows, columns)
+        Of the cells of the mesh, smoothed with a median of 3 x 3 cells.
+    side : int
+        Of the cells, pixels.
+    typical : float
+        A typical noise.
+    floor : float
+        Least noise that pixels are given.
+    """
+
+    level: Floats
+    noise: Floats
+    side: int
+    typical: float
+    floor: float
+
+    def splines(self) -> Floats:
+        """Return what `rbinfer.kernels.runs.find_runs` interpolates, shape (2, 4, rows, columns)."""
+        parts = []
+        for mesh in (self.level, self.noise):
+            along_y, along_x = _curvature(mesh), _curvature(mesh.T).T
+            parts.append([mesh, along_y, along_x, _curvature(along_x)])
+        return np.ascontiguousarray(parts)
+
+
+def measure_sky(
+    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, side: int, threads: Threads
+) -> Sky | None:
+    """Measure background and noise of a frame.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels.
+    side : int
+        Of the cells of the mesh, pixels.
+    threads : Threads
+
+    Returns
+    -------
+    Sky or None
+        None where half of the pixels of no cell are good, or none stands out of its cell.
+    """
+    from ..kernels.dispatch import measure_mesh
+
+    shape = tuple(-(-n // side) for n in image.shape)
+    level, noise, highest = (np.empty(shape) for _ in range(3))
+    masked = np.zeros((1, 1), np.bool_) if mask is None else mask
+
+    def measure_row(k: int) -> None:
+        columns, below = np.empty((3, side)), np.empty((3, MOST_LEVELS + 1), np.int64)
+        measure_mesh(
+            image, masked, mask is not None, side, k, k + 1, level, noise, highest, columns, below
+        )
+
+    threads.map(measure_row, shape[0])
+    if np.isnan(level).all():
+        return None
+    standing_out = float(np.nanmax(highest - level))
+    _fill_gaps(level, noise)
+    level, noise = _smoothed(level), _smoothed(noise)
+    above_zero = noise[noise > 0]
+    # A noise-free or coarsely quantised image: anything that stands out at all.
+    typical = float(np.median(above_zero)) if above_zero.size else 1e-3 * standing_out
+    return Sky(level, noise, side, typical, 0.1 * typical) if typical > 0 else None
+
+
+def _fill_gaps(level: Floats, noise: Floats) -> None:
+    """Give cells without data the mean of the nearest cells that have some."""
+    gaps = np.isnan(level)
+    if not gaps.any():
+        return
+    # The nearest cell with data lies beside one without.
+    beside = np.zeros_like(gaps)
+    beside[1:] |= gaps[:-1]
+    beside[:-1] |= gaps[1:]
+    beside[:, 1:] |= gaps[:, :-1]
+    beside[:, :-1] |= gaps[:, 1:]
+    j, i = np.nonzero(beside & ~gaps)
+    values, spreads = level[j, i], noise[j, i]
+    for y, x in zip(*np.nonzero(gaps), strict=True):
+        distance = (j - y) ** 2 + (i - x) ** 2
+        nearest = distance == distance.min()
+        level[y, x], noise[y, x] = values[nearest].mean(), spreads[nearest].mean()
+
+
+def _smoothed(mesh: Floats) -> Floats:
+    """Return medians of 3 x 3 cells; at the borders, of as many as lie on either side."""
+    out = mesh.copy()
+    rows, columns = mesh.shape
+
+    def medians(inner: tuple[slice, slice], dy: int, dx: int) -> None:
+        near = [
+            mesh[inner[0].start + j : inner[0].stop + j, inner[1].start + i : inner[1].stop + i]
+            for j in range(-dy, dy + 1)
+            for i in range(-dx, dx + 1)
+        ]
+        out[inner] = np.median(near, axis=0)
+
+    inner_rows, inner_columns = slice(1, max(rows - 1, 1)), slice(1, max(columns - 1, 1))
+    medians((inner_rows, inner_columns), 1, 1)
+    for y in {0, rows - 1}:
+        medians((slice(y, y + 1), inner_columns), 0, 1)
+    for x in {0, columns - 1}:
+        medians((inner_rows, slice(x, x + 1)), 1, 0)
+    return out
+
+
+def _curvature(values: Floats) -> Floats:
+    """Return a sixth of second derivatives along the first axis, as SExtractor has them for its spline.
+
+    They are those of a natural cubic spline but for one thing: each step back through the tridiagonal
+    system is divided by six where only its result should be, so the next node has less weight. The
+    background is none the worse for it, and thresholds agree with SEP's to the pixel.
+    """
+    out = np.zeros_like(values)
+    n = len(values)
+    if n < 3:
+        return out
+    bends = 6.0 * (values[2:] - 2.0 * values[1:-1] + values[:-2])
+    factors, parts = np.zeros(n), np.zeros_like(values)
+    for k in range(1, n - 1):
+        factors[k] = -1.0 / (factors[k - 1] + 4.0)
+        parts[k] = factors[k] * (parts[k - 1] - bends[k - 1])
+    for k in range(n - 2, 0, -1):
+        out[k] = (factors[k] * out[k + 1] + parts[k]) / 6.0
+    return out

@@ -1,0 +1,42 @@
+"""A picture of a frame's completeness, drawn by matplotlib."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..diagnostics.completeness import Completeness
+from .gallery import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_completeness(found: Completeness) -> "Figure":
+    """Draw the fractions that are detected and accepted, and the scores, against S/N.
+
+    Parameters
+    ----------
+    found : Completeness
+
+    Returns
+    -------
+    Figure
+    """
+    figure = new_figure(7.0, 6.0)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    table = found.by_snr()
+    n = np.maximum(np.asarray(table["n"], np.float64), 1.0)
+    middles = np.sqrt(np.asarray(table["snr_low"]) * np.asarray(table["snr_high"]))
+    for name, text, colour in (("detected", "detected", "0.5"), ("accepted", "and called real", "C0")):
+        part = np.asarray(table[name], np.float64)
+        upper.errorbar(
+            middles, part, np.sqrt(part * (1 - part) / n), color=colour, marker="o", label=text
+        )
+    for level in (0.5, 0.9):
+        upper.axhline(level, color="0.85", linewidth=0.8, zorder=0)
+    upper.set(ylabel="fraction of planted stars", ylim=(-0.03, 1.05), xscale="log")
+    upper.legend()
+    lower.plot(found.stars.snr, found.score, ".", color="0.4", markersize=2)
+    lower.axhline(found.trial.threshold, color="C1", linewidth=1.0)
+    lower.set(xlabel="S/N of the planted star", ylabel="score where detected", ylim=(-0.03, 1.03))
+    return figure

@@ -1,0 +1,204 @@
+"""Scores of what is cut out already: stamps for which there is no image, and cutouts."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._util.arguments import as_number
+from ..cutouts.cutter import Cutouts
+from ..errors import InputError
+from ..io.exposure import Exposure, Width, as_exposure
+from ..model.networks import Network, run_network
+from ..model.session import Output, Session
+from ..model.stamps import Stamps
+from ..status import UNSCORED, Status
+from .prepare import Prepared, prepare
+
+
+class StampScores(NamedTuple):
+    """Scores of stamps, in their order.
+
+    Attributes
+    ----------
+    score, status, classes
+        As of `rbinfer.Scores`.
+    snr : ndarray of float32, shape (n,)
+        Signal in the central 3 x 3 (rescaled) pixels over its noise; NaN where nothing was cut.
+    fwhm : ndarray of float64, shape (n,)
+        FWHM in pixels that each was scored with.
+    fwhm_source : ndarray of str, shape (n,)
+        ``given``, ``measured``, ``borrowed``, ``header`` or ``assumed``; the last three also set
+        `rbinfer.Status.FWHM_ASSUMED`.
+    """
+
+    score: NDArray[np.float32]
+    status: NDArray[np.int32]
+    classes: NDArray[np.float32] | None
+    snr: NDArray[np.float32]
+    fwhm: NDArray[np.float64]
+    fwhm_source: NDArray[np.str_]
+
+
+def output_of(network: Network, cutouts: ArrayLike | Cutouts) -> Output:
+    """Run a network on cutouts that its preprocessing made.
+
+    Parameters
+    ----------
+    network : Network
+    cutouts : array_like, shape (n, size, size, 2), or Cutouts
+
+    Returns
+    -------
+    Output
+
+    Raises
+    ------
+    InputError
+        Cutouts of another shape than the model takes.
+    """
+    cores = None
+    if isinstance(cutouts, Cutouts):
+        cores, cutouts = cutouts.core, cutouts.pixels
+    pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
+    size = network.spec.preprocess.size
+    if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 2):
+        raise InputError(f"cutouts have shape {pixels.shape}; this model takes (n, {size}, {size}, 2)")
+    return run_network(network, pixels, cores=cores)
+
+
+def score_stamps(
+    network: Network,
+    scores_of: Callable[[Output], NDArray[np.float32]],
+    stamps: Sequence[ArrayLike | Exposure],
+    *,
+    x: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    fwhm: ArrayLike | None = None,
+    images: Sequence[Hashable] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> StampScores:
+    """Score stamps with a network.
+
+    Parameters
+    ----------
+    network : Network
+    scores_of : callable
+        Takes what the network says, gives the score of each row.
+    stamps, x, y, fwhm, images, progress
+        As for `rbinfer.Classifier.score_stamps`.
+
+    Returns
+    -------
+    StampScores
+
+    Raises
+    ------
+    InputError
+        As by `rbinfer.Classifier.score_stamps`.
+    """
+    exposures = [as_exposure(stamp) for stamp in stamps]
+    n, spec = len(exposures), network.spec
+    widths = _widths(exposures, fwhm, images)
+    columns = _places(x, [each.shape[1] for each in exposures], "x")
+    rows = _places(y, [each.shape[0] for each in exposures], "y")
+    has_classes = spec.classes != ("bogus", "real")
+    found = StampScores(
+        np.full(n, np.nan, np.float32),
+        np.zeros(n, np.int32),
+        np.full((n, len(spec.classes)), np.nan, np.float32) if has_classes else None,
+        np.full(n, np.nan, np.float32),
+        np.array([width.fwhm for width in widths], np.float64),
+        np.array([width.source for width in widths], np.str_),
+    )
+    for start in range(0, n, network.batch):
+        part = slice(start, min(start + network.batch, n))
+        each = [
+            prepare(replace(exposures[k], width=widths[k]), spec.preprocess, [columns[k]], [rows[k]])
+            for k in range(part.start, part.stop)
+        ]
+        _score_part(network, scores_of, each, part, found)
+        if progress is not None:
+            progress(part.stop, n)
+    return found
+
+
+def _score_part(
+    network: Network,
+    scores_of: Callable[[Output], NDArray[np.float32]],
+    each: Sequence[Prepared],
+    part: slice,
+    found: StampScores,
+) -> None:
+    spec, size = network.spec, network.spec.preprocess.size
+    cutouts = Cutouts.empty(len(each), size)
+    status = cutouts.status
+    for k, one in enumerate(each):
+        only = slice(k, k + 1)
+        room = Cutouts(cutouts.pixels[only], status[only], cutouts.snr[only], cutouts.core[only])
+        one.cutter.cut_into(one.x, one.y, room)
+    empty = np.array([bool(one.no_data[0]) for one in each])
+    status[empty] = status[empty] & ~int(Status.TOO_FEW_GOOD_PIXELS) | int(Status.NO_DATA)
+    ready = np.flatnonzero((status & UNSCORED) == 0)
+    if ready.size:
+        stars = None
+        if isinstance(network, Session) and network.reads_psf:
+            stars = Stamps.joined([Stamps.of(each[int(k)].psf, size, 1) for k in ready])
+        output = run_network(network, cutouts.pixels[ready], stars, cutouts.core[ready])
+        score = scores_of(output)
+        finite = np.isfinite(score)
+        status[ready[~finite]] |= int(Status.SCORE_NOT_FINITE)
+        where = part.start + ready[finite]
+        found.score[where] = score[finite]
+        if found.classes is not None and output.classes is not None:
+            found.classes[where] = output.classes[finite]
+        status[ready[cutouts.snr[ready] < spec.snr_range[0]]] |= int(Status.LOW_SNR)
+    low, high = spec.fwhm_range
+    status[[not low <= one.width.fwhm <= high for one in each]] |= int(Status.FWHM_OUT_OF_RANGE)
+    status[[not one.width.is_trusted for one in each]] |= int(Status.FWHM_ASSUMED)
+    found.status[part], found.snr[part] = status, cutouts.snr
+
+
+def _widths(
+    exposures: Sequence[Exposure], fwhm: ArrayLike | None, images: Sequence[Hashable] | None
+) -> list[Width]:
+    """Return the width of each stamp: given, or else found on those of its image together."""
+    n = len(exposures)
+    if images is not None and len(images) != n:
+        raise InputError(f"`images` names the images of {len(images)} stamps, but there are {n}")
+    given = np.full(n, np.nan)
+    if fwhm is not None:
+        values = np.ma.filled(np.ma.asarray(fwhm, np.float64), np.nan)
+        if values.shape not in ((), (n,)):
+            raise InputError(f"`fwhm` has shape {values.shape}; give one number, or one for each of {n}")
+        bad = values[~(np.isnan(values) | (np.isfinite(values) & (values > 0)))]
+        if bad.size or (values.ndim == 0 and np.isnan(values)):
+            raise InputError(f"`fwhm` must be above 0, or NaN for a stamp without, not {bad or values}")
+        given[:] = values
+    widths = [
+        each.width if each.width is not None and np.isnan(value) else Width(float(value), "given")
+        for each, value in zip(exposures, given, strict=True)
+    ]
+    unknown = [k for k, width in enumerate(widths) if np.isnan(width.fwhm)]
+    if unknown:
+        from ..measure.pooled import pooled_widths
+
+        of = range(n) if images is None else images
+        measured = pooled_widths([exposures[k] for k in unknown], [of[k] for k in unknown])
+        for k, width in zip(unknown, measured, strict=True):
+            widths[k] = width
+    return widths
+
+
+def _places(given: ArrayLike | None, sides: Sequence[int], name: str) -> NDArray[np.float64]:
+    """Return where the detection lies in each stamp: in its middle unless it is given."""
+    if given is None:
+        return (np.asarray(sides, np.float64) - 1.0) / 2.0
+    if np.ndim(given) == 0:
+        return np.full(len(sides), as_number(given, name))
+    places = np.ma.filled(np.ma.asarray(given, np.float64), np.nan)
+    if places.shape != (len(sides),):
+        raise InputError(f"`{name}` has shape {places.shape}, but there are {len(sides)} stamps")
+    return places

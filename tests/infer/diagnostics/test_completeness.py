@@ -1,0 +1,216 @@
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from rbinfer.cli import main
+from rbinfer.diagnostics.completeness import (
+    SNR_RANGE,
+    Completeness,
+    Trial,
+    count_let_in,
+    measure_completeness,
+    negative_of,
+)
+from rbinfer.diagnostics.planting import Planted, flux_of, noise_pixels, places, plant
+from rbinfer.errors import InputError
+from rbinfer.io.camera import gain_of
+from rbinfer.io.exposure import Exposure, Width
+from rbinfer.measure.estimate import measure_width
+
+from ..measure.frames import NOISE, add_hot_pixels, star_frame
+
+
+def measured(image, **known):
+    exposure = Exposure(image, **known)
+    return Exposure(image, width=measure_width(exposure), **known)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return measured(star_frame(np.random.default_rng(5), 60, 3.0, size=600))
+
+
+@pytest.fixture(scope="module")
+def found(classifier, frame):
+    return measure_completeness(classifier, frame, Trial(600, 2.0, 0.5), np.random.default_rng(2))
+
+
+def test_planted_light_is_the_flux_and_its_noise_is_poissons(frame):
+    flat = Exposure(np.zeros((400, 400), np.float32), width=frame.width)
+    n = 40
+    gx, gy = np.meshgrid(np.arange(30, 380, 50.3), np.arange(30, 330, 50.7))
+    x, y = gx.ravel()[:n], gy.ravel()[:n]
+    stars = Planted(x, y, np.full(n, 5000.0), np.full(n, 10.0))
+    quiet = plant(flat, stars, None, np.random.default_rng(1))
+    assert quiet.pixels.sum() == pytest.approx(n * 5000.0, rel=1e-3)
+    assert not flat.pixels.any()
+    rows, columns = np.indices(quiet.shape)
+    near = np.hypot(columns - x[0], rows - y[0]) < 20
+    centre = (quiet.pixels * columns)[near].sum() / quiet.pixels[near].sum()
+    assert centre == pytest.approx(x[0], abs=0.1)
+    noisy = plant(flat, stars, 2.0, np.random.default_rng(1))
+    sums = [
+        noisy.pixels[round(b) - 20 : round(b) + 21, round(a) - 20 : round(a) + 21].sum()
+        for a, b in zip(x, y, strict=True)
+    ]
+    assert np.mean(sums) == pytest.approx(5000.0, rel=0.01)
+    # Of 5,000 units at 2 electrons each: sqrt(10,000) / 2 units.
+    assert np.std(sums) == pytest.approx(50.0, rel=0.35)
+
+
+def test_planted_stars_do_not_exceed_the_saturation_level(frame):
+    image = np.zeros((200, 200), np.float32)
+    image[5, 5] = 900.0
+    flat = Exposure(image, saturation=300.0, width=frame.width)
+    star = Planted(np.array([100.0]), np.array([100.0]), np.array([1e5]), np.array([50.0]))
+    copy = plant(flat, star, None, np.random.default_rng(1))
+    assert copy.pixels[100, 100] == 300.0
+    assert copy.pixels[5, 5] == 900.0
+
+
+def test_flux_has_the_signal_to_noise_that_is_asked_for():
+    snr = np.array([2.0, 10.0, 50.0])
+    flux = flux_of(snr, np.full(3, 7.0), 25.0, 1.5)
+    np.testing.assert_allclose(flux / np.sqrt(25.0 * 49.0 + flux / 1.5), snr)
+    np.testing.assert_allclose(flux_of(snr, np.full(3, 7.0), 25.0, None), snr * 35.0)
+
+
+def test_noise_pixels_are_those_of_a_gaussian(frame):
+    # 4 pi sigma**2, with the variance of the pixel added.
+    sigma2 = (3.0 / 2.3548) ** 2 + 1 / 12
+    assert noise_pixels(frame) == pytest.approx(4 * np.pi * sigma2, rel=0.1)
+
+
+def test_places_have_data_and_are_apart(frame):
+    mask = np.zeros((600, 600), bool)
+    mask[:, :300] = True
+    x, y = places(Exposure(frame.pixels, mask, width=frame.width), 1000, np.random.default_rng(1))
+    assert 10 <= len(x) < 200
+    assert x.min() > 299
+    apart = np.hypot(x[:, None] - x, y[:, None] - y)[np.triu_indices(len(x), 1)]
+    assert apart.min() >= 6 * frame.width.fwhm
+
+
+def test_faint_stars_are_lost_and_bright_ones_found(found, frame):
+    assert len(found.score) == 600
+    assert not (found.accepted & ~found.detected).any()
+    bright, faint = found.stars.snr > 25, found.stars.snr < 4
+    assert found.detected[bright].mean() > 0.95
+    assert found.accepted[bright].mean() > 0.93
+    assert found.detected[faint].mean() < 0.1
+    assert found.noise == pytest.approx(NOISE, rel=0.1)
+    before, after = (found.depth(0.5, name) for name in ("detected", "accepted"))
+    assert 4 < before < 12
+    assert before <= after * 1.02
+    assert found.depth(0.9, "detected") > before
+    table = found.by_snr()
+    assert table["n"].sum() == 600
+    np.testing.assert_allclose((table["detected"] * table["n"]).sum(), np.count_nonzero(found.detected))
+
+
+def test_same_seed_same_stars_and_the_image_is_left_alone(classifier, frame, found):
+    before = frame.pixels.copy()
+    again = measure_completeness(classifier, frame, Trial(600, 2.0, 0.5), np.random.default_rng(2))
+    np.testing.assert_array_equal(frame.pixels, before)
+    np.testing.assert_array_equal(again.score, found.score)
+    other = measure_completeness(classifier, frame, Trial(50, 2.0, 0.5), np.random.default_rng(3))
+    assert other.stars.x[0] != found.stars.x[0]
+
+
+def test_a_star_on_a_brighter_source_is_lost(classifier, frame, monkeypatch):
+    from rbinfer.diagnostics import completeness
+    from rbinfer.measure.detect import detect
+
+    sources = detect(frame.pixels)
+    bright = sources[np.argsort(sources["flux"])[-20:]]
+    where = np.asarray(bright["x"], float), np.asarray(bright["y"], float)
+    monkeypatch.setattr(completeness, "places", lambda *_: where)
+    found = measure_completeness(classifier, frame, Trial(20, None, 0.5), np.random.default_rng(1))
+    assert not found.detected[found.stars.flux < np.asarray(bright["flux"])].any()
+
+
+def by_hand(fractions):
+    """Return 100 stars a bin, of which these fractions are detected and accepted."""
+    edges = np.geomspace(*SNR_RANGE, len(fractions) + 1)
+    snr = np.repeat(np.sqrt(edges[:-1] * edges[1:]), 100)
+    hit = np.concatenate([np.arange(100) < round(100 * part) for part in fractions])
+    stars = Planted(snr, snr, snr, snr)
+    return Completeness(
+        stars, hit, hit, np.where(hit, 0.9, np.nan), Trial(len(snr), None, 0.5), 1.0, 9.0
+    )
+
+
+def test_depths_lie_between_bins_or_are_not_known():
+    part = [0.0, 0.0, 0.0, 0.0, 0.2, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0]
+    found = by_hand(part)
+    middle = np.sqrt(found.by_snr()["snr_low"] * found.by_snr()["snr_high"])
+    low, high = np.log(middle[4]), np.log(middle[5])
+    assert found.depth(0.5, "detected") == pytest.approx(np.exp(low + 0.75 * (high - low)))
+    assert found.depth(0.9, "accepted") == pytest.approx(np.sqrt(middle[6] * middle[7]))
+    assert by_hand([0.3] * 12).depth(0.5, "detected") is None
+    assert by_hand([1.0] * 12).depth(0.5, "detected") is None
+    np.testing.assert_allclose(found.by_snr()["flux"], middle * 3.0)
+
+
+def test_what_the_threshold_lets_in(classifier, frame):
+    dark = np.random.default_rng(3).normal(100, NOISE, (400, 400))
+    add_hot_pixels(np.random.default_rng(4), dark, 60)
+    hits = Exposure(dark.astype(np.float32), width=frame.width)
+    detected, let_in = count_let_in(classifier, hits, 0.5)
+    assert detected > 30
+    assert let_in < 0.1 * detected
+    assert count_let_in(classifier, hits, 0.0)[1] == detected
+    holes = negative_of(frame)
+    np.testing.assert_array_equal(holes.pixels, -frame.pixels)
+    assert count_let_in(classifier, holes, 0.5)[1] <= 1
+
+
+def test_what_cannot_be_done_is_refused(classifier):
+    rng = np.random.default_rng(1)
+    noise = rng.normal(100, 5, (200, 200)).astype(np.float32)
+    with pytest.raises(InputError, match="the star of this frame is not known"):
+        measure_completeness(
+            classifier, Exposure(noise, width=Width(3.0, "assumed")), Trial(10, None, 0.5), rng
+        )
+
+
+@pytest.mark.parametrize(
+    ("cards", "gain"),
+    [
+        ({}, None),
+        ({"GAIN": 1.4}, (1.4, "GAIN")),
+        ({"GAIN": 100, "EGAIN": 0.8}, (0.8, "EGAIN")),
+        ({"GAIN": 139}, None),
+        ({"GAIN": 0.0}, None),
+        ({"GAIN": "low"}, None),
+    ],
+)
+def test_gain_of_a_header(cards, gain):
+    assert gain_of(fits.Header(cards)) == gain
+    assert gain_of(None) is None
+
+
+def test_command_line_writes_table_and_picture(frame, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    header = fits.Header({"GAIN": 2.0})
+    fits.writeto(tmp_path / "image.fits", frame.pixels, header)
+    content = (tmp_path / "image.fits").read_bytes()
+    files = ("-o", str(tmp_path / "d.ecsv"), "--plot", str(tmp_path / "d.png"))
+    dark = np.random.default_rng(3).normal(100, NOISE, (300, 300)).astype(np.float32)
+    fits.writeto(tmp_path / "dark.fits", dark)
+    more = ("--stars", "200", "--zeropoint", "25", "--dark", str(tmp_path / "dark.fits"))
+    assert main(["completeness", str(tmp_path / "image.fits"), *files, *more]) == 0
+    out = capsys.readouterr().out
+    assert "200 stars planted (gain 2 by GAIN; seed 1)" in out
+    assert "50 % called real: S/N " in out
+    assert ", magnitude 1" in out
+    assert "dark.fits: 0 of 0 detections are called real" in out
+    table = Table.read(tmp_path / "d.ecsv")
+    assert table["n"].sum() == 200
+    assert table.meta["seed"] == 1
+    assert 3 < table.meta["detected_50"] < 15
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "image.fits").read_bytes() == content
+    assert main(["completeness", str(tmp_path / "image.fits"), *files]) == 1
+    assert "exists and is kept" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from rbinfer.cli import main
+from rbinfer.diagnostics.explain import explain
+from rbinfer.diagnostics.sentences import in_words, sentence
+from rbinfer.errors import InputError
+from rbinfer.io.exposure import as_exposure
+from rbinfer.pipeline.one import open_frame
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.status import Status
+
+FIELD = str(Path(__file__).parents[3] / "benchmarks" / "example" / "field.fits")
+STAR, HIT, HOT, GALAXY, EDGE = (157.3, 123.0), (130.0, 44.0), (182.0, 45.0), (78.7, 68.2), (200.65, 3.1)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return open_frame(FIELD, ScoreOptions())
+
+
+@pytest.mark.parametrize("at", [STAR, HIT, HOT, GALAXY, EDGE])
+def test_score_is_that_of_the_whole_image(classifier, frame, at):
+    found = explain(classifier, frame, *at)
+    whole = classifier.score(frame, [at[0]], [at[1]])
+    assert found.score == pytest.approx(float(whole.score[0]), abs=1e-5)
+    assert found.status == whole.status[0]
+    best = max(found.classes, key=found.classes.get)
+    assert best == classifier.spec.classes[int(whole.classes[0].argmax())]
+
+
+def test_a_star_and_a_hot_pixel_are_told_apart_in_a_sentence(classifier, frame):
+    star = explain(classifier, frame, *STAR)
+    assert star.is_real
+    assert star.shape.fwhm == pytest.approx(frame.width.fwhm, rel=0.1)
+    assert star.fit.unexplained < 0.1
+    assert sentence(star).startswith(
+        "Real: as wide as the stars of this frame (FWHM 3.2 against 3.1 px)"
+    )
+    hot = explain(classifier, frame, *HOT)
+    assert not hot.is_real
+    assert hot.shape.fwhm < 1.0
+    assert hot.neighbour < 0.1 < 0.5 < hot.star_neighbour
+    text = sentence(hot)
+    assert text.startswith("Bogus: narrower than the stars of this frame (FWHM ")
+    assert "hot pixel (" in text
+    assert "wider than the stars" in sentence(explain(classifier, frame, *GALAXY))
+
+
+def test_what_counts_is_the_object_itself(classifier, frame):
+    found = explain(classifier, frame, *STAR)
+    row, column = np.unravel_index(found.influence.argmax(), found.influence.shape)
+    middle = len(found.influence) // 2
+    assert max(abs(row - middle), abs(column - middle)) <= 1
+    assert found.influence.max() > 0.5
+    # What lies in the corners of the window counts for nothing.
+    assert np.abs(found.influence[[0, 0, -1, -1], [0, -1, 0, -1]]).max() < 0.05
+
+
+def test_an_assumed_width_is_said(classifier):
+    noise = np.random.default_rng(1).normal(100, 5, (200, 200)).astype(np.float32)
+    noise[100, 100] += 500
+    found = explain(classifier, as_exposure(noise), 100, 100)
+    assert found.star is None
+    assert found.status & Status.FWHM_ASSUMED
+    assert "narrower than the width that was assumed" in sentence(found)
+
+
+@pytest.mark.parametrize("at", [(-5.0, 3.0), (3.0, 1e9), (np.nan, 3.0)])
+def test_places_off_the_image_are_refused(classifier, frame, at):
+    with pytest.raises(InputError, match="lies off the image"):
+        explain(classifier, frame, *at)
+
+
+def test_text_names_every_class_and_bit(classifier, frame):
+    found = explain(classifier, frame, *EDGE)
+    text = in_words(found)
+    assert all(name in text for name in classifier.spec.classes)
+    assert "NEAR_EDGE: part of the cutout lies off the image" in text
+    faint = explain(classifier, frame, 100, 100)
+    assert faint.status & Status.LOW_SNR
+    assert "hardly above the noise (S/N 2.3)" in sentence(faint)
+
+
+def test_command_line_by_place_by_row_and_as_a_picture(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "why.png"
+    assert main(["explain", FIELD, "--at", "182,45", "-o", str(picture)]) == 0
+    by_place = capsys.readouterr().out
+    assert by_place.startswith("Bogus: narrower")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 20_000
+    Table({"x": [STAR[0], HOT[0]], "y": [STAR[1], HOT[1]]}).write(tmp_path / "cat.csv")
+    catalog = ("--catalog", str(tmp_path / "cat.csv"), "--trust-positions")
+    assert main(["explain", FIELD, *catalog, "--row", "1"]) == 0
+    assert capsys.readouterr().out == by_place
+    assert main(["explain", FIELD, "--row", "0", "-q"]) == 0
+    assert "score    " in capsys.readouterr().out
+    assert main(["explain", FIELD, *catalog, "--row", "2"]) == 1
+    assert "there is no row 2 in" in capsys.readouterr().err
+    assert main(["explain", FIELD, "--at", "182,45", "-o", str(picture)]) == 1
+    assert "exists and is kept" in capsys.readouterr().err
+
+
+def test_a_mosaic_and_an_area_without_data_are_refused(tmp_path, capsys, frame):
+    assert main(["explain", FIELD, "--at", "1,1", "--hdu", "all"]) == 1
+    assert "instead of 'all'" in capsys.readouterr().err
+    pixels = frame.pixels.copy()
+    pixels[:200, :200] = 0.0
+    fits.writeto(tmp_path / "blank.fits", pixels)
+    assert main(["explain", str(tmp_path / "blank.fits"), "--at", "90,90"]) == 1
+    assert "without data" in capsys.readouterr().err
