@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._util.wording import in_options
 from .codes import DONE, ERROR, NOTHING_SCORED
-from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
+from .options import (
+    add_common_options,
+    add_scoring_options,
+    add_store_options,
+    add_worker_options,
+    store_arguments,
+)
 from .parser import add_verb
-from .values import count
 
 if TYPE_CHECKING:
     from ..runs.batch import BatchReport, ImageResult
@@ -54,19 +59,7 @@ def add_parser(verbs: Any) -> None:
         help="also write the rows of all images as one table, with their image in rb_image; the suffix "
         "says in which format; done anew each time, for what was scored before too",
     )
-    parser.add_argument(
-        "--workers",
-        type=count,
-        metavar="N",
-        help="processes, each of one thread unless --threads says more; one for each CPU by default, "
-        "a single one on a GPU",
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="let the workers of this Dask scheduler do it, such as tcp://host:8786; they must see the "
-        "images and DIR under the same paths",
-    )
+    add_worker_options(parser)
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     add_scoring_options(parser)
     add_common_options(parser)
@@ -77,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..runs.batch import run_batch
 
-    with _told(options) as (begin, tell):
+    with told(options) as (begin, tell):
         report = run_batch(
             options.patterns,
             scheduler=options.scheduler,
@@ -114,7 +107,7 @@ def _in_words(report: "BatchReport") -> str:
 
 
 @contextmanager
-def _told(
+def told(
     options: argparse.Namespace,
 ) -> Iterator[tuple[Callable[[int], None], Callable[["ImageResult", int], None]]]:
     """Name what fails, and draw a bar on a terminal, whose clock goes from the first second."""

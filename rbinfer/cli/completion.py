@@ -27,7 +27,7 @@ FILES = {
     "M",
     "E",
 }
-FOLDERS = {"DIR", "INBOX"}
+FOLDERS = {"DIR", "FOLDER", "INBOX"}
 
 
 def add_parser(verbs: Any) -> None:

@@ -60,12 +60,7 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="DIR", required=True, help="directory for the results and the journal"
     )
-    parser.add_argument(
-        "--catalog",
-        metavar="TEMPLATE",
-        help="names of the catalogues, with {dir}, {stem} and {name} of the image, such as "
-        "'{dir}/{stem}.cat'; without it rbinfer detects",
-    )
+    add_catalog_template(parser)
     parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
     add_overwrite_option(parser, "results that rbinfer did not write there too")
     parser.add_argument(
@@ -90,6 +85,33 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score darks, flats and biases too, which are left out as headers (IMAGETYP and the like) "
         "or names of folders tell them",
+    )
+
+
+def add_catalog_template(parser: argparse.ArgumentParser) -> None:
+    """Add how the catalogues of many images are called."""
+    parser.add_argument(
+        "--catalog",
+        metavar="TEMPLATE",
+        help="names of the catalogues, with {dir}, {stem} and {name} of the image, such as "
+        "'{dir}/{stem}.cat'; without it rbinfer detects",
+    )
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add who does the work on many images."""
+    parser.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="processes, each of one thread unless --threads says more; one for each CPU by default, "
+        "a single one on a GPU",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let the workers of this Dask scheduler do it, such as tcp://host:8786; they must see the "
+        "images and DIR under the same paths",
     )
 
 

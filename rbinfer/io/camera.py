@@ -72,6 +72,11 @@ def camera_of(headers: "Sequence[Header]", shape: tuple[int, int]) -> str:
     return "; ".join(parts)
 
 
+def filter_of(headers: "Sequence[Header]") -> str:
+    """Name the filter of an image by the same cards; empty where none is there."""
+    return ", ".join(text for card in _CARDS["filter"] if (text := _first(headers, card)))
+
+
 def _first(headers: "Sequence[Header]", card: str) -> str:
     values = (value_of(header, card) for header in headers)
     return next((" ".join(str(value).split()) for value in values if value is not None), "")

@@ -39,10 +39,12 @@ WORDS = (
     ("flat", r"flat(?!ten).*|.*flats?"),
     ("bias", r"bias.*|.*bias|zeros?|offsets?"),
 )
-#: Words beside a type in the names of folders: what such frames are called, their exposure, temperature
-#: and gain, filters. Single letters are no words: they are filters, units and the like.
+#: Words beside a type in the names of folders: what such frames are called, also by ACP (AutoDark),
+#: their exposure, temperature and gain, filters. Single letters are no words: they are filters, units
+#: and the like.
 BESIDES = re.compile(
-    r"frames?|masters?|fields?|sky|dome|twilight|dusk|dawn|raws?|cal|calib|calibration|secs?|min|ms|degc?"
+    r"frames?|masters?|fields?|sky|dome|twilight|dusk|dawn|raws?|cal|calib|calibrations?|secs?|min|ms"
+    r"|degc?|auto|library|short|long|tests?"
     r"|gain|iso|bin|exp|lum|red|green|blue|clear|ha|hb|oiii|sii|nir"
 )
 #: Whole values that tell a type by no such word.

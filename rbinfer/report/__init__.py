@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import check_distinct, check_place, written_whole
+from ..night.repeats import find_repeats
 from .page import render
 from .pictures import draw_groups
 from .reference import reference_scores
-from .repeats import find_repeats
 from .results import Night, read_night
 from .stars import draw_stars
 

@@ -7,12 +7,12 @@ from string import Template
 
 import numpy as np
 
+from ..night.repeats import RADIUS, Repeat, Repeats, least_images
 from . import charts
 from .markup import Cell, escaped, legend, maybe, part, percent, score, sortable, whole, words
 from .one import FIRST, ImageResult
 from .pictures import Group, Picture
 from .reference import Reference
-from .repeats import RADIUS, Repeat, Repeats, least_images
 from .results import BINS, Night
 from .stars import Star
 

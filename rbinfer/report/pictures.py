@@ -2,8 +2,10 @@
 
 import base64
 import logging
+import math
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +14,9 @@ from numpy.typing import NDArray
 from ..errors import RbinferError
 from ..io.images import load_image
 from ..model.spec import DEFAULT_FWHM
+from ..night.repeats import Repeats
 from .gallery import half_width, stretched, window_at
 from .one import FIRST
-from .repeats import Repeats
 from .results import Night, some
 
 log = logging.getLogger(__name__)
@@ -101,14 +103,44 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
             except RbinferError as error:
                 lost.append(str(error))
                 continue
-            half = half_width(image.fwhm or DEFAULT_FWHM)
             for k in np.flatnonzero((rows["image"] == number) & (rows["hdu"] == hdu)):
-                window = window_at(data, rows["x"][k], rows["y"][k], half)
-                urls[k] = png(np.rint(255 * stretched(window)).astype(np.uint8))
+                urls[k] = _picture(data, rows["x"][k], rows["y"][k], image.fwhm or DEFAULT_FWHM)
     if lost:
         log.warning("no cutouts: %s", some(lost))
         night.notes.append(f"No cutouts: {some(lost)}.")
     return urls
+
+
+def draw_windows(places: Sequence[tuple[tuple[str, int | None], float, float, float]]) -> list[str]:
+    """Draw cutouts of images; each is opened once.
+
+    Parameters
+    ----------
+    places : sequence of ((str, int or None), float, float, float)
+        File and HDU (None for the first image), 0-based pixels, and FWHM of the stars; NaN for a usual
+        one.
+
+    Returns
+    -------
+    list of str
+        Data URLs, in the same order; empty where the image cannot be read.
+    """
+    urls = [""] * len(places)
+    for image in dict.fromkeys(place[0] for place in places):
+        try:
+            data = load_image(*image).pixels
+        except RbinferError as error:
+            log.warning("no cutouts: %s", error)
+            continue
+        for k, (name, x, y, fwhm) in enumerate(places):
+            if name == image and math.isfinite(x) and math.isfinite(y):
+                urls[k] = _picture(data, x, y, fwhm if math.isfinite(fwhm) else DEFAULT_FWHM)
+    return urls
+
+
+def _picture(data: NDArray[np.float32], x: float, y: float, fwhm: float) -> str:
+    window = window_at(data, x, y, half_width(fwhm))
+    return png(np.rint(255 * stretched(window)).astype(np.uint8))
 
 
 def png(grey: NDArray[np.uint8]) -> str:

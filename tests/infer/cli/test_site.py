@@ -77,7 +77,7 @@ def test_a_required_option_and_counted_ones(site, capsys, tmp_path):
     ("text", "words"),
     [
         ("treshold = 0.4", "treshold is no option; did you mean threshold?"),
-        ("workers = 4", "workers is not the same for all verbs; put it below [batch] or [watch]"),
+        ("workers = 4", "workers is not the same for all verbs; put it below [batch]"),
         ("[batch]\nworkrs = 4", "[batch] workrs is no option; did you mean workers?"),
         ("[bach]\nworkers = 4", "[bach] is no verb of rbinfer; did you mean batch?"),
         ("threshold = 2", "threshold: 2 does not lie in [0, 1]"),

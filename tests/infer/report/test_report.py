@@ -20,12 +20,12 @@ from rbinfer.errors import InputError
 from rbinfer.io.tables import write_catalog
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import read_spec
+from rbinfer.night.repeats import find_repeats, least_images
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.report import read_night, write_report
 from rbinfer.report.one import SOURCE
 from rbinfer.report.reference import reference_scores
-from rbinfer.report.repeats import find_repeats, least_images
 from rbinfer.report.results import BINS
 from rbinfer.report.stars import draw_stars
 

@@ -1,5 +1,6 @@
 """Positions on the detector where bogus detections come back in image after image."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .clusters import clusters
+
 #: Detections within this distance (pixels) of each other are at one position.
 RADIUS = 1.0
 #: A position repeats when this share of the images has it, and at least so many.
 LEAST_SHARE = 0.2
 LEAST_IMAGES = 3
-
-_SPAN = 2**24  # more pixels than a detector has in a row
 
 
 class Repeat(NamedTuple):
@@ -73,7 +74,6 @@ def find_repeats(bogus: NDArray[Any], images_of_hdu: Mapping[int, int]) -> Repea
     """
     taken = np.zeros(len(bogus), np.bool_)
     placed = np.isfinite(bogus["x"]) & np.isfinite(bogus["y"])
-    placed &= (np.abs(bogus["x"]) < _SPAN / 4) & (np.abs(bogus["y"]) < _SPAN / 4)
     found = []
     for hdu, n_images in images_of_hdu.items():
         rows = np.flatnonzero(placed & (bogus["hdu"] == hdu))
@@ -87,25 +87,14 @@ def _of_hdu(
 ) -> list[Repeat]:
     """Find those of an HDU; `taken` is set for the rows that belong to one."""
     least = least_images(n_images)
-    # Rows in the order of their pixel: those of a pixel are a slice.
-    pixel = _pixel(np.rint(bogus["x"][rows]), np.rint(bogus["y"][rows]))
-    order = np.argsort(pixel, kind="stable")
-    rows, pixel = rows[order], pixel[order]
-    pixels, first, size = np.unique(pixel, return_index=True, return_counts=True)
-    seeds = np.flatnonzero(_around(pixels, size) >= least)
-    # Full pixels first: a neighbour with a stray detection must not claim theirs.
-    seeds = seeds[np.argsort(-size[seeds], kind="stable")]
+    label = clusters(bogus["x"][rows], bogus["y"][rows], RADIUS)
+    order = np.argsort(label, kind="stable")
+    bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
     found = []
-    for seed in seeds:
-        own = rows[first[seed] : first[seed] + size[seed]]
-        own = own[~taken[own]]
-        if own.size == 0:
+    for start, stop in itertools.pairwise(bounds):
+        if stop - start < least:
             continue
-        x, y = np.median(bogus["x"][own]), np.median(bogus["y"][own])
-        start = np.searchsorted(pixel, pixels[seed] + _NEIGHBOURS, "left")
-        stop = np.searchsorted(pixel, pixels[seed] + _NEIGHBOURS, "right")
-        near = np.concatenate([rows[a:b] for a, b in zip(start, stop, strict=True)])
-        near = near[~taken[near] & (np.hypot(bogus["x"][near] - x, bogus["y"][near] - y) <= RADIUS)]
+        near = rows[order[start:stop]]
         images = len(np.unique(bogus["image"][near]))
         if images < least:
             continue
@@ -125,23 +114,3 @@ def _of_hdu(
             )
         )
     return found
-
-
-def _pixel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
-    return y.astype(np.int64) * _SPAN + x.astype(np.int64)
-
-
-_NEIGHBOURS = np.sort(
-    np.array([dy * _SPAN + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)], np.int64)
-)  # of a pixel, itself included
-
-
-def _around(pixels: NDArray[np.int64], size: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Count the detections in each pixel and its eight neighbours."""
-    total = np.zeros(len(pixels), np.intp)
-    for step in _NEIGHBOURS:
-        at = np.searchsorted(pixels, pixels + step)
-        there = at < len(pixels)
-        there[there] = pixels[at[there]] == (pixels + step)[there]
-        total[there] += size[at[there]]
-    return total

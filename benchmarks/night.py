@@ -1,0 +1,218 @@
+"""What a night as a whole knows beyond its single frames, on simulated nights with their truth.
+
+    python benchmarks/night.py [--fit] [--json FILE]
+
+Nights of 60 lights (2 targets, 3 filters) with darks and flats among them, movers, variables, a
+satellite, hot pixels, one trailed and one cloudy frame. ``--fit`` fits the weights of
+`rbinfer.night.combine` to
+nights of their own (dithered, drifting, still; with a WCS and without) and prints them; without it the
+weights in the package are judged, on nights that they were not fitted to.
+"""
+
+import argparse
+import itertools
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from _common import add_json, processor, write_json
+from _night_frames import NightMaker, NightPlan
+from astropy.table import Table
+
+from rbinfer.night import reckoning
+from rbinfer.night.combine import WEIGHTS, Evidence, Weights
+from rbinfer.night.run import run_night
+from rbinfer.pipeline.options import ScoreOptions
+
+FITTED = {
+    "dithered": NightPlan(101),
+    "dithered, by its stars": NightPlan(102, has_wcs=False, dither=8.0),
+    "drifting": NightPlan(103, dither=0.2, drift=0.6),
+    "still": NightPlan(104, dither=0.2),
+}
+JUDGED = {
+    "dithered": NightPlan(201),
+    "dithered, by its stars": NightPlan(202, has_wcs=False),
+    "drifting": NightPlan(203, dither=0.2, drift=0.5),
+    "still": NightPlan(204, dither=0.1),
+}
+#: Detections within so many pixels of something may be of it.
+REACH = {"mover": 2.0, "star": 2.0, "hot_pixel": 1.5, "cosmic_ray": 4.0, "satellite": 4.0}
+REAL = ("star", "mover")
+BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+
+
+def labelled(detections, truth):
+    """Return what each detection is and its number: of what is nearest for its reach; else "noise"."""
+    what, number = np.full(len(detections), "noise", "U12"), np.full(len(detections), -1)
+    files = np.array([Path(name).name for name in detections["image"]])
+    for file in np.unique(files):
+        rows = np.flatnonzero(files == file)
+        there = truth[truth["file"] == file]
+        reach = np.array([REACH[kind] for kind in there["what"]])
+        x, y = (np.asarray(detections[k])[rows] for k in ("x", "y"))
+        away = np.hypot(x[:, None] - np.asarray(there["x"]), y[:, None] - np.asarray(there["y"])) / reach
+        near = away.argmin(axis=1)
+        found = away[np.arange(len(rows)), near] < 1.0
+        what[rows[found]] = np.asarray(there["what"])[near[found]]
+        number[rows[found]] = np.asarray(there["id"])[near[found]]
+    return what, number
+
+
+def night_of(plan, keep=None):
+    """Make a night and run it; returns its tables, truth labels, and the evidence of its sources."""
+    from pyarrow import parquet
+
+    known = []
+    of_package = reckoning.sources
+
+    def noted(*args):
+        found, evidence = of_package(*args)
+        known.append(evidence)
+        return found, evidence
+
+    with tempfile.TemporaryDirectory() as folder:
+        truth = NightMaker(plan, Path(folder) / "night").write()
+        reckoning.sources = noted
+        try:
+            run_night(Path(folder) / "night", Path(folder) / "out", options=ScoreOptions(device="cpu"))
+        finally:
+            reckoning.sources = of_package
+        out = Path(folder) / "out"
+        rows = parquet.read_table(out / "detections.parquet")
+        detections = Table({name: rows[name].to_numpy() for name in rows.column_names})
+        sources = Table.read(out / "sources.ecsv")
+        candidates = Table.read(out / "candidates.ecsv")
+        from astropy.io import fits
+
+        mask = fits.getdata(out / "hotpixels.fits")
+    detections["what"], detections["number"] = labelled(detections, truth)
+    evidence = Evidence(*(np.concatenate(each) for each in zip(*known, strict=True)))
+    return sources, detections, candidates, mask, truth, evidence
+
+
+def what_sources_are(sources, detections):
+    """Return what most detections of each source are; the truth of a source."""
+    words = [Counter() for _ in range(len(sources))]
+    for source, what in zip(detections["source"], detections["what"], strict=True):
+        words[source - 1][what] += 1
+    return np.array([each.most_common(1)[0][0] for each in words])
+
+
+def fit(plans):
+    """Fit the weights by maximum likelihood, with a weak pull to small ones.
+
+    Each night counts alike, and real and bogus sources do in it: how many hits a night has differs too
+    much from camera to camera to be learned.
+    """
+    from scipy.optimize import minimize
+
+    figures, labels, counts = [], [], []
+    for name, plan in plans.items():
+        sources, detections, _, _, _, known = night_of(plan)
+        real = np.isin(what_sources_are(sources, detections), REAL)
+        figures.append(np.column_stack([np.ones(len(real)), *known]))
+        labels.append(real)
+        counts.append(np.where(real, 0.5 / real.sum(), 0.5 / (~real).sum()))
+        print(f"  {name}: {len(real)} sources, {real.sum()} real", file=sys.stderr)
+    x, y, n = np.concatenate(figures), np.concatenate(labels), np.concatenate(counts)
+    sign = np.where(y, 1.0, -1.0)
+
+    def loss(w):
+        return float(np.sum(n * np.logaddexp(0.0, -sign * (x @ w)))) + 1e-4 * float(w[1:] @ w[1:])
+
+    return Weights(*(round(float(w), 3) for w in minimize(loss, np.zeros(x.shape[1]), tol=1e-10).x))
+
+
+def judged(plan):
+    """Return the figures of a night."""
+    sources, detections, candidates, mask, truth, _ = night_of(plan)
+    what = np.asarray(detections["what"]).astype(str)
+    real = np.isin(what, REAL)
+    alone = np.nan_to_num(np.asarray(detections["rb_score"])) > 0.5
+    whole = np.asarray(detections["probability"]) > 0.5
+    figures = {"detections": len(what), "real": int(real.sum())}
+    for name, said in (("single frame", alone), ("whole night", whole)):
+        figures[name] = {
+            "real kept": float(said[real].mean()),
+            "purity": float(real[said].mean()),
+            **{f"{k} let in": float(said[what == k].mean()) for k in np.unique(what[~real])},
+        }
+    p = np.asarray(detections["probability"])
+    figures["reliability"] = [
+        {
+            "from": a,
+            "to": b,
+            "n": int(of.sum()),
+            "mean": float(p[of].mean()),
+            "real": float(real[of].mean()),
+        }
+        for a, b in itertools.pairwise(BINS)
+        if (of := (p >= a) & (p <= b if b == 1 else p < b)).any()
+    ]
+    figures["candidates"] = of_candidates(sources, detections, candidates)
+    figures["hot pixels"] = of_mask(mask, truth)
+    return figures
+
+
+def of_candidates(sources, detections, candidates):
+    """Count what the candidates are, and how many of the movers that were detected are among them."""
+    is_what = what_sources_are(sources, detections)
+    found = {}
+    for why in ("moving", "seen once", "seen once, near a brighter source"):
+        ids = np.asarray(candidates["id"])[np.asarray(candidates["why"]).astype(str) == why] - 1
+        found[why] = {str(k): int(n) for k, n in Counter(is_what[ids.astype(int)].tolist()).items()}
+    files = [str(name).rsplit("_", 2)[-2] for name in detections["image"]]
+    movers = detections["what"] == "mover"
+    keys = [(f, int(n)) for f, n, m in zip(files, detections["number"], movers, strict=True) if m]
+    possible = {key for key, n in Counter(keys).items() if n >= 4}
+    moving = np.asarray(sources["kind"])[np.asarray(detections["source"]) - 1] == "moving"
+    linked = {
+        (f, int(n)) for f, n, m in zip(files, detections["number"], movers & moving, strict=True) if m
+    }
+    found["movers linked"] = f"{len(possible & linked)} of {len(possible)} detected 4 times"
+    return found
+
+
+def of_mask(mask, truth):
+    """Completeness and purity of the mask, of hot pixels that a frame shows at 10 sigma."""
+    hot = truth[(truth["what"] == "hot_pixel") & (truth["file"] == truth["file"][0])]
+    all_x, all_y = (np.rint(np.asarray(hot[k])).astype(int) for k in ("x", "y"))
+    near = np.zeros_like(mask, bool)
+    for dx in (-1, 0, 1):
+        for dy in (-1, 0, 1):
+            inside_x = (all_x + dx).clip(0, mask.shape[1] - 1)
+            near[(all_y + dy).clip(0, mask.shape[0] - 1), inside_x] = True
+    bright = np.asarray(hot["flux"]) > 30 * 19.0
+    y, x = np.nonzero(mask)
+    in_mask = [np.any(np.hypot(x - a, y - b) <= 1.5) for a, b in zip(all_x, all_y, strict=True)]
+    return {
+        "in the mask": int(np.count_nonzero(mask)),
+        "purity": float(near[mask > 0].mean()) if mask.any() else None,
+        "completeness above 30 sigma": float(np.mean(np.array(in_mask)[bright])),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fit", action="store_true", help="fit the weights and print them")
+    add_json(parser)
+    options = parser.parse_args()
+    print(processor())
+    if options.fit:
+        print(fit(FITTED))
+        return 0
+    figures = {"weights": WEIGHTS._asdict(), "nights": {}}
+    for name, plan in JUDGED.items():
+        figures["nights"][name] = found = judged(plan)
+        print(name)
+        for key, value in found.items():
+            print(f"  {key}: {value}")
+    write_json(options.json, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

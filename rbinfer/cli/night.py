@@ -1,0 +1,70 @@
+"""``rbinfer night``: a night from its folder to what to look at first."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from .batch import told
+from .codes import DONE, ERROR
+from .options import (
+    add_catalog_template,
+    add_common_options,
+    add_overwrite_option,
+    add_scoring_options,
+    add_worker_options,
+    score_arguments,
+)
+from .parser import add_verb
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(
+        verbs,
+        "night",
+        summary="score a night and merge its frames: sources, candidates, a mask of hot pixels",
+        description=(
+            "Find the lights in FOLDER, score them, and merge what frames of a target and filter show "
+            "at one position of the sky, by their WCS or else by their stars: sources, all detections, "
+            "candidates (moving, or real and seen once), doubtful ones as cutouts, a report, regions, "
+            "and a mask of what stands on the detector while the sky moves. Give the same command "
+            'again to go on after an interrupt. Needs pip install "rbinfer[night]".'
+        ),
+        example="rbinfer night 2026-11-28/ -o night/",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="searched with all its folders")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", required=True, help="directory for the tables and pages"
+    )
+    add_catalog_template(parser)
+    add_overwrite_option(parser, "files in DIR that a night did not write too")
+    add_worker_options(parser)
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    add_scoring_options(parser)
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    from ..pipeline.options import ScoreOptions
+    from ..report.night import write_night
+
+    with told(options) as (_, tell):
+        night = write_night(
+            options.folder,
+            options.output,
+            options=ScoreOptions(**score_arguments(options)),
+            catalog=options.catalog,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            overwrite=options.overwrite,
+            progress=tell,
+        )
+    if options.json:
+        json.dump(night.as_dict(), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    if not options.quiet:
+        print("\n".join(night.in_words()), file=sys.stderr)
+    return ERROR if night.batch.failed else DONE

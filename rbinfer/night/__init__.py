@@ -1,0 +1,1 @@
+"""What many scored images of a night say together: aligned, merged, repeats weighed, movers linked."""

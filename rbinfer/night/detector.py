@@ -1,0 +1,133 @@
+"""What stands on the detector while the sky moves: hot pixels and other flaws, however they look."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .chance import least_beyond
+from .clusters import clusters
+from .repeats import RADIUS, least_images
+
+#: A detection of a camera: number of its frame, pixels, field (-1 where it is not known which part of
+#: the sky the frame shows), position on its plane, and whether it was called real.
+SPOT = np.dtype(
+    [
+        ("frame", np.int32),
+        ("x", np.float32),
+        ("y", np.float32),
+        ("field", np.int32),
+        ("u", np.float32),
+        ("v", np.float32),
+        ("real", np.bool_),
+    ]
+)
+#: Positions on the sky further from each other than this, in pixels, are different ones.
+_APART = 3.0
+#: What stands on the detector was seen at so many positions of the sky at least. Two would do for a pair
+#: of stars in a series of two pointings.
+_LEAST_PLACES = 3
+#: Where more than this share of the detections look real, stars may have met at a pixel by chance: so
+#: many frames must have it that chance makes fewer than _FALSE of them on a detector. Clusters gather
+#: around the densest places, which counts as if there were more of everything.
+_MOST_REAL, _FALSE, _GREED = 0.5, 0.1, 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """What repeats on the detector of a camera.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        Median position, 0-based pixels.
+    frames : ndarray of int, shape (n,)
+        How many frames have it.
+    real : ndarray of float64, shape (n,)
+        Share of its detections that were called real.
+    number : ndarray of int, shape (m,)
+        Of each detection: which of them it belongs to; -1 for none.
+    repeats : ndarray of int, shape (m,)
+        Of each detection: how many other frames have one at its pixel that is elsewhere on the sky.
+    by_chance : float
+        How many that would be by chance.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    frames: NDArray[np.intp]
+    real: NDArray[np.float64]
+    number: NDArray[np.intp]
+    repeats: NDArray[np.intp]
+    by_chance: float
+
+
+def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
+    """Find positions of the detector that have detections at different positions of the sky.
+
+    Parameters
+    ----------
+    spots : structured ndarray of `SPOT`, shape (m,)
+        Of all frames of a camera.
+    n_frames : int
+        How many frames that are.
+    area : float
+        Pixels of a frame.
+
+    Returns
+    -------
+    Standing
+    """
+    by_chance = len(spots) * np.pi * RADIUS**2 / max(area, 1.0)
+    least = least_images(n_frames)
+    least_real = max(least, least_beyond(_GREED * by_chance, area / np.pi, _FALSE))
+    label = clusters(spots["x"].astype(np.float64), spots["y"].astype(np.float64), RADIUS)
+    order = np.argsort(label, kind="stable")
+    bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
+    number = np.full(len(spots), -1, np.intp)
+    repeats = np.zeros(len(spots), np.intp)
+    found: list[tuple[float, float, int, float]] = []
+    for start, stop in itertools.pairwise(bounds):
+        if stop - start < 2:
+            continue
+        rows = order[start:stop]
+        own = spots[rows]
+        frames = len(np.unique(own["frame"]))
+        elsewhere = _elsewhere(own)
+        repeats[rows] = elsewhere
+        real = float(np.mean(own["real"]))
+        enough = least if real < _MOST_REAL else least_real
+        if frames >= enough and _places(own) >= _LEAST_PLACES:
+            number[rows] = len(found)
+            x, y = float(np.median(own["x"])), float(np.median(own["y"]))
+            found.append((x, y, frames, real))
+    columns = np.array(found, np.float64).reshape(-1, 4).T
+    return Standing(
+        columns[0], columns[1], columns[2].astype(np.intp), columns[3], number, repeats, float(by_chance)
+    )
+
+
+def _elsewhere(own: NDArray[Any]) -> NDArray[np.intp]:
+    """Count for each detection the frames of the others that are elsewhere on the sky."""
+    if len(own) > 500:  # what repeats that often need not be counted one by one
+        others = len(np.unique(own["frame"])) - 1
+        return np.full(len(own), others if _places(own) > 1 else 0, np.intp)
+    apart = np.hypot(own["u"][:, None] - own["u"], own["v"][:, None] - own["v"]) > _APART
+    apart |= own["field"][:, None] != own["field"]
+    known = own["field"] >= 0
+    apart &= known[:, None] & known
+    apart &= own["frame"][:, None] != own["frame"]
+    return np.asarray(apart.sum(axis=1), np.intp)
+
+
+def _places(own: NDArray[Any]) -> int:
+    """Count the positions on the sky that lie apart."""
+    n = 0
+    for number in np.unique(own["field"][own["field"] >= 0]):
+        of = own[own["field"] == number]
+        good = np.isfinite(of["u"]) & np.isfinite(of["v"])
+        places = clusters(of["u"][good].astype(np.float64), of["v"][good].astype(np.float64), _APART)
+        n += int(places.max(initial=-1)) + 1
+    return n

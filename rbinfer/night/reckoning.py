@@ -1,0 +1,295 @@
+"""From the results of single frames to the tables of a night, a frame or a group at a time."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.regions import as_regions, write_regions
+from ..io.sky_out import SkyMap
+from .candidates import REAL, candidates, doubtful, neighbours
+from .coverage import Cover
+from .detector import SPOT, Standing, find_standing
+from .fields import Fields, Place
+from .frames import Frame, plain
+from .merge import merge
+from .result import Doubt, NightResult
+from .rows import Rows, read_rows
+from .sources import KINDS, Block, sources
+from .tables import (
+    ParquetParts,
+    arrow_columns,
+    detection_columns,
+    frame_table,
+    source_table,
+    with_units,
+    write_mask,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+log = logging.getLogger(__name__)
+
+#: A detection that takes more than this share of a frame has flooded it.
+_FLOOD = 0.2
+#: How many of the most doubtful sources are kept for a page.
+_MOST_DOUBTFUL = 60
+
+
+class Reckoning:
+    """All that follows from the results of the frames; each pass reads one frame or group at a time."""
+
+    def __init__(self, night: NightResult) -> None:
+        self.night = night
+        self.frames = night.frames
+        self.fields = Fields()
+        self.places: list[Place] = []
+        self.facts: dict[str, list[Any]] = {k: [] for k in ("detections", "real", "fwhm", "note")}
+        self.thresholds: list[float] = []
+        self.hdus: list[int | None] = []
+        self.hours = np.array([frame.hours for frame in self.frames])
+        self.classes: dict[str, int] = {}
+        self.standing: dict[str, Standing] = {}
+        self.first_row: dict[int, int] = {}
+        self.tables: list[Table] = []
+        self.chosen: list[tuple[Table, list[int]]] = []
+
+    def run(self) -> None:
+        """Write all tables."""
+        for part, step in (
+            ("aligning", self._align),
+            ("detector", self._find_standing),
+            ("merging", self._merge),
+            ("writing", self._write),
+        ):
+            start = time.perf_counter()
+            step()
+            self.night.seconds[part] = time.perf_counter() - start
+
+    def _read(self, number: int) -> Rows:
+        rows = read_rows(self.frames[number], number)
+        kinds = [self.classes.setdefault(name, len(self.classes)) for name in rows.classes]
+        rows.rows["kind"] = np.array([*kinds, -1], np.int16)[rows.rows["kind"]]
+        if self.places:
+            self.fields.lay(rows, self.places[number])
+        return rows
+
+    def _align(self) -> None:
+        places = []
+        for number, frame in enumerate(self.frames):
+            rows = self._read(number)
+            place = self.fields.add(rows)
+            places.append(place)
+            self.thresholds.append(rows.threshold)
+            self.hdus.append(rows.hdu)
+            self.facts["detections"].append(len(rows.rows))
+            self.facts["real"].append(int(np.count_nonzero(rows.rows["real"])))
+            self.facts["fwhm"].append(rows.fwhm)
+            note = _flood(rows, frame)
+            self.facts["note"].append(note)
+            if note:
+                log.warning("%s: %s", frame.image, note)
+        self.places = places
+        several = Counter(place.field for place in places)
+        lone = [n for n, place in enumerate(places) if place.how == "alone"]
+        lone += [
+            n
+            for n, place in enumerate(places)
+            if place.how == "first" and several[place.field] == 1 and len(places) > 1
+        ]
+        self.night.unmerged = [self.frames[n].image for n in sorted(lone)]
+        for image in self.night.unmerged:
+            log.warning(
+                "%s: neither a WCS nor its stars tell where it lies, so it is merged with no other",
+                image,
+            )
+
+    def _find_standing(self) -> None:
+        """Find what stands on each camera's detector; keeps 25 bytes a detection."""
+        for camera in sorted({frame.camera for frame in self.frames}):
+            numbers = [n for n, frame in enumerate(self.frames) if frame.camera == camera]
+            parts = []
+            for number in numbers:
+                rows, place = self._read(number).rows, self.places[number]
+                spots = np.zeros(len(rows), SPOT)
+                for name in ("frame", "x", "y", "u", "v", "real"):
+                    spots[name] = rows[name]
+                known = self.fields.fields[place.field].is_known
+                spots["field"] = place.field if known else -1
+                parts.append(spots)
+            bounds = np.cumsum([0, *map(len, parts)])
+            self.first_row.update(zip(numbers, bounds[:-1].tolist(), strict=True))
+            shape = self.frames[numbers[0]].shape
+            found = find_standing(np.concatenate(parts), len(numbers), float(shape[0] * shape[1]))
+            self.standing[camera] = found
+
+    def _blocks(self) -> Iterator[tuple[Block, NDArray[np.intp]]]:
+        """Yield what is merged at a time: the frames of a group on a field; and what of it stands."""
+        members: dict[tuple[tuple[str, str], int, str], list[int]] = {}
+        shown: dict[tuple[str, str], tuple[str, str]] = {}
+        for number, (frame, place) in enumerate(zip(self.frames, self.places, strict=True)):
+            members.setdefault((frame.group, place.field, frame.camera), []).append(number)
+            shown.setdefault(frame.group, (frame.target, frame.filter))
+            self.night.groups[shown[frame.group]] = self.night.groups.get(shown[frame.group], 0) + 1
+        for (group, number, camera), numbers in sorted(members.items()):
+            standing = self.standing[camera]
+            parts = [self._read(n).rows for n in numbers]
+            which = np.concatenate(
+                [
+                    self.first_row[n] + np.arange(len(rows))
+                    for n, rows in zip(numbers, parts, strict=True)
+                ]
+            ).astype(np.intp)
+            covers = [
+                Cover(n, affine, self.frames[n].shape, float(self.hours[n]))
+                for n in numbers
+                if (affine := self.places[n].affine) is not None
+            ]
+            widths = np.array([self.facts["fwhm"][n] for n in numbers])
+            has_width = np.isfinite(widths)
+            block = Block(
+                shown[group],
+                np.concatenate(parts),
+                self.fields.fields[number],
+                covers,
+                len(numbers),
+                float(np.median(widths[has_width])) if has_width.any() else float("nan"),
+                float(np.median([self.thresholds[n] for n in numbers])),
+                standing.repeats[which],
+                standing.by_chance,
+            )
+            yield block, standing.number[which]
+
+    def _merge(self) -> None:
+        out, next_id = self.night.folder, 1
+        with (
+            ParquetParts(out / "sources.parquet") as all_sources,
+            ParquetParts(out / "detections.parquet") as all_rows,
+        ):
+            for block, standing in self._blocks():
+                merged = merge(
+                    block.rows, standing, block.covers, self.hours, block.fwhm, block.threshold
+                )
+                found, _ = sources(block, merged, self.frames)
+                names = list(self.classes)
+                table = source_table(block, found, next_id, self.frames, names)
+                all_sources.add(arrow_columns(table))
+                ids = next_id + merged.label.astype(np.int64)
+                probability = found["probability"][merged.label]
+                all_rows.add(detection_columns(block, ids, probability, self.frames, names))
+                self._sum_up(block, found, table, next_id)
+                next_id += len(found)
+
+    def _sum_up(self, block: Block, found: NDArray[Any], table: "Table", first_id: int) -> None:
+        """Keep of a block what the night tells: its sources, candidates, doubtful ones, regions."""
+        night = self.night
+        self.tables.append(table)
+        real = found["probability"] > REAL
+        for number, kind in enumerate(KINDS):
+            night.kinds[kind] += int(np.count_nonzero(real & (found["kind"] == number)))
+        night.kinds["bogus"] += int(np.count_nonzero(~real))
+        away = neighbours(found, block.fwhm)
+        index, why = candidates(found, away)
+        night.why.update(why)
+        chosen = table[index]
+        best = block.rows[found["best"][index]]
+        chosen["why"] = why if why else np.zeros(0, "U8")
+        chosen["neighbour"] = np.where(np.isfinite(away[index]), away[index], np.nan)
+        chosen["image"] = [self.frames[k].image for k in best["frame"]]
+        chosen["row"], chosen["x_image"], chosen["y_image"] = best["row"], best["x"], best["y"]
+        if len(chosen):
+            self.chosen.append((chosen, [_RANK[word] for word in why]))
+        for k in doubtful(found, _MOST_DOUBTFUL):
+            night.doubtful.append(self._doubt(block, found[k], first_id + int(k)))
+        night.doubtful.sort(key=lambda doubt: (abs(doubt.probability - REAL), doubt.id))
+        del night.doubtful[_MOST_DOUBTFUL:]
+        self._write_regions(block, found)
+
+    def _doubt(self, block: Block, source: Any, number: int) -> Doubt:
+        row = block.rows[source["best"]]
+        frame = int(row["frame"])
+        kind = int(source["class"])
+        return Doubt(
+            number,
+            self.frames[frame].image,
+            self.hdus[frame],
+            int(row["row"]),
+            float(row["x"]),
+            float(row["y"]),
+            float(self.facts["fwhm"][frame]),
+            float(row["score"]),
+            float(source["probability"]),
+            int(source["n_seen"]),
+            int(source["n_cover"]),
+            list(self.classes)[kind] if kind >= 0 else "",
+        )
+
+    def _write_regions(self, block: Block, found: NDArray[Any]) -> None:
+        shown = found[found["kind"] != KINDS.index("detector")]
+        names = list(self.classes)
+        text = as_regions(
+            shown["u"],
+            shown["v"],
+            shown["probability"],
+            REAL,
+            np.array([names[k] if k >= 0 else "" for k in shown["class"]], np.str_),
+            radius=2.0 * block.fwhm if np.isfinite(block.fwhm) else 6.0,
+            sky=None if block.field.wcs is None else SkyMap(block.field.wcs),
+        )
+        folder = self.night.folder / "regions"
+        folder.mkdir(exist_ok=True)
+        number = self.fields.fields.index(block.field) + 1
+        stem = "_".join(plain(part) or "none" for part in block.group)
+        write_regions(text, folder / f"{stem}_{number}.reg", overwrite=True)
+
+    def _write(self) -> None:
+        from astropy.table import vstack
+
+        out = self.night.folder
+        write_table(vstack(self.tables, metadata_conflicts="silent"), out / "sources.ecsv")
+        if self.chosen:
+            chosen = vstack([table for table, _ in self.chosen], metadata_conflicts="silent")
+            rank = np.concatenate([ranks for _, ranks in self.chosen])
+            times = np.where(rank == 0, chosen["n_seen"], 0)
+            order = np.lexsort((chosen["id"], -np.nan_to_num(chosen["snr"]), -times, rank))
+            chosen = chosen[order]
+        else:
+            chosen = self.tables[0][:0]
+            for name in ("why", "image"):
+                chosen[name] = np.zeros(0, "U8")
+            for name in ("neighbour", "row", "x_image", "y_image"):
+                chosen[name] = np.zeros(0)
+        write_table(with_units(chosen), out / "candidates.ecsv")
+        write_table(frame_table(self.frames, self.places, self.facts), out / "frames.ecsv")
+        shapes = {frame.camera: frame.shape for frame in self.frames}
+        write_mask({c: (shapes[c], s) for c, s in self.standing.items()}, out / "hotpixels.fits")
+        self.night.hot_pixels = sum(len(found.x) for found in self.standing.values())
+        self.night.moved = _moved(self.places, self.frames)
+
+
+_RANK = {"moving": 0, "seen once": 1, "seen once, near a brighter source": 2}
+
+
+def _flood(rows: Rows, frame: Frame) -> str:
+    """Say if one detection takes a large part of a frame: its background was not found."""
+    area = frame.shape[0] * frame.shape[1]
+    most = rows.most_pixels
+    if area and most > _FLOOD * area:
+        return f"one detection takes {most / area:.0%} of it; its background is not what SEP took it for"
+    return ""
+
+
+def _moved(places: Sequence[Place], frames: Sequence[Frame]) -> bool:
+    """Whether the sky moved over the detector by more than stars need to be told from hot pixels."""
+    known: dict[int, list[NDArray[np.float64]]] = {}
+    for place, frame in zip(places, frames, strict=True):
+        if place.affine is not None and place.how != "alone":
+            middle = np.array([frame.shape[1] / 2.0]), np.array([frame.shape[0] / 2.0])
+            known.setdefault(place.field, []).append(np.concatenate(place.affine(*middle)))
+    return any(float(np.max(np.ptp(np.array(each), axis=0))) > 6.0 for each in known.values())

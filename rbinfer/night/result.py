@@ -1,0 +1,134 @@
+"""What came of a night, for those who tell it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..runs.batch import BatchReport
+from .frames import Frame
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A source whose probability is near the threshold, and the detection to look at.
+
+    Attributes
+    ----------
+    id : int
+    image : str
+    hdu : int or None
+        Of the image in its file; None for the first.
+    row : int
+        In the scored catalogue of the image, from 0.
+    x, y : float
+        0-based pixels of the image.
+    fwhm : float
+        Of its stars.
+    score, probability : float
+    n_seen, n_cover : int
+    kind : str
+        Most frequent class.
+    """
+
+    id: int
+    image: str
+    hdu: int | None
+    row: int
+    x: float
+    y: float
+    fwhm: float
+    score: float
+    probability: float
+    n_seen: int
+    n_cover: int
+    kind: str
+
+
+@dataclass
+class NightResult:
+    """What came of a night.
+
+    Attributes
+    ----------
+    folder : Path
+        With the files of `OUTPUTS`.
+    batch : BatchReport
+        Of the single frames.
+    frames : list of Frame
+        Those with a result, in the order of time.
+    groups : dict of (str, str) to int
+        Frames by target and filter.
+    kinds : Counter of str
+        Real sources by `rbinfer.night.sources.KINDS`, and "bogus".
+    why : Counter of str
+        Candidates by what they are.
+    hot_pixels : int
+        Pixels in the mask.
+    moved : bool
+        Whether the sky moved over the detector: repeats tell hot pixels from stars.
+    unmerged : list of str
+        Frames that could not be aligned.
+    doubtful : list of Doubt
+        The nearest to the threshold first.
+    seconds : dict of str to float
+        By part.
+    """
+
+    folder: Path
+    batch: BatchReport
+    frames: list[Frame]
+    groups: dict[tuple[str, str], int] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    why: Counter[str] = field(default_factory=Counter)
+    hot_pixels: int = 0
+    moved: bool = False
+    unmerged: list[str] = field(default_factory=list)
+    doubtful: list[Doubt] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return counts as plain values, for JSON."""
+        batch = self.batch.as_dict()
+        return {
+            "images": batch["images"],
+            "frames": len(self.frames),
+            "failed": batch["failed"],
+            "failures": batch["failures"],
+            "left_out": batch["left_out"],
+            "groups": [
+                {"target": target, "filter": name, "frames": n}
+                for (target, name), n in self.groups.items()
+            ],
+            "unmerged": self.unmerged,
+            "real": {kind: self.kinds[kind] for kind in ("sky", "moving")},
+            "bogus": self.kinds["bogus"],
+            "candidates": dict(self.why),
+            "hot_pixels": self.hot_pixels,
+            "sky_moved": self.moved,
+            "seconds": {part: round(spent, 3) for part, spent in self.seconds.items()},
+        }
+
+    def in_words(self) -> list[str]:
+        """Say in three lines what came of it, and what to do next."""
+        moving, once = self.why["moving"], self.why.total() - self.why["moving"]
+        real = self.kinds["sky"] + self.kinds["moving"]
+        failed = f" ({len(self.batch.failed)} failed)" if self.batch.failed else ""
+        apart = f", {len(self.unmerged)} not aligned" if self.unmerged else ""
+        first = (
+            f"{len(self.frames)} frames{failed} in {len(self.groups)} groups{apart}: "
+            f"{real} real sources, {self.kinds['bogus']} bogus"
+        )
+        look = (
+            f"look first at {self.folder / 'candidates.ecsv'}: {moving} moving, {once} seen once; "
+            f"judge {len(self.doubtful)} in {self.folder / 'doubtful.html'}"
+        )
+        if not self.moved:
+            mask = (
+                "the sky hardly moved over the detector, so repeats can't tell stars from hot pixels: "
+                "dither next time"
+            )
+        else:
+            path = self.folder / "hotpixels.fits"
+            mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with --mask {path}"
+        return [first, look, mask]

@@ -1,0 +1,116 @@
+"""A night from its folder to its tables."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .._util.extras import needed
+from ..errors import InputError
+from ..pipeline.options import ALL, ScoreOptions
+from ..runs.batch import BatchReport, ImageResult, run_batch
+from .frames import Frame, read_frame
+from .reckoning import Reckoning
+from .result import NightResult
+
+#: What a night writes beside the folder of its results.
+OUTPUTS = (
+    "sources.ecsv",
+    "sources.parquet",
+    "detections.parquet",
+    "candidates.ecsv",
+    "frames.ecsv",
+    "hotpixels.fits",
+    "doubtful.html",
+    "report.html",
+)
+#: Folder of the results of single frames.
+RESULTS = "frames"
+
+
+def run_night(
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    options: ScoreOptions | None = None,
+    catalog: str | None = None,
+    workers: int | None = None,
+    scheduler: Any = None,
+    overwrite: bool = False,
+    progress: Callable[[ImageResult, int], None] | None = None,
+) -> NightResult:
+    """Score the lights of a night, and merge what they show.
+
+    Parameters
+    ----------
+    folder : str or path
+        Searched with all its folders; darks, flats and biases are left out.
+    output : str or path
+        Directory for the tables; the results of the frames are in ``frames`` there. Started again, it
+        goes on where it ended, and the tables are the same to the byte.
+    options, catalog, workers, scheduler, progress
+        As for `rbinfer.runs.batch.run_batch`.
+    overwrite : bool
+        Whether files that a night did not write there may be replaced.
+
+    Returns
+    -------
+    NightResult
+
+    Raises
+    ------
+    InputError
+        There are no lights, no frame could be scored, or a package of the extra ``night`` is absent.
+    RbinferError
+        The file system refused.
+    """
+    needed("pyarrow", "the tables of a night need", "night")
+    options = options or ScoreOptions()
+    if options.show:
+        raise InputError("the tables of a night have columns of their own; leave `show` out")
+    options = replace(options, show=("snr",))
+    if options.hdu == ALL:
+        raise InputError("a night takes one image of each file; give `hdu` a number or a name")
+    out = Path(output)
+    _check_kept(out, overwrite)
+    start = time.perf_counter()
+    batch = run_batch(
+        folder,
+        out / RESULTS,
+        options=options,
+        catalog=catalog,
+        format="fits",
+        workers=workers,
+        scheduler=scheduler,
+        overwrite=overwrite,
+        recursive=True,
+        progress=progress,
+    )
+    frames = _frames(batch, out / RESULTS)
+    if not frames:
+        raise InputError(f"no image in {folder} could be scored; 'rbinfer batch' tells why of each")
+    night = NightResult(out, batch, frames)
+    night.seconds["scoring"] = time.perf_counter() - start
+    Reckoning(night).run()
+    return night
+
+
+def _check_kept(out: Path, overwrite: bool) -> None:
+    """Refuse to replace files that are not of a night."""
+    if overwrite or (out / RESULTS / "batch.jsonl").exists():
+        return
+    for name in OUTPUTS:
+        if (out / name).exists():
+            raise InputError(f"{out / name} exists and is kept; use `overwrite=True`")
+
+
+def _frames(batch: BatchReport, results: Path) -> list[Frame]:
+    """Return the frames that have a result, in the order of time."""
+    found = []
+    for one in batch.results:
+        if one.ok:
+            folders = one.output.relative_to(results).parent.parts
+            found.append(read_frame(one.image, folders, one.output))
+    return sorted(found, key=lambda f: (f.time is None, f.time.timestamp() if f.time else 0.0, f.image))

@@ -1,0 +1,69 @@
+"""The page of a night's doubtful sources: cutouts nearest to the threshold, for a person to decide."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from ..io.files import written_whole
+from ..night.result import Doubt
+from .markup import escaped, score
+from .pictures import draw_windows
+
+
+def write_doubtful(doubts: Sequence[Doubt], path: Path, title: str) -> None:
+    """Write the page; it needs no other file and no network.
+
+    Parameters
+    ----------
+    doubts : sequence of Doubt
+        In the order in which they are shown.
+    path : Path
+        Replaced if it is there.
+    title : str
+
+    Raises
+    ------
+    RbinferError
+        The file system refused.
+    """
+    places = [((doubt.image, doubt.hdu), doubt.x, doubt.y, doubt.fwhm) for doubt in doubts]
+    urls = draw_windows(places)
+    figures = "".join(_figure(doubt, url) for doubt, url in zip(doubts, urls, strict=True))
+    body = (
+        f"<header><h1>{escaped(title)}</h1>"
+        '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first. The '
+        "cutout is of the detection with the largest S/N; under it stand the probability by the whole "
+        "night, the score of that frame alone, how many of the frames that cover the place show it, its "
+        "id in sources.ecsv, and the row in the scored catalogue of the image.</p></header>"
+        f'<div class="cutouts">{figures}</div>'
+        if doubts
+        else f"<header><h1>{escaped(title)}</h1><p>No source is doubtful.</p></header>"
+    )
+    parts = files(__package__)
+    page = Template(parts.joinpath("page.html").read_text(encoding="utf-8").strip()).substitute(
+        title=escaped(title),
+        style=parts.joinpath("page.css").read_text(encoding="utf-8").strip(),
+        script="",
+        body=body,
+    )
+    with written_whole(path, path.suffix) as beside:
+        beside.write_text(page, encoding="utf-8", errors="replace")
+
+
+def _figure(doubt: Doubt, url: str) -> str:
+    name = escaped(Path(doubt.image).name)
+    place = f"x {doubt.x:.1f}, y {doubt.y:.1f}"
+    drawn = (
+        f'<img src="{url}" alt="cutout of {name} at {place}">'
+        if url
+        else '<div class="gone">image not found</div>'
+    )
+    single = "unscored" if doubt.score != doubt.score else f"alone {score(doubt.score)}"
+    kind = escaped(doubt.kind.replace("_", " "))
+    return (
+        f'<figure class="{"real" if doubt.probability > 0.5 else "bogus"}">{drawn}<figcaption>'
+        f"<b>{score(doubt.probability)}</b> {single} {kind}<br>"
+        f"in {doubt.n_seen} of {doubt.n_cover} frames<br>id {doubt.id}, row {doubt.row}<br>"
+        f"{name}<br>{place}</figcaption></figure>"
+    )

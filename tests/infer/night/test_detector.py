@@ -1,0 +1,68 @@
+import numpy as np
+
+from rbinfer.night.detector import SPOT, find_standing
+
+SIDE = 500
+
+
+def spots_of(n_frames, offsets, n_stars=150, n_hot=40, field=0, seed=0):
+    """Stars that the sky carries along, and hot pixels that stay; returns spots and which are hot."""
+    rng = np.random.default_rng(seed)
+    stars, hot = rng.uniform(0, SIDE, (n_stars, 2)), rng.integers(0, SIDE, (n_hot, 2))
+    parts = []
+    for k in range(n_frames):
+        own = np.zeros(n_stars + n_hot, SPOT)
+        own["frame"], own["field"] = k, field
+        seen = stars + rng.normal(0, 0.1, stars.shape)
+        own["x"], own["y"] = np.vstack([seen + offsets[k], hot]).T
+        own["u"], own["v"] = np.vstack([seen, hot - offsets[k]]).T
+        own["real"][:n_stars] = True
+        parts.append(own)
+    is_hot = np.tile(np.arange(n_stars + n_hot) >= n_stars, n_frames)
+    return np.concatenate(parts), is_hot
+
+
+def test_hot_pixels_are_told_from_stars_by_dithering():
+    rng = np.random.default_rng(1)
+    spots, is_hot = spots_of(12, rng.normal(0, 15, (12, 2)))
+    found = find_standing(spots, 12, SIDE**2)
+    assert len(found.x) == 40
+    assert np.all(found.frames >= 11)
+    assert np.mean(found.number[is_hot] >= 0) > 0.98
+    assert np.mean(found.number[~is_hot] >= 0) < 0.02
+    assert np.median(found.repeats[is_hot]) >= 10  # two frames may lie within 3 pixels
+    assert np.median(found.repeats[~is_hot]) == 0
+    assert np.all(found.real < 0.3)
+
+
+def test_a_slow_drift_suffices():
+    spots, is_hot = spots_of(20, np.outer(np.arange(20), [0.6, 0.3]))
+    found = find_standing(spots, 20, SIDE**2)
+    assert np.mean(found.number[is_hot] >= 0) > 0.98
+    assert np.mean(found.number[~is_hot] >= 0) < 0.02
+
+
+def test_where_the_sky_stands_still_nothing_is_told():
+    spots, _ = spots_of(20, np.zeros((20, 2)))
+    found = find_standing(spots, 20, SIDE**2)
+    assert len(found.x) == 0
+    assert not found.repeats.any()
+
+
+def test_frames_of_an_unknown_sky_tell_nothing():
+    rng = np.random.default_rng(1)
+    spots, _ = spots_of(12, rng.normal(0, 15, (12, 2)), field=-1)
+    assert len(find_standing(spots, 12, SIDE**2).x) == 0
+
+
+def test_crowding_alone_makes_no_hot_pixels():
+    rng = np.random.default_rng(3)
+    spots, _ = spots_of(20, rng.normal(0, 40, (20, 2)), n_stars=2500, n_hot=0)
+    found = find_standing(spots, 20, SIDE**2)
+    assert found.by_chance > 0.6
+    assert len(found.x) == 0
+
+
+def test_no_detections():
+    found = find_standing(np.zeros(0, SPOT), 3, SIDE**2)
+    assert (len(found.x), len(found.number), found.by_chance) == (0, 0, 0.0)

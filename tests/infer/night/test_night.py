@@ -1,0 +1,207 @@
+"""Whole nights, from files to tables."""
+
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Table
+from pyarrow import parquet
+
+from rbinfer.errors import InputError
+from rbinfer.io.maps import read_map
+from rbinfer.io.tables import read_catalog
+from rbinfer.night.run import OUTPUTS, run_night
+from rbinfer.pipeline.options import ScoreOptions
+
+from ..runs import folders as runs
+from .skies import SIDE, wcs_of, write_night
+
+#: The pages note when frames were scored.
+TABLES = [name for name in OUTPUTS if not name.endswith(".html")]
+
+
+def same_bytes(folder):
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def near(sources, x, y, reach=1.0):
+    """Return the rows of sources of the sky at a position of the first frame."""
+    away = np.hypot(sources["x"] - x, sources["y"] - y)
+    return sources[(away < reach) & (sources["kind"] == "sky")]
+
+
+def test_each_star_is_one_source_where_it_is(dithered):
+    truth, folder, night = dithered
+    sources = Table.read(folder / "out" / "sources.ecsv")
+    from astropy.wcs import WCS
+
+    sky = WCS(wcs_of(np.zeros(2)))
+    found = SkyCoord(sources["ra"], sources["dec"])[np.isfinite(sources["ra"])]
+    rows = np.flatnonzero(np.isfinite(sources["ra"]))
+    there = SkyCoord(*sky.wcs_pix2world(*truth.stars[:, :2].T, 0), unit="deg")
+    index, away, _ = there.match_to_catalog_sky(found)
+    assert np.median(away.arcsec) < 0.3
+    assert np.mean(away.arcsec < 1.0) > 0.9  # some lie where a hot pixel or another star disturbs them
+    best = sources[rows[index[away.arcsec < 1.0]]]
+    assert np.median(best["n_seen"] / best["n_cover"]) == 1.0
+    assert np.all(best["probability"][best["n_seen"] > 2] > 0.9)
+    assert np.median(best["scatter"]) < 0.1
+    assert len(night.frames) == 6
+    assert night.groups == {("M 1", "R"): 6}
+    assert night.batch.left_out == {"dark": 1}
+
+
+def test_hot_pixels_are_sources_of_the_detector_and_a_mask(dithered):
+    truth, folder, night = dithered
+    sources = Table.read(folder / "out" / "sources.ecsv")
+    fixed = sources[sources["kind"] == "detector"]
+    hot = {(int(x), int(y)) for x, y in truth.hot}
+    found = {(round(row["x_detector"]), round(row["y_detector"])) for row in fixed}
+    assert len(found & hot) >= 0.8 * len(hot)
+    assert found <= hot
+    assert np.all(fixed["probability"] < 0.1)
+    assert np.all(np.isnan(fixed["ra"]))
+    mask = fits.getdata(folder / "out" / "hotpixels.fits")
+    assert {(int(x), int(y)) for y, x in np.argwhere(mask)} == found
+    assert night.hot_pixels == len(found)
+    assert night.moved
+    # It can be given as --mask.
+    image = folder / "in" / "M 1" / "LIGHT" / "light_00.fits"
+    used = read_map(str(folder / "out" / "hotpixels.fits"), image, (SIDE, SIDE), "mask")
+    assert np.count_nonzero(used) == len(found)
+
+
+def test_the_mover_comes_first_among_the_candidates(dithered):
+    truth, folder, _ = dithered
+    chosen = Table.read(folder / "out" / "candidates.ecsv")
+    assert list(chosen["why"]).count("moving") == 1
+    first = chosen[0]
+    assert first["why"] == "moving"
+    assert first["n_seen"] >= 5
+    speed = np.hypot(*(truth.mover[1] - truth.mover[0])) * 30  # two minutes apart
+    assert first["rate"] == pytest.approx(speed, rel=0.02)
+    assert first["rate_sky"] == pytest.approx(2.0 * speed, rel=0.02)
+    # In x it moves to the west, in y to the north.
+    assert first["angle"] == pytest.approx(270 + np.degrees(np.arctan(0.5)), abs=2.0)
+    k = int(first["image"][-7:-5])
+    expected = truth.mover[k] + truth.offsets[k]
+    assert np.hypot(first["x_image"] - expected[0], first["y_image"] - expected[1]) < 0.5
+
+
+def test_every_row_of_every_frame_is_in_the_detections(dithered):
+    _, folder, night = dithered
+    rows = parquet.read_table(folder / "out" / "detections.parquet").to_pandas()
+    sources = Table.read(folder / "out" / "sources.ecsv")
+    assert len(rows) == sum(len(read_catalog(frame.result)) for frame in night.frames)
+    for frame in night.frames:
+        own = rows[rows["image"] == frame.image].sort_values("row")
+        scored = read_catalog(frame.result)
+        np.testing.assert_array_equal(own["row"], np.arange(len(scored)))
+        np.testing.assert_array_equal(own["rb_score"], scored["rb_score"])
+        np.testing.assert_array_equal(own["x"], scored["x"])
+    counts = rows.groupby("source")["image"].nunique()
+    np.testing.assert_array_equal(counts.index, sources["id"])
+    np.testing.assert_array_equal(counts, sources["n_seen"])
+    np.testing.assert_allclose(rows["probability"], sources["probability"][rows["source"] - 1])
+    same = parquet.read_table(folder / "out" / "sources.parquet").to_pandas()
+    assert list(same.columns) == sources.colnames
+    np.testing.assert_array_equal(same["probability"], sources["probability"])
+
+
+def test_frames_without_a_wcs_are_aligned_by_their_stars(tmp_path):
+    truth = write_night(tmp_path / "in", has_wcs=False)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    assert night.unmerged == []
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    assert list(frames["aligned"]) == ["first", *["stars"] * 5]
+    sources = Table.read(tmp_path / "out" / "sources.ecsv")
+    assert np.all(np.isnan(sources["ra"]))
+    x, y = (truth.stars[:, :2] + truth.offsets[0]).T
+    seen = [
+        near(sources, a, b)["n_seen"].max() if len(near(sources, a, b)) else 0
+        for a, b in zip(x, y, strict=True)
+    ]
+    assert np.median(seen) == 6
+    assert list(Table.read(tmp_path / "out" / "candidates.ecsv")["why"]).count("moving") == 1
+
+
+def test_where_the_sky_stands_still_it_says_that_repeats_cannot_tell(tmp_path):
+    write_night(tmp_path / "in", dither=0.0)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    assert not night.moved
+    assert night.hot_pixels == 0
+    assert "can't tell" in night.in_words()[-1]
+    assert not fits.getdata(tmp_path / "out" / "hotpixels.fits").any()
+
+
+def test_a_wcs_that_gives_all_pixels_one_position_is_not_believed(tmp_path):
+    write_night(tmp_path / "in", n_frames=3)
+    for path in (tmp_path / "in" / "M 1" / "LIGHT").iterdir():
+        for card in ("PC1_1", "PC2_2", "CDELT1", "CDELT2"):
+            fits.setval(path, card, value="0.001")
+    run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    assert list(frames["aligned"]) == ["first", "stars", "stars"]
+
+
+def test_a_frame_without_stars_is_merged_with_no_other(tmp_path, caplog):
+    write_night(tmp_path / "in", n_frames=3, has_wcs=False)
+    cloudy = tmp_path / "in" / "M 1" / "LIGHT" / "light_01.fits"
+    with fits.open(cloudy, mode="update") as hdus:
+        hdus[0].data = np.random.default_rng(0).normal(300, 8, (SIDE, SIDE)).astype(np.float32)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    assert night.unmerged == [str(cloudy)]
+    assert "merged with no other" in caplog.text
+
+
+def test_tables_that_are_not_of_a_night_are_kept(tmp_path):
+    write_night(tmp_path / "in", n_frames=1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sources.ecsv").write_text("mine")
+    with pytest.raises(InputError, match=r"sources\.ecsv exists and is kept"):
+        run_night(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out" / "sources.ecsv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("options", [{"hdu": "all"}, {"show": ("classes",)}])
+def test_options_that_a_night_cannot_follow_are_refused(tmp_path, options):
+    with pytest.raises(InputError, match="a night"):
+        run_night(tmp_path, tmp_path / "out", options=ScoreOptions(**options))
+
+
+def test_no_lights(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError):
+        run_night(tmp_path / "in", tmp_path / "out")
+
+
+def test_the_command_ends_with_three_lines_and_its_pages(dithered, tmp_path):
+    _, folder, _ = dithered
+    code, out, err = runs.run("night", folder / "in", "-o", tmp_path / "out", "--json", patience=300)
+    assert code == 0, err
+    lines = err.strip().splitlines()[-3:]
+    assert lines[0].startswith("6 frames in 1 groups: ")
+    assert "candidates.ecsv: 1 moving" in lines[1]
+    assert lines[2].endswith(f"score with --mask {tmp_path / 'out' / 'hotpixels.fits'}")
+    assert '"moving": 1' in out
+    page = (tmp_path / "out" / "doubtful.html").read_text()
+    assert "data:image/png" in page
+    assert (tmp_path / "out" / "report.html").exists()
+    assert (tmp_path / "out" / "regions" / "m1_r_1.reg").read_text().count("circle") > 30
+
+
+def test_killed_at_a_random_moment_the_tables_are_the_same_to_the_byte(dithered, tmp_path):
+    _, folder, _ = dithered
+    process = runs.start("night", folder / "in", "-o", tmp_path / "out", "--workers", 1)
+    time.sleep(random.Random(7).uniform(1.0, 8.0))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    again = ["night", folder / "in", "-o", tmp_path / "out", "--workers", 1]
+    code, _, err = runs.run(*again, patience=300)
+    assert code == 0, err
+    assert same_bytes(tmp_path / "out") == same_bytes(folder / "out")
+    assert runs.hidden(tmp_path / "out") == []

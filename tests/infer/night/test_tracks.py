@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from rbinfer.night.affine import Affine
+from rbinfer.night.coverage import Cover, counted
+from rbinfer.night.merge import merge
+
+from .skies import rows_of
+
+N = 15
+HOURS = np.arange(N) / 12
+COVERS = [Cover(k, Affine(np.eye(2, 3)), (700, 700), HOURS[k]) for k in range(N)]
+
+
+def field_of(rng, n_stars=60, n_once=20):
+    """Stars that every frame has, and positions of one frame alone, as detections."""
+    stars = rng.uniform(10, 690, (n_stars, 2))
+    parts = []
+    for k in range(N):
+        parts.append(rows_of(k, *(stars + rng.normal(0, 0.15, stars.shape)).T))
+        parts.append(rows_of(k, *rng.uniform(10, 690, (2, n_once))))
+    return parts
+
+
+def merged(parts):
+    rows = np.concatenate(parts)
+    none = np.full(len(rows), -1)
+    return rows, merge(rows, none, COVERS, HOURS, 3.5, 0.5)
+
+
+@pytest.mark.parametrize("step", [0.8, 1.8, 6.0, 15.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mover_is_one_source_however_slow(step, seed):
+    # At 1.8 pixels a frame, half the FWHM, it would merge with itself.
+    rng = np.random.default_rng(seed)
+    parts = field_of(rng)
+    own = np.array([250.0, 300.0]) + step * np.arange(N)[:, None] * np.array([0.8, 0.6])
+    parts += [rows_of(k, *(own[k] + rng.normal(0, 0.1, 2)), snr=77.0) for k in range(N)]
+    rows, found = merged(parts)
+    is_mover = rows["snr"] == 77.0
+    [number] = found.tracks
+    assert np.count_nonzero(is_mover & (found.label == number)) >= N - 1
+    assert not np.any(~is_mover & (found.label == number))
+    track = found.tracks[number]
+    assert np.hypot(track.u[1], track.v[1]) == pytest.approx(12 * step, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_chance_makes_no_tracks(seed):
+    rng = np.random.default_rng(seed)
+    _, found = merged(field_of(rng, n_once=60))
+    assert not found.tracks
+
+
+def test_stars_that_scatter_and_blends_make_no_tracks():
+    rng = np.random.default_rng(2)
+    parts = field_of(rng, n_once=0)
+    for _ in range(10):  # bright stars with pieces of their wings
+        star = rng.uniform(50, 650, 2)
+        for k in range(N):
+            parts.append(rows_of(k, *star))
+            parts.append(rows_of(k, *(star + rng.normal(0, 3.0, 2))))
+    assert not merged(parts)[1].tracks
+
+
+def test_three_positions_suffice_where_nothing_else_is():
+    rng = np.random.default_rng(0)
+    covers = COVERS[:3]
+    parts = [rows_of(k, 100 + 5 * k, 200 - 4 * k) for k in range(3)]
+    stars = rng.uniform(300, 690, (20, 2))
+    parts += [rows_of(k, *(stars + rng.normal(0, 0.1, stars.shape)).T) for k in range(3)]
+    rows = np.concatenate(parts)
+    found = merge(rows, np.full(len(rows), -1), covers, HOURS, 3.5, 0.5)
+    assert len(found.tracks) == 1
+
+
+def test_without_times_nothing_is_linked_and_all_is_merged():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate(field_of(rng))
+    covers = [Cover(c.frame, c.affine, c.shape, np.nan) for c in COVERS]
+    found = merge(rows, np.full(len(rows), -1), covers, np.full(N, np.nan), 3.5, 0.5)
+    assert not found.tracks
+    assert np.sort(np.bincount(found.label))[-60] >= N - 1
+
+
+def test_what_stands_on_the_detector_is_one_source_and_no_track():
+    # While the sky drifts, a hot pixel moves over it as an asteroid does.
+    rng = np.random.default_rng(4)
+    parts = field_of(rng)
+    parts += [rows_of(k, 300 + 3 * k, 310.0, 50.0, 60.0, snr=33.0) for k in range(N)]
+    rows = np.concatenate(parts)
+    standing = np.where(rows["snr"] == 33.0, 0, -1)
+    found = merge(rows, standing, COVERS, HOURS, 3.5, 0.5)
+    assert not found.tracks
+    [(number, which)] = found.standing.items()
+    assert which == 0
+    np.testing.assert_array_equal(found.label == number, standing == 0)
+
+
+def test_a_star_keeps_its_detections_where_it_crosses_a_hot_pixel():
+    rng = np.random.default_rng(6)
+    parts = field_of(rng, n_once=0)
+    star = [rows_of(k, 200.0, 210.0, 200.0 + 3 * k, 210.0, snr=44.0) for k in range(N)]
+    hot = [
+        rows_of(k, 230.0 - 3 * k, 210.0, 230.0, 210.0, score=0.02, snr=33.0) for k in range(N) if k != 10
+    ]
+    rows = np.concatenate([*parts, *star, *hot])
+    standing = np.where((rows["snr"] == 33.0) | ((rows["snr"] == 44.0) & (rows["frame"] == 10)), 0, -1)
+    found = merge(rows, standing, COVERS, HOURS, 3.5, 0.5)
+    own = found.label[rows["snr"] == 44.0]
+    assert len(set(own)) == 1
+    [(number, _)] = found.standing.items()
+    np.testing.assert_array_equal(found.label == number, rows["snr"] == 33.0)
+
+
+def test_coverage_counts_frames_and_those_that_moved():
+    covers = [
+        Cover(0, Affine(np.array([[1.0, 0, 0], [0, 1, 0]])), (100, 200), 0.0),
+        Cover(1, Affine(np.array([[1.0, 0, 50], [0, 1, 0]])), (100, 200), 1.0),
+    ]
+    u, v = np.array([10.0, 100.0, 240.0, 100.0]), np.array([50.0, 50.0, 50.0, 99.0])
+    every, moved = counted(covers, u, v, u, v, 2.0)
+    assert list(every) == [1, 2, 1, 0]
+    assert list(moved) == [0, 1, 1, 0]
