@@ -19,6 +19,8 @@ FILES = {
     "MASK",
     "PATH",
     "SCORED",
+    "DARK",
+    "STAMPS",
     "PICTURE",
     "PAGE",
     "FILE",

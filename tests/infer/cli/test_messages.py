@@ -67,7 +67,7 @@ def test_mistakes(capsys, argv, sentence):
 
 
 def test_nothing_but_the_program(capsys):
-    assert refused(capsys).startswith("a verb is missing: classify, batch, watch, ")
+    assert refused(capsys).startswith("a verb is missing: classify, batch, night, watch, ")
 
 
 @pytest.mark.parametrize(
