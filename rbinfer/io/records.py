@@ -85,7 +85,7 @@ class Records:
         columns = {}
         for k, name in enumerate(dtype.names or (), 1):
             columns[name] = rows[name].view(Cells)
-            columns[name].unit = header.get(f"TUNIT{k}")
+            columns[name].unit = str(header.get(f"TUNIT{k}") or "").strip() or None
             columns[name].cards = cards[str(k)]
         return cls(header, columns, len(rows))
 

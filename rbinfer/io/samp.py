@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, RbinferError, one_line
 from .content import format_suffix
 from .files import collect_warnings
-from .tables import write_catalog
+from .records import Records
+from .tables import read_catalog, write_catalog
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -36,12 +37,15 @@ class Listeners:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def send(self, table: "Table", image: str | Path, written: str | Path | None = None) -> int:
+    def send(
+        self, table: "Table | Records", image: str | Path, written: str | Path | None = None
+    ) -> int:
         """Send a scored table and its image to all that load such.
 
         Parameters
         ----------
-        table : Table
+        table : Table or Records
+            Records must have been written.
         image : str or path
             FITS file.
         written : str or path, optional
@@ -62,6 +66,8 @@ class Listeners:
         if path is None or format_suffix(path) not in _VOTABLE or path.suffix.lower() == ".gz":
             folder = Path(tempfile.mkdtemp(prefix="rbinfer-samp-"))  # readable by its owner alone
             path = folder / f"{Path(image).name.split('.')[0] or 'table'}.vot"
+            if isinstance(table, Records) and written is not None:
+                table = read_catalog(written)  # a VOTable is made of a table alone
             write_catalog(table, path)
             log.info("the table for SAMP is %s", path)
         place, name = path.absolute().as_uri(), path.stem

@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from rbinfer.errors import InputError
 from rbinfer.io.content import Content
 from rbinfer.io.fits_tables import read_records, write_records
 from rbinfer.io.original import Original
@@ -218,3 +219,21 @@ def test_ldac_is_written_back_in_its_place_with_all_else_byte_for_byte(tmp_path)
         assert new[1].data.tobytes() == old[1].data.tobytes()
         assert new[2].data["NUMBER"].tolist() == [3, 1]
         np.testing.assert_array_equal(new[3].data, old[3].data)
+
+
+def test_an_empty_unit_is_none(tmp_path):
+    path = tmp_path / "a.fits"
+    hdu = fits.BinTableHDU(Table({"X_IMAGE": [1.0], "Y_IMAGE": [2.0], "ra": [3.0]}))
+    for k, unit in enumerate(("", "   ", " deg"), 1):
+        hdu.header[f"TUNIT{k}"] = unit
+    hdu.writeto(path)
+    _, records = read_records(path)
+    assert [records[name].unit for name in records.colnames] == [None, None, "deg"]
+
+
+@pytest.mark.parametrize("output", ["o.vot", "o.ecsv", "o.csv"])
+def test_rows_are_written_as_no_other_format(tmp_path, output):
+    _, records = read_records(table_file(tmp_path / "a.fits"))
+    with pytest.raises(InputError, match=f"cannot be written to {output}"):
+        write_catalog(records, tmp_path / output)
+    assert not (tmp_path / output).exists()

@@ -104,3 +104,14 @@ def test_a_hub_that_goes_away_is_an_error(image, hub, tmp_path):
         hub.stop()
         with pytest.raises(RbinferError, match="SAMP hub"):
             programs.send(table, image, tmp_path / "t.vot")
+
+
+def test_rows_of_a_plain_fits_table_are_sent_as_a_votable(image, received, scene, tmp_path):
+    catalog, output = tmp_path / "a.fits", tmp_path / "scored.fits"
+    Table({"X_IMAGE": scene[1]["x"] + 1, "Y_IMAGE": scene[1]["y"] + 1}).write(catalog)
+    argv = ["classify", str(image), "--catalog", str(catalog), "-o", str(output), "--samp", "-q"]
+    assert main(argv) == 0
+    sent = Table.read(path_of(heard(received)["table.load.votable"]["url"]), format="votable")
+    written = Table.read(output)
+    assert sent.colnames == written.colnames
+    np.testing.assert_array_equal(sent["rb_score"], written["rb_score"])
