@@ -12,8 +12,9 @@ from ..errors import InputError
 from ..io.files import check_distinct, check_place
 from ..io.formats import output_format
 from ..io.merged import write_merged
-from ..io.tables import read_catalog
-from .journal import WRITERS, Journal, Line, journal_of, lines_of
+from ..io.tables import read_catalogs
+from .beside import beside
+from .journal import KINDS_BESIDE, WRITERS, Journal, Line, journal_of, lines_of
 from .plan import Work, check_apart
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ def check_merge(
         from .._util.extras import needed
 
         needed("pyarrow", "Parquet needs", "parquet")
-    results = [folder / work.output for work in works]
+    names = [work.output for work in works]
+    results = [folder / name for name in names]
+    results += [folder / beside(name, kind) for name in names for kind in KINDS_BESIDE]
     read = [Path(name) for work in works for name in (work.image, work.catalog) if name is not None]
     check_distinct([target], [*results, *read, *(journal_of(folder, writer) for writer in WRITERS)])
     check_apart(patterns, [Work("", None, target.name)], target.parent, recursive)
@@ -116,18 +119,32 @@ def merge_results(target: Path, journal: Journal, folder: Path, named: Sequence[
     Raises
     ------
     RbinferError
-        As by `rbinfer.io.merged.write_merged`.
+        As by `rbinfer.io.merged.write_merged`; or it is not clear which table of a file is the result.
     """
 
     def parts() -> "Iterator[tuple[str, Table]]":
         for image, output in named:
-            yield image, read_catalog(folder / output)
+            yield image, _result(folder / output)
 
     def note(whole: Path) -> None:
         # Before it is put in place: what is ours must be known whenever this is killed.
         journal.append(_line(target, folder, digest(whole)))
 
     return write_merged(parts, target, note)
+
+
+def _result(path: Path) -> "Table":
+    """Read a result: the one scored table, for a catalogue is written back with its other tables."""
+    tables = [table for _, table in read_catalogs(path)]
+    if len(tables) == 1:
+        return tables[0]
+    scored = [table for table in tables if not {"rb_score", "rb_status"}.isdisjoint(table.colnames)]
+    if len(scored) != 1:
+        raise InputError(
+            f"{path} has {len(tables)} tables, of which {len(scored)} have rb_score or rb_status, and "
+            "one must; score its image again, from a catalogue without these columns"
+        )
+    return scored[0]
 
 
 def _line(target: Path, folder: Path, sha256: str) -> Line:

@@ -5,12 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
 from rbinfer.cli import main
 from rbinfer.errors import InputError
 from rbinfer.io.tables import read_catalog
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs.batch import run_batch
+from rbinfer.runs.journal import Journal
+from rbinfer.runs.merge import merge_results
 
 
 @pytest.fixture
@@ -115,3 +119,35 @@ def test_the_bar_knows_the_total_before_the_first_image(night, done):
         progress=lambda result, total: seen.append(("image", total)),
     )  # fmt: skip
     assert seen == [("begin", 8)] + [("image", 8)] * 8
+
+
+def test_a_file_beside_a_result_is_no_place_for_the_table(night, tmp_path):
+    with pytest.raises(InputError, match="is named twice"):
+        run_batch(night / "f0.fits", tmp_path, workers=1, merge=tmp_path / "f0.mask.fits")
+
+
+def test_of_several_tables_of_a_result_the_scored_one_is_merged(tmp_path):
+    def write(name, *scores):
+        hdus = [fits.PrimaryHDU()]
+        for k, score in enumerate(scores):
+            table = Table({"NUMBER": [10 * k + 1, 10 * k + 2]})
+            if score is not None:
+                table["rb_score"] = [score, score]
+            hdus.append(fits.BinTableHDU(table, name="LDAC_OBJECTS"))
+        fits.HDUList(hdus).writeto(tmp_path / name)
+
+    write("a.fits", None, 0.25)
+    write("b.fits", 0.75)
+    target = tmp_path / "all.csv"
+    with Journal(tmp_path / "batch.jsonl") as journal:
+        named = [("a", "a.fits"), ("b", "b.fits")]
+        assert merge_results(target, journal, tmp_path, named) == 4
+        merged = read_catalog(target)
+        assert merged["NUMBER"].tolist() == [11, 12, 1, 2]
+        assert merged["rb_score"].tolist() == [0.25, 0.25, 0.75, 0.75]
+        write("none.fits", None, None)
+        write("both.fits", 0.25, 0.75)
+        for name, n in (("none.fits", 0), ("both.fits", 2)):
+            with pytest.raises(InputError, match=f"{name} has 2 tables, of which {n} have rb_score"):
+                merge_results(tmp_path / "no.csv", journal, tmp_path, [("c", name)])
+    assert not (tmp_path / "no.csv").exists()
