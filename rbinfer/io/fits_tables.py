@@ -64,16 +64,16 @@ def read_records(path: Path) -> tuple[str, Records] | None:
 def write_records(records: Records, path: Path, original: Original | None) -> None:
     """Write rows: as the first extension, or where they are from, with all that is around them."""
     first = {"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True}
-    before: bytes | memoryview = header_bytes(
-        [card for each in first.items() for card in cards_of(*each)]
-    )
-    after: bytes | memoryview = b""
-    if original is not None:
-        content = content_of(original.content.path)
-        place = _plain_catalogues(original.content.path)[original.number].place
-        before, after = content[: place.header], content[place.end :]
     with path.open("wb") as file:
-        file.writelines([before, *records.hdu(), after])
+        if original is None:
+            cards = [card for each in first.items() for card in cards_of(*each)]
+            file.writelines([header_bytes(cards), *records.hdu()])
+            return
+        place = _plain_catalogues(original.content.path)[original.number].place
+        with content_of(original.content.path) as content:
+            file.writelines(content.pieces(0, place.header))
+            file.writelines(records.hdu())
+            file.writelines(content.pieces(place.end, len(content)))
 
 
 def _plain_catalogues(path: Path) -> list[PlainHdu]:

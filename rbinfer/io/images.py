@@ -146,8 +146,9 @@ def load_stamps(path: str | PathLike[str]) -> list[Exposure]:
             raise InputError(f"HDU {number} of {path} has {len(shape)} axes; a cube of stamps has three")
         _check_sum(path, number, hdu)
         stored = _stored(path, number, hdu)
-        saturation = _saturation(hdu.header)
-        planes: list[NDArray[Any]] = [] if stored is None else list(stored.reshape(shape))
+        if stored is None:
+            return []
+        planes, saturation = _linear(path, hdus, number, stored.reshape(shape))
         return [
             Exposure(*as_image(plane), saturation, header=hdu.header, hdu=number) for plane in planes
         ]
@@ -189,8 +190,8 @@ def _fault(path: Path, error: Exception) -> str:
         return told_of(head) or (
             "it does not begin as a FITS file; an image comes first, its catalogue as `catalog`"
         )
-    with suppress(InputError, ValueError):
-        if any(place.lacks for place in places_of(content_of(path))):
+    with suppress(InputError, ValueError), content_of(path) as content:
+        if any(place.lacks for place in places_of(content)):
             return "it is truncated: it ends before its pixels do; copy it again"
     return f"{one_line(error)}; it is truncated or damaged"
 
@@ -227,14 +228,8 @@ def _read_hdu(
 ) -> Exposure:
     number, stored = _plane(path, hdus, wanted, plane)
     hdu = hdus[number]
-    data, stretch = undone(stored, hdu.header)
+    data, saturation = _linear(path, hdus, number, stored)
     pixels, mask = as_image(data, _mask_extension(path, hdus, number, data.shape))
-    saturation = _saturation(hdu.header)
-    if saturation is None:
-        saturation = _saturation(hdus[0].header)
-    if stretch:
-        log.warning("%s: the pixels are %s, which is undone", path, stretch)
-        saturation = None  # in which of the two it is, the header does not tell
     # The planes of a colour image have no mosaic any more.
     mosaic = mosaic_of(hdu.header) if len(_plane_shape(hdu)) == 2 else ""
     if mosaic if bayer is None else bayer:
@@ -254,6 +249,19 @@ def _read_hdu(
         hdu=number,
         siblings=siblings,
     )
+
+
+def _linear(
+    path: Path, hdus: Any, number: int, stored: NDArray[Any]
+) -> tuple[NDArray[Any], float | None]:
+    """Return the pixels of an HDU with any stretch undone, and the level at which they saturate."""
+    header = hdus[number].header
+    data, stretch = undone(stored, header)
+    if stretch:
+        log.warning("%s: the pixels are %s, which is undone", path, stretch)
+        return data, None  # in which of the two the level is, the header does not tell
+    saturation = _saturation(header)
+    return data, _saturation(hdus[0].header) if saturation is None else saturation
 
 
 def _plane(

@@ -1,16 +1,21 @@
 """Where the HDUs of a FITS file lie in its bytes, by what the standard says of their sizes."""
 
 import gzip
+import itertools
 import math
-import mmap
+import os
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError, one_line
 
 BLOCK, CARD = 2880, 80
+_PIECE = BLOCK * 512  # bytes that are copied at once
 _GZIP = b"\x1f\x8b"
 _START = b"SIMPLE  ="
 #: Cards that tell how many bytes the data of an HDU take.
@@ -35,8 +40,54 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == _GZIP
 
 
-def content_of(path: Path) -> memoryview:
-    """Return the bytes of a file, decompressed; those of a plain file are read as they are asked for.
+class Stored:
+    """The bytes of an open file, read as they are asked for.
+
+    A memory map would do the same, but ends the process where another one cuts the file short.
+
+    Parameters
+    ----------
+    file : binary file
+        It can be searched; whoever opened it closes it.
+    path : Path
+        Its name, for messages.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._size = file.seek(0, os.SEEK_END)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """Return bytes; raises `InputError` where they are not there any more."""
+        start, stop, _ = part.indices(self._size)
+        size = max(stop - start, 0)
+        try:
+            self._file.seek(start)
+            found = self._file.read(size)
+        except OSError as error:
+            raise InputError(f"{self._path} cannot be read: {one_line(error)}") from error
+        if len(found) < size:
+            text = f"{self._path} has become shorter while it was read; start again"
+            raise InputError(text) from EOFError(f"{len(found)} of {size} bytes")
+        return found
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes of a part, a few at a time."""
+        for at in range(start, stop, _PIECE):
+            yield self[at : min(at + _PIECE, stop)]
+
+
+@contextmanager
+def content_of(path: Path) -> Iterator[Stored]:
+    """Open a file for its bytes, decompressed.
+
+    Yields
+    ------
+    Stored
 
     Raises
     ------
@@ -44,12 +95,12 @@ def content_of(path: Path) -> memoryview:
         They cannot be read.
     """
     try:
-        if is_gzip(path):
-            return memoryview(gzip.decompress(path.read_bytes()))
-        with path.open("rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        packed = is_gzip(path)
+        file: BinaryIO = BytesIO(gzip.decompress(path.read_bytes())) if packed else path.open("rb")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from error
+    with file:
+        yield Stored(file, path)
 
 
 def ends_early(path: Path) -> bool:
@@ -69,27 +120,26 @@ def ends_early(path: Path) -> bool:
     try:
         if path.stat().st_size == 0:
             return True
-        content = content_of(path)
+        with content_of(path) as content:
+            head = content[:BLOCK]
+            if not head.startswith(_START):
+                return _START.startswith(head) or not any(head)
+            return any(place.lacks for place in places_of(content))
     except InputError as error:
         return isinstance(error.__cause__, EOFError)
     except OSError:
         return False
-    head = bytes(content[:BLOCK])
-    if not head.startswith(_START):
-        return _START.startswith(head) or not any(head)
-    try:
-        return any(place.lacks for place in places_of(content))
     except ValueError:
         return True  # within a header
 
 
-def places_of(content: memoryview) -> list[Place]:
+def places_of(content: Stored) -> list[Place]:
     """Find the HDUs of a file.
 
     Parameters
     ----------
-    content : memoryview
-        All its bytes.
+    content : Stored
+        All its bytes; those of the headers are read.
 
     Returns
     -------
@@ -99,15 +149,17 @@ def places_of(content: memoryview) -> list[Place]:
     ------
     ValueError
         It does not begin as a FITS file, or a header has no end.
+    InputError
+        The file has become shorter.
     """
-    if bytes(content[: len(_START)]) != _START:
+    if content[: len(_START)] != _START:
         raise ValueError("it does not begin as a FITS file")
     places: list[Place] = []
     start = 0
-    while bytes(content[start : start + 8]) in (b"SIMPLE  ", b"XTENSION"):
+    while content[start : start + 8] in (b"SIMPLE  ", b"XTENSION"):
         sizes: dict[str, int] = {}
         at = start
-        while (card := bytes(content[at : at + CARD])).rstrip() != b"END":
+        for card in _cards(content, start):
             if len(card) < CARD:
                 raise ValueError(f"the header of HDU {len(places)} has no end")
             if found := _SIZE.match(card):
@@ -123,6 +175,19 @@ def places_of(content: memoryview) -> list[Place]:
         places.append(Place(start, data, min(padded, len(content)), max(end - len(content), 0)))
         start = padded
     return places
+
+
+def _cards(content: Stored, start: int) -> Iterator[bytes]:
+    """Yield the cards of a header before its end; the last one is short where the file ends first."""
+    for at in itertools.count(start, BLOCK):
+        block = content[at : at + BLOCK]
+        for k in range(0, BLOCK, CARD):
+            card = block[k : k + CARD]
+            if card.rstrip() == b"END":
+                return
+            yield card
+            if len(card) < CARD:
+                return
 
 
 def _rounded(size: int) -> int:

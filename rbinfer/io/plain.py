@@ -93,16 +93,18 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
     try:
         if is_gzip(path):
             return None
-        content = content_of(path)
-        places = places_of(content)
+        with content_of(path) as content:
+            places = places_of(content)
+            stored = [content[place.header : place.data] for place in places]
+            size = len(content)
     except (InputError, ValueError):
         return None
-    is_whole = places[-1].end == len(content) and len(content) % BLOCK == 0
+    is_whole = places[-1].end == size and size % BLOCK == 0
     if not is_whole or any(place.lacks for place in places):
         return None
     hdus: list[PlainHdu] = []
-    for place in places:
-        header = PlainHeader.read(bytes(content[place.header : place.data]))
+    for place, cards in zip(places, stored, strict=True):
+        header = PlainHeader.read(cards)
         shape = None if header is None else _shape(header, is_first=not hdus)
         if header is None or shape is None:
             return None

@@ -107,7 +107,7 @@ def undone(data: NDArray[Any], header: Mapping[str, Any]) -> tuple[NDArray[Any],
 
     Parameters
     ----------
-    data : ndarray, shape (ny, nx)
+    data : ndarray, shape (..., ny, nx)
     header : mapping
         With ``BSOFTEN`` and ``BOFFSET`` where the pixels are asinh-compressed, as the stacks of
         Pan-STARRS are [1]_ (without the offset, which is that of the sky, they are brought to 0), or a
@@ -115,7 +115,7 @@ def undone(data: NDArray[Any], header: Mapping[str, Any]) -> tuple[NDArray[Any],
 
     Returns
     -------
-    data : ndarray, shape (ny, nx)
+    data : ndarray, shape (..., ny, nx)
         Linear pixels.
     what : str
         What was undone; empty where nothing was.

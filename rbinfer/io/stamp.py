@@ -6,7 +6,8 @@ know, and whoever rewrites a whole header changes or refuses them.
 
 import gzip
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from .files import check_file, collect_warnings, written_whole
-from .layout import BLOCK, CARD, Place, content_of, is_gzip, places_of
+from .layout import BLOCK, CARD, Place, Stored, content_of, is_gzip, places_of
 
 #: Keywords, what of the summary they hold, and their comments.
 _CARDS = (
@@ -46,7 +47,8 @@ def check_stamp(image: str | PathLike[str]) -> None:
     check_file(path)
     if not os.access(os.path.realpath(path.parent), os.W_OK):
         raise InputError(f"{path} cannot be stamped: its folder cannot be written")
-    _places(path, content_of(path))
+    with content_of(path) as content:
+        _places(path, content)
 
 
 def stamp(
@@ -74,30 +76,36 @@ def stamp(
         The file system refused.
     """
     path = Path(image)
-    content = content_of(path)
+    with written_whole(path, "".join(path.suffixes[-2:])) as beside:
+        with content_of(path) as content:
+            parts = _stamped(path, content, summaries, meta)
+            opened = gzip.open if is_gzip(path) else open
+            with opened(beside, "wb") as file:
+                file.writelines(chain.from_iterable(parts))
+        # Whoever may read the image may read the stamped one.
+        beside.chmod(path.stat().st_mode & 0o7777)
+
+
+def _stamped(
+    path: Path, content: Stored, summaries: Mapping[int, Mapping[str, Any]], meta: Mapping[str, Any]
+) -> list[Iterable[bytes]]:
+    """Return the parts of a file with the cards in its headers, each in pieces."""
     places = _places(path, content)
-    parts: list[bytes | memoryview] = []
+    parts: list[Iterable[bytes]] = []
     done = 0
     for number in sorted(summaries):
         if number >= len(places):
             raise InputError(f"{path} cannot be stamped: HDU {number} was not found in its bytes")
         place = places[number]
-        old = bytes(content[place.header : place.data])
-        header = _with_cards(old, _new_cards(summaries[number], meta))
-        header = _with_checksum(header, content[place.data : place.end])
-        parts += [content[done : place.header], header]
+        header = _with_cards(content[place.header : place.data], _new_cards(summaries[number], meta))
+        header = _with_checksum(header, content, place)
+        parts += [content.pieces(done, place.header), [header]]
         done = place.data
-    parts.append(content[done:])
-    with written_whole(path, "".join(path.suffixes[-2:])) as beside:
-        opened = gzip.open if is_gzip(path) else open
-        with opened(beside, "wb") as file:
-            for part in parts:
-                file.write(part)
-        # Whoever may read the image may read the stamped one.
-        beside.chmod(path.stat().st_mode & 0o7777)
+    parts.append(content.pieces(done, len(content)))
+    return parts
 
 
-def _places(path: Path, content: memoryview) -> list[Place]:
+def _places(path: Path, content: Stored) -> list[Place]:
     try:
         return places_of(content)
     except ValueError as error:
@@ -140,7 +148,7 @@ def _with_cards(header: bytes, new: Mapping[str, bytes]) -> bytes:
     return made + b" " * (-len(made) % BLOCK)
 
 
-def _with_checksum(header: bytes, data: memoryview) -> bytes:
+def _with_checksum(header: bytes, content: Stored, place: Place) -> bytes:
     """Renew the ``CHECKSUM`` of a header that has one.
 
     References
@@ -156,15 +164,18 @@ def _with_checksum(header: bytes, data: memoryview) -> bytes:
         return header  # not written as the standard has it, so not to be renewed as it has it
     start += 11
     blank = header[:start] + b"0" * 16 + header[start + 16 :]
-    rest = ~_sum_of_words(_sum_of_words(0, blank), data) & 0xFFFFFFFF
+    total = _sum_of_words(0, blank)
+    for piece in content.pieces(place.data, place.end):  # of whole words but for the last
+        total = _sum_of_words(total, piece)
+    rest = ~total & 0xFFFFFFFF
     return header[:start] + _encoded(rest) + header[start + 16 :]
 
 
-def _sum_of_words(total: int, data: bytes | memoryview) -> int:
+def _sum_of_words(total: int, data: bytes) -> int:
     """Add 32-bit words in ones' complement."""
     whole = len(data) // 4 * 4
     total += int(np.frombuffer(data[:whole], ">u4").sum(dtype=np.uint64))
-    total += int.from_bytes(bytes(data[whole:]).ljust(4, b"\0"), "big")
+    total += int.from_bytes(data[whole:].ljust(4, b"\0"), "big")
     while total >> 32:
         total = (total & 0xFFFFFFFF) + (total >> 32)
     return total

@@ -18,7 +18,7 @@ from astropy.utils.masked import Masked
 from rbinfer._util.arguments import as_positions
 from rbinfer.errors import InputError
 from rbinfer.io.arrays import as_image, uncertainty_of
-from rbinfer.io.images import load_image, read_plane
+from rbinfer.io.images import load_image, load_stamps, read_plane
 from rbinfer.io.maps import bad_pixels, read_map
 
 RAMP = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -406,3 +406,26 @@ def test_a_name_is_no_image(tmp_path):
             InputError, match=r"name of a file, .*night\.fits; read it with rbinfer\.io\.images"
         ):
             as_image(name)
+
+
+def test_planes_of_a_cube_of_stamps_are_read_as_an_image_is(tmp_path, caplog):
+    cube = np.random.default_rng(1).normal(1, 0.1, (3, 21, 21)).astype(np.float32)
+    path = tmp_path / "plain.fits"
+    extension = fits.ImageHDU(cube, fits.Header({"EXPTIME": 1.0}))
+    fits.HDUList([fits.PrimaryHDU(header=fits.Header({"SATURATE": 900.0})), extension]).writeto(path)
+    assert [stamp.saturation for stamp in load_stamps(path)] == [900.0] * 3
+
+    path = tmp_path / "asinh.fits"
+    fits.writeto(path, cube, fits.Header({"BSOFTEN": 2.0, "BOFFSET": 5.0, "SATURATE": 900.0}))
+    stamps = load_stamps(path)
+    assert caplog.text.count("asinh stretch") == 1
+    for k, stamp in enumerate(stamps):
+        image = load_image(path, plane=str(k))
+        np.testing.assert_array_equal(stamp.pixels, image.pixels)
+        assert stamp.saturation is image.saturation is None
+    assert stamps[0].pixels[0, 0] != cube[0, 0, 0]
+
+    path = tmp_path / "magnitudes.fits"
+    fits.writeto(path, cube, fits.Header({"BUNIT": "mag"}))
+    with pytest.raises(InputError, match="magnitudes"):
+        load_stamps(path)
