@@ -79,15 +79,34 @@ def _mark_segments(
     whole = np.where(is_alike, of_segment, np.uint8(0))
     whole[0] = 0
     out |= whole[segments]
-    for number in np.flatnonzero(~is_alike & (of_segment > 0)):
-        if number == 0:
-            continue
-        y, x = np.nonzero(segments == number)
-        here = np.flatnonzero(at == number)
-        apart = (y[:, None] - rows[here]) ** 2 + (x[:, None] - columns[here]) ** 2
-        nearest = np.argmin(apart, axis=1)
-        close = apart[np.arange(len(y)), nearest] <= _REACH**2
-        out[y[close], x[close]] = wanted[here][nearest[close]]
+    shared = np.flatnonzero((at > 0) & ~is_alike[at] & (of_segment[at] > 0))
+    pixels, owners = _shared_out(segments, at[shared], rows[shared], columns[shared])
+    out.reshape(-1)[pixels] = wanted[shared[owners]]
+
+
+def _shared_out(
+    segments: NDArray[np.int32],
+    numbers: NDArray[np.int32],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pixels near detections that are in their segments, and the nearest detection of each.
+
+    Pixels are counted along the rows. Of detections that are equally near, the first has the pixel.
+    """
+    ny, nx = segments.shape
+    step = np.arange(-int(_REACH), int(_REACH) + 1)
+    dy, dx = (each.ravel() for each in np.meshgrid(step, step, indexing="ij"))
+    near = dy**2 + dx**2 <= _REACH**2
+    dy, dx = dy[near, None], dx[near, None]
+    y, x = rows + dy, columns + dx
+    inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
+    inside[inside] = segments[y[inside], x[inside]] == np.broadcast_to(numbers, y.shape)[inside]
+    owners = np.broadcast_to(np.arange(len(rows)), y.shape)[inside]
+    apart = np.broadcast_to(dy**2 + dx**2, y.shape)[inside]
+    order = np.lexsort((owners, apart))
+    pixels, first = np.unique((y * nx + x)[inside][order], return_index=True)
+    return pixels, owners[order][first]
 
 
 def _brightest(

@@ -1,9 +1,11 @@
 """Which pixels are a detection's, on images where that is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from rbinfer.measure.footprints import footprints
+from rbinfer.measure.footprints import _mark_segments, footprints
 
 SHAPE = (80, 90)
 NOISE = 5.0
@@ -79,3 +81,27 @@ def test_edges_constants_and_masks():
     bad[30, 34] = True
     found = marked(pixels, (31, 30, 1), mask=bad)
     assert found[30, 30:34].all()
+
+
+def test_a_shared_set_goes_to_the_nearest_within_reach_in_little_memory():
+    rng = np.random.default_rng(3)
+    segments = np.zeros((400, 410), np.int32)
+    segments[:, :200], segments[:, 210:] = 1, 2
+    rows, columns = rng.integers(0, 400, 300), rng.integers(0, 410, 300)
+    bits = rng.integers(0, 3, 300).astype(np.uint8)
+    out = np.zeros(segments.shape, np.uint8)
+    tracemalloc.start()
+    _mark_segments(out, segments, rows, columns, bits)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # All pixels by all detections take 8 bytes * 80,000 * 150.
+    assert peak < 10e6
+
+    expected = np.zeros_like(out)
+    for y, x in np.argwhere(segments):
+        apart = (rows - y) ** 2 + (columns - x) ** 2
+        apart = np.where(segments[rows, columns] == segments[y, x], apart, 10**6)
+        if apart.min() <= 3**2:
+            expected[y, x] = bits[np.argmin(apart)]
+    np.testing.assert_array_equal(out, expected)
+    assert np.unique(expected).tolist() == [0, 1, 2]
