@@ -108,7 +108,8 @@ class FilesBeside:
     def strange(self, entries: Sequence[Entry]) -> str | None:
         """Return the name of one that no entry notes, if there is one."""
         for kind, sha256 in self._hashes.items():
-            if sha256 not in [_noted(entry, kind) for entry in entries]:
+            k = KINDS_BESIDE.index(kind)
+            if all(sha256 not in (entry.beside[k], entry.former[k]) for entry in entries):
                 return self._names[kind]
         return None
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +139,8 @@ class Entry(NamedTuple):
     """The hashes of what was read, how it was scored, the result, and what was lent, as `shortened`.
 
     `beside` are those of the files beside the result, in the order of `KINDS_BESIDE`, and `error` is the
-    reason where there is no result.
+    reason where there is no result. `former` are those of the files beside it that earlier entries note,
+    where this one notes none: they may still be there, and are ours.
     """
 
     content: bytes
@@ -148,6 +149,7 @@ class Entry(NamedTuple):
     lent: bytes
     beside: tuple[bytes, ...] = ()
     error: str = ""
+    former: tuple[bytes, ...] = ()
 
 
 def shortened(sha256: str | None) -> bytes:
@@ -196,13 +198,25 @@ class Notes:
     def _note(self, line: Line) -> None:
         name = hash(line.output)
         hashes = [line.content, line.how, line.output_sha256 if line.ok else None, line.lent]
-        hashes += [line.beside.get(kind) for kind in KINDS_BESIDE]
-        packed = b"".join(shortened(sha256) for sha256 in hashes)
+        beside = [shortened(line.beside.get(kind)) for kind in KINDS_BESIDE]
+        packed = b"".join([*map(shortened, hashes), *beside, *self._former(name, beside)])
         self._failed.pop(name, None)
         if line.ok:
             self._done[name] = packed
         elif line.final:
             self._failed[name] = (packed, str(line.error))
+
+    def _former(self, name: int, beside: Sequence[bytes]) -> list[bytes]:
+        """Return the hashes of earlier files beside a result, for the kinds without a new one."""
+        nothing = shortened(None)
+        known = self._done.get(name)
+        if known is None:
+            return [nothing] * len(KINDS_BESIDE)
+        entry = _unpacked(known)
+        return [
+            nothing if new != nothing else (last if last != nothing else before)
+            for new, last, before in zip(beside, entry.beside, entry.former, strict=True)
+        ]
 
 
 class Journal(Notes):
@@ -317,8 +331,9 @@ class Journal(Notes):
 
 
 def _unpacked(packed: bytes, error: str = "") -> Entry:
-    content, how, output, lent, *beside = (packed[k : k + _KEPT] for k in range(0, len(packed), _KEPT))
-    return Entry(content, how, output, lent, tuple(beside), error)
+    content, how, output, lent, *others = (packed[k : k + _KEPT] for k in range(0, len(packed), _KEPT))
+    n = len(KINDS_BESIDE)
+    return Entry(content, how, output, lent, tuple(others[:n]), error, tuple(others[n:]))
 
 
 def _is_hash(text: str | None) -> bool:

@@ -362,13 +362,19 @@ def _stage(
     """
     name = Path(recipe.staging, secrets.token_hex(8))
     path = Path(f"{name}{os.path.splitext(work.output)[1]}")
-    scored.with_columns(recipe.options.show).write(path)
-    others = []
-    for kind in recipe.beside:
-        other = Path(beside(str(path), kind))
-        write_beside(kind, scored, work.image, recipe.options, classifier, other)
-        others.append((kind, str(other), _synced(other)))
-    return str(path), _synced(path), tuple(others)
+    paths = {kind: Path(beside(str(path), kind)) for kind in recipe.beside}
+    try:
+        scored.with_columns(recipe.options.show).write(path)
+        others = []
+        for kind, other in paths.items():
+            write_beside(kind, scored, work.image, recipe.options, classifier, other)
+            others.append((kind, str(other), _synced(other)))
+        return str(path), _synced(path), tuple(others)
+    except BaseException:
+        for each in (path, *paths.values()):
+            with suppress(OSError):
+                each.unlink()
+        raise
 
 
 def _synced(path: Path) -> str:

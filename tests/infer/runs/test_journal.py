@@ -1,6 +1,7 @@
 """The lines of a journal: their words, and those of other versions."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_a_journal_of_the_first_version_is_resumed(tmp_path):
         shortened(""),
         (shortened(""),) * 2,
         "",
+        (shortened(""),) * 2,
     )
 
 
@@ -91,3 +93,19 @@ def test_the_words_of_each_kind(tmp_path, kind, ok, final):
     [line] = (tmp_path / "batch.jsonl").read_text().splitlines()
     assert json.loads(line) == found
     assert list(found) == list(json.loads(FIRST_VERSION))
+
+
+def test_files_beside_a_result_stay_known_where_a_later_line_has_none(tmp_path):
+    line = Line(image="f.fits", output="f.ecsv", ok=True, content="aa", how="bb", output_sha256="cc")
+    first = replace(line, beside={"regions": "dd", "mask": "ee"})
+    with Journal(tmp_path / "batch.jsonl") as journal:
+        for each in (first, line, line):
+            journal.append(each)
+    entry = Notes.read(tmp_path / "batch.jsonl").done("f.ecsv")
+    assert entry.beside == (shortened(None),) * 2
+    assert entry.former == (shortened("dd"), shortened("ee"))
+    with Journal(tmp_path / "batch.jsonl") as journal:
+        journal.append(replace(line, beside={"regions": "ff"}))
+        entry = journal.done("f.ecsv")
+    assert entry.beside == (shortened("ff"), shortened(None))
+    assert entry.former == (shortened(None), shortened("ee"))

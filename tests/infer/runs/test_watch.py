@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +221,28 @@ def test_killed_between_the_note_and_the_files(night, tmp_path, monkeypatch):
         assert run_task(store.task(work), store.recipe).kind is Kind.UNCHANGED
         (tmp_path / "f0.reg").unlink()
         assert run_task(store.task(work), store.recipe).kind is Kind.SCORED
+
+
+def test_regions_of_an_earlier_run_are_still_ours(night, tmp_path):
+    """They are made again after a run that made none, for they may be of other scores."""
+    for fwhm, kinds in ((None, ["regions"]), (4.0, []), (4.0, ["regions"])):
+        options = ScoreOptions(fwhm=fwhm)
+        report = run_batch(night / "f0.fits", tmp_path, options=options, workers=1, beside=kinds)
+        assert (report.n_scored, report.failed) == (1, ())
+    (tmp_path / "f0.reg").write_text("edited")
+    report = run_batch(night / "f0.fits", tmp_path, workers=1, beside=["regions"])
+    assert "f0.reg exists, is not as rbinfer wrote it, and is kept" in report.failed[0].error
+
+
+def test_nothing_stays_staged_where_a_file_beside_the_result_fails(night, tmp_path, monkeypatch):
+    work = Work(str(night / "f0.fits"), None, "f0.ecsv")
+    with Store(tmp_path, "watch", ScoreOptions(), ".ecsv", False, ["regions"]) as store:
+        monkeypatch.setattr("secrets.token_hex", lambda n: "taken")
+        taken = Path(store.recipe.staging, "taken.reg")
+        taken.mkdir()
+        outcome = run_task(store.task(work), store.recipe)
+        assert not outcome.kind.ok
+        assert os.listdir(store.recipe.staging) == ["taken.reg"]
 
 
 def test_once_gives_what_a_batch_gives(night, tmp_path):
