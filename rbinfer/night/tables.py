@@ -258,7 +258,7 @@ def write_table(table: "Table", path: Path) -> None:
     write_catalog(table, path, overwrite=True)
 
 
-def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path) -> None:
+def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path) -> dict[str, int]:
     """Write the mask of what stands on the detector, for ``--mask``.
 
     Parameters
@@ -267,10 +267,16 @@ def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path
         Shape of a frame, and what stands there, by camera.
     path : Path
         FITS: the mask is the primary image where there is one camera, and an extension for each of
-        several.
+        several, ``MASK1`` and so on in the order of their names.
+
+    Returns
+    -------
+    dict of str to int
+        Pixels in the mask of each camera, in the order of the masks.
     """
     from astropy.io import fits
 
+    counts = {}
     hdus: list[Any] = [] if len(standing) == 1 else [fits.PrimaryHDU()]
     for number, (camera, (shape, found)) in enumerate(sorted(standing.items())):
         mask = np.zeros(shape, np.uint8)
@@ -278,8 +284,10 @@ def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path
         inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
         mask[y[inside], x[inside]] = 1
         hdu = fits.ImageHDU(mask, name=f"MASK{number + 1}") if hdus else fits.PrimaryHDU(mask)
-        hdu.header["NHOT"] = (int(np.count_nonzero(mask)), "pixels that stand while the sky moves")
+        counts[camera] = int(np.count_nonzero(mask))
+        hdu.header["NHOT"] = (counts[camera], "pixels that stand while the sky moves")
         hdu.header.add_comment(f"camera: {camera}".encode("ascii", "replace").decode())
         hdus.append(hdu)
     with written_whole(path, ".fits") as beside:
         fits.HDUList(hdus).writeto(beside)
+    return counts

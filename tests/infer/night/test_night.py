@@ -18,7 +18,7 @@ from rbinfer.night.run import OUTPUTS, run_night
 from rbinfer.pipeline.options import ScoreOptions
 
 from ..runs import folders as runs
-from .skies import SIDE, wcs_of, write_night
+from .skies import SIDE, add_star, wcs_of, write_night
 
 #: The pages note when frames were scored.
 TABLES = [name for name in OUTPUTS if not name.endswith(".html")]
@@ -205,3 +205,76 @@ def test_killed_at_a_random_moment_the_tables_are_the_same_to_the_byte(dithered,
     assert code == 0, err
     assert same_bytes(tmp_path / "out") == same_bytes(folder / "out")
     assert runs.hidden(tmp_path / "out") == []
+
+
+def two_cameras(folder):
+    """Write dithered lights of one target by two cameras, with hot pixels of their own."""
+    for seed, name in ((3, "A"), (3, "B")):
+        write_night(folder / name, n_frames=4, seed=seed, n_hot=20 if name == "A" else 12)
+        for path in (folder / name / "M 1" / "LIGHT").iterdir():
+            fits.setval(path, "INSTRUME", value=f"camera {name}")
+
+
+def test_each_camera_has_a_mask_and_regions_of_its_own(tmp_path):
+    two_cameras(tmp_path / "in")
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    with fits.open(tmp_path / "out" / "hotpixels.fits") as hdus:
+        counts = [int(np.count_nonzero(hdu.data)) for hdu in hdus[1:]]
+        assert list(night.masks.values()) == counts == [hdu.header["NHOT"] for hdu in hdus[1:]]
+    assert counts[0] != counts[1] > 5
+    assert night.hot_pixels == night.as_dict()["hot_pixels"] == sum(counts)
+    names = [path.name for path in sorted((tmp_path / "out" / "regions").iterdir())]
+    assert names == ["m1_r_1_camera1.reg", "m1_r_1_camera2.reg"]
+    for k, name in enumerate("AB"):
+        path = f"{tmp_path / 'out' / 'hotpixels.fits'}[MASK{k + 1}]"
+        assert f"--mask '{path}'" in night.in_words()[-1]
+        assert f"instrument camera {name}" in list(night.masks)[k]
+        image = next((tmp_path / "in" / name / "M 1" / "LIGHT").iterdir())
+        assert np.count_nonzero(read_map(path, image, (SIDE, SIDE), "mask")) == counts[k]
+
+
+def test_regions_that_are_not_of_a_night_are_kept(tmp_path):
+    write_night(tmp_path / "in", n_frames=1)
+    mine = tmp_path / "out" / "regions" / "m1_r_1.reg"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"m1_r_1\.reg exists and is kept"):
+        run_night(tmp_path / "in", tmp_path / "out")
+    assert mine.read_text() == "mine"
+
+
+def test_the_header_is_that_of_the_image_that_was_scored(tmp_path):
+    write_night(tmp_path / "in", n_frames=3)
+    for path in (tmp_path / "in" / "M 1" / "LIGHT").iterdir():
+        image, header = fits.getdata(path), fits.getheader(path)
+        guide = fits.ImageHDU(np.zeros((50, 70), np.uint16), name="GUIDE")
+        own = fits.Header({"FILTER": header.pop("FILTER"), "INSTRUME": "main"})
+        hdus = [fits.PrimaryHDU(header=header), guide, fits.ImageHDU(image, own, name="SCI")]
+        fits.HDUList(hdus).writeto(path, overwrite=True)
+    options = ScoreOptions(hdu="SCI")
+    night = run_night(tmp_path / "in", tmp_path / "out", options=options, workers=1)
+    assert [frame.shape for frame in night.frames] == [(SIDE, SIDE)] * 3
+    assert night.groups == {("M 1", "R"): 3}
+    assert "instrument main" in night.frames[0].camera
+    assert fits.getdata(tmp_path / "out" / "hotpixels.fits").shape == (SIDE, SIDE)
+    sources = Table.read(tmp_path / "out" / "sources.ecsv")
+    assert np.max(sources["n_cover"]) == 3
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_frame_with_few_detections_keeps_its_wcs(tmp_path, n):
+    truth = write_night(tmp_path / "in", n_frames=4)
+    poor = tmp_path / "in" / "M 1" / "LIGHT" / "light_02.fits"
+    image = np.random.default_rng(0).normal(300, 8, (SIDE, SIDE))
+    for x, y, _ in truth.stars[:n] + [*truth.offsets[2], 0.0]:
+        add_star(image, x, y, 9000)
+    with fits.open(poor, mode="update") as hdus:
+        hdus[0].data = image.astype(np.float32)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    assert list(frames["detections"])[2] == n
+    assert list(frames["aligned"]) == ["sky"] * 4
+    assert night.unmerged == []
+    sources = Table.read(tmp_path / "out" / "sources.ecsv")
+    for x, y, _ in truth.stars[:n]:
+        assert near(sources, x + truth.offsets[0, 0], y + truth.offsets[0, 1])["n_seen"].max() == 4
