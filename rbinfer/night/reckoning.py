@@ -26,6 +26,7 @@ from .tables import (
     detection_columns,
     frame_table,
     source_table,
+    texts,
     with_units,
     write_mask,
     write_table,
@@ -202,7 +203,7 @@ class Reckoning:
         best = block.rows[found["best"][index]]
         chosen["why"] = why if why else np.zeros(0, "U8")
         chosen["neighbour"] = np.where(np.isfinite(away[index]), away[index], np.nan)
-        chosen["image"] = [self.frames[k].image for k in best["frame"]]
+        chosen["image"] = texts([self.frames[k].image for k in best["frame"]])
         chosen["row"], chosen["x_image"], chosen["y_image"] = best["row"], best["x"], best["y"]
         if len(chosen):
             self.chosen.append((chosen, [_RANK[word] for word in why]))

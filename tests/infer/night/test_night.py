@@ -1,5 +1,6 @@
 """Whole nights, from files to tables."""
 
+import os
 import random
 import signal
 import time
@@ -266,7 +267,7 @@ def test_a_frame_with_few_detections_keeps_its_wcs(tmp_path, n):
     truth = write_night(tmp_path / "in", n_frames=4)
     poor = tmp_path / "in" / "M 1" / "LIGHT" / "light_02.fits"
     image = np.random.default_rng(0).normal(300, 8, (SIDE, SIDE))
-    for x, y, _ in truth.stars[:n] + [*truth.offsets[2], 0.0]:
+    for x, y in truth.stars[:n, :2] + truth.offsets[2]:
         add_star(image, x, y, 9000)
     with fits.open(poor, mode="update") as hdus:
         hdus[0].data = image.astype(np.float32)
@@ -278,3 +279,20 @@ def test_a_frame_with_few_detections_keeps_its_wcs(tmp_path, n):
     sources = Table.read(tmp_path / "out" / "sources.ecsv")
     for x, y, _ in truth.stars[:n]:
         assert near(sources, x + truth.offsets[0, 0], y + truth.offsets[0, 1])["n_seen"].max() == 4
+
+
+def test_names_that_are_not_utf8_are_cells_all_the_same(tmp_path):
+    write_night(tmp_path / "in", n_frames=3)
+    lights = tmp_path / "in" / "M 1" / "LIGHT"
+    for path in sorted(lights.iterdir()):
+        fits.delval(path, "OBJECT")
+        path.rename(os.fsdecode(os.fsencode(lights / "n\udce9_") + path.name.encode()))
+    (tmp_path / "in" / "M 1").rename(tmp_path / "in" / "\udcc9toile")
+    run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    assert list(frames["target"]) == ["?toile"] * 3
+    expected = [str(tmp_path / "in" / "?toile" / "LIGHT" / f"n?_light_{k:02d}.fits") for k in range(3)]
+    assert list(frames["image"]) == expected
+    rows = parquet.read_table(tmp_path / "out" / "detections.parquet").to_pandas()
+    assert set(rows["image"]) == set(expected)
+    assert set(Table.read(tmp_path / "out" / "candidates.ecsv")["image"]) <= set(expected)
