@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -17,6 +18,7 @@ from rbinfer.io.maps import read_map
 from rbinfer.io.tables import read_catalog
 from rbinfer.night.run import OUTPUTS, run_night
 from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.report.night import write_night as write_night_pages
 
 from ..runs import folders as runs
 from .skies import SIDE, add_star, wcs_of, write_night
@@ -296,3 +298,20 @@ def test_names_that_are_not_utf8_are_cells_all_the_same(tmp_path):
     rows = parquet.read_table(tmp_path / "out" / "detections.parquet").to_pandas()
     assert set(rows["image"]) == set(expected)
     assert set(Table.read(tmp_path / "out" / "candidates.ecsv")["image"]) <= set(expected)
+
+
+def test_pages_show_the_plane_of_a_cube_that_was_scored(tmp_path, caplog):
+    write_night(tmp_path / "in", n_frames=3)
+    for path in (tmp_path / "in" / "M 1" / "LIGHT").iterdir():
+        image, header = fits.getdata(path), fits.getheader(path)
+        empty = np.full_like(image, 300)
+        fits.writeto(path, np.stack([empty, image, empty]), header, overwrite=True)
+    night = write_night_pages(
+        tmp_path / "in", tmp_path / "out", options=ScoreOptions(plane="1"), workers=1
+    )
+    assert night.doubtful
+    page = (tmp_path / "out" / "doubtful.html").read_text()
+    assert page.count("data:image/png") == len(night.doubtful)
+    assert len(set(re.findall(r"data:image/png[^\"]+", page))) == len(night.doubtful)  # no empty plane
+    assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()
+    assert "no cutouts" not in caplog.text
