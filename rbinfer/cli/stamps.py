@@ -63,13 +63,15 @@ def run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..io.files import check_distinct
+    from ..io.ready import stamp_files
     from ..io.tables import check_output, write_catalog
     from ..pipeline.ready import score_stamp_files
     from ..scoring.classifier import Classifier
 
     if options.output:
         check_output(options.output, options.overwrite)
-        check_distinct([Path(options.output)], map(Path, options.stamps))
+        inputs = [file for path in options.stamps for file in stamp_files(Path(path))]
+        check_distinct([Path(options.output)], inputs)
     classifier = Classifier(options.model, device=options.device, real_source_types=options.real)
     table = score_stamp_files(
         options.stamps,

@@ -30,6 +30,7 @@ _BINS = 12
 _REACH, _LEAST_REACH = 0.7, 1.5  # how far a detection may lie from its star: FWHM, and pixels
 _MESH = 64  # pixels; of the map of the noise
 _MOST_ROUNDS = 500
+_PAIRS = 2**22  # of stars and detections whose distances are in memory at a time
 #: Fractions whose depth is told.
 FRACTIONS = (0.5, 0.9)
 
@@ -284,6 +285,10 @@ def _nearest(stars: Planted, table: "Table") -> tuple[NDArray[np.int64], Floats]
     if not len(table):
         return np.full(len(stars.x), -1), np.full(len(stars.x), np.inf)
     x, y = np.asarray(table["x"], np.float64), np.asarray(table["y"], np.float64)
-    away = np.hypot(stars.x[:, None] - x, stars.y[:, None] - y)
-    row = away.argmin(axis=1)
-    return row, away[np.arange(len(row)), row]
+    row, away = np.empty(len(stars.x), np.int64), np.empty(len(stars.x))
+    at_once = max(_PAIRS // len(x), 1)
+    for start in range(0, len(row), at_once):
+        part = slice(start, start + at_once)
+        apart = np.hypot(stars.x[part, None] - x, stars.y[part, None] - y)
+        row[part], away[part] = apart.argmin(axis=1), apart.min(axis=1)
+    return row, away

@@ -54,10 +54,21 @@ def read_stamps(paths: Iterable[str | Path]) -> list[ReadyStamp]:
     InputError
         A path does not exist, a folder has no such file, or a file cannot be read.
     """
-    return [stamp for path in paths for file in _files(Path(path)) for stamp in _of_file(file)]
+    return [stamp for path in paths for file in stamp_files(Path(path)) for stamp in _of_file(file)]
 
 
-def _files(path: Path) -> list[Path]:
+def stamp_files(path: Path) -> list[Path]:
+    """Return a file, or those of a folder that may hold stamps, by their names.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        A folder without such files.
+    """
     if not path.is_dir():
         return [path]
     found = sorted(each for each in path.iterdir() if each.name.lower().endswith(_SUFFIXES))
@@ -71,7 +82,10 @@ def _of_file(path: Path) -> list[ReadyStamp]:
     with path.open("rb") as file:
         is_avro = file.read(len(MAGIC)) == MAGIC
     if is_avro:
-        return [ReadyStamp(*alert, str(path)) for alert in read_alerts(path)]
+        alerts = [ReadyStamp(*alert, str(path)) for alert in read_alerts(path)]
+        if not alerts:
+            raise InputError(f"{path} has no alert packets: it is empty but for its schema")
+        return alerts
     planes = load_stamps(path)
     if len(planes) == 1:
         return [ReadyStamp(planes[0], file=str(path))]

@@ -175,7 +175,8 @@ def _widths(
             raise InputError(f"`fwhm` has shape {values.shape}; give one number, or one for each of {n}")
         bad = values[~(np.isnan(values) | (np.isfinite(values) & (values > 0)))]
         if bad.size or (values.ndim == 0 and np.isnan(values)):
-            raise InputError(f"`fwhm` must be above 0, or NaN for a stamp without, not {bad or values}")
+            wrong = ", ".join(f"{value:g}" for value in (bad if bad.size else values.reshape(1))[:5])
+            raise InputError(f"`fwhm` must be above 0, or NaN for a stamp without, not {wrong}")
         given[:] = values
     widths = [
         each.width if each.width is not None and np.isnan(value) else Width(float(value), "given")

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -139,6 +141,21 @@ def by_hand(fractions):
     return Completeness(
         stars, hit, hit, np.where(hit, 0.9, np.nan), Trial(len(snr), None, 0.5), 1.0, 9.0
     )
+
+
+def test_the_nearest_is_found_however_many_fit_into_memory(monkeypatch):
+    from rbinfer.diagnostics import completeness as room
+
+    rng = np.random.default_rng(2)
+    table = Table({"x": rng.uniform(0, 99, 60), "y": rng.uniform(0, 99, 60)})
+    stars = SimpleNamespace(x=rng.uniform(0, 99, 31), y=rng.uniform(0, 99, 31))
+    row, away = room._nearest(stars, table)
+    for pairs in (1, 200, 61):
+        monkeypatch.setattr(room, "_PAIRS", pairs)
+        for found, expected in zip(room._nearest(stars, table), (row, away), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    every = np.hypot(stars.x[:, None] - table["x"], stars.y[:, None] - table["y"])
+    np.testing.assert_array_equal(away, every.min(axis=1))
 
 
 def test_depths_lie_between_bins_or_are_not_known():

@@ -87,7 +87,9 @@ def test_each_may_have_its_own_width_size_and_place(classifier, cube):
     ("known", "word"),
     [
         ({"fwhm": [1.0, 2.0]}, "fwhm"),
-        ({"fwhm": -1.0}, "above 0"),
+        ({"fwhm": -1.0}, "above 0.* not -1$"),
+        ({"fwhm": [-1.0, -2.0, 3.0]}, "not -1, -2$"),
+        ({"fwhm": np.nan}, "not nan$"),
         ({"x": [1.0]}, "`x` has shape"),
         ({"images": [1]}, "images"),
     ],
@@ -166,6 +168,9 @@ def test_alerts_that_cannot_be_read_are_named(cube, tmp_path):
     (tmp_path / "cut.avro").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut\.avro cannot be read as Avro"):
         read_stamps([tmp_path / "cut.avro"])
+    write_alerts(tmp_path / "none.avro", [], "ztf")
+    with pytest.raises(InputError, match=r"none\.avro has no alert packets"):
+        read_stamps([tmp_path / "none.avro"])
 
 
 def test_command_line_scores_a_cube_and_a_folder(cube, tmp_path, capsys):
@@ -184,6 +189,15 @@ def test_command_line_scores_a_cube_and_a_folder(cube, tmp_path, capsys):
     rows = Table.read(capsys.readouterr().out, format="ascii.ecsv")
     assert rows["rb_fwhm_source"].tolist() == ["given"] * 4
     np.testing.assert_allclose(rows["rb_score"], table["rb_score"][:4], atol=0.2)
+
+
+def test_a_stamp_of_the_folder_is_not_written_over(cube, tmp_path, capsys):
+    path = tmp_path / "one.fits"
+    fits.writeto(path, cube[0][0].astype(np.float32))
+    before = path.read_bytes()
+    assert main(["stamps", str(tmp_path), "-o", str(path), "--overwrite", "--fwhm", "3"]) == 1
+    assert "one.fits" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def test_a_folder_without_stamps_is_told(tmp_path, capsys):
