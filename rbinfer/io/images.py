@@ -17,7 +17,7 @@ from .content import Content
 from .exposure import Exposure
 from .files import check_file, collect_warnings
 from .foreign import told_of
-from .layout import content_of, is_gzip, places_of
+from .layout import check_axes, content_of, is_gzip, places_of
 from .plain import plain_hdus
 from .planes import levelled, mosaic_of, plane_of, undone
 
@@ -162,6 +162,7 @@ def _opened(path: Path) -> Iterator[Any]:
             if (plain := plain_hdus(path)) is not None:
                 yield plain
                 return
+            check_axes(path)
             from astropy.io import fits
 
             with ExitStack() as opened:

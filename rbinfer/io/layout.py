@@ -8,13 +8,21 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ..errors import InputError, one_line
+from .content import Content
 
 BLOCK, CARD = 2880, 80
 _GZIP = b"\x1f\x8b"
 _START = b"SIMPLE  ="
 #: Cards that tell how many bytes the data of an HDU take.
 _SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *([-+]?\d+)")
+#: How many axes there are, also of compressed pixels, as Astropy reads the card.
+_AXES = re.compile(rb"(?:HIERARCH +)?(Z?NAXIS) *= *([-+]? *\d+)", re.IGNORECASE)
+_AXES_STARTS = np.frombuffer(b"HhNnZz", np.uint8)
+#: Axes that an HDU may have, by the standard.
+MOST_AXES = 999
 
 
 class Place(NamedTuple):
@@ -79,8 +87,39 @@ def ends_early(path: Path) -> bool:
         return _START.startswith(head) or not any(head)
     try:
         return any(place.lacks for place in places_of(content))
+    except InputError:
+        return False  # but damaged
     except ValueError:
         return True  # within a header
+
+
+def check_axes(path: Path) -> None:
+    """Refuse a number of axes for which Astropy would work without end.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file, also compressed. All its cards are looked at, wherever they are: who would hide one
+        could make a walk from header to header miss it.
+
+    Raises
+    ------
+    InputError
+        NAXIS or ZNAXIS is not within 0 to 999, or the file cannot be decompressed.
+    """
+    for piece in Content(path).pieces():
+        whole = len(piece) - len(piece) % CARD
+        firsts = np.frombuffer(piece, np.uint8, whole)[::CARD]
+        for k in np.flatnonzero(np.isin(firsts, _AXES_STARTS)):
+            if found := _AXES.match(piece[k * CARD : (k + 1) * CARD]):
+                _check_axes(found[1].decode().upper(), int(found[2].replace(b" ", b"")), f"{path}: ")
+
+
+def _check_axes(keyword: str, n_axes: int, where: str) -> None:
+    if not 0 <= n_axes <= MOST_AXES:
+        raise InputError(
+            f"{where}{keyword} is {n_axes}, but FITS has 0 to {MOST_AXES} axes; the header is damaged"
+        )
 
 
 def places_of(content: memoryview) -> list[Place]:
@@ -99,6 +138,8 @@ def places_of(content: memoryview) -> list[Place]:
     ------
     ValueError
         It does not begin as a FITS file, or a header has no end.
+    InputError
+        NAXIS is not within 0 to 999.
     """
     if bytes(content[: len(_START)]) != _START:
         raise ValueError("it does not begin as a FITS file")
@@ -114,6 +155,7 @@ def places_of(content: memoryview) -> list[Place]:
                 sizes.setdefault(found[1].decode(), int(found[2]))
             at += CARD
         data = start + _rounded(at + CARD - start)
+        _check_axes("NAXIS", sizes.get("NAXIS", 0), f"HDU {len(places)}: ")
         axes = [sizes.get(f"NAXIS{k + 1}", 0) for k in range(sizes.get("NAXIS", 0))]
         if axes[:1] == [0]:  # random groups
             axes = axes[1:]
