@@ -58,6 +58,34 @@ def first_headers(path: str) -> "list[Header]":
         return []
 
 
+def image_headers(path: str, hdu: int | None) -> "list[Header]":
+    """Read the first header of a FITS file and, where that is not of the image, the image's own.
+
+    Parameters
+    ----------
+    path : str
+    hdu : int or None
+        Number of the image's HDU, from 0; the first with an image where it is not known.
+
+    Returns
+    -------
+    list of Header
+        That of the image is the last. Empty as for `first_headers`.
+    """
+    from astropy.io import fits
+
+    found = first_headers(path)
+    if not found or hdu is None or hdu == len(found) - 1:
+        return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            own = fits.getheader(path, hdu)
+        except (OSError, EOFError, ValueError, IndexError):
+            return found
+    return [found[0], own]
+
+
 def value_of(header: Any, keyword: str) -> Any:
     """Return the value of a keyword; None without it, and the text of a card that cannot be parsed."""
     from astropy.io.fits import VerifyError

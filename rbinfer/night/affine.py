@@ -38,14 +38,16 @@ class Affine(NamedTuple):
     matrix: F64
 
     @classmethod
-    def fitted(cls, points: F64, images: F64) -> "Affine":
-        """Fit a map by least squares; with less than 6 pairs a shift alone.
+    def fitted(cls, points: F64, images: F64, least: int = 6) -> "Affine":
+        """Fit a map by least squares; with fewer than `least` pairs a shift alone.
 
         Parameters
         ----------
         points, images : ndarray of float64, shape (n, 2)
+        least : int, optional
+            Three pairs determine a map, but not one of positions that scatter.
         """
-        if len(points) < 6:
+        if len(points) < least:
             shift = np.mean(images - points, axis=0)
             return cls(np.column_stack([np.eye(2), shift]))
         middle = points.mean(axis=0)

@@ -16,10 +16,14 @@ from .rows import Rows
 F64 = NDArray[np.float64]
 
 #: Frames further from each other than this (degrees) have planes of their own.
-_WIDEST = 30.0
+_WIDEST = 5.0
 #: A frame's positions on the sky follow its pixels to this rms in pixels of an affine map, and more than
 #: these it must have; distortions bend a wide field by less.
 _STRAIGHT, _LEAST_ROWS = 5.0, 3
+#: With fewer rows an affine map says little of the rest of a frame.
+_ENOUGH_ROWS = 6
+#: Pixels are this much longer than wide at most: rows in a line do not tell how long they are.
+_LONGEST = 10.0
 #: A frame is aligned by this many of its brightest real detections at most.
 _MOST_STARS = 1000
 #: A gnomonic projection has no place for what is 90 degrees from its middle.
@@ -144,29 +148,33 @@ class Fields:
         assert rows.sky is not None
         ra, dec = rows.sky
         good = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(rows.rows["x"] + rows.rows["y"])
+        good &= np.abs(dec) <= 90.0
         if not good.any():
             return None
-        middle = _middle(ra[good], dec[good])
+        ra, dec = ra[good], dec[good]
+        middle = _middle(ra, dec)
         pixels = np.column_stack([rows.rows["x"], rows.rows["y"]])[good]
-        for number, known in enumerate(self.fields):
-            if known.wcs is None or _apart(known.wcs.wcs.crval, *middle) > _WIDEST:
-                continue
-            affine = _straight(pixels, np.column_stack(_on_plane(known.wcs, ra[good], dec[good])), 1.0)
-            if affine is None and len(pixels) > _LEAST_ROWS:
-                return None
-            return self._joined(number, affine, rows)
-        if len(pixels) <= _LEAST_ROWS:
+        for number in self._near(middle):
+            if len(pixels) < _ENOUGH_ROWS:
+                return self._joined(number, None, rows)
+            plane = np.column_stack(_on_plane(self.fields[number].wcs, ra, dec))
+            affine = _straight(pixels, plane, 1.0)
+            if affine is not None:
+                return self._joined(number, affine, rows)
+        wcs = _fitted_wcs(pixels, middle, ra, dec)
+        if wcs is None:
             return None
-        tangent = _tangent(middle, np.eye(2), (0.0, 0.0))
-        flat = np.column_stack(_on_plane(tangent, ra[good], dec[good]))
-        affine = Affine.fitted(pixels, flat)
-        scale = affine.scale
-        if not 0 < scale < 1 or _straight(pixels, flat, scale) is None:
-            return None
-        zero = affine.inverse()(np.zeros(1), np.zeros(1))
-        wcs = _tangent(middle, affine.matrix[:, :2], (float(zero[0][0]), float(zero[1][0])))
         self.fields.append(Field(wcs))
         return self._joined(len(self.fields) - 1, Affine(np.eye(2, 3)), rows)
+
+    def _near(self, middle: tuple[float, float]) -> list[int]:
+        """Return the fields with a WCS near a direction, the nearest first."""
+        away = {
+            number: float(_apart(known.wcs.wcs.crval, *middle))
+            for number, known in enumerate(self.fields)
+            if known.wcs is not None
+        }
+        return sorted((number for number in away if away[number] <= _WIDEST), key=away.__getitem__)
 
     def _joined(self, number: int, affine: Affine | None, rows: Rows) -> Place:
         """Return the place of a frame on the sky; its stars are what frames without a WCS go by."""
@@ -187,10 +195,23 @@ def _straight(pixels: F64, plane: F64, scale: float) -> Affine | None:
     """Return the affine map from pixels to a plane, unless positions do not follow it."""
     if len(pixels) <= _LEAST_ROWS:
         return None
-    affine = Affine.fitted(pixels, plane)
+    affine = Affine.fitted(pixels, plane, _LEAST_ROWS + 1)
     away = np.column_stack(affine(*pixels.T)) - plane
     rms = float(np.sqrt(np.mean(np.sum(away**2, axis=1)))) / scale
     return affine if rms < _STRAIGHT and affine.scale > 0 else None
+
+
+def _fitted_wcs(pixels: F64, middle: tuple[float, float], ra: F64, dec: F64) -> Any:
+    """Return the gnomonic WCS that maps pixels to the sky; None where no map does."""
+    if len(pixels) <= _LEAST_ROWS:
+        return None
+    flat = np.column_stack(_on_plane(_tangent(middle, np.eye(2), (0.0, 0.0)), ra, dec))
+    affine = Affine.fitted(pixels, flat, _LEAST_ROWS + 1)
+    matrix, scale = affine.matrix[:, :2], affine.scale
+    if not 0 < scale < 1 or np.linalg.cond(matrix) > _LONGEST or _straight(pixels, flat, scale) is None:
+        return None
+    x, y = affine.inverse()(np.zeros(1), np.zeros(1))
+    return _tangent(middle, matrix, (float(x[0]), float(y[0])))
 
 
 def _middle(ra: F64, dec: F64) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..io.camera import camera_of, filter_of
 from ..io.frame_types import kind_of
-from ..io.headers import first_headers, observed_at, value_of
+from ..io.headers import first_headers, image_headers, observed_at, value_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -79,12 +79,13 @@ def read_frame(image: str, folders: Sequence[str], result: Path) -> Frame:
     folders : sequence of str
         Names of the folders that it lies in below the folder of the night.
     result : Path
+        Its scored catalogue, a FITS table, which notes the HDU that was scored.
 
     Returns
     -------
     Frame
     """
-    headers = first_headers(image)
+    headers = image_headers(image, _scored_hdu(result))
     shape = _shape(headers)
     filter = filter_of(headers)
     whole = camera_of(headers, shape)
@@ -104,6 +105,12 @@ def read_frame(image: str, folders: Sequence[str], result: Path) -> Frame:
 def plain(text: str) -> str:
     """Return a name as it is compared: ``M 31`` is ``m31``."""
     return re.sub(r"[\W_]+", "", text).casefold()
+
+
+def _scored_hdu(result: Path) -> int | None:
+    headers = first_headers(str(result))
+    number: Any = value_of(headers[-1], "RB_HDU") if headers else None
+    return number if isinstance(number, int) else None
 
 
 def _shape(headers: "Sequence[Header]") -> tuple[int, int]:

@@ -88,13 +88,8 @@ def merge(
     still = _stays(rows, label, covers, hours)
     pool = _pool(rows, label, still, fwhm, _SCORE * threshold)
     found = find_tracks(rows, pool, hours, covers, radius)
+    tracks = _named(found, rows, label, still, covers, hours, radius)
     number = int(label.max(initial=-1)) + 1
-    tracks = {}
-    for track in found:
-        track = _completed(track, rows, label, still, covers, hours, radius)
-        label[track.members] = number
-        tracks[number] = track
-        number += 1
     fixed = {}
     for which in np.unique(standing[label < 0]):
         label[(standing == which) & (label < 0)] = number
@@ -163,11 +158,33 @@ def _drifts(own: NDArray[Any], hours: F64) -> bool:
 
 def _pool(rows: NDArray[Any], label: Ints, still: NDArray[np.bool_], fwhm: float, least: float) -> Ints:
     """Return the rows that may be of something that moves."""
-    is_star = (label >= 0) & still[label]
+    has = label >= 0
+    is_star = has.copy()
+    is_star[has] = still[label[has]]
     reach = _NEAR * fwhm if np.isfinite(fwhm) else _NEAR * _LEAST
     u, v, _ = _centres(rows, label)
     away = Cells(u[still], v[still], reach).nearest(rows["u"], rows["v"])[1]
-    return np.flatnonzero((label >= 0) & ~is_star & (away > reach) & (rows["score"] > least))
+    return np.flatnonzero(has & ~is_star & (away > reach) & (rows["score"] > least))
+
+
+def _named(
+    found: Sequence[Track],
+    rows: NDArray[Any],
+    label: Ints,
+    still: NDArray[np.bool_],
+    covers: Sequence[Cover],
+    hours: F64,
+    radius: float,
+) -> dict[int, Track]:
+    """Give tracks their numbers and what else lies on their lines; changes the labels."""
+    tracks = dict(enumerate(found, int(label.max(initial=-1)) + 1))
+    # All of them first: none is completed with what another was found by.
+    for number, track in tracks.items():
+        label[track.members] = number
+    for number, track in tracks.items():
+        tracks[number] = _completed(track, rows, label, still, covers, hours, radius)
+        label[tracks[number].members] = number
+    return tracks
 
 
 def _completed(

@@ -17,7 +17,7 @@ from .detector import SPOT, Standing, find_standing
 from .fields import Fields, Place
 from .frames import Frame, plain
 from .merge import merge
-from .result import Doubt, NightResult
+from .result import REGIONS, Doubt, NightResult
 from .rows import Rows, read_rows
 from .sources import KINDS, Block, sources
 from .tables import (
@@ -26,6 +26,7 @@ from .tables import (
     detection_columns,
     frame_table,
     source_table,
+    texts,
     with_units,
     write_mask,
     write_table,
@@ -155,6 +156,7 @@ class Reckoning:
             has_width = np.isfinite(widths)
             block = Block(
                 shown[group],
+                camera,
                 np.concatenate(parts),
                 self.fields.fields[number],
                 covers,
@@ -201,7 +203,7 @@ class Reckoning:
         best = block.rows[found["best"][index]]
         chosen["why"] = why if why else np.zeros(0, "U8")
         chosen["neighbour"] = np.where(np.isfinite(away[index]), away[index], np.nan)
-        chosen["image"] = [self.frames[k].image for k in best["frame"]]
+        chosen["image"] = texts([self.frames[k].image for k in best["frame"]])
         chosen["row"], chosen["x_image"], chosen["y_image"] = best["row"], best["x"], best["y"]
         if len(chosen):
             self.chosen.append((chosen, [_RANK[word] for word in why]))
@@ -242,11 +244,13 @@ class Reckoning:
             radius=2.0 * block.fwhm if np.isfinite(block.fwhm) else 6.0,
             sky=None if block.field.wcs is None else SkyMap(block.field.wcs),
         )
-        folder = self.night.folder / "regions"
+        folder = self.night.folder / REGIONS
         folder.mkdir(exist_ok=True)
         number = self.fields.fields.index(block.field) + 1
         stem = "_".join(plain(part) or "none" for part in block.group)
-        write_regions(text, folder / f"{stem}_{number}.reg", overwrite=True)
+        cameras = sorted(self.standing)
+        camera = f"_camera{cameras.index(block.camera) + 1}" if len(cameras) > 1 else ""
+        write_regions(text, folder / f"{stem}_{number}{camera}.reg", overwrite=True)
 
     def _write(self) -> None:
         from astropy.table import vstack
@@ -268,8 +272,9 @@ class Reckoning:
         write_table(with_units(chosen), out / "candidates.ecsv")
         write_table(frame_table(self.frames, self.places, self.facts), out / "frames.ecsv")
         shapes = {frame.camera: frame.shape for frame in self.frames}
-        write_mask({c: (shapes[c], s) for c, s in self.standing.items()}, out / "hotpixels.fits")
-        self.night.hot_pixels = sum(len(found.x) for found in self.standing.values())
+        self.night.masks = write_mask(
+            {c: (shapes[c], s) for c, s in self.standing.items()}, out / "hotpixels.fits"
+        )
         self.night.moved = _moved(self.places, self.frames)
 
 

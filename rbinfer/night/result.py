@@ -3,10 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ..runs.batch import BatchReport
 from .frames import Frame
+
+#: Folder of the DS9 files.
+REGIONS = "regions"
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class NightResult:
         Real sources by `rbinfer.night.sources.KINDS`, and "bogus".
     why : Counter of str
         Candidates by what they are.
-    hot_pixels : int
-        Pixels in the mask.
+    masks : dict of str to int
+        Pixels in the mask of each camera, in the order of the masks in ``hotpixels.fits``.
     moved : bool
         Whether the sky moved over the detector: repeats tell hot pixels from stars.
     unmerged : list of str
@@ -81,11 +85,16 @@ class NightResult:
     groups: dict[tuple[str, str], int] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     why: Counter[str] = field(default_factory=Counter)
-    hot_pixels: int = 0
+    masks: dict[str, int] = field(default_factory=dict)
     moved: bool = False
     unmerged: list[str] = field(default_factory=list)
     doubtful: list[Doubt] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def hot_pixels(self) -> int:
+        """Pixels in all masks."""
+        return sum(self.masks.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return counts as plain values, for JSON."""
@@ -129,6 +138,13 @@ class NightResult:
                 "dither next time"
             )
         else:
-            path = self.folder / "hotpixels.fits"
-            mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with --mask {path}"
+            mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with {self._masks()}"
         return [first, look, mask]
+
+    def _masks(self) -> str:
+        """Return the option that gives each camera its mask."""
+        path = self.folder / "hotpixels.fits"
+        if len(self.masks) < 2:
+            return f"--mask {path}"
+        each = enumerate(self.masks, 1)
+        return ", ".join(f"--mask {quote(f'{path}[MASK{k}]')} ({camera})" for k, camera in each)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.columns import NOTED, bare
-from ..io.headers import first_headers
+from ..io.headers import image_headers
 from ..io.positions import scored_positions
 from ..io.tables import read_catalog
 from ..status import UNSCORED, is_real
@@ -96,7 +96,9 @@ def read_rows(frame: Frame, number: int) -> Rows:
     threshold = float(meta[f"{NOTED}threshold"])
     rows = np.zeros(len(table), ROW)
     noted = {name: meta.get(f"{NOTED}{name}") for name in ("x_col", "y_col", "origin")}
-    headers = first_headers(frame.image)
+    hdu = meta.get(f"{NOTED}hdu")
+    hdu = int(hdu) if isinstance(hdu, int | np.integer) else None
+    headers = image_headers(frame.image, hdu)
     rows["frame"], rows["row"] = number, np.arange(len(table))
     rows["x"], rows["y"] = scored_positions(table, noted, headers[-1] if headers else None)
     rows["u"] = rows["v"] = np.nan
@@ -109,7 +111,6 @@ def read_rows(frame: Frame, number: int) -> Rows:
     flux = next((_column(table, name) for name in _FLUXES if name in table.colnames), None)
     rows["flux"] = np.nan if flux is None else flux / np.float32(frame.exposure or 1.0)
     size = np.nan_to_num(_column(table, "npix"))
-    hdu = meta.get(f"{NOTED}hdu")
     return Rows(
         rows,
         classes,
@@ -117,7 +118,7 @@ def read_rows(frame: Frame, number: int) -> Rows:
         _width(meta),
         _sky(table),
         int(size.max(initial=0)),
-        int(hdu) if isinstance(hdu, int | np.integer) else None,
+        hdu,
     )
 
 

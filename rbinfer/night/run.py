@@ -13,7 +13,7 @@ from ..pipeline.options import ALL, ScoreOptions
 from ..runs.batch import BatchReport, ImageResult, run_batch
 from .frames import Frame, read_frame
 from .reckoning import Reckoning
-from .result import NightResult
+from .result import REGIONS, NightResult
 
 #: What a night writes beside the folder of its results.
 OUTPUTS = (
@@ -101,9 +101,9 @@ def _check_kept(out: Path, overwrite: bool) -> None:
     """Refuse to replace files that are not of a night."""
     if overwrite or (out / RESULTS / "batch.jsonl").exists():
         return
-    for name in OUTPUTS:
-        if (out / name).exists():
-            raise InputError(f"{out / name} exists and is kept; use `overwrite=True`")
+    for path in (*(out / name for name in OUTPUTS), *sorted((out / REGIONS).glob("*.reg"))):
+        if path.exists():
+            raise InputError(f"{path} exists and is kept; use `overwrite=True`")
 
 
 def _frames(batch: BatchReport, results: Path) -> list[Frame]:

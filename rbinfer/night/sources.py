@@ -53,6 +53,7 @@ class Block:
     ----------
     group : (str, str)
         Target and filter, as they are shown.
+    camera : str
     rows : structured ndarray of `rbinfer.night.rows.ROW`, shape (n,)
     field : Field
     covers : sequence of Cover
@@ -67,6 +68,7 @@ class Block:
     """
 
     group: tuple[str, str]
+    camera: str
     rows: NDArray[Any]
     field: Field
     covers: Sequence[Cover]

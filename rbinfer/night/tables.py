@@ -73,7 +73,7 @@ def source_table(
     times = [_time(frames[k]) for k in range(len(frames))]
     table = Table()
     table["id"] = first_id + np.arange(n)
-    table["target"], table["filter"] = (np.full(n, name) for name in block.group)
+    table["target"], table["filter"] = (texts([name] * n) for name in block.group)
     table["kind"] = np.array(KINDS)[found["kind"]] if n else np.zeros(0, "U8")
     table["ra"], table["dec"] = ra, dec
     table["x"], table["y"] = u, v
@@ -81,10 +81,10 @@ def source_table(
     table["scatter_sky"] = table["scatter"] * scale
     for name in ("n_seen", "n_cover", "score_mean", "score_min", "score_max", "probability"):
         table[name] = found[name]
-    table["class"] = _texts([classes[k] if k >= 0 else "" for k in found["class"]])
+    table["class"] = texts([classes[k] if k >= 0 else "" for k in found["class"]])
     table["snr"] = found["snr"]
-    table["first"] = _texts([times[k] for k in found["first"]])
-    table["last"] = _texts([times[k] for k in found["last"]])
+    table["first"] = texts([times[k] for k in found["first"]])
+    table["last"] = texts([times[k] for k in found["last"]])
     table["x_detector"], table["y_detector"] = (np.where(fixed, found[k], np.nan) for k in ("x", "y"))
     table["n_detector"] = found["n_detector"]
     table["rate"], table["rate_sky"] = rate, rate * scale
@@ -92,9 +92,9 @@ def source_table(
     return with_units(table)
 
 
-def _texts(values: Sequence[str]) -> NDArray[np.str_]:
-    """Return a column of text, also without rows."""
-    return np.array(values, np.str_)
+def texts(values: Sequence[str]) -> NDArray[np.str_]:
+    """Return a column of text, also without rows; ``?`` for bytes of file names that are not UTF-8."""
+    return np.array([value.encode("utf-8", "replace").decode() for value in values], np.str_)
 
 
 def with_units(table: "Table") -> "Table":
@@ -215,7 +215,7 @@ def detection_columns(
 
     rows = block.rows
     ra, dec = block.field.sky(rows["u"], rows["v"])
-    names = [frame.image for frame in frames]
+    names = texts([frame.image for frame in frames]).tolist()
     images = pyarrow.DictionaryArray.from_arrays(rows["frame"], names)
     kinds = [classes[k] if k >= 0 else "" for k in rows["kind"]]
     return {
@@ -239,9 +239,8 @@ def frame_table(frames: Sequence[Frame], places: Sequence[Place], facts: dict[st
     from astropy.table import Table
 
     table = Table()
-    table["image"] = [frame.image for frame in frames]
-    for name in ("target", "filter", "camera"):
-        table[name] = [getattr(frame, name) for frame in frames]
+    for name in ("image", "target", "filter", "camera"):
+        table[name] = texts([getattr(frame, name) for frame in frames])
     table["time"] = [_time(frame) for frame in frames]
     table["exposure"] = [math.nan if frame.exposure is None else frame.exposure for frame in frames]
     table["field"] = [place.field for place in places]
@@ -258,7 +257,7 @@ def write_table(table: "Table", path: Path) -> None:
     write_catalog(table, path, overwrite=True)
 
 
-def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path) -> None:
+def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path) -> dict[str, int]:
     """Write the mask of what stands on the detector, for ``--mask``.
 
     Parameters
@@ -267,10 +266,16 @@ def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path
         Shape of a frame, and what stands there, by camera.
     path : Path
         FITS: the mask is the primary image where there is one camera, and an extension for each of
-        several.
+        several, ``MASK1`` and so on in the order of their names.
+
+    Returns
+    -------
+    dict of str to int
+        Pixels in the mask of each camera, in the order of the masks.
     """
     from astropy.io import fits
 
+    counts = {}
     hdus: list[Any] = [] if len(standing) == 1 else [fits.PrimaryHDU()]
     for number, (camera, (shape, found)) in enumerate(sorted(standing.items())):
         mask = np.zeros(shape, np.uint8)
@@ -278,8 +283,10 @@ def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path
         inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
         mask[y[inside], x[inside]] = 1
         hdu = fits.ImageHDU(mask, name=f"MASK{number + 1}") if hdus else fits.PrimaryHDU(mask)
-        hdu.header["NHOT"] = (int(np.count_nonzero(mask)), "pixels that stand while the sky moves")
+        counts[camera] = int(np.count_nonzero(mask))
+        hdu.header["NHOT"] = (counts[camera], "pixels that stand while the sky moves")
         hdu.header.add_comment(f"camera: {camera}".encode("ascii", "replace").decode())
         hdus.append(hdu)
     with written_whole(path, ".fits") as beside:
         fits.HDUList(hdus).writeto(beside)
+    return counts

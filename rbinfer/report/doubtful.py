@@ -11,7 +11,13 @@ from .markup import escaped, score
 from .pictures import draw_windows
 
 
-def write_doubtful(doubts: Sequence[Doubt], path: Path, title: str) -> None:
+def write_doubtful(
+    doubts: Sequence[Doubt],
+    path: Path,
+    title: str,
+    plane: str | None = None,
+    bayer: bool | None = None,
+) -> None:
     """Write the page; it needs no other file and no network.
 
     Parameters
@@ -21,6 +27,8 @@ def write_doubtful(doubts: Sequence[Doubt], path: Path, title: str) -> None:
     path : Path
         Replaced if it is there.
     title : str
+    plane, bayer
+        What was scored, as for `rbinfer.io.images.load_image`.
 
     Raises
     ------
@@ -28,7 +36,7 @@ def write_doubtful(doubts: Sequence[Doubt], path: Path, title: str) -> None:
         The file system refused.
     """
     places = [((doubt.image, doubt.hdu), doubt.x, doubt.y, doubt.fwhm) for doubt in doubts]
-    urls = draw_windows(places)
+    urls = draw_windows(places, plane, bayer)
     figures = "".join(_figure(doubt, url) for doubt, url in zip(doubts, urls, strict=True))
     body = (
         f"<header><h1>{escaped(title)}</h1>"

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..night.result import NightResult
 from ..night.run import RESULTS, run_night
+from ..pipeline.options import ScoreOptions
 from . import write_report
 from .doubtful import write_doubtful
 
@@ -27,9 +28,16 @@ def write_night(
     NightResult
     """
     night = run_night(folder, output, **how)
+    options = how.get("options") or ScoreOptions()
     start = time.perf_counter()
     name = Path(folder).resolve().name
-    write_doubtful(night.doubtful, night.folder / "doubtful.html", f"Doubtful sources: {name}")
+    write_doubtful(
+        night.doubtful,
+        night.folder / "doubtful.html",
+        f"Doubtful sources: {name}",
+        options.plane,
+        options.bayer,
+    )
     write_report(
         night.folder / RESULTS,
         night.folder / "report.html",

@@ -1,5 +1,6 @@
 """What the report needs of one result, that is of one scored catalogue."""
 
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -140,6 +141,15 @@ class ImageResult:
     def bogus_fraction(self) -> float | None:
         """Share of the bogus in the scored detections; None without any."""
         return self.bogus / self.scored if self.scored else None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given; empty where they are not noted."""
+        try:
+            options = json.loads(self.options or "{}")
+        except json.JSONDecodeError:
+            return {}
+        return options if isinstance(options, dict) else {}
 
 
 @dataclass

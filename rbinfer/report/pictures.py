@@ -97,9 +97,10 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
         image = night.images[number]
         if image.path is None:
             continue
+        plane, bayer = image.given.get("plane"), image.given.get("bayer")
         for hdu in np.unique(rows["hdu"][rows["image"] == number]):
             try:
-                data = load_image(image.path, None if hdu == FIRST else int(hdu)).pixels
+                data = load_image(image.path, None if hdu == FIRST else int(hdu), plane, bayer).pixels
             except RbinferError as error:
                 lost.append(str(error))
                 continue
@@ -111,7 +112,11 @@ def _draw(night: Night, rows: NDArray[Any]) -> list[str]:
     return urls
 
 
-def draw_windows(places: Sequence[tuple[tuple[str, int | None], float, float, float]]) -> list[str]:
+def draw_windows(
+    places: Sequence[tuple[tuple[str, int | None], float, float, float]],
+    plane: str | None = None,
+    bayer: bool | None = None,
+) -> list[str]:
     """Draw cutouts of images; each is opened once.
 
     Parameters
@@ -119,6 +124,8 @@ def draw_windows(places: Sequence[tuple[tuple[str, int | None], float, float, fl
     places : sequence of ((str, int or None), float, float, float)
         File and HDU (None for the first image), 0-based pixels, and FWHM of the stars; NaN for a usual
         one.
+    plane, bayer
+        As for `rbinfer.io.images.load_image`.
 
     Returns
     -------
@@ -128,7 +135,7 @@ def draw_windows(places: Sequence[tuple[tuple[str, int | None], float, float, fl
     urls = [""] * len(places)
     for image in dict.fromkeys(place[0] for place in places):
         try:
-            data = load_image(*image).pixels
+            data = load_image(*image, plane, bayer).pixels
         except RbinferError as error:
             log.warning("no cutouts: %s", error)
             continue

@@ -1,9 +1,8 @@
 """What stars looked like: in the sharpest image of the night, a middling one and the widest."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def draw_stars(night: Night) -> list[Star]:
 
 def _drawn(image: ImageResult, path: Path) -> str:
     """Return the mean star as a PNG, or an empty text where it cannot be measured again."""
-    options = _options(image.options)
+    options = image.given
     hdu = int(image.hdu) if image.hdu.isdecimal() else None
     try:
         exposure = load_image(path, hdu, options.get("plane"), options.get("bayer"))
@@ -67,11 +66,3 @@ def _drawn(image: ImageResult, path: Path) -> str:
         return ""
     grey = np.arcsinh(np.clip(stamp, 0.0, 1.0) / _FAINTEST) / np.arcsinh(1.0 / _FAINTEST)
     return png(np.rint(255 * grey).astype(np.uint8))
-
-
-def _options(text: str) -> dict[str, Any]:
-    try:
-        options = json.loads(text or "{}")
-    except json.JSONDecodeError:
-        return {}
-    return options if isinstance(options, dict) else {}

@@ -357,13 +357,13 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _plain(values: Any) -> str:
-    shown = [
-        str(value) if isinstance(value, str) else f"{key.replace('_', ' ')} {_numbers(value)}"
-        for key, value in values.items()
-        if key != "counted_as_real"
-    ]
+    shown = []
+    for key, value in values.items():
+        if key == "counted_as_real":
+            continue
+        if isinstance(value, float | list):
+            numbers = " / ".join(f"{number:.4g}" for number in np.atleast_1d(value))
+            shown.append(f"{key.replace('_', ' ')} {numbers}")
+        else:
+            shown.append(str(value))
     return ", ".join(shown) or "none"
-
-
-def _numbers(value: Any) -> str:
-    return " / ".join(f"{number:.4g}" for number in np.atleast_1d(value))

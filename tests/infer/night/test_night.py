@@ -1,7 +1,10 @@
 """Whole nights, from files to tables."""
 
+import os
 import random
+import re
 import signal
+import sys
 import time
 
 import numpy as np
@@ -16,9 +19,10 @@ from rbinfer.io.maps import read_map
 from rbinfer.io.tables import read_catalog
 from rbinfer.night.run import OUTPUTS, run_night
 from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.report.night import write_night as write_night_pages
 
 from ..runs import folders as runs
-from .skies import SIDE, wcs_of, write_night
+from .skies import SIDE, add_star, wcs_of, write_night
 
 #: The pages note when frames were scored.
 TABLES = [name for name in OUTPUTS if not name.endswith(".html")]
@@ -205,3 +209,111 @@ def test_killed_at_a_random_moment_the_tables_are_the_same_to_the_byte(dithered,
     assert code == 0, err
     assert same_bytes(tmp_path / "out") == same_bytes(folder / "out")
     assert runs.hidden(tmp_path / "out") == []
+
+
+def two_cameras(folder):
+    """Write dithered lights of one target by two cameras, with hot pixels of their own."""
+    for seed, name in ((3, "A"), (3, "B")):
+        write_night(folder / name, n_frames=4, seed=seed, n_hot=20 if name == "A" else 12)
+        for path in (folder / name / "M 1" / "LIGHT").iterdir():
+            fits.setval(path, "INSTRUME", value=f"camera {name}")
+
+
+def test_each_camera_has_a_mask_and_regions_of_its_own(tmp_path):
+    two_cameras(tmp_path / "in")
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    with fits.open(tmp_path / "out" / "hotpixels.fits") as hdus:
+        counts = [int(np.count_nonzero(hdu.data)) for hdu in hdus[1:]]
+        assert list(night.masks.values()) == counts == [hdu.header["NHOT"] for hdu in hdus[1:]]
+    assert counts[0] != counts[1] > 5
+    assert night.hot_pixels == night.as_dict()["hot_pixels"] == sum(counts)
+    names = [path.name for path in sorted((tmp_path / "out" / "regions").iterdir())]
+    assert names == ["m1_r_1_camera1.reg", "m1_r_1_camera2.reg"]
+    for k, name in enumerate("AB"):
+        path = f"{tmp_path / 'out' / 'hotpixels.fits'}[MASK{k + 1}]"
+        assert f"--mask '{path}'" in night.in_words()[-1]
+        assert f"instrument camera {name}" in list(night.masks)[k]
+        image = next((tmp_path / "in" / name / "M 1" / "LIGHT").iterdir())
+        assert np.count_nonzero(read_map(path, image, (SIDE, SIDE), "mask")) == counts[k]
+
+
+def test_regions_that_are_not_of_a_night_are_kept(tmp_path):
+    write_night(tmp_path / "in", n_frames=1)
+    mine = tmp_path / "out" / "regions" / "m1_r_1.reg"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"m1_r_1\.reg exists and is kept"):
+        run_night(tmp_path / "in", tmp_path / "out")
+    assert mine.read_text() == "mine"
+
+
+def test_the_header_is_that_of_the_image_that_was_scored(tmp_path):
+    write_night(tmp_path / "in", n_frames=3)
+    for path in (tmp_path / "in" / "M 1" / "LIGHT").iterdir():
+        image, header = fits.getdata(path), fits.getheader(path)
+        guide = fits.ImageHDU(np.zeros((50, 70), np.uint16), name="GUIDE")
+        own = fits.Header({"FILTER": header.pop("FILTER"), "INSTRUME": "main"})
+        hdus = [fits.PrimaryHDU(header=header), guide, fits.ImageHDU(image, own, name="SCI")]
+        fits.HDUList(hdus).writeto(path, overwrite=True)
+    options = ScoreOptions(hdu="SCI")
+    night = run_night(tmp_path / "in", tmp_path / "out", options=options, workers=1)
+    assert [frame.shape for frame in night.frames] == [(SIDE, SIDE)] * 3
+    assert night.groups == {("M 1", "R"): 3}
+    assert "instrument main" in night.frames[0].camera
+    assert fits.getdata(tmp_path / "out" / "hotpixels.fits").shape == (SIDE, SIDE)
+    sources = Table.read(tmp_path / "out" / "sources.ecsv")
+    assert np.max(sources["n_cover"]) == 3
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_frame_with_few_detections_keeps_its_wcs(tmp_path, n):
+    truth = write_night(tmp_path / "in", n_frames=4)
+    poor = tmp_path / "in" / "M 1" / "LIGHT" / "light_02.fits"
+    image = np.random.default_rng(0).normal(300, 8, (SIDE, SIDE))
+    for x, y in truth.stars[:n, :2] + truth.offsets[2]:
+        add_star(image, x, y, 9000)
+    with fits.open(poor, mode="update") as hdus:
+        hdus[0].data = image.astype(np.float32)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    assert list(frames["detections"])[2] == n
+    assert list(frames["aligned"]) == ["sky"] * 4
+    assert night.unmerged == []
+    sources = Table.read(tmp_path / "out" / "sources.ecsv")
+    for x, y, _ in truth.stars[:n]:
+        assert near(sources, x + truth.offsets[0, 0], y + truth.offsets[0, 1])["n_seen"].max() == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 there")
+def test_names_that_are_not_utf8_are_cells_all_the_same(tmp_path):
+    write_night(tmp_path / "in", n_frames=3)
+    lights = tmp_path / "in" / "M 1" / "LIGHT"
+    for path in sorted(lights.iterdir()):
+        fits.delval(path, "OBJECT")
+        path.rename(os.fsdecode(os.fsencode(lights / "n\udce9_") + path.name.encode()))
+    (tmp_path / "in" / "M 1").rename(tmp_path / "in" / "\udcc9toile")
+    run_night(tmp_path / "in", tmp_path / "out", workers=1)
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    assert list(frames["target"]) == ["?toile"] * 3
+    expected = [str(tmp_path / "in" / "?toile" / "LIGHT" / f"n?_light_{k:02d}.fits") for k in range(3)]
+    assert list(frames["image"]) == expected
+    rows = parquet.read_table(tmp_path / "out" / "detections.parquet").to_pandas()
+    assert set(rows["image"]) == set(expected)
+    assert set(Table.read(tmp_path / "out" / "candidates.ecsv")["image"]) <= set(expected)
+
+
+def test_pages_show_the_plane_of_a_cube_that_was_scored(tmp_path, caplog):
+    write_night(tmp_path / "in", n_frames=3)
+    for path in (tmp_path / "in" / "M 1" / "LIGHT").iterdir():
+        image, header = fits.getdata(path), fits.getheader(path)
+        empty = np.full_like(image, 300)
+        fits.writeto(path, np.stack([empty, image, empty]), header, overwrite=True)
+    night = write_night_pages(
+        tmp_path / "in", tmp_path / "out", options=ScoreOptions(plane="1"), workers=1
+    )
+    assert night.doubtful
+    page = (tmp_path / "out" / "doubtful.html").read_text()
+    assert page.count("data:image/png") == len(night.doubtful)
+    assert len(set(re.findall(r"data:image/png[^\"]+", page))) == len(night.doubtful)  # no empty plane
+    assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()
+    assert "no cutouts" not in caplog.text

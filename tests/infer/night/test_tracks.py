@@ -3,7 +3,8 @@ import pytest
 
 from rbinfer.night.affine import Affine
 from rbinfer.night.coverage import Cover, counted
-from rbinfer.night.merge import merge
+from rbinfer.night.merge import _named, merge
+from rbinfer.night.tracks import Track
 
 from .skies import rows_of
 
@@ -122,3 +123,24 @@ def test_coverage_counts_frames_and_those_that_moved():
     every, moved = counted(covers, u, v, u, v, 2.0)
     assert list(every) == [1, 2, 1, 0]
     assert list(moved) == [0, 1, 1, 0]
+
+
+def test_a_group_with_nothing_but_hot_pixels():
+    rows = np.concatenate([rows_of(k, [3.0 * k, 9.0 - k], [50.0, 60.0], 50.0, 60.0) for k in range(N)])
+    found = merge(rows, np.tile([0, 1], N), COVERS, HOURS, 3.5, 0.5)
+    assert not found.tracks
+    assert sorted(found.standing.values()) == [0, 1]
+    np.testing.assert_array_equal(np.bincount(found.label), [N, N])
+
+
+def test_no_track_is_completed_with_a_piece_of_another():
+    parts = [rows_of(k, 350.0, 322.0 + 4 * k) for k in range(N) if k != 7]
+    parts += [rows_of(k, 322.0 + 4 * k, 350.0) for k in range(N)]  # in frame 7 it is where the other was
+    rows = np.concatenate(parts)
+    first, second = np.arange(N - 1), np.arange(N - 1, 2 * N - 1)
+    found = [Track.fitted(rows, HOURS, members) for members in (first, second)]
+    label = np.arange(len(rows))
+    tracks = _named(found, rows, label, np.zeros(len(rows), bool), COVERS, HOURS, 1.75)
+    np.testing.assert_array_equal(tracks[29].members, first)
+    np.testing.assert_array_equal(tracks[30].members, second)
+    np.testing.assert_array_equal(label, np.repeat([29, 30], [N - 1, N]))
