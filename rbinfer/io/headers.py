@@ -77,8 +77,7 @@ def image_headers(path: str, hdu: int | None) -> "list[Header]":
     found = first_headers(path)
     if not found or hdu is None or hdu == len(found) - 1:
         return found
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with collect_warnings():
         try:
             own = fits.getheader(path, hdu)
         except (OSError, EOFError, ValueError, IndexError):
