@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .cells import column_of
-from .content import HEAD_SIZE, Content
+from .content import Content
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -37,16 +37,16 @@ def is_sextractor(content: Content) -> bool:
 
 def read_sextractor(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows under the names that the header tells, with its units and descriptions."""
-    yield "", _of_cells(_text(content), "ascii.sextractor")
+    yield "", _of_cells(_lines(content), "ascii.sextractor")
 
 
-def _of_cells(text: str, format: str) -> "Table":
+def _of_cells(lines: list[str], format: str) -> "Table":
     """Read a table without types: what its cells hold is told as everywhere, identifiers stay."""
     import numpy as np
     from astropy.io.ascii import convert_numpy
     from astropy.table import Table
 
-    table = Table.read(text, format=format, converters={"*": [convert_numpy(np.str_)]})
+    table = Table.read(lines, format=format, converters={"*": [convert_numpy(np.str_)]})
     for name in table.colnames:
         column = table[name]
         if column.ndim == 1 and column.dtype.kind == "U":
@@ -65,7 +65,7 @@ def read_iraf(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows with the types and units that the header tells; INDEF is masked."""
     from astropy.table import Table
 
-    yield "", Table.read(_text(content), format="ascii.daophot")
+    yield "", Table.read(_lines(content), format="ascii.daophot")
 
 
 def is_ipac(content: Content) -> bool:
@@ -77,12 +77,12 @@ def read_ipac(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows with the types and units that the header tells, if it tells them."""
     from astropy.table import Table
 
-    text = _text(content)
+    lines = _lines(content)
     # The types are in the second line between bars.
-    if sum(line.startswith("|") for line in text[:HEAD_SIZE].split("\n")) > 1:
-        yield "", Table.read(text, format="ascii.ipac")
+    if sum(line.startswith("|") for line in content.head.decode("utf-8", "replace").splitlines()) > 1:
+        yield "", Table.read(lines, format="ascii.ipac")
     else:
-        yield "", _of_cells(text, "ascii.ipac")
+        yield "", _of_cells(lines, "ascii.ipac")
 
 
 def is_daophot(content: Content) -> bool:
@@ -96,7 +96,7 @@ def read_daophot(content: Content) -> "Iterator[tuple[str, Table]]":
 
     if not is_daophot(content):
         raise ValueError("its first line is not that of DAOPHOT, NL NX NY ...")
-    names, values, *body = _text(content).split("\n")
+    names, values, *body = _lines(content)
     head = dict(zip(names.split(), values.split(), strict=False))
     rows = [line.split() for line in body if line.strip()]
     if head.get("NL") == str(_TWO_LINES):
@@ -123,6 +123,7 @@ def _daophot_names(n: int, lines: str | None) -> tuple[str, ...]:
     return ("ID", "X", "Y", *(f"COL{k}" for k in range(4, n + 1)))
 
 
-def _text(content: Content) -> str:
+def _lines(content: Content) -> list[str]:
+    """Return the lines of a text; Astropy would take one text for the name of a file, or a URL."""
     text = content.read().decode("utf-8-sig", "surrogateescape")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -2,6 +2,8 @@
 
 import shutil
 from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -16,7 +18,8 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 _MODULES = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 #: Bytes that are looked at to tell the format.
 HEAD_SIZE = 65536
-_PIECE = 1 << 20  # bytes that are compressed at a time
+#: Bytes that are compressed or decompressed at a time: whole blocks of FITS.
+PIECE = 360 * 2880
 
 
 def format_suffix(path: Path) -> str:
@@ -39,7 +42,7 @@ def compress(path: Path, named: Path) -> None:
             else:
                 file = import_module(module).open(raw, "wb")
             with file:
-                shutil.copyfileobj(plain, file, _PIECE)
+                shutil.copyfileobj(plain, file, PIECE)
         packed.replace(path)
     finally:
         packed.unlink(missing_ok=True)
@@ -62,21 +65,43 @@ class Content:
         """The first bytes, without a byte order mark of UTF-8."""
         return self._read(HEAD_SIZE).removeprefix(BOM_UTF8)
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether it is compressed in one of the ways that are read."""
+        with self.path.open("rb") as file:
+            return _module_of(file.read(6)) is not None
+
     def read(self) -> bytes:
         """Return all bytes; raises `InputError` where they cannot be decompressed."""
         return self._read(-1)
 
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all bytes a piece at a time, each but the last of as many; raises as `read` does."""
+        with self._open() as file:
+            while piece := file.read(PIECE):
+                yield piece
+
     def _read(self, most: int) -> bytes:
+        with self._open() as file:
+            found: bytes = file.read(most)
+        return found
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
         with self.path.open("rb") as file:
-            start = file.read(6)
-            module = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+            module = _module_of(file.read(6))
             if module is None:
                 file.seek(0)
-                return file.read(most)
+                yield file
+                return
         try:
             # Not every Python has each of them.
             with import_module(module).open(self.path, "rb") as opened:
-                found: bytes = opened.read(most)
+                yield opened
         except Exception as error:  # each module has its own
             raise InputError(f"{self.path} cannot be decompressed: {error}") from error
-        return found
+
+
+def _module_of(start: bytes) -> str | None:
+    """Return what opens a file that begins so; None where it is not compressed."""
+    return next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)

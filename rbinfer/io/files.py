@@ -2,10 +2,12 @@
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, RbinferError
 
@@ -35,6 +37,47 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
 
 
+class _Shared:
+    """Warnings of threads that collect them at once, each its own; `warnings` has one state for all."""
+
+    def __init__(self) -> None:
+        self._lock, self._thread = threading.Lock(), threading.local()
+        self._n, self._state = 0, ExitStack()
+        self._show_others = warnings.showwarning
+
+    def start(self, texts: list[str]) -> None:
+        """Collect what this thread warns of, until `end`; such pairs may be nested."""
+        with self._lock:
+            if self._n == 0:
+                self._state.enter_context(warnings.catch_warnings())
+                self._show_others = warnings.showwarning
+                warnings.simplefilter("always")
+                warnings.showwarning = self._show
+            self._n += 1
+        self._lists().append(texts)
+
+    def end(self) -> None:
+        """Leave the innermost pair of this thread."""
+        self._lists().pop()
+        with self._lock:
+            self._n -= 1
+            if self._n == 0:
+                self._state.close()
+
+    def _lists(self) -> list[list[str]]:
+        found: list[list[str]] = self._thread.__dict__.setdefault("lists", [])
+        return found
+
+    def _show(self, message: Warning | str, *args: Any, **kwargs: Any) -> None:
+        if lists := self._lists():
+            lists[-1].append(" ".join(str(message).split()))
+        else:
+            self._show_others(message, *args, **kwargs)
+
+
+_SHARED = _Shared()
+
+
 @contextmanager
 def collect_warnings() -> Iterator[list[str]]:
     """Keep Astropy's warnings off the terminal; they are logged and given back as texts.
@@ -45,12 +88,13 @@ def collect_warnings() -> Iterator[list[str]]:
         Filled when the block ends.
     """
     texts: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield texts
-        finally:
-            texts.extend(" ".join(str(w.message).split()) for w in caught)
+    found: list[str] = []
+    _SHARED.start(found)
+    try:
+        yield texts
+    finally:
+        _SHARED.end()
+        texts.extend(found)
     for text in texts:
         log.debug("astropy: %s", text)
 

@@ -9,7 +9,7 @@ from ..errors import InputError
 from .cards import cards_of, header_bytes
 from .content import Content
 from .foreign import told_of
-from .layout import content_of
+from .layout import check_axes, content_of
 from .original import Original
 from .plain import PlainHdu, plain_hdus
 from .records import Records
@@ -46,6 +46,7 @@ def read_fits(content: Content) -> "Iterator[tuple[str, Table]]":
 
     if not is_fits(content):
         raise ValueError(told_of(content.head) or "it does not begin as a FITS file")
+    check_axes(content.path)
     with fits.open(content.path, memmap=False) as hdus:
         for hdu in _catalogues(hdus, content.path):
             # NaN stays NaN and empty text stays text: masked, they would come back changed.

@@ -1,12 +1,12 @@
 """Headers read without their pixels, from thousands of files in a short time."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .cards import PlainHeader
+from .files import collect_warnings
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -45,8 +45,7 @@ def first_headers(path: str) -> "list[Header]":
 
     opened: Any = gzip.open if path.lower().endswith(".gz") else open
     try:
-        with opened(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with opened(path, "rb") as file, collect_warnings():
             if file.read(len(_START)) != _START:
                 return []
             file.seek(0)
@@ -78,8 +77,7 @@ def image_headers(path: str, hdu: int | None) -> "list[Header]":
     found = first_headers(path)
     if not found or hdu is None or hdu == len(found) - 1:
         return found
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with collect_warnings():
         try:
             own = fits.getheader(path, hdu)
         except (OSError, EOFError, ValueError, IndexError):
@@ -91,8 +89,7 @@ def value_of(header: Any, keyword: str) -> Any:
     """Return the value of a keyword; None without it, and the text of a card that cannot be parsed."""
     from astropy.io.fits import VerifyError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with collect_warnings():
         try:
             return header.get(keyword)
         except VerifyError:

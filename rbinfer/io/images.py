@@ -17,7 +17,7 @@ from .content import Content
 from .exposure import Exposure
 from .files import check_file, collect_warnings
 from .foreign import told_of
-from .layout import content_of, is_gzip, places_of
+from .layout import check_axes, content_of, is_gzip, places_of
 from .plain import plain_hdus
 from .planes import levelled, mosaic_of, plane_of, undone
 
@@ -163,17 +163,15 @@ def _opened(path: Path) -> Iterator[Any]:
             if (plain := plain_hdus(path)) is not None:
                 yield plain
                 return
+            # Which reads to the end, where a sum tells what is damaged within what is compressed.
+            check_axes(path)
             from astropy.io import fits
 
             with ExitStack() as opened:
-                compressed = is_gzip(path)
-                source: Any = opened.enter_context(gzip.open(path)) if compressed else path
+                source: Any = opened.enter_context(gzip.open(path)) if is_gzip(path) else path
                 # A memory map could not be scaled, and the pixels are converted at once anyway.
                 # Integers that stand for unsigned ones become real numbers: else Astropy forgets BLANK.
                 yield opened.enter_context(fits.open(source, memmap=False, uint=False))
-                # What is damaged within is told by the sum at the end alone.
-                while compressed and source.read(1 << 20):
-                    pass
         except InputError:
             raise
         except Exception as error:

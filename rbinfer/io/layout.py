@@ -12,7 +12,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from ..errors import InputError, one_line
+from .content import Content
 
 BLOCK, CARD = 2880, 80
 _PIECE = BLOCK * 512  # bytes that are copied at once
@@ -20,6 +23,11 @@ _GZIP = b"\x1f\x8b"
 _START = b"SIMPLE  ="
 #: Cards that tell how many bytes the data of an HDU take.
 _SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT) *= *([-+]?\d+)")
+#: How many axes there are, also of compressed pixels, as Astropy reads the card.
+_AXES = re.compile(rb"(?:HIERARCH +)?(Z?NAXIS) *= *([-+]? *\d+)", re.IGNORECASE)
+_AXES_STARTS = np.frombuffer(b"HhNnZz", np.uint8)
+#: Axes that an HDU may have, by the standard.
+MOST_AXES = 999
 
 
 class Place(NamedTuple):
@@ -133,6 +141,35 @@ def ends_early(path: Path) -> bool:
         return True  # within a header
 
 
+def check_axes(path: Path) -> None:
+    """Refuse a number of axes for which Astropy would work without end.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file, also compressed. All its cards are looked at, wherever they are: who would hide one
+        could make a walk from header to header miss it.
+
+    Raises
+    ------
+    InputError
+        NAXIS or ZNAXIS is not within 0 to 999, or the file cannot be decompressed.
+    """
+    for piece in Content(path).pieces():
+        whole = len(piece) - len(piece) % CARD
+        firsts = np.frombuffer(piece, np.uint8, whole)[::CARD]
+        for k in np.flatnonzero(np.isin(firsts, _AXES_STARTS)):
+            if found := _AXES.match(piece[k * CARD : (k + 1) * CARD]):
+                _check_axes(found[1].decode().upper(), int(found[2].replace(b" ", b"")), f"{path}: ")
+
+
+def _check_axes(keyword: str, n_axes: int, where: str) -> None:
+    if not 0 <= n_axes <= MOST_AXES:
+        raise InputError(
+            f"{where}{keyword} is {n_axes}, but FITS has 0 to {MOST_AXES} axes; the header is damaged"
+        )
+
+
 def places_of(content: Stored) -> list[Place]:
     """Find the HDUs of a file.
 
@@ -151,6 +188,7 @@ def places_of(content: Stored) -> list[Place]:
         It does not begin as a FITS file, or a header has no end.
     InputError
         The file has become shorter.
+        Or NAXIS is not within 0 to 999.
     """
     if content[: len(_START)] != _START:
         raise ValueError("it does not begin as a FITS file")
@@ -166,6 +204,7 @@ def places_of(content: Stored) -> list[Place]:
                 sizes.setdefault(found[1].decode(), int(found[2]))
             at += CARD
         data = start + _rounded(at + CARD - start)
+        _check_axes("NAXIS", sizes.get("NAXIS", 0), f"HDU {len(places)}: ")
         axes = [sizes.get(f"NAXIS{k + 1}", 0) for k in range(sizes.get("NAXIS", 0))]
         if axes[:1] == [0]:  # random groups
             axes = axes[1:]

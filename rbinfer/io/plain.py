@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cards import PlainHeader
-from .layout import BLOCK, Place, content_of, is_gzip, places_of
+from .layout import BLOCK, MOST_AXES, Place, content_of, is_gzip, places_of
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -117,14 +117,15 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
 def _shape(header: PlainHeader, is_first: bool) -> tuple[int, ...] | None:
     """Return the shape of the data of an HDU; None where they are not plain."""
     kind, bits, n = header.get("XTENSION"), header.get("BITPIX"), header.get("NAXIS")
-    axes: list[Any] = [header.get(f"NAXIS{k}") for k in range(n if type(n) is int else 0, 0, -1)]
+    n_axes = n if type(n) is int and 0 <= n <= MOST_AXES else None
+    axes: list[Any] = [header.get(f"NAXIS{k}") for k in range(n_axes or 0, 0, -1)]
     names = header.get("EXTNAME", ""), header.get("EXTVER", 1)
     is_plain = (
         (header.get("SIMPLE") is True if is_first else kind in ("IMAGE", "BINTABLE"))
         and bits in _TYPES
         and header.get("PCOUNT", 0) == 0
         and header.get("GCOUNT", 1) == 1
-        and type(n) is int
+        and n_axes is not None
         and all(type(axis) is int and axis >= 0 for axis in axes)
         and isinstance(names[0], str)
         and type(names[1]) is int

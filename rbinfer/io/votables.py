@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from .columns import NOTED
 from .content import Content
 
@@ -26,13 +27,35 @@ def read_votable(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows of the first table, and in its metadata what rbinfer noted."""
     from astropy.io import votable
 
-    first = votable.parse(BytesIO(content.read())).get_first_table()
+    text = content.read()
+    _check_self_contained(text, content.path)
+    first = votable.parse(BytesIO(text)).get_first_table()
     table = first.to_table(use_names_over_ids=True)
     for info in first.infos:
         if info.name.startswith(NOTED):
             with suppress(ValueError):
                 table.meta[info.name] = json.loads(info.value)
     yield "", table
+
+
+def _check_self_contained(text: bytes, path: Path) -> None:
+    """Refuse a file whose rows are in another one, which Astropy would open, or fetch from a URL."""
+    from xml.parsers import expat
+
+    def check(name: str, attributes: dict[str, str]) -> None:
+        if name.rpartition(":")[2] != "STREAM":
+            return
+        for key, value in attributes.items():
+            if key.rpartition(":")[2] == "href":
+                raise InputError(
+                    f"{path} is a VOTable whose rows are elsewhere (STREAM with href={value!r}), and no "
+                    "other file is opened; save it with its rows in it, such as in TABLEDATA"
+                )
+
+    # The parser that Astropy uses, so that entities and encodings hide nothing.
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = check
+    parser.Parse(text, True)
 
 
 def write_votable(table: "Table", path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from ..pipeline.options import ScoreOptions
 from ..pipeline.score_file import score_file
 from ..scoring.classifier import Classifier
 from .answers import Answer, answer_of, kind_asked
-from .jobs import Asked, Job, allowed_path, keep_upload, options_of, write_positions
+from .jobs import Asked, Job, allowed_path, check_inflated, keep_upload, options_of, write_positions
 from .limits import App, Guard, Limits, RefusedError
 from .metrics import Metrics
 
@@ -79,7 +80,8 @@ class Service:
         if "catalog" in uploads:
             catalog = folder / "catalog"
             with catalog.open("wb") as file:
-                file.write(uploads["catalog"].file.read())
+                shutil.copyfileobj(uploads["catalog"].file, file)
+            check_inflated(catalog, self.limits.most_bytes, "catalogue")
         elif asked.catalog is not None:
             catalog = Path(allowed_path(asked.catalog, self.folders, "catalog"))
         elif asked.positions is not None:

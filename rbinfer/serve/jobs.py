@@ -1,12 +1,9 @@
 """What a request asks for: which image, which detections and how, checked before any work."""
 
-import gzip
 import math
 import os
 import re
 import shutil
-import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +13,11 @@ import numpy as np
 
 from .._util.sentences import did_you_mean
 from ..errors import InputError
+from ..io.content import Content
+from ..io.files import collect_warnings
+from ..io.foreign import told_of
+from ..io.headers import value_of
+from ..io.layout import check_axes
 from ..pipeline.options import ScoreOptions
 from .limits import RefusedError
 
@@ -28,6 +30,8 @@ _OPTIONS = (*_NUMBERS, *_INTEGERS, *_TEXTS, *_FLAGS, "hdu", "shift_xy", "show")
 _KEYS = ("image", "catalog", "positions", "options")
 _HDU = re.compile(r"[A-Za-z0-9_ -]+")
 _PIECE = 1 << 20  # bytes
+_FITS, _GZIP = b"SIMPLE", b"\x1f\x8b"
+_MOST = 2**63  # integers from here on have no type
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,8 @@ def options_of(given: Mapping[str, Any], defaults: ScoreOptions) -> ScoreOptions
     for name, value in given.items():
         if name not in _OPTIONS:
             raise RefusedError(400, f"there is no option {name!r}{did_you_mean(name, _OPTIONS)}")
+        if value is None and name == "show":
+            continue  # what the service shows
         values[name] = _checked(name, value)
     ways = ("threshold", "max_missed", "max_false")
     if any(values.get(name) is not None for name in ways):
@@ -139,6 +145,8 @@ def options_of(given: Mapping[str, Any], defaults: ScoreOptions) -> ScoreOptions
 def _checked(name: str, value: Any) -> Any:
     if value is None:
         return None
+    if isinstance(value, int) and abs(value) >= _MOST:
+        raise RefusedError(400, f"the option {name} is a number of {len(str(value))} digits, too many")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in _NUMBERS and is_number and math.isfinite(value):
         if name in ("threshold", "max_missed", "max_false") and not 0 <= value <= 1:
@@ -178,7 +186,7 @@ def write_positions(positions: Mapping[str, Any], path: Path) -> None:
         raise RefusedError(400, "positions must have x and y, lists of 0-based pixels, and nothing else")
     try:
         columns = {name: np.asarray(positions[name], np.float64) for name in ("x", "y")}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RefusedError(400, "positions must be lists of numbers") from error
     if any(values.ndim != 1 for values in columns.values()) or len(columns["x"]) != len(columns["y"]):
         raise RefusedError(400, "positions must be two lists of as many numbers")
@@ -198,19 +206,58 @@ def keep_upload(source: IO[bytes], path: Path, most_bytes: int) -> None:
     Raises
     ------
     RefusedError
-        It would take more, whatever its own size is.
+        It would take more, whatever its own size is, or its header holds no numbers where it must.
     InputError
-        It is an npy file that cannot be read.
+        It is neither FITS nor npy, or cannot be read.
     """
     with path.open("wb") as file:
         shutil.copyfileobj(source, file, _PIECE)
     with path.open("rb") as file:
-        head = file.read(8)
+        head = file.read(20)
     if head.startswith(b"\x93NUMPY"):
         _as_fits(path)
-    elif head.startswith(b"\x1f\x8b"):
-        _check_inflated(path, most_bytes)
+    # Astropy would unpack whatever is packed, without an end.
+    elif not head.startswith((_FITS, _GZIP)):
+        raise _no_image(head)
+    check_inflated(path, most_bytes, "image")
+    if not (head := Content(path).head).startswith(_FITS):
+        raise _no_image(head)
     _check_claim(path, most_bytes)
+
+
+def _no_image(head: bytes) -> InputError:
+    told = told_of(head) or "it begins as none of them does"
+    return InputError(f"the image must be FITS, also compressed by gzip, or npy: {told}")
+
+
+def check_inflated(path: Path, most_bytes: int, what: str) -> None:
+    """Refuse a file that takes more decompressed than is taken.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+    what : str
+        What it is, for messages.
+
+    Raises
+    ------
+    RefusedError
+        It takes more.
+    InputError
+        It cannot be decompressed.
+    """
+    content = Content(path)
+    if not content.is_compressed:
+        return
+    size = 0
+    try:
+        for piece in content.pieces():
+            size += len(piece)
+            if size > most_bytes:
+                raise RefusedError(413, f"the {what} takes more than {most_bytes:,} bytes unpacked")
+    except InputError as error:
+        raise InputError(f"the {what} cannot be decompressed: {error.__cause__}") from error
 
 
 def _as_fits(path: Path) -> None:
@@ -230,34 +277,34 @@ def _as_fits(path: Path) -> None:
     os.replace(beside, path)
 
 
-def _check_inflated(path: Path, most_bytes: int) -> None:
-    size = 0
-    try:
-        with gzip.open(path, "rb") as file:
-            while piece := file.read(_PIECE):
-                size += len(piece)
-                if size > most_bytes:
-                    raise RefusedError(413, f"the image takes more than {most_bytes:,} bytes unpacked")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"the image cannot be decompressed: {error}") from error
-
-
 def _check_claim(path: Path, most_bytes: int) -> None:
     """Refuse headers that claim more pixels than are taken, before anything makes room for them."""
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, disable_image_compression=True, memmap=True) as hdus:
-                headers = [hdu.header for hdu in hdus]
+        check_axes(path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), "the image")) from error
+    try:
+        with collect_warnings(), fits.open(path, disable_image_compression=True, memmap=True) as hdus:
+            headers = [hdu.header for hdu in hdus]
     except Exception:
         return  # whoever reads it says why it cannot be read
     for header in headers:
         for prefix in ("", "Z"):
-            bits, n_axes = header.get(f"{prefix}BITPIX"), header.get(f"{prefix}NAXIS", 0)
-            axes = [header.get(f"{prefix}NAXIS{k + 1}", 0) for k in range(n_axes)]
-            if axes and math.prod(axes) * abs(bits or 8) // 8 > most_bytes:
+            bits = _integer(header, f"{prefix}BITPIX", 8)
+            n_axes = _integer(header, f"{prefix}NAXIS", 0)
+            axes = [_integer(header, f"{prefix}NAXIS{k + 1}", 0) for k in range(n_axes)]
+            if axes and math.prod(axes) * abs(bits) // 8 > most_bytes:
                 raise RefusedError(
                     413, f"the image claims {' x '.join(map(str, axes))} pixels, more than are taken"
                 )
+
+
+def _integer(header: Any, keyword: str, default: int) -> int:
+    value = value_of(header, keyword)
+    if value is None:
+        return default
+    if type(value) is not int:
+        raise RefusedError(400, f"{keyword} of the image must be a whole number, not {value!r}")
+    return value

@@ -184,3 +184,20 @@ def _original(path):
     from rbinfer.io.original import Original
 
     return Original(Content(path), kind_of(path).name, 0, np.arange(3))
+
+
+@pytest.mark.parametrize("format", ["ASCII_HEAD", "IRAF", "IPAC"])
+def test_a_text_of_one_line_is_no_name_of_a_file(tmp_path, format):
+    secret = tmp_path / "secret"
+    secret.write_text(
+        {
+            "ASCII_HEAD": "# 1 X_IMAGE\n# 2 Y_IMAGE\n1.5 2.5\n",
+            "IRAF": "#N XCENTER   YCENTER   \\\n#U pixels    pixels    \\\n"
+            "#F %-13.3f   %-10.3f   \\\n#\n   1.5          2.5       \n",
+            "IPAC": "|x     |y     |\n 1.5    2.5\n",
+        }[format]
+    )
+    (tmp_path / "a.txt").write_text(str(secret))
+    assert read_catalog(secret, format=format).colnames != []
+    with pytest.raises(InputError, match=r"a\.txt"):
+        read_catalog(tmp_path / "a.txt", format=format)

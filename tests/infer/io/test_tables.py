@@ -366,3 +366,24 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         write_catalog(table, path, overwrite=True)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.fits"]
+
+
+HIDDEN = """\
+<?xml version="1.0"?>{entity}
+<{v}VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3" xmlns:v="http://www.ivoa.net/xml/VOTable/v1.3">
+<{v}RESOURCE><{v}TABLE><{v}FIELD name="x" datatype="double"/><{v}FIELD name="y" datatype="double"/>
+<{v}DATA><{v}BINARY>{stream}</{v}BINARY></{v}DATA></{v}TABLE></{v}RESOURCE></{v}VOTABLE>
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "v:"])
+@pytest.mark.parametrize("is_entity", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_votable_opens_no_other_file(tmp_path, prefix, is_entity, encoding):
+    np.array([1.5, 2.5], ">f8").tofile(tmp_path / "secret")
+    stream = f'<{prefix}STREAM href="file://{tmp_path}/secret"/>'
+    entity = f"<!DOCTYPE {prefix}VOTABLE [<!ENTITY s '{stream}'>]>" if is_entity else ""
+    text = HIDDEN.format(v=prefix, entity=entity, stream="&s;" if is_entity else stream)
+    (tmp_path / "a.vot").write_bytes(text.encode(encoding))
+    with pytest.raises(InputError, match=r"rows are elsewhere \(STREAM with href='file:"):
+        read_catalog(tmp_path / "a.vot")

@@ -1,14 +1,17 @@
 """A service in a process of its own: what it answers, what it refuses, and that it goes on."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import signal
 import socket
 import struct
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -239,6 +242,10 @@ def test_half_a_body_and_a_slow_client_are_given_up(service, folder, expected):
         ({"image": "{}", "options": {"model": "/etc/passwd"}}, "no option 'model'"),
         ({"image": "{}", "positions": {"x": [1], "y": [1, 2]}}, "as many numbers"),
         ({"image": "{}", "positions": {"x": ["a"], "y": [1]}}, "lists of numbers"),
+        ({"image": "{}", "positions": {"x": [10**400], "y": [1]}}, "lists of numbers"),
+        ({"image": "{}", "options": {"fwhm": 10**400}}, "number of 401 digits"),
+        ({"image": "{}", "options": {"bad_bits": 2**63}}, "number of 19 digits"),
+        ({"image": "{}", "options": {"shift_xy": [1, 10**400]}}, "number of 401 digits"),
     ],
 )
 def test_what_is_wrong_is_named(service, folder, request_, words):
@@ -247,6 +254,63 @@ def test_what_is_wrong_is_named(service, folder, request_, words):
     status, found = service.classify(request_)
     assert status == 400
     assert words in found["error"]
+
+
+def test_null_shows_what_the_service_shows(service, folder, expected):
+    request = {"image": str(folder / "field.fits"), "options": {"show": None}}
+    status, found = service.classify(request)
+    assert (status, found["rows"]) == (200, expected["rows"])
+
+
+def header_of(**cards):
+    """The bytes of a header, its cards as they are given."""
+    known = {"SIMPLE": "T", "BITPIX": "-32", "NAXIS": "2", "NAXIS1": "40", "NAXIS2": "40"} | cards
+    text = "".join(f"{key:8}= {value:>20}".ljust(80) for key, value in known.items()) + "END".ljust(80)
+    return text.ljust(-(-len(text) // 2880) * 2880).encode()
+
+
+@pytest.mark.parametrize(
+    ("cards", "status", "words"),
+    [
+        ({"NAXIS": "1000000000000"}, 422, "the image: NAXIS is 1000000000000, but FITS has 0 to 999"),
+        ({"ZNAXIS": "1000000000000"}, 422, "the image: ZNAXIS is 1000000000000"),
+        ({"NAXIS": "-1"}, 422, "NAXIS is -1"),
+        ({"ZNAXIS": "'abc'"}, 400, "ZNAXIS of the image must be a whole number, not 'abc'"),
+        ({"ZNAXIS": "1", "ZNAXIS1": "T"}, 400, "ZNAXIS1 of the image must be a whole number"),
+        ({"ZNAXIS": "1", "ZBITPIX": "none"}, 400, "ZBITPIX of the image must be a whole number"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_headers_that_cannot_be_are_told(service, cards, status, words, pack):
+    content = header_of(**cards) + bytes(3 * 2880)
+    got, found = service.classify(image=pack(content))
+    assert (got, words in found["error"]) == (status, True), found
+
+
+def zipped(content):
+    sent = io.BytesIO()
+    with zipfile.ZipFile(sent, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("image.fits", content)
+    return sent.getvalue()
+
+
+@pytest.mark.parametrize("pack", [zipped, bz2.compress, lzma.compress])
+def test_an_image_packed_in_another_way_is_refused(service, pack):
+    for content in (pack(FIELD.read_bytes()), gzip.compress(pack(FIELD.read_bytes()))):
+        status, found = service.classify(image=content)
+        assert status == 422
+        assert "must be FITS, also compressed by gzip, or npy" in found["error"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_catalogue_is_measured_unpacked(service, folder, expected, pack):
+    small = pack(b"x,y\n50,60\n")
+    assert service.classify({}, FIELD.read_bytes(), small)[0] == 200
+    status, found = service.classify({}, FIELD.read_bytes(), pack(b"x,y\n" + b"50,60\n" * 4_000_000))
+    assert (status, "the catalogue takes more than" in found["error"]) == (413, True)
+    status, found = service.classify({}, FIELD.read_bytes(), small[:-4])
+    assert (status, "the catalogue cannot be decompressed" in found["error"]) == (422, True)
+    assert is_alive(service, folder, expected)
 
 
 def test_other_mistakes(service, folder):
@@ -258,7 +322,7 @@ def test_other_mistakes(service, folder):
     assert service.ask("POST", "/classify", b"no form", wrong)[0] == 400
     status, found = service.classify(image=b"no image")
     assert status == 422
-    assert "image.fits" in found["error"]
+    assert "must be FITS" in found["error"]
     # Pages of other hosts, that lead a browser here.
     assert service.ask("GET", "/health", headers={"Host": "evil.example:80"})[0] == 403
 
