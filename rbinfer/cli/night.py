@@ -5,6 +5,7 @@ import json
 import sys
 from typing import Any
 
+from .._util.wording import in_options
 from .batch import told
 from .codes import DONE, ERROR
 from .options import (
@@ -66,5 +67,5 @@ def run(options: argparse.Namespace) -> int:
         json.dump(night.as_dict(), sys.stdout, indent=1)
         sys.stdout.write("\n")
     if not options.quiet:
-        print("\n".join(night.in_words()), file=sys.stderr)
+        print("\n".join(map(in_options, night.in_words())), file=sys.stderr)
     return ERROR if night.batch.failed else DONE

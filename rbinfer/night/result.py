@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from ..runs.batch import BatchReport
@@ -142,9 +141,9 @@ class NightResult:
         return [first, look, mask]
 
     def _masks(self) -> str:
-        """Return the option that gives each camera its mask."""
+        """Return the parameter that gives each camera its mask."""
         path = self.folder / "hotpixels.fits"
         if len(self.masks) < 2:
-            return f"--mask {path}"
+            return f"`mask={str(path)!r}`"
         each = enumerate(self.masks, 1)
-        return ", ".join(f"--mask {quote(f'{path}[MASK{k}]')} ({camera})" for k, camera in each)
+        return ", ".join(f"`mask={f'{path}[MASK{k}]'!r}` ({camera})" for k, camera in each)

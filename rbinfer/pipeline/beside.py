@@ -49,7 +49,7 @@ def regions_of(
     if system != "image":
         sky = sky_map(image.wcs, image.shape, name)
         if sky is None and system == "fk5":
-            raise InputError(f"{name} has no WCS that can be used; take --regions-system image")
+            raise InputError(f"{name} has no WCS that can be used; use `regions_system='image'`")
     return as_regions(
         x,
         y,

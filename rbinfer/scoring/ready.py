@@ -167,7 +167,7 @@ def _widths(
     """Return the width of each stamp: given, or else found on those of its image together."""
     n = len(exposures)
     if images is not None and len(images) != n:
-        raise InputError(f"`images` names the images of {len(images)} stamps, but there are {n}")
+        raise InputError(f"the images of {len(images)} stamps are named, but there are {n} stamps")
     given = np.full(n, np.nan)
     if fwhm is not None:
         values = np.ma.filled(np.ma.asarray(fwhm, np.float64), np.nan)

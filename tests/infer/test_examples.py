@@ -61,8 +61,8 @@ def test_example(package, tmp_path):
     assert star.sum() >= 60
     assert real[star].mean() > 0.95
     assert artefact.sum() >= 15
-    # stdpipe gives no brightest pixel, and one hit lies on the flank of a bright star.
-    assert real[artefact].mean() < 0.05
+    # stdpipe and photutils give no brightest pixel, and hits lie on the flank of bright stars.
+    assert real[artefact].mean() < 0.07
 
 
 def near(table, there):

@@ -104,5 +104,5 @@ def test_dask(night, tmp_path, expected):
     pytest.importorskip("distributed")
     done = run(sys.executable, RECIPES / "on_dask.py", night, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "160 real, 106 bogus in 2 images" in done.stdout
+    assert "158 real, 108 bogus in 2 images" in done.stdout
     assert_scored([tmp_path / "out" / f"{name}.ecsv" for name in NAMES], expected)

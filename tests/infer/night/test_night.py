@@ -231,7 +231,7 @@ def test_each_camera_has_a_mask_and_regions_of_its_own(tmp_path):
     assert names == ["m1_r_1_camera1.reg", "m1_r_1_camera2.reg"]
     for k, name in enumerate("AB"):
         path = f"{tmp_path / 'out' / 'hotpixels.fits'}[MASK{k + 1}]"
-        assert f"--mask '{path}'" in night.in_words()[-1]
+        assert f"`mask='{path}'`" in night.in_words()[-1]
         assert f"instrument camera {name}" in list(night.masks)[k]
         image = next((tmp_path / "in" / name / "M 1" / "LIGHT").iterdir())
         assert np.count_nonzero(read_map(path, image, (SIDE, SIDE), "mask")) == counts[k]

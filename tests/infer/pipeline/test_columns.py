@@ -188,7 +188,7 @@ def test_regions_on_the_sky_or_in_pixels(classify, folder, tmp_path, scene):
     classify("--regions", str(reg), image=folder / "no_wcs.fits")
     assert reg.read_text().splitlines()[2] == "image"
     options = ("--regions", str(reg), "--regions-system", "fk5")
-    assert "take --regions-system image" in classify(*options, image=folder / "no_wcs.fits", code=1)
+    assert "use --regions-system image" in classify(*options, image=folder / "no_wcs.fits", code=1)
 
 
 def test_a_batch_writes_the_same_columns(folder, tmp_path):

@@ -29,6 +29,7 @@ from rbinfer import (
     measure_psf,
     preprocess_cutout,
 )
+from rbinfer.cutouts.cutter import Cutouts
 from rbinfer.io.exposure import Width, as_exposure
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Output, Session
@@ -624,7 +625,8 @@ def test_cutouts_are_what_the_network_sees(scene, classifier):
     cut = classifier.cutouts(image, x, y, fwhm=fwhm, peaks=peaks)
     scored = classifier.score(image, x, y, fwhm=fwhm, peaks=peaks)
     good = is_scored(cut.status)
-    np.testing.assert_array_equal(classifier.predict(cut.pixels[good])[:, 0], scored.score[good])
+    ready = Cutouts(*(part[good] for part in cut))
+    np.testing.assert_array_equal(classifier.predict(ready)[:, 0], scored.score[good])
     np.testing.assert_array_equal(is_scored(scored.status), good)
 
 

@@ -221,7 +221,7 @@ def test_a_frames_rows_are_those_of_its_catalogue(config):
     # In two steps: the same, with the catalogue beside it.
     rng = np.random.default_rng(2)
     found = find_detections(frame, config.data, rng)
-    again, known, good, _ = cut_detections(frame, found, config.preprocess, config.data, rng, 7)
+    again, known, good, *_ = cut_detections(frame, found, config.preprocess, config.data, rng, 7)
     assert again.tobytes() == pixels.tobytes()
     assert known.tobytes() == rows.tobytes()
     assert np.array_equal(np.asarray(found["label"])[good], rows["label"])

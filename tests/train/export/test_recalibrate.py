@@ -41,7 +41,7 @@ def test_temperature_and_shift_are_all_that_changes(renewed, data):
 
 def test_the_score_is_calibrated_for_the_mix_that_is_asked_for(renewed, config_of_version_9, data):
     _, held_out = data.split(config_of_version_9.data.validation)
-    score = Session(renewed[0], "cpu").run(data.pixels[held_out].astype("f4")).score
+    score = Session(renewed[0], "cpu").run(*data.inputs(held_out)).score
     real = np.isin(data.rows["label"][held_out], (0, 1))
     weights = np.where(real, 0.5 / real.mean(), 0.5 / (1 - real.mean()))
     # With a free shift the mean score is the share of the sources.
@@ -61,7 +61,7 @@ def test_rates_of_each_reading_are_those_of_its_scores(renewed, config_of_versio
     session = Session(renewed[0], "cpu")
     _, held_out = data.split(config_of_version_9.data.validation)
     labels = data.rows["label"][held_out]
-    classes = session.run(data.pixels[held_out].astype("f4")).classes
+    classes = session.run(*data.inputs(held_out)).classes
     for reading in session.spec.readings:
         columns = [CLASSES.index(name) for name in reading.real]
         score, real = classes[:, columns].sum(axis=1), np.isin(labels, columns)
