@@ -230,7 +230,7 @@ def test_bogus_weigh_by_the_width_of_the_stars():
     np.testing.assert_allclose(width_weights(rows, (1.3, 2.0), (4, 1)), [4, 4, 2.5, 1, 1, 1], rtol=1e-6)
     assert (width_weights(rows, (1.0,), (1.0,)) == 1).all()
     for widths, weights in (((2.0, 1.0), (1, 1)), ((1.0,), ()), ((1.0,), (0.0,)), ((0.0,), (1.0,))):
-        with pytest.raises(ValueError, match="must rise from above 0|must be like"):
+        with pytest.raises(ValueError, match=r"must rise from above 0|must be like"):
             FitConfig(widths=widths, bogus_weights=weights)
 
 
