@@ -6,7 +6,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -153,22 +153,14 @@ def check_axes(path: Path) -> None:
     Raises
     ------
     InputError
-        NAXIS or ZNAXIS is not within 0 to 999.
+        NAXIS or ZNAXIS is not within 0 to 999, or the file cannot be decompressed.
     """
-    for piece in _while_whole(Content(path).pieces()):
+    for piece in Content(path).pieces():
         whole = len(piece) - len(piece) % CARD
         firsts = np.frombuffer(piece, np.uint8, whole)[::CARD]
         for k in np.flatnonzero(np.isin(firsts, _AXES_STARTS)):
             if found := _AXES.match(piece[k * CARD : (k + 1) * CARD]):
                 _check_axes(found[1].decode().upper(), int(found[2].replace(b" ", b"")), f"{path}: ")
-
-
-def _while_whole(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a file up to where it can't be decompressed: who reads it will tell that."""
-    try:
-        yield from pieces
-    except InputError:
-        return
 
 
 def _check_axes(keyword: str, n_axes: int, where: str) -> None:
