@@ -8,12 +8,13 @@ from string import Template
 import numpy as np
 
 from ..night.repeats import RADIUS, Repeat, Repeats, least_images
+from ..pipeline.summary import BINS
 from . import charts
 from .markup import Cell, escaped, legend, maybe, part, percent, score, sortable, whole, words
 from .one import FIRST, ImageResult
 from .pictures import Group, Picture
 from .reference import Reference
-from .results import BINS, Night
+from .results import Night
 from .stars import Star
 
 _MOST_ROWS = 1000  # of repeating positions; a page must open

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from .._util.hashing import digest
 from ..errors import RbinferError
-from .results import BINS, Night
+from ..pipeline.summary import BINS
+from .results import Night
 
 log = logging.getLogger(__name__)
 
