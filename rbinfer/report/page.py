@@ -10,6 +10,7 @@ import numpy as np
 from ..night.repeats import RADIUS, Repeat, Repeats, least_images
 from ..pipeline.summary import BINS
 from . import charts
+from .drift import Drift, section
 from .markup import Cell, escaped, legend, maybe, part, percent, score, sortable, whole, words
 from .one import FIRST, ImageResult
 from .pictures import Group, Picture
@@ -29,6 +30,7 @@ def render(
     groups: Sequence[Group],
     stars: Sequence[Star],
     reference: Reference,
+    drift: Drift | str,
     title: str,
 ) -> str:
     """Return the page.
@@ -40,6 +42,8 @@ def render(
     groups : sequence of Group
     stars : sequence of Star
     reference : Reference
+    drift : Drift or str
+        The reason why nothing is compared.
     title : str
 
     Returns
@@ -50,6 +54,7 @@ def render(
     sections = [
         _head(night, title),
         _failures(night),
+        section(drift),
         _images(night),
         _trends(night),
         _stars(stars),

@@ -95,9 +95,8 @@ def _of_level(frame: FrameFigures, expected: float) -> float:
 
 def _of_stars(frame: FrameFigures, expected: float) -> float:
     """Return the scatter by counting and, since fields differ in their stars, a fifth of them."""
-    return float(
-        np.hypot(1.0, 0.1 * expected)
-    )  # the transform of n (1 + e) is larger by the factor 1 + e / 2
+    # A count that is larger by a fifth has a root that is larger by a tenth.
+    return float(np.hypot(1.0, 0.1 * expected))
 
 
 def _logarithmic(name: str, label: str, unit: str, down: bool = False) -> Figure:

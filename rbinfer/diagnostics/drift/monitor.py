@@ -1,9 +1,9 @@
 """Frames one after another, and an alarm where they drift.
 
 A figure is off if it is beyond a limit in units of the reference's scatter, in the same direction, in
-three of the last five frames: chance would have to strike three times. A trail stands in one frame alone,
-and one frame is enough for it. An alarm is given once, until all figures are within their limits again.
-How often good frames give an alarm is measured by ``benchmarks/drift.py``.
+three of the last five frames: chance would have to strike three times. A trail stands in one frame
+alone, and one frame is enough for it. An alarm is given once, until all figures are within their
+limits again. How often good frames give an alarm is measured by ``benchmarks/drift.py``.
 """
 
 from collections import deque
