@@ -178,7 +178,7 @@ class Reckoning:
                 merged = merge(
                     block.rows, standing, block.covers, self.hours, block.fwhm, block.threshold
                 )
-                found, _ = sources(block, merged, self.frames)
+                found, _ = sources(block, merged)
                 names = list(self.classes)
                 table = source_table(block, found, next_id, self.frames, names)
                 all_sources.add(arrow_columns(table))

@@ -21,7 +21,9 @@ REAL = np.linspace(0, 1, BINS) ** 8
 BOGUS = np.linspace(1, 0, BINS) ** 8
 
 
-def frame(rng, name="f.fits", fwhm=3.0, real=200, hot=60, background=500.0, noise=20.0, ellipticity=0.05):
+def frame(
+    rng, name="f.fits", fwhm=3.0, real=200, hot=60, background=500.0, noise=20.0, ellipticity=0.05
+):
     """A frame as nights have them, with the scatter of counting and of a little seeing."""
     n_real, n_hot, n_hits, n_trails = rng.poisson((real, hot, 15, 0.1))
     bogus = n_hot + n_hits + n_trails
@@ -31,7 +33,12 @@ def frame(rng, name="f.fits", fwhm=3.0, real=200, hot=60, background=500.0, nois
         "camera; 60 s",
         int(n_real),
         int(bogus),
-        {"star": int(n_real), "hot_pixel": int(n_hot), "cosmic_ray": int(n_hits), "trail": int(n_trails)},
+        {
+            "star": int(n_real),
+            "hot_pixel": int(n_hot),
+            "cosmic_ray": int(n_hits),
+            "trail": int(n_trails),
+        },
         np.array(scores, np.float64),
         fwhm * float(np.exp(rng.normal(0, 0.05))),
         abs(ellipticity + rng.normal(0, 0.01)),
