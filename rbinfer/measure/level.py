@@ -44,11 +44,12 @@ def measure_level(exposure: Exposure) -> Level | None:
     if exposure.mask is not None:
         pixels[exposure.mask[step // 2 :: step]] = np.nan
     good = pixels[np.isfinite(pixels)]
-    away = np.abs(np.diff(pixels, axis=1))
-    away = away[np.isfinite(away)]
-    if min(good.size, away.size) < _LEAST:
+    steps = np.diff(pixels, axis=1)
+    steps = steps[np.isfinite(steps)]
+    if min(good.size, steps.size) < _LEAST:
         return None
-    return Level(float(np.median(good)), _trimmed_rms(away) / np.sqrt(2.0))
+    away = np.abs(steps - np.median(steps))
+    return Level(float(np.median(good)), float(_trimmed_rms(away) / np.sqrt(2.0)))
 
 
 def _trimmed_rms(away: NDArray[np.float64]) -> float:
