@@ -2,9 +2,9 @@
 
     python benchmarks/night_memory.py [--frames 100,200,400] [--json FILE]
 
-Simulated lights of 192 x 192 pixels in three filters, dithered, with a WCS; each night in a process of its
-own with one worker. What is measured is the largest resident set of the process that merges and of its
-worker, as the system counts them.
+Simulated lights of 192 x 192 pixels in three filters, dithered, with a WCS; each night in a process of
+its own with one worker. What is measured is the largest resident set of the process that merges and of
+its worker, as the system counts them.
 """
 
 import argparse
