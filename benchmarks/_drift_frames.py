@@ -47,15 +47,18 @@ class Fault:
 
 FAULTS = {
     "defocus, FWHM x 1.5": Fault(defocus=1.5),
+    "defocus, FWHM x 2": Fault(defocus=2.0),
     "defocus, FWHM x 3": Fault(defocus=3.0),
     "tracking, 4 px": Fault(trail=4.0),
     "tracking, 15 px": Fault(trail=15.0),
     "hot pixels x 2": Fault(hot=2),
     "hot pixels x 10": Fault(hot=10),
-    "light leak, 2 x the sky in a corner": Fault(leak=2.0),
+    "light leak, 3 x the sky in a corner": Fault(leak=3.0),
+    "light leak, 6 x the sky in a corner": Fault(leak=6.0),
     "gain x 2": Fault(gain=2.0),
     "gain x 0.5": Fault(gain=0.5),
-    "clouds, a tenth of the light": Fault(clear=0.1),
+    "clouds, 10 % of the light": Fault(clear=0.1),
+    "clouds, 2 % of the light": Fault(clear=0.02),
 }
 
 

@@ -4,7 +4,7 @@
 
 Simulated nights of one camera whose seeing, sky and transparency wander, with three fields of different
 density and two filters each; another such night is the reference, one for each of ten cameras. Faults
-begin after 8 good frames. The constants of `rbinfer.diagnostics.drift` were chosen with ``--seed 1``;
+begin after 5 good frames. The constants of `rbinfer.diagnostics.drift` were chosen with ``--seed 1``;
 the results are of another seed.
 """
 
@@ -23,7 +23,7 @@ from _common import add_json, processor, write_json
 from _drift_frames import FAULTS, ChangingNight, Fault
 from tqdm import tqdm
 
-from rbinfer.diagnostics.drift.expected import Record, Reference, score_distance
+from rbinfer.diagnostics.drift.expected import Record, Reference, doubt_distance
 from rbinfer.diagnostics.drift.frames import FrameFigures
 from rbinfer.diagnostics.drift.monitor import find_alarms
 from rbinfer.io.camera import camera_of
@@ -32,7 +32,7 @@ from rbinfer.model.session import read_spec
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 
-REFERENCE, GOOD, BEFORE, FAULTY, CAMERAS = 40, 60, 8, 8, 10
+REFERENCE, GOOD, BEFORE, FAULTY, CAMERAS = 30, 60, 5, 6, 10
 #: Causes that are right, by the first word of a fault.
 RIGHT = {
     "defocus": {"focus", "no_stars"},
@@ -133,8 +133,8 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--nights", type=int, default=40)
-    parser.add_argument("--faulty", type=int, default=8, help="nights with each fault")
+    parser.add_argument("--nights", type=int, default=20)
+    parser.add_argument("--faulty", type=int, default=3, help="nights with each fault")
     parser.add_argument("--seed", type=int, default=2)
     add_json(parser)
     args = parser.parse_args()
@@ -149,7 +149,7 @@ def main():
             "good nights": false_alarms(good, expectations),
             "faults": {fault: caught(fault, nights, expectations) for fault, nights in faulty.items()},
         }
-    report["distance of good frames from the model's record"] = distances(good, record())
+    report["how much more in doubt good frames are than the model's record"] = distances(good, record())
     show(report)
     write_json(args.json, report)
 
@@ -171,9 +171,9 @@ def simulated(seed, n_nights, n_faulty):
 
 
 def distances(nights, expectation):
-    """Return quantiles of the distance between the scores of good frames and the model's record."""
+    """Return quantiles of `doubt_distance` between good frames and the model's record."""
     found = [
-        score_distance(frame.scores, expectation.shares) for frames, _ in nights for frame in frames
+        doubt_distance(frame.scores, expectation.shares) for frames, _ in nights for frame in frames
     ]
     quantiles = (0.5, 0.9, 0.99, 0.999)
     return {str(q): float(v) for q, v in zip(quantiles, np.quantile(found, quantiles), strict=True)}
@@ -186,8 +186,8 @@ def show(report):
         print("  good nights:", part["good nights"])
         for name, figures in part["faults"].items():
             print(f"  {name:38s}", figures)
-    print("distance of good frames from the model's record:")
-    print(" ", report["distance of good frames from the model's record"])
+    print("how much more in doubt good frames are than the model's record:")
+    print(" ", report["how much more in doubt good frames are than the model's record"])
 
 
 if __name__ == "__main__":

@@ -286,7 +286,7 @@ def _flood(rows: Rows, frame: Frame) -> str:
     area = frame.shape[0] * frame.shape[1]
     most = rows.most_pixels
     if area and most > _FLOOD * area:
-        return f"one detection takes {most / area:.0%} of it: its background was not found, and stars are lost"
+        return f"one detection takes {most / area:.0%} of it: its background was not found"
     return ""
 
 

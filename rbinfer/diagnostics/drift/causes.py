@@ -27,7 +27,7 @@ NO_STARS = Cause("no_stars", "no stars to measure: clouds, a closed shutter, or 
 HOT_PIXELS = Cause("hot_pixels", "hot pixels: a warmer sensor, or a dark that was not subtracted")
 TRAIL = Cause("trail", "a new trail: a satellite, an aircraft, or a streak of light")
 COSMIC_RAYS = Cause("cosmic_rays", "more hits by particles")
-GAIN = Cause("gain", "another gain: background and noise changed by the same factor")
+GAIN = Cause("gain", "another gain: the noise is not that of so much light")
 LIGHT = Cause("light", "light: a leak, the Moon, twilight or haze")
 DARKER = Cause("darker", "less light than before: another filter, exposure or offset")
 NOISE = Cause("noise", "noise: another gain or readout, or light that was subtracted")
@@ -59,7 +59,7 @@ def cause_of(beyond: Beyond, all_figures: Beyond) -> Cause:
     for name, cause in _FIRST:
         if name in beyond and beyond[name].z > 0:
             return cause
-    if "noise" in beyond or "background" in beyond:
+    if {"transfer", "noise", "background"} & beyond.keys():
         return _of_levels(beyond, all_figures)
     for name, cause in _LAST:
         if name in beyond:
@@ -85,8 +85,11 @@ _LAST = (
 
 def _of_levels(beyond: Beyond, all_figures: Beyond) -> Cause:
     """Tell light, gain and clouds apart by how background, noise and stars changed together."""
+    if "transfer" in beyond:
+        return GAIN
     noise, background = (_change(all_figures.get(name)) for name in ("noise", "background"))
-    if noise is not None and background is not None and abs(background) > _LEAST_CHANGE:
+    is_told = "transfer" in all_figures  # by the photon transfer it is no other gain
+    if not is_told and noise and background is not None and abs(background) > _LEAST_CHANGE:
         low, high = _GAIN
         if low < noise / background < high:
             return GAIN

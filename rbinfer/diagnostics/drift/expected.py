@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .figures import FIGURES, Figure, figure_of_class
 from .frames import FrameFigures
+from .transfer import Transfer
 
 F64 = NDArray[np.float64]
 
@@ -23,13 +24,14 @@ _TENTH, _MAD = 1.2816, 0.6745
 _KS_MEAN, _KS_SCATTER = 0.8687, 0.2603
 #: Distances differ by this much more among frames that are alike.
 _KS_FLOOR = 0.02
-#: How far the scores of good frames, of any kind, lie from the model's record: middle and scatter by
-#: `benchmarks/drift.py`.
-_RECORD_MIDDLE, _RECORD_SCATTER = 0.05, 0.03
+#: By how much good frames of any kind may be more in doubt than the model's record: middle and scatter.
+_RECORD_MIDDLE, _RECORD_SCATTER = 0.0, 0.03
 #: With fewer scores a distance says nothing.
 _LEAST_SCORES = 30
 #: Stands for a figure that is out of all bounds, in units of the scatter.
 BEYOND = 20.0
+#: The noise of good frames is that of the photon transfer within this logarithm.
+_TRANSFER = 0.05
 #: If so many frames of the reference show stars, all should.
 _ALL = 0.9
 #: Classes that are counted each for itself.
@@ -95,9 +97,33 @@ def score_distance(scores: F64, shares: F64) -> float | None:
     return float(np.max(np.abs(away)))
 
 
-def _of_scores(frame: FrameFigures, shares: F64, middle: float, scatter: float) -> Deviation | None:
-    """Return how odd the distance of the scores is, beyond what chance makes of so few."""
-    distance = None if frame.scores is None else score_distance(frame.scores, shares)
+def doubt_distance(scores: F64, shares: F64) -> float | None:
+    """Return how much nearer to the middle the scores are than expected, as a distance of one side.
+
+    Parameters
+    ----------
+    scores, shares : ndarray of float64, shape (2, n)
+        As for `score_distance`.
+
+    Returns
+    -------
+    float or None
+        The largest difference of the cumulative distributions in the direction of lower scores for real
+        and of higher ones for bogus detections, as a share of both together: a frame that is easier than
+        what was expected is none the worse. None as for `score_distance`.
+    """
+    if score_distance(scores, shares) is None:
+        return None
+    sums = shares.sum(axis=1, keepdims=True)
+    expected = shares / np.where(sums > 0, sums, 1.0) * scores.sum(axis=1, keepdims=True)
+    real, bogus = np.cumsum(scores - expected, axis=1)
+    return float(max(real.max(), (-bogus).max(), 0.0) / scores.sum())
+
+
+def _of_scores(
+    frame: FrameFigures, distance: float | None, middle: float, scatter: float
+) -> Deviation | None:
+    """Return how odd a distance of the scores is, beyond what chance makes of so few."""
     if distance is None:
         return None
     root = np.sqrt(frame.scored)
@@ -138,6 +164,7 @@ class _Group:
         seen = [frame.has_stars for frame in frames if frame.has_stars is not None]
         self.shows_stars = len(seen) >= LEAST_FRAMES and float(np.mean(seen)) >= _ALL
         self.shares, self.distance = _shares_of(frames)
+        self.transfer = Transfer.of(frames, LEAST_FRAMES)
 
     def deviations(self, frame: FrameFigures) -> dict[str, Deviation]:
         found = {}
@@ -148,8 +175,16 @@ class _Group:
         if self.shows_stars and frame.has_stars is False:
             told = "no stars to measure a width on, where the reference shows them"
             found["no_stars"] = Deviation("no_stars", "stars", BEYOND, 0.0, 1.0, told)
+        change = None if self.transfer is None else self.transfer.change(frame)
+        if change is not None and frame.noise is not None:
+            expected = frame.noise / float(np.exp(change))
+            told = f"noise {frame.noise:.3g} where this background had {expected:.3g}"
+            found["transfer"] = Deviation(
+                "transfer", "photon transfer", change / _TRANSFER, frame.noise, expected, told
+            )
         if self.shares is not None and self.distance is not None:
-            scores = _of_scores(frame, self.shares, self.distance.middle, self.distance.above)
+            distance = None if frame.scores is None else score_distance(frame.scores, self.shares)
+            scores = _of_scores(frame, distance, self.distance.middle, self.distance.above)
             if scores is not None:
                 found["scores"] = scores
         return found
@@ -234,7 +269,8 @@ class Record:
     def deviations(self, frame: FrameFigures) -> dict[str, Deviation]:
         """Return the deviations by figure."""
         found = {}
-        scores = _of_scores(frame, self.shares, _RECORD_MIDDLE, _RECORD_SCATTER)
+        distance = None if frame.scores is None else doubt_distance(frame.scores, self.shares)
+        scores = _of_scores(frame, distance, _RECORD_MIDDLE, _RECORD_SCATTER)
         if scores is not None:
             found["scores"] = scores
         low, high = self.fwhm_range

@@ -99,13 +99,14 @@ def _of_stars(frame: FrameFigures, expected: float) -> float:
     return float(np.hypot(1.0, 0.1 * expected))
 
 
-def _logarithmic(name: str, label: str, unit: str, down: bool = False) -> Figure:
-    value, floor = partial(_logarithm, name=name), partial(_fixed, floor=0.05)
+def _logarithmic(name: str, label: str, unit: str, change: float, down: bool = False) -> Figure:
+    """Return a figure whose change by a share of itself is what counts."""
+    value, floor = partial(_logarithm, name=name), partial(_fixed, floor=change)
     return Figure(name, label, value, floor, lambda v: float(np.exp(v)), unit, down=down)
 
 
 FIGURES = (
-    _logarithmic("fwhm", "FWHM", "{:.2f} px"),
+    _logarithmic("fwhm", "FWHM", "{:.2f} px", 0.1),
     Figure(
         "ellipticity",
         "ellipticity",
@@ -123,7 +124,7 @@ FIGURES = (
         "{:.4g}",
         down=True,
     ),
-    _logarithmic("noise", "noise", "{:.3g}", down=True),
+    _logarithmic("noise", "noise", "{:.3g}", 0.05, down=True),
     Figure("real", "real detections", _root_of_real, _of_stars, _count, "{:.0f}", up=False, down=True),
     Figure(
         "bogus_fraction",

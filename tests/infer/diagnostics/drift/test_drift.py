@@ -15,6 +15,7 @@ from rbinfer.diagnostics.drift.expected import (
 )
 from rbinfer.diagnostics.drift.frames import FrameFigures
 from rbinfer.diagnostics.drift.monitor import WINDOW, Monitor, find_alarms
+from rbinfer.diagnostics.drift.transfer import Transfer
 
 BINS = 20
 REAL = np.linspace(0, 1, BINS) ** 8
@@ -60,7 +61,7 @@ def night(rng, n_good=10, n_bad=5, **fault):
 
 
 FAULTS = {
-    "focus": {"fwhm": 4.5},
+    "focus": {"fwhm": 6.0},
     "tracking": {"ellipticity": 0.4, "fwhm": 4.0},
     "hot_pixels": {"hot": 120},
     "light": {"background": 2000.0, "noise": 40.0},
@@ -85,6 +86,25 @@ def test_good_frames_give_one_alarm_in_a_thousand_at_most(reference):
     rng = np.random.default_rng(7)
     alarms, _ = find_alarms((frame(rng) for _ in range(5000)), reference)
     assert len(alarms) <= 5
+
+
+def test_the_photon_transfer_tells_another_gain_from_light_whatever_the_offset():
+    rng = np.random.default_rng(10)
+
+    def exposed(sky, gain=1.0):
+        one = frame(rng, noise=gain * float(np.sqrt(sky + 25.0)))
+        return replace(one, background=1000.0 + gain * sky)
+
+    reference = Reference(exposed(sky) for sky in rng.uniform(200, 900, 40))
+    for sky, gain, cause in ((5000, 1, "light"), (500, 2, "gain"), (500, 0.5, "gain")):
+        frames = [exposed(sky, gain) for _ in range(3)]
+        [alarm] = find_alarms([exposed(500) for _ in range(8)] + frames, reference)[0]
+        assert alarm.cause.name == cause
+    # A sky that stands still tells no slope, and a subtracted one no level.
+    still = [exposed(500) for _ in range(20)]
+    assert Transfer.of([replace(one, noise=20.0) for one in still], 8) is None
+    assert Transfer.of(still[:7], 8) is None
+    assert Transfer(1.0, -100.0).change(replace(exposed(0), background=50.0)) is None
 
 
 def test_frames_without_stars_lose_the_measurement_and_are_told(reference):
@@ -114,7 +134,7 @@ def test_one_frame_is_enough_for_a_trail_and_not_for_the_focus(reference):
 
 def test_an_alarm_is_given_once_until_all_is_well_again(reference):
     rng = np.random.default_rng(5)
-    frames = night(rng, 5, 20, fwhm=5.0) + night(rng, 10, 5, fwhm=5.0)
+    frames = night(rng, 5, 20, fwhm=6.0) + night(rng, 10, 5, fwhm=6.0)
     alarms, _ = find_alarms(frames, reference)
     assert [alarm.cause.name for alarm in alarms] == ["focus", "focus"]
 
@@ -150,7 +170,7 @@ def test_a_few_odd_frames_in_the_reference_do_no_harm():
     rng = np.random.default_rng(9)
     spoiled = [frame(rng, fwhm=9.0, background=9000.0, noise=90.0) for _ in range(3)]
     reference = Reference([frame(rng) for _ in range(40)] + spoiled)
-    [alarm] = find_alarms(night(rng, fwhm=4.5), reference)[0]
+    [alarm] = find_alarms(night(rng, fwhm=6.0), reference)[0]
     assert alarm.cause.name == "focus"
 
 
@@ -178,7 +198,7 @@ def test_summaries_of_earlier_versions_are_taken_as_they_are():
 
 
 def test_a_plain_dictionary_has_all_of_it(reference):
-    alarm = find_alarms(night(np.random.default_rng(0), fwhm=5.0), reference)[0][0]
+    alarm = find_alarms(night(np.random.default_rng(0), fwhm=6.0), reference)[0][0]
     told = alarm.as_dict()
     assert told["cause"] == "focus"
     assert told["images"] == list(alarm.images)
