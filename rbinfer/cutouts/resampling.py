@@ -1,5 +1,6 @@
-"""How far a window is rescaled, and from which native pixels each of its pixels is made."""
+"""How far a window is rescaled, and from which native pixels each of its pixels and cells is made."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import NDArray
 
 #: Scales beyond this, or below its inverse, are taken for it: one pixel is then all of any window.
 _EXTREME = 1e9
+#: Native pixels that a cell of a wide view is sampled by, at least.
+_PER_CELL = 6
 
 
 def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple[float, int, int]:
@@ -61,6 +64,35 @@ class Taps(NamedTuple):
     weights: NDArray[np.float64]
     middle: NDArray[np.int64]
     noise_factor: float
+
+
+def context_samples(cell: int, side: int) -> NDArray[np.int32]:
+    """Return the native pixels that a wide view is made of.
+
+    It has `side` x `side` square cells around the centre. Small cells are sampled whole; of larger ones
+    a square lattice is taken, turned against the axes so that it meets each row and each column equally
+    often, about six to twelve pixels a cell.
+
+    Parameters
+    ----------
+    cell : int
+        Side of a cell in native pixels.
+    side : int
+        Cells along an axis; odd.
+
+    Returns
+    -------
+    ndarray of int32, shape (n, 3)
+        Row and column from the centre, and number of the cell, line by line.
+    """
+    slope = math.isqrt(max(cell * cell // _PER_CELL - 1, 0))
+    step, extent = slope * slope + 1, side * cell
+    rows = np.arange(extent)[:, np.newaxis]
+    columns = (-slope * rows) % step + step * np.arange(-(-extent // step))
+    inside = columns < extent
+    row, column = np.broadcast_to(rows, columns.shape)[inside], columns[inside]
+    number = row // cell * side + column // cell
+    return np.stack([row - extent // 2, column - extent // 2, number], axis=1).astype(np.int32)
 
 
 def resampling(size: int, scale: float) -> Taps:

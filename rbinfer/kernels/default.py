@@ -263,13 +263,35 @@ def _fill_core(
 
 
 @jit
+def _fill_context(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
+    sigma: Any, samples: Any, counts: Any, context: Any,
+) -> None:  # fmt: skip
+    """Fill the cells of the wide view: the mean of the good pixels sampled in each, 0 without any."""
+    height, width = image.shape
+    fill(context, 0.0)
+    for p in range(counts.size):
+        counts[p] = 0
+    for s in range(samples.shape[0]):
+        i, j = ci + samples[s, 0], cj + samples[s, 1]
+        if 0 <= i < height and 0 <= j < width and _is_good(image, mask, has_mask, i, j):
+            cell = samples[s, 2]
+            context[cell] += image[i, j] - (bg_map[i, j] if has_bg_map else level)
+            counts[cell] += 1
+    for p in range(counts.size):
+        if counts[p] > 0:
+            mean = context[p] / (counts[p] * sigma)
+            context[p] = asinh(np.float32(max(min(mean, LARGEST), -LARGEST)))
+
+
+@jit
 def cut_default(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, background: float,
     has_background: bool, err_map: Any, has_err_map: bool, sigma_given: float, has_sigma: bool,
     recentre: int, start: int, span: int, first: Any, weights: Any, middles: Any,
     noise_factor: float, softening: float, min_good: float,
     centre_linear: bool, centre_asinh: bool, clip: float, saturation: float, core_side: int,
-    log_scale: float,
+    log_scale: float, samples: Any, counts: Any,
     lines: Any, transposed: Any, rows: Any, sums: Any, good: Any,
     x: Any, y: Any, out: Any, status: Any, snr: Any, core: Any,
 ) -> None:  # fmt: skip
@@ -281,6 +303,7 @@ def cut_default(
     needs_sigma = not has_err_map and not has_sigma
     limit = np.float32(clip)
     interpolates = weights.shape[1] == 2
+    n_core = core_side * core_side + 2
     for k in range(x.size):
         prefetch_part(image, x, y, k + 1, start, span, 0)
         snr[k] = np.nan
@@ -338,10 +361,16 @@ def cut_default(
             # Without noise, a stand-in that scales with the pixels keeps the score free of the gain.
             sigma = _LEAST_NOISE * peak if _LEAST_NOISE * peak > SMALLEST else 1.0
         snr[k] = total / (3.0 * sigma)
-        _fill_core(
-            image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, core_side,
-            log_scale, core[k],
-        )  # fmt: skip
+        if core.shape[1] > 0:
+            _fill_core(
+                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, core_side,
+                log_scale, core[k],
+            )  # fmt: skip
+        if core.shape[1] > n_core:
+            _fill_context(
+                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, samples, counts,
+                core[k, n_core:],
+            )  # fmt: skip
         central_norm, norm = max(central_peak, np.float32(sigma)), max(peak, np.float32(sigma))
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))
         scale_linear = np.float32(1.0) / (central_norm if centre_linear else norm)
