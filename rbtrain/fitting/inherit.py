@@ -46,7 +46,7 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
     graph = _Graph(onnx.load(os.fspath(model_file)).graph)
     body, found = _of_cutouts(model), graph.branch("cutouts")
     last, kernel, bias = model.layers[-1], *graph.last()
-    if len(found) == len(body) + 1:  # nothing joins the cutouts: the last layer is theirs
+    if graph.inputs == ["cutouts"]:  # nothing joins them: the last layer is in their branch
         found = found[:-1]
     if len(found) != len(body):
         raise ValueError(f"{model_file} has {len(found)} layers of cutouts, but {len(body)} are needed")
