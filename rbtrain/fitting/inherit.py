@@ -15,7 +15,7 @@ from rbinfer._util.hashing import digest
 from rbinfer.model.session import read_spec
 
 from .._arrays import F32
-from .model import JUDGED, split_psf
+from .model import JUDGED
 
 _Weights = tuple[NDArray[Any], NDArray[Any]]
 
@@ -73,15 +73,14 @@ def _inherit_others(model: keras.Model, graph: "_Graph", model_file: str | os.Pa
             f"{model_file} reads {graph.inputs}, the network {sorted(ours)}; a network goes on from a "
             "file of cutouts alone, or of stars and native pixels that it reads, too"
         )
-    readers = {"psf": [layer for layer in split_psf(model)[0].layers if layer.weights]}
-    for name in ("core", "context"):
-        readers[name] = [layer for layer in model.layers if layer.name.startswith(f"{name}_")]
-    for name in graph.inputs:
-        of_file = graph.branch(name) if name in readers else []
-        ours_here = readers.get(name, [])
-        if len(of_file) != len(ours_here):
-            raise ValueError(f"{model_file} has {len(of_file)} layers of {name}, not {len(ours_here)}")
-        for layer, (weights, bias) in zip(ours_here, of_file, strict=True):
+    for name in ("psf", "core", "context"):
+        if name not in graph.inputs:
+            continue
+        of_file = graph.branch(name)
+        readers = [each for each in model.layers if each.name.startswith(f"{name}_") and each.weights]
+        if len(of_file) != len(readers):
+            raise ValueError(f"{model_file} has {len(of_file)} layers of {name}, not {len(readers)}")
+        for layer, (weights, bias) in zip(readers, of_file, strict=True):
             _set(layer, [_kernel(layer, weights), bias], model_file)
     judged = model.get_layer(JUDGED)
     _set(judged, [_with_more(graph.joined("core"), judged)], model_file)

@@ -1,5 +1,6 @@
 """Keras builders, and nothing else. They use the Keras 3 API alone, so any backend will do."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -177,13 +178,18 @@ def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
     All that is said of a star goes through a few noisy numbers: a fit sees thousands of stars, not
     millions as of cutouts, and would else know each frame, and what is in it, by its star.
     """
-    x = layers.ReLU()(layers.Conv2D(filters[0] // 2, 3, strides=2, padding="same")(star))
+    # Named, as all that a fit may go on from; see `rbtrain.fitting.inherit`.
+    names = map("psf_{}".format, itertools.count())
+    x = layers.Conv2D(filters[0] // 2, 3, strides=2, padding="same", name=next(names))(star)
+    x = layers.ReLU()(x)
     for n in filters[1:]:
-        x = layers.ReLU()(layers.DepthwiseConv2D(3, strides=2, padding="same")(x))
-        x = layers.ReLU()(layers.Conv2D(n // 4, 1)(x))
-    x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid")(x))
-    x = layers.Dense(_STAR_NUMBERS, activation="tanh")(layers.ReLU()(x))
-    x = layers.Dense(filters[-1] + _JUDGED)(layers.GaussianNoise(_STAR_NOISE)(x))
+        x = layers.DepthwiseConv2D(3, strides=2, padding="same", name=next(names))(x)
+        x = layers.Conv2D(n // 4, 1, name=next(names))(layers.ReLU()(x))
+        x = layers.ReLU()(x)
+    x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid", name=next(names))(x))
+    x = layers.Dense(_STAR_NUMBERS, activation="tanh", name=next(names))(layers.ReLU()(x))
+    x = layers.GaussianNoise(_STAR_NOISE)(x)
+    x = layers.Dense(filters[-1] + _JUDGED, name=next(names))(x)
     return layers.Multiply(name=_STAR_FEATURES)([x, known])
 
 
