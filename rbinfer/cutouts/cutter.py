@@ -16,7 +16,7 @@ from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
 from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_workspace, reference_workspace
-from ..model.spec import AROUND, CONTEXT, CONTEXT_CELL, CONTEXT_SIDE, CORE_SIDE, PreprocessSpec
+from ..model.spec import AROUND, CONTEXT_CELL, CONTEXT_SIDE, CORE_SIDE, PreprocessSpec
 from .resampling import Taps, context_samples, resampling, rescaling
 
 log = logging.getLogger(__name__)
@@ -207,6 +207,10 @@ class Cutter:
         """Cut out objects as :meth:`cut` does, into arrays that exist already."""
         self.cut_function()(x, y, out)
 
+    def _cell(self) -> int:
+        """Return the side of a cell of the wide view, in native pixels."""
+        return max(round(CONTEXT_CELL * self.spec.target_fwhm * self.scale), 1)
+
     def cut_function(self) -> CutFunction:
         """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
         spec, has_core = self.spec, self.spec.preset != "reference"
@@ -236,10 +240,7 @@ class Cutter:
                 self.saturation,
                 CORE_SIDE,
                 math.log(max(self.scale, _SMALLEST_SCALE)),
-                context_samples(
-                    max(round(CONTEXT_CELL * spec.target_fwhm * self.scale), 1), CONTEXT_SIDE
-                ),
-                np.empty(CONTEXT, np.int32),
+                *context_samples(self._cell(), CONTEXT_SIDE),
                 *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )
 

@@ -66,7 +66,25 @@ class Taps(NamedTuple):
     noise_factor: float
 
 
-def context_samples(cell: int, side: int) -> NDArray[np.int32]:
+class Samples(NamedTuple):
+    """The native pixels that a wide view is made of.
+
+    Attributes
+    ----------
+    places : ndarray of int32, shape (2, cells, n)
+        Row and column of the samples of each cell, from the centre.
+    shares : ndarray of float32, shape (cells, n)
+        Share of each in the mean of its cell; 0 for places that only fill the array.
+    reach : int
+        Pixels from the centre to the furthest, along an axis.
+    """
+
+    places: NDArray[np.int32]
+    shares: NDArray[np.float32]
+    reach: int
+
+
+def context_samples(cell: int, side: int) -> Samples:
     """Return the native pixels that a wide view is made of.
 
     It has `side` x `side` square cells around the centre. Small cells are sampled whole; of larger ones
@@ -80,10 +98,6 @@ def context_samples(cell: int, side: int) -> NDArray[np.int32]:
     side : int
         Cells along an axis; odd.
 
-    Returns
-    -------
-    ndarray of int32, shape (n, 3)
-        Row and column from the centre, and number of the cell, line by line.
     """
     slope = math.isqrt(max(cell * cell // _PER_CELL - 1, 0))
     step, extent = slope * slope + 1, side * cell
@@ -92,7 +106,14 @@ def context_samples(cell: int, side: int) -> NDArray[np.int32]:
     inside = columns < extent
     row, column = np.broadcast_to(rows, columns.shape)[inside], columns[inside]
     number = row // cell * side + column // cell
-    return np.stack([row - extent // 2, column - extent // 2, number], axis=1).astype(np.int32)
+    counts = np.bincount(number, minlength=side * side)
+    by_cell = np.argsort(number, kind="stable")
+    cells, at = number[by_cell], np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = np.zeros((2, side * side, counts.max()), np.int32)
+    shares = np.zeros(places.shape[1:], np.float32)
+    places[:, cells, at] = np.stack([row, column])[:, by_cell] - extent // 2
+    shares[cells, at] = 1.0 / counts[cells]
+    return Samples(places, shares, int(np.abs(places).max()))
 
 
 def resampling(size: int, scale: float) -> Taps:

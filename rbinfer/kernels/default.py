@@ -263,25 +263,57 @@ def _fill_core(
 
 
 @jit
+def _add_whole(
+    image: Any, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any, samples: Any,
+    shares: Any, context: Any,
+) -> None:  # fmt: skip
+    """Fill the cells with means of samples that all lie on the image; not finite where these are not."""
+    n_cells, n_samples = shares.shape
+    for p in range(n_cells):
+        total = np.float32(0.0)
+        for s in range(n_samples):
+            i, j = np.uint64(ci + samples[0, p, s]), np.uint64(cj + samples[1, p, s])
+            total += shares[p, s] * (image[i, j] - (bg_map[i, j] if has_bg_map else level))
+        context[p] = total
+
+
+@jit
+def _add_good(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
+    samples: Any, shares: Any, context: Any,
+) -> None:  # fmt: skip
+    """Fill the cells with means of their good samples, 0 without any."""
+    height, width = image.shape
+    n_cells, n_samples = shares.shape
+    for p in range(n_cells):
+        total, count = np.float32(0.0), 0
+        for s in range(n_samples):
+            i, j = ci + samples[0, p, s], cj + samples[1, p, s]
+            on_image = 0 <= i < height and 0 <= j < width
+            if shares[p, s] > 0 and on_image and _is_good(image, mask, has_mask, i, j):
+                total += image[i, j] - (bg_map[i, j] if has_bg_map else level)
+                count += 1
+        context[p] = total / np.float32(max(count, 1))
+
+
+@jit
 def _fill_context(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
-    sigma: Any, samples: Any, counts: Any, context: Any,
+    sigma: Any, samples: Any, shares: Any, reach: int, context: Any,
 ) -> None:  # fmt: skip
-    """Fill the cells of the wide view: the mean of the good pixels sampled in each, 0 without any."""
+    """Fill the cells of the wide view: asinh of means over the noise."""
     height, width = image.shape
-    fill(context, 0.0)
-    for p in range(counts.size):
-        counts[p] = 0
-    for s in range(samples.shape[0]):
-        i, j = ci + samples[s, 0], cj + samples[s, 1]
-        if 0 <= i < height and 0 <= j < width and _is_good(image, mask, has_mask, i, j):
-            cell = samples[s, 2]
-            context[cell] += image[i, j] - (bg_map[i, j] if has_bg_map else level)
-            counts[cell] += 1
-    for p in range(counts.size):
-        if counts[p] > 0:
-            mean = context[p] / (counts[p] * sigma)
-            context[p] = asinh(np.float32(max(min(mean, LARGEST), -LARGEST)))
+    is_whole = not has_mask and reach <= ci < height - reach and reach <= cj < width - reach
+    if is_whole:
+        _add_whole(image, bg_map, has_bg_map, ci, cj, level, samples, shares, context)
+        is_whole = all_finite(context, context.size)
+    if not is_whole:
+        _add_good(
+            image, mask, has_mask, bg_map, has_bg_map, ci, cj, level, samples, shares, context
+        )  # fmt: skip
+    inverse = np.float32(1.0 / sigma)
+    for p in range(context.size):
+        context[p] = asinh(max(min(context[p] * inverse, LARGEST), -LARGEST))
 
 
 @jit
@@ -291,7 +323,7 @@ def cut_default(
     recentre: int, start: int, span: int, first: Any, weights: Any, middles: Any,
     noise_factor: float, softening: float, min_good: float,
     centre_linear: bool, centre_asinh: bool, clip: float, saturation: float, core_side: int,
-    log_scale: float, samples: Any, counts: Any,
+    log_scale: float, samples: Any, shares: Any, reach: int,
     lines: Any, transposed: Any, rows: Any, sums: Any, good: Any,
     x: Any, y: Any, out: Any, status: Any, snr: Any, core: Any,
 ) -> None:  # fmt: skip
@@ -368,8 +400,8 @@ def cut_default(
             )  # fmt: skip
         if core.shape[1] > n_core:
             _fill_context(
-                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, samples, counts,
-                core[k, n_core:],
+                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, samples, shares,
+                reach, core[k, n_core:],
             )  # fmt: skip
         central_norm, norm = max(central_peak, np.float32(sigma)), max(peak, np.float32(sigma))
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))
