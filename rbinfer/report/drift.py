@@ -62,6 +62,12 @@ class Watcher:
         if not line.ok or line.summary is None:
             return None
         alarm = self._monitor.add(FrameFigures.of(line.image, line.camera, line.summary))
+        if self._monitor.n_others > self.drift.n_others == 0:
+            log.warning(
+                "%s: not compared, and others like it: the reference has no such camera, filter and "
+                "exposure",
+                line.image,
+            )
         self.drift.n_compared, self.drift.n_others = self._monitor.n_compared, self._monitor.n_others
         if alarm is not None:
             self.drift.alarms.append(alarm)
@@ -179,7 +185,8 @@ def section(drift: Drift | str) -> str:
     if drift.n_others:
         said += f"; {drift.n_others:,} of a camera, filter or exposure that it lacks are not compared"
     if not drift.alarms:
-        return f"<h2>Drift</h2><p>{said}. Nothing is off.</p>"
+        well = " Nothing is off." if drift.n_compared else ""
+        return f"<h2>Drift</h2><p>{said}.{well}</p>"
     rows = [
         [
             words(alarm.cause.words, "wrap"),

@@ -82,6 +82,17 @@ def test_a_watch_alerts_once_and_shows_it_on_its_page(nights, tmp_path, capfd):
     assert "another gain" in (tmp_path / "live.html").read_text()
 
 
+def test_what_the_reference_lacks_is_told_once_and_is_not_called_well(nights, tmp_path, caplog):
+    for path in runs.write_images(tmp_path / "other", ["a.fits", "b.fits"]):
+        fits.setval(path, "FILTER", value="R")
+    run_batch(tmp_path / "other", tmp_path / "out", workers=1)
+    write_report(tmp_path / "out", tmp_path / "n.html", reference=nights / "good")
+    assert caplog.text.count("not compared, and others like it") == 1
+    text = (tmp_path / "n.html").read_text()
+    assert "0 images; 2 of a camera, filter or exposure that it lacks are not compared." in text
+    assert "Nothing is off" not in text
+
+
 def test_references_that_say_nothing_are_refused(nights, tmp_path):
     with pytest.raises(InputError, match="is not a directory"):
         read_reference(tmp_path / "none", nights / "results")
