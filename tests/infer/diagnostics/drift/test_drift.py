@@ -11,6 +11,7 @@ from rbinfer.diagnostics.drift.expected import (
     _KS_SCATTER,
     Record,
     Reference,
+    doubt_distance,
     score_distance,
 )
 from rbinfer.diagnostics.drift.frames import FrameFigures
@@ -186,6 +187,17 @@ def test_distance_is_that_of_kolmogorov_and_smirnov():
     assert score_distance(mixed, shares[:, :3]) is None
     assert pytest.approx(kstwobign.mean(), abs=1e-4) == _KS_MEAN
     assert pytest.approx(kstwobign.std(), abs=1e-4) == _KS_SCATTER
+
+
+def test_doubt_has_one_side():
+    shares = np.array([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 0.0, 0.0]])
+    surer = np.array([[0.0, 0.0, 0.0, 40.0], [60.0, 0.0, 0.0, 0.0]])
+    assert doubt_distance(surer, shares) == 0.0
+    assert score_distance(surer, shares) == pytest.approx(0.3)
+    # Of 40 real ones 30 are a bin lower than half of them would be: 10 of 100 more.
+    assert doubt_distance(np.array([[0, 0, 30, 10], [60, 0, 0, 0]]), shares) == pytest.approx(0.1)
+    assert doubt_distance(np.array([[0, 0, 0, 40], [0, 0, 60, 0]]), shares) == pytest.approx(0.6)
+    assert doubt_distance(surer / 10, shares) is None
 
 
 def test_summaries_of_earlier_versions_are_taken_as_they_are():
