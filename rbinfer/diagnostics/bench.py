@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._util.machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes, usable_cpus
-from ..cutouts.warmup import warmup
+from ..measure.warmup import warmup
 from ..errors import RbinferError
 from ..model.registry import resolve
 from ..model.session import Session

@@ -221,7 +221,7 @@ def check_kernels() -> list[Finding]:
     settings: Any = numba.config  # filled as the environment says
     if settings.DISABLE_JIT:
         return [Finding("kernels", "problem", "NUMBA_DISABLE_JIT is set: there are none", "unset it")]
-    from ..cutouts.warmup import warmup
+    from ..measure.warmup import warmup
     from ..kernels import dispatch
 
     seconds = warmup()
