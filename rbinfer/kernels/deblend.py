@@ -182,14 +182,15 @@ def _cut_out(
 def _find_cores(
     n: int, levels: Any, least_pixels: int, least_flux: float, numbers: Any, values: Any, flux: Any,
     grid: Any, box: Any, best: Any, rows: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Find the cores of an island's detections; returns how many there are: none if it is only one."""
     parent, great, whole = numbers[_PARENT], numbers[_GREAT], numbers[_WHOLE]
     heads, is_great = numbers[_HEADS], numbers[_IS_GREAT]
     for p in range(n):
         parent[p] = numbers[_OWNER, p] = -1
     _sort_by_level(n, levels, numbers, values)
-    n_roots = n_parts = np.int64(0)
+    n_parts: Any = np.int64(0)
+    n_roots: Any = n_parts
     for k in range(_LEVELS - 1, -1, -1):
         n_heads = _note_parts(n_roots, least_pixels, levels[k + 1], least_flux, numbers, flux)
         n_roots = _add_level(k, n_roots, numbers, values, flux, grid, box)
@@ -244,13 +245,13 @@ def _reach(row: Any, end: float, box: Any) -> Any:
 @jit
 def _share_out(
     n: int, n_parts: int, threshold: float, numbers: Any, odds: Any, grid: Any, box: Any, rows: Any
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Give the pixels around the cores to one of them each: at random, with the odds of Gaussians.
 
     Returns how many pixels none of them reaches.
     """
     owner, is_core = numbers[_OWNER], numbers[_IS_CORE]
-    left_over = np.int64(0)
+    left_over: Any = np.int64(0)
     for p in range(n):
         is_core[p] = owner[p] >= 0
         left_over += owner[p] < 0

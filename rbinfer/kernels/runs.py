@@ -193,7 +193,8 @@ def find_runs(
         Result: the first row that there was no room for, or `last`; numbers of runs and pixels.
     """
     width = image.shape[1]
-    n_runs = n_pixels = np.int64(0)
+    n_runs: Any = np.int64(0)
+    n_pixels: Any = n_runs
     data, weights, weighted, skies = lines[0:3], lines[3:6], lines[6:9], lines[9:12]
     column, background = lines[12], lines[13][:width]
     line, limit = lines[14][:width], lines[15][:width]
