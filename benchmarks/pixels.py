@@ -4,8 +4,8 @@
 
 Frames of 16-bit integers, sparse and crowded, as a camera writes them. What is timed, in turns:
 
-- SExtractor (``source-extractor`` of Debian), which writes its catalogue; left out where it is missing;
 - SExtractor (``source-extractor`` of Debian), which writes its catalogue; left out where it is absent;
+- SEP and rbinfer's detector, on pixels in memory; photutils' ``DAOStarFinder`` too, on the smaller
   frames, after a background of its own;
 - ``rbinfer classify`` as a process of its own, without a catalogue by either detector, and with one.
 
@@ -16,6 +16,7 @@ and 1 %.
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -128,17 +129,13 @@ def check_agreement(name, pixels):
 
 def process(command, folder):
     """Run a command; returns wall and CPU seconds and MB at most."""
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        sys.exit(f"{' '.join(map(str, command))} ended with {child.returncode}: {errors[-500:]}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("_launch.py"), *command],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}: {done.stderr[-500:]}")
+    return json.loads(done.stdout)
 
 
 def call(action):

@@ -190,7 +190,7 @@ def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
     elif not files.output:
         kept.table.write(sys.stdout, format="ascii.ecsv")
     if not options.quiet:
-        print(_in_words(summary), file=sys.stderr)
+        print(_in_words(summary, options.detector), file=sys.stderr)
         if len(kept.table) < len(scored.table):
             print(f"  {len(kept.table)} rows written, as --filter and --class say", file=sys.stderr)
     return NOTHING_SCORED if is_nothing_scored(summary) else DONE
@@ -252,10 +252,11 @@ def _width(summary: dict[str, Any]) -> str:
     return f"{summary['fwhm']:.2f} px ({summary['fwhm_source']}{agree})"
 
 
-def _in_words(summary: dict[str, Any]) -> str:
+def _in_words(summary: dict[str, Any], detector: str) -> str:
     from ..status import UNSCORED, Status
 
-    source = f"from {summary['catalog']}" if summary["catalog"] else "by SEP"
+    by = "SEP" if detector == "sep" else "rbinfer"
+    source = f"from {summary['catalog']}" if summary["catalog"] else f"by {by}"
     why = {name: n for name, n in summary["status"].items() if Status[name] & UNSCORED}
     also = {name: n for name, n in summary["status"].items() if name not in why}
     reasons = f" ({_listing(why)})" if why else ""

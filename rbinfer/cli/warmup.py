@@ -23,7 +23,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
-    from ..cutouts.warmup import warmup
+    from ..measure.warmup import warmup
 
     seconds = warmup()
     if not options.quiet:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._util.machine import file_bytes, peak_bytes, processor, reset_peak, resident_bytes, usable_cpus
-from ..cutouts.warmup import warmup
 from ..errors import RbinferError
+from ..measure.warmup import warmup
 from ..model.registry import resolve
 from ..model.session import Session
 from ..scoring.classifier import Classifier

@@ -20,6 +20,7 @@ from .layout import BLOCK, MOST_AXES, Place, content_of, is_gzip, places_of
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _HALF = 2**15  # BZERO of unsigned integers of 16 bits
+_PART = 2**20  # pixels that are read at a time
 #: Cards that give pixels or rows a meaning beyond their plain values.
 _BEYOND = ("BLANK", "ZIMAGE", "ZTABLE", "GROUPS", "DATASUM", "CHECKSUM", "THEAP")
 
@@ -72,14 +73,17 @@ class PlainHdu:
         if not self.shape or 0 in self.shape:
             return None
         kind = np.dtype(_TYPES[self.header["BITPIX"]])
-        n = math.prod(self.shape)
-        found = np.fromfile(self.path, kind, n, offset=self.place.data)
-        if len(found) < n:
-            raise OSError("it ends before its data do")
-        if not found.dtype.isnative:
-            found = found.byteswap(inplace=True).view(found.dtype.newbyteorder("="))
-        zero = self.header.get("BZERO", 0)
-        return (found + np.float32(zero) if zero else found).reshape(self.shape)
+        n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
+        native = kind.newbyteorder("=")
+        pixels = np.empty(n, np.result_type(native, zero) if zero else native)
+        with self.path.open("rb") as file:
+            file.seek(self.place.data)
+            for start in range(0, n, _PART):  # the file's own type beside it would be half as much again
+                part = np.fromfile(file, kind, min(_PART, n - start))
+                if len(part) < min(_PART, n - start):
+                    raise OSError("it ends before its data do")
+                pixels[start : start + len(part)] = part + zero if zero else part
+        return pixels.reshape(self.shape)
 
 
 def plain_hdus(path: Path) -> list[PlainHdu] | None:

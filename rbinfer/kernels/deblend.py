@@ -16,17 +16,20 @@ border of 1.
 import math
 from typing import Any
 
+import numpy as np
+
 from . import constants as c
 from .jit import jit
-from .numerics import exponential
+from .numerics import exponential, logarithm
 from .shapes import distance, finish_shape, measure_chain
 from .trees import root_of
 
 _LEVELS = 32
 #: Pixels of a part that may become a detection of its own; fewer if fewer are asked for.
 _LEAST_PART = 3
-# A Gaussian of a part is at most so many times its peak, and ends at a 1e-7th of its height.
+# A Gaussian of a part is at most so many times its peak; chance ends at a 1e-7th of its height.
 _MOST_HEIGHT, _END = 4.0, 16.0
+#: It ends itself at this exponent.
 _MOST_EXPONENT = 70.0
 # What `numbers` has for each pixel of an island: column, row, the next of its chain;
 X, Y, NEXT = 0, 1, 2
@@ -37,8 +40,8 @@ _LEVEL, _SORTED, _BOUNDS, _PARENT, _TAIL, _SIZE = 3, 4, 5, 6, 7, 8
 _GREAT, _WHOLE = 9, 10
 # the roots of parts; those that were roots at the level before, their sizes and whether they are great;
 _ROOTS, _HEADS, _SIZES, _IS_GREAT = 11, 12, 13, 14
-# the detection that it belongs to, and a queue of pixels.
-_OWNER, _QUEUE = 15, 16
+# the detection that it belongs to, a queue of pixels, and, at the end, whether it is of a core.
+_OWNER, _QUEUE, _IS_CORE = 15, 16, _SIZE
 #: Where, in the end, the heads and the lengths of the chains of the detections are.
 HEADS, LENGTHS = _HEADS, _SIZES
 
@@ -167,7 +170,7 @@ def _cut_out(
     head: int, n: int, level: float, part: int, numbers: Any, values: Any, box: Any, best: Any, row: Any
 ) -> None:  # fmt: skip
     """Make a connected part a detection: measure its core, and give it its pixels."""
-    measure_chain(head, n, numbers, values, level, 0, box, best, row)
+    measure_chain(head, n, numbers, values, level, np.int64(0), box, best, row)
     finish_shape(row)
     p = head
     for _ in range(n):
@@ -179,14 +182,15 @@ def _cut_out(
 def _find_cores(
     n: int, levels: Any, least_pixels: int, least_flux: float, numbers: Any, values: Any, flux: Any,
     grid: Any, box: Any, best: Any, rows: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Find the cores of an island's detections; returns how many there are: none if it is only one."""
     parent, great, whole = numbers[_PARENT], numbers[_GREAT], numbers[_WHOLE]
     heads, is_great = numbers[_HEADS], numbers[_IS_GREAT]
     for p in range(n):
         parent[p] = numbers[_OWNER, p] = -1
     _sort_by_level(n, levels, numbers, values)
-    n_roots = n_parts = 0
+    n_parts: Any = np.int64(0)
+    n_roots: Any = n_parts
     for k in range(_LEVELS - 1, -1, -1):
         n_heads = _note_parts(n_roots, least_pixels, levels[k + 1], least_flux, numbers, flux)
         n_roots = _add_level(k, n_roots, numbers, values, flux, grid, box)
@@ -229,32 +233,69 @@ def _amplitude(row: Any, threshold: float) -> Any:
 
 
 @jit
+def _reach(row: Any, end: float, box: Any) -> Any:
+    """Return first and last column and row of the island that a Gaussian reaches."""
+    square = 2.0 * end * row[c.AREA_RATIO]
+    dx, dy = math.sqrt(square * row[c.XX]), math.sqrt(square * row[c.YY])
+    x, y = row[c.FIRST_X], row[c.FIRST_Y]
+    left, right = max(box[0], int(x - dx)), min(box[2], int(x + dx) + 1)
+    return left, right, max(box[1], int(y - dy)), min(box[3], int(y + dy) + 1)
+
+
+@jit
 def _share_out(
     n: int, n_parts: int, threshold: float, numbers: Any, odds: Any, grid: Any, box: Any, rows: Any
-) -> None:  # fmt: skip
-    """Give the pixels around the cores to one of them each: at random, with the odds of Gaussians."""
-    owner, is_core = numbers[_OWNER], numbers[_SIZE]
+) -> Any:  # fmt: skip
+    """Give the pixels around the cores to one of them each: at random, with the odds of Gaussians.
+
+    Returns how many pixels none of them reaches.
+    """
+    owner, is_core = numbers[_OWNER], numbers[_IS_CORE]
+    left_over: Any = np.int64(0)
     for p in range(n):
         is_core[p] = owner[p] >= 0
+        left_over += owner[p] < 0
         odds[p] = 0.0
     for part in range(n_parts):
         row = rows[part]
         amplitude = _amplitude(row, threshold)
-        reach = 2.0 * _END * row[c.AREA_RATIO]
-        dx, dy = math.sqrt(reach * row[c.XX]), math.sqrt(reach * row[c.YY])
-        x, y = row[c.FIRST_X], row[c.FIRST_Y]
-        for j in range(max(box[1], int(y - dy)), min(box[3], int(y + dy) + 1) + 1):
-            for i in range(max(box[0], int(x - dx)), min(box[2], int(x + dx) + 1) + 1):
+        first, last, bottom, top = _reach(row, _END, box)
+        for j in range(bottom, top + 1):
+            for i in range(first, last + 1):
                 p = grid[(j - box[1] + 1) * box[4] + (i - box[0] + 1)]
                 if p < 0 or is_core[p]:
                     continue
                 far = distance(row, i, j)
                 if far < _END:
                     here = amplitude * exponential(-far)
+                    left_over -= owner[p] < 0
                     odds[p] += here
                     # Each of those so far keeps its share of the odds.
                     if _chance(i, j, part) * odds[p] < here:
                         owner[p] = part
+    return left_over
+
+
+@jit
+def _give_far(
+    n: int, n_parts: int, threshold: float, numbers: Any, heights: Any, grid: Any, box: Any, rows: Any
+) -> None:  # fmt: skip
+    """Give what is far from all cores to the Gaussian that is highest there: by far, as a rule."""
+    owner = numbers[_OWNER]
+    for p in range(n):
+        heights[p] = math.inf if owner[p] >= 0 else -math.inf
+    for part in range(n_parts):
+        row = rows[part]
+        middle = logarithm(_amplitude(row, threshold))
+        first, last, bottom, top = _reach(row, _MOST_EXPONENT, box)
+        for j in range(bottom, top + 1):
+            for i in range(first, last + 1):
+                p = grid[(j - box[1] + 1) * box[4] + (i - box[0] + 1)]
+                if p < 0 or heights[p] == math.inf:
+                    continue
+                far = distance(row, i, j)
+                if far < _MOST_EXPONENT and middle - far > heights[p]:
+                    heights[p], owner[p] = middle - far, part
 
 
 @jit
@@ -281,18 +322,21 @@ def _spread(n: int, numbers: Any, grid: Any, box: Any) -> None:
 
 @jit
 def _chain_up(n: int, n_parts: int, numbers: Any) -> None:
-    """Make one chain of the pixels of each detection."""
+    """Make one chain of the pixels of each detection: its core comes first, as in SEP."""
     heads, lengths, tails = numbers[HEADS], numbers[LENGTHS], numbers[_TAIL]
     for part in range(n_parts):
         lengths[part] = 0
-    for p in range(n):
-        part = numbers[_OWNER, p]
-        if lengths[part] == 0:
-            heads[part] = p
-        else:
-            numbers[NEXT, tails[part]] = p
-        tails[part] = p
-        lengths[part] += 1
+    for is_core in (1, 0):
+        for p in range(n):
+            if numbers[_IS_CORE, p] != is_core:
+                continue
+            part = numbers[_OWNER, p]
+            if lengths[part] == 0:
+                heads[part] = p
+            else:
+                numbers[NEXT, tails[part]] = p
+            tails[part] = p
+            lengths[part] += 1
 
 
 @jit
@@ -335,7 +379,9 @@ def take_apart(
         n, levels, min(minarea, _LEAST_PART), least_flux, numbers, values, reals, grid, box, best, cores
     )  # fmt: skip
     if n_parts > 0:
-        _share_out(n, n_parts, threshold, numbers, reals, grid, box, cores)
-        _spread(n, numbers, grid, box)
+        left_over = _share_out(n, n_parts, threshold, numbers, reals, grid, box, cores)
+        if left_over > 0:
+            _give_far(n, n_parts, threshold, numbers, reals, grid, box, cores)
+            _spread(n, numbers, grid, box)
         _chain_up(n, n_parts, numbers)
     return n_parts

@@ -393,9 +393,7 @@ measure_islands = Kernel(
 )
 find_wings = Kernel("find_wings", "d2 q1 q1 q q q q2 q1")
 drop_wings = Kernel("drop_wings", "q2 ?1")
-#: Those that cut and prepare, which every run calls.
-KERNELS = (cut_default, cut_reference, *preprocess_reference.values())
-#: Those of the detection, which a run without a catalogue may call.
-DETECTION = (
-    measure_mesh, find_runs, label_runs, group_runs, measure_islands, find_wings, drop_wings,
+KERNELS = (
+    cut_default, cut_reference, *preprocess_reference.values(), measure_mesh, find_runs, label_runs,
+    group_runs, measure_islands, find_wings, drop_wings,
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from . import constants as c
 from .deblend import HEADS, LENGTHS, NEXT, X, Y, take_apart
 from .jit import jit
@@ -49,7 +51,7 @@ def _measure(
         flux += values[1, p]
         peak = max(peak, float(values[1, p]))
     threshold /= n
-    n_parts = 0
+    n_parts: Any = np.int64(0)
     if contrast < 1.0 and peak > threshold:
         n_parts = take_apart(
             n, threshold, peak, contrast * flux, minarea, numbers, values, reals, grid, box, levels,
@@ -104,7 +106,7 @@ def measure_islands(
     totals : array of int64, (1,)
         Result: how many there are.
     """
-    n_rows = 0
+    n_rows: Any = np.int64(0)
     box[5], box[6] = width, height
     for i in range(first, last):
         begin = ends[i - 1] if i > 0 else 0

@@ -3,7 +3,8 @@
 Kernels trust their callers (:mod:`rbinfer.cutouts.cutter` validates): native float32 arrays, C order,
 and parameters in range. Optional maps come as 1 x 1 dummies together with a flag. All release the GIL,
 so that threads can share the work. They reserve no memory and raise nothing, so that their code needs
-no Python.
+no Python. Counts that are handed on begin as ``np.int64(0)``: for a literal 0 Numba compiles what takes
+them once more.
 """
 
 import functools

@@ -119,7 +119,8 @@ def _median_level(below: Any, low: int, high: int, n_levels: int) -> Any:
 @jit
 def _settled(below: Any, n_levels: int) -> Any:
     """Return median, mean and sigma of the clipped histogram, in levels."""
-    low, high = 0, n_levels - 1
+    low: Any = np.int64(0)
+    high = n_levels - 1
     sigma, before = 10.0 * n_levels, 1.0
     mean = median = 0.0
     rounds = 0

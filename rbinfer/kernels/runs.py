@@ -18,13 +18,13 @@ _BLOCK = 64  # pixels that are looked at as one
 
 
 @jit
-def _interpolate(splines: Any, part: int, y: int, side: int, line: Any) -> None:
+def _interpolate(spline: Any, y: int, side: int, line: Any) -> None:
     """Fill a line with a bicubic spline through the middles of the cells of a mesh, at row `y`.
 
-    ``splines[part]`` has the values and their second derivatives along y, along x, and along both, each
+    ``spline`` has the values and their second derivatives along y, along x, and along both, each
     over six.
     """
-    rows, columns, width = splines.shape[2], splines.shape[3], line.size
+    rows, columns, width = spline.shape[1], spline.shape[2], line.size
     u = y / side - 0.5  # as SEP has it, half a pixel off; columns count from the middles of pixels
     k = min(max(math.floor(u), 0), max(rows - 2, 0))
     next_k = min(k + 1, rows - 1)
@@ -34,14 +34,14 @@ def _interpolate(splines: Any, part: int, y: int, side: int, line: Any) -> None:
     for m in range(max(columns - 1, 1)):
         n = min(m + 1, columns - 1)
         # Value and derivative along x at both ends of the interval.
-        v0 = c * splines[part, 0, k, m] + t * splines[part, 0, next_k, m]
-        v0 += c3 * splines[part, 1, k, m] + t3 * splines[part, 1, next_k, m]
-        v1 = c * splines[part, 0, k, n] + t * splines[part, 0, next_k, n]
-        v1 += c3 * splines[part, 1, k, n] + t3 * splines[part, 1, next_k, n]
-        d0 = c * splines[part, 2, k, m] + t * splines[part, 2, next_k, m]
-        d0 += c3 * splines[part, 3, k, m] + t3 * splines[part, 3, next_k, m]
-        d1 = c * splines[part, 2, k, n] + t * splines[part, 2, next_k, n]
-        d1 += c3 * splines[part, 3, k, n] + t3 * splines[part, 3, next_k, n]
+        v0 = c * spline[0, k, m] + t * spline[0, next_k, m]
+        v0 += c3 * spline[1, k, m] + t3 * spline[1, next_k, m]
+        v1 = c * spline[0, k, n] + t * spline[0, next_k, n]
+        v1 += c3 * spline[1, k, n] + t3 * spline[1, next_k, n]
+        d0 = c * spline[2, k, m] + t * spline[2, next_k, m]
+        d0 += c3 * spline[3, k, m] + t3 * spline[3, next_k, m]
+        d1 = c * spline[2, k, n] + t * spline[2, next_k, n]
+        d1 += c3 * spline[3, k, n] + t3 * spline[3, next_k, n]
         a0, a1 = np.float32(v0), np.float32(v1 - v0 - 2.0 * d0 - d1)
         a2, a3 = np.float32(3.0 * d0), np.float32(d1 - d0)
         first = 0 if m == 0 else m * side + side // 2
@@ -68,8 +68,8 @@ def _load(
         for x in range(width + 2):
             data[x] = weights[x] = weighted[x] = np.float32(0.0)
         return
-    _interpolate(splines, 0, y, side, background)
-    _interpolate(splines, 1, y, side, sky)
+    _interpolate(splines[0], y, side, background)
+    _interpolate(splines[1], y, side, sky)
     a = np.uint64(y)
     for x in (0, width + 1):
         data[x] = weights[x] = weighted[x] = np.float32(0.0)
@@ -193,7 +193,8 @@ def find_runs(
         Result: the first row that there was no room for, or `last`; numbers of runs and pixels.
     """
     width = image.shape[1]
-    n_runs = n_pixels = 0
+    n_runs: Any = np.int64(0)
+    n_pixels: Any = n_runs
     data, weights, weighted, skies = lines[0:3], lines[3:6], lines[6:9], lines[9:12]
     column, background = lines[12], lines[13][:width]
     line, limit = lines[14][:width], lines[15][:width]

@@ -15,6 +15,7 @@ Pixels = NDArray[np.float32]
 RADIUS = 5
 #: Noise of a pixel over the distance of the 16th percentile from the median of normal deviates.
 _LOWER_SIGMA = 1.0056
+_BAND = 256  # rows that are binned at a time
 _BLOCK = 8  # one maximum at most for each block of this side
 _CELL = 64  # side of the cells that sky and noise are measured in
 _SAMPLES = 4  # every so many pixels of a cell are looked at, along both axes
@@ -286,7 +287,10 @@ def spread(maxima: Maxima, shape: tuple[int, int], most: int) -> Ints:
 def binned(image: Pixels) -> Pixels:
     """Return the means of 2 x 2 pixels; NaN where one of them is."""
     ny, nx = (n // 2 * 2 for n in image.shape)
-    rows = image[0:ny:2, :nx] + image[1:ny:2, :nx]
-    small: Pixels = rows[:, 0::2] + rows[:, 1::2]
+    small = np.empty((ny // 2, nx // 2), image.dtype)
+    for top in range(0, ny, _BAND):  # sums of rows take half an image
+        band = image[top : min(top + _BAND, ny), :nx]
+        rows = band[0::2] + band[1::2]
+        small[top // 2 : (top + len(band)) // 2] = rows[:, 0::2] + rows[:, 1::2]
     small *= np.float32(0.25)
     return small

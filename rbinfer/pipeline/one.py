@@ -100,7 +100,8 @@ def detection_at(
     if catalog is None:
         from ..measure.detect import detect
 
-        table, what = detect(exposure.pixels, mask=exposure.mask), "what is detected here"
+        table = detect(exposure.pixels, mask=exposure.mask, detector=options.detector)
+        what = "what is detected here"
         x, y, brightest = table["x"], table["y"], peaks(table)
     else:
         table, what = as_table(read_catalog(catalog, options.catalog_format)), catalog

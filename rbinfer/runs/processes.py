@@ -14,8 +14,8 @@ from typing import Any
 
 from .._util.interrupts import without_ctrl_c
 from .._util.machine import usable_cpus
-from ..cutouts.warmup import warmup
 from ..errors import RbinferError
+from ..measure.warmup import warmup
 from .outcome import Kind, Outcome
 from .task import Recipe, Task, prepared, run_task
 

@@ -263,7 +263,7 @@ def make_service(options: ScoreOptions, folders: Sequence[str], limits: Limits) 
     RbinferError
         There is no such model.
     """
-    from ..cutouts.warmup import warmup
+    from ..measure.warmup import warmup
 
     for folder in folders:
         if not Path(folder).is_dir():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rbinfer.cutouts.warmup import warmup
+from rbinfer.measure.warmup import warmup
 
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "rbtrain", "matplotlib", "tqdm", "jax")
 

@@ -1,6 +1,6 @@
 """Golden outputs of the shipped models: ``python -m tests.robust.golden`` writes them again.
 
-Each model's scores of all that SEP finds in ``benchmarks/example/field.fits``, and of positions at its
+Each model's scores of all that is detected in ``benchmarks/example/field.fits``, and of positions at its
 edges, are in ``golden/NAME.json``. A change of them is a change of what users get.
 """
 

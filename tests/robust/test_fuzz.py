@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ from rbinfer.io.tables import read_catalog, write_catalog
 from .scale import times
 
 
-def fuzz(cases, seed, **environment):
+def fuzz(cases, seed, module="fuzz_kernels", **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.robust.fuzz_kernels", str(cases), str(seed)],
+        [sys.executable, "-m", f"tests.robust.{module}", str(cases), str(seed)],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -44,6 +45,31 @@ def test_kernels(tried):
 @pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
 def test_kernels_within_bounds(tried, tmp_path):
     found = fuzz(times(100, 100_000), 3, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
+    assert found["bounds_checked"]
+    tried(found["cases"])
+
+
+@pytest.mark.promise("Fuzzing", "random small images through the detector, which finds what SEP does")
+def test_detection(tried):
+    found = fuzz(times(700, 100_000), 5, "fuzz_detection")
+    # SEP raises the threshold of what bad pixels touch.
+    counts = [Counter(n) for kind, n in found["found"].items() if kind not in ("not finite", "masked")]
+    total = sum(counts, Counter())
+    assert total["ours"] > found["cases"]
+    for same, of in (
+        ("ours_matched", "ours"),
+        ("seps_matched", "seps"),
+        ("centroids", "single"),
+        ("fluxes", "single"),
+    ):
+        assert total[same] >= 0.99 * total[of], same
+    tried(found["cases"])
+
+
+@pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
+def test_detection_within_bounds(tried, tmp_path):
+    place = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    found = fuzz(times(140, 100_000), 6, "fuzz_detection", **place)
     assert found["bounds_checked"]
     tried(found["cases"])
 

@@ -84,7 +84,11 @@ def test_classify_without_catalogue_detects_stars(inputs, scene, capsys):
     found = np.array([(row["x"], row["y"]) for row in result["rows"]])
     for x, y in zip(scene[1]["x"][10:], scene[1]["y"][10:], strict=True):
         assert np.min(np.hypot(found[:, 0] - x, found[:, 1] - y)) < 0.3
-    assert "detections by SEP" in err
+    assert "detections by rbinfer" in err
+
+
+def test_classify_detects_by_sep_when_told_to(inputs, capsys):
+    assert "detections by SEP" in run(capsys, "classify", inputs[0], "--detector", "sep", "--json")[2]
 
 
 def test_classify_json_says_why_there_is_no_score(inputs, scene, capsys, tmp_path):

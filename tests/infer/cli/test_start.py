@@ -50,6 +50,15 @@ def test_a_given_width_imports_nothing_that_measures_one(inputs, tmp_path):
     assert imported(inputs, tmp_path / "measured.fits") == ["rbinfer.measure.psf"]
 
 
+def test_a_detection_imports_neither_sep_nor_a_compiler(inputs, tmp_path):
+    main(["warmup", "-q"])
+    code = (
+        "import sys; from rbinfer.cli import main; main(sys.argv[1:])\n"
+        "print('imported:', *({'sep', 'numba', 'llvmlite', 'scipy'} & set(sys.modules)))"
+    )
+    assert run(code, "classify", inputs[0], "-o", tmp_path / "o.ecsv", "-q") == "imported:"
+
+
 @pytest.mark.parametrize(
     ("cards", "name"), [({"CTYPE1": "RA---TAN"}, "o.fits"), ({"BSCALE": 2.0}, "o.fits"), ({}, "o.ecsv")]
 )
