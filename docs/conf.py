@@ -34,7 +34,9 @@ myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 4
 #: Figures in pages are taken from here, as ``{{ results.coldstart.import_s }}``.
 myst_substitutions = {
+    "rivals_ahead": figures.rivals_ahead(figures.results(HERE.parent)["rivals"]),
     "results": figures.results(HERE.parent),
+    "config": figures.model_config(HERE.parent),
     "metrics": figures.model_metrics(HERE.parent),
     "version": version,
 }

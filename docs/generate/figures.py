@@ -1,6 +1,7 @@
 """Figures that were measured, as tables: read from the files that the measuring programs wrote."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def results(root: Path) -> dict[str, Any]:
 def model_metrics(root: Path) -> dict[str, Any]:
     """Return what was measured of the default model."""
     return _read(root / "models" / "default" / "metrics.json")
+
+
+def model_config(root: Path) -> dict[str, Any]:
+    """Return the configuration that the default model was trained with."""
+    return tomllib.loads((root / "models" / "default" / "config.toml").read_text(encoding="utf-8"))
 
 
 def pieces(root: Path) -> dict[str, str]:
@@ -68,7 +74,9 @@ def _real_frames(groups: dict[str, Any]) -> str:
 
 
 def _classes(classes: dict[str, Any]) -> str:
-    rows = [(name.replace("_", " "), each["n"], _rate(each["called_real"])) for name, each in classes.items()]
+    rows = [
+        (name.replace("_", " "), each["n"], _rate(each["called_real"])) for name, each in classes.items()
+    ]
     return markdown(("class", "simulated detections", "called real"), rows)
 
 
@@ -79,10 +87,15 @@ def _rivals(found: dict[str, Any]) -> str:
         label = f"{name} {releases[name]}" if name in releases else f"rbinfer ({found['ours']})"
         rates = (_rate(each[key], 3) for key in ("auc", "lowest_auc", "kept", "let_in"))
         rows.append((label, *rates, f"{each['seconds_per_megapixel']:.2f}"))
-    heading = (
-        "tool", "mean AUC", "lowest AUC", "mean real kept", "mean bogus let in", "s per megapixel, one core"
-    )  # fmt: skip
+    rates_of = ("mean AUC", "lowest AUC", "mean real kept", "mean bogus let in")
+    heading = ("tool", *rates_of, "s per megapixel, one core")
     return markdown(heading, rows)
+
+
+def rivals_ahead(found: dict[str, Any]) -> str:
+    """Say on which groups of images another tool has the higher AUC, and which tool."""
+    groups = {group: names for group, names in found["higher_than_ours"].items() if names}
+    return "; ".join(f"`{group}` ({', '.join(names)})" for group, names in groups.items())
 
 
 def _throughput(found: dict[str, Any]) -> str:
@@ -92,7 +105,12 @@ def _throughput(found: dict[str, Any]) -> str:
 
 def _masks(found: dict[str, Any]) -> str:
     rows = [
-        (name.replace("_", " "), each["pixels"], _rate(each["completeness"], 2), _rate(each["purity"], 2))
+        (
+            name.replace("_", " "),
+            each["pixels"],
+            _rate(each["completeness"], 2),
+            _rate(each["purity"], 2),
+        )
         for name, each in found.items()
         if isinstance(each, dict)
     ]

@@ -9,24 +9,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
 
 from rbinfer.io.masks_out import BITS
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import shipped_directory
 from rbinfer.pipeline.options import ScoreOptions
-from rbinfer.pipeline.score_file import score_file
 from rbinfer.status import MEANING, UNSCORED
 
-ROOT = Path(__file__).parents[2]
+from ..snippets import FIELD, INSTALL, ROOT, commands, fences, fill, is_run, run_page
+
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-FIELD = ROOT / "benchmarks" / "example" / "field.fits"
 
 #: How lines begin that are not run, and why.
 NOT_RUN = {
@@ -36,102 +31,15 @@ NOT_RUN = {
     "curl -s localhost": "asks that service; tests/infer/serve does",
     "rbtrain": "trains for hours, on files that are not here; tests/train runs every verb",
 }
-#: How a line begins that a clone's user gives before rbinfer itself.
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/"
 #: Printed by commands that are not run here; `benchmarks/results` has what they printed.
 NOT_PRINTED = ("group                   real", "  reference pipeline")
-#: What differs from run to run, or from machine to machine, and what stands for it.
-CHANGING = (
-    (r"\d+\.\d+ s\b", "# s"),
-    (r"\d+\.\d+ images/s", "# images/s"),
-    (r"(?<=golden pairs, largest difference )\S+(?=;)", "#"),
-    (r"[\d,]+ objects/s on \d+ threads?", "# objects/s"),
-    (r"\d+ of \d+ usable, .*; \d+ threads?", "# usable; # threads"),
-    (r"\d+(\.\d+)? [MG]B( allowed by the control group)?", "# GB"),
-    (r"^(ok       )(python|onnxruntime)( +)[\d.]+", r"\1\2\3#"),
-    # What is slow or scarce here is no matter of the README's.
-    (r"^rbinfer: still at work.*\n", ""),
-    (r"^(ok     |warning)(?=  (cpus|memory) )", "ok     "),
-    (r"^ +do: .*\n", ""),
-    (r"\d+ warnings?", "# warnings"),
-    (r"(rbinfer +|rbinfer\.cli: )\d+\.\d+\.\d+", r"\1#"),
-)
-
-
-class Step(NamedTuple):
-    """A fenced block of commands, and what is shown to be printed by the last of them."""
-
-    commands: list[str]
-    shown: str | None
-
-
-def fences():
-    """Return language and text of every fenced block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def steps():
-    blocks = fences()
-    found = []
-    for k, (language, text) in enumerate(blocks):
-        if language == "sh":
-            follows = k + 1 < len(blocks) and blocks[k + 1][0] in ("text", "")
-            shown = blocks[k + 1][1] if follows else None
-            if shown is not None and shown.startswith(NOT_PRINTED):
-                shown = None
-            found.append(Step(text.splitlines(), shown))
-    return found
-
-
-def is_run(command):
-    return not command.startswith(tuple(NOT_RUN))
-
-
-def as_pattern(shown):
-    """Make a pattern of what is shown: `...` is any text in a line, and on its own any lines."""
-    parts = []
-    for line in settled(shown).splitlines():
-        if line == "...":
-            parts.append(r"(?:.*\n)*?")
-        else:
-            parts.append(r"[^\n]*".join(map(re.escape, line.split("..."))) + "\n")
-    return "".join(parts)
-
-
-def settled(text):
-    for pattern, sign in CHANGING:
-        text = re.sub(pattern, sign, text, flags=re.MULTILINE)
-    return text
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Return a folder as the README takes it for granted: the clone's, and files of one's own."""
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
-    pixels = fits.getdata(FIELD)
-    found = score_file(str(FIELD), None, ScoreOptions(), ScoreOptions().classifier()).table
-    Table(found["x", "y", "flux"], meta={}).write(folder / "detections.fits")
-    Table({"X": found["x"] + 1, "Y": found["y"] + 1}).write(folder / "cat.csv")
-    flags = np.zeros(pixels.shape, np.int16)
-    flags[100:104], flags[200:204] = 4, 64
-    fits.writeto(folder / "flags.fits", flags)
-    fits.writeto(folder / "sigma.fits", np.sqrt(pixels / 1.5 + 36).astype(np.float32))
-    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0}
-    sky |= {"CRPIX1": 256.0, "CRPIX2": 256.0, "CDELT1": -3e-4, "CDELT2": 3e-4}
-    cube = np.lib.stride_tricks.sliding_window_view(pixels, (41, 41))[::100, ::100]
-    fits.writeto(folder / "cube.fits", cube.reshape(-1, 41, 41))
-    chips = [fits.ImageHDU(pixels, fits.Header(sky), name) for name in ("CHIP1", "CHIP2")]
-    fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(folder / "mosaic.fits")
-    (folder / "night").mkdir()
-    for number in range(3):
-        shutil.copy(FIELD, folder / "night" / f"n{number}.fits")
-        shutil.copy(folder / "cat.csv", folder / "night" / f"n{number}.csv")
-    (folder / "archive" / "2026-11-28").mkdir(parents=True)
-    for number, kind in enumerate(("Light Frame", "Dark Frame")):
-        shutil.copy(FIELD, archived := folder / "archive" / "2026-11-28" / f"a{number}.fits")
-        fits.setval(archived, "IMAGETYP", value=kind)
-    Table({"x": [np.nan], "y": [np.nan]}).write(folder / "nothing.csv")
+    fill(folder)
     return folder
 
 
@@ -139,44 +47,24 @@ def test_readmes_commands(place):
     """In the order of the README, in one folder, with a real shell."""
     if not importlib.util.find_spec("shtab") or not importlib.util.find_spec("matplotlib"):
         pytest.skip('needs the extras that the README names: pip install ".[test,plots]"')
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "RBINFER_MODELS": str(place / "none"),
-    }
-    n_run = n_compared = 0
-    for step in steps():
-        printed = None
-        for command in filter(is_run, step.commands):
-            done = subprocess.run(
-                ["bash", "-c", command.removeprefix(INSTALL)], cwd=place, env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-            )  # fmt: skip
-            printed = done.stdout
-            assert done.returncode == 0, f"{command}\n{printed}"
-            n_run += 1
-        if printed is not None and step.shown is not None:
-            assert re.fullmatch(as_pattern(step.shown), settled(printed)), (
-                f"the README shows for {step.commands[-1]}\n{step.shown}\nbut it printed\n{printed}"
-            )
-            n_compared += 1
-    assert n_run > 20
-    assert n_compared > 8
+    count = run_page(TEXT, place, NOT_RUN, NOT_PRINTED)
+    assert count.run > 20
+    assert count.compared > 8
 
 
 def test_every_block_of_output_is_compared_or_named():
-    blocks = fences()
-    assert {language for language, _ in blocks} == {"sh", "python", "text", "toml", ""}
-    for (before, commands), (language, text) in itertools.pairwise(blocks):
+    found = fences(TEXT)
+    assert {language for language, _ in found} == {"sh", "python", "text", "toml", ""}
+    for (before, commands_), (language, text) in itertools.pairwise(found):
         if language in ("text", "") and not text.startswith(NOT_PRINTED):
             assert before == "sh", text
-            assert is_run(commands.splitlines()[-1]), text
+            assert is_run(commands_.splitlines()[-1], NOT_RUN), text
 
 
 def test_what_is_not_run_is_there():
-    commands = [command for step in steps() for command in step.commands]
     for start in NOT_RUN:
-        assert any(command.startswith(start) for command in commands), start
-    assert sum(command.startswith(INSTALL) for command in commands) == 1
+        assert any(command.startswith(start) for command in commands(TEXT)), start
+    assert sum(command.startswith(INSTALL) for command in commands(TEXT)) == 1
 
 
 def table(heading):
@@ -319,7 +207,7 @@ def test_exit_codes_are_as_documented(place):
 
 
 def test_defaults_of_a_site_are_as_shown(place, tmp_path):
-    [text] = [text for language, text in fences() if language == "toml"]
+    [text] = [text for language, text in fences(TEXT) if language == "toml"]
     (tmp_path / "rbinfer.toml").write_text(text)
     done = run(tmp_path, "config", env=os.environ | {"XDG_CONFIG_HOME": str(tmp_path)})
     assert done.returncode == 0
