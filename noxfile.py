@@ -1,7 +1,7 @@
 """What is run on a change and on a release; ``nox -l`` lists it.
 
-Sessions for a change use the environment that nox is started in, which has the extras ``train``, ``test`` and ``docs``.
-Those for a release make environments of their own.
+Sessions for a change use the environment that nox is started in, which has the extras ``train``,
+``test`` and ``docs``. Those for a release make environments of their own.
 """
 
 import os
@@ -62,14 +62,16 @@ def base(session: nox.Session) -> None:
 @nox.session(venv_backend="venv")
 def build(session: nox.Session) -> None:
     """Build sdist and wheel twice: the bytes must be the same. Then check them."""
-    session.install("build", "twine", "check-wheel-contents")
+    session.install("build", "hatchling>=1.26", "twine", "check-wheel-contents")
     stamp = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], capture_output=True, text=True, check=True
     ).stdout.strip()
     places = (DIST, Path(session.create_tmp()) / "again")
     for place in places:
         shutil.rmtree(place, ignore_errors=True)
-        session.run("python", "-m", "build", "-o", str(place), env={"SOURCE_DATE_EPOCH": stamp})
+        session.run(
+            "python", "-m", "build", "--no-isolation", "-o", str(place), env={"SOURCE_DATE_EPOCH": stamp}
+        )
     built = [{path.name: path.read_bytes() for path in place.iterdir()} for place in places]
     if built[0] != built[1]:
         session.error("the second build has other bytes than the first")

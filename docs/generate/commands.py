@@ -10,7 +10,7 @@ from rbinfer.cli import build_parser
 from rbinfer.cli.parser import verbs_of
 
 #: Columns of the usage lines.
-_WIDTH = 88
+_WIDTH = 74
 
 
 def pages() -> dict[str, str]:
