@@ -190,4 +190,7 @@ def fill(folder: Path) -> None:
     for number, kind in enumerate(("Light Frame", "Dark Frame")):
         shutil.copy(FIELD, archived := folder / "archive" / "2026-11-28" / f"a{number}.fits")
         fits.setval(archived, "IMAGETYP", value=kind)
+    across = np.arange(-12, 13)
+    star = np.exp(-(across**2 + across[:, np.newaxis] ** 2) / (2 * 1.3**2))
+    fits.writeto(folder / "star.fits", star.astype(np.float32))
     Table({"x": [np.nan], "y": [np.nan]}).write(folder / "nothing.csv")

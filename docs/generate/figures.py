@@ -84,7 +84,10 @@ def _rivals(found: dict[str, Any]) -> str:
     releases = {name: packages[0].partition("==")[2] for name, packages in found["rivals"].items()}
     rows = []
     for name, each in found["summary"].items():
-        label = f"{name} {releases[name]}" if name in releases else f"rbinfer ({found['ours']})"
+        tool, comma, how = name.partition(",")
+        label = (
+            f"{tool} {releases[name]}{comma}{how}" if name in releases else f"rbinfer ({found['ours']})"
+        )
         rates = (_rate(each[key], 3) for key in ("auc", "lowest_auc", "kept", "let_in"))
         rows.append((label, *rates, f"{each['seconds_per_megapixel']:.2f}"))
     rates_of = ("mean AUC", "lowest AUC", "mean real kept", "mean bogus let in")

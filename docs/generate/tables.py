@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rbinfer.io.formats import FORMATS
 from rbinfer.io.masks_out import BITS
-from rbinfer.status import MEANING, UNSCORED
+from rbinfer.status import MEANING
 
 
 def markdown(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -19,21 +19,24 @@ def pieces() -> dict[str, str]:
 
 
 def _status() -> str:
-    rows = [
-        (int(bit), f"`{bit.name}`", "no" if bit & UNSCORED else "yes", text)
-        for bit, text in MEANING.items()
-    ]
-    return markdown(("bit", "name", "has a score", "meaning"), rows)
+    rows = [(int(bit), f"`{bit.name}`", text) for bit, text in MEANING.items()]
+    return markdown(("bit of `rb_status`", "name", "meaning"), rows)
 
 
 def _masks() -> str:
-    return markdown(("bit", "pixels of"), [(bit, f"`{name}`") for name, bit in BITS.items()])
+    return markdown(
+        ("bit of a mask", "pixels of what was called"),
+        [(bit, f"`{name}`") for name, bit in BITS.items()],
+    )
 
 
 def _formats() -> str:
     rows = []
     for each in FORMATS:
         suffixes = " ".join(f"`{suffix}`" for suffix in (*each.suffixes, *each.others))
-        written = "yes" if each.write else "back into the same format" if each.rewrite else "no"
-        rows.append((f"`{each.name}`", suffixes, written))
-    return markdown(("format", "usual suffixes", "written"), rows)
+        written = "yes" if each.write else "back" if each.rewrite else "no"
+        if each.write and each.others:
+            written = f"`{each.suffixes[0]}`; others back"
+        rows.append((f"`{each.name}`", suffixes, each.first_pixel or 0, written))
+    heading = ("format", "files that have it, as a rule", "first pixel of `x`, `y`", "written")
+    return markdown(heading, rows)

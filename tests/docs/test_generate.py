@@ -8,7 +8,7 @@ import pytest
 from rbinfer.cli import build_parser
 from rbinfer.cli.parser import verbs_of
 from rbinfer.io.formats import FORMATS
-from rbinfer.status import MEANING
+from rbinfer.status import MEANING, Status
 
 from ..snippets import ROOT
 
@@ -46,9 +46,21 @@ def test_text_of_the_parser_is_no_markup(generate):
 def test_tables_have_a_row_for_each(generate):
     pieces = generate.tables.pieces()
     assert pieces["status-bits"].count("\n") == len(MEANING) + 2
-    assert "| 4096 | `LOW_SNR` | yes |" in pieces["status-bits"]
-    assert "| 32 | `NO_DATA` | no |" in pieces["status-bits"]
-    assert pieces["formats"].count("\n") == len(FORMATS) + 2
+    assert f"| 4096 | `LOW_SNR` | {MEANING[Status.LOW_SNR]} |" in pieces["status-bits"]
+    assert pieces["mask-bits"].splitlines()[2:] == [
+        "| 1 | `cosmic_ray` |",
+        "| 2 | `hot_pixel` |",
+        "| 4 | `trail` |",
+    ]
+    rows = pieces["formats"].splitlines()
+    assert len(rows) == len(FORMATS) + 2
+    for row in (
+        "| `ECSV` | `.ecsv` | 0 | yes |",
+        "| `FITS_LDAC` | `.ldac` `.cat` `.fits` `.fit` `.fts` | 0 | back |",
+        "| `IRAF` | `.mag` `.coo` `.als` `.nst` | 1 | no |",
+        "| `CSV` | `.csv` `.tsv` `.tab` `.txt` `.dat` `.asc` | 0 | `.csv`; others back |",
+    ):
+        assert row in rows
 
 
 def test_figures_are_those_of_the_files(generate):
