@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from rbinfer.cutouts.warmup import warmup
+
 from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, run_page
 
 DOCS = ROOT / "docs"
@@ -59,6 +61,7 @@ NEEDS = {
 def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs") / "filled"
     folder.mkdir()
+    warmup()  # what pages show is printed where the kernels are ready
     fill(folder)
     shutil.copy(FIELD, folder / "image.fits")
     return folder
