@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,22 +134,6 @@ def test_what_is_told_by_its_first_bytes(tmp_path, content, suffix, words):
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"is no catalogue that is read: it is {words}"):
         format_of(Content(path))
-
-
-def test_readme_has_every_format():
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    table = text.split("| format | files", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    expected = []
-    for each in FORMATS:
-        files = " ".join(f"`{suffix}`" for suffix in (*each.suffixes, *each.others))
-        first = str(each.first_pixel or 0)
-        if each.write is None:
-            written = "no" if each.rewrite is None else "back"
-        else:
-            written = f"`{each.suffixes[0]}`; others back" if each.others else "yes"
-        expected.append([f"`{each.name}`", files, first, written])
-    assert rows == expected
 
 
 def test_batch_writes_every_format_that_is_written():

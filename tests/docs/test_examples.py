@@ -1,4 +1,4 @@
-"""The README's examples with other packages, run with these packages and held against the truth."""
+"""The examples with other packages, run with these packages and held against the truth."""
 
 import importlib.util
 import re
@@ -18,10 +18,9 @@ REACH = 2.5  # pixels between a detection and the true object that it is
 
 
 def examples():
-    """Return the Python blocks of the section, by the name of the package above each."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^## With what you have$(.*?)^## ", text, re.MULTILINE | re.DOTALL)[1]
-    return dict(re.findall(r"^\[(\w+)\].*?^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
+    """Return the Python blocks of the page, by the name of the package above each."""
+    text = (ROOT / "docs" / "how-to" / "detection_programs.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\[(\w+)\].*?^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
 NEEDS = {

@@ -1,0 +1,120 @@
+"""Figures that were measured, as tables: read from the files that the measuring programs wrote."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .tables import markdown
+
+#: Labelled telescope images, and what they show.
+_GROUPS = {
+    "eso085": "galaxies",
+    "saao_bin2_val": "crowded field of the bulge, binned",
+    "saao_val": "crowded field of the bulge",
+    "allsky_clear": "stars as narrow as hits",
+    "allsky_overcast": "clouds, no stars",
+    "emmi_galaxies": "galaxies",
+    "irac": "stars as narrow as hits",
+    "irac_columns": "bad columns",
+    "nites_trailed_defocus": "trailed and defocused stars",
+    "oscaar_dark": "a dark, no stars",
+    "vatt_trails": "trails",
+    "ystar_trail_elongated": "a bright, bumpy trail",
+}
+
+
+def results(root: Path) -> dict[str, Any]:
+    """Return what the benchmarks wrote, by the name of the benchmark."""
+    folder = root / "benchmarks" / "results"
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+
+
+def model_metrics(root: Path) -> dict[str, Any]:
+    """Return what was measured of the default model."""
+    return _read(root / "models" / "default" / "metrics.json")
+
+
+def model_config(root: Path) -> dict[str, Any]:
+    """Return the configuration that the default model was trained with."""
+    return tomllib.loads((root / "models" / "default" / "config.toml").read_text(encoding="utf-8"))
+
+
+def pieces(root: Path) -> dict[str, str]:
+    """Return the tables by name."""
+    measured, printed = model_metrics(root), results(root)
+    return {
+        "real-frames": _real_frames(measured["images"]),
+        "classes": _classes(measured["simulation"]["by_class"]),
+        "rivals": _rivals(printed["rivals"]),
+        "throughput": _throughput(printed["throughput"]),
+        "masks": _masks(printed["masks"]),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _rate(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _real_frames(groups: dict[str, Any]) -> str:
+    heading = ("images", "what they show", "real", "bogus", "AUC", "real kept", "bogus let in")
+    rows = [
+        (
+            f"`{name}`", _GROUPS.get(name, ""), each["n_real"], each["n_bogus"],
+            *(_rate(each[key]) for key in ("auc", "true_rate", "false_rate")),
+        )
+        for name, each in groups.items()
+    ]  # fmt: skip
+    return markdown(heading, rows)
+
+
+def _classes(classes: dict[str, Any]) -> str:
+    rows = [
+        (name.replace("_", " "), each["n"], _rate(each["called_real"])) for name, each in classes.items()
+    ]
+    return markdown(("class", "simulated detections", "called real"), rows)
+
+
+def _rivals(found: dict[str, Any]) -> str:
+    releases = {name: packages[0].partition("==")[2] for name, packages in found["rivals"].items()}
+    rows = []
+    for name, each in found["summary"].items():
+        tool, comma, how = name.partition(",")
+        label = (
+            f"{tool} {releases[name]}{comma}{how}" if name in releases else f"rbinfer ({found['ours']})"
+        )
+        rates = (_rate(each[key], 3) for key in ("auc", "lowest_auc", "kept", "let_in"))
+        rows.append((label, *rates, f"{each['seconds_per_megapixel']:.2f}"))
+    rates_of = ("mean AUC", "lowest AUC", "mean real kept", "mean bogus let in")
+    heading = ("tool", *rates_of, "s per megapixel, one core")
+    return markdown(heading, rows)
+
+
+def rivals_ahead(found: dict[str, Any]) -> str:
+    """Say on which groups of images another tool has the higher AUC, and which tool."""
+    groups = {group: names for group, names in found["higher_than_ours"].items() if names}
+    return "; ".join(f"`{group}` ({', '.join(names)})" for group, names in groups.items())
+
+
+def _throughput(found: dict[str, Any]) -> str:
+    rows = [(name, f"{each:,.0f}") for name, each in found["objects_per_s"].items()]
+    return markdown(("what runs", "objects per second"), rows)
+
+
+def _masks(found: dict[str, Any]) -> str:
+    rows = [
+        (
+            name.replace("_", " "),
+            each["pixels"],
+            _rate(each["completeness"], 2),
+            _rate(each["purity"], 2),
+        )
+        for name, each in found.items()
+        if isinstance(each, dict)
+    ]
+    return markdown(("mask", "true pixels", "completeness", "purity"), rows)

@@ -1,0 +1,92 @@
+"""The pages of the documentation do what they show."""
+
+import importlib.util
+import shutil
+
+import pytest
+
+from rbinfer.cutouts.warmup import warmup
+
+from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, run_page
+
+DOCS = ROOT / "docs"
+#: How lines begin that are not run, and why.
+NOT_RUN = {
+    "python3 -m venv": "installs; the tests run where that was done",
+    "pip ": "installs",
+    "rbinfer serve": "until it is ended; tests/infer/serve runs it",
+    "curl -s localhost": "asks that service; tests/infer/serve does",
+    "docker ": "needs a builder of containers",
+    "ds9 ": "needs a screen",
+    "rbinfer classify image.fits --samp": "needs a program that listens; tests/infer/io has one",
+    "rbinfer classify image.fits --device cuda": "needs a GPU",
+    "rbinfer batch night/ -o results/ --scheduler": "needs a cluster; tests/infer/runs starts one",
+    "rbtrain simulate models/": "for hours; tests/train runs it",
+    "rbtrain fit models/": "for hours; tests/train runs it",
+    "rbtrain export models/": "what the line before makes; tests/train runs it",
+    "rbtrain evaluate models/": "on files that are not here; tests/train runs it",
+    "rbtrain sheet models/": "on files that are not here; tests/train runs it",
+    "rbtrain export mine.keras": "what the Python code beneath makes; tests/train runs it",
+    "rbtrain simulate my.toml": "on files that are not here; tests/train runs it",
+    "rbtrain fit my.toml": "for hours; tests/train runs it",
+    "rbtrain export my.toml": "what the line before makes; tests/train runs it",
+    "rbtrain evaluate my.toml": "on files that are not here; tests/train runs it",
+}
+#: Pages whose Python code is not run here, and why.
+NO_PYTHON = {
+    "how-to/detection_programs.md": "test_examples.py runs it, with the packages that are installed",
+    "how-to/training.md": "trains for hours; tests/train/test_api.py does it",
+}
+PAGES = {
+    str(path.relative_to(DOCS)): path.read_text(encoding="utf-8")
+    for path in sorted(DOCS.rglob("*.md"))
+    if not any(part.startswith("_") for part in path.relative_to(DOCS).parts)
+}
+#: Pages with something to run.
+RUN = [
+    name
+    for name, text in PAGES.items()
+    if any(is_run(command, NOT_RUN) for command in commands(text))
+    or (name not in NO_PYTHON and any(block.language == "python" for block in blocks(text)))
+]
+#: What pages need beyond the base install and matplotlib.
+NEEDS = {
+    "how-to/command_line.md": "shtab",
+    "tutorials/train_a_model.md": "tensorflow",
+    "tutorials/a_night.md": "astroalign",
+}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("docs") / "filled"
+    folder.mkdir()
+    warmup()  # what pages show is printed where the kernels are ready
+    fill(folder)
+    shutil.copy(FIELD, folder / "image.fits")
+    return folder
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_page(name, filled, tmp_path):
+    for package in ("matplotlib", NEEDS.get(name, "numpy")):
+        if not importlib.util.find_spec(package):
+            pytest.skip(f"{package} is not installed")
+    place = tmp_path / "place"
+    shutil.copytree(filled, place, symlinks=True)
+    assert run_page(PAGES[name], place, NOT_RUN, names=None if name in NO_PYTHON else {}).run > 0
+
+
+def test_tutorials_are_run():
+    assert {name for name in RUN if name.startswith("tutorials/")} == {
+        "tutorials/first_image.md",
+        "tutorials/your_catalogue.md",
+        "tutorials/a_night.md",
+        "tutorials/train_a_model.md",
+    }
+
+
+def test_what_is_not_run_is_there():
+    shown = [command for text in PAGES.values() for command in commands(text)]
+    for start in NOT_RUN:
+        assert any(command.startswith(start) for command in shown), start
