@@ -4,7 +4,6 @@ import importlib.util
 import shutil
 
 import pytest
-
 from rbinfer.cutouts.warmup import warmup
 
 from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, run_page
