@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.maps import bad_pixels
-from rbinfer.io.positions import sky_columns, sky_positions
+from rbinfer.io.maps import bad_pixels, read_beside
+from rbinfer.io.positions import sky_columns, sky_degrees
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.detect import detect
 from rbinfer.runs.search import type_of
@@ -114,7 +114,9 @@ def from_catalogue(detections: Table, catalogue: str | os.PathLike[str], radius:
             "no detection has a position on the sky, so a catalogue tells nothing of them; the images "
             "need a WCS"
         )
-    known = _on_sphere(*sky_degrees(table))
+    ra_known, dec_known = sky_degrees(table)
+    there = np.isfinite(ra_known) & np.isfinite(dec_known)
+    known = _on_sphere(ra_known[there], dec_known[there])
     own = _on_sphere(ra[placed], dec[placed])
     reach = 2.0 * np.sin(np.radians(radius / 3600.0) / 2.0)
     away, _ = cKDTree(known).query(own, distance_upper_bound=reach)
@@ -179,8 +181,6 @@ def read_bad_pixels(where: str) -> Bools:
     InputError
         There is no such file or HDU, or it marks nothing, or every pixel.
     """
-    from rbinfer.io.maps import read_beside
-
     mask = bad_pixels(read_beside(where, where, "mask"))
     if not mask.any() or mask.all():
         raise InputError(f"the mask {where} marks {'every' if mask.all() else 'no'} pixel as bad")
