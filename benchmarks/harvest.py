@@ -90,14 +90,18 @@ def real(folder):
         of_star = _nearest(a * x + b * y + c, d * x + e * y + f, stars["x"], stars["y"])
         bogus = np.minimum(away[0], away[1])
         source = np.minimum(of_star, away[2])
-        is_real[own] = np.where(np.minimum(bogus, source) < _REACH, (source < bogus).astype(float), np.nan)
+        is_real[own] = np.where(
+            np.minimum(bogus, source) < _REACH, (source < bogus).astype(float), np.nan
+        )
     return figures_of(night, labels, is_real)
 
 
 def _nearest(x, y, there_x, there_y):
     if not len(there_x):
         return np.full(len(x), np.inf)
-    return np.hypot(x[:, None] - np.asarray(there_x, float), y[:, None] - np.asarray(there_y, float)).min(axis=1)
+    return np.hypot(
+        x[:, None] - np.asarray(there_x, float), y[:, None] - np.asarray(there_y, float)
+    ).min(axis=1)
 
 
 def main():

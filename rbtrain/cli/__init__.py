@@ -14,7 +14,7 @@ from rbinfer import __version__
 from rbinfer._util.sentences import unforeseen
 from rbinfer.cli.parser import Parser
 
-_VERBS = ("simulate", "fit", "export", "evaluate", "sheet", "harvest")
+_VERBS = ("simulate", "fit", "export", "evaluate", "sheet", "harvest", "adapt")
 
 
 def build_parser() -> Parser:

@@ -105,7 +105,9 @@ class HarvestReport:
                 f"{self.known} of {self.detections} detections of the night have evidence ({share:.0%})"
             )
         if self.contradicted:
-            lines.append(f"{self.contradicted} detections left out: real by one evidence, bogus by another")
+            lines.append(
+                f"{self.contradicted} detections left out: real by one evidence, bogus by another"
+            )
         return lines
 
 
@@ -160,8 +162,8 @@ def _of_night(night: NightTables, options: HarvestOptions) -> list[Table]:
     parts = [from_night(night)]
     if not len(parts[0]):
         log.warning(
-            "the repeats of the night tell nothing: the sky hardly moved over the detector, or there are "
-            "fewer than three frames of a field"
+            "the repeats of the night tell nothing: the sky hardly moved over the detector, or there "
+            "are fewer than three frames of a field"
         )
     if options.catalogue is not None:
         parts.append(from_catalogue(night.detections, options.catalogue, options.radius))

@@ -56,11 +56,11 @@ def from_darks(
         A frame that shows the sky, by its header, or that cannot be read; names it.
     """
     parts = []
-    for done, file in enumerate(map(os.fspath, files), 1):
+    for done, file in enumerate((os.fspath(file) for file in files), 1):
         told = type_of(file)
         if told is not None and told.kind not in ("dark", "bias"):
             raise InputError(
-                f"{file} is no dark or bias but a {told.kind} ({told.told_by}); leave it out of the darks"
+                f"{file} is no dark or bias but a {told.kind} ({told.told_by}); leave it out"
             )
         image = load_image(file)
         found = detect(image.pixels, mask=image.mask)

@@ -1,4 +1,4 @@
-"""Labels from the tables of a night: what repeats on the sky, what stands on the detector, what was seen once."""
+"""Labels from a night: what repeats on the sky, what stands on the detector, what was seen once."""
 
 import os
 from dataclasses import dataclass
@@ -18,19 +18,21 @@ from .harvested import BOGUS, REAL, harvested
 
 #: Detections of one source lie within so many pixels of each other.
 _RADIUS = 1.5
-#: A star is seen in so many frames at least, in this share of those that cover it, and at positions of the
-#: detector that are so many pixels apart: what stands still on both may be either.
+#: A star is seen in so many frames at least, in this share of those that cover it, and at positions of
+#: the detector that are so many pixels apart: what stands still on both may be either.
 _LEAST_SEEN, _LEAST_SHARE, _LEAST_MOVED = 3, 0.5, 3.0
-#: What stands on the detector while so few other frames cover it tells nothing when it is seen once.
+#: What is seen once tells nothing where fewer frames than this cover it.
 _LEAST_COVER = 5
-#: A detection seen once is so bright that of the sources as bright this share of the frames shows them.
-_COMPLETE = 0.95
-#: Sources that this share is measured on, at least.
+#: A detection seen once is so bright that of the sources as bright this share of the frames shows them,
+#: with a margin: of faint ones, the frame that shows them has the noise in their favour.
+_COMPLETE, _MARGIN = 0.95, 1.5
+#: Sources that this share is measured on.
 _LEAST_SOURCES = 10
-#: Within so many FWHM of a source, a detection seen once may be part of it; within so many of one that is
-#: so many times as bright, what repeats may be its spike or ghost.
+#: Within so many FWHM of a source, a detection seen once may be part of it; within so many of one that
+#: is so many times as bright, what repeats may be its spike or ghost.
 _BLENDED, _IN_GLARE, _BRIGHTER = 3.0, 6.0, 20.0
-#: Something that moves leaves detections this near to each other, pixels a frame, in neighbouring frames.
+#: Something that moves leaves detections this near to each other, pixels a frame, in neighbouring
+#: frames.
 _STEP, _FRAMES = 3.0, 3
 #: A frame with so many times the median of detections seen once is trailed, or its sky is no sky.
 _ODD, _FEW = 3.0, 10
@@ -96,8 +98,8 @@ def from_night(night: NightTables) -> Table:
       up for one frame, or crosses more than three pixels a frame, would be taken for an artefact.
 
     Sources that are known to move get no label. Purities are estimated from what chance would do:
-    detections that meet at one position or lie on a star, stars that pass over a hot pixel, and sources that
-    would be seen once if they are seen as often as they are.
+    detections that meet at one position or lie on a star, stars that pass over a hot pixel, and sources
+    that would be seen once if they are seen as often as they are.
 
     Parameters
     ----------
@@ -153,7 +155,9 @@ class _Facts:
         frame = np.zeros(n, np.intp)
         frame[night.source_of] = night.frame_of
         field = np.asarray(night.frames["field"], np.intp)[frame]
-        groups = [f"{t}\n{f}\n{k}" for t, f, k in zip(sources["target"], sources["filter"], field, strict=True)]
+        groups = [
+            f"{t}\n{f}\n{k}" for t, f, k in zip(sources["target"], sources["filter"], field, strict=True)
+        ]
         widths = np.asarray(night.frames["fwhm"], float)
         widths = widths[np.isfinite(widths)]
         return cls(
@@ -177,7 +181,7 @@ class _Facts:
         """Whether a source repeats on the sky and not on the detector."""
         often = (self.seen >= _LEAST_SEEN) & (self.seen >= _LEAST_SHARE * self.cover)
         placed = np.isfinite(self.u) & np.isfinite(self.v)
-        return (self.kind == "sky") & often & placed & (self.moved >= _LEAST_MOVED)
+        return np.asarray((self.kind == "sky") & often & placed & (self.moved >= _LEAST_MOVED))
 
     def rows_a_frame(self, sources: Bools) -> float:
         """Count the detections of some sources in a frame, on average."""
@@ -195,8 +199,8 @@ def _plain(column: Any) -> F64:
 def _repeating(facts: _Facts) -> tuple[NDArray[np.intp], F64]:
     stars = facts.is_star & ~_in_glare(facts)
     expected = facts.by_chance(np.ones(len(facts.kind), bool), _RADIUS)
-    # Of everything that is no star, so many would repeat as often by chance; and a detection of a star may
-    # be of something that lies on it in this frame.
+    # Of everything that is no star, so many would repeat as often by chance; and a detection of a star
+    # may be of something that lies on it in this frame.
     others = float(np.count_nonzero(~facts.is_star))
     beside = facts.by_chance(~facts.is_star, _RADIUS)
     rows = np.flatnonzero(stars)
@@ -240,7 +244,7 @@ def _seen_once(facts: _Facts) -> tuple[NDArray[np.intp], F64]:
         known = np.flatnonzero(own & stars)
         if len(known) < _LEAST_SOURCES:
             continue
-        bright = np.flatnonzero(own & once & (facts.snr > _complete_above(facts, known)))
+        bright = np.flatnonzero(own & once & (facts.snr > _complete_above(facts, own)))
         bright = bright[~_near_source(facts, bright) & ~_may_move(facts, bright)]
         if len(bright):
             rows.append(bright)
@@ -253,12 +257,14 @@ def _seen_once(facts: _Facts) -> tuple[NDArray[np.intp], F64]:
     return np.concatenate(rows), np.concatenate(purity)
 
 
-def _complete_above(facts: _Facts, known: NDArray[np.intp]) -> float:
-    """Return the S/N above which nearly every frame shows a source."""
+def _complete_above(facts: _Facts, block: Bools) -> float:
+    """Return the S/N above which nearly every frame shows a source, with a margin for noise."""
+    known = np.flatnonzero(block & (facts.kind == "sky") & (facts.seen > 1))
     order = known[np.argsort(-facts.snr[known])]
-    share = np.cumsum(facts.seen[order] / facts.cover[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero((share >= _COMPLETE) & (np.arange(len(order)) >= _LEAST_SOURCES - 1))
-    return float(facts.snr[order[enough[-1]]]) if len(enough) else np.inf
+    share = facts.seen[order] / facts.cover[order]
+    window = np.convolve(share, np.full(_LEAST_SOURCES, 1.0 / _LEAST_SOURCES), "valid")
+    n = len(window) if np.all(window >= _COMPLETE) else int(np.argmax(window < _COMPLETE))
+    return _MARGIN * float(facts.snr[order[n + _LEAST_SOURCES - 2]]) if n else np.inf
 
 
 def _near_source(facts: _Facts, rows: NDArray[np.intp]) -> Bools:

@@ -94,7 +94,9 @@ def _keys(table: Table) -> NDArray[np.str_]:
     return np.array(
         [
             f"{image}\n{row}" if row >= 0 else f"{image}\n{x:.2f}\n{y:.2f}"
-            for image, row, x, y in zip(table["image"], table["row"], table["x"], table["y"], strict=True)
+            for image, row, x, y in zip(
+                table["image"], table["row"], table["x"], table["y"], strict=True
+            )
         ],
         np.str_,
     )

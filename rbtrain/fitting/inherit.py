@@ -11,9 +11,6 @@ from keras import layers
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from rbinfer._util.hashing import digest
-from rbinfer.model.session import read_spec
-
 from .._arrays import F32
 
 _Weights = tuple[NDArray[Any], NDArray[Any]]
@@ -63,12 +60,6 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
     # Features that the star has part in come last, and are not looked at for now.
     more = last.kernel.shape[0] - len(kernel)
     _set(last, [np.pad(kernel, ((0, max(more, 0)), (0, 0))), bias], model_file)
-
-
-def lineage(model_file: str | os.PathLike[str]) -> str:
-    """Return name, version and SHA-256 of a model file, as `rbinfer.ModelSpec.parent` begins."""
-    spec = read_spec(model_file)
-    return f"{spec.name} {spec.version}, SHA-256 {digest(os.fspath(model_file))}"
 
 
 def _of_cutouts(model: keras.Model) -> list[tuple[Any, Any]]:

@@ -120,7 +120,7 @@ def test_what_is_on_a_dark_is_bogus_and_a_light_is_no_dark(night, tmp_path):
 
 
 def test_a_catalogue_tells_what_is_real_and_nothing_of_the_rest(night, tmp_path):
-    truth, _, folder = night
+    _, _, folder = night
     detections = NightTables.read(folder / "out").detections
     stars = from_night(NightTables.read(folder / "out"))
     stars = stars[stars["evidence"] == "repeats"]
@@ -132,7 +132,9 @@ def test_a_catalogue_tells_what_is_real_and_nothing_of_the_rest(night, tmp_path)
     assert 0.9 * len(one_frame) * N_FRAMES <= len(labels) <= 1.05 * len(one_frame) * N_FRAMES
     assert np.all(labels["purity"] > 0.97)
     Table({"ra": [10.0], "dec": [-80.0]}).write(tmp_path / "elsewhere.csv")
-    with pytest.raises(InputError, match=r"no detection lies within 2 arcsec .* check that it is of this"):
+    with pytest.raises(
+        InputError, match=r"no detection lies within 2 arcsec .* check that it is of this"
+    ):
         from_catalogue(detections, tmp_path / "elsewhere.csv", 2.0)
     Table({"a": [1.0]}).write(tmp_path / "none.csv")
     with pytest.raises(InputError, match="no right ascension and declination; it has the columns a"):
@@ -166,7 +168,9 @@ def test_contradictions_are_left_out_and_evidence_is_joined():
 
 def test_tables_of_different_nights_are_refused(night, tmp_path):
     _, _, folder = night
-    with pytest.raises(InputError, match=r"has no detections.parquet; make the tables with 'rbinfer night"):
+    with pytest.raises(
+        InputError, match=r"has no detections.parquet; make the tables with 'rbinfer night"
+    ):
         NightTables.read(tmp_path)
     for name in ("detections.parquet", "sources.ecsv", "frames.ecsv"):
         (tmp_path / name).write_bytes((folder / "out" / name).read_bytes())
