@@ -125,8 +125,12 @@ def figures_of(cases, folder, rng):
     before = scores_of(shipped, labels)
     taught = np.flatnonzero((fold < n_folds - 1) & np.isfinite(before))
     near = taught[np.argsort(np.abs(before[taught] - shipped.threshold))][: N_LABELS // 2]
-    rest = rng.permutation(np.setdiff1d(taught, near))[: N_LABELS - len(near)]
-    chosen = rng.permutation(np.concatenate([near, rest]))
+    rest = rng.permutation(np.setdiff1d(taught, near))
+    is_real = before[rest] > shipped.threshold
+    rare = rest[is_real == (is_real.mean() < 0.5)][: N_LABELS // 4]
+    rest = np.setdiff1d(rest, rare)
+    rest = rng.permutation(rest)[: N_LABELS - len(near) - len(rare)]
+    chosen = rng.permutation(np.concatenate([near, rare, rest]))
     wrong = set(rng.permutation(chosen)[: round(WRONG * len(chosen))].tolist())
     given = []
     for k in chosen:

@@ -18,10 +18,10 @@ def add_parser(verbs: Any) -> Parser:
         description=(
             "Fit the last layer of a model to labels from 'rbinfer label' and 'rbtrain harvest', "
             "while it rehearses simulated frames of all kinds so that nothing is forgotten. With "
-            "fewer than a hundred labels the score is calibrated anew, or the threshold chosen anew. The new model "
-            "is compared with the old one, on labels that the fit has not seen and on simulation, and "
-            "written as a file of its own with the verdict in it. Needs no TensorFlow: "
-            "pip install 'rbinfer[adapt]'."
+            "fewer than a hundred labels the score is calibrated anew, or the threshold chosen anew. "
+            "The new model is compared with the old one, on labels that the fit has not seen and on "
+            "simulation, and written as a file of its own with the verdict in it. Needs no "
+            "TensorFlow: pip install 'rbinfer[adapt]'."
         ),
         example="rbtrain adapt --labels labels.ecsv --use",
     )

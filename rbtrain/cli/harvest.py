@@ -20,8 +20,8 @@ def add_parser(verbs: Any) -> Parser:
             "Label detections by what is known of them without a look: all on a dark is bogus; what "
             "repeats on the sky while it moves over the detector is real; what stands on the "
             "detector, or is seen once though bright enough for every frame, is bogus. Movers and "
-            "variables get no label. Labels are added to a table that 'rbtrain adapt' and 'rbinfer label' take, with "
-            "their evidence and its estimated purity."
+            "variables get no label. Labels are added to a table that 'rbtrain adapt' and 'rbinfer "
+            "label' take, with their evidence and its estimated purity."
         ),
         example="rbtrain harvest night/ --darks DARK/*.fits -o labels.ecsv",
     )

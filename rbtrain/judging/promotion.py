@@ -11,8 +11,9 @@ from scipy.stats import binom
 from .._arrays import I8, Bools
 from ..config import CLASSES, SOURCES
 
-#: A difference is believed where chance makes it so large in fewer than this share of cases.
-_CHANCE = 0.1
+#: A loss is told where chance makes it so large in fewer than the first share of cases; a gain is
+#: believed below the second.
+_LOSS, _GAIN = 0.1, 0.05
 #: What a rate on simulation may lose: of all real ones, of all bogus, and of a class.
 _LOST, _LET_IN, _OF_CLASS = 0.005, 0.01, 0.03
 
@@ -64,7 +65,7 @@ class Rate:
     @property
     def is_worse(self) -> bool:
         """Whether more were lost than won, by more than chance."""
-        return self.lost > self.won and _by_chance(self.lost, self.won) < _CHANCE
+        return self.lost > self.won and _by_chance(self.lost, self.won) < _LOSS
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,10 @@ class Comparison:
 
     @property
     def is_better(self) -> bool:
-        """Whether the labels are judged better, by more than chance."""
-        won, lost = self.kept.won + self.let_in.won, self.kept.lost + self.let_in.lost
-        return self._error("after") < self._error("before") and _by_chance(won, lost) < _CHANCE
+        """Whether the labels are judged better, by more than chance, and neither kind of them worse."""
+        rates = (self.kept, self.let_in)
+        won, lost = sum(rate.won for rate in rates), sum(rate.lost for rate in rates)
+        return all(rate.lost <= rate.won for rate in rates) and _by_chance(won, lost) < _GAIN
 
     @property
     def verdict(self) -> str:
@@ -118,11 +120,6 @@ class Comparison:
         if self.what_got_worse():
             return "worse"
         return "better" if self.is_better else "no better"
-
-    def _error(self, when: str) -> float:
-        missed = 1.0 - getattr(self.kept, when) if self.kept.n else 0.0
-        let_in = getattr(self.let_in, when) if self.let_in.n else 0.0
-        return float(missed + let_in)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for the metadata and for JSON."""

@@ -38,9 +38,7 @@ def test_one_hot_pixel_in_many_images_is_in_one_fold():
 def test_images_of_different_skies_stay_whole():
     rng = np.random.default_rng(2)
     labels = [
-        label(f"image{k}", 1000 * k + x, y)
-        for k in range(12)
-        for x, y in rng.uniform(0, 900, (10, 2))
+        label(f"image{k}", 1000 * k + x, y) for k in range(12) for x, y in rng.uniform(0, 900, (10, 2))
     ]
     found = folds_of(labels, 3, rng)
     assert found.whole_images

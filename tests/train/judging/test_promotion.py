@@ -11,7 +11,7 @@ N = 2000
 
 
 def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0):
-    """Compare on 100 labels, half of them real, and on simulation; the parent lets in 20 bogus labels."""
+    """Compare on 100 labels, half of them real, and on simulation; the parent lets in 20 bogus ones."""
     real = np.repeat([True, False], 50)
     before = real.copy()
     before[50:70] = True
@@ -73,7 +73,7 @@ def test_galaxies_have_no_part_where_they_do_not_count():
 
 
 def test_intervals_are_those_of_wilson():
-    # 8 of 10: the figures of Brown, Cai and DasGupta (2001), Statistical Science 16, 101, by their formula.
+    # The formula of Brown, Cai and DasGupta (2001), Statistical Science 16, 101, worked by hand.
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
