@@ -347,7 +347,10 @@ def _ways(real: Bools) -> list[tuple[str, str]]:
 
 
 def _tried(method: str, parent: Head, material: _Material) -> tuple[Head, Comparison]:
-    """Fit in one way, to all labels, and compare; each label is judged by a fit without its fold."""
+    """Fit in one way, to all labels, and compare; each label is judged by a fit without its fold.
+
+    What is rehearsed weighs more from try to try, until nothing is forgotten and nothing got worse.
+    """
     examples, fold = material.examples, material.fold
     n = round(_LOOKED_AT * len(material.rehearsed))
     looked_at, rehearsed = (material.rehearsed.taken(rows) for rows in (slice(n), slice(n, None)))
@@ -360,24 +363,27 @@ def _tried(method: str, parent: Head, material: _Material) -> tuple[Head, Compar
         return fit(parent, part, rehearsed.features, hold)
 
     everything = np.ones(len(examples), bool)
-    for hold in HOLDS:
+    judged = material.judged
+    for hold in HOLDS if method != "threshold" else HOLDS[-1:]:
         head = fitted(everything, hold)
         missed, let_in = forgotten(head, looked_at)
-        if missed <= _MISSED and let_in <= _LET_IN:
+        if hold < HOLDS[-1] and (missed > _MISSED or let_in > _LET_IN):
+            continue
+        after = np.zeros(len(examples), bool)
+        for k in np.unique(fold):
+            after[fold == k] = fitted(fold != k, hold).calls_real(examples.features[fold == k])
+        comparison = compare(
+            examples.real,
+            parent.calls_real(examples.features),
+            after,
+            judged.kind.astype(np.int8),
+            parent.calls_real(judged.features),
+            head.calls_real(judged.features),
+            parent.is_real,
+        )
+        if comparison.verdict != "worse":
             break
-    after = np.zeros(len(examples), bool)
-    for k in np.unique(fold):
-        after[fold == k] = fitted(fold != k, hold).calls_real(examples.features[fold == k])
-    judged = material.judged
-    return head, compare(
-        examples.real,
-        parent.calls_real(examples.features),
-        after,
-        judged.kind.astype(np.int8),
-        parent.calls_real(judged.features),
-        head.calls_real(judged.features),
-        parent.is_real,
-    )
+    return head, comparison
 
 
 def _readings(spec: ModelSpec, head: Head, material: _Material) -> tuple[Any, ...]:

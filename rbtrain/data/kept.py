@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,10 +81,12 @@ def kept_set(
     place = cache_directory() / f"{which.name}-{config.data_hash}"
     place.parent.mkdir(parents=True, exist_ok=True)
     with _alone(place.with_suffix(".lock")):
-        if not place.exists():
-            log.info("drawing %d simulated frames, once; they are kept in %s", which.frames, place)
-            build_dataset(config, place, workers=workers, progress=progress)
-    return Dataset.open(place, config)
+        try:
+            return Dataset.open(place, config)
+        except (FileNotFoundError, ValueError):
+            shutil.rmtree(place, ignore_errors=True)  # of an earlier version, if there is any
+        log.info("drawing %d simulated frames, once; they are kept in %s", which.frames, place)
+        return build_dataset(config, place, workers=workers, progress=progress)
 
 
 def _without_parts(data: DataConfig) -> DataConfig:

@@ -65,13 +65,13 @@ def label_features(
     LabelFeatures
         In the order of the images.
     """
-    by_image: dict[tuple[str, int], list[Label]] = {}
+    by_image: dict[tuple[str, str, int], list[Label]] = {}
     for label in labels:
-        by_image.setdefault((label.image, label.hdu), []).append(label)
+        by_image.setdefault((label.image, label.hash, label.hdu), []).append(label)
     kept: list[Label] = []
     parts: list[F32] = [np.zeros((0, len(classifier.spec.classes)), np.float32)]
     left_out = []
-    for done, ((image, hdu), own) in enumerate(by_image.items(), 1):
+    for done, ((image, _, hdu), own) in enumerate(by_image.items(), 1):
         try:
             features, good = _of_image(image, hdu, own, classifier)
         except RbinferError as error:
