@@ -195,3 +195,8 @@ def test_kept_sets_are_drawn_once(small_sets):
     again = kept.kept_set(config, Kept("few", 9, 2), lambda n, _: done.append(n), workers=1)
     assert done == [2]
     assert np.array_equal(first.rows, again.rows)
+    # One of an earlier version, with less of each detection, is drawn again.
+    place = next(kept.cache_directory().glob("few-*/cores.npy"))
+    np.save(place, np.load(place)[:, :27])
+    kept.kept_set(config, Kept("few", 9, 2), lambda n, _: done.append(n), workers=1)
+    assert done == [2, 2]
