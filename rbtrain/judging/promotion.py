@@ -11,9 +11,8 @@ from scipy.stats import binom
 from .._arrays import I8, Bools
 from ..config import CLASSES, SOURCES
 
-#: A loss is told where chance makes it so large in fewer than the first share of cases; a gain is
-#: believed below the second.
-_LOSS, _GAIN = 0.1, 0.05
+#: A loss is told, and a gain believed, where chance makes it so large in fewer than this share of cases.
+_CHANCE = 0.1
 #: What a rate on simulation may lose: of all real ones, of all bogus, and of a class.
 _LOST, _LET_IN, _OF_CLASS = 0.005, 0.01, 0.03
 
@@ -65,7 +64,7 @@ class Rate:
     @property
     def is_worse(self) -> bool:
         """Whether more were lost than won, by more than chance."""
-        return self.lost > self.won and _by_chance(self.lost, self.won) < _LOSS
+        return self.lost > self.won and _by_chance(self.lost, self.won) < _CHANCE
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Comparison:
         """Whether the labels are judged better, by more than chance, and neither kind of them worse."""
         rates = (self.kept, self.let_in)
         won, lost = sum(rate.won for rate in rates), sum(rate.lost for rate in rates)
-        return all(rate.lost <= rate.won for rate in rates) and _by_chance(won, lost) < _GAIN
+        return all(rate.lost <= rate.won for rate in rates) and _by_chance(won, lost) < _CHANCE
 
     @property
     def verdict(self) -> str:
