@@ -16,6 +16,7 @@ from .._util.sentences import unforeseen
 from .._util.wording import in_options
 from ..errors import InputError, RbinferError
 from ..io.tables import check_output
+from ..pipeline.summary import BINS
 from ..runs.beside import SUFFIXES
 from ..runs.journal import Line
 from .journal import read_journals
@@ -23,8 +24,6 @@ from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
 
 log = logging.getLogger(__name__)
 
-#: Bins of the score from 0 to 1.
-BINS = 20
 _FEW = 3  # texts in a message
 
 
