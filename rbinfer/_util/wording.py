@@ -11,6 +11,7 @@ from typing import Any
 OPTIONS = {
     "all_frames": "--all-frames",
     "allow_off_image": "--allow-off-image",
+    "anyway": "--anyway",
     "bad_bits": "--bad-bits",
     "catalog": "--catalog",
     "catalog_format": "--catalog-format",

@@ -17,8 +17,10 @@ def add_parser(verbs: Any) -> None:
     parser = add_verb(
         verbs,
         "models",
-        summary="list models, describe one, or check that it works",
-        description="List the installed models, describe one, or run its golden pairs.",
+        summary="list models, describe one, check that it works, choose the default",
+        description=(
+            "List the installed models, describe one, run its golden pairs, or choose your default."
+        ),
         example="rbinfer models list",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -31,20 +33,68 @@ def add_parser(verbs: Any) -> None:
         action = add_verb(actions, name, summary=text, description=description, example=example)
         if takes_model:
             action.add_argument(
-                "model", nargs="?", metavar="MODEL", help="name or file; the one in rbinfer by default"
+                "model", nargs="?", metavar="MODEL", help="name or file; your default by default"
             )
         add_common_options(action)
+    _add_choices(actions)
     parser.set_defaults(run=run)
+
+
+def _add_choices(actions: Any) -> None:
+    """Add the actions that change the default, or tell how it changed."""
+    chosen = add_verb(
+        actions,
+        "use",
+        summary="make a model your default",
+        description=(
+            "Make a model your default: what scores without --model uses it from now on. One that "
+            "'rbtrain adapt' made is refused unless it has proved to be better."
+        ),
+        example="rbinfer models use mine",
+    )
+    chosen.add_argument(
+        "model", metavar="NAME", help="a model of yours, or 'default' for the shipped one"
+    )
+    chosen.add_argument("--anyway", action="store_true", help="though it has not proved to be better")
+    add_common_options(chosen)
+    for name, text in (
+        ("history", "tell which models were your default, and when"),
+        ("rollback", "take the last choice back"),
+    ):
+        action = add_verb(
+            actions,
+            name,
+            summary=text,
+            description=f"{text.capitalize()}.",
+            example=f"rbinfer models {name}",
+        )
+        add_common_options(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     if options.action == "list":
         return _list()
+    if options.action in ("use", "history", "rollback"):
+        return _choose(options)
     from ..model.registry import resolve
 
     path = resolve(options.model)
     return _info(path) if options.action == "info" else _verify(path)
+
+
+def _choose(options: argparse.Namespace) -> int:
+    from ..model import choice
+
+    if options.action == "history":
+        for each in choice.history():
+            sys.stdout.write(f"{each.when}  {each.how:8s}  {each.model}  {each.sha256[:16]}\n")
+        return 0
+    made = (
+        choice.rollback() if options.action == "rollback" else choice.use(options.model, options.anyway)
+    )
+    sys.stdout.write(f"your default is {made.model} now\n")
+    return 0
 
 
 def _list() -> int:
@@ -95,12 +145,26 @@ def _info(path: Path) -> int:
         ("calibration", str(spec.calibration.get("method", "none"))),
         ("configuration", spec.config_hash or "unknown"),
         *([("network of", spec.parent)] if spec.parent else []),
+        *_of_adaptation(spec),
         ("golden pairs", str(n_golden)),
     ]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         sys.stdout.write(f"{name.ljust(width)}  {value}\n")
     return 0
+
+
+def _of_adaptation(spec: "ModelSpec") -> list[tuple[str, str]]:
+    """Say what a model was adapted to, and what came of it."""
+    told = spec.adaptation
+    if not told:
+        return []
+    labels = told.get("labels", {})
+    counts = f"{labels.get('real', 0)} real and {labels.get('bogus', 0)} bogus labels"
+    return [
+        ("adapted to", f"{counts} ({told.get('method', 'unknown')})"),
+        ("verdict", "; ".join([str(told.get("verdict", "unknown")), *told.get("worse", ())])),
+    ]
 
 
 def _of_readings(spec: "ModelSpec") -> list[tuple[str, str]]:

@@ -322,14 +322,10 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
     """
     from astropy.coordinates import SkyCoord
     from astropy.io.fits import Header
-    from astropy.units import UnitsError
     from astropy.wcs import WCS
     from astropy.wcs.utils import wcs_to_celestial_frame
 
-    names = sky_columns(table)
-    if names is None:
-        known = "; ".join(f"{ra}, {dec}" for ra, dec in SKY_COLUMNS)
-        raise InputError(f"the catalogue has no columns of right ascension and declination ({known})")
+    ra, dec = sky_degrees(table)
     header = as_header(header)
     if not isinstance(header, WCS | Header):
         raise InputError(
@@ -344,9 +340,48 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
             raise InputError(f"the WCS of the image cannot be used: {reason}") from error
     if not wcs.has_celestial:
         raise InputError(
-            f"the catalogue has positions in {' and '.join(names)}, but the image has no WCS; "
+            f"the catalogue has positions in {' and '.join(sky_columns(table) or ())}, "
+            "but the image has no WCS; "
             "solve its astrometry, or give x and y"
         )
+    try:
+        frame = wcs_to_celestial_frame(celestial)
+    except ValueError as error:
+        raise InputError(
+            f"the frame of the image's WCS is not known (CTYPE {list(celestial.wcs.ctype)}, RADESYS "
+            f"{celestial.wcs.radesys!r}); correct the header, or give x and y"
+        ) from error
+    sky = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to(frame).spherical
+    # A header may have declination first; the pixels are columns and rows all the same.
+    world = [sky.lon.deg, sky.lat.deg]
+    x, y = celestial.all_world2pix(*(world if celestial.wcs.lng == 0 else world[::-1]), 0, quiet=True)
+    return np.asarray(x, np.float64), np.asarray(y, np.float64)
+
+
+def sky_degrees(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return right ascension and declination in degrees, ICRS.
+
+    Parameters
+    ----------
+    table : Table
+        As for `sky_positions`.
+
+    Returns
+    -------
+    ra, dec : ndarray of float64, shape (n,)
+        NaN where masked or not to be had.
+
+    Raises
+    ------
+    InputError
+        No such columns, or columns that are no angles.
+    """
+    from astropy.units import UnitsError
+
+    names = sky_columns(table)
+    if names is None:
+        known = "; ".join(f"{ra}, {dec}" for ra, dec in SKY_COLUMNS)
+        raise InputError(f"the catalogue has no columns of right ascension and declination ({known})")
     try:
         if len(names) == 1:
             own = table[names[0]]
@@ -355,19 +390,8 @@ def sky_positions(table: "Table", header: Any) -> tuple[NDArray[np.float64], NDA
             ra, dec = _degrees(table[names[0]], "hourangle"), _degrees(table[names[1]])
     except (UnitsError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{' and '.join(names)} cannot be read as angles: {error}") from error
-    try:
-        frame = wcs_to_celestial_frame(celestial)
-    except ValueError as error:
-        raise InputError(
-            f"the frame of the image's WCS is not known (CTYPE {list(celestial.wcs.ctype)}, RADESYS "
-            f"{celestial.wcs.radesys!r}); correct the header, or give x and y"
-        ) from error
     dec[~(np.abs(dec) <= 90.0)] = np.nan  # such as the -99 of catalogues that have no masks
-    sky = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to(frame).spherical
-    # A header may have declination first; the pixels are columns and rows all the same.
-    world = [sky.lon.deg, sky.lat.deg]
-    x, y = celestial.all_world2pix(*(world if celestial.wcs.lng == 0 else world[::-1]), 0, quiet=True)
-    return np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return ra, dec
 
 
 def _is_number(text: str) -> bool:

@@ -1,6 +1,8 @@
 """From a model's name or path to a file that exists."""
 
+import json
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,10 @@ from ..errors import InputError, ModelError, ModelNotFoundError
 DEFAULT_MODEL = "default"
 #: Environment variable that names the directory of the user's own models.
 MODELS_VARIABLE = "RBINFER_MODELS"
+#: File among the user's models that says which is the default; see `rbinfer.model.choice`.
+CHOICES = "choices.jsonl"
+#: A model of the user has a version in its name.
+_VERSION = re.compile(r"(?P<name>.+)-(?P<version>\d+)")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 
 
@@ -43,9 +49,62 @@ def list_models() -> list[ModelEntry]:
         if directory.is_dir():
             found = [*directory.glob("*/model.onnx"), *directory.glob("*.onnx")]
             for path in sorted(found):
+                if path.name.endswith(".part.onnx"):
+                    continue  # what a killed export left
                 name = path.parent.name if path.name == "model.onnx" else path.stem
                 entries.append(ModelEntry(name, path, origin))
     return entries
+
+
+def newest_version(name: str) -> int:
+    """Return the newest version of a model among the user's, ``NAME-VERSION``; 0 where there is none."""
+    own = (_VERSION.fullmatch(entry.name) for entry in list_models() if entry.origin == "user")
+    return max((int(found["version"]) for found in own if found and found["name"] == name), default=0)
+
+
+def chosen_name() -> str | None:
+    """Return the name of the model that this user made the default; None where it is the shipped one."""
+    try:
+        lines = (user_directory() / CHOICES).read_bytes().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            name = json.loads(line)["model"]
+        except (ValueError, TypeError, KeyError):
+            continue  # torn by a crash
+        return None if name == DEFAULT_MODEL or not isinstance(name, str) else name
+    return None
+
+
+def shipped_model() -> Path:
+    """Return the file of the model that came with rbinfer.
+
+    Raises
+    ------
+    ModelNotFoundError
+        It is missing.
+    """
+    # Whatever lies in the current directory or among the user's models.
+    shipped = [e.path for e in list_models() if e.origin == "shipped" and e.name == DEFAULT_MODEL]
+    if not shipped:
+        raise ModelNotFoundError(
+            f"the model {DEFAULT_MODEL!r} is missing from {shipped_directory()}; install rbinfer again"
+        )
+    return shipped[0]
+
+
+def _default() -> Path:
+    name = chosen_name()
+    if name is None:
+        return shipped_model()
+    own = [entry.path for entry in list_models() if entry.name == name]
+    if not own:
+        raise ModelNotFoundError(
+            f"your default is the model {name!r}, which is not in {user_directory()} any more; put it "
+            "back, or 'rbinfer models use default'"
+        )
+    return own[0]
 
 
 def resolve(model: str | os.PathLike[str] | None = None) -> Path:
@@ -54,8 +113,9 @@ def resolve(model: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     model : str or path, optional
-        The name of an installed model, or else the path to an ``.onnx`` file. None means the model
-        that came with rbinfer.
+        The name of an installed model (``NAME`` for the newest ``NAME-VERSION``), or else the path to
+        an ``.onnx`` file. None means the user's default, which is the model that came with rbinfer
+        unless `rbinfer.model.choice.use` named another.
 
     Returns
     -------
@@ -68,22 +128,17 @@ def resolve(model: str | os.PathLike[str] | None = None) -> Path:
     ModelError
         The file is a Keras model, which has to be exported first.
     """
-    entries = list_models()
     if model is None:
-        # Whatever lies in the current directory or among the user's models: this is the shipped one.
-        shipped = [e.path for e in entries if e.origin == "shipped" and e.name == DEFAULT_MODEL]
-        if not shipped:
-            raise ModelNotFoundError(
-                f"the model {DEFAULT_MODEL!r} is missing from {shipped_directory()}; install rbinfer "
-                "again"
-            )
-        return shipped[0]
+        return _default()
     if not isinstance(model, (str, os.PathLike)):
         raise InputError(f"a model is named by its path or name, not by a {type(model).__name__}")
     name = os.fspath(model)
-    for entry in entries:
-        if entry.name == name:
-            return entry.path
+    entries = list_models()
+    newest = f"{name}-{version}" if (version := newest_version(name)) else name
+    for wanted in (name, newest):
+        for entry in entries:
+            if entry.name == wanted:
+                return entry.path
     path = Path(os.path.expanduser(name))
     if path.is_dir() and (path / "model.onnx").is_file():
         return path / "model.onnx"

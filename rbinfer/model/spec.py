@@ -268,6 +268,9 @@ class ModelSpec:
     parent : str
         Name, version and SHA-256 of the model that this network comes from, and what was done to it:
         calibrated and counted anew, or fitted further; empty for one fitted from the beginning.
+    adaptation : dict
+        Of a model that was adapted to labels: what was done and why, which labels (hash and number),
+        rates before and after, and the verdict; empty for others.
     golden : GoldenPairs or None
         Input and score pairs for ``rbinfer models verify``.
     """
@@ -282,6 +285,7 @@ class ModelSpec:
     snr_range: tuple[float, float] = (0.0, float("inf"))
     config_hash: str = ""
     parent: str = ""
+    adaptation: Mapping[str, Any] = field(default_factory=dict)
     golden: GoldenPairs | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -355,6 +359,8 @@ class ModelSpec:
         data = dataclasses.asdict(dataclasses.replace(self, golden=None))
         data["schema"] = SCHEMA
         data["golden"] = None if self.golden is None else self.golden.to_dict()
+        if not self.adaptation:
+            del data["adaptation"]
         # JSON knows no infinity; null stands for an open end.
         for key in ("fwhm_range", "snr_range"):
             data[key] = [v if np.isfinite(v) else None for v in data[key]]
@@ -399,6 +405,7 @@ class ModelSpec:
                 calibration=dict(data["calibration"]),
                 config_hash=str(data["config_hash"]),
                 parent=str(data["parent"]),
+                adaptation=dict(data.get("adaptation", {})),
                 golden=None if data["golden"] is None else GoldenPairs.from_dict(data["golden"]),
                 **ends,
             )

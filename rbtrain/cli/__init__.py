@@ -14,14 +14,16 @@ from rbinfer import __version__
 from rbinfer._util.sentences import unforeseen
 from rbinfer.cli.parser import Parser
 
-_VERBS = ("simulate", "fit", "export", "evaluate", "sheet")
+_VERBS = ("simulate", "fit", "export", "evaluate", "sheet", "harvest", "adapt")
+#: Verbs that a smaller extra than ``train`` is enough for.
+_EXTRAS = {"harvest": "adapt", "adapt": "adapt"}
 
 
 def build_parser() -> Parser:
     """Build the parser of the command line; what only training needs is imported when a verb runs."""
     parser = Parser(
         prog="rbtrain",
-        description="Simulate labelled images, fit the network, export it, measure it.",
+        description="Simulate labelled images, fit, export and measure a network; make it your own.",
         example="rbtrain simulate my.toml",
     )
     parser.add_argument("--version", action="version", version=f"rbtrain {__version__}")
@@ -74,7 +76,7 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
         if isinstance(error, ModuleNotFoundError) and error.name and "pip install" not in text:
             text = (
                 f"{error.name} is not installed; rbtrain needs more than rbinfer does: "
-                "pip install 'rbinfer[train]'"
+                f"pip install 'rbinfer[{_EXTRAS.get(options.verb, 'train')}]'"
             )
         print(f"rbtrain: error: {text}", file=sys.stderr)
         return 1

@@ -6,7 +6,6 @@ import os
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from rbinfer.model.session import Session
 from rbinfer.model.spec import ModelSpec
@@ -15,9 +14,10 @@ from .._arrays import F32, F64
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..fitting.batches import targets_of
-from ..fitting.calibrate import fit_temperature
-from ..fitting.inherit import lineage
+from ..fitting.lineage import lineage
 from ..fitting.rates import measured_readings, mix_weights, width_weights
+from ..fitting.temperature import fit_temperature
+from .last_layer import last_layer, with_last_layer
 from .proof import N_PROOF, ExportError, counted, write_proved
 
 #: Cutouts in memory at a time.
@@ -132,33 +132,13 @@ def recalibrated(
     ExportError
         A graph of another form.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
-    makers = {name: node for node in result.graph.node for name in node.output}
-    constants = {c.name: c for c in result.graph.initializer}
-    try:
-        softmax, product = makers["classes"], makers["score"]
-        add = makers[softmax.input[0]]
-        dense = makers[add.input[0]]
-        bias, kernel = constants[add.input[1]], constants[dense.input[1]]
-        is_real = constants[product.input[1]]
-    except (KeyError, IndexError) as error:
-        raise ExportError(
-            f"the graph has no dense last layer or no product for its score: {error}"
-        ) from error
-    kinds = [node.op_type for node in (dense, add, softmax, product)]
-    if kinds != ["MatMul", "Add", "Softmax", "MatMul"] or product.input[0] != "classes":
-        raise ExportError(
-            f"the graph ends in {', '.join(kinds)}; a dense layer, its softmax and a product are needed"
-        )
-    _set(kernel, numpy_helper.to_array(kernel) / temperature)
-    _set(bias, numpy_helper.to_array(bias) / temperature + shifts)
-    _set(is_real, counted(spec.classes, spec.real))
-    return result
-
-
-def _set(constant: onnx.TensorProto, values: F32 | F64) -> None:
-    constant.CopyFrom(numpy_helper.from_array(values.astype(np.float32), constant.name))
+    layer = last_layer(proto)
+    return with_last_layer(
+        proto,
+        layer.kernel / temperature,
+        layer.bias / temperature + shifts,
+        counted(spec.classes, spec.real),
+    )
 
 
 def _logits(session: Session, data: Dataset, rows: NDArray[np.intp]) -> F64:

@@ -19,7 +19,8 @@ from ..config import CLASSES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
 from ..data.memory import keep_freed_memory
 from .batches import Batches, balance_groups, class_weights, targets_of
-from .inherit import inherit, lineage
+from .inherit import inherit
+from .lineage import lineage
 from .model import create_compact_model, create_realbogus_model
 from .rates import width_weights
 

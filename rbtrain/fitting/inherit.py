@@ -11,9 +11,6 @@ from keras import layers
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from rbinfer._util.hashing import digest
-from rbinfer.model.session import read_spec
-
 from .._arrays import F32
 from .model import JUDGED
 
@@ -97,12 +94,6 @@ def _kernel(layer: Any, weights: NDArray[Any]) -> NDArray[Any]:
 def _with_more(kernel: NDArray[Any], layer: Any) -> NDArray[Any]:
     """Return a kernel with zeros for what else a layer takes."""
     return np.pad(kernel, ((0, max(layer.kernel.shape[0] - len(kernel), 0)), (0, 0)))
-
-
-def lineage(model_file: str | os.PathLike[str]) -> str:
-    """Return name, version and SHA-256 of a model file, as `rbinfer.ModelSpec.parent` begins."""
-    spec = read_spec(model_file)
-    return f"{spec.name} {spec.version}, SHA-256 {digest(os.fspath(model_file))}"
 
 
 def _of_cutouts(model: keras.Model) -> list[tuple[Any, Any]]:

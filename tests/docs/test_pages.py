@@ -4,7 +4,7 @@ import importlib.util
 import shutil
 
 import pytest
-from rbinfer.cutouts.warmup import warmup
+from rbinfer.measure.warmup import warmup
 
 from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, run_page
 
@@ -26,6 +26,10 @@ NOT_RUN = {
     "rbtrain evaluate models/": "on files that are not here; tests/train runs it",
     "rbtrain sheet models/": "on files that are not here; tests/train runs it",
     "rbtrain export mine.keras": "what the Python code beneath makes; tests/train runs it",
+    "rbtrain harvest night/": "on files that are not here; tests/train runs it",
+    "rbtrain adapt --labels": "takes minutes; tests/train runs it",
+    "rbinfer models history": "of a choice that was made; tests/infer/model has one",
+    "rbinfer models rollback": "of a choice that was made; tests/infer/model has one",
     "rbtrain simulate my.toml": "on files that are not here; tests/train runs it",
     "rbtrain fit my.toml": "for hours; tests/train runs it",
     "rbtrain export my.toml": "what the line before makes; tests/train runs it",

@@ -160,7 +160,10 @@ def test_errors_are_one_sentence(tmp_path, args, code, says):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("argv", [[], ["simulate"], ["fit"], ["export"], ["evaluate"], ["sheet"]])
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["simulate"], ["fit"], ["export"], ["evaluate"], ["sheet"], ["harvest"], ["adapt"]],
+)
 def test_help_without_what_only_training_needs(argv):
     """Every help works in the base install, and holds an example."""
     code = (
@@ -173,6 +176,17 @@ def test_help_without_what_only_training_needs(argv):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"example:\n  rbtrain {argv[0] if argv else 'simulate'} " in done.stdout
+
+
+def test_a_smaller_extra_is_named_where_it_is_enough(tmp_path):
+    code = (
+        "import sys; sys.modules['onnx'] = None\n"
+        "from rbtrain.cli import main; sys.exit(main(['adapt', '--labels', 'labels.ecsv']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("rbtrain: error: onnx is not installed; ")
+    assert done.stderr.endswith("pip install 'rbinfer[adapt]'\n")
 
 
 def test_what_is_not_installed_is_told(tmp_path):

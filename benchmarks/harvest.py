@@ -1,0 +1,126 @@
+"""How right harvested labels are: on simulated nights with their truth, and on real nights.
+
+    python benchmarks/harvest.py [--nights DIR] [--json FILE]
+
+Simulated nights of 60 lights (as for ``night.py``) have movers, variables, a satellite, hot pixels, one
+trailed and one cloudy frame. ``--nights`` names a folder with real nights (``NAME/`` and
+``NAME.truth.ecsv``); their truth is from repeats, too, so what is stated is agreement.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from _common import add_json, processor, write_json
+from _night_frames import NightMaker, NightPlan
+from astropy.table import Table
+from night import REAL, labelled
+
+from rbinfer.night.run import run_night
+from rbinfer.pipeline.options import ScoreOptions
+from rbtrain.data.harvest_night import NightTables, from_night
+
+NIGHTS = {
+    "dithered": NightPlan(301),
+    "dithered, by its stars": NightPlan(302, has_wcs=False),
+    "drifting": NightPlan(303, dither=0.2, drift=0.5),
+    "still": NightPlan(304, dither=0.1),
+}
+#: Largest distance from something of the truth, pixels.
+_REACH = 1.5
+
+
+def figures_of(night, labels, is_real):
+    """Return shares by evidence; `is_real` is the truth of the labels, NaN where it is silent."""
+    found = {"detections": len(night.detections), "harvested": len(labels)}
+    found["share"] = len(labels) / len(night.detections)
+    right = is_real == np.asarray(labels["label"], float)
+    known = np.isfinite(is_real)
+    if known.any():
+        found["right"] = float(right[known].mean())
+    for name in np.unique(np.asarray(labels["evidence"]).astype(str)):
+        of = np.asarray(labels["evidence"]).astype(str) == name
+        found[str(name)] = {
+            "n": int(of.sum()),
+            "with truth": int((of & known).sum()),
+            "right": float(right[of & known].mean()) if (of & known).any() else None,
+            "estimated purity": float(np.mean(labels["purity"][of])),
+        }
+    return found
+
+
+def simulated(plan):
+    """Make a night, harvest it, compare with its truth."""
+    with tempfile.TemporaryDirectory() as folder:
+        truth = NightMaker(plan, Path(folder) / "night").write()
+        run_night(Path(folder) / "night", Path(folder) / "out", options=ScoreOptions(device="cpu"))
+        night = NightTables.read(Path(folder) / "out")
+    labels = from_night(night)
+    what = labelled(labels, truth)[0] if len(labels) else np.zeros(0, "U12")
+    found = figures_of(night, labels, np.isin(what, REAL).astype(float))
+    source = np.asarray(labels["label"])[np.isin(what, "mover")]
+    found["movers called bogus"] = int(np.count_nonzero(source == 0))
+    found["wrong"] = {
+        str(name): n
+        for name, n in Counter(what[np.isin(what, REAL) != (np.asarray(labels["label"]) == 1)]).items()
+    }
+    return found
+
+
+def real(folder):
+    """Harvest a real night, compare with its truth where that says something."""
+    with tempfile.TemporaryDirectory() as out:
+        run_night(folder, out, options=ScoreOptions(device="cpu"))
+        night = NightTables.read(out)
+    labels = from_night(night)
+    truth = Table.read(folder.with_name(f"{folder.name}.truth.ecsv"))
+    is_real = np.full(len(labels), np.nan)
+    for image in np.unique(labels["image"]):
+        own = np.flatnonzero(labels["image"] == image)
+        name = Path(str(image)).name.removesuffix(".gz")
+        x, y = (np.asarray(labels[k], float)[own] for k in ("x", "y"))
+        there = truth[(truth["kind"] == "hot_pixel") | (truth["frame"] == name)]
+        away = [_nearest(x, y, there["x"][there["kind"] == kind], there["y"][there["kind"] == kind])
+                for kind in ("hot_pixel", "cosmic_ray", "mover")]  # fmt: skip
+        a, b, c, d, e, f = truth.meta["to_reference"][name]
+        stars = truth[truth["kind"] == "star"]
+        of_star = _nearest(a * x + b * y + c, d * x + e * y + f, stars["x"], stars["y"])
+        bogus = np.minimum(away[0], away[1])
+        source = np.minimum(of_star, away[2])
+        is_real[own] = np.where(
+            np.minimum(bogus, source) < _REACH, (source < bogus).astype(float), np.nan
+        )
+    return figures_of(night, labels, is_real)
+
+
+def _nearest(x, y, there_x, there_y):
+    if not len(there_x):
+        return np.full(len(x), np.inf)
+    return np.hypot(
+        x[:, None] - np.asarray(there_x, float), y[:, None] - np.asarray(there_y, float)
+    ).min(axis=1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nights", type=Path, help="folder with real nights and their truth")
+    add_json(parser)
+    options = parser.parse_args()
+    print(processor())
+    figures = {"simulated": {}, "real": {}}
+    for name, plan in NIGHTS.items():
+        figures["simulated"][name] = found = simulated(plan)
+        print(name, found)
+    for truth in sorted(options.nights.glob("*.truth.ecsv")) if options.nights else ():
+        name = truth.name.removesuffix(".truth.ecsv")
+        figures["real"][name] = found = real(options.nights / name)
+        print(name, found)
+    write_json(options.json, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

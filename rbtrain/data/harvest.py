@@ -1,0 +1,238 @@
+"""Labels for nothing: from darks, from the repeats of a night, from a catalogue, from a mask."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from rbinfer._util.hashing import digest
+from rbinfer.errors import InputError
+from rbinfer.io.labels import Label, LabelFile
+from rbinfer.night.run import RESULTS
+from rbinfer.runs.journal import lines_of
+
+from .harvest_frames import from_catalogue, from_darks, from_mask, read_bad_pixels
+from .harvest_night import NightTables, from_night
+from .harvested import REAL, Joined, joined
+
+log = logging.getLogger(__name__)
+
+#: Who made a harvested label.
+WHO = "rbtrain harvest"
+#: Scores above it are likely to be real; for counting what lies on a mask by chance.
+_LIKELY = 0.5
+#: Labels that are written at a time.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class HarvestOptions:
+    """What labels are harvested from.
+
+    Attributes
+    ----------
+    night : path or None
+        Folder with the tables of ``rbinfer night``.
+    darks : sequence of path
+        Frames with the shutter closed.
+    catalogue : path or None
+        Table of known sources, and `radius`, how near a detection must be, arcsec.
+    mask : str or None
+        Bad pixels of the camera: a FITS file, or ``FILE[HDU]``.
+    most : int
+        Labels of each kind of evidence that are taken at most, drawn at random.
+    seed : int
+    """
+
+    night: str | os.PathLike[str] | None = None
+    darks: Sequence[str | os.PathLike[str]] = ()
+    catalogue: str | os.PathLike[str] | None = None
+    radius: float = 1.0
+    mask: str | None = None
+    most: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.night is None and not self.darks:
+            raise InputError("nothing to harvest from: give the tables of a night, or darks")
+        if self.night is None and (self.catalogue is not None or self.mask is not None):
+            raise InputError("a catalogue and a mask tell of the detections of a night: give its tables")
+        if self.most < 1:
+            raise InputError(f"most must be at least 1, not {self.most}")
+
+
+@dataclass(frozen=True)
+class HarvestReport:
+    """What came of a harvest.
+
+    Attributes
+    ----------
+    detections : int
+        Of the night.
+    known : int
+        Of these, how many have evidence.
+    contradicted : int
+        Detections that are real by one kind of evidence and bogus by another: they get no label.
+    found, written : dict of str to int
+        Labels by evidence: all, and those that were added to the table.
+    purity : dict of str to float
+        Estimated, by evidence.
+    """
+
+    detections: int
+    known: int
+    contradicted: int
+    found: dict[str, int]
+    written: dict[str, int]
+    purity: dict[str, float]
+
+    def in_words(self) -> list[str]:
+        """Say it in a line for each kind of evidence, and one for all."""
+        lines = [
+            f"{name}: {self.written.get(name, 0)} labels of {n}, {self.purity[name]:.2%} of them right "
+            "by estimate"
+            for name, n in self.found.items()
+        ]
+        if self.detections:
+            share = self.known / self.detections
+            lines.append(
+                f"{self.known} of {self.detections} detections of the night have evidence ({share:.0%})"
+            )
+        if self.contradicted:
+            lines.append(
+                f"{self.contradicted} detections left out: real by one evidence, bogus by another"
+            )
+        return lines
+
+
+def harvest(
+    options: HarvestOptions,
+    output: str | os.PathLike[str],
+    progress: Callable[[int, int], None] | None = None,
+) -> HarvestReport:
+    """Harvest labels into a table of labels.
+
+    What the table has already stays; the same harvest again adds nothing.
+
+    Parameters
+    ----------
+    options : HarvestOptions
+    output : path
+        ``labels.ecsv``; made, or appended to.
+    progress : callable, optional
+        Called as ``progress(darks_done, darks)``.
+
+    Returns
+    -------
+    HarvestReport
+
+    Raises
+    ------
+    InputError
+        Something cannot be read or used, or there is no evidence for anything; says what to do.
+    """
+    rng = np.random.default_rng(options.seed)
+    file = LabelFile(Path(output))
+    before = {(label.key, label.label) for label in file.new()}
+    night = None if options.night is None else NightTables.read(options.night)
+    parts = [] if night is None else _of_night(night, options)
+    if options.darks:
+        parts.append(from_darks(options.darks, rng, progress))
+    found = joined(parts)
+    if not len(found.table):
+        raise InputError(
+            "no detection has evidence: the sky must move by some pixels over three frames at least "
+            "before repeats tell anything; give darks, or dither next time"
+        )
+    table = found.table[_chosen(found.table, options.most, rng)]
+    catalogues = {} if options.night is None else _catalogues(Path(options.night))
+    labels = [label for label in _labels(table, catalogues) if (label.key, label.label) not in before]
+    for start in range(0, len(labels), _AT_ONCE):
+        file.append(labels[start : start + _AT_ONCE])
+    return _report(night, found, labels)
+
+
+def _of_night(night: NightTables, options: HarvestOptions) -> list[Table]:
+    parts = [from_night(night)]
+    if not len(parts[0]):
+        log.warning(
+            "the repeats of the night tell nothing: the sky hardly moved over the detector, or there "
+            "are fewer than three frames of a field"
+        )
+    if options.catalogue is not None:
+        parts.append(from_catalogue(night.detections, options.catalogue, options.radius))
+    if options.mask is not None:
+        likely = np.asarray(night.detections["rb_score"]) > _LIKELY
+        parts.append(from_mask(night.detections, read_bad_pixels(options.mask), likely))
+    return parts
+
+
+def _chosen(table: Table, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw rows of each kind of evidence, in their order."""
+    evidence = np.asarray(table["evidence"])
+    rows = []
+    for name in np.unique(evidence):
+        of = np.flatnonzero(evidence == name)
+        rows.append(rng.permutation(of)[:most])
+    return np.sort(np.concatenate(rows))
+
+
+def _catalogues(night: Path) -> dict[str, str]:
+    """Return the scored catalogue of each image of a night."""
+    results = (night / RESULTS).absolute()
+    journal = results / "batch.jsonl"
+    if not journal.is_file():
+        log.warning("%s is not there: labels will not name the scored catalogues", journal)
+        return {}
+    return {line.image: str(results / line.output) for line in lines_of(journal) if line.ok}
+
+
+def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    hashes: dict[str, str] = {}
+    labels = []
+    for row in table:
+        image = str(row["image"])
+        if image not in hashes:
+            if not os.path.isfile(image):
+                raise InputError(f"{image} is not there any more; labels need the images themselves")
+            hashes[image] = digest(image)
+        labels.append(
+            Label(
+                image=os.path.abspath(image),
+                hash=hashes[image],
+                x=float(row["x"]),
+                y=float(row["y"]),
+                label="real" if row["label"] == REAL else "bogus",
+                catalog=catalogues.get(image, ""),
+                row=int(row["row"]) if image in catalogues else -1,
+                ra=float(row["ra"]),
+                dec=float(row["dec"]),
+                kind=str(row["class"]),
+                who=WHO,
+                when=now,
+                evidence=str(row["evidence"]),
+                purity=round(float(row["purity"]), 6),
+            )
+        )
+    return labels
+
+
+def _report(night: NightTables | None, found: Joined, labels: Sequence[Label]) -> HarvestReport:
+    evidence = np.asarray(found.table["evidence"]).astype(str)
+    purity = np.asarray(found.table["purity"], float)
+    names = list(dict.fromkeys(evidence.tolist()))
+    return HarvestReport(
+        0 if night is None else len(night.detections),
+        int(np.count_nonzero(evidence != "dark")),
+        found.contradicted,
+        dict(Counter(evidence.tolist())),
+        dict(Counter(label.evidence for label in labels)),
+        {name: float(np.mean(purity[evidence == name])) for name in names},
+    )

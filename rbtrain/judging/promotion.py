@@ -1,0 +1,224 @@
+"""Is a network better than its parent: on labels kept apart, and on simulation of all kinds?"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+
+from .._arrays import I8, Bools
+from ..config import CLASSES, SOURCES
+
+#: A loss is told, and a gain believed, where chance makes it so large in fewer than this share of cases.
+_CHANCE = 0.1
+#: What a rate on simulation may lose: of all real ones, of all bogus, and of a class.
+_LOST, _LET_IN, _OF_CLASS = 0.005, 0.01, 0.03
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of so many, before and after, with 95 % intervals (Wilson 1927, JASA 22, 209).
+
+    Attributes
+    ----------
+    n : int
+    before, after : float
+    before_interval, after_interval : (float, float)
+    won, lost : int
+        How many are judged rightly after and were not before, and the other way round.
+    """
+
+    n: int
+    before: float
+    after: float
+    before_interval: tuple[float, float]
+    after_interval: tuple[float, float]
+    won: int
+    lost: int
+
+    @classmethod
+    def of(cls, before: Bools, after: Bools, rightly: bool) -> "Rate":
+        """Compare what is called real before and after, among those that are real, or that are not.
+
+        Parameters
+        ----------
+        before, after : ndarray of bool, shape (n,)
+            What is called real.
+        rightly : bool
+            Whether they are real.
+        """
+        n = len(before)
+        right_before, right_after = before == rightly, after == rightly
+        return cls(
+            n,
+            float(before.mean()) if n else math.nan,
+            float(after.mean()) if n else math.nan,
+            wilson(int(before.sum()), n),
+            wilson(int(after.sum()), n),
+            int(np.count_nonzero(right_after & ~right_before)),
+            int(np.count_nonzero(right_before & ~right_after)),
+        )
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether more were lost than won, by more than chance."""
+        return self.lost > self.won and _by_chance(self.lost, self.won) < _CHANCE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A network beside its parent: rates of what is called real.
+
+    Attributes
+    ----------
+    kept, let_in : Rate
+        Of real and of bogus labels, each judged by a fit that has not seen it.
+    simulated_kept, simulated_let_in : Rate
+        Of the simulated set.
+    by_class : mapping of str to Rate
+        Of the simulated set.
+    """
+
+    kept: Rate
+    let_in: Rate
+    simulated_kept: Rate
+    simulated_let_in: Rate
+    by_class: Mapping[str, Rate]
+
+    def what_got_worse(self) -> list[str]:
+        """Say what got worse, in a phrase each."""
+        found = [
+            f"{name} of your labels {_in_words(rate)}"
+            for name, rate in (("kept", self.kept), ("let in", self.let_in))
+            if rate.is_worse
+        ]
+        lost = self.simulated_kept.before - self.simulated_kept.after
+        if lost > _LOST:
+            found.append(f"kept of the simulated real ones {_in_words(self.simulated_kept)}")
+        if self.simulated_let_in.after - self.simulated_let_in.before > _LET_IN:
+            found.append(f"let in of the simulated bogus {_in_words(self.simulated_let_in)}")
+        for name, rate in self.by_class.items():
+            change = rate.after - rate.before
+            worse = -change if CLASSES.index(name) in SOURCES else change
+            if worse > _OF_CLASS and rate.is_worse:
+                found.append(f"simulated {name.replace('_', ' ')}s called real {_in_words(rate)}")
+        return found
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the labels are judged better, by more than chance, and neither kind of them worse."""
+        rates = (self.kept, self.let_in)
+        won, lost = sum(rate.won for rate in rates), sum(rate.lost for rate in rates)
+        return all(rate.lost <= rate.won for rate in rates) and _by_chance(won, lost) < _CHANCE
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``no better``, or ``worse``."""
+        if self.what_got_worse():
+            return "worse"
+        return "better" if self.is_better else "no better"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for the metadata and for JSON."""
+        rates = {
+            "kept": self.kept,
+            "let_in": self.let_in,
+            "simulated_kept": self.simulated_kept,
+            "simulated_let_in": self.simulated_let_in,
+        }
+        return {
+            "verdict": self.verdict,
+            "worse": self.what_got_worse(),
+            **{name: _plain(rate) for name, rate in rates.items()},
+            "by_class": {name: _plain(rate) for name, rate in self.by_class.items()},
+        }
+
+    def in_words(self) -> list[str]:
+        """Say the rates in a line each."""
+        return [
+            f"{name:28s}{_in_words(rate)}"
+            for name, rate in (
+                ("your labels, kept", self.kept),
+                ("your labels, let in", self.let_in),
+                ("simulated real, kept", self.simulated_kept),
+                ("simulated bogus, let in", self.simulated_let_in),
+            )
+            if rate.n
+        ]
+
+
+def compare(
+    real: Bools,
+    before: Bools,
+    after: Bools,
+    simulated: I8,
+    simulated_before: Bools,
+    simulated_after: Bools,
+    is_real: Bools,
+) -> Comparison:
+    """Compare what two networks call real.
+
+    Parameters
+    ----------
+    real : ndarray of bool, shape (n,)
+        Labels.
+    before, after : ndarray of bool, shape (n,)
+        What each calls real of them; `after` by a fit that has not seen the label.
+    simulated : ndarray of int8, shape (s,)
+        Classes of simulated detections, indices into `rbtrain.config.CLASSES`.
+    simulated_before, simulated_after : ndarray of bool, shape (s,)
+    is_real : ndarray of bool, shape (classes,)
+        Classes that count as real.
+    """
+    sources = is_real[simulated]
+    # A source that does not count as real is no artefact either.
+    bogus = ~sources & ~np.isin(simulated, SOURCES)
+    return Comparison(
+        Rate.of(before[real], after[real], True),
+        Rate.of(before[~real], after[~real], False),
+        Rate.of(simulated_before[sources], simulated_after[sources], True),
+        Rate.of(simulated_before[bogus], simulated_after[bogus], False),
+        {
+            name: Rate.of(simulated_before[of], simulated_after[of], bool(is_real[k]))
+            for k, name in enumerate(CLASSES)
+            if (of := simulated == k).any() and (is_real[k] or k not in SOURCES)
+        },
+    )
+
+
+def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % interval of a share `k` of `n`; (0, 1) of none."""
+    if n == 0:
+        return 0.0, 1.0
+    share, low = k / n, 1.0 + z**2 / n
+    middle = (share + z**2 / (2 * n)) / low
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / low
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _by_chance(more: int, fewer: int) -> float:
+    """Return how often chance alone makes so many of both go one way (the sign test)."""
+    return float(binom.sf(more - 1, more + fewer, 0.5)) if more + fewer else 1.0
+
+
+def _in_words(rate: Rate) -> str:
+    def one(share: float, interval: tuple[float, float]) -> str:
+        return f"{share:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
+
+    return (
+        f"{one(rate.before, rate.before_interval)} -> {one(rate.after, rate.after_interval)} of {rate.n}"
+    )
+
+
+def _plain(rate: Rate) -> dict[str, Any]:
+    return {
+        "n": rate.n,
+        "before": None if math.isnan(rate.before) else round(rate.before, 6),
+        "after": None if math.isnan(rate.after) else round(rate.after, 6),
+        "before_interval": [round(v, 6) for v in rate.before_interval],
+        "after_interval": [round(v, 6) for v in rate.after_interval],
+        "won": rate.won,
+        "lost": rate.lost,
+    }

@@ -1,0 +1,86 @@
+"""Verdicts about two networks: better, no better, worse; and the intervals that are stated."""
+
+import numpy as np
+import pytest
+
+from rbtrain.config import CLASSES
+from rbtrain.judging.promotion import Rate, compare, wilson
+
+IS_REAL = np.array([name in ("star", "galaxy") for name in CLASSES])
+N = 2000
+
+
+def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0):
+    """Compare on 100 labels, half of them real, and on simulation; the parent lets in 20 bogus ones."""
+    real = np.repeat([True, False], 50)
+    before = real.copy()
+    before[50:70] = True
+    after = before.copy()
+    after[50 : 50 + won] = False
+    after[70 : 70 + lost] = True
+    after[:lost_real] = False
+    kinds = np.repeat(np.arange(len(CLASSES)), N).astype(np.int8)
+    simulated = IS_REAL[kinds]
+    now = simulated.copy()
+    now[:lost_stars] = False
+    now[N : N + lost_galaxies] = False
+    now[2 * N : 2 * N + let_in] = True
+    return compare(real, before, after, kinds, simulated, now, IS_REAL)
+
+
+def test_wins_beyond_chance_are_better():
+    found = comparison(won=6)
+    assert found.verdict == "better"
+    assert (found.let_in.before, found.let_in.after) == (0.4, 0.28)
+    assert (found.let_in.won, found.let_in.lost) == (6, 0)
+
+
+@pytest.mark.parametrize("changes", [{}, {"won": 2}, {"won": 6, "lost": 5}])
+def test_what_chance_would_do_is_no_better(changes):
+    assert comparison(**changes).verdict == "no better"
+
+
+def test_losses_are_worse_whatever_was_won_elsewhere():
+    found = comparison(won=15, lost_real=6)
+    assert found.verdict == "worse"
+    assert found.what_got_worse() == [
+        "kept of your labels 100.0% (92.9% to 100.0%) -> 88.0% (76.2% to 94.4%) of 50"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lost_stars": 21}, "kept of the simulated real ones"),
+        ({"let_in": 101}, "let in of the simulated bogus"),
+        ({"let_in": 61}, "simulated cosmic rays called real"),
+    ],
+)
+def test_what_is_forgotten_is_worse_and_named(changes, said):
+    found = comparison(won=15, **changes)
+    assert found.verdict == "worse"
+    assert any(said in phrase for phrase in found.what_got_worse())
+    assert found.as_dict()["worse"] == found.what_got_worse()
+
+
+def test_galaxies_have_no_part_where_they_do_not_count():
+    stars_alone = np.array([name == "star" for name in CLASSES])
+    kinds = np.array([0, 1, 2], np.int8)
+    calls = np.array([True, True, False])
+    found = compare(np.ones(1, bool), calls[:1], calls[:1], kinds, calls, calls, stars_alone)
+    assert found.simulated_let_in.n == 1
+    assert "galaxy" not in found.by_class
+
+
+def test_intervals_are_those_of_wilson():
+    # The formula of Brown, Cai and DasGupta (2001), Statistical Science 16, 101, worked by hand.
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_a_rate_of_nothing_is_none_in_json():
+    nothing = np.zeros(0, bool)
+    rate = Rate.of(nothing, nothing, True)
+    assert np.isnan(rate.before)
+    assert not rate.is_worse

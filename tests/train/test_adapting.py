@@ -1,0 +1,202 @@
+"""A model adapted to labels: whole on disk, with its lineage and its verdict; and without TensorFlow."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from astropy.io import fits
+
+from rbinfer import Classifier
+from rbinfer._util.hashing import digest
+from rbinfer.errors import InputError
+from rbinfer.io.images import load_image
+from rbinfer.io.labels import Label, LabelFile
+from rbinfer.model.registry import resolve, shipped_model
+from rbinfer.model.session import read_spec, verify
+from rbtrain import adapting
+from rbtrain.adapting import AdaptOptions, adapt
+from rbtrain.cli import main
+from rbtrain.data import kept
+from rbtrain.data.kept import Kept
+from rbtrain.export.last_layer import last_layer, write_features_model
+
+from ..infer.night.skies import add_star
+
+SIDE, PITCH = 480, 24
+
+
+@pytest.fixture(scope="module")
+def small_sets(tmp_path_factory):
+    """Let the kept sets be small, in a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name, which in (("REHEARSED", Kept("rehearsed", 5, 10)), ("JUDGED", Kept("judged", 6, 14))):
+            patch.setattr(adapting, name, which)
+        yield
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    monkeypatch.setenv("RBINFER_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """Return an image of stars and of rings, and its labels with the truth."""
+    folder = tmp_path_factory.mktemp("strange")
+    rng = np.random.default_rng(3)
+    image = rng.normal(300, 8, (SIDE, SIDE))
+    middles = np.stack(np.meshgrid(*[np.arange(16, SIDE - 10, PITCH)] * 2), -1).reshape(-1, 2)
+    real = rng.random(len(middles)) < 0.5
+    rows, columns = np.mgrid[-6:7, -6:7]
+    labels = []
+    for (x, y), is_real in zip(middles, real, strict=True):
+        if is_real:
+            add_star(image, x, y, rng.uniform(1000, 6000))
+        else:
+            ring = np.exp(-((np.hypot(rows, columns) - 2.2) ** 2) / 1.2)
+            image[y - 6 : y + 7, x - 6 : x + 7] += rng.uniform(60, 200) * ring
+    path = folder / "image.fits"
+    fits.writeto(path, np.rint(image).astype(np.int16))
+    for (x, y), is_real in zip(middles, real, strict=True):
+        label = "real" if is_real else "bogus"
+        labels.append(Label(str(path), digest(path), float(x), float(y), label, who="test"))
+    return labels
+
+
+def written(tmp_path, labels):
+    LabelFile(tmp_path / "labels.ecsv").append(labels)
+    return tmp_path / "labels.ecsv"
+
+
+@pytest.fixture
+def adapted(strange, small_sets, models, tmp_path):
+    return adapt(AdaptOptions([written(tmp_path, strange)]))
+
+
+def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, models, tmp_path):
+    image = load_image(strange[0].image)
+    x, y = (np.array([getattr(label, k) for label in strange]) for k in ("x", "y"))
+    real = np.array([label.label == "real" for label in strange])
+    before, after = (Classifier(m, device="cpu") for m in (None, adapted.path))
+    let_in = [(c.score(image, x, y).score > c.threshold)[~real].mean() for c in (before, after)]
+    assert adapted.method == "head"
+    assert let_in[1] < 0.5 * let_in[0]
+    assert adapted.comparison.let_in.won > adapted.comparison.let_in.lost
+    assert adapted.path == models / "mine-1.onnx"
+    assert verify(adapted.path).ok
+    spec = read_spec(adapted.path)
+    assert (spec.name, spec.version) == ("mine", "1")
+    assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (head)")
+    assert spec.adaptation["labels"]["sha256"] == [digest(tmp_path / "labels.ecsv")]
+    assert spec.adaptation["labels"]["real"] + spec.adaptation["labels"]["bogus"] == len(strange)
+    assert spec.adaptation["verdict"] == adapted.comparison.verdict
+    assert len(spec.readings) == len(before.spec.readings)
+    assert resolve(None) == shipped_model()  # nothing is promoted unasked
+
+
+def test_the_same_labels_and_seed_make_the_same_file(adapted, strange, tmp_path):
+    again = adapt(AdaptOptions([tmp_path / "labels.ecsv"], output=tmp_path / "again.onnx"))
+    one, other = (last_layer(onnx.load(path)) for path in (adapted.path, again.path))
+    assert np.array_equal(one.kernel, other.kernel)
+    assert np.array_equal(one.bias, other.bias)
+
+
+@pytest.mark.parametrize(
+    ("n_real", "n_bogus", "method"),
+    [(30, 30, "calibration"), (0, 30, "threshold"), (12, 3, "threshold")],
+)
+def test_few_labels_move_no_layer_and_it_says_why(
+    n_real, n_bogus, method, strange, small_sets, models, tmp_path
+):
+    real = [label for label in strange if label.label == "real"][:n_real]
+    bogus = [label for label in strange if label.label == "bogus"][:n_bogus]
+    found = adapt(AdaptOptions([written(tmp_path, real + bogus)]))
+    assert found.method == method
+    assert f"{n_real + n_bogus} labels, {n_real} real and {n_bogus} bogus" in found.why
+    kernels = [last_layer(onnx.load(path)).kernel for path in (shipped_model(), found.path)]
+    if method == "threshold":
+        assert np.array_equal(*kernels)
+    else:
+        ratio = kernels[1] / kernels[0]
+        assert ratio == pytest.approx(np.full_like(ratio, np.median(ratio)), rel=1e-4)
+
+
+def test_too_few_labels_are_refused_with_what_to_do(strange, small_sets, models, tmp_path):
+    skipped = [dataclasses.replace(label, label="skip") for label in strange[9:]]
+    with pytest.raises(
+        InputError, match=r"there are 9 labels that can be used; 10 are needed .* label more"
+    ):
+        adapt(AdaptOptions([written(tmp_path, strange[:9] + skipped)]))
+    assert not models.exists()
+
+
+def test_labels_of_an_image_that_is_gone_or_changed_are_left_out(strange, small_sets, models, tmp_path):
+    gone = [dataclasses.replace(label, image="/nowhere.fits", hash="0") for label in strange[:5]]
+    changed = [dataclasses.replace(label, hash="1") for label in strange[5:8]]
+    found = adapt(AdaptOptions([written(tmp_path, gone + changed + strange[8:48])]))
+    assert sorted(reason.split(":")[0].split(" ")[0] for reason in found.left_out) == ["3", "5"]
+    assert "the image is not there any more" in " ".join(found.left_out)
+    assert "the image has changed since it was labelled" in " ".join(found.left_out)
+
+
+def test_features_are_what_the_last_layer_gets(tmp_path, strange):
+    layer = write_features_model(shipped_model(), tmp_path / "features.onnx")
+    twin, shipped = (Classifier(m, device="cpu") for m in (tmp_path / "features.onnx", None))
+    image = load_image(strange[0].image)
+    x, y = np.array([16.0, 40.0]), np.array([16.0, 16.0])
+    found, wanted = twin.score(image, x, y), shipped.score(image, x, y)
+    logits = found.classes @ layer.kernel + layer.bias
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    assert powers / powers.sum(axis=1, keepdims=True) == pytest.approx(wanted.classes, abs=1e-6)
+    assert found.score == pytest.approx(wanted.score, abs=1e-6)
+
+
+def test_the_verb_promotes_only_what_is_better(strange, small_sets, models, tmp_path, capsys):
+    labels = written(tmp_path, strange)
+    assert main(["adapt", "--labels", str(labels), "--use", "-q"]) == 0
+    said = capsys.readouterr().out
+    better = "better: use it with 'rbinfer models use mine'" in said
+    assert better == ("mine-1 is your default now" in said)
+    assert resolve(None) == (models / "mine-1.onnx" if better else shipped_model())
+    # The opposite of the truth may be learned from, but not be used.
+    turned = {"real": "bogus", "bogus": "real"}
+    few = [dataclasses.replace(label, label=turned[label.label]) for label in strange[:60]]
+    wrong = written(tmp_path / "models", few)
+    assert main(["adapt", "--labels", str(wrong), "--model", "default", "--use", "-q"]) == 0
+    assert "not to be used" in capsys.readouterr().out
+    assert resolve(None) == (models / "mine-1.onnx" if better else shipped_model())
+
+
+def test_names_that_cannot_be_are_refused():
+    for name in ("default", "a/b", ""):
+        with pytest.raises(InputError, match="can't be the name of a model of yours"):
+            AdaptOptions(["labels.ecsv"], name=name)
+
+
+def test_adapt_and_harvest_need_no_tensorflow():
+    code = (
+        "import sys, rbtrain.adapting, rbtrain.data.harvest\n"
+        "print([n for n in ('tensorflow', 'keras', 'tf2onnx', 'matplotlib') if n in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_kept_sets_are_drawn_once(small_sets):
+    config = kept.shipped_config(read_spec(shipped_model()).preprocess)
+    done = []
+    first = kept.kept_set(config, Kept("few", 9, 2), lambda n, _: done.append(n), workers=1)
+    again = kept.kept_set(config, Kept("few", 9, 2), lambda n, _: done.append(n), workers=1)
+    assert done == [2]
+    assert np.array_equal(first.rows, again.rows)
+    # One of an earlier version, with less of each detection, is drawn again.
+    place = next(kept.cache_directory().glob("few-*/cores.npy"))
+    np.save(place, np.load(place)[:, :27])
+    kept.kept_set(config, Kept("few", 9, 2), lambda n, _: done.append(n), workers=1)
+    assert done == [2, 2]
