@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 
 import pytest
+
 from rbinfer.measure.warmup import warmup
 
 from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, run_page
