@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 #: The verbs in the order of the help, each a module of its name.
 _VERBS = (
-    "classify", "batch", "night", "watch", "serve", "stamps", "explain", "completeness", "gallery",
-    "report", "status", "models", "config", "warmup", "bench", "doctor", "completion",
+    "classify", "batch", "night", "watch", "label", "serve", "stamps", "explain", "completeness",
+    "gallery", "report", "status", "models", "config", "warmup", "bench", "doctor", "completion",
 )  # fmt: skip
 _HELP = {"-h", "--help"}
 
