@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from importlib.resources import files
@@ -63,6 +64,7 @@ def make_app(session: Session, token: str) -> App:
         Route("/item/{item:int}", pages.item),
         Route("/cutout/{item:int}", pages.cutout),
         Route("/star/{item:int}", pages.star),
+        Route("/snr/{item:int}", pages.snr),
         Route("/answer", pages.answer, methods=["POST"]),
         Route("/undo", pages.undo, methods=["POST"]),
         *(Route(f"/{name}", pages.file_of(name, kind)) for name, kind in _PARTS.items()),
@@ -130,6 +132,14 @@ class _Pages:
             return star
 
         return await _answered(drawn)
+
+    async def snr(self, request: Any) -> Any:
+        def measured() -> dict[str, Any]:
+            row, image, frame = self._session.frame(self._item(request))
+            snr = frame.snr(float(row["x"]), float(row["y"]), image.fwhm)
+            return {"snr": snr if math.isfinite(snr) else None}
+
+        return await _answered(measured)
 
     async def answer(self, request: Any) -> Any:
         body = await request.body()

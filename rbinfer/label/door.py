@@ -7,7 +7,7 @@ from ..serve.limits import App, Message, Receive, Scope, Send
 
 #: Said with every answer: nothing of others is loaded, shown inside of it, or told where it is.
 _HEADERS = {
-    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; "
+    "content-security-policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

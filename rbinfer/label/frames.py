@@ -3,17 +3,18 @@
 import logging
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from .._util.hashing import digest
+from ..cutouts.cutter import Cutter
 from ..errors import RbinferError
-from ..io.exposure import Exposure
+from ..io.exposure import Exposure, Width
 from ..io.images import load_image
 from ..io.sky_out import SkyMap, sky_map
-from ..model.spec import DEFAULT_FWHM
+from ..model.spec import DEFAULT_FWHM, PreprocessSpec
 from ..report.gallery import half_width, stretched, window_at
 from ..report.one import FIRST, ImageResult
 from ..report.pictures import png_bytes
@@ -42,6 +43,7 @@ class Frame:
     sky: SkyMap | None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _star: list[bytes | None] = field(default_factory=list, repr=False)
+    _cutters: dict[float, Cutter] = field(default_factory=dict, repr=False)
 
     def star(self) -> bytes | None:
         """Return the mean star as PNG, measured when it is first asked for; None without stars."""
@@ -50,6 +52,24 @@ class Frame:
                 grey = mean_star(self.exposure)
                 self._star.append(None if grey is None else png_bytes(grey))
             return self._star[0]
+
+    def snr(self, x: float, y: float, fwhm: float | None) -> float:
+        """Return S/N as `rbinfer.cutouts.cutter.Cutouts` has it; NaN where there is none.
+
+        Parameters
+        ----------
+        x, y : float
+            0-based pixels.
+        fwhm : float or None
+            Of the image's stars, in pixels.
+        """
+        width = fwhm or DEFAULT_FWHM
+        with self._lock:
+            if width not in self._cutters:
+                exposure = replace(self.exposure, width=Width(width, "given"))
+                self._cutters[width] = Cutter.prepare(exposure, PreprocessSpec.default())
+            cutter = self._cutters[width]
+        return float(cutter.cut(np.array([x]), np.array([y])).snr[0])
 
 
 class Frames:

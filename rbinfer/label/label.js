@@ -55,7 +55,7 @@ function made(tag, text, kind) {
   return element;
 }
 
-const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`;
 const words = (text) => text.replaceAll("_", " ");
 const cutout = (item, wider) => `cutout/${item.item}?wider=${wider}&stretch=${STRETCHES[stretch]}`;
 
@@ -80,7 +80,7 @@ function showProgress(progress) {
   for (const [rate, what] of [[missed, "missed"], [letIn, "let in"]]) {
     if (rate) told.push(`${what} ${percent(rate.rate)} (${percent(rate.low)} to ${percent(rate.high)}, ${rate.wrong} of ${rate.n})`);
   }
-  if (missed && labelled < goal) told.push(`at ${goal} the missed rate is known to ± ${percent(missed.at_goal)}`);
+  if (missed && labelled < goal) told.push(`at ${goal} the missed rate is known to ±\u00a0${percent(missed.at_goal)}`);
   at("rates").textContent = random
     ? `Of the ${random} drawn at random: ${told.join("; ")}.`
     : "No rates yet: none of those drawn at random has an answer.";
@@ -89,19 +89,25 @@ function showProgress(progress) {
 function showFacts(item) {
   const said = made("span", item.verdict, `verdict ${item.verdict}`);
   const kind = item.class ? `, ${words(item.class)}` : "";
-  at("verdict").replaceChildren("The model says ", said, `${kind}: ${item.score.toPrecision(3)}`);
+  at("verdict").replaceChildren("The model says ", said, `${kind}: ${item.score.toPrecision(2)}`);
   const facts = [
-    ["S/N", item.snr === null ? null : item.snr.toPrecision(3)],
+    ["S/N", item.snr === null ? "…" : item.snr.toPrecision(3)],
     ["threshold", item.threshold.toPrecision(3), "more"],
     ["night", item.night === null ? null : item.night.toPrecision(3)],
     ["FWHM", item.fwhm === null ? null : `${item.fwhm.toFixed(2)} px`],
     ["x, y", `${item.x}, ${item.y}`],
-    ["image", item.image],
+    ["image", item.image, "more"],
     ["row", item.row, "more"],
     ["why", PARTS[item.part]],
   ];
+  if (item.snr === null) measure(item).catch(fail);
   const known = facts.filter(([, value]) => value !== null);
   at("facts").replaceChildren(...known.flatMap(([key, value, more]) => [made("dt", key, more), made("dd", value, more)]));
+}
+
+async function measure(item) {
+  const { snr } = await ask(`snr/${item.item}`);
+  if (item === current && snr !== null) at("facts").children[1].textContent = snr.toPrecision(3);
 }
 
 function showPictures() {
@@ -109,8 +115,7 @@ function showPictures() {
   at("near").src = cutout(current, wider);
   at("wide").src = cutout(current, WIDER);
   at("star").src = `star/${current.item}`;
-  at("frame").style.width = at("frame").style.height = percent(Math.min(wider / WIDER, 1));
-  at("scale").textContent = `${WIDER} times wider`;
+  at("frame").style.width = at("frame").style.height = `${(100 * wider) / WIDER}%`;
 }
 
 function show() {
