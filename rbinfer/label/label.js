@@ -89,7 +89,7 @@ function showProgress(progress) {
 function showFacts(item) {
   const said = made("span", item.verdict, `verdict ${item.verdict}`);
   const kind = item.class ? `, ${words(item.class)}` : "";
-  at("verdict").replaceChildren("The model says ", said, `${kind}: ${item.score.toPrecision(2)}`);
+  at("verdict").replaceChildren("Model: ", said, `${kind}: ${item.score.toPrecision(2)}`);
   const facts = [
     ["S/N", item.snr === null ? "…" : item.snr.toPrecision(3)],
     ["threshold", item.threshold.toPrecision(3), "more"],
