@@ -124,14 +124,7 @@ class _Pages:
         return await _answered(drawn)
 
     async def star(self, request: Any) -> Any:
-        def drawn() -> bytes:
-            _, image, frame = self._session.frame(self._item(request))
-            star = frame.star()
-            if star is None:
-                raise InputError(f"{image.name} has too few stars to show one")
-            return star
-
-        return await _answered(drawn)
+        return await _answered(lambda: self._session.frame(self._item(request))[2].star())
 
     async def snr(self, request: Any) -> Any:
         def measured() -> dict[str, Any]:
@@ -169,7 +162,7 @@ class _Pages:
 
 
 async def _answered(work: Callable[[], Any]) -> Any:
-    """Do in a thread what is asked for; bytes are PNG, all else is JSON."""
+    """Do in a thread what is asked for: bytes are PNG, None is an answer without content, else JSON."""
     from anyio.to_thread import run_sync
     from starlette.responses import JSONResponse, Response
 
@@ -183,6 +176,8 @@ async def _answered(work: Callable[[], Any]) -> Any:
     except Exception as error:
         log.exception("a request failed")
         return JSONResponse({"error": unforeseen(error)}, 500)
+    if found is None:
+        return Response(status_code=204)
     return Response(found, media_type="image/png") if isinstance(found, bytes) else JSONResponse(found)
 
 

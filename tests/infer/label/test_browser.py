@@ -1,14 +1,15 @@
-"""The page in a real headless browser: keys, undo, reload, two windows, a grid, a phone, 10,000 cutouts."""
+"""The page in a real browser: keys, undo, reload, two windows, a grid, a phone, 10,000 cutouts."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
-from rbinfer.io.labels import current, read_labels
+from rbinfer.io.labels import LabelFile, current, read_labels
 
-from .conftest import REAL, running, write_image, write_result, write_results
+from .conftest import running, write_image, write_result, write_results
 
 PATIENCE = 60.0
 
@@ -282,30 +283,29 @@ def test_ten_thousand_cutouts_do_not_make_it_slow(browser, tmp_path):
     images.mkdir()
     results.mkdir()
     x, y = write_image(images / "big.fits", 3, 10_000)
-    scored = write_result(results / "big.ecsv", images / "big.fits", 3, x, y)
-    is_real = np.isin(scored["rb_class"], REAL)
-    with running(results, "--goal", 10_000) as page:
-        person = Person(browser, page.address)
-        cost = []
-        done = 0
-        for _ in range(4):
+    write_result(results / "big.ecsv", images / "big.fits", 3, x, y)
+    cost = {}
+    for done in (0, 9_940):
+        if done:
+            answered = read_labels(results / "labels.ecsv")
+            rows = {label.row for label in answered}
+            more = [k for k in range(10_000) if k not in rows][: done - len(answered)]
+            labels = [replace(answered[0], x=x[k], y=y[k], row=k) for k in more]
+            LabelFile(results / "labels.ecsv").append(labels)
+        with running(results, "--goal", 10_000) as page:
+            person = Person(browser, page.address)
+            assert person.text("progress").startswith(f"{done} of 10000 labelled")
             person.press("r" * 5)  # warm
             before = _spent(page)
-            person.press("r" * 60)
-            cost.append(_spent(page) - before)
-            done += 65
-            # Many more by the same way, without drawing them.
-            for item in page.get("items?window=w&count=100")[1]["items"]:
-                page.post("answer", item=item["item"], label="bogus")
-                done += 1
-            elements = person.script("return document.getElementsByTagName('*').length")
-            assert elements < 200
+            person.press("r" * 40)
+            cost[done] = _spent(page) - before
+            assert person.script("return document.getElementsByTagName('*').length") < 200
             assert person.script("return queue.length") <= 12
-        assert max(cost[1:]) < 2 * cost[0] + 0.2
-        assert person.text("progress").startswith(f"{done} of 10000 labelled")
-    table = Table.read(results / "labels.ecsv")
-    assert len(table) == done
-    assert len(is_real) == 10_000
+            if done:
+                person.press("b" * 15)
+                assert "All of them have an answer" in person.text("done")
+    assert cost[9_940] < 2 * cost[0] + 0.2
+    assert len(Table.read(results / "labels.ecsv")) == 10_000
 
 
 def _spent(page):
