@@ -20,9 +20,10 @@ FRAMES, EPOCHS = 900, 5
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "as shipped": {},
     "another seed": {"fit": {"seed": 7}},
-    "no native pixels": {"network": {"core": False}},
+    "no wide view": {"network": {"context": False}},
+    "no native pixels": {"network": {"core": False, "context": False}},
     "no star of the frame": {"network": {"psf": False}},
-    "neither": {"network": {"core": False, "psf": False}},
+    "none of these": {"network": {"core": False, "context": False, "psf": False}},
     "twice the channels": {"network": {"filters": (32, 128, 256)}},
     "linear channel by peak": {"preprocess": {"linear_norm": "peak"}},
     "asinh channel by centre": {"preprocess": {"asinh_norm": "centre"}},

@@ -41,7 +41,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from rbinfer._util.machine import usable_cpus
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Session
-from rbinfer.model.spec import CORE, METADATA_KEY
+from rbinfer.model.spec import CONTEXT, CORE, METADATA_KEY
 from rbinfer.model.stamps import Stamps
 from rbinfer.scoring.classifier import Classifier
 from rbtrain.config import TrainConfig
@@ -164,7 +164,8 @@ def graphs(path, folder, cutouts, repeats):
     names, batch = [i.name for i in sessions["none"].get_inputs()], Session(path, "cpu").batch
     none = Stamps.of(None, cutouts.shape[1], batch)  # for a network that reads stars
     beside = {"psf": none.psf, "psf_known": none.known, "psf_index": none.index}
-    beside["core"] = np.zeros((batch, CORE), np.float32)  # and native pixels
+    beside["core"] = np.zeros((batch, CORE), np.float32)  # and native pixels,
+    beside["context"] = np.zeros((batch, CONTEXT), np.float32)  # and the wide view
     parts = [cutouts[i : i + batch] for i in range(0, len(cutouts) - batch + 1, batch)]
 
     def run(session):

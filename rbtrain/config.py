@@ -118,6 +118,8 @@ class NetworkConfig(Settings):
         Whether a compact network also reads what the stars of the frame look like.
     core : bool
         Whether it also reads the native pixels around the object.
+    context : bool
+        Whether it also reads the wide view; only together with `core`.
     """
 
     architecture: str = "compact"
@@ -126,11 +128,16 @@ class NetworkConfig(Settings):
     dropout: float = 0.1
     psf: bool = field(default=False, metadata=LATER)
     core: bool = field(default=False, metadata=LATER)
+    context: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture not in ("reference", "compact"):
             raise ValueError(f"architecture must be 'reference' or 'compact', not {self.architecture!r}")
+        if self.context and not self.core:
+            raise ValueError(
+                "context = true needs core = true: a network that sees far also looks close"
+            )
 
 
 @dataclass(frozen=True)

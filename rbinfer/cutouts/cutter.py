@@ -16,8 +16,8 @@ from ..io.exposure import Exposure, as_map
 from ..kernels import dispatch
 from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_workspace, reference_workspace
-from ..model.spec import CORE, CORE_SIDE, PreprocessSpec
-from .resampling import Taps, resampling, rescaling
+from ..model.spec import AROUND, CONTEXT_CELL, CONTEXT_SIDE, CORE_SIDE, PreprocessSpec
+from .resampling import Taps, context_samples, resampling, rescaling
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,13 @@ class Cutouts(NamedTuple):
         Bits of `rbinfer.Status`.
     snr : ndarray of float32, shape (n,)
         Signal in the central 3 x 3 (rescaled) pixels over its noise; NaN without a cutout.
-    core : ndarray of float32, shape (n, 27)
+    core : ndarray of float32, shape (n, 196), or (n, 27) where no network reads more
         What resampling takes from wide stars, and what it can't tell of narrow ones: the 5 x 5 native
         pixels around the centre without background, line by line, over their largest absolute value;
-        asinh of that over the noise; and ln(native pixels per resampled pixel). Zeros where a cutout
-        could not be made, and with the reference preset.
+        asinh of that over the noise; and ln(native pixels per resampled pixel). Behind these what lies
+        outside the cutout, in 13 x 13 cells of two FWHM, line by line: asinh of the mean over the noise
+        of a resampled pixel, 0 for a cell without a good pixel. Zeros where a cutout could not be made,
+        and with the reference preset.
     """
 
     pixels: NDArray[np.float32]
@@ -51,13 +53,13 @@ class Cutouts(NamedTuple):
     core: NDArray[np.float32]
 
     @classmethod
-    def empty(cls, n: int, size: int) -> Self:
-        """Make room for `n` cutouts of `size` pixels."""
+    def empty(cls, n: int, size: int, around: int = AROUND) -> Self:
+        """Make room for `n` cutouts of `size` pixels, with as many numbers of `core` as are read."""
         return cls(
             np.empty((n, size, size, 2), np.float32),
             np.empty(n, np.int32),
             np.empty(n, np.float32),
-            np.zeros((n, CORE), np.float32),
+            np.zeros((n, around), np.float32),
         )
 
 
@@ -205,6 +207,10 @@ class Cutter:
         """Cut out objects as :meth:`cut` does, into arrays that exist already."""
         self.cut_function()(x, y, out)
 
+    def _cell(self) -> int:
+        """Return the side of a cell of the wide view, in native pixels."""
+        return max(round(CONTEXT_CELL * self.spec.target_fwhm * self.scale), 1)
+
     def cut_function(self) -> CutFunction:
         """Return :meth:`cut_into` for many calls of one thread; what they share is done once."""
         spec, has_core = self.spec, self.spec.preset != "reference"
@@ -234,6 +240,7 @@ class Cutter:
                 self.saturation,
                 CORE_SIDE,
                 math.log(max(self.scale, _SMALLEST_SCALE)),
+                *context_samples(self._cell(), CONTEXT_SIDE),
                 *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
             )
 

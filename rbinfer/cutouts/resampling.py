@@ -1,5 +1,6 @@
-"""How far a window is rescaled, and from which native pixels each of its pixels is made."""
+"""How far a window is rescaled, and from which native pixels each of its pixels and cells is made."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import NDArray
 
 #: Scales beyond this, or below its inverse, are taken for it: one pixel is then all of any window.
 _EXTREME = 1e9
+#: Native pixels that a cell of a wide view is sampled by, at least.
+_PER_CELL = 6
 
 
 def rescaling(fwhm: float | None, target_fwhm: float, threshold: float) -> tuple[float, int, int]:
@@ -61,6 +64,56 @@ class Taps(NamedTuple):
     weights: NDArray[np.float64]
     middle: NDArray[np.int64]
     noise_factor: float
+
+
+class Samples(NamedTuple):
+    """The native pixels that a wide view is made of.
+
+    Attributes
+    ----------
+    places : ndarray of int32, shape (2, cells, n)
+        Row and column of the samples of each cell, from the centre.
+    shares : ndarray of float32, shape (cells, n)
+        Share of each in the mean of its cell; 0 for places that only fill the array.
+    reach : int
+        Pixels from the centre to the furthest, along an axis.
+    """
+
+    places: NDArray[np.int32]
+    shares: NDArray[np.float32]
+    reach: int
+
+
+def context_samples(cell: int, side: int) -> Samples:
+    """Return the native pixels that a wide view is made of.
+
+    It has `side` x `side` square cells around the centre. Small cells are sampled whole; of larger ones
+    a square lattice is taken, turned against the axes so that it meets each row and each column equally
+    often, about six to twelve pixels a cell.
+
+    Parameters
+    ----------
+    cell : int
+        Side of a cell in native pixels.
+    side : int
+        Cells along an axis; odd.
+
+    """
+    slope = math.isqrt(max(cell * cell // _PER_CELL - 1, 0))
+    step, extent = slope * slope + 1, side * cell
+    rows = np.arange(extent)[:, np.newaxis]
+    columns = (-slope * rows) % step + step * np.arange(-(-extent // step))
+    inside = columns < extent
+    row, column = np.broadcast_to(rows, columns.shape)[inside], columns[inside]
+    number = row // cell * side + column // cell
+    counts = np.bincount(number, minlength=side * side)
+    by_cell = np.argsort(number, kind="stable")
+    cells, at = number[by_cell], np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = np.zeros((2, side * side, counts.max()), np.int32)
+    shares = np.zeros(places.shape[1:], np.float32)
+    places[:, cells, at] = np.stack([row, column])[:, by_cell] - extent // 2
+    shares[cells, at] = 1.0 / counts[cells]
+    return Samples(places, shares, int(np.abs(places).max()))
 
 
 def resampling(size: int, scale: float) -> Taps:

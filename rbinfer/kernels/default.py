@@ -263,13 +263,67 @@ def _fill_core(
 
 
 @jit
+def _add_whole(
+    image: Any, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any, samples: Any,
+    shares: Any, context: Any,
+) -> None:  # fmt: skip
+    """Fill the cells with means of samples that all lie on the image; not finite where these are not."""
+    n_cells, n_samples = shares.shape
+    for p in range(n_cells):
+        total = np.float32(0.0)
+        for s in range(n_samples):
+            i, j = np.uint64(ci + samples[0, p, s]), np.uint64(cj + samples[1, p, s])
+            total += shares[p, s] * (image[i, j] - (bg_map[i, j] if has_bg_map else level))
+        context[p] = total
+
+
+@jit
+def _add_good(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
+    samples: Any, shares: Any, context: Any,
+) -> None:  # fmt: skip
+    """Fill the cells with means of their good samples, 0 without any."""
+    height, width = image.shape
+    n_cells, n_samples = shares.shape
+    for p in range(n_cells):
+        total, count = np.float32(0.0), 0
+        for s in range(n_samples):
+            i, j = ci + samples[0, p, s], cj + samples[1, p, s]
+            on_image = 0 <= i < height and 0 <= j < width
+            if shares[p, s] > 0 and on_image and _is_good(image, mask, has_mask, i, j):
+                total += image[i, j] - (bg_map[i, j] if has_bg_map else level)
+                count += 1
+        context[p] = total / np.float32(max(count, 1))
+
+
+@jit
+def _fill_context(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
+    sigma: Any, samples: Any, shares: Any, reach: int, context: Any,
+) -> None:  # fmt: skip
+    """Fill the cells of the wide view: asinh of means over the noise."""
+    height, width = image.shape
+    is_whole = not has_mask and reach <= ci < height - reach and reach <= cj < width - reach
+    if is_whole:
+        _add_whole(image, bg_map, has_bg_map, ci, cj, level, samples, shares, context)
+        is_whole = all_finite(context, context.size)
+    if not is_whole:
+        _add_good(
+            image, mask, has_mask, bg_map, has_bg_map, ci, cj, level, samples, shares, context
+        )  # fmt: skip
+    inverse = np.float32(1.0 / sigma)
+    for p in range(context.size):
+        context[p] = asinh(max(min(context[p] * inverse, LARGEST), -LARGEST))
+
+
+@jit
 def cut_default(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, background: float,
     has_background: bool, err_map: Any, has_err_map: bool, sigma_given: float, has_sigma: bool,
     recentre: int, start: int, span: int, first: Any, weights: Any, middles: Any,
     noise_factor: float, softening: float, min_good: float,
     centre_linear: bool, centre_asinh: bool, clip: float, saturation: float, core_side: int,
-    log_scale: float,
+    log_scale: float, samples: Any, shares: Any, reach: int,
     lines: Any, transposed: Any, rows: Any, sums: Any, good: Any,
     x: Any, y: Any, out: Any, status: Any, snr: Any, core: Any,
 ) -> None:  # fmt: skip
@@ -281,6 +335,7 @@ def cut_default(
     needs_sigma = not has_err_map and not has_sigma
     limit = np.float32(clip)
     interpolates = weights.shape[1] == 2
+    n_core = core_side * core_side + 2
     for k in range(x.size):
         prefetch_part(image, x, y, k + 1, start, span, 0)
         snr[k] = np.nan
@@ -338,10 +393,16 @@ def cut_default(
             # Without noise, a stand-in that scales with the pixels keeps the score free of the gain.
             sigma = _LEAST_NOISE * peak if _LEAST_NOISE * peak > SMALLEST else 1.0
         snr[k] = total / (3.0 * sigma)
-        _fill_core(
-            image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, core_side,
-            log_scale, core[k],
-        )  # fmt: skip
+        if core.shape[1] > 0:
+            _fill_core(
+                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, core_side,
+                log_scale, core[k],
+            )  # fmt: skip
+        if core.shape[1] > n_core:
+            _fill_context(
+                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, samples, shares,
+                reach, core[k, n_core:],
+            )  # fmt: skip
         central_norm, norm = max(central_peak, np.float32(sigma)), max(peak, np.float32(sigma))
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))
         scale_linear = np.float32(1.0) / (central_norm if centre_linear else norm)

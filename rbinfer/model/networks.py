@@ -36,8 +36,8 @@ def run_network(
     cutouts : ndarray of float32, shape (n, size, size, 2)
     stamps : Stamps, optional
         Stars of their frames.
-    cores : ndarray of float32, shape (n, 27), optional
-        Their native pixels.
+    cores : ndarray of float32, shape (n, 27) or (n, 196), optional
+        Their native pixels, and a wide view behind them.
 
     Returns
     -------

@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from ..errors import DeviceError, InputError, ModelError
-from .spec import CORE, METADATA_KEY, ModelSpec
+from .spec import AROUND, CONTEXT, CORE, METADATA_KEY, ModelSpec
 from .stamps import Stamps
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 #: with a network whose file is larger than `_LARGE` bytes: it gains nothing from more, an object alone
 #: takes as long as a batch, and the last thread ends a batch after the others.
 CPU_BATCH = 64
-_LARGE = 256 * 1024
+_LARGE = 384 * 1024
 #: Rows a GPU session takes at a time.
 GPU_BATCH = 4096
 #: Largest difference that :func:`verify` accepts: builds of ONNX Runtime differ in rounding.
@@ -41,8 +41,8 @@ _CPU = "CPUExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
 #: Inputs of a network that reads the frame's stars, beside the cutouts.
 _PSF_INPUTS = ("psf", "psf_known", "psf_index")
-#: Input of a network that reads native pixels.
-_CORE_INPUT = "core"
+#: Inputs of a network that reads native pixels, and of one that also reads the wide view.
+_CORE_INPUT, _CONTEXT_INPUT = "core", "context"
 _Provider = str | tuple[str, dict[str, str]]
 
 
@@ -80,8 +80,9 @@ class Session:
         many others are asked for with it.
     reads_psf : bool
         Whether the network looks at the frame's own stars, too.
-    reads_core : bool
-        Whether it looks at native pixels, too.
+    reads_around : int
+        How many of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` it looks at: none, the native
+        pixels, or the wide view as well.
 
     Raises
     ------
@@ -120,7 +121,7 @@ class Session:
         self.spec = _spec_of(self._session, self.path)
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
         self.reads_psf = _PSF_INPUTS[0] in self._inputs
-        self.reads_core = _CORE_INPUT in self._inputs
+        self.reads_around = _around(self._inputs)
         log.info("%s: running on %s", self.path, self.device)
         if device == "auto" and _CUDA in available and self.device == "cpu":
             log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
@@ -139,9 +140,9 @@ class Session:
         stamps : Stamps, optional
             Stars of their frames, for a network that reads them; it is told that none is known unless
             they are given.
-        cores : ndarray of float32, shape (n, 27), optional
-            Native pixels, as `rbinfer.cutouts.cutter.Cutouts` has them, for a network that reads them;
-            zeros, for unknown, unless given.
+        cores : ndarray of float32, shape (n, 27) or (n, 196), optional
+            Native pixels, and a wide view behind them, as `rbinfer.cutouts.cutter.Cutouts` has them, for
+            a network that reads them; zeros, for unknown, unless given.
 
         Returns
         -------
@@ -153,8 +154,6 @@ class Session:
         classes = np.empty((n, k), np.float32) if len(self._outputs) == 2 else None
         if stamps is None and self.reads_psf:
             stamps = Stamps.of(None, self.spec.preprocess.size, n)
-        if self.reads_core and cores is None:
-            cores = np.zeros((n, CORE), np.float32)
         for start in range(0, n, self.batch):
             part = cutouts[start : start + self.batch]
             m = len(part)
@@ -162,8 +161,10 @@ class Session:
             if stamps is not None and self.reads_psf:
                 index = _padded(stamps.index[start : start + m], self.batch)
                 given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
-            if cores is not None and self.reads_core:
-                given[_CORE_INPUT] = _padded(cores[start : start + m], self.batch)
+            if self.reads_around:
+                given |= _told(
+                    None if cores is None else cores[start : start + m], self.reads_around, self.batch
+                )
             results = self._session.run(self._outputs, given)
             score[start : start + m] = results[0].reshape(-1)[:m]
             if classes is not None:
@@ -251,26 +252,56 @@ def _padded(values: NDArray[Any], batch: int) -> NDArray[Any]:
     return full
 
 
+def _around(inputs: list[str]) -> int:
+    """Return how many numbers a network reads of what lies around."""
+    if _CORE_INPUT not in inputs:
+        return 0
+    return AROUND if _CONTEXT_INPUT in inputs else CORE
+
+
+def _told(cores: NDArray[np.float32] | None, reads: int, batch: int) -> dict[str, NDArray[np.float32]]:
+    """Return what lies around the objects of a batch by input; what is not known is 0."""
+    told = np.zeros((batch, reads), np.float32)
+    if cores is not None:
+        known = min(reads, cores.shape[1])
+        told[: len(cores), :known] = cores[:, :known]
+    parts = {_CORE_INPUT: told[:, :CORE]}
+    if reads > CORE:
+        parts[_CONTEXT_INPUT] = told[:, CORE:]
+    return parts
+
+
 def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[str], list[str]]:
     inputs, outputs = session.get_inputs(), [o.name for o in session.get_outputs()]
     size = spec.preprocess.size
     names = [i.name for i in inputs]
-    beside = dict(zip((*_PSF_INPUTS, _CORE_INPUT), ([size, size, 1], [1], [], [CORE]), strict=True))
+    beside = dict(
+        zip(
+            (*_PSF_INPUTS, _CORE_INPUT, _CONTEXT_INPUT),
+            ([size, size, 1], [1], [], [CORE], [CONTEXT]),
+            strict=True,
+        )
+    )
     sides = [[size, size, 2], *(beside.get(name) for name in names[1:])]
-    reads_psf, reads_core = _PSF_INPUTS[0] in names, _CORE_INPUT in names
-    wanted_names = [*(_PSF_INPUTS if reads_psf else ()), *((_CORE_INPUT,) if reads_core else ())]
+    reads_psf, around = _PSF_INPUTS[0] in names, _around(names)
+    wanted_names = [
+        *(_PSF_INPUTS if reads_psf else ()),
+        *((_CORE_INPUT,) if around else ()),
+        *((_CONTEXT_INPUT,) if around > CORE else ()),
+    ]
     if names[1:] != wanted_names or [list(i.shape[1:]) for i in inputs] != sides:
         raise ModelError(
             f"{path} takes {dict(zip(names, (list(i.shape) for i in inputs), strict=True))} but its "
             f"metadata asks for cutouts (n, {size}, {size}, 2), where it reads stars for "
-            f"{', '.join(_PSF_INPUTS)}, and where it reads native pixels for {_CORE_INPUT} (n, {CORE}); "
+            f"{', '.join(_PSF_INPUTS)}, where it reads native pixels for {_CORE_INPUT} (n, {CORE}), and "
+            f"where it reads the wide view as well for {_CONTEXT_INPUT} (n, {CONTEXT}); "
             "export it again"
         )
     wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
     if not set(wanted) <= set(outputs):
         raise ModelError(f"{path} has outputs {outputs} but needs {wanted}; export it again")
     cutouts, stamps = np.zeros((0, size, size, 2), np.float32), Stamps.of(None, size, 0)
-    cores = np.zeros((0, CORE), np.float32)
+    cores = None
     golden = spec.golden
     n = 0 if golden is None else min(len(golden.scores), CPU_BATCH)
     if golden is not None:
@@ -281,13 +312,13 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
             )
         cutouts = golden.cutouts[:n]
         stamps = (golden.stamps or Stamps.of(None, size, n)).taken(slice(n))
-        cores = np.zeros((n, CORE), np.float32) if golden.cores is None else golden.cores[:n]
+        cores = None if golden.cores is None else golden.cores[:n]
     given = {names[0]: _padded(cutouts, CPU_BATCH)}
     if reads_psf:
         index = _padded(stamps.index, CPU_BATCH)
         given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
-    if reads_core:
-        given[_CORE_INPUT] = _padded(cores, CPU_BATCH)
+    if around:
+        given |= _told(cores, around, CPU_BATCH)
     try:
         probe = session.run(wanted, given)
     except Exception as error:  # as in _load

@@ -33,6 +33,13 @@ DEFAULT_ASINH_SOFTENING_SIGMA = 3.0
 #: pixels, how bright they are, and the scale at which the cutout is made.
 CORE_SIDE = 5
 CORE = CORE_SIDE**2 + 2
+#: Side of the square of cells around a cutout's centre that go along behind these, and their number;
+#: each cell is about `CONTEXT_CELL` FWHM wide.
+CONTEXT_SIDE = 13
+CONTEXT = CONTEXT_SIDE**2
+CONTEXT_CELL = 2.0
+#: All that may go along with a cutout.
+AROUND = CORE + CONTEXT
 #: FWHM (pixels) assumed when none is given and none can be measured, as in the reference.
 DEFAULT_FWHM = 3.0
 
@@ -175,8 +182,8 @@ class GoldenPairs:
     scores : ndarray of float32, shape (n,)
     stamps : Stamps or None
         One stamp for each cutout, for a model that reads them.
-    cores : ndarray of float32, shape (n, 27), or None
-        Native pixels of each, for a model that reads them.
+    cores : ndarray of float32, shape (n, 27) or (n, 196), or None
+        Native pixels of each, for a model that reads them, and its wide view, for one that reads that.
     """
 
     cutouts: NDArray[np.float32]
@@ -195,7 +202,9 @@ class GoldenPairs:
             psf, known = self.stamps.one_each()
             data |= {"psf": _packed(psf), "psf_known": [float(k) for k in known[:, 0]]}
         if self.cores is not None:
-            data["cores"] = _packed(self.cores)
+            data["cores"] = _packed(self.cores[:, :CORE])
+            if self.cores.shape[1] > CORE:
+                data["contexts"] = _packed(self.cores[:, CORE:])
         return data
 
     @classmethod
@@ -218,6 +227,8 @@ class GoldenPairs:
                 raise ModelError("golden stars must be known or not: 1 or 0")
             stamps = Stamps(psf, known.astype(np.float32), np.arange(shape[0]))
         cores = _unpacked(data["cores"], (shape[0], CORE)) if "cores" in data else None
+        if cores is not None and "contexts" in data:
+            cores = np.concatenate([cores, _unpacked(data["contexts"], (shape[0], CONTEXT))], axis=1)
         return cls(cutouts, scores.astype(np.float32), stamps, cores)
 
 

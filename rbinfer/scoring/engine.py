@@ -72,12 +72,14 @@ class Engine(NamedTuple):
         if isinstance(network, Session) and network.reads_psf:
             stamps = Stamps.of(prepared.psf, size, network.batch)
         batch = min(network.batch, max(n, 1))
+        around = network.reads_around if isinstance(network, Session) else 0
 
         def work(part: slice) -> int:
             rows = order[part]
             if not hasattr(own, "room"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.room, own.cut_into = Cutouts.empty(batch, size), prepared.cutter.cut_function()
+                own.room = Cutouts.empty(batch, size, around)
+                own.cut_into = prepared.cutter.cut_function()
             measured = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
             if snr is not None:
                 snr[rows] = measured

@@ -14,7 +14,7 @@ from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
 from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
 from rbinfer.measure.psf import measure_psf
-from rbinfer.model.spec import CORE, DEFAULT_FWHM
+from rbinfer.model.spec import AROUND, DEFAULT_FWHM
 from rbinfer.status import is_scored
 
 from .._arrays import F16, F32, F64, I8, I64, Bools
@@ -56,8 +56,8 @@ class Cut(NamedTuple):
         Fields of `ROW`; ``stamp`` is 0 where `star` is known, else -1.
     good : ndarray of bool
         Which detections the rows are: those that can be scored.
-    cores : ndarray of float32, shape (n, 27)
-        Native pixels, as `rbinfer.cutouts.cutter.Cutouts` has them.
+    cores : ndarray of float32, shape (n, 196)
+        Native pixels and the wide view, as `rbinfer.cutouts.cutter.Cutouts` has them.
     star : ndarray of float32, shape (size, size), or None
         The star that was measured on the frame, on the grid of the cutouts.
     """
@@ -155,7 +155,7 @@ def cut_detections(
     """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`."""
     if len(found) == 0:
         empty = np.zeros((0, spec.size, spec.size, 2), np.float16)
-        return Cut(empty, np.zeros(0, ROW), np.zeros(0, bool), np.zeros((0, CORE), np.float32), None)
+        return Cut(empty, np.zeros(0, ROW), np.zeros(0, bool), np.zeros((0, AROUND), np.float32), None)
     labels = np.asarray(found["label"])
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)

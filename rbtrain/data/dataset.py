@@ -1,7 +1,7 @@
 """Labelled cutouts on disk: detect, label, cut by rbinfer's kernels, store; read back as memory maps.
 
 A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
-each), ``cores.npy`` (native pixels of each), ``stamps.npy`` (the stars of their frames) and
+each), ``cores.npy`` (what lies around each), ``stamps.npy`` (the stars of their frames) and
 ``dataset.json`` (how it was made). It appears under its name only when it is complete.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rbinfer import PreprocessSpec
 from rbinfer._util.machine import usable_cpus
 from rbinfer.errors import RbinferError
-from rbinfer.model.spec import CORE
+from rbinfer.model.spec import AROUND
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F16, F32
@@ -58,7 +58,7 @@ class Dataset:
         How the cutouts were made.
     stars : ndarray of float16, shape (k, size, size)
         The stars that were measured, on the grid of the cutouts.
-    cores : ndarray of float16, shape (n, 27)
+    cores : ndarray of float16, shape (n, 196)
         Native pixels of each cutout, as `rbinfer.cutouts.cutter.Cutouts` has them.
     """
 
@@ -118,6 +118,11 @@ class Dataset:
                 f"{where} has no {_CORES}: an earlier version made it; remove it and simulate again"
             )
         rows, cores = np.load(where / _ROWS), np.load(where / _CORES)
+        if cores.shape[1:] != (AROUND,):
+            raise ValueError(
+                f"{where} has {cores.shape[1]} numbers of what lies around a detection, not {AROUND}: "
+                "an earlier version made it; remove it and simulate again"
+            )
         shape = (len(rows), made_by.size, made_by.size, 2)
         stars = np.load(where / _STAMPS)
         if len(rows) == 0:
@@ -126,7 +131,7 @@ class Dataset:
         return cls(pixels, rows, made_by, stars, cores)
 
     def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps, F32]:
-        """Return cutouts (n, size, size, 2), the stars of their frames, and native pixels (n, 27)."""
+        """Return cutouts (n, size, size, 2), the stars of their frames, what lies around (n, 196)."""
         which, index = np.unique(self.rows["stamp"][rows], return_inverse=True)
         psf = np.zeros((len(which), *self.stars.shape[1:], 1), np.float32)
         known = which >= 0
@@ -223,7 +228,9 @@ def build_dataset(
                     progress(done, n)
         known = np.concatenate(rows) if rows else np.zeros(0, ROW)
         np.save(unfinished / _ROWS, known)
-        np.save(unfinished / _CORES, np.concatenate(cores) if cores else np.zeros((0, CORE), np.float16))
+        np.save(
+            unfinished / _CORES, np.concatenate(cores) if cores else np.zeros((0, AROUND), np.float16)
+        )
         size = config.preprocess.size
         np.save(unfinished / _STAMPS, np.array(stars, np.float16).reshape(-1, size, size))
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}

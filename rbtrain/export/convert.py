@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import onnx
 
-from rbinfer.model.spec import CORE, ModelSpec
+from rbinfer.model.spec import CONTEXT, CORE, ModelSpec
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
@@ -38,7 +38,7 @@ def export_model(
         The ``.onnx`` file; written beside and renamed.
     inputs : (ndarray of float32, Stamps, ndarray of float32)
         At least 1,000 cutouts (n, size, size, 2) for the proof, made by the preprocessing that `spec`
-        names, the stars of their frames, and their native pixels (n, 27).
+        names, the stars of their frames, and what lies around them (n, 196).
 
     Returns
     -------
@@ -122,7 +122,7 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     signature = [tf.TensorSpec((None, size, size, 2), tf.float32, name="cutouts")]
     is_real = counted(spec.classes, spec.real)
     names = [tensor.name for tensor in model.inputs]
-    reads_psf, reads_core = "psf" in names, "core" in names
+    reads_psf = "psf" in names
     if reads_psf:
         signature += [
             tf.TensorSpec((None, size, size, 1), tf.float32, name="psf"),
@@ -131,14 +131,15 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
         ]
         of_star, of_cutout = split_psf(model)
 
-    if reads_core:
-        signature.append(tf.TensorSpec((None, CORE), tf.float32, name="core"))
+    for name, n in (("core", CORE), ("context", CONTEXT)):
+        if name in names:
+            signature.append(tf.TensorSpec((None, n), tf.float32, name=name))
 
     def outputs(cutouts: Any, *others: Any) -> dict[str, Any]:
         if reads_psf:
-            psf, known, index, *core = others
+            psf, known, index, *around = others
             features = tf.gather(of_star([psf, known], training=False), index)
-            found = of_cutout([cutouts, features, *core], training=False)
+            found = of_cutout([cutouts, features, *around], training=False)
         else:
             found = model([cutouts, *others] if others else cutouts, training=False)
         if k == 1:

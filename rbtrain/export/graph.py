@@ -18,8 +18,65 @@ from .._arrays import F32
 
 
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function, faster: `fold_scalings`, then `leave_out_unused`."""
-    return leave_out_unused(fold_scalings(proto))
+    """Return the same function, faster: `fold_scalings`, `leave_out_unused`, then `in_order`."""
+    return in_order(leave_out_unused(fold_scalings(proto)))
+
+
+def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same function with nodes, constants and names in an order that follows from it alone.
+
+    tf2onnx numbers what it adds in the order of Python's sets, which another process may not repeat:
+    without this a network exported twice is two files.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        Not modified.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Nodes in the order in which the outputs ask for them, constants in that of their first use.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    graph = result.graph
+    if _has_branches(graph):
+        return result
+    maker = {name: node for node in graph.node for name in node.output if name}
+    constants = {constant.name: constant for constant in graph.initializer}
+    ordered: list[Any] = []
+    seen: set[str] = set()
+    asked = [(value.name, False) for value in reversed(graph.output)]
+    while asked:  # depth first, without recursion: a graph may be deep
+        name, is_ready = asked.pop()
+        node = maker.get(name)
+        if node is None or (node.output[0] in seen and not is_ready):
+            continue
+        if is_ready:
+            ordered.append(node)
+            continue
+        seen.add(node.output[0])
+        asked.append((name, True))
+        asked += [(given, False) for given in reversed(node.input)]
+    fixed = {value.name for value in (*graph.input, *graph.output)} | {""}
+    new = {name: name for name in fixed}
+    for i, node in enumerate(ordered):
+        node.name = f"{node.op_type}_{i}"
+        for name in (*node.input, *node.output):
+            if name not in new:
+                new[name] = f"{'weights' if name in constants else 'values'}_{len(new)}"
+        node.input[:] = [new[name] for name in node.input]
+        node.output[:] = [new[name] for name in node.output]
+    kept = [constants[name] for name in new if name in constants]
+    for constant in kept:
+        constant.name = new[constant.name]
+    for field, values in ((graph.node, ordered), (graph.initializer, kept)):
+        copies = [_copy(value) for value in values]
+        del field[:]
+        field.extend(copies)
+    del graph.value_info[:]  # shapes of names that are no more; they can be inferred
+    return result
 
 
 def fold_scalings(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -41,8 +98,8 @@ def fold_scalings(proto: onnx.ModelProto) -> onnx.ModelProto:
     """
     result = onnx.ModelProto()
     result.CopyFrom(proto)
-    if any(a.type in (a.GRAPH, a.GRAPHS) for node in result.graph.node for a in node.attribute):
-        return result  # branches and loops see names from outside
+    if _has_branches(result.graph):
+        return result
     editor = _Editor(result.graph, _shapes(proto))
     stays: set[str] = set()
     while (scaling := editor.find(stays)) is not None:
@@ -139,6 +196,17 @@ class _Scaling(NamedTuple):
     @property
     def end(self) -> str:
         return str(self.add.output[0])
+
+
+def _has_branches(graph: onnx.GraphProto) -> bool:
+    """Tell whether there are branches or loops, which see names from outside."""
+    return any(a.type in (a.GRAPH, a.GRAPHS) for node in graph.node for a in node.attribute)
+
+
+def _copy(value: Any) -> Any:
+    copy = type(value)()
+    copy.CopyFrom(value)
+    return copy
 
 
 class _Editor:

@@ -11,7 +11,7 @@ import onnx
 
 from rbinfer.errors import RbinferError
 from rbinfer.model.session import Session
-from rbinfer.model.spec import METADATA_KEY, GoldenPairs, ModelSpec
+from rbinfer.model.spec import AROUND, CORE, METADATA_KEY, GoldenPairs, ModelSpec
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
@@ -48,7 +48,7 @@ def write_proved(
     path : path
         The ``.onnx`` file; written beside and renamed.
     inputs : (ndarray of float32, Stamps, ndarray of float32)
-        Cutouts (n, size, size, 2), the stars of their frames, and their native pixels (n, 27).
+        Cutouts (n, size, size, 2), the stars of their frames, and what lies around them (n, 196).
     expected : mapping of str to ndarray of float32
         ``score`` (n, 1) and, for a model with classes, ``classes`` (n, k).
 
@@ -72,8 +72,8 @@ def write_proved(
     few = np.linspace(0, len(cutouts) - 1, _N_GOLDEN).astype(np.intp)  # of several frames
     names = [value.name for value in proto.graph.input]
     stars = stamps.taken(few) if "psf" in names else None
-    native = cores[few] if "core" in names else None
-    _describe(proto, spec, GoldenPairs(cutouts[few], score[few], stars, native))
+    around = cores[few, : AROUND if "context" in names else CORE] if "core" in names else None
+    _describe(proto, spec, GoldenPairs(cutouts[few], score[few], stars, around))
     onnx.checker.check_model(proto, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replaced(target) as part:

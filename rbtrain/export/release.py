@@ -136,8 +136,8 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps, F32]:
     cutouts : ndarray of float32, shape (n, size, size, 2)
     stamps : Stamps
         The stars of their frames.
-    cores : ndarray of float32, shape (n, 27)
-        Their native pixels.
+    cores : ndarray of float32, shape (n, 196)
+        What lies around them.
 
     Raises
     ------

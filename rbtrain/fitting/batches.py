@@ -7,16 +7,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rbinfer.model.spec import CORE_SIDE
+from rbinfer.model.spec import CONTEXT_SIDE, CORE, CORE_SIDE
 
 from .._arrays import F32, I8
 from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from ..data.label import is_of
 
-#: Of so many cutouts the network is not told the star, and of so many the native pixels: it must do
-#: without as well.
-_STAR_UNTOLD, _CORE_UNTOLD = 0.15, 0.1
+#: Of so many cutouts the network is not told the star, of so many what lies around, and of so many the
+#: wide view alone: it must do without as well.
+_STAR_UNTOLD, _CORE_UNTOLD, _CONTEXT_UNTOLD = 0.15, 0.1, 0.15
+#: Of so many the wide view ends after so many cells from the middle, as it does in a stamp.
+_CONTEXT_SHORT, _SHORT = 0.25, (0, 5)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no types
@@ -39,6 +41,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         With the star of each cutout's frame, and whether it is known.
     core : bool
         With the native pixels of each.
+    context : bool
+        With the wide view of each.
     late : (int, ndarray of float32), optional
         The epoch from which other weights are taken, counted from 0, and those.
     """
@@ -53,10 +57,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         seed: int | None = None,
         psf: bool = False,
         core: bool = False,
+        context: bool = False,
         late: tuple[int, F32] | None = None,
     ) -> None:
         super().__init__(workers=1)
-        self._psf, self._core = psf, core
+        self._psf, self._core, self._context = psf, core, context
         self._data, self._rows, self._targets = data, rows, targets
         self._early, self._late = weights, late
         self._batch_size, self._seed = batch_size, seed
@@ -77,7 +82,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
     def __getitem__(self, index: int) -> tuple[F32 | tuple[F32, ...], F32, F32]:
         # Sorted, so that a memory map is read forwards.
         rows = np.sort(self._order[index * self._batch_size : (index + 1) * self._batch_size])
-        pixels, stamps, cores = self._data.inputs(rows)
+        pixels, stamps, around = self._data.inputs(rows)
+        cores, views = around[:, :CORE].copy(), around[:, CORE:].copy()
         inputs, images = [pixels], [pixels]
         if self._psf:
             psf, known = stamps.one_each()
@@ -85,7 +91,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
             images.append(psf)
         if self._core:
             inputs.append(cores)
-            images.append(cores[:, : CORE_SIDE**2].reshape(-1, CORE_SIDE, CORE_SIDE, 1))
+            images.append(_square(cores, CORE_SIDE))
+        if self._context:
+            inputs.append(views)
+            images.append(_square(views, CONTEXT_SIDE))
         if self._seed is not None:
             # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
             rng = np.random.default_rng([self._seed, self._epoch, index])
@@ -93,11 +102,29 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
             if self._psf:
                 known[rng.random(len(known)) < _STAR_UNTOLD] = 0.0
             if self._core:
-                cores[rng.random(len(cores)) < _CORE_UNTOLD] = 0.0
+                untold = rng.random(len(cores)) < _CORE_UNTOLD
+                cores[untold] = 0.0
+            if self._context:
+                _shorten(images[-1], rng)
+                views[untold | (rng.random(len(views)) < _CONTEXT_UNTOLD)] = 0.0
             for image in images:
                 for part, turn in zip(np.array_split(image, 4), turns, strict=True):
                     part[...] = augment(part, int(turn))
         return tuple(inputs) if len(inputs) > 1 else pixels, self._targets[rows], self._weights[rows]
+
+
+def _square(numbers: F32, side: int) -> F32:
+    """Return a view (n, side, side, 1) of the first numbers of each row."""
+    return numbers[:, : side**2].reshape(len(numbers), side, side, 1)
+
+
+def _shorten(views: F32, rng: np.random.Generator) -> None:
+    """Let some wide views (n, side, side, 1) end early."""
+    side = views.shape[1]
+    from_middle = np.abs(np.arange(side) - side // 2)
+    distance = np.maximum(from_middle[:, np.newaxis], from_middle)
+    reach = np.where(rng.random(len(views)) < _CONTEXT_SHORT, rng.integers(*_SHORT, len(views)), side)
+    views[distance[np.newaxis] > reach[:, np.newaxis, np.newaxis]] = 0.0
 
 
 def augment(cutouts: F32, turn: int) -> F32:

@@ -47,7 +47,13 @@ def build(config: TrainConfig) -> keras.Model:
                 (size, size, 2), network.filters, network.dense_units, network.dropout
             )
         return create_compact_model(
-            len(CLASSES), size, network.filters, network.dropout, network.psf, network.core
+            len(CLASSES),
+            size,
+            network.filters,
+            network.dropout,
+            network.psf,
+            network.core,
+            network.context,
         )
     finally:
         keras.config.set_dtype_policy(before)
@@ -331,13 +337,14 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     targets = targets_of(config, labels)
     weights = class_weights(balance_groups(targets, labels), config.fit.balance)
     training, validation = data.split(config.data.validation)
-    psf, core = config.network.psf, config.network.core
+    network = config.network
+    reads: dict[str, Any] = {"psf": network.psf, "core": network.core, "context": network.context}
     size, seed = config.fit.batch_size, config.fit.seed
     # What is best is judged by the weights that the fit ends with.
     last = weights * width_weights(data.rows, config.fit.widths, config.fit.bogus_weights)
     late = round((1 - _LATE) * config.fit.epochs), last
-    shuffled = Batches(data, training, targets, weights, size, seed, psf, core, late)
-    return shuffled, Batches(data, validation, targets, last, 1024, psf=psf, core=core)
+    shuffled = Batches(data, training, targets, weights, size, seed, late=late, **reads)
+    return shuffled, Batches(data, validation, targets, last, 1024, **reads)
 
 
 def _rate(fit_config: FitConfig, epoch: int) -> float:

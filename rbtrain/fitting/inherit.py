@@ -15,6 +15,7 @@ from rbinfer._util.hashing import digest
 from rbinfer.model.session import read_spec
 
 from .._arrays import F32
+from .model import JUDGED
 
 _Weights = tuple[NDArray[Any], NDArray[Any]]
 
@@ -24,8 +25,9 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
 
     A model file has no batch normalisation any more: it is part of the convolutions. Here each gets
     the statistics that it has on some cutouts, and the scale and the shift that undo it, so that the
-    network computes what the file does and can be fitted further. The last layer begins with no weight
-    on what the star of a frame has part in.
+    network computes what the file does and can be fitted further. What the file does not read, but the
+    network does, begins with no weight: of a file that reads cutouts alone the layers of those and the
+    last are taken, of one that reads stars and native pixels all.
 
     Parameters
     ----------
@@ -41,28 +43,60 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
     ValueError
         The file has other layers; names what differs.
     """
-    graph = onnx.load(os.fspath(model_file)).graph
-    found = list(_along(graph))
-    body = _of_cutouts(model)
-    wanted = len(body) + 1
-    if len(found) != wanted:
-        raise ValueError(f"{model_file} has {len(found)} layers with weights, but {wanted} are needed")
-    for (layer, normalisation), (weights, bias) in zip(body, found, strict=False):
-        kernel = np.moveaxis(weights, (2, 3), (0, 1))  # height and width first
-        if not isinstance(layer, layers.DepthwiseConv2D):
-            kernel = np.moveaxis(kernel, 2, 3)
-        _set(layer, [kernel], model_file)
+    graph = _Graph(onnx.load(os.fspath(model_file)).graph)
+    body, found = _of_cutouts(model), graph.branch("cutouts")
+    last, kernel, bias = model.layers[-1], *graph.last()
+    if graph.inputs == ["cutouts"]:  # nothing joins them: the last layer is in their branch
+        found = found[:-1]
+    if len(found) != len(body):
+        raise ValueError(f"{model_file} has {len(found)} layers of cutouts, but {len(body)} are needed")
+    for (layer, normalisation), (weights, shift) in zip(body, found, strict=True):
+        _set(layer, [_kernel(layer, weights)], model_file)
         before = keras.Model(model.inputs[0], normalisation.input)
         values = np.asarray(before.predict(cutouts, batch_size=1024, verbose=0), np.float64)
         axes = tuple(range(values.ndim - 1))
         mean, variance = values.mean(axis=axes), values.var(axis=axes)
         scale = np.sqrt(variance + normalisation.epsilon)
-        _set(normalisation, [scale, bias + mean, mean, variance], model_file)
-    kernel, bias = found[-1]
-    last = model.layers[-1]
-    # Features that the star has part in come last, and are not looked at for now.
-    more = last.kernel.shape[0] - len(kernel)
-    _set(last, [np.pad(kernel, ((0, max(more, 0)), (0, 0))), bias], model_file)
+        _set(normalisation, [scale, shift + mean, mean, variance], model_file)
+    if "core" in graph.inputs:
+        _inherit_others(model, graph, model_file)
+    # Features that the file does not have come last, and are not looked at for now.
+    _set(last, [_with_more(kernel, last), bias], model_file)
+
+
+def _inherit_others(model: keras.Model, graph: "_Graph", model_file: str | os.PathLike[str]) -> None:
+    """Take what a file has that reads more than cutouts: stars, native pixels, the wide view."""
+    ours = {tensor.name for tensor in model.inputs}
+    missing = [name for name in graph.inputs if name not in ours | {"psf_index"}]
+    if missing or "psf" not in graph.inputs:
+        raise ValueError(
+            f"{model_file} reads {graph.inputs}, the network {sorted(ours)}; a network goes on from a "
+            "file of cutouts alone, or of stars and native pixels that it reads, too"
+        )
+    for name in ("psf", "core", "context"):
+        if name not in graph.inputs:
+            continue
+        of_file = graph.branch(name)
+        readers = [each for each in model.layers if each.name.startswith(f"{name}_") and each.weights]
+        if len(of_file) != len(readers):
+            raise ValueError(f"{model_file} has {len(of_file)} layers of {name}, not {len(readers)}")
+        for layer, (weights, bias) in zip(readers, of_file, strict=True):
+            _set(layer, [_kernel(layer, weights), bias], model_file)
+    judged = model.get_layer(JUDGED)
+    _set(judged, [_with_more(graph.joined("core"), judged)], model_file)
+
+
+def _kernel(layer: Any, weights: NDArray[Any]) -> NDArray[Any]:
+    """Return the weights of a graph's layer as Keras has them: height and width first."""
+    if weights.ndim == 2:
+        return weights
+    kernel = np.moveaxis(weights, (2, 3), (0, 1))
+    return kernel if isinstance(layer, layers.DepthwiseConv2D) else np.moveaxis(kernel, 2, 3)
+
+
+def _with_more(kernel: NDArray[Any], layer: Any) -> NDArray[Any]:
+    """Return a kernel with zeros for what else a layer takes."""
+    return np.pad(kernel, ((0, max(layer.kernel.shape[0] - len(kernel), 0)), (0, 0)))
 
 
 def lineage(model_file: str | os.PathLike[str]) -> str:
@@ -83,22 +117,52 @@ def _of_cutouts(model: keras.Model) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _along(graph: onnx.GraphProto) -> Iterator[_Weights]:
-    """Follow the cutouts through a graph; yields weights and bias of each layer."""
-    constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
-    name = graph.input[0].name
-    weights = None
-    while True:
-        node = next((n for n in graph.node if name in n.input), None)
-        if node is None or node.op_type == "Softmax":
-            return
-        if node.op_type == "Conv":
-            yield constants[node.input[1]], constants[node.input[2]]
-        elif node.op_type == "MatMul":
-            weights = constants[node.input[1]]
-        elif node.op_type == "Add" and weights is not None:
-            yield weights, constants[node.input[1]]
-        name = node.output[0]
+class _Graph:
+    """The layers of a model file, found by following what it takes."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+        self._nodes = list(graph.node)
+        self.inputs = [value.name for value in graph.input]
+
+    def branch(self, name: str) -> list[_Weights]:
+        """Return weights and bias of the layers of an input, until something else joins it."""
+        return list(self._along(name))[:-1]
+
+    def joined(self, name: str) -> NDArray[Any]:
+        """Return the weights of the layer in which an input is joined with others."""
+        *_, (end, _) = self._along(name)
+        node = self._after(end)
+        while node.op_type == "Concat":
+            node = self._after(node.output[0])
+        return self._constants[node.input[1]]
+
+    def last(self) -> _Weights:
+        """Return weights and bias of the layer before the softmax."""
+        by_output = {node.output[0]: node for node in self._nodes}
+        softmax = next(node for node in self._nodes if node.op_type == "Softmax")
+        add = by_output[softmax.input[0]]
+        return self._constants[by_output[add.input[0]].input[1]], self._constants[add.input[1]]
+
+    def _after(self, name: str) -> Any:
+        return next(node for node in self._nodes if name in node.input)
+
+    def _along(self, name: str) -> Iterator[Any]:
+        """Yield weights and bias of each layer, and at the end where the branch ends."""
+        weights = None
+        while True:
+            node = self._after(name)
+            others = [given for given in node.input if given != name and given not in self._constants]
+            if others or node.op_type == "Softmax":
+                break
+            if node.op_type == "Conv":
+                yield self._constants[node.input[1]], self._constants[node.input[2]]
+            elif node.op_type == "MatMul":
+                weights = self._constants[node.input[1]]
+            elif node.op_type == "Add" and weights is not None:
+                yield weights, self._constants[node.input[1]]
+            name = node.output[0]
+        yield name, None
 
 
 def _set(layer: Any, values: list[NDArray[Any]], model_file: str | os.PathLike[str]) -> None:

@@ -1,12 +1,13 @@
 """Keras builders, and nothing else. They use the Keras 3 API alone, so any backend will do."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
-from rbinfer.model.spec import CORE
+from rbinfer.model.spec import CONTEXT, CORE
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
@@ -19,8 +20,12 @@ _STAR_NUMBERS, _STAR_NOISE = 16, 0.2
 _JUDGED = 64
 #: Features of the native pixels.
 _CORE_FEATURES = 48
+#: Features of the wide view: of its first layer, and of what the next makes of them.
+_CONTEXT_FEATURES = 96, 48
 #: Layer that ends the part which reads the star.
 _STAR_FEATURES = "star_features"
+#: Layer of all that is seen, which the star weighs.
+JUDGED = "judged"
 
 
 def create_realbogus_model(
@@ -87,6 +92,7 @@ def create_compact_model(
     dropout_rate: float = 0.1,
     psf: bool = False,
     core: bool = False,
+    context: bool = False,
 ) -> keras.Model:
     """Create a small depthwise-separable network with one softmax over the classes.
 
@@ -100,7 +106,8 @@ def create_compact_model(
     for all cutouts of a frame (`split_psf`).
 
     With `core` it also looks at the native pixels around the object. Where stars are wide, resampling
-    takes from a hit what tells it from them, that it ends from one pixel to the next.
+    takes from a hit what tells it from them, that it ends from one pixel to the next. With `context` it
+    looks at the wide view as well: a trail or a spike goes on where the cutout ends.
 
     Parameters
     ----------
@@ -117,6 +124,8 @@ def create_compact_model(
         `rbinfer.model.stamps.Stamps`.
     core : bool
         Read the native pixels, too: a further input (27,), see `rbinfer.cutouts.cutter.Cutouts`.
+    context : bool
+        With `core`, read the wide view, too: a further input (169,).
 
     Returns
     -------
@@ -138,17 +147,24 @@ def create_compact_model(
     native = None
     if core:
         cores = keras.Input((CORE,), name="core")
-        native = layers.Dense(_CORE_FEATURES, activation="relu")(cores)
-        native = layers.Dense(_CORE_FEATURES, activation="relu")(native)
+        native = cores
+        for i in range(2):
+            native = layers.Dense(_CORE_FEATURES, activation="relu", name=f"core_{i}")(native)
+    if context:
+        view = keras.Input((CONTEXT,), name="context")
+        seen = view
+        for i, n in enumerate(_CONTEXT_FEATURES):
+            seen = layers.Dense(n, activation="relu", name=f"context_{i}")(seen)
+        native = layers.Concatenate()([native, seen])
     if psf:
         stars = keras.Input((size, size, 1), name="psf"), keras.Input((1,), name="psf_known")
         x = _beside(x, native, _star_features(*stars, filters))
         inputs += stars
     elif core:
-        y = layers.Dense(_JUDGED, activation="relu")(layers.Concatenate()([x, native]))
+        y = layers.Dense(_JUDGED, activation="relu", name=JUDGED)(layers.Concatenate()([x, native]))
         x = layers.Concatenate()([x, y])
-    if core:
-        inputs.append(cores)
+    inputs += [cores] if core else []
+    inputs += [view] if context else []
     x = layers.Dropout(dropout_rate)(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="classes", dtype="float32")(x)
     model = keras.Model(inputs if len(inputs) > 1 else cutouts, outputs, name="compact")
@@ -162,13 +178,18 @@ def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
     All that is said of a star goes through a few noisy numbers: a fit sees thousands of stars, not
     millions as of cutouts, and would else know each frame, and what is in it, by its star.
     """
-    x = layers.ReLU()(layers.Conv2D(filters[0] // 2, 3, strides=2, padding="same")(star))
+    # Named, as all that a fit may go on from; see `rbtrain.fitting.inherit`.
+    names = map("psf_{}".format, itertools.count())
+    x = layers.Conv2D(filters[0] // 2, 3, strides=2, padding="same", name=next(names))(star)
+    x = layers.ReLU()(x)
     for n in filters[1:]:
-        x = layers.ReLU()(layers.DepthwiseConv2D(3, strides=2, padding="same")(x))
-        x = layers.ReLU()(layers.Conv2D(n // 4, 1)(x))
-    x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid")(x))
-    x = layers.Dense(_STAR_NUMBERS, activation="tanh")(layers.ReLU()(x))
-    x = layers.Dense(filters[-1] + _JUDGED)(layers.GaussianNoise(_STAR_NOISE)(x))
+        x = layers.DepthwiseConv2D(3, strides=2, padding="same", name=next(names))(x)
+        x = layers.Conv2D(n // 4, 1, name=next(names))(layers.ReLU()(x))
+        x = layers.ReLU()(x)
+    x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid", name=next(names))(x))
+    x = layers.Dense(_STAR_NUMBERS, activation="tanh", name=next(names))(layers.ReLU()(x))
+    x = layers.GaussianNoise(_STAR_NOISE)(x)
+    x = layers.Dense(filters[-1] + _JUDGED, name=next(names))(x)
     return layers.Multiply(name=_STAR_FEATURES)([x, known])
 
 
@@ -179,7 +200,7 @@ def _beside(x: Any, native: Any, star: Any) -> Any:
     seen = layers.Add()([x, weighed])
     if native is not None:
         seen = layers.Concatenate()([seen, native])
-    y = layers.Dense(_JUDGED, use_bias=False)(seen)
+    y = layers.Dense(_JUDGED, use_bias=False, name=JUDGED)(seen)
     y = layers.ReLU()(layers.Add()([y, star[:, n:]]))
     return layers.Concatenate()([x, y])
 
@@ -198,7 +219,7 @@ def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         From stars (k, size, size, 1) and whether they are known (k, 1) to their features (k, m).
     of_cutout : keras.Model
         From cutouts (n, size, size, 2), the features of the star of each and, where the network reads
-        them, native pixels (n, 27) to the classes (n, c).
+        them, native pixels (n, 27) and wide views (n, 169) to the classes (n, c).
     """
     features = model.get_layer(_STAR_FEATURES).output
     of_star = keras.Model(model.inputs[1:3], features)
@@ -206,7 +227,7 @@ def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps, cores: F32) -> F32 | list[F32]:
-    """Return what a network takes: cutouts alone, or each with its star or its native pixels.
+    """Return what a network takes: cutouts alone, or each with its star or with what lies around it.
 
     Parameters
     ----------
@@ -214,13 +235,14 @@ def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps, cores: F32) -> F
     cutouts : ndarray of float32, shape (n, size, size, 2)
     stamps : Stamps
         Stars of their frames.
-    cores : ndarray of float32, shape (n, 27)
-        Their native pixels.
+    cores : ndarray of float32, shape (n, 196)
+        Their native pixels and wide views.
     """
     if len(model.inputs) == 1:
         return cutouts
     psf, known = stamps.one_each()
-    given = {"cutouts": cutouts, "psf": psf, "psf_known": known, "core": cores}
+    native, view = cores[:, :CORE], cores[:, CORE:]
+    given = {"cutouts": cutouts, "psf": psf, "psf_known": known, "core": native, "context": view}
     return [given[tensor.name] for tensor in model.inputs]
 
 

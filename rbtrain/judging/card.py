@@ -141,11 +141,11 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
             ],
         ),
     ]
-    if "without_star" in measured:
+    if "told" in measured:
         parts += [
-            "The network reads the star of the frame where it was measured. The same cutouts when it is "
-            "told of none:",
-            _figures({"all": measured["without_star"]}, ""),
+            "Beside each cutout the network reads the star of the frame where it was measured, native "
+            "pixels and, if it was fitted with one, a wide view. The same cutouts when it is told less:",
+            _told(measured["told"]),
         ]
     for key, title in (
         ("by_snr", "S/N (3 x 3 pixels)"),
@@ -339,6 +339,24 @@ def _limits_beside(metrics: dict[str, Any]) -> list[str]:
                 f"{f['error']:.3f})."
             )
     return lines
+
+
+def _told(told: dict[str, Any]) -> str:
+    """Return a table of what the network does by what it is told."""
+    kinds = [name for name, f in told["all"]["by_class"].items() if not f["real"]]
+    return _table(
+        ("told", "AUC", "kept", "let in", *kinds),
+        [
+            (
+                name,
+                f"{found['auc']:.4f}",
+                f"{found['true_rate']:.4f}",
+                f"{found['false_rate']:.4f}",
+                *(f"{found['by_class'][kind]['called_real']:.3f}" for kind in kinds),
+            )
+            for name, found in told.items()
+        ],
+    )
 
 
 def _figures(rows: dict[str, dict[str, Any]], title: str) -> str:

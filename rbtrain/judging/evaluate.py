@@ -8,7 +8,7 @@ import numpy as np
 
 from rbinfer.model.readings import counted_score
 from rbinfer.model.session import Session
-from rbinfer.model.spec import ModelSpec
+from rbinfer.model.spec import AROUND, CORE, ModelSpec
 
 from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, READINGS, SOURCES
@@ -27,6 +27,14 @@ from .readings import bins_of, points_by_bin, read_simulation, short_figures
 
 #: Cutouts in memory at a time.
 _AT_ONCE = 4096
+#: What a network may be told beside the cutout: whether the star of the frame, and how many of the
+#: numbers of what lies around.
+TOLD = {
+    "all": (True, AROUND),
+    "no star": (False, AROUND),
+    "no wide view": (True, CORE),
+    "cutouts alone": (False, 0),
+}
 
 
 def figures(
@@ -90,8 +98,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         ``calibration_error`` and ``reliability`` in the mix that the score is calibrated for, and
         ``fraction_real`` in it; ``calibration_errors`` of each reading of a model with classes;
         ``readings`` (`read_simulation`) and
-        ``operating_points`` (`points_by_bin`). Of a network that reads the star of the frame
-        ``without_star``: the figures of the same cutouts when it is told of none.
+        ``operating_points`` (`points_by_bin`). Of a network that reads more than the cutout ``told``:
+        figures of the same cutouts and the rates called real by class, by what it is told of (`TOLD`).
     """
     session = Session(model, "cpu")
     spec, rows = session.spec, data.rows
@@ -110,8 +118,13 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         "reliability": reliability(real, score, weights=weights),
         "by_class": _by_class(rows["label"], score, spec.threshold, real_types),
     }
-    if session.reads_psf:
-        result["without_star"] = figures(real, scores_of(session, data, stars=False)[0], spec.threshold)
+    if session.reads_psf or session.reads_around:
+        result["told"] = {}
+        for name, (stars, around) in TOLD.items():
+            told = scores_of(session, data, stars, around)[0]
+            result["told"][name] = figures(real, told, spec.threshold) | {
+                "by_class": _by_class(rows["label"], told, spec.threshold, real_types)
+            }
     if classes is not None:
         counts = np.zeros((len(CLASSES), len(CLASSES)), int)
         np.add.at(counts, (rows["label"], np.argmax(classes, axis=1)), 1)
@@ -139,7 +152,9 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     return result
 
 
-def scores_of(session: Session, data: Dataset, stars: bool = True) -> tuple[F32, F32 | None]:
+def scores_of(
+    session: Session, data: Dataset, stars: bool = True, around: int = AROUND
+) -> tuple[F32, F32 | None]:
     """Return the score (n,) and, of a model with classes, their probabilities (n, k).
 
     Parameters
@@ -148,11 +163,13 @@ def scores_of(session: Session, data: Dataset, stars: bool = True) -> tuple[F32,
     data : Dataset
     stars : bool
         Tell a network that reads them the stars of the frames.
+    around : int
+        How many of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` it is told.
     """
     parts = []
     for i in range(0, len(data), _AT_ONCE):
         cutouts, stamps, cores = data.inputs(slice(i, i + _AT_ONCE))
-        parts.append(session.run(cutouts, stamps if stars else None, cores))
+        parts.append(session.run(cutouts, stamps if stars else None, cores[:, :around]))
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
 

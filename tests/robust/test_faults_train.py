@@ -111,8 +111,6 @@ class Training:
             str(where),
         ]
         environment = os.environ | {"TMPDIR": str(where / "tmp"), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        # tf2onnx numbers tensors in the order of sets of names, which differs from process to process.
-        environment["PYTHONHASHSEED"] = "0"
         return subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

@@ -10,7 +10,7 @@ from rbinfer import Classifier
 from rbinfer.cutouts.cutter import Cutouts, Cutter
 from rbinfer.io.exposure import as_exposure
 from rbinfer.model.registry import resolve
-from rbinfer.model.spec import CORE
+from rbinfer.model.spec import AROUND, CORE
 from rbinfer.model.stamps import Stamps
 from rbinfer.status import is_scored
 from tests.infer.kernels import oracle
@@ -45,10 +45,11 @@ def all_ways(source, cutouts, cores=None):
 
 
 def beside(n, cores=None):
-    """Return what networks take beside n cutouts: of no star, and native pixels if there are any."""
+    """Return what networks take beside n cutouts: of no star, and what lies around if that is known."""
     none = Stamps.of(None, 31, n)
-    cores = np.zeros((n, CORE), np.float32) if cores is None else cores
-    return {"psf": none.psf, "psf_known": none.known, "psf_index": none.index, "core": cores}
+    cores = np.zeros((n, AROUND), np.float32) if cores is None else cores
+    around = {"core": cores[:, :CORE], "context": cores[:, CORE:]}
+    return {"psf": none.psf, "psf_known": none.known, "psf_index": none.index} | around
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_keras(cutouts, name, tried, request):
     k = model.output_shape[-1]
     classes = rng.integers(0, max(k, 2), len(cutouts[name]))
     targets = classes[:, np.newaxis] if k == 1 else np.eye(k)[classes]
-    cores = rng.uniform(-1, 1, (len(classes), CORE)).astype(np.float32)
+    cores = rng.uniform(-1, 1, (len(classes), AROUND)).astype(np.float32)
     inputs = inputs_of(model, cutouts[name], Stamps.of(None, 31, len(classes)), cores)
     model.fit(inputs, targets, epochs=12, batch_size=32, verbose=0)
     want = keras_outputs(model, spec.classes, spec.real)(inputs)["score"][:, 0]

@@ -171,4 +171,21 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
                 native[i, j] = pixels[a, b] - level
     top = max(np.abs(native).max(), sigma)
     native_core = [*(native / top).flat, np.arcsinh(top / sigma), np.log(scale)]
-    return np.stack(out, axis=-1), status, snr, np.array(native_core)
+    wide = wide_view(np.where(ok, pixels - level, np.nan), ci, cj, max(round(8 * scale), 1))
+    return np.stack(out, axis=-1), status, snr, np.array([*native_core, *np.arcsinh(wide / sigma).flat])
+
+
+def wide_view(pixels, ci, cj, cell):
+    """Means of 13 x 13 cells about a pixel, of those on the lattice that are no NaN; else 0."""
+    slope = 0
+    while ((slope + 1) ** 2 + 1) * 6 <= cell * cell:
+        slope += 1
+    top, left = ci - 13 * cell // 2, cj - 13 * cell // 2
+    found = [[[] for _ in range(13)] for _ in range(13)]
+    for i in range(13 * cell):
+        for j in range(13 * cell):
+            on_lattice = (j + slope * i) % (slope * slope + 1) == 0
+            on_image = 0 <= top + i < pixels.shape[0] and 0 <= left + j < pixels.shape[1]
+            if on_lattice and on_image and np.isfinite(pixels[top + i, left + j]):
+                found[i // cell][j // cell].append(pixels[top + i, left + j])
+    return np.array([[np.mean(values) if values else 0.0 for values in line] for line in found])

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rbtrain.export.graph import fold_scalings, leave_out_unused, simplify
+from rbtrain.export.graph import fold_scalings, in_order, leave_out_unused, simplify
 
 CHANNELS, SIDE = 4, 7
 
@@ -256,3 +256,29 @@ def test_both_together():
     simple = simplify(proto)
     assert [node.op_type for node in simple.graph.node] == ["Conv", "Relu", "MaxPool", "Conv", "Conv"]
     np.testing.assert_allclose(outputs(simple), outputs(proto), rtol=1e-5, atol=1e-5)
+
+
+def test_order_and_names_follow_from_the_function_alone():
+    nodes = [
+        conv("start", "a"),
+        relu("a", "b"),
+        conv("a", "c"),
+        helper.make_node("Add", ["b", "c"], ["end"]),
+    ]
+    proto = graph(nodes)
+    other = onnx.ModelProto()
+    other.CopyFrom(proto)
+    moved = [nodes[0], nodes[2], nodes[1], nodes[3]]
+    del other.graph.node[:]
+    other.graph.node.extend(moved)
+    weights = list(other.graph.initializer)[::-1]
+    del other.graph.initializer[:]
+    other.graph.initializer.extend(weights)
+    for node in other.graph.node:  # another process numbers them otherwise
+        node.input[:] = [f"{name}_7" if name in "abc" else name for name in node.input]
+        node.output[:] = [f"{name}_7" if name in "abc" else name for name in node.output]
+    assert other.SerializeToString() != proto.SerializeToString()
+    ordered = in_order(proto)
+    onnx.checker.check_model(ordered, full_check=True)
+    assert in_order(other).SerializeToString() == ordered.SerializeToString()
+    np.testing.assert_array_equal(outputs(ordered), outputs(proto))

@@ -346,7 +346,7 @@ def test_a_file_that_differs_is_not_written(exported, fitted, data, tmp_path, mo
     other = keras.models.clone_model(fitted[0])  # same shape, other weights
     convert = room.convert
     monkeypatch.setattr(room, "convert", lambda model, spec: convert(other, spec))
-    pixels, cores = data.pixels[:1000].astype(np.float32), np.zeros((1000, 27), np.float32)
+    pixels, cores = data.pixels[:1000].astype(np.float32), np.zeros((1000, 196), np.float32)
     with pytest.raises(ExportError, match="differ by"):
         export_model(fitted[0], spec, tmp_path / "m.onnx", (pixels, Stamps.of(None, 31, 1000), cores))
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Networks that read the star of a frame and native pixels: data, fit, export, what scores by them."""
+"""Networks that read the star of a frame and what lies around it: data, fit, export, scores."""
 
 import dataclasses
 
@@ -24,7 +24,9 @@ def star_config(config):
     return dataclasses.replace(
         config,
         data=DataConfig(frames=40, test_frames=2, seed=9, per_class=30, sources=60, measured=0.8),
-        network=NetworkConfig("compact", filters=(8, 16, 16), dropout=0.0, psf=True, core=True),
+        network=NetworkConfig(
+            "compact", filters=(8, 16, 16), dropout=0.0, psf=True, core=True, context=True
+        ),
         fit=dataclasses.replace(config.fit, epochs=3),
     )
 
@@ -68,22 +70,40 @@ def test_a_star_is_turned_with_its_cutout(star_config, star_data):
     labels = star_data.rows["label"]
     targets, weights = targets_of(star_config, labels), np.ones(len(labels), "f4")
     rows = np.flatnonzero(star_data.rows["stamp"] >= 0)
-    batches = Batches(star_data, rows, targets, weights, 32, seed=1, psf=True, core=True)
-    (pixels, psf, known, cores), _, _ = batches[0]
+    batches = Batches(star_data, rows, targets, weights, 32, seed=1, psf=True, core=True, context=True)
+    (pixels, psf, known, cores, views), _, _ = batches[0]
     assert 0.6 < known.mean() < 1
-    squares = cores[:, :25].reshape(-1, 5, 5, 1)
+    squares, wide = cores[:, :25].reshape(-1, 5, 5, 1), views.reshape(-1, 13, 13, 1)
     told = cores.any(axis=1)
     assert 0.7 < told.mean() < 1
     taken = np.sort(np.random.default_rng([1, 0]).permutation(rows)[:32])
     plain, stamps, native = star_data.inputs(taken)
-    around = native[:, :25].reshape(-1, 5, 5, 1)
+    around, far = native[:, :25].reshape(-1, 5, 5, 1), native[:, 27:].reshape(-1, 13, 13, 1)
+    ends = []
     stars, _ = stamps.one_each()
     for k in range(32):
         turns = [t for t in range(8) if (augment(plain[k : k + 1], t)[0] == pixels[k]).all()]
         assert any((augment(stars[k : k + 1], t)[0] == psf[k]).all() for t in turns)
         turned = [(augment(around[k : k + 1], t)[0] == squares[k]).all() for t in turns]
         assert any(turned) if told[k] else not squares[k].any()
-    assert (cores[told, 25:] == native[told, 25:]).all()
+        if not told[k]:
+            assert not wide[k].any()
+        elif wide[k].any():
+            # Turned alike, and either whole or 0 beyond some cells from the middle.
+            views_turned = [augment(far[k : k + 1], t)[0] for t in turns]
+            reach = max(r for r in range(7) if _ring(wide[k], r).any())
+            ends.append(reach)
+            inner = slice(6 - reach, 7 + reach)
+            assert any((view[inner, inner] == wide[k][inner, inner]).all() for view in views_turned)
+    assert (cores[told, 25:] == native[told, 25:27]).all()
+    assert min(ends) < 5
+    assert np.median(ends) == 6
+
+
+def _ring(view, reach):
+    """The cells of a wide view that are so far from the middle."""
+    rows, columns = np.indices(view.shape[:2]) - 6
+    return view[np.maximum(np.abs(rows), np.abs(columns)) == reach]
 
 
 def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_data, run, exported):
@@ -92,8 +112,8 @@ def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_
     session = Session(path, "cpu")
     assert session.reads_psf
     assert verify(path).ok
-    assert session.reads_core
-    assert session.spec.golden.cores.shape == (8, 27)
+    assert session.reads_around == 196
+    assert session.spec.golden.cores.shape == (8, 196)
     golden = session.spec.golden.stamps
     assert golden is not None
     assert 0 < golden.known[golden.index].mean() <= 1
@@ -111,8 +131,14 @@ def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_
     assert differs[is_known].max() > 1e-3
     assert (differs[~is_known] == 0).all()
     measured = evaluate_simulation(path, star_data)
-    assert measured["without_star"]["n_real"] == measured["overall"]["n_real"]
-    assert measured["without_star"]["auc"] != measured["overall"]["auc"]
+    aucs = {name: found["auc"] for name, found in measured["told"].items()}
+    assert aucs["all"] == measured["overall"]["auc"]
+    assert len(set(aucs.values())) == len(aucs) == 4
+    # Native pixels alone are enough; where the wide view is not known it is 0.
+    close = session.run(cutouts, stamps, cores[:, :27])
+    far = np.hstack([cores[:, :27], np.zeros((300, 169), "f4")])
+    np.testing.assert_array_equal(close.score, session.run(cutouts, stamps, far).score)
+    assert np.abs(close.score - known.score).max() > 1e-3
     # A score does not depend on what else is in the call.
     alone = session.run(cutouts[37:38], stamps.taken(slice(37, 38)), cores[37:38])
     assert alone.score[0] == known.score[37]
@@ -145,7 +171,7 @@ def test_a_classifier_shows_the_network_the_star_of_the_frame(star_data, exporte
 def parent(star_config, star_data, tmp_path_factory):
     """A model that reads no star."""
     where = tmp_path_factory.mktemp("parent")
-    network = dataclasses.replace(star_config.network, psf=False, core=False)
+    network = dataclasses.replace(star_config.network, psf=False, core=False, context=False)
     config = dataclasses.replace(star_config, network=network)
     fit(config, star_data, where / "fit", verbose=0)
     export_run(config, star_data, where / "fit" / "best.keras", where / "model.onnx")
@@ -162,8 +188,36 @@ def test_a_network_inherits_that_of_a_file(star_config, star_data, parent):
     with pytest.raises(ValueError, match=r"where conv2d.* takes .* of another network"):
         inherit(other, parent, cutouts)
     deeper = build(dataclasses.replace(star_config, network=NetworkConfig("compact", (8, 16, 16, 16))))
-    with pytest.raises(ValueError, match="has 7 layers with weights, but 9 are needed"):
+    with pytest.raises(ValueError, match="has 6 layers of cutouts, but 8 are needed"):
         inherit(deeper, parent, cutouts)
+
+
+def test_a_network_inherits_all_that_a_file_reads(star_config, star_data, exported):
+    cutouts, stamps, cores = star_data.inputs(slice(0, 1500))
+    of_file = Session(exported[0], "cpu").run(cutouts, stamps, cores).classes
+    model = build(star_config)
+    inherit(model, exported[0], cutouts)
+    found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
+    np.testing.assert_allclose(found, of_file, atol=1e-5)
+    blind = build(dataclasses.replace(star_config, network=NetworkConfig("compact", (8, 16, 16))))
+    with pytest.raises(ValueError, match=r"reads .*'context'.*; a network goes on from a file"):
+        inherit(blind, exported[0], cutouts)
+
+
+def test_a_network_that_sees_further_goes_on_from_one_that_does_not(star_config, star_data, tmp_path):
+    network = dataclasses.replace(star_config.network, context=False)
+    config = dataclasses.replace(
+        star_config, network=network, fit=dataclasses.replace(star_config.fit, epochs=1)
+    )
+    fit(config, star_data, tmp_path / "fit", verbose=0)
+    export_run(config, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
+    cutouts, stamps, cores = star_data.inputs(slice(0, 500))
+    session = Session(tmp_path / "model.onnx", "cpu")
+    assert session.reads_around == 27
+    model = build(star_config)
+    inherit(model, tmp_path / "model.onnx", cutouts)
+    found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
+    np.testing.assert_allclose(found, session.run(cutouts, stamps, cores).classes, atol=1e-5)
 
 
 def test_a_fit_that_goes_on_from_a_file_says_so(star_config, star_data, parent, tmp_path):
