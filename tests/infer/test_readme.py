@@ -17,6 +17,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from rbinfer.io.labels import Label, LabelFile
 from rbinfer.io.masks_out import BITS
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import shipped_directory
@@ -33,6 +34,8 @@ NOT_RUN = {
     'python3 -m venv .venv && .venv/bin/pip install -q -e ".[train,test]"': "these tests, from within",
     'pip install "rbinfer[serve]"': "from an index; these tests have it",
     "rbinfer serve": "until it is ended; tests/infer/serve runs it",
+    'pip install "rbinfer[label]"': "from an index; these tests have it",
+    "rbinfer label": "until it is ended; tests/infer/label runs it",
     "curl -s localhost": "asks that service; tests/infer/serve does",
     "rbtrain": "trains for hours, on files that are not here; tests/train runs every verb",
 }
@@ -199,6 +202,19 @@ def test_bits_are_as_documented():
     bits = {int(bit): (name.strip("`"), text) for bit, name, text in table("bit of `rb_status`")}
     assert bits == {int(bit): (bit.name, text) for bit, text in MEANING.items()}
     assert UNSCORED == 255
+
+
+def test_columns_of_labels_are_as_documented(tmp_path):
+    LabelFile(tmp_path / "labels.ecsv").append([Label("/a.fits", "ab", 1.0, 2.0, "real")])
+    labels = Table.read(tmp_path / "labels.ecsv")
+    named = {}
+    for names, kinds, _ in table("column of `labels.ecsv`"):
+        columns, dtypes = re.findall(r"`(\w+)`", names), kinds.split(", ")
+        named |= dict(zip(columns, dtypes * (len(columns) // len(dtypes)), strict=True))
+    assert sorted(named) == sorted(labels.colnames)
+    for name, dtype in named.items():
+        kind = labels[name].dtype
+        assert ("text" if kind.kind == "U" else str(kind)) == dtype, name
 
 
 def test_bits_of_masks_are_as_documented():
