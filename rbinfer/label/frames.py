@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._util.hashing import digest
+from .._util.limits import memory_free
 from ..cutouts.cutter import Cutter
 from ..errors import RbinferError
 from ..io.exposure import Exposure, Width
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 STRETCHES = ("asinh", "linear", "sky")
 #: How many times wider than a cutout the wider view is.
 WIDER = 4.0
-_MOST_BYTES = 1 << 29  # of pixels that are kept; the last image always is
+_LEAST_BYTES = 1 << 29  # of pixels that may be kept, however little memory is free
 _MOST_SIDE = 801  # pixels of a picture
 
 
@@ -73,12 +74,14 @@ class Frame:
 
 
 class Frames:
-    """Opens images, and keeps as many of the last ones as half a gigabyte holds."""
+    """Opens images, and keeps as many of the last ones as a quarter of the free memory holds."""
 
     def __init__(self) -> None:
         self._frames: OrderedDict[tuple[Path, int], Frame] = OrderedDict()
         self._hashes: dict[Path, str] = {}
         self._lock, self._hash_lock = threading.Lock(), threading.Lock()
+        self._opening = threading.Lock()  # one at a time: those that are open are not kept waiting
+        self._most_bytes = max((memory_free() or 0) // 4, _LEAST_BYTES)
 
     def frame(self, image: ImageResult, hdu: int) -> Frame:
         """Return an image.
@@ -96,16 +99,28 @@ class Frames:
             It cannot be read.
         """
         path = _path(image)
-        with self._lock:
-            found = self._frames.pop((path, hdu), None)
+        found = self._open(path, hdu)
+        if found is not None:
+            return found
+        with self._opening:
+            found = self._open(path, hdu)  # another thread may have opened it meanwhile
             if found is None:
                 given = image.given
                 number = None if hdu == FIRST else hdu
                 exposure = load_image(path, number, given.get("plane"), given.get("bayer"))
                 found = Frame(exposure, sky_map(exposure.wcs, exposure.shape, image.name))
-            self._frames[path, hdu] = found
-            while len(self._frames) > 1 and self._size() > _MOST_BYTES:
-                self._frames.popitem(last=False)
+                with self._lock:
+                    self._frames[path, hdu] = found
+                    while len(self._frames) > 1 and self._size() > self._most_bytes:
+                        self._frames.popitem(last=False)
+            return found
+
+    def _open(self, path: Path, hdu: int) -> Frame | None:
+        """Return an image that is open, as the last that was used."""
+        with self._lock:
+            found = self._frames.pop((path, hdu), None)
+            if found is not None:
+                self._frames[path, hdu] = found
             return found
 
     def hash(self, image: ImageResult) -> str:
