@@ -26,6 +26,8 @@ _MOST_REQUESTS = 256
 _PATIENCE = 60.0  # seconds
 _MOST_ITEMS = 100  # that a page gets at a time
 _WIDEST = 8.0  # times the usual cutout
+#: Pictures that are fetched ahead are shown without being asked for again.
+_KEPT = {"cache-control": "private, max-age=600"}
 _PARTS = {"label.css": "text/css", "label.js": "text/javascript"}
 
 
@@ -178,7 +180,9 @@ async def _answered(work: Callable[[], Any]) -> Any:
         return JSONResponse({"error": unforeseen(error)}, 500)
     if found is None:
         return Response(status_code=204)
-    return Response(found, media_type="image/png") if isinstance(found, bytes) else JSONResponse(found)
+    if isinstance(found, bytes):
+        return Response(found, media_type="image/png", headers=_KEPT)
+    return JSONResponse(found)
 
 
 def _own(name: str) -> str:

@@ -38,8 +38,13 @@ class Door:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                given = list(message.get("headers", ()))
+                known = {name for name, _ in given}
                 added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
+                message = {
+                    **message,
+                    "headers": given + [each for each in added if each[0] not in known],
+                }
             await send(message)
 
         token, _, rest = scope["path"].removeprefix("/").partition("/")

@@ -47,6 +47,8 @@ def test_pictures(page):
     for query in ("", "?wider=4", "?stretch=linear", "?stretch=sky&wider=0.5"):
         status, headers, body = page.ask("GET", f"cutout/{item}{query}")
         assert (status, headers["content-type"], body[:4]) == (200, "image/png", b"\x89PNG")
+        assert headers["cache-control"] == "private, max-age=600"
+        assert headers["x-content-type-options"] == "nosniff"
         sizes[query] = int.from_bytes(body[16:20], "big")
     assert sizes[""] == sizes["?stretch=linear"]
     assert sizes["?wider=4"] == pytest.approx(4 * sizes[""], abs=4)
