@@ -35,7 +35,7 @@ TRUTH = {
     "trail": Artefact.TRAIL,
 }
 CLEAR, ANY = 3.0, 1.0  # times the noise
-SEED = 1234
+SEED = 20261128  # of frames that no setting of the mask was chosen on
 
 
 def ours(frame, classifier):

@@ -55,6 +55,16 @@ def add_overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help=f"replace {what}")
 
 
+def add_reference_option(parser: argparse.ArgumentParser) -> None:
+    """Add the night that others are compared with."""
+    parser.add_argument(
+        "--reference",
+        metavar="DIR",
+        help="compare with the results of a night that was as it should be, with the journal of "
+        "'rbinfer batch', 'night' or 'watch'; by default with the model's own record",
+    )
+
+
 def add_store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options about catalogues and results that are named after their images."""
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import add_common_options, add_overwrite_option
+from .options import add_common_options, add_overwrite_option, add_reference_option
 from .parser import add_verb
 from .values import count
 
@@ -18,7 +18,8 @@ def add_parser(verbs: Any) -> None:
         description=(
             "Write one HTML file about the scored catalogues in a directory: counts, FWHM and bogus "
             "fraction of each image, scores, cutouts of the brightest bogus and the borderline, and "
-            "positions where bogus repeat. It needs no other file and no network."
+            "positions where bogus repeat; and what is unlike the frames of a reference night, or "
+            "unlike what the model was measured on. It needs no other file and no network."
         ),
         example="rbinfer report results/ -o night.html",
     )
@@ -29,6 +30,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--images", metavar="DIR", help="where the images are, if not where the results note them"
     )
+    add_reference_option(parser)
     parser.add_argument("--title", metavar="T", help="title of the page; the name of DIR by default")
     parser.add_argument(
         "--most", type=count, default=12, metavar="N", help="cutouts of each kind at most (12)"
@@ -43,7 +45,13 @@ def run(options: argparse.Namespace) -> int:
     from ..report import write_report
 
     night = write_report(
-        options.folder, options.output, options.images, options.overwrite, options.title, options.most
+        options.folder,
+        options.output,
+        options.images,
+        options.overwrite,
+        options.title,
+        options.most,
+        options.reference,
     )
     if not options.quiet:
         found = sum(image.detections for image in night.images)

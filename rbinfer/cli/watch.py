@@ -7,20 +7,31 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from .._util.wording import in_options
-from ..errors import RbinferError
-from .options import add_common_options, add_scoring_options, add_store_options, store_arguments
+from ..errors import InputError, RbinferError
+from .options import (
+    add_common_options,
+    add_reference_option,
+    add_scoring_options,
+    add_store_options,
+    store_arguments,
+)
 from .parser import add_verb
 from .values import count, positive
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from ..report.drift import Watcher
     from ..report.live import LivePage
+    from ..runs.alerts import Alerts
     from ..runs.commands import Commands
+    from ..runs.journal import Line
 
 _LINE = 299  # bytes of a line of JSON, without its end
 #: What a short line tells of a summary.
@@ -43,7 +54,8 @@ def add_parser(verbs: Any) -> None:
         ),
         example=(
             "rbinfer watch incoming/ -o results/\n"
-            "rbinfer watch incoming/ -o results/ --report live.html --exec 'notify {image} {result}'"
+            "rbinfer watch incoming/ -o results/ --report live.html --exec 'notify {image} {result}'\n"
+            "rbinfer watch incoming/ -o results/ --reference good/ --alert 'notify {cause} {message}'"
         ),
     )
     parser.add_argument("folder", metavar="INBOX", help="directory in which the images arrive")
@@ -69,6 +81,13 @@ def add_parser(verbs: Any) -> None:
         help="keep an HTML page of how it goes, written anew after each image; in a browser it reloads "
         "itself",
     )
+    add_reference_option(parser)
+    parser.add_argument(
+        "--alert",
+        metavar="CMD",
+        help="run this, without a shell, when the frames drift; {cause}, {message} and {image} stand "
+        "for what was found; or http://127.0.0.1:PORT/PATH, to which it is posted as JSON",
+    )
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
     parser.add_argument(
         "--once",
@@ -85,59 +104,106 @@ def run(options: argparse.Namespace) -> int:
     from .._util.interrupts import exit_on_sigterm
     from ..runs.watch import run_watch
 
-    line_of: Callable[[dict[str, Any]], str] = _for_people if sys.stdout.isatty() else _as_json
-    if options.verbose:
-        line_of = json.dumps
     with exit_on_sigterm(0), ExitStack() as until_done:
-        page = commands = None
-        if options.report is not None:
-            from ..report.live import LivePage
-
-            page = LivePage.of(options.report, options.output)
-            if page.path.parent.is_dir():
-                page.write()  # for a browser to show before the first image
-        if options.command is not None:
-            from ..runs.commands import Commands
-
-            commands = until_done.enter_context(Commands(options.command))
+        tell = _Teller.of(options, until_done)
         report = run_watch(
             options.folder,
             settle=options.settle,
             once=options.once,
-            report=_teller(options.output, line_of, page, commands),
+            report=tell,
             **store_arguments(options),
         )
-    return 1 if report.n_failed or (commands is not None and commands.n_failed) else 0
+    return 1 if report.n_failed or tell.n_failed else 0
 
 
-def _teller(
-    folder: str,
-    line_of: Callable[[dict[str, Any]], str],
-    page: "LivePage | None",
-    commands: "Commands | None",
-) -> Callable[[dict[str, Any]], None]:
-    """Return what tells of each image: on stdout, on the page and by the command."""
+@dataclass
+class _Teller:
+    """Tells of each image: on stdout, on the page, by the command, and of drift."""
 
-    def tell(record: dict[str, Any]) -> None:
+    folder: str
+    line_of: Callable[[dict[str, Any]], str]
+    page: "LivePage | None" = None
+    commands: "Commands | None" = None
+    watcher: "Watcher | None" = None
+    alerts: "Alerts | None" = None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, until_done: ExitStack) -> Self:
+        """Make what was asked for; commands end with the stack."""
+        line_of: Callable[[dict[str, Any]], str] = _for_people if sys.stdout.isatty() else _as_json
+        tell = cls(options.output, json.dumps if options.verbose else line_of)
+        if options.command is not None:
+            from ..runs.commands import Commands
+
+            tell.commands = until_done.enter_context(Commands(options.command))
+        if options.alert is not None:
+            from ..runs.alerts import alerts_to
+
+            tell.alerts = until_done.enter_context(alerts_to(options.alert))
+        if options.alert is not None or options.reference is not None or options.report is not None:
+            tell.watcher = _watcher(options)
+        if options.report is not None:
+            from ..report.live import LivePage
+
+            drift = None if tell.watcher is None else tell.watcher.drift
+            tell.page = LivePage.of(options.report, options.output, drift)
+            if tell.page.path.parent.is_dir():
+                tell.page.write()  # for a browser to show before the first image
+        return tell
+
+    @property
+    def n_failed(self) -> int:
+        """How many commands and alerts failed."""
+        return sum(each.n_failed for each in (self.commands, self.alerts) if each is not None)
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        """Tell of an image."""
         from ..runs.journal import Line
 
-        if page is not None:
-            line = Line.parse(json.dumps(record))
-            assert line is not None  # the journal wrote it
+        line = Line.parse(json.dumps(record))
+        assert line is not None  # the journal wrote it
+        if self.watcher is not None:
+            self._tell_of_drift(line)
+        if self.page is not None:
             try:
-                page.add(line)
+                self.page.add(line)
             except RbinferError as refused:
                 log.warning("%s", refused)  # the next image may find room again
-        if commands is not None and record["ok"]:
-            commands.submit(record["image"], os.path.join(folder, record["output"]))
+        if self.commands is not None and record["ok"]:
+            self.commands.submit(record["image"], os.path.join(self.folder, record["output"]))
         error, warnings = record["error"], record["warnings"]
         told = {
             "error": error and in_options(error),
             "warnings": [in_options(text) for text in warnings],
         }
-        print(line_of(record | told), flush=True)
+        print(self.line_of(record | told), flush=True)
 
-    return tell
+    def _tell_of_drift(self, line: "Line") -> None:
+        assert self.watcher is not None
+        alarm = self.watcher.take(line)
+        if alarm is None:
+            return
+        log.warning("drift: %s: %s", alarm.message, ", ".join(alarm.images))
+        if self.alerts is not None:
+            self.alerts.tell(alarm.as_dict())
+
+
+def _watcher(options: argparse.Namespace) -> "Watcher | None":
+    """Return what compares the frames; it knows what was scored before, and tells no more of it."""
+    from ..model.registry import resolve
+    from ..model.session import read_spec
+    from ..report.drift import Watcher, by_record, by_reference, record_of
+
+    if options.reference is not None:
+        watcher: Watcher | str = by_reference(options.reference, options.output)
+    else:
+        watcher = by_record(record_of(read_spec(resolve(options.model)), options.real))
+    if isinstance(watcher, str):
+        if options.alert is not None:
+            raise InputError(f"there is nothing to compare with: {watcher}; give `reference`")
+        return None
+    watcher.take_night(Path(options.output))
+    return watcher
 
 
 def _as_json(record: dict[str, Any]) -> str:

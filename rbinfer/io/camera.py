@@ -28,6 +28,26 @@ _GAINS = ("EGAIN", "GAIN")
 _MOST_GAIN = 50.0  # electrons per unit; what is more is a setting
 
 
+#: Cards with the time of exposure in seconds; asked in this order.
+_EXPOSURES = ("EXPTIME", "EXPOSURE", "EXP_TIME", "ITIME", "TEXPTIME")
+
+
+def exposure_of(headers: "Sequence[Header]") -> float | None:
+    """Return the time of exposure that headers note, in seconds; None where none does.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        Of the image and, where it is an extension, of its file.
+    """
+    for card in _EXPOSURES:
+        for header in headers:
+            value: Any = value_of(header, card)
+            if isinstance(value, int | float) and 0 < value < 1e7:
+                return float(value)
+    return None
+
+
 def gain_of(header: Any) -> tuple[float, str] | None:
     """Return the gain that a header notes.
 

@@ -1,14 +1,12 @@
 """Affine maps between planes, fitted to pairs of points and found between lists of stars."""
 
-import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .clusters import Cells
-
-log = logging.getLogger(__name__)
+from .triangles import similar_triangles
 
 F64 = NDArray[np.float64]
 
@@ -131,19 +129,10 @@ def _found(stars: F64, anchors: F64) -> _Trial | None:
 
 
 def _by_triangles(stars: F64, anchors: F64) -> Affine | None:
-    from .._util.extras import needed
-
-    astroalign: Any = needed("astroalign", "frames without a WCS are aligned by", "night")
     if min(len(stars), len(anchors)) < _LEAST_PAIRS:
         return None
-    try:
-        found, _ = astroalign.find_transform(
-            stars, anchors, max_control_points=len(stars) + len(anchors)
-        )
-    except (astroalign.MaxIterError, ValueError, TypeError, IndexError) as error:
-        log.debug("no similar triangles: %s", error)
-        return None
-    return Affine(np.asarray(found.params, np.float64)[:2])
+    matrix = similar_triangles(stars, anchors)
+    return None if matrix is None else Affine(matrix)
 
 
 def _refined(affine: Affine, stars: F64, anchors: F64) -> _Trial:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .affine import Affine, align
-from .rows import Rows
+from .rows import ENOUGH_ROWS, Rows
 
 F64 = NDArray[np.float64]
 
@@ -20,8 +20,6 @@ _WIDEST = 5.0
 #: A frame's positions on the sky follow its pixels to this rms in pixels of an affine map, and more than
 #: these it must have; distortions bend a wide field by less.
 _STRAIGHT, _LEAST_ROWS = 5.0, 3
-#: With fewer rows an affine map says little of the rest of a frame.
-_ENOUGH_ROWS = 6
 #: Pixels are this much longer than wide at most: rows in a line do not tell how long they are.
 _LONGEST = 10.0
 #: A frame is aligned by this many of its brightest real detections at most.
@@ -151,11 +149,14 @@ class Fields:
         good &= np.abs(dec) <= 90.0
         if not good.any():
             return None
-        ra, dec = ra[good], dec[good]
+        if rows.grid is not None:
+            pixels, ra, dec = rows.grid
+        else:
+            pixels = np.column_stack([rows.rows["x"], rows.rows["y"]])[good]
+            ra, dec = ra[good], dec[good]
         middle = _middle(ra, dec)
-        pixels = np.column_stack([rows.rows["x"], rows.rows["y"]])[good]
         for number in self._near(middle):
-            if len(pixels) < _ENOUGH_ROWS:
+            if len(pixels) < ENOUGH_ROWS:
                 return self._joined(number, None, rows)
             plane = np.column_stack(_on_plane(self.fields[number].wcs, ra, dec))
             affine = _straight(pixels, plane, 1.0)

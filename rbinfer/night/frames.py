@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..io.camera import camera_of, filter_of
+from ..io.camera import camera_of, exposure_of, filter_of
 from ..io.frame_types import kind_of
 from ..io.headers import first_headers, image_headers, observed_at, value_of
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 #: Cards that name the target, asked in this order.
 _TARGETS = ("OBJECT", "OBJNAME", "TARGET", "TARGNAME")
-#: Cards with the exposure time in seconds.
-_EXPOSURES = ("EXPTIME", "EXPOSURE", "EXP_TIME", "ITIME", "TEXPTIME")
 #: Words of folders that name no target: dates, what capture programs call their folders, filters.
 _NO_TARGET = re.compile(
     r"[\d\W_]+|\d*(raw|cal|calibrated|reduced|images?|autorun|plan|live|capture|captures|frames?|fits?"
@@ -98,7 +96,7 @@ def read_frame(image: str, folders: Sequence[str], result: Path) -> Frame:
         camera=camera,
         shape=shape,
         time=observed_at(headers),
-        exposure=_number(headers, _EXPOSURES),
+        exposure=exposure_of(headers),
     )
 
 
@@ -137,12 +135,3 @@ def _text(headers: "Sequence[Header]", cards: Sequence[str]) -> str:
             if isinstance(value, str) and value.strip():
                 return " ".join(value.split())
     return ""
-
-
-def _number(headers: "Sequence[Header]", cards: Sequence[str]) -> float | None:
-    for card in cards:
-        for header in headers:
-            value: Any = value_of(header, card)
-            if isinstance(value, int | float) and 0 < value < 1e7:
-                return float(value)
-    return None

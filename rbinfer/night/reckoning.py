@@ -179,7 +179,7 @@ class Reckoning:
                 merged = merge(
                     block.rows, standing, block.covers, self.hours, block.fwhm, block.threshold
                 )
-                found, _ = sources(block, merged, self.frames)
+                found, _ = sources(block, merged)
                 names = list(self.classes)
                 table = source_table(block, found, next_id, self.frames, names)
                 all_sources.add(arrow_columns(table))
@@ -287,7 +287,7 @@ def _flood(rows: Rows, frame: Frame) -> str:
     area = frame.shape[0] * frame.shape[1]
     most = rows.most_pixels
     if area and most > _FLOOD * area:
-        return f"one detection takes {most / area:.0%} of it; its background is not what SEP took it for"
+        return f"one detection takes {most / area:.0%} of it: its background was not found"
     return ""
 
 

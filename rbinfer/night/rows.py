@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..io.columns import NOTED, bare
 from ..io.headers import image_headers
 from ..io.positions import scored_positions
+from ..io.sky_out import sky_map
 from ..io.tables import read_catalog
 from ..status import UNSCORED, is_real
 from .frames import Frame
@@ -38,6 +39,10 @@ ROW = np.dtype(
         ("flux", np.float32),
     ]
 )
+#: With fewer rows an affine map says little of the rest of a frame.
+ENOUGH_ROWS = 6
+#: Degrees within which a position on the sky is the one that the WCS gives.
+_SAME_SKY = 1e-6
 #: Columns with the light of a detection, best first.
 _FLUXES = ("flux", "FLUX_AUTO", "FLUX_ISO", "segment_flux", "FLUX_BEST")
 
@@ -56,6 +61,9 @@ class Rows:
         Pixels; NaN where it is not noted.
     sky : (ndarray, ndarray) of float64, each of shape (n,), or None
         Right ascension and declination in degrees, where the image had a WCS that could be used.
+    grid : (ndarray, ndarray, ndarray) or None
+        For a frame with few rows, pixels of it, shape (n, 2), and their right ascension and declination
+        by its WCS, which the rows agree with.
     most_pixels : int
         Size of the largest detection; 0 where the catalogue does not tell.
     hdu : int or None
@@ -69,6 +77,7 @@ class Rows:
     sky: tuple[NDArray[np.float64], NDArray[np.float64]] | None
     most_pixels: int
     hdu: int | None
+    grid: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def read_rows(frame: Frame, number: int) -> Rows:
@@ -111,15 +120,35 @@ def read_rows(frame: Frame, number: int) -> Rows:
     flux = next((_column(table, name) for name in _FLUXES if name in table.colnames), None)
     rows["flux"] = np.nan if flux is None else flux / np.float32(frame.exposure or 1.0)
     size = np.nan_to_num(_column(table, "npix"))
+    sky = _sky(table)
+    few = sky is not None and len(rows) < ENOUGH_ROWS and headers
     return Rows(
         rows,
         classes,
         threshold,
         _width(meta),
-        _sky(table),
+        sky,
         int(size.max(initial=0)),
         hdu,
+        _grid(headers[-1], frame, rows, sky) if few and sky is not None else None,
     )
+
+
+def _grid(
+    header: Any, frame: Frame, rows: NDArray[Any], sky: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return pixels on a grid and their sky by the WCS of the image, if the rows have theirs by it."""
+    found = sky_map(header, frame.shape, frame.image)
+    if found is None:
+        return None
+    off = np.array(found.positions(rows["x"], rows["y"])) - np.array(sky)
+    off[0] = (off[0] + 180.0) % 360.0 - 180.0
+    if not np.all(np.abs(off) < _SAME_SKY):
+        return None
+    ny, nx = frame.shape
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(0, nx - 1, 4), np.linspace(0, ny - 1, 4)))
+    ra, dec = found.positions(x, y)
+    return (np.column_stack([x, y]), ra, dec) if np.all(np.isfinite(ra + dec)) else None
 
 
 def _classes(table: "Table") -> tuple[list[str], NDArray[np.int16]]:

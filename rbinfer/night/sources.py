@@ -1,6 +1,5 @@
 """The sources of a group as a table: where, how often, how sure, and what each is."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from .combine import APART, Evidence, evidence, logit, probability
 from .coverage import Cover, counted
 from .fields import Field
-from .frames import Frame
+from .grouped import Grouped
 from .merge import Merged, radius_of
 
 F64 = NDArray[np.float64]
@@ -79,15 +78,13 @@ class Block:
     by_chance: float
 
 
-def sources(block: Block, merged: Merged, frames: Sequence[Frame]) -> tuple[NDArray[Any], Evidence]:
+def sources(block: Block, merged: Merged) -> tuple[NDArray[Any], Evidence]:
     """Sum up each source of a block.
 
     Parameters
     ----------
     block : Block
     merged : Merged
-    frames : sequence of Frame
-        Of the night.
 
     Returns
     -------
@@ -100,18 +97,16 @@ def sources(block: Block, merged: Merged, frames: Sequence[Frame]) -> tuple[NDAr
     rows, label = block.rows, merged.label
     n = int(label.max(initial=-1)) + 1
     found = np.zeros(n, SOURCE)
-    order = np.lexsort((rows["frame"], label))
-    bounds = np.searchsorted(label[order], np.arange(n + 1))
-    mean, still, seen = np.full(n, np.nan), np.zeros(n, np.int32), np.zeros(n, np.int32)
-    for k, (start, stop) in enumerate(itertools.pairwise(bounds)):
-        members = order[start:stop]
-        own = rows[members]
-        _sum_up(found[k : k + 1], own, members, frames)
-        mean[k] = _mean_logit(own)
-        away = np.hypot(own["x"] - own["x"][0], own["y"] - own["y"][0]) > APART
-        seen[k], still[k] = np.count_nonzero(away), np.count_nonzero(~away) - 1
-        found["n_detector"][k] = int(np.median(block.repeats[members]))
-    first = order[bounds[:-1]]
+    if not n:
+        return found, evidence(*np.zeros((8, 0)))
+    groups = Grouped(label, rows["frame"])
+    _sum_up(found, groups, rows)
+    found["n_detector"] = groups.median(block.repeats.astype(np.float64))
+    first = groups.first
+    away = np.hypot(rows["x"] - rows["x"][first][label], rows["y"] - rows["y"][first][label]) > APART
+    seen = groups.total(away.astype(np.float64)).astype(np.int32)
+    still = groups.size.astype(np.int32) - 1 - seen
+    mean = groups.mean(logit(rows["score"]))
     found["n_cover"], could = counted(
         block.covers, found["u"], found["v"], rows["x"][first], rows["y"][first], APART
     )
@@ -132,30 +127,20 @@ def sources(block: Block, merged: Merged, frames: Sequence[Frame]) -> tuple[NDAr
     return found, known
 
 
-def _sum_up(
-    one: NDArray[Any], own: NDArray[Any], members: NDArray[np.intp], frames: Sequence[Frame]
-) -> None:
-    """Fill in what follows from the detections of a source alone."""
-    u, v = float(np.median(own["u"])), float(np.median(own["v"]))
-    one["u"], one["v"] = u, v
-    one["scatter"] = np.sqrt(np.var(own["u"]) + np.var(own["v"]))
-    one["x"], one["y"] = np.median(own["x"]), np.median(own["y"])
-    one["n_seen"] = len(np.unique(own["frame"]))
-    scores = own["score"][np.isfinite(own["score"])].astype(np.float64)
-    few = (scores.mean(), scores.min(), scores.max()) if len(scores) else (np.nan,) * 3
-    one["score_mean"], one["score_min"], one["score_max"] = few
-    kinds, times = np.unique(own["kind"], return_counts=True)
-    one["class"] = kinds[np.argmax(times)]
-    snr = np.nan_to_num(own["snr"], nan=-1.0)
-    one["snr"] = own["snr"][np.argmax(snr)]
-    one["best"] = members[np.argmax(snr)]
-    numbers = own["frame"]  # frames are numbered in the order of time
-    one["first"], one["last"] = numbers.min(), numbers.max()
-
-
-def _mean_logit(own: NDArray[Any]) -> float:
-    scored = own["score"][np.isfinite(own["score"])]
-    return float(np.mean(logit(scored))) if len(scored) else float("nan")
+def _sum_up(found: NDArray[Any], groups: Grouped, rows: NDArray[Any]) -> None:
+    """Fill in what follows from the detections of each source alone."""
+    for name in ("u", "v", "x", "y"):
+        found[name] = groups.median(rows[name])
+    found["scatter"] = np.sqrt(groups.variance(rows["u"]) + groups.variance(rows["v"]))
+    found["n_seen"] = groups.distinct(rows["frame"])
+    scores = rows["score"].astype(np.float64)
+    found["score_mean"], found["score_min"] = groups.mean(scores), groups.least(scores)
+    found["score_max"] = groups.most(scores)
+    found["class"] = groups.commonest(rows["kind"])
+    found["best"] = groups.best(rows["snr"].astype(np.float64))
+    found["snr"] = rows["snr"][found["best"]]
+    numbers = rows["frame"].astype(np.float64)  # frames are numbered in the order of time
+    found["first"], found["last"] = groups.least(numbers), groups.most(numbers)
 
 
 def _set_tracks(

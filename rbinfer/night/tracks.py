@@ -1,5 +1,6 @@
 """What moves among the stars: detections on a line in time, linked over the frames of a group."""
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,8 +94,8 @@ def find_tracks(
     cells = {frame: Cells(rows["u"][own], rows["v"][own], radius) for frame, own in by_frame.items()}
     linker = _Linker(rows, hours, dated, by_frame, cells, radius)
     found = []
-    pairs = list(linker.pairs())
-    pairs = sorted(pairs, key=lambda pair: (pair[2], pair[0], pair[1]))[:_MOST_PAIRS]
+    # A crowded field has millions of pairs: only those that are tried are held.
+    pairs = heapq.nsmallest(_MOST_PAIRS, linker.pairs(), key=lambda pair: (pair[2], pair[0], pair[1]))
     linked: set[tuple[int, int]] = set()
     for first, second, _ in pairs:
         if (first, second) in linked:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.camera import exposure_of
 from ..io.exposure import Exposure, Width
+from ..io.headers import first_headers
 from ..io.original import Original
 from ..io.positions import peaks
 from ..io.tables import check_fit, write_catalog
+from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
 from .columns import add_sky, check_names, extra_of, picked
 from .frames import Frames
@@ -125,7 +128,7 @@ def score_file(
     if detections is not None and output is not None:
         source = None if numbers else detections.format
         check_fit([table for _, table in detections.tables], output, source)
-    parts, originals = [], list[Original | None]()
+    parts, originals, levels = [], list[Original | None](), []
     wanted: list[int | str | None] = [*numbers] if numbers else [frames.hdu]
     for number in wanted:
         exposure = frames.read(number)
@@ -134,11 +137,13 @@ def score_file(
         originals.append(original)
         part, exposure = scoring.scored(frames, exposure, table, how)
         parts.append(part)
+        levels.append(measure_level(exposure))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
     note(scored, image, hdu, options, classifier)
     used = {"image": image, "hdu": hdu, "catalog": catalog, **options.columns}
     summary: dict[str, Any] = used | tally(scored)
+    summary |= _of_frame(image, exposure, levels)
     summary["expected"] = None if point is None else {"missed": point.missed, "false": point.false}
     if numbers:
         summary["extensions"] = [
@@ -149,6 +154,14 @@ def score_file(
         log.warning("%s: %s", image, nothing)
     summary["seconds"] = round(time.perf_counter() - start, 3)
     return ScoredFile(scored, None if numbers else exposure, summary, Original.joined(originals))
+
+
+def _of_frame(image: str, exposure: Exposure, levels: Sequence[Level | None]) -> dict[str, Any]:
+    """Return what the summary tells of the frame itself; of a mosaic the medians of its images."""
+    known = np.array([level for level in levels if level is not None])
+    background, noise = map(float, np.median(known, axis=0)) if len(known) else (None, None)
+    headers = [exposure.header, *first_headers(image)]
+    return {"background": background, "noise": noise, "exposure": exposure_of(headers)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,9 @@ from .options import ScoreOptions
 if TYPE_CHECKING:
     from astropy.table import Table
 
+#: Bins of the score from 0 to 1, as many as models note of theirs.
+BINS = 20
+
 
 def tally(scored: "Table") -> dict[str, Any]:
     """Count the verdicts and the reasons in a scored catalogue, and name what they rest on.
@@ -27,11 +30,13 @@ def tally(scored: "Table") -> dict[str, Any]:
     -------
     dict
         Plain numbers and texts: ``detections``, ``real``, ``bogus``, ``unscored``, ``status`` (rows
-        by bit), ``classes`` (scored rows by class) and what ``meta`` notes.
+        by bit), ``classes`` (scored rows by class), ``scores`` (real and bogus rows by score, in
+        `BINS` bins from 0 to 1) and what ``meta`` notes.
     """
     status = np.asarray(scored["rb_status"])
     unscored = (status & UNSCORED) != 0
-    n_real = int(np.count_nonzero(is_real(scored["rb_score"], scored.meta["rb_threshold"])))
+    real = is_real(scored["rb_score"], scored.meta["rb_threshold"])
+    n_real = int(np.count_nonzero(real))
     n_unscored = int(np.count_nonzero(unscored))
     counts = {
         str(bit.name): int(np.count_nonzero(status & int(bit)))
@@ -48,6 +53,11 @@ def tally(scored: "Table") -> dict[str, Any]:
     if "rb_class" in scored.colnames:
         found, times = np.unique(np.asarray(scored["rb_class"])[~unscored], return_counts=True)
         summary["classes"] = {str(k): int(n) for k, n in zip(found, times, strict=True)}
+    score = np.ma.filled(np.ma.asarray(scored["rb_score"], np.float32), np.nan)
+    summary["scores"] = {
+        kind: np.histogram(score[rows], BINS, (0, 1))[0].tolist()
+        for kind, rows in (("real", real), ("bogus", ~real & ~unscored))
+    }
     for key in ("fwhm", "fwhm_source", "npsf", "nfit", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
     for key in ("ellipticity", "theta"):

@@ -7,9 +7,10 @@ from pathlib import Path
 from ..errors import InputError
 from ..io.files import check_distinct, check_place, written_whole
 from ..night.repeats import find_repeats
+from .drift import by_record, by_reference, drift_of
 from .page import render
 from .pictures import draw_groups
-from .reference import reference_scores
+from .reference import record_of_night, reference_scores
 from .results import Night, read_night
 from .stars import draw_stars
 
@@ -27,6 +28,7 @@ def write_report(
     overwrite: bool = False,
     title: str | None = None,
     most: int = 12,
+    reference: str | PathLike[str] | None = None,
 ) -> Night:
     """Write a page about a directory of results that needs no other file and no network.
 
@@ -45,6 +47,9 @@ def write_report(
         By default the name of the folder says which night it is.
     most : int
         Largest number of cutouts of each kind.
+    reference : str or path, optional
+        Results of a night that was as it should be, with their journal, to compare the frames with;
+        without it they are compared with the model's own record.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def write_report(
     Raises
     ------
     InputError
-        There are no results, or the output cannot be written there.
+        There are no results, the output cannot be written there, or the reference cannot be used.
     RbinferError
         The file system refused.
     """
@@ -64,18 +69,21 @@ def write_report(
     check_place(output, overwrite)
     if images is not None and not Path(images).is_dir():
         raise InputError(f"the folder of images {images} does not exist")
+    watcher = None if reference is None else by_reference(reference, folder)
     night = read_night(folder, None if images is None else Path(images), most)
     check_distinct([output], [image.result for image in night.images])
     repeats = find_repeats(night.bogus, night.images_of_hdu)
     log.info("%d positions with bogus detections repeat", len(repeats.found))
     groups = draw_groups(night, repeats, most)
     stars = draw_stars(night)
+    record = record_of_night(night)
     text = render(
         night,
         repeats,
         groups,
         stars,
-        reference_scores(night),
+        reference_scores(night, record),
+        drift_of(folder, watcher or by_record(record)),
         title or f"Night report: {folder.resolve().name}",
     )
     with written_whole(output, output.suffix) as beside:

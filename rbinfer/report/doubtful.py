@@ -7,7 +7,7 @@ from string import Template
 
 from ..io.files import written_whole
 from ..night.result import Doubt
-from .markup import escaped, score
+from .markup import escaped, legend, score
 from .pictures import draw_windows
 
 
@@ -43,7 +43,8 @@ def write_doubtful(
         '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first. The '
         "cutout is of the detection with the largest S/N; under it stand the probability by the whole "
         "night, the score of that frame alone, how many of the frames that cover the place show it, its "
-        "id in sources.ecsv, and the row in the scored catalogue of the image.</p></header>"
+        "id in sources.ecsv, and the row in the scored catalogue of the image.</p>"
+        f"{legend([('bogus', 'bogus'), ('real', 'real')])}</header>"
         f'<div class="cutouts">{figures}</div>'
         if doubts
         else f"<header><h1>{escaped(title)}</h1><p>No source is doubtful.</p></header>"

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..io.files import check_place, written_whole
 from ..runs.journal import Line
 from . import charts
+from .drift import Drift, section
 from .journal import read_journals
 from .markup import Cell, escaped, maybe, part, percent, sortable, whole, words
 from .one import utc
@@ -40,16 +41,24 @@ class LivePage:
     path : Path
         The page; a page of an earlier watch is replaced.
     title : str
+    drift : Drift, optional
+        What frames are compared with, and the alarms so far.
     """
 
     path: Path
     title: str
+    drift: Drift | None = None
     _newest: deque[Line] = field(default_factory=lambda: deque(maxlen=_DRAWN))
     _failed: dict[str, Line] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Self:
+    def of(
+        cls,
+        path: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        drift: Drift | None = None,
+    ) -> Self:
         """Make the page of a directory of results, with what its journals note so far.
 
         Parameters
@@ -58,6 +67,8 @@ class LivePage:
             The page, ``.html``.
         folder : str or path
             Of the results.
+        drift : Drift, optional
+            As for the class.
 
         Raises
         ------
@@ -69,7 +80,7 @@ class LivePage:
             raise InputError(f"the report is an HTML file; call it {target.with_suffix('.html').name}")
         if target.parent.exists() or os.path.realpath(target.parent) != os.path.realpath(folder):
             check_place(target, overwrite=_is_live(target))
-        page = cls(target, f"Watch: {Path(folder).resolve().name}")
+        page = cls(target, f"Watch: {Path(folder).resolve().name}", drift)
         lines = read_journals(Path(folder)).values() if Path(folder).is_dir() else ()
         for line in sorted(lines, key=lambda line: line.finished):
             page._take(line)
@@ -88,7 +99,8 @@ class LivePage:
 
     def render(self) -> str:
         """Return the page, HTML that refers to nothing outside itself."""
-        sections = [self._head(), self._failures(), self._charts(), self._images()]
+        drift = "" if self.drift is None else section(self.drift)
+        sections = [self._head(), self._failures(), drift, self._charts(), self._images()]
         page = Template(part("page.html")).substitute(
             title=escaped(self.title),
             style=part("page.css"),

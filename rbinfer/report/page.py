@@ -8,12 +8,14 @@ from string import Template
 import numpy as np
 
 from ..night.repeats import RADIUS, Repeat, Repeats, least_images
+from ..pipeline.summary import BINS
 from . import charts
+from .drift import Drift, section
 from .markup import Cell, escaped, legend, maybe, part, percent, score, sortable, whole, words
 from .one import FIRST, ImageResult
 from .pictures import Group, Picture
 from .reference import Reference
-from .results import BINS, Night
+from .results import Night
 from .stars import Star
 
 _MOST_ROWS = 1000  # of repeating positions; a page must open
@@ -28,6 +30,7 @@ def render(
     groups: Sequence[Group],
     stars: Sequence[Star],
     reference: Reference,
+    drift: Drift | str,
     title: str,
 ) -> str:
     """Return the page.
@@ -39,6 +42,8 @@ def render(
     groups : sequence of Group
     stars : sequence of Star
     reference : Reference
+    drift : Drift or str
+        The reason why nothing is compared.
     title : str
 
     Returns
@@ -49,6 +54,7 @@ def render(
     sections = [
         _head(night, title),
         _failures(night),
+        section(drift),
         _images(night),
         _trends(night),
         _stars(stars),

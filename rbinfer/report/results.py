@@ -17,6 +17,7 @@ from .._util.wording import in_options
 from ..errors import InputError, RbinferError
 from ..io.labels import LABELS_FILE
 from ..io.tables import check_output
+from ..pipeline.summary import BINS
 from ..runs.beside import SUFFIXES
 from ..runs.journal import Line
 from .journal import read_journals
@@ -24,8 +25,6 @@ from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
 
 log = logging.getLogger(__name__)
 
-#: Bins of the score from 0 to 1.
-BINS = 20
 _FEW = 3  # texts in a message
 
 

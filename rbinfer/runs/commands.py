@@ -1,4 +1,4 @@
-"""A command that is run for each image once it is scored, one after another, beside the scoring."""
+"""A command that is run for images or alarms, one after another, beside the scoring."""
 
 import logging
 import re
@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
@@ -16,12 +17,12 @@ from ..errors import InputError
 log = logging.getLogger(__name__)
 
 _WORD = re.compile(r"\{(\w+)\}")
-_KNOWN = ("image", "result")
+IMAGE = ("image", "result")
 _GRACE = 10.0  # seconds that a command has to end once it is told to
 
 
 class Commands:
-    """Runs a command for images, in their order; a context manager.
+    """Runs a command for images, or for what else is told, in order; a context manager.
 
     No shell is involved: names of files with blanks, quotes or dollars are each one argument. What the
     command prints goes to stderr. Left with an exception, the command at work is told to end, and those
@@ -31,6 +32,8 @@ class Commands:
     ----------
     line : str
         Such as ``"notify {image} {result}"``, divided into arguments as a shell does it.
+    known : sequence of str
+        What may stand in braces.
 
     Attributes
     ----------
@@ -43,18 +46,21 @@ class Commands:
         There is no such program, a quotation is not closed, or something else stands in braces.
     """
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, known: Sequence[str] = IMAGE) -> None:
+        self._known = tuple(known)
         try:
             self._words = shlex.split(line)
         except ValueError as error:
             raise InputError(f"the command {line!r} cannot be divided into words: {error}") from error
         if not self._words:
-            raise InputError("the command is empty; name a program, such as 'notify {image} {result}'")
+            example = " ".join(f"{{{name}}}" for name in self._known)
+            raise InputError(f"the command is empty; name a program, such as 'notify {example}'")
         for name in _WORD.findall(line):
-            if name not in _KNOWN:
+            if name not in self._known:
+                allowed = " nor ".join(f"{{{name}}}" for name in self._known)
                 raise InputError(
-                    f"{{{name}}} in the command {line!r} is neither {{image}} nor {{result}}; put what "
-                    "needs other braces into a script"
+                    f"{{{name}}} in the command {line!r} is neither {allowed}; put what needs other "
+                    "braces into a script"
                 )
         if not _WORD.search(self._words[0]) and shutil.which(self._words[0]) is None:
             raise InputError(
@@ -77,9 +83,9 @@ class Commands:
             self._end_the_one_at_work()
         self._thread.join()
 
-    def submit(self, image: str, result: str) -> None:
-        """Let the command run for an image once those before are done; returns at once."""
-        values = {"image": image, "result": result}
+    def submit(self, *given: str) -> None:
+        """Let the command run once those before are done, with what stands for the braces, in order."""
+        values = dict(zip(self._known, given, strict=True))
         self._waiting.put([_WORD.sub(lambda found: values[found[1]], word) for word in self._words])
 
     def _run_all(self) -> None:

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 
 from rbinfer.night.fields import Fields
-from rbinfer.night.rows import Rows
+from rbinfer.night.frames import read_frame
+from rbinfer.night.rows import Rows, read_rows
 
 from .skies import rows_of
 
@@ -104,3 +107,29 @@ def test_rows_beyond_the_poles_do_not_count():
     second = seen(50, wcs, seed=1)
     second.sky[1][3] = 1e6
     assert fields.add(second).field == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_frames_of_one_to_three_rows_begin_a_field_by_the_wcs_of_their_image(tmp_path, n):
+    wcs = wcs_at(83.6, 22.0, turn=0.4)
+    image = tmp_path / "i.fits"
+    header = wcs.to_header()
+    header["DATE-OBS"] = "2026-03-14T21:00:00"
+    fits.writeto(image, np.zeros((600, 600), np.float32), header)
+    x, y = np.random.default_rng(n).uniform(20, 580, (2, n))
+    ra, dec = wcs.wcs_pix2world(x, y, 0)
+    table = Table({"x": x, "y": y, "ra": ra, "dec": dec})
+    table["rb_score"], table["rb_status"] = np.float32(0.9), np.int32(0)
+    table.meta = {"rb_threshold": 0.5, "rb_image": str(image), "rb_hdu": 0}
+    table.write(tmp_path / "r.fits")
+    rows = read_rows(read_frame(str(image), [], tmp_path / "r.fits"), 0)
+    fields = Fields()
+    place = laid(fields, rows)
+    assert (place.field, place.how) == (0, "sky")
+    assert fields.add(seen(50, wcs_at(83.61, 22.01), seed=1)).field == 0
+    found = fields.fields[0].sky(rows.rows["u"], rows.rows["v"])
+    np.testing.assert_allclose(found, [ra, dec], atol=1e-6)
+    # Positions that are not by the WCS of the image say nothing of the rest of it.
+    table["dec"] += 0.01
+    table.write(tmp_path / "r.fits", overwrite=True)
+    assert read_rows(read_frame(str(image), [], tmp_path / "r.fits"), 0).grid is None

@@ -317,3 +317,37 @@ def test_pages_show_the_plane_of_a_cube_that_was_scored(tmp_path, caplog):
     assert len(set(re.findall(r"data:image/png[^\"]+", page))) == len(night.doubtful)  # no empty plane
     assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()
     assert "no cutouts" not in caplog.text
+
+
+@pytest.mark.parametrize("detector", ["sep", "rbinfer"])
+def test_a_frame_that_one_detection_floods_is_told_and_marked(tmp_path, caplog, detector):
+    write_night(tmp_path / "in", n_frames=4)
+    [path, *_] = sorted((tmp_path / "in" / "M 1" / "LIGHT").iterdir())
+    y, x = np.indices((SIDE, SIDE))
+    glow = 8000 * np.exp(-((x - 100.0) ** 2 + (y - 100.0) ** 2) / (2 * 40.0**2))
+    with fits.open(path, mode="update") as file:
+        file[0].data = (file[0].data + glow).astype(np.uint16)
+    run_night(tmp_path / "in", tmp_path / "out", workers=1, options=ScoreOptions(detector=detector))
+    frames = Table.read(tmp_path / "out" / "frames.ecsv")
+    marked = [str(note) for note in frames["note"] if note]
+    assert len(marked) == 1
+    assert re.match(r"one detection takes \d\d% of it: its background was not found", marked[0])
+    assert str(frames["image"][0]).endswith(path.name)
+    assert frames["note"][0] == marked[0]
+    assert f"{path}: {marked[0]}" in caplog.text
+
+
+def test_a_night_over_a_dask_cluster_has_the_same_tables(dithered, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    _, folder, _ = dithered
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        given = ["--scheduler", cluster.scheduler_address, "--json"]
+        code, out, err = runs.run("night", folder / "in", "-o", tmp_path / "out", *given, patience=300)
+    assert code == 0, err
+    assert same_bytes(tmp_path / "out") == same_bytes(folder / "out")
+    lines = runs.lines(tmp_path / "out" / "frames" / "batch.jsonl")
+    assert len(lines) == 6
+    assert {line["worker"] for line in lines if line["ok"]}
+    assert '"frames"' in out

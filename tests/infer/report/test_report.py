@@ -23,10 +23,10 @@ from rbinfer.model.session import read_spec
 from rbinfer.night.repeats import find_repeats, least_images
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
+from rbinfer.pipeline.summary import BINS
 from rbinfer.report import read_night, write_report
 from rbinfer.report.one import SOURCE
-from rbinfer.report.reference import reference_scores
-from rbinfer.report.results import BINS
+from rbinfer.report.reference import record_of_night, reference_scores
 from rbinfer.report.stars import draw_stars
 
 N = 12
@@ -226,13 +226,17 @@ def test_hot_pixels_of_the_night_are_found(night):
     assert min(found.values()) >= N - 2
 
 
+def reference_of(read):
+    return reference_scores(read, record_of_night(read))
+
+
 def test_reference_of_the_model(night, monkeypatch):
     """Shares of real and bogus times their numbers; only for the model that made the scores."""
     read = read_night(night[1], None, 5)
     shares = {"real": [0.0] * 19 + [1.0], "bogus": [0.5, 0.5] + [0.0] * 18}
     spec = with_scores(shares)
     monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path: spec)
-    reference = reference_scores(read)
+    reference = reference_of(read)
     n_bogus = len(read.bogus)
     assert reference.counts.tolist() == [n_bogus / 2] * 2 + [0.0] * (BINS - 3) + [12 * 30 - n_bogus]
     for scores, reason in (
@@ -242,17 +246,17 @@ def test_reference_of_the_model(night, monkeypatch):
     ):
         other = with_scores(scores)
         monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path, other=other: other)
-        assert reason in reference_scores(read).missing
+        assert reason in reference_of(read).missing
     for change, reason in (
         ({"hash": "0" * 64}, "several models"),
         ({"model": "other"}, "several models"),
     ):
         read.images[0] = dataclasses.replace(read.images[0], **change)
-        assert reason in reference_scores(read).missing
+        assert reason in reference_of(read).missing
     read.images = [dataclasses.replace(image, model="default", hash="0" * 64) for image in read.images]
-    assert "not the one that was used" in reference_scores(read).missing
+    assert "not the one that was used" in reference_of(read).missing
     read.images = [dataclasses.replace(image, model="gone") for image in read.images]
-    assert "not installed" in reference_scores(read).missing
+    assert "not installed" in reference_of(read).missing
 
 
 def with_scores(shares):
@@ -268,9 +272,9 @@ def test_reference_of_another_reading(night):
     stars = read_spec(resolve(None)).reading(("star",)).scores
     n_bogus = len(read.bogus)
     expected = np.array(stars["real"]) * (12 * 30 - n_bogus) + np.array(stars["bogus"]) * n_bogus
-    np.testing.assert_allclose(reference_scores(read).counts, expected)
+    np.testing.assert_allclose(reference_of(read).counts, expected)
     read.images = [dataclasses.replace(image, real_classes=("trail",)) for image in read.images]
-    assert "not measured with the classes" in reference_scores(read).missing
+    assert "not measured with the classes" in reference_of(read).missing
 
 
 class _Page(HTMLParser):
@@ -559,7 +563,7 @@ def test_classes_that_are_named_twice_count_once(night, tmp_path):
     assert read.images[0].real_classes == tuple(sorted(real))
     said = re.search(r"made\">.*?real: ([^<]*)", (tmp_path / "n.html").read_text())[1]
     assert [said.count(name) for name in real] == [1] * len(real)
-    assert reference_scores(read).counts is not None
+    assert reference_of(read).counts is not None
 
 
 def test_columns_of_positions_by_the_journal(night, tmp_path):

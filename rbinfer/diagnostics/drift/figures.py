@@ -1,0 +1,143 @@
+"""The figures that are watched: on which scale, with which scatter, and in which direction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from .frames import FrameFigures
+
+#: Of a frame, its value on a scale on which the same difference is as odd everywhere; None where it is
+#: not known.
+Value = Callable[[FrameFigures], float | None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that is watched.
+
+    Attributes
+    ----------
+    name, label : str
+        For programs, and for people.
+    value : callable
+        Of a frame on the scale of the figure.
+    floor : callable
+        Of a frame and what is expected, on the scale: how far frames that are alike may well differ.
+    plain : callable
+        From the scale to the number that people know.
+    unit : str
+        How the number is written, a format.
+    up, down : bool
+        Whether more, and whether less, is a drift.
+    """
+
+    name: str
+    label: str
+    value: Value
+    floor: Callable[[FrameFigures, float], float]
+    plain: Callable[[float], float]
+    unit: str
+    up: bool = True
+    down: bool = False
+
+    def told(self, value: float) -> str:
+        """Return a value of the scale as people read it."""
+        return self.unit.format(self.plain(value))
+
+
+def _logarithm(frame: FrameFigures, *, name: str) -> float | None:
+    value = getattr(frame, name)
+    return float(np.log(value)) if value is not None and value > 0 else None
+
+
+def _as_it_is(frame: FrameFigures, *, name: str) -> float | None:
+    value: float | None = getattr(frame, name)
+    return value
+
+
+def _root(n: float) -> float:
+    """Return the Anscombe transform of a count, whose scatter is 1 for Poisson's distribution."""
+    return float(2.0 * np.sqrt(n + 0.375))
+
+
+def _count(value: float) -> float:
+    return max(0.0, value**2 / 4.0 - 0.375)
+
+
+def _root_of_real(frame: FrameFigures) -> float | None:
+    return _root(frame.real)
+
+
+def _root_of_class(frame: FrameFigures, *, name: str) -> float | None:
+    return None if frame.classes is None else _root(frame.classes.get(name, 0))
+
+
+def _bogus_angle(frame: FrameFigures) -> float | None:
+    """Return the angular transform of the bogus fraction: its scatter does not depend on itself."""
+    return float(np.arcsin(np.sqrt(frame.bogus / frame.scored))) if frame.scored else None
+
+
+def _fixed(frame: FrameFigures, expected: float, *, floor: float) -> float:
+    return floor
+
+
+def _of_angle(frame: FrameFigures, expected: float) -> float:
+    """Return the scatter by counting and, since other fields have more stars or fewer, 0.06."""
+    return float(np.hypot(0.5 / np.sqrt(max(frame.scored, 1)), 0.06))
+
+
+def _of_level(frame: FrameFigures, expected: float) -> float:
+    """Return a tenth of the background and, where that is subtracted, a fifth of the noise."""
+    return float(np.hypot(0.1 * expected, 0.2 * (frame.noise or 0.0)))
+
+
+def _of_stars(frame: FrameFigures, expected: float) -> float:
+    """Return the scatter by counting and, since fields differ in their stars, a fifth of them."""
+    # A count that is larger by a fifth has a root that is larger by a tenth.
+    return float(np.hypot(1.0, 0.1 * expected))
+
+
+def _logarithmic(name: str, label: str, unit: str, change: float, down: bool = False) -> Figure:
+    """Return a figure whose change by a share of itself is what counts."""
+    value, floor = partial(_logarithm, name=name), partial(_fixed, floor=change)
+    return Figure(name, label, value, floor, lambda v: float(np.exp(v)), unit, down=down)
+
+
+FIGURES = (
+    _logarithmic("fwhm", "FWHM", "{:.2f} px", 0.1),
+    Figure(
+        "ellipticity",
+        "ellipticity",
+        partial(_as_it_is, name="ellipticity"),
+        partial(_fixed, floor=0.02),
+        float,
+        "{:.2f}",
+    ),
+    Figure(
+        "background",
+        "background",
+        partial(_as_it_is, name="background"),
+        _of_level,
+        float,
+        "{:.4g}",
+        down=True,
+    ),
+    _logarithmic("noise", "noise", "{:.3g}", 0.05, down=True),
+    Figure("real", "real detections", _root_of_real, _of_stars, _count, "{:.0f}", up=False, down=True),
+    Figure(
+        "bogus_fraction",
+        "bogus fraction",
+        _bogus_angle,
+        _of_angle,
+        lambda v: 100.0 * float(np.sin(v)) ** 2,
+        "{:.1f} %",
+    ),
+)
+
+
+def figure_of_class(name: str) -> Figure:
+    """Return the figure of a class of artefacts: how many detections are most probably of it."""
+    value = partial(_root_of_class, name=name)
+    return Figure(name, f"class {name}", value, partial(_fixed, floor=1.0), _count, "{:.0f} detections")

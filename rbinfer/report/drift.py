@@ -1,0 +1,199 @@
+"""How a night compares with a reference night, or with the model's own record."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ..diagnostics.drift.expected import LEAST_FRAMES, Expectation, Record, Reference
+from ..diagnostics.drift.frames import FrameFigures
+from ..diagnostics.drift.monitor import Alarm, Monitor
+from ..errors import InputError
+from ..model.spec import ModelSpec
+from ..pipeline.summary import BINS
+from ..runs.journal import Line
+from .journal import read_journals
+from .markup import escaped, sortable, words
+from .results import natural
+
+log = logging.getLogger(__name__)
+
+_LISTED = 100  # newest alarms in the table
+
+
+@dataclass
+class Drift:
+    """What came of a comparison.
+
+    Attributes
+    ----------
+    against : str
+        What the frames are compared with, in words.
+    alarms : list of Alarm
+    n_compared, n_others : int
+        Frames that were compared; those of a camera, filter or exposure that the reference lacks.
+    """
+
+    against: str
+    alarms: list[Alarm] = field(default_factory=list)
+    n_compared: int = 0
+    n_others: int = 0
+
+
+class Watcher:
+    """Compares frames as they come.
+
+    Parameters
+    ----------
+    expectation : Expectation
+    against : str
+        What that is, in words.
+    """
+
+    def __init__(self, expectation: Expectation, against: str) -> None:
+        self.drift = Drift(against)
+        self._monitor = Monitor(expectation)
+
+    def take(self, line: Line) -> Alarm | None:
+        """Take a line of a journal; returns an alarm if this frame makes one."""
+        if not line.ok or line.summary is None:
+            return None
+        alarm = self._monitor.add(FrameFigures.of(line.image, line.camera, line.summary))
+        if self._monitor.n_others > self.drift.n_others == 0:
+            log.warning(
+                "%s: not compared, and others like it: the reference has no such camera, filter and "
+                "exposure",
+                line.image,
+            )
+        self.drift.n_compared, self.drift.n_others = self._monitor.n_compared, self._monitor.n_others
+        if alarm is not None:
+            self.drift.alarms.append(alarm)
+        return alarm
+
+    def take_night(self, folder: Path) -> None:
+        """Take what the journals of a directory note, in the order in which it was scored."""
+        if folder.is_dir():
+            for line in sorted(read_journals(folder).values(), key=lambda line: line.finished):
+                self.take(line)
+
+
+def by_reference(reference: str | PathLike[str], folder: str | PathLike[str]) -> Watcher:
+    """Return what compares the results in a directory with a reference night; see `read_reference`."""
+    known = read_reference(Path(reference), Path(folder))
+    return Watcher(known, f"the reference night {reference}")
+
+
+def by_record(record: Record | str) -> Watcher | str:
+    """Return what compares results with a model's record, or the reason why there is none."""
+    return record if isinstance(record, str) else Watcher(record, "the model's own record")
+
+
+def drift_of(folder: Path, watcher: Watcher | str) -> Drift | str:
+    """Compare what the journals of a directory note, in the order of the names of the results.
+
+    Parameters
+    ----------
+    folder : Path
+    watcher : Watcher or str
+        The reason why nothing is compared.
+    """
+    if isinstance(watcher, str):
+        return watcher
+    lines = read_journals(folder)
+    if not lines:
+        return "there is no journal of 'rbinfer batch' or 'watch'"
+    for name in sorted(lines, key=natural):
+        watcher.take(lines[name])
+    return watcher.drift
+
+
+def read_reference(folder: Path, night: Path) -> Reference:
+    """Read a reference night from its journals.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``rbinfer batch``, ``night`` or ``watch`` wrote into.
+    night : Path
+        The results that are to be compared with it.
+
+    Returns
+    -------
+    Reference
+
+    Raises
+    ------
+    InputError
+        There is no journal, it is that of the night itself, it is of an earlier version, or no kind of
+        frame is there often enough.
+    """
+    if not folder.is_dir():
+        raise InputError(f"the reference {folder} is not a directory; give one with results of a night")
+    if night.exists() and folder.samefile(night):
+        raise InputError(f"the reference {folder} is the night itself; give that of another night")
+    lines = [line for line in read_journals(folder).values() if line.ok and line.summary is not None]
+    if not lines:
+        raise InputError(
+            f"the reference {folder} has no journal with scored images; score a night that was as it "
+            f"should be with 'rbinfer batch IMAGES -o {folder}'"
+        )
+    reference = Reference(FrameFigures.of(line.image, line.camera, line.summary or {}) for line in lines)
+    few = {kind: n for kind, n in reference.kinds.items() if n < LEAST_FRAMES}
+    if not reference.is_usable:
+        raise InputError(
+            f"the reference {folder} has at most {max(few.values())} images of one camera, filter and "
+            f"exposure; it takes {LEAST_FRAMES}"
+        )
+    for kind, n in few.items():
+        log.warning(
+            "the reference %s has %d images of '%s'; it takes %d, so such images are not compared",
+            folder, n, kind, LEAST_FRAMES,
+        )  # fmt: skip
+    lacking = sum("background" not in (line.summary or {}) for line in lines)
+    if lacking:
+        log.warning(
+            "%d images of the reference %s were scored by an earlier version, which did not note "
+            "background, noise and scores; score them again to compare those", lacking, folder,
+        )  # fmt: skip
+    return reference
+
+
+def record_of(spec: ModelSpec, real: Sequence[str] | None) -> Record | str:
+    """Return the record of a model with these classes real, or the reason why it has none."""
+    reading = spec.reading(real) if real is not None else next(iter(spec.readings), None)
+    if reading is None:
+        return "the model was not measured with the classes that were counted as real"
+    if not reading.scores:
+        return "the model has none"
+    try:
+        shares = np.array([reading.scores["real"], reading.scores["bogus"]], np.float64)
+    except (KeyError, TypeError, ValueError):
+        shares = np.zeros(0)
+    if shares.shape != (2, BINS) or not np.all(shares >= 0):
+        return "that of the model is damaged"
+    return Record(shares, spec.fwhm_range)
+
+
+def section(drift: Drift | str) -> str:
+    """Return the section of the page, from the reason where nothing was compared."""
+    if isinstance(drift, str):
+        return f'<h2>Drift</h2><p class="muted">No frame is compared: {escaped(drift)}.</p>'
+    said = f"Compared with {escaped(drift.against)}: {drift.n_compared:,} images"
+    if drift.n_others:
+        said += f"; {drift.n_others:,} of a camera, filter or exposure that it lacks are not compared"
+    if not drift.alarms:
+        well = " Nothing is off." if drift.n_compared else ""
+        return f"<h2>Drift</h2><p>{said}.{well}</p>"
+    rows = [
+        [
+            words(alarm.cause.words, "wrap"),
+            words("; ".join(each.told for each in alarm.figures), "wrap"),
+            words(", ".join(Path(name).name for name in alarm.images), "wrap"),
+        ]
+        for alarm in drift.alarms[-_LISTED:][::-1]
+    ]
+    heads = ["Likely cause", "What is off", "Images"]
+    return f"<h2>Drift</h2><p>{said}. The newest first.</p>" + sortable("drift", heads, rows)

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from rbinfer.io.exposure import Exposure
+from rbinfer.measure.level import measure_level
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (900, 700)])
+def test_background_and_noise_of_a_field_with_sources(shape):
+    rng = np.random.default_rng(0)
+    image = rng.normal(500, 12, shape)
+    n = image.size // 100
+    image[rng.integers(0, shape[0], n), rng.integers(0, shape[1], n)] += rng.uniform(100, 9e4, n)
+    level = measure_level(Exposure(image.astype(np.float32)))
+    assert level.background == pytest.approx(500, abs=2)
+    assert level.noise == pytest.approx(12, rel=0.06)
+
+
+def test_a_gradient_widens_no_noise_and_steps_of_whole_numbers_little():
+    rng = np.random.default_rng(1)
+    image = rng.normal(500, 1.5, (400, 400)) + np.linspace(0, 3000, 400)
+    assert measure_level(Exposure(np.float32(image))).noise == pytest.approx(1.5, rel=0.06)
+    image = np.rint(rng.normal(500, 1.5, (400, 400))) + np.linspace(0, 300, 400)[:, None]
+    assert measure_level(Exposure(np.float32(image))).noise == pytest.approx(1.5, rel=0.06)
+
+
+def test_bad_pixels_do_not_count():
+    image = np.random.default_rng(2).normal(10, 1, (200, 200)).astype(np.float32)
+    mask = np.zeros(image.shape, bool)
+    image[:, :120], mask[:, :120] = 9999.0, True
+    image[5, 150:] = np.nan
+    level = measure_level(Exposure(image, mask=mask))
+    assert level.background == pytest.approx(10, abs=0.1)
+    assert level.noise == pytest.approx(1, rel=0.05)
+    assert measure_level(Exposure(image, mask=np.ones(image.shape, bool))) is None
+    assert measure_level(Exposure(np.zeros((3, 3), np.float32))) is None
