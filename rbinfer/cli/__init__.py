@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 #: The verbs in the order of the help, each a module of its name.
 _VERBS = (
-    "classify", "batch", "night", "watch", "serve", "stamps", "explain", "completeness", "gallery",
-    "report", "status", "models", "config", "warmup", "bench", "doctor", "completion",
+    "classify", "batch", "night", "watch", "label", "serve", "stamps", "explain", "completeness",
+    "gallery", "report", "status", "models", "config", "warmup", "bench", "doctor", "completion",
 )  # fmt: skip
 _HELP = {"-h", "--help"}
 
@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 fine, 1 error, 3 nothing could be scored, 130 interrupted, 141 the reader of stdout
-        went away. Wrong usage exits with 2 before, and SIGTERM with 143 (0 from ``watch`` and
-        ``serve``).
+        went away. Wrong usage exits with 2 before, and SIGTERM with 143 (0 from ``watch``,
+        ``serve`` and ``label``).
     """
     if os.path.expanduser("~") == "~":
         # A user without a home or a name: Astropy would refuse to be imported.

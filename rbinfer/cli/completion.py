@@ -12,6 +12,8 @@ _SHELLS = ("bash", "zsh", "tcsh")
 #: What stands in the usage for files, and for folders.
 FILES = {
     "IMAGE",
+    "RESULTS",
+    "TABLE",
     "PATTERN",
     "CAT",
     "OUT",

@@ -33,6 +33,8 @@ except ImportError:  # Windows
 
 log = logging.getLogger(__name__)
 
+#: Name of the table in a folder of results, which is no result.
+LABELS_FILE = "labels.ecsv"
 #: Answers. ``skip`` says that a person looked and could not tell; ``undo`` takes the last answer back.
 LABELS = ("real", "bogus", "skip", "undo")
 #: What `Label.evidence` holds where a person answered; that outranks anything harvested.

@@ -21,6 +21,7 @@ from .result import REGIONS, Doubt, NightResult
 from .rows import Rows, read_rows
 from .sources import KINDS, Block, sources
 from .tables import (
+    DETECTIONS,
     ParquetParts,
     arrow_columns,
     detection_columns,
@@ -172,7 +173,7 @@ class Reckoning:
         out, next_id = self.night.folder, 1
         with (
             ParquetParts(out / "sources.parquet") as all_sources,
-            ParquetParts(out / "detections.parquet") as all_rows,
+            ParquetParts(out / DETECTIONS) as all_rows,
         ):
             for block, standing in self._blocks():
                 merged = merge(

@@ -14,12 +14,13 @@ from ..runs.batch import BatchReport, ImageResult, run_batch
 from .frames import Frame, read_frame
 from .reckoning import Reckoning
 from .result import REGIONS, NightResult
+from .tables import DETECTIONS
 
 #: What a night writes beside the folder of its results.
 OUTPUTS = (
     "sources.ecsv",
     "sources.parquet",
-    "detections.parquet",
+    DETECTIONS,
     "candidates.ecsv",
     "frames.ecsv",
     "hotpixels.fits",

@@ -21,6 +21,8 @@ from .sources import KINDS, Block
 if TYPE_CHECKING:
     from astropy.table import Table
 
+#: File of all detections with their sources.
+DETECTIONS = "detections.parquet"
 #: Units of the columns of sources.
 _UNITS = {
     "ra": "deg",

@@ -344,8 +344,20 @@ def window_at(image: F32, x: float, y: float, half: int) -> NDArray[np.float64]:
     return window
 
 
-def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Map pixels to [0, 1]: from just below the sky to the peak, by asinh."""
+def stretched(pixels: NDArray[Any], stretch: str = "asinh") -> NDArray[np.float64]:
+    """Map pixels to [0, 1]: from just below the sky to the peak.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (ny, nx)
+        NaN where there are none.
+    stretch : {"asinh", "linear", "sky"}
+        ``sky``: linear to only 8 times the noise above the sky, for what is faint.
+
+    Returns
+    -------
+    ndarray of float64, shape (ny, nx)
+    """
     from astropy.stats import mad_std
 
     values = np.asarray(pixels, np.float64)
@@ -354,9 +366,10 @@ def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
         return np.zeros(values.shape)
     sky = float(np.median(good))
     noise = float(mad_std(good)) or 1.0
-    top = max(float(np.quantile(good, 0.9995)), sky + 8 * noise)
-    low, high = np.arcsinh(-2.0), np.arcsinh((top - sky) / noise)
-    scaled: NDArray[np.float64] = (np.arcsinh((values - sky) / noise) - low) / (high - low)
+    top = 8.0 if stretch == "sky" else max((float(np.quantile(good, 0.9995)) - sky) / noise, 8.0)
+    curve = np.arcsinh if stretch == "asinh" else np.positive
+    low, high = curve(-2.0), curve(top)
+    scaled: NDArray[np.float64] = (curve((values - sky) / noise) - low) / (high - low)
     return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)
 
 

@@ -49,6 +49,7 @@ _WIDEST = 100.0  # pixels of FWHM; more is no star
 #: Columns that say how bright a detection is, best first; magnitudes shrink with the brightness.
 BRIGHTNESS = (
     ("snr", 1),
+    ("rb_snr", 1),
     ("SNR_WIN", 1),
     ("flux", 1),
     ("segment_flux", 1),
@@ -188,7 +189,7 @@ def read_one(path: Path, images: Path | None, line: Line) -> OneResult:
     ----------
     path : Path
     images : Path, optional
-        Where else its image may be.
+        Folder where else its image may be, or the image itself.
     line : Line
         Of the journal; an empty one if there is none.
 
@@ -261,7 +262,9 @@ def _threshold(meta: Mapping[str, Any], lacking: list[str]) -> float:
 
 
 def _find(noted: str, result: Path, images: Path | None, lacking: list[str]) -> Path | None:
-    """Find an image: as it is noted, beside its result, or among the images by its name."""
+    """Find an image: the one that is given, as it is noted, beside its result, or by its name."""
+    if images is not None and images.is_file():
+        return images
     if not noted:
         lacking.append("the image is not noted, so there are no cutouts of it")
         return None

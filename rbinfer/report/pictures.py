@@ -151,7 +151,12 @@ def _picture(data: NDArray[np.float32], x: float, y: float, fwhm: float) -> str:
 
 
 def png(grey: NDArray[np.uint8]) -> str:
-    """Return a data URL of a grey PNG.
+    """Return a data URL of a grey PNG, as from `png_bytes`."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(grey)).decode("ascii")
+
+
+def png_bytes(grey: NDArray[np.uint8]) -> bytes:
+    """Return a grey PNG.
 
     Parameters
     ----------
@@ -164,8 +169,7 @@ def png(grey: NDArray[np.uint8]) -> str:
     lines[:, 1:] = grey[::-1]
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks
     )
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .._util.sentences import unforeseen
 from .._util.wording import in_options
 from ..errors import InputError, RbinferError
+from ..io.labels import LABELS_FILE
 from ..io.tables import check_output
 from ..pipeline.summary import BINS
 from ..runs.beside import SUFFIXES
@@ -100,7 +101,7 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
         raise InputError(f"{folder} is not a directory; give the one with the results")
     journal = read_journals(folder)
     reader = _Reader(images, most, journal)
-    for name in _names_of_results(folder, journal):
+    for name in names_of_results(folder, journal):
         try:
             reader.add(folder / name, name)
         except RbinferError as error:
@@ -138,8 +139,20 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     return (*key, (1, name))
 
 
-def _names_of_results(folder: Path, journal: Iterable[str]) -> list[str]:
-    """Return the names of what lies in a directory, and of what its journals name in folders below."""
+def names_of_results(folder: Path, journal: Iterable[str]) -> list[str]:
+    """Return the names of what may be results.
+
+    Parameters
+    ----------
+    folder : Path
+    journal : iterable of str
+        What its journals name, also in folders below.
+
+    Returns
+    -------
+    list of str
+        In the order of the names, numbers as numbers.
+    """
     names = {path.name for path in folder.iterdir()}
     below = (os.path.normpath(name) for name in journal)
     names |= {name for name in below if os.path.dirname(name) and not name.startswith((os.sep, ".."))}
@@ -148,7 +161,8 @@ def _names_of_results(folder: Path, journal: Iterable[str]) -> list[str]:
 
 def _may_be_result(path: Path) -> bool:
     try:
-        if path.name.startswith(".") or path.name.endswith(SUFFIXES["mask"]) or not path.is_file():
+        no_result = path.name == LABELS_FILE or path.name.endswith(SUFFIXES["mask"])
+        if path.name.startswith(".") or no_result or not path.is_file():
             return False
         check_output(path, overwrite=True)  # could it have been written as a catalogue?
     except InputError:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import RbinferError
-from ..io.exposure import MEASURED
+from ..io.exposure import MEASURED, Exposure
 from ..io.images import load_image
 from ..measure.psf import measure_psf
 from .one import ImageResult
@@ -61,8 +62,25 @@ def _drawn(image: ImageResult, path: Path) -> str:
     except RbinferError as error:
         log.info("no star of %s: %s", image.name, error)
         return ""
+    grey = mean_star(exposure)
+    return "" if grey is None else png(grey)
+
+
+def mean_star(exposure: Exposure) -> NDArray[np.uint8] | None:
+    """Measure the mean star of an image and draw it.
+
+    Parameters
+    ----------
+    exposure : Exposure
+
+    Returns
+    -------
+    ndarray of uint8, shape (31, 31), or None
+        On the grid where the FWHM is 3 pixels, by asinh; None where there are too few stars.
+    """
     stamp = measure_psf(exposure).stamp
     if stamp is None:
-        return ""
+        return None
     grey = np.arcsinh(np.clip(stamp, 0.0, 1.0) / _FAINTEST) / np.arcsinh(1.0 / _FAINTEST)
-    return png(np.rint(255 * grey).astype(np.uint8))
+    drawn: NDArray[np.uint8] = np.rint(255 * grey).astype(np.uint8)
+    return drawn

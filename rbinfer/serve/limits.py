@@ -75,7 +75,7 @@ class Limits:
 class Guard:
     """An ASGI application that holds requests to `Limits` before another sees them."""
 
-    def __init__(self, app: App, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: App, limits: Limits, metrics: Metrics | None = None) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
         self._n_requests = 0
 
@@ -91,17 +91,21 @@ class Guard:
             self._check_sender(headers, scope["path"])
             if counted:
                 self._check_room(headers)
-            self._n_requests += counted
-            self._metrics.in_flight.set(self._n_requests)
+            self._count(counted)
             try:
                 await self._app(scope, self._limited(receive) if counted else receive, told)
             finally:
-                self._n_requests -= counted
-                self._metrics.in_flight.set(self._n_requests)
+                self._count(-counted)
         except RefusedError as refused:
             await _answer(told, refused)
         finally:
-            self._metrics.requests.labels(str(told.status or "none")).inc()
+            if self._metrics is not None:
+                self._metrics.requests.labels(str(told.status or "none")).inc()
+
+    def _count(self, change: int) -> None:
+        self._n_requests += change
+        if self._metrics is not None:
+            self._metrics.in_flight.set(self._n_requests)
 
     def _check_sender(self, headers: dict[bytes, bytes], path: str) -> None:
         limits = self._limits

@@ -128,7 +128,9 @@ def _remove_stale(path: str) -> None:
     raise InputError(f"another process listens at {path}; end it, or name another place")
 
 
-def run_server(app: App, place: Place, ready: Callable[[str], Any] = log.info) -> None:
+def run_server(
+    app: App, place: Place, ready: Callable[[str], Any] = log.info, extra: str = "serve"
+) -> None:
     """Answer requests until SIGTERM or SIGINT, which then takes its usual way.
 
     What is at work at the end is answered, within half a minute.
@@ -140,13 +142,15 @@ def run_server(app: App, place: Place, ready: Callable[[str], Any] = log.info) -
     place : Place
     ready : callable
         Called with the address once requests are taken.
+    extra : str
+        The extra of rbinfer that brings the server.
 
     Raises
     ------
     InputError
         As by `listening`, or the server is not installed.
     """
-    uvicorn = needed("uvicorn", "the service needs", "serve")
+    uvicorn = needed("uvicorn", "the service needs", extra)
     config = uvicorn.Config(
         app,
         log_config=None,

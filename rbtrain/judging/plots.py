@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from numpy.typing import NDArray
+
+from rbinfer._util.intervals import wilson_interval
 
 from .._arrays import F32, F64, Bools, Floats
 from ..config import CLASSES
@@ -111,26 +112,6 @@ def draw_reliability(curves: dict[str, list[dict[str, float]]], path: Path) -> N
     for panel in axes[2 * rows - 2 :, len(shown) - columns * (rows - 1) :].flat:
         panel.set_axis_off()
     figure.savefig(path, dpi=90)
-
-
-def wilson_interval(fraction: F64, n: NDArray[Any]) -> tuple[F64, F64]:
-    """95 % interval of a binomial fraction (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
-
-    Parameters
-    ----------
-    fraction : ndarray of float64, shape (k,)
-    n : ndarray of int, shape (k,)
-        Of how many.
-
-    Returns
-    -------
-    low, high : ndarray of float64, shape (k,)
-    """
-    z = 1.959964
-    middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2))
-    # Rounding must not put the end of an interval on the wrong side of the fraction.
-    return np.minimum(middle - half, fraction), np.maximum(middle + half, fraction)
 
 
 def draw_mistakes(groups: dict[str, list[Scored]], path: Path) -> None:

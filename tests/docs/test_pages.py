@@ -27,6 +27,7 @@ NOT_RUN = {
     "rbtrain evaluate models/": "on files that are not here; tests/train runs it",
     "rbtrain sheet models/": "on files that are not here; tests/train runs it",
     "rbtrain export mine.keras": "what the Python code beneath makes; tests/train runs it",
+    "rbinfer label": "until it is ended; tests/infer/label runs it",
     "rbtrain harvest night/": "on files that are not here; tests/train runs it",
     "rbtrain adapt --labels": "takes minutes; tests/train runs it",
     "rbinfer models history": "of a choice that was made; tests/infer/model has one",

@@ -10,7 +10,9 @@ import sys
 
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
+from rbinfer.io.labels import Label, LabelFile
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import shipped_directory
 from rbinfer.pipeline.options import ScoreOptions
@@ -179,3 +181,16 @@ def test_defaults_of_a_site_are_as_shown(place, tmp_path):
         ("format", "fits"),
     ):
         assert (*expected, "rbinfer.toml") in rows
+
+
+def test_columns_of_labels_are_as_documented(tmp_path):
+    LabelFile(tmp_path / "labels.ecsv").append([Label("/a.fits", "ab", 1.0, 2.0, "real")])
+    labels = Table.read(tmp_path / "labels.ecsv")
+    named = {}
+    for names, kinds, _ in table("column of `labels.ecsv`"):
+        columns, dtypes = names_in(names), kinds.split(", ")
+        named |= dict(zip(columns, dtypes * (len(columns) // len(dtypes)), strict=True))
+    assert sorted(named) == sorted(labels.colnames)
+    for name, dtype in named.items():
+        kind = labels[name].dtype
+        assert ("text" if kind.kind == "U" else str(kind)) == dtype, name

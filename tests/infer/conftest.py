@@ -1,5 +1,7 @@
-"""Fixtures for the light install: no TensorFlow, no SciPy."""
+"""Fixtures for the light install (no TensorFlow, no SciPy), and a browser for what pages look like."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +41,32 @@ def scene() -> tuple[np.ndarray, Table, float]:
             image[int(np.rint(y0)), int(np.rint(x0))] += rng.uniform(300, 5000)
     table = Table({"x": where[:, 0], "y": where[:, 1], "real": real, "id": np.arange(100)})
     return image.astype(np.float32), table, fwhm
+
+
+@pytest.fixture
+def browser(chromium):
+    """A browser that knows nothing of the test before."""
+    yield chromium
+    chromium.get("about:blank")
+    for kind in ("browser", "performance"):
+        chromium.get_log(kind)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    webdriver = pytest.importorskip("selenium.webdriver")
+    program = (
+        shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    )
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        missing = "no chromium with chromedriver is installed"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield running
+    running.quit()

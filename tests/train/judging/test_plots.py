@@ -15,7 +15,6 @@ from rbtrain.judging.plots import (
     draw_reliability,
     draw_simulated_mistakes,
     roc_curve,
-    wilson_interval,
 )
 from rbtrain.metrics import auc, reliability
 
@@ -70,10 +69,3 @@ def test_only_what_is_wrong_is_shown_of_simulated_mistakes(tmp_path):
     lines = np.array_split(picture[:, picture.shape[1] // 4 :], len(CLASSES))
     assert lines[0].std() > 0.1
     assert max(line[8:-8].std() for line in lines[1:]) < 0.02
-
-
-def test_interval_of_a_fraction():
-    # Wilson's interval of 1 in 10, and of none and all of one.
-    low, high = wilson_interval(np.array([0.1, 0.0, 1.0]), np.array([10, 1, 1]))
-    np.testing.assert_allclose(low, [0.0179, 0.0, 0.2065], atol=1e-4)
-    np.testing.assert_allclose(high, [0.4042, 0.7935, 1.0], atol=1e-4)

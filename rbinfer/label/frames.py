@@ -1,0 +1,176 @@
+"""The images that cutouts are cut from: the last few kept open, and drawn as PNG."""
+
+import logging
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from .._util.hashing import digest
+from .._util.limits import memory_free
+from ..cutouts.cutter import Cutter
+from ..errors import RbinferError
+from ..io.exposure import Exposure, Width
+from ..io.images import load_image
+from ..io.sky_out import SkyMap, sky_map
+from ..model.spec import DEFAULT_FWHM, PreprocessSpec
+from ..report.gallery import half_width, stretched, window_at
+from ..report.one import FIRST, ImageResult
+from ..report.pictures import png_bytes
+from ..report.stars import mean_star
+
+log = logging.getLogger(__name__)
+
+STRETCHES = ("asinh", "linear", "sky")
+#: How many times wider than a cutout the wider view is.
+WIDER = 4.0
+_LEAST_BYTES = 1 << 29  # of pixels that may be kept, however little memory is free
+_MOST_SIDE = 801  # pixels of a picture
+
+
+@dataclass(eq=False)
+class Frame:
+    """An image that is open.
+
+    Attributes
+    ----------
+    exposure : Exposure
+    sky : SkyMap or None
+    """
+
+    exposure: Exposure
+    sky: SkyMap | None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _star: list[bytes | None] = field(default_factory=list, repr=False)
+    _cutters: dict[float, Cutter] = field(default_factory=dict, repr=False)
+
+    def star(self) -> bytes | None:
+        """Return the mean star as PNG, measured when it is first asked for; None without stars."""
+        with self._lock:
+            if not self._star:
+                grey = mean_star(self.exposure)
+                self._star.append(None if grey is None else png_bytes(grey))
+            return self._star[0]
+
+    def snr(self, x: float, y: float, fwhm: float | None) -> float:
+        """Return S/N as `rbinfer.cutouts.cutter.Cutouts` has it; NaN where there is none.
+
+        Parameters
+        ----------
+        x, y : float
+            0-based pixels.
+        fwhm : float or None
+            Of the image's stars, in pixels.
+        """
+        width = fwhm or DEFAULT_FWHM
+        with self._lock:
+            if width not in self._cutters:
+                exposure = replace(self.exposure, width=Width(width, "given"))
+                self._cutters[width] = Cutter.prepare(exposure, PreprocessSpec.default())
+            cutter = self._cutters[width]
+        return float(cutter.cut(np.array([x]), np.array([y])).snr[0])
+
+
+class Frames:
+    """Opens images, and keeps as many of the last ones as a quarter of the free memory holds."""
+
+    def __init__(self) -> None:
+        self._frames: OrderedDict[tuple[Path, int], Frame] = OrderedDict()
+        self._hashes: dict[Path, str] = {}
+        self._lock, self._hash_lock = threading.Lock(), threading.Lock()
+        self._opening = threading.Lock()  # one at a time: those that are open are not kept waiting
+        self._most_bytes = max((memory_free() or 0) // 4, _LEAST_BYTES)
+
+    def frame(self, image: ImageResult, hdu: int) -> Frame:
+        """Return an image.
+
+        Parameters
+        ----------
+        image : ImageResult
+            One whose ``path`` is known.
+        hdu : int
+            Its number, or `rbinfer.report.one.FIRST`.
+
+        Raises
+        ------
+        RbinferError
+            It cannot be read.
+        """
+        path = _path(image)
+        found = self._open(path, hdu)
+        if found is not None:
+            return found
+        with self._opening:
+            found = self._open(path, hdu)  # another thread may have opened it meanwhile
+            if found is None:
+                given = image.given
+                number = None if hdu == FIRST else hdu
+                exposure = load_image(path, number, given.get("plane"), given.get("bayer"))
+                found = Frame(exposure, sky_map(exposure.wcs, exposure.shape, image.name))
+                with self._lock:
+                    self._frames[path, hdu] = found
+                    while len(self._frames) > 1 and self._size() > self._most_bytes:
+                        self._frames.popitem(last=False)
+            return found
+
+    def _open(self, path: Path, hdu: int) -> Frame | None:
+        """Return an image that is open, as the last that was used."""
+        with self._lock:
+            found = self._frames.pop((path, hdu), None)
+            if found is not None:
+                self._frames[path, hdu] = found
+            return found
+
+    def hash(self, image: ImageResult) -> str:
+        """Return the SHA-256 of an image's file as it was when first asked for.
+
+        Raises
+        ------
+        RbinferError
+            It cannot be read.
+        """
+        path = _path(image)
+        with self._hash_lock:
+            if path not in self._hashes:
+                try:
+                    self._hashes[path] = digest(path)
+                except OSError as error:
+                    raise RbinferError(f"{path} cannot be read: {error.strerror or error}") from error
+            return self._hashes[path]
+
+    def _size(self) -> int:
+        return sum(frame.exposure.pixels.nbytes for frame in self._frames.values())
+
+
+def draw_cutout(
+    frame: Frame, x: float, y: float, fwhm: float | None, stretch: str, wider: float
+) -> bytes:
+    """Draw the surroundings of a detection as PNG, north-south as in the image: row 0 is lowest.
+
+    Parameters
+    ----------
+    frame : Frame
+    x, y : float
+        0-based pixels.
+    fwhm : float or None
+        Of the image's stars, in pixels.
+    stretch : str
+        One of `STRETCHES`.
+    wider : float
+        1 for what the network sees; 2 for twice as wide.
+
+    Returns
+    -------
+    bytes
+    """
+    half = max(round(half_width(fwhm or DEFAULT_FWHM) * wider), 3)
+    window = window_at(frame.exposure.pixels, x, y, min(half, _MOST_SIDE // 2))
+    return png_bytes(np.rint(255 * stretched(window, stretch)).astype(np.uint8))
+
+
+def _path(image: ImageResult) -> Path:
+    if image.path is None:
+        raise RbinferError(f"the image of {image.result} was not found")
+    return image.path
