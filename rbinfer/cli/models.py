@@ -99,14 +99,15 @@ def _choose(options: argparse.Namespace) -> int:
 
 def _list() -> int:
     from ..errors import ModelError
-    from ..model.registry import list_models, resolve, user_directory
+    from ..model.registry import list_models, resolve
     from ..model.session import read_spec
 
     entries = list_models()
+    default, missing = None, ""
     try:
         default = resolve(None)
-    except ModelError:
-        default = None
+    except ModelError as error:
+        missing = str(error)
     rows = []
     for entry in entries:
         try:
@@ -121,10 +122,7 @@ def _list() -> int:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         sys.stdout.write("  ".join([*cells, row[3]]) + "\n")
     if default is None:
-        print(
-            f"no model came with this rbinfer; own models go to {user_directory()}",
-            file=sys.stderr,
-        )
+        print(missing, file=sys.stderr)
     return 0
 
 

@@ -20,7 +20,7 @@ from .._util.limits import cpu_quota, memory_free, memory_limit
 from .._util.machine import peak_bytes
 from .._util.sentences import unforeseen
 from ..errors import ModelError, RbinferError, one_line
-from ..model.registry import DEFAULT_MODEL, ModelEntry, list_models, resolve, shipped_directory
+from ..model.registry import DEFAULT_MODEL, ModelEntry, chosen_name, list_models, resolve
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -254,9 +254,10 @@ def check_models() -> list[Finding]:
     findings = [_check_model(entry) for entry in list_models()]
     try:
         resolve(None)
-    except ModelError:
-        found = f"none in {shipped_directory()}"
-        findings.append(Finding(f"model {DEFAULT_MODEL}", "problem", found, _AGAIN))
+    except ModelError as error:
+        own = chosen_name()
+        remedy = _AGAIN if own is None else "put it back, or: rbinfer models use default"
+        findings.append(Finding(f"model {own or DEFAULT_MODEL}", "problem", _words(error), remedy))
     return findings
 
 

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from .._util.hashing import digest
 from ..errors import InputError, ModelError, ModelNotFoundError, RbinferError
-from .registry import CHOICES, DEFAULT_MODEL, chosen_name, resolve, shipped_model, user_directory
+from .registry import (
+    CHOICES,
+    DEFAULT_MODEL,
+    chosen_name,
+    installed,
+    resolve,
+    shipped_model,
+    user_directory,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def use(name: str, anyway: bool = False) -> Choice:
     InputError
         It is no better than what it comes from, or a file that isn't among the models.
     """
-    from .session import read_spec, verify
+    from .session import read_spec
 
     path = shipped_model() if name == DEFAULT_MODEL else resolve(name)
     known = _name_of(path)
@@ -80,17 +88,14 @@ def use(name: str, anyway: bool = False) -> Choice:
     adaptation = read_spec(path).adaptation
     verdict = adaptation.get("verdict", "better")
     if verdict != "better" and not anyway:
-        worse = "; ".join(adaptation.get("worse", ())) or "it is no better on the labels"
+        worse = "; ".join(adaptation.get("worse", ())) or adaptation.get(
+            "no_better", "it is no better on the labels"
+        )
         raise InputError(
             f"{known} has not proved to be better than the model that it was adapted from ({worse}); "
             "use it with `anyway=True` all the same"
         )
-    found = verify(path)
-    if not found.ok:
-        raise ModelError(
-            f"{path} does not compute what it did when it was made (scores differ by "
-            f"{found.max_difference:.2g}); the default stays"
-        )
+    _check_computes(path)
     return _note(Choice(known, digest(path), _now(), "use"))
 
 
@@ -107,12 +112,26 @@ def rollback() -> Choice:
         There is no choice to take back.
     ModelNotFoundError
         The model before it is gone.
+    ModelError
+        It is another file than the one that was chosen, or does not work here.
     """
     before = standing(history())
     if not before:
         raise InputError("the default is the shipped model; there is nothing to take back")
     name = before[-2].model if len(before) > 1 else DEFAULT_MODEL
-    path = shipped_model() if name == DEFAULT_MODEL else resolve(name)
+    path = installed(name)
+    if path is None:
+        raise ModelNotFoundError(
+            f"the model before is {name!r}, which is not in {user_directory()} any more; put it back, "
+            "or choose another with 'rbinfer models use'; the default stays"
+        )
+    # The shipped model is another after each update, and that is meant.
+    if name != DEFAULT_MODEL and digest(path) != before[-2].sha256:
+        raise ModelError(
+            f"{path} is not the file that was chosen on {before[-2].when}; if it is meant all the same: "
+            f"'rbinfer models use {name}'; the default stays"
+        )
+    _check_computes(path)
     return _note(Choice(name, digest(path), _now(), "rollback"))
 
 
@@ -122,9 +141,22 @@ def standing(choices: Sequence[Choice]) -> list[Choice]:
     for choice in choices:
         if choice.how == "rollback":
             del kept[-1:]
-        elif not kept or kept[-1].model != choice.model:
+        elif kept and kept[-1].model == choice.model:
+            kept[-1] = choice  # its file may be another now
+        else:
             kept.append(choice)
     return kept
+
+
+def _check_computes(path: Path) -> None:
+    from .session import verify
+
+    found = verify(path)
+    if not found.ok:
+        raise ModelError(
+            f"{path} does not compute what it did when it was made (scores differ by "
+            f"{found.max_difference:.2g}); the default stays"
+        )
 
 
 def _name_of(path: Path) -> str | None:

@@ -4,8 +4,9 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InputError, ModelError, ModelNotFoundError
 
@@ -15,6 +16,8 @@ DEFAULT_MODEL = "default"
 MODELS_VARIABLE = "RBINFER_MODELS"
 #: File among the user's models that says which is the default; see `rbinfer.model.choice`.
 CHOICES = "choices.jsonl"
+#: Folder among the user's models for those that did not prove to be better; they are not listed.
+REJECTED = "rejected"
 #: A model of the user has a version in its name.
 _VERSION = re.compile(r"(?P<name>.+)-(?P<version>\d+)")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
@@ -58,23 +61,48 @@ def list_models() -> list[ModelEntry]:
 
 def newest_version(name: str) -> int:
     """Return the newest version of a model among the user's, ``NAME-VERSION``; 0 where there is none."""
-    own = (_VERSION.fullmatch(entry.name) for entry in list_models() if entry.origin == "user")
-    return max((int(found["version"]) for found in own if found and found["name"] == name), default=0)
+    return _newest(name, (entry.name for entry in list_models() if entry.origin == "user"))
+
+
+def next_version(name: str) -> int:
+    """Return the first version that a model of the user never had.
+
+    Versions among the rejected models count too, and those that were chosen once and are gone: what is
+    remembered of them must not be said of another file.
+    """
+    rejected = (path.stem for path in (user_directory() / REJECTED).glob("*.onnx"))
+    chosen = (str(line["model"]) for line in _choices())
+    return max(newest_version(name), _newest(name, rejected), _newest(name, chosen)) + 1
+
+
+def _newest(name: str, names: Iterable[str]) -> int:
+    versions = (_VERSION.fullmatch(each) for each in names)
+    return max(
+        (int(found["version"]) for found in versions if found and found["name"] == name), default=0
+    )
 
 
 def chosen_name() -> str | None:
     """Return the name of the model that this user made the default; None where it is the shipped one."""
+    name = next((line["model"] for line in reversed(_choices())), None)
+    return None if name == DEFAULT_MODEL or not isinstance(name, str) else name
+
+
+def _choices() -> list[dict[str, Any]]:
+    """Return the choices that are noted; a line that was torn by a crash is none."""
     try:
         lines = (user_directory() / CHOICES).read_bytes().splitlines()
     except OSError:
-        return None
-    for line in reversed(lines):
+        return []
+    found = []
+    for line in lines:
         try:
-            name = json.loads(line)["model"]
-        except (ValueError, TypeError, KeyError):
-            continue  # torn by a crash
-        return None if name == DEFAULT_MODEL or not isinstance(name, str) else name
-    return None
+            choice = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(choice, dict) and "model" in choice:
+            found.append(choice)
+    return found
 
 
 def shipped_model() -> Path:
@@ -94,17 +122,22 @@ def shipped_model() -> Path:
     return shipped[0]
 
 
-def _default() -> Path:
-    name = chosen_name()
-    if name is None:
+def installed(name: str) -> Path | None:
+    """Return the file of the model of exactly this name; None where there is none."""
+    if name == DEFAULT_MODEL:
         return shipped_model()
-    own = [entry.path for entry in list_models() if entry.name == name]
-    if not own:
+    return next((entry.path for entry in list_models() if entry.name == name), None)
+
+
+def _default() -> Path:
+    name = chosen_name() or DEFAULT_MODEL
+    path = installed(name)
+    if path is None:
         raise ModelNotFoundError(
             f"your default is the model {name!r}, which is not in {user_directory()} any more; put it "
             "back, or 'rbinfer models use default'"
         )
-    return own[0]
+    return path
 
 
 def resolve(model: str | os.PathLike[str] | None = None) -> Path:

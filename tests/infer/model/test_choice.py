@@ -11,7 +11,13 @@ from rbinfer import Classifier
 from rbinfer.cli import main
 from rbinfer.errors import InputError, ModelError, ModelNotFoundError
 from rbinfer.model import choice
-from rbinfer.model.registry import list_models, newest_version, resolve, shipped_model
+from rbinfer.model.registry import (
+    list_models,
+    newest_version,
+    next_version,
+    resolve,
+    shipped_model,
+)
 from rbinfer.model.session import read_spec
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
 
@@ -123,3 +129,66 @@ def test_an_adaptation_travels_in_the_file_and_older_files_have_none(models):
     text = read_spec(shipped_model()).to_json()
     assert "adaptation" not in json.loads(text)
     assert ModelSpec.from_json(text).adaptation == {}
+
+
+def chosen_twice(models):
+    """Make mine-1 the default and mine-2 after it."""
+    for number in "12":
+        described(models / f"mine-{number}.onnx", name="mine", version=number)
+        choice.use(f"mine-{number}")
+
+
+def test_a_choice_is_taken_back_to_the_very_file_or_not_at_all(models, monkeypatch):
+    chosen_twice(models)
+    noted = (models / "choices.jsonl").read_bytes()
+    (models / "mine-1.onnx").rename(models / "mine-1-5.onnx")
+    shutil.copy(shipped_model(), models.parent / "mine-1")
+    monkeypatch.chdir(models.parent)
+    # Neither the newest version of that name nor a file in the current folder is meant.
+    with pytest.raises(ModelNotFoundError, match="the model before is 'mine-1', which is not in"):
+        choice.rollback()
+    described(models / "mine-1.onnx", name="another")
+    with pytest.raises(ModelError, match=r"mine-1.onnx is not the file that was chosen on 20"):
+        choice.rollback()
+    assert (models / "choices.jsonl").read_bytes() == noted
+    assert resolve(None) == models / "mine-2.onnx"
+    # Chosen again as it is now, it is what is gone back to.
+    choice.use("mine-1")
+    choice.use("mine-2")
+    assert choice.rollback().model == "mine-1"
+
+
+def test_a_choice_is_not_taken_back_to_what_does_not_work(models, monkeypatch):
+    from rbinfer.model import session
+
+    chosen_twice(models)
+    found = session.verify(models / "mine-1.onnx")
+    monkeypatch.setattr(session, "verify", lambda path: found._replace(max_difference=0.5))
+    with pytest.raises(ModelError, match="does not compute what it did"):
+        choice.rollback()
+    assert resolve(None) == models / "mine-2.onnx"
+
+
+def test_versions_are_never_given_twice(models):
+    described(models / "mine-2.onnx", name="mine")
+    choice.use("mine-2")
+    (models / "mine-2.onnx").unlink()
+    assert next_version("mine") == 3
+    described(models / "rejected" / "mine-3.onnx", name="mine")
+    assert next_version("mine") == 4
+    assert next_version("other") == 1
+    assert [entry.name for entry in list_models() if entry.origin == "user"] == []
+
+
+def test_a_default_that_is_gone_is_told_by_the_list_and_the_doctor(models, capsys):
+    from rbinfer.diagnostics.doctor import check_models
+
+    described(models / "mine-1.onnx", name="mine")
+    choice.use("mine")
+    (models / "mine-1.onnx").unlink()
+    assert main(["models", "list"]) == 0
+    assert "your default is the model 'mine-1', which is not in" in capsys.readouterr().err
+    finding = check_models()[-1]
+    assert (finding.name, finding.level) == ("model mine-1", "problem")
+    assert "your default is the model 'mine-1'" in finding.found
+    assert finding.remedy == "put it back, or: rbinfer models use default"
