@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 def part_of(path: Path) -> Path:
     """Return the name beside a file that `replaced` gives, with the same suffix."""
@@ -33,3 +38,18 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let no other process do the same meanwhile; the system unlocks for a process that ends.
+
+    Parameters
+    ----------
+    lock : Path
+        An empty file that stays.
+    """
+    with lock.open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

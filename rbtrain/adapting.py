@@ -3,31 +3,33 @@
 import dataclasses
 import logging
 import os
+import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from rbinfer import Classifier, ModelSpec
-from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
-from rbinfer.io.labels import PERSON, Label, current, read_labels
-from rbinfer.model.registry import newest_version, resolve, user_directory
+from rbinfer.io.labels import PERSON, Label
+from rbinfer.model.registry import list_models, resolve, user_directory
 from rbinfer.model.session import Session, read_spec
 
 from ._arrays import F32, Bools
 from .config import CLASSES, TrainConfig
 from .data.dataset import Dataset, build_dataset
+from .data.given_labels import GivenLabels, given_labels, marks_of, unseen
 from .data.kept import JUDGED, REHEARSED, kept_set, shipped_config
 from .data.label_features import LabelFeatures, label_features
 from .data.split import folds_of
 from .export.last_layer import with_last_layer, write_features_model
+from .export.place import placed, refuse_existing
 from .export.proof import N_PROOF, counted, write_proved
 from .fitting.head import (
     HOLDS,
@@ -49,8 +51,6 @@ log = logging.getLogger(__name__)
 
 #: Labels that each way of adapting needs: in all, and of real and of bogus.
 _FOR_HEAD, _FOR_CALIBRATION, _FOR_THRESHOLD = (100, 20), (20, 10), (10, 0)
-#: Harvested labels that are taken at most, beside all that a person gave.
-_MOST_HARVESTED = 2000
 #: A harvested label is right by estimate alone.
 _MOST_SURE = 0.99
 #: Simulated detections that are rehearsed, and of these the share that is only looked at: of real ones
@@ -74,7 +74,8 @@ class AdaptOptions:
     name : str
         Of the new model.
     output : path, optional
-        Its file; by default the next version of `name` among the user's models.
+        Its file, which must not exist; by default the next version of `name` among the user's models, or
+        in ``rejected`` there if it does not prove to be better.
     darks, images : sequence of path
         The user's own frames: what is rehearsed is simulated on them, too.
     seed : int
@@ -92,10 +93,16 @@ class AdaptOptions:
     def __post_init__(self) -> None:
         if not self.labels:
             raise InputError("no table of labels is given")
-        if not self.name or any(c in self.name for c in "/\\. \n") or self.name == "default":
+        shipped = [entry.name for entry in list_models() if entry.origin == "shipped"]
+        if (
+            not self.name
+            or any(c in self.name for c in "/\\. \n")
+            or self.name in ("default", *shipped)
+            or re.search(r"-\d+$", self.name)
+        ):
             raise InputError(
-                f"{self.name!r} can't be the name of a model of yours: take letters and digits, and not "
-                "'default'"
+                f"{self.name!r} can't be the name of a model of yours: take letters and digits, "
+                f"none of {', '.join(shipped)}, which came with rbinfer, and no version such as -2"
             )
 
 
@@ -129,12 +136,14 @@ class Adapted:
         if self.left_out:
             lines.append(f"left out: {len(self.left_out)} images with labels that can't be used")
         verdict = self.comparison.verdict
+        among = self.path.parent == user_directory()
         if verdict == "worse":
             lines.append(f"not to be used, it got worse: {'; '.join(self.comparison.what_got_worse())}")
         elif verdict == "no better":
-            lines.append("not to be used: on your labels it is no better, by more than chance")
+            lines.append(f"not to be used: {self.comparison.no_better}")
         else:
-            lines.append(f"better: use it with 'rbinfer models use {self.spec.name}'")
+            first = "" if among else f"copy it to {user_directory()} and "
+            lines.append(f"better: {first}use it with 'rbinfer models use {self.path.stem}'")
         return [*lines, f"{self.path}: {self.spec.name} {self.spec.version}"]
 
 
@@ -177,46 +186,48 @@ def adapt(options: AdaptOptions, progress: Callable[[str], Any] = lambda _: null
             f"{spec.name} {spec.version} has the classes {', '.join(spec.classes)}; a model can be "
             f"adapted that has {', '.join(CLASSES)}"
         )
+    if options.output is not None:
+        refuse_existing(options.output)
     rng = np.random.default_rng(options.seed)
-    labels = _labels(options.labels, rng)
-    _check_enough(labels)
+    given = given_labels(options.labels, rng)
+    _check_enough(given.labels)
     with tempfile.TemporaryDirectory(prefix="rbtrain-") as scratch:
         twin = Path(scratch) / "features.onnx"
         layer = write_features_model(parent_file, twin)
         parent = Head(layer.kernel, layer.bias, np.isin(CLASSES, spec.real), spec.threshold)
         with progress("labels") as tell:
-            found = label_features(labels, Classifier(twin, device="cpu"), tell)
+            found = label_features(given.labels, Classifier(twin, device="cpu"), tell)
         _check_enough(found.labels)
         material = _Material.gather(options, spec, twin, parent, found, progress, rng)
-    method, why, head, comparison = _best(parent, material)
+    tries = _tries(parent, material)
+    chosen = next((one for one in tries if one.comparison.verdict == "better"), tries[0])
+    seen = {*spec.adaptation.get("seen", ()), *marks_of(found.labels)}
     adaptation = {
-        "method": method,
-        "why": why,
-        "labels": _about_labels(options.labels, found.labels),
+        "method": chosen.method,
+        "why": chosen.why,
+        "labels": _about_labels(given, found.labels),
         "settings": {"seed": options.seed, "folds": _FOLDS, "rehearsed": len(material.rehearsed)},
-        **comparison.as_dict(),
+        **chosen.comparison.as_dict(),
+        "tries": [
+            {"method": one.method, "holds": one.holds, "verdict": one.comparison.verdict}
+            for one in tries
+        ],
+        "seen": sorted(seen),
     }
-    path, version = _place(options)
-    new = dataclasses.replace(
-        spec,
-        name=options.name,
-        version=version,
-        readings=_readings(spec, head, material),
-        parent=f"{lineage(parent_file)}, adapted to labels ({method})",
-        adaptation=adaptation,
-        golden=None,
-    )
-    _write(parent_file, new, head, material, path)
-    return Adapted(path, new, method, why, comparison, found.left_out)
-
-
-def _labels(files: Sequence[str | os.PathLike[str]], rng: np.random.Generator) -> list[Label]:
-    """Read the labels that count: all of a person's, and as many harvested ones as are taken."""
-    rows = [label for file in files for label in read_labels(Path(file))]
-    counting = [label for label in current(rows) if label.label in ("real", "bogus")]
-    harvested = [k for k, label in enumerate(counting) if label.evidence != PERSON]
-    dropped = set(rng.permutation(harvested)[_MOST_HARVESTED:].tolist())
-    return [label for k, label in enumerate(counting) if k not in dropped]
+    is_better = chosen.comparison.verdict == "better"
+    with placed(options.name, options.output, is_better) as (path, version):
+        new = dataclasses.replace(
+            spec,
+            name=options.name,
+            version=version,
+            readings=_readings(spec, chosen.head, material),
+            calibration=_calibration(spec, chosen.method),
+            parent=f"{lineage(parent_file)}, adapted to labels ({chosen.method})",
+            adaptation=adaptation,
+            golden=None,
+        )
+        _write(parent_file, new, chosen.head, material, path)
+    return Adapted(path, new, chosen.method, chosen.why, chosen.comparison, found.left_out)
 
 
 def _check_enough(labels: Sequence[Label]) -> None:
@@ -234,6 +245,8 @@ class _Material:
 
     examples: Examples
     fold: NDArray[np.intp]
+    unseen: Bools
+    by_person: Bools
     rehearsed: Examples
     judged: Examples
     judged_set: Dataset
@@ -263,6 +276,9 @@ class _Material:
         return cls(
             _examples(found),
             folds_of(found.labels, _FOLDS, rng).fold,
+            # What the parent was fitted to can't tell whether another is better.
+            unseen(found.labels, spec.adaptation.get("seen", ())),
+            np.array([label.evidence == PERSON for label in found.labels]),
             _drawn(rehearsed, parent, rng),
             _simulated(session, sets[1], parent),
             sets[1],
@@ -273,7 +289,7 @@ class _Material:
 def _examples(found: LabelFeatures) -> Examples:
     names = list(CLASSES)
     right = [
-        1.0 - MISTAKEN if label.evidence == PERSON or not label.purity > 0.5 else label.purity
+        1.0 - MISTAKEN if label.evidence == PERSON or np.isnan(label.purity) else label.purity
         for label in found.labels
     ]
     return Examples(
@@ -321,16 +337,24 @@ def _on_own_frames(options: AdaptOptions, config: TrainConfig, tell: Progress | 
         return dataclasses.replace(found, pixels=np.array(found.pixels))
 
 
-def _best(parent: Head, material: _Material) -> tuple[str, str, Head, Comparison]:
-    """Return the way that was taken and why, the head, and how it compares."""
-    first: tuple[str, str, Head, Comparison] | None = None
+class _Try(NamedTuple):
+    """A way that was tried and why, the weights of the rehearsal, the head, and how it compares."""
+
+    method: str
+    why: str
+    head: Head
+    holds: list[float]
+    comparison: Comparison
+
+
+def _tries(parent: Head, material: _Material) -> list[_Try]:
+    """Try one way after the other until one is better."""
+    found: list[_Try] = []
     for method, why in _ways(material.examples.real):
-        found = (method, why, *_tried(method, parent, material))
-        if found[3].verdict == "better":
-            return found
-        first = first or found
-    assert first is not None  # there is a way for any number of labels that is let through
-    return first
+        found.append(_Try(method, why, *_tried(method, parent, material)))
+        if found[-1].comparison.verdict == "better":
+            break
+    return found
 
 
 def _ways(real: Bools) -> list[tuple[str, str]]:
@@ -346,7 +370,7 @@ def _ways(real: Bools) -> list[tuple[str, str]]:
     return [("threshold", f"{counts}: too few of one kind for more")]
 
 
-def _tried(method: str, parent: Head, material: _Material) -> tuple[Head, Comparison]:
+def _tried(method: str, parent: Head, material: _Material) -> tuple[Head, list[float], Comparison]:
     """Fit in one way, to all labels, and compare; each label is judged by a fit without its fold.
 
     What is rehearsed weighs more from try to try, until nothing is forgotten and nothing got worse.
@@ -363,19 +387,22 @@ def _tried(method: str, parent: Head, material: _Material) -> tuple[Head, Compar
         return fit(parent, part, rehearsed.features, hold)
 
     everything = np.ones(len(examples), bool)
-    judged = material.judged
+    judged, new = material.judged, material.unseen
+    holds = []
     for hold in HOLDS if method != "threshold" else HOLDS[-1:]:
         head = fitted(everything, hold)
         missed, let_in = forgotten(head, looked_at)
         if hold < HOLDS[-1] and (missed > _MISSED or let_in > _LET_IN):
             continue
+        holds.append(hold)
         after = np.zeros(len(examples), bool)
         for k in np.unique(fold):
             after[fold == k] = fitted(fold != k, hold).calls_real(examples.features[fold == k])
         comparison = compare(
-            examples.real,
-            parent.calls_real(examples.features),
-            after,
+            examples.real[new],
+            parent.calls_real(examples.features[new]),
+            after[new],
+            material.by_person[new],
             judged.kind.astype(np.int8),
             parent.calls_real(judged.features),
             head.calls_real(judged.features),
@@ -383,7 +410,12 @@ def _tried(method: str, parent: Head, material: _Material) -> tuple[Head, Compar
         )
         if comparison.verdict != "worse":
             break
-    return head, comparison
+    return head, holds, comparison
+
+
+def _calibration(spec: ModelSpec, method: str) -> Mapping[str, Any]:
+    """Return how the scores are calibrated: what a fit moved is not what the parent had."""
+    return spec.calibration if method == "threshold" else {"method": f"fitted to labels ({method})"}
 
 
 def _readings(spec: ModelSpec, head: Head, material: _Material) -> tuple[Any, ...]:
@@ -397,21 +429,13 @@ def _readings(spec: ModelSpec, head: Head, material: _Material) -> tuple[Any, ..
     )
 
 
-def _about_labels(files: Sequence[str | os.PathLike[str]], labels: Sequence[Label]) -> dict[str, Any]:
+def _about_labels(given: GivenLabels, labels: Sequence[Label]) -> dict[str, Any]:
     return {
-        "sha256": [digest(os.fspath(file)) for file in files],
+        "sha256": given.sha256,
         "real": sum(label.label == "real" for label in labels),
         "bogus": sum(label.label == "bogus" for label in labels),
         "by_person": sum(label.evidence == PERSON for label in labels),
     }
-
-
-def _place(options: AdaptOptions) -> tuple[Path, str]:
-    """Return the file of the new model and its version."""
-    version = newest_version(options.name) + 1
-    if options.output is not None:
-        return Path(options.output), str(version)
-    return user_directory() / f"{options.name}-{version}.onnx", str(version)
 
 
 def _write(parent: Path, spec: ModelSpec, head: Head, material: _Material, path: Path) -> None:

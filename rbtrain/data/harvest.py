@@ -13,7 +13,9 @@ from astropy.table import Table
 
 from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
-from rbinfer.io.labels import Label, LabelFile
+from rbinfer.io.images import load_image
+from rbinfer.io.labels import FIRST_HDU, Label, LabelFile
+from rbinfer.io.tables import read_catalog
 from rbinfer.night.run import RESULTS
 from rbinfer.runs.journal import lines_of
 
@@ -196,6 +198,7 @@ def _catalogues(night: Path) -> dict[str, str]:
 def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     hashes: dict[str, str] = {}
+    hdus: dict[str, int] = {}
     labels = []
     for row in table:
         image = str(row["image"])
@@ -203,6 +206,7 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
             if not os.path.isfile(image):
                 raise InputError(f"{image} is not there any more; labels need the images themselves")
             hashes[image] = digest(image)
+            hdus[image] = _scored_hdu(image, catalogues.get(image))
         labels.append(
             Label(
                 image=os.path.abspath(image),
@@ -210,6 +214,7 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
                 x=float(row["x"]),
                 y=float(row["y"]),
                 label="real" if row["label"] == REAL else "bogus",
+                hdu=hdus[image],
                 catalog=catalogues.get(image, ""),
                 row=int(row["row"]) if image in catalogues else -1,
                 ra=float(row["ra"]),
@@ -222,6 +227,19 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
             )
         )
     return labels
+
+
+def _scored_hdu(image: str, catalogue: str | None) -> int:
+    """Return the number of the HDU that a scored catalogue notes; it may have been asked for by name."""
+    if catalogue is None:
+        return FIRST_HDU
+    # FITS knows upper case alone.
+    meta = {str(key).lower(): value for key, value in read_catalog(catalogue).meta.items()}
+    noted = meta.get("rb_hdu", FIRST_HDU)
+    if isinstance(noted, str):
+        found = load_image(image, noted).hdu
+        return FIRST_HDU if found is None else int(found)
+    return int(noted)
 
 
 def _report(night: NightTables | None, found: Joined, labels: Sequence[Label]) -> HarvestReport:

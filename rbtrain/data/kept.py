@@ -4,21 +4,16 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from rbinfer import PreprocessSpec
 from rbinfer.model.registry import shipped_directory
 
+from .._files import alone
 from ..config import DataConfig, TrainConfig
 from .dataset import Dataset, build_dataset
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +75,7 @@ def kept_set(
     config = dataclasses.replace(config, data=_without_parts(data))
     place = cache_directory() / f"{which.name}-{config.data_hash}"
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(place.with_suffix(".lock")):
+    with alone(place.with_suffix(".lock")):
         try:
             return Dataset.open(place, config)
         except (FileNotFoundError, ValueError):
@@ -92,12 +87,3 @@ def kept_set(
 def _without_parts(data: DataConfig) -> DataConfig:
     """Drop what says only which frames a training keeps apart: it makes no other frames."""
     return dataclasses.replace(data, validation=DataConfig.validation)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let no other process draw the same set meanwhile; the system unlocks for a process that ends."""
-    with lock.open("w") as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -47,17 +47,28 @@ def folds_of(labels: Sequence[Label], n_folds: int, rng: np.random.Generator) ->
     """
     n = len(labels)
     images = np.unique([label.hash for label in labels], return_inverse=True)[1].reshape(-1)
+    pairs = _of_one_object(labels)
+    objects = _joined(pairs, n)
+    first = np.unique(images, return_index=True)[1]
+    whole = _joined(np.concatenate([pairs, np.column_stack([np.arange(n), first[images]])]), n)
+    is_whole = len(np.unique(whole)) >= 2 * n_folds and np.bincount(whole).max() <= _LARGEST * n
+    return Folds(_dealt(whole if is_whole else objects, n_folds, rng), is_whole)
+
+
+def objects_of(labels: Sequence[Label]) -> NDArray[np.intp]:
+    """Return a number for each label, alike for those of one object; see `folds_of`."""
+    return _joined(_of_one_object(labels), len(labels))
+
+
+def _of_one_object(labels: Sequence[Label]) -> NDArray[np.intp]:
+    """Return pairs (m, 2) of labels that are near to each other."""
     pairs = [_near(np.array([[label.x, label.y] for label in labels]), _PIXELS)]
     ra, dec = (np.radians([getattr(label, name) for label in labels]) for name in ("ra", "dec"))
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     if len(placed) > 1:
         on_sphere = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
         pairs.append(placed[_near(on_sphere[placed], np.radians(_ARCSEC / 3600.0))])
-    objects = _joined(np.concatenate(pairs), n)
-    first = np.unique(images, return_index=True)[1]
-    whole = _joined(np.concatenate([*pairs, np.column_stack([np.arange(n), first[images]])]), n)
-    is_whole = len(np.unique(whole)) >= 2 * n_folds and np.bincount(whole).max() <= _LARGEST * n
-    return Folds(_dealt(whole if is_whole else objects, n_folds, rng), is_whole)
+    return np.concatenate(pairs)
 
 
 def _near(points: F64, reach: float) -> NDArray[np.intp]:

@@ -11,8 +11,11 @@ from scipy.stats import binom
 from .._arrays import I8, Bools
 from ..config import CLASSES, SOURCES
 
-#: A loss is told, and a gain believed, where chance makes it so large in fewer than this share of cases.
-_CHANCE = 0.1
+#: A loss is told where chance makes it so large in fewer than the first share of cases. A gain is
+#: believed below the second: several fits are tried on the same labels, and one may win by chance.
+_CHANCE, _CHANCE_OF_GAIN = 0.1, 0.05
+#: Labels of each kind that a gain must be seen on.
+_LEAST = 10
 #: What a rate on simulation may lose: of all real ones, of all bogus, and of a class.
 _LOST, _LET_IN, _OF_CLASS = 0.005, 0.01, 0.03
 
@@ -74,7 +77,9 @@ class Comparison:
     Attributes
     ----------
     kept, let_in : Rate
-        Of real and of bogus labels, each judged by a fit that has not seen it.
+        Of real and of bogus labels, each judged by networks that have not seen it.
+    by_person : (Rate, Rate)
+        The same of the labels that a person gave.
     simulated_kept, simulated_let_in : Rate
         Of the simulated set.
     by_class : mapping of str to Rate
@@ -83,6 +88,7 @@ class Comparison:
 
     kept: Rate
     let_in: Rate
+    by_person: tuple[Rate, Rate]
     simulated_kept: Rate
     simulated_let_in: Rate
     by_class: Mapping[str, Rate]
@@ -90,8 +96,12 @@ class Comparison:
     def what_got_worse(self) -> list[str]:
         """Say what got worse, in a phrase each."""
         found = [
-            f"{name} of your labels {_in_words(rate)}"
-            for name, rate in (("kept", self.kept), ("let in", self.let_in))
+            f"{name} of {whose} {_in_words(rate)}"
+            for whose, rates in (
+                ("your labels", (self.kept, self.let_in)),
+                ("what a person labelled", self.by_person),
+            )
+            for name, rate in zip(("kept", "let in"), rates, strict=True)
             if rate.is_worse
         ]
         lost = self.simulated_kept.before - self.simulated_kept.after
@@ -107,30 +117,42 @@ class Comparison:
         return found
 
     @property
-    def is_better(self) -> bool:
-        """Whether the labels are judged better, by more than chance, and neither kind of them worse."""
+    def no_better(self) -> str:
+        """Why the labels don't show that it is better; empty where they do."""
         rates = (self.kept, self.let_in)
+        if any(rate.n < _LEAST for rate in rates):
+            return (
+                f"{self.kept.n} real and {self.let_in.n} bogus labels that neither model was fitted to; "
+                f"{_LEAST} of each are needed to tell whether it is better"
+            )
+        if any(rate.lost > rate.won for rate in (*rates, *self.by_person)):
+            return "on one kind of your labels it lost more than it won"
         won, lost = sum(rate.won for rate in rates), sum(rate.lost for rate in rates)
-        return all(rate.lost <= rate.won for rate in rates) and _by_chance(won, lost) < _CHANCE
+        if _by_chance(won, lost) < _CHANCE_OF_GAIN:
+            return ""
+        return "on your labels it is no better, by more than chance"
 
     @property
     def verdict(self) -> str:
         """``better``, ``no better``, or ``worse``."""
         if self.what_got_worse():
             return "worse"
-        return "better" if self.is_better else "no better"
+        return "no better" if self.no_better else "better"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for the metadata and for JSON."""
         rates = {
             "kept": self.kept,
             "let_in": self.let_in,
+            "kept_by_person": self.by_person[0],
+            "let_in_by_person": self.by_person[1],
             "simulated_kept": self.simulated_kept,
             "simulated_let_in": self.simulated_let_in,
         }
         return {
             "verdict": self.verdict,
             "worse": self.what_got_worse(),
+            "no_better": self.no_better,
             **{name: _plain(rate) for name, rate in rates.items()},
             "by_class": {name: _plain(rate) for name, rate in self.by_class.items()},
         }
@@ -142,6 +164,8 @@ class Comparison:
             for name, rate in (
                 ("your labels, kept", self.kept),
                 ("your labels, let in", self.let_in),
+                ("a person's labels, kept", self.by_person[0]),
+                ("a person's labels, let in", self.by_person[1]),
                 ("simulated real, kept", self.simulated_kept),
                 ("simulated bogus, let in", self.simulated_let_in),
             )
@@ -153,6 +177,7 @@ def compare(
     real: Bools,
     before: Bools,
     after: Bools,
+    by_person: Bools,
     simulated: I8,
     simulated_before: Bools,
     simulated_after: Bools,
@@ -166,6 +191,8 @@ def compare(
         Labels.
     before, after : ndarray of bool, shape (n,)
         What each calls real of them; `after` by a fit that has not seen the label.
+    by_person : ndarray of bool, shape (n,)
+        Whether a person gave the label.
     simulated : ndarray of int8, shape (s,)
         Classes of simulated detections, indices into `rbtrain.config.CLASSES`.
     simulated_before, simulated_after : ndarray of bool, shape (s,)
@@ -178,6 +205,10 @@ def compare(
     return Comparison(
         Rate.of(before[real], after[real], True),
         Rate.of(before[~real], after[~real], False),
+        (
+            Rate.of(before[real & by_person], after[real & by_person], True),
+            Rate.of(before[~real & by_person], after[~real & by_person], False),
+        ),
         Rate.of(simulated_before[sources], simulated_after[sources], True),
         Rate.of(simulated_before[bogus], simulated_after[bogus], False),
         {

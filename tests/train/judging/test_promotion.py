@@ -10,7 +10,7 @@ IS_REAL = np.array([name in ("star", "galaxy") for name in CLASSES])
 N = 2000
 
 
-def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0):
+def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0, harvested=()):
     """Compare on 100 labels, half of them real, and on simulation; the parent lets in 20 bogus ones."""
     real = np.repeat([True, False], 50)
     before = real.copy()
@@ -25,7 +25,8 @@ def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies
     now[:lost_stars] = False
     now[N : N + lost_galaxies] = False
     now[2 * N : 2 * N + let_in] = True
-    return compare(real, before, after, kinds, simulated, now, IS_REAL)
+    by_person = ~np.isin(np.arange(100), harvested)
+    return compare(real, before, after, by_person, kinds, simulated, now, IS_REAL)
 
 
 def test_wins_beyond_chance_are_better():
@@ -35,7 +36,7 @@ def test_wins_beyond_chance_are_better():
     assert (found.let_in.won, found.let_in.lost) == (6, 0)
 
 
-@pytest.mark.parametrize("changes", [{}, {"won": 2}, {"won": 6, "lost": 5}])
+@pytest.mark.parametrize("changes", [{}, {"won": 2}, {"won": 4}, {"won": 6, "lost": 5}])
 def test_what_chance_would_do_is_no_better(changes):
     assert comparison(**changes).verdict == "no better"
 
@@ -43,9 +44,39 @@ def test_what_chance_would_do_is_no_better(changes):
 def test_losses_are_worse_whatever_was_won_elsewhere():
     found = comparison(won=15, lost_real=6)
     assert found.verdict == "worse"
+    rates = "100.0% (92.9% to 100.0%) -> 88.0% (76.2% to 94.4%) of 50"
     assert found.what_got_worse() == [
-        "kept of your labels 100.0% (92.9% to 100.0%) -> 88.0% (76.2% to 94.4%) of 50"
+        f"kept of your labels {rates}",
+        f"kept of what a person labelled {rates}",
     ]
+
+
+def test_what_a_person_labelled_is_not_lost_among_harvested_labels():
+    changes = {"won": 15, "lost": 6}
+    assert comparison(**changes).verdict == "better"
+    # The same, but what was won is harvested, and what was lost a person labelled.
+    found = comparison(**changes, harvested=range(50, 70))
+    assert found.verdict == "worse"
+    assert found.what_got_worse()[0].startswith("let in of what a person labelled 0.0%")
+    found = comparison(won=15, lost=1, harvested=range(50, 70))
+    assert (found.verdict, found.no_better) == (
+        "no better",
+        "on one kind of your labels it lost more than it won",
+    )
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_gain_on_one_kind_of_labels_proves_nothing(missing):
+    kinds = np.arange(3).astype(np.int8)
+    simulated = IS_REAL[kinds]
+    real = np.full(60, not missing)
+    real[:9] = missing
+    rows = (real, ~real, real, np.ones(60, bool), kinds, simulated, simulated, IS_REAL)
+    found = compare(*rows)
+    assert found.verdict == "no better"
+    assert "9 real and 51 bogus" in found.no_better or "51 real and 9 bogus" in found.no_better
+    real[9] = missing
+    assert compare(real, ~real, real, *rows[3:]).verdict == "better"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +98,9 @@ def test_galaxies_have_no_part_where_they_do_not_count():
     stars_alone = np.array([name == "star" for name in CLASSES])
     kinds = np.array([0, 1, 2], np.int8)
     calls = np.array([True, True, False])
-    found = compare(np.ones(1, bool), calls[:1], calls[:1], kinds, calls, calls, stars_alone)
+    found = compare(
+        np.ones(1, bool), calls[:1], calls[:1], np.ones(1, bool), kinds, calls, calls, stars_alone
+    )
     assert found.simulated_let_in.n == 1
     assert "galaxy" not in found.by_class
 

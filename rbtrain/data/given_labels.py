@@ -1,0 +1,96 @@
+"""Labels that a model is adapted to: which are taken, and which of them it has been fitted to before."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rbinfer._util.hashing import digest
+from rbinfer.errors import InputError
+from rbinfer.io.files import check_file
+from rbinfer.io.labels import PERSON, Label, current, read_labels
+
+from .._arrays import Bools
+from .split import objects_of
+
+log = logging.getLogger(__name__)
+
+#: Harvested labels that are taken at most, beside all that a person gave, and how pure they must be.
+_MOST_HARVESTED, _LEAST_PURITY = 2000, 0.95
+#: Letters of what stands for a label in a model file; two of a million are alike once in 500 times.
+_LETTERS = 12
+
+
+class GivenLabels(NamedTuple):
+    """Labels that are taken, and the SHA-256 of each table that they were read from."""
+
+    labels: list[Label]
+    sha256: list[str]
+
+
+def given_labels(files: Sequence[str | os.PathLike[str]], rng: np.random.Generator) -> GivenLabels:
+    """Read the labels that count: all of a person's, and as many pure harvested ones as are taken.
+
+    Parameters
+    ----------
+    files : sequence of path
+    rng : numpy.random.Generator
+        For which harvested ones are taken.
+
+    Returns
+    -------
+    GivenLabels
+
+    Raises
+    ------
+    InputError
+        A table cannot be read, or changes meanwhile.
+    """
+    rows: list[Label] = []
+    sha256 = []
+    for path in map(Path, files):
+        check_file(path)
+        before = digest(os.fspath(path))
+        rows += read_labels(path)
+        if digest(os.fspath(path)) != before:
+            raise InputError(f"{path} changed while it was read; start again")
+        sha256.append(before)
+    counting = [label for label in current(rows) if label.label in ("real", "bogus")]
+    pure = [label for label in counting if label.evidence == PERSON or not label.purity < _LEAST_PURITY]
+    if len(pure) < len(counting):
+        log.warning(
+            "%d harvested labels are not taken: less than %.0f%% of such are right by estimate",
+            len(counting) - len(pure),
+            100 * _LEAST_PURITY,
+        )
+    harvested = [k for k, label in enumerate(pure) if label.evidence != PERSON]
+    dropped = set(rng.permutation(harvested)[_MOST_HARVESTED:].tolist())
+    return GivenLabels([label for k, label in enumerate(pure) if k not in dropped], sha256)
+
+
+def marks_of(labels: Sequence[Label]) -> list[str]:
+    """Return what stands for each label in a model file: a hash of `rbinfer.io.labels.Label.key`."""
+    texts = (f"{key.hash}\n{key.hdu}\n{key.x:.3f}\n{key.y:.3f}" for key in (one.key for one in labels))
+    return [hashlib.sha256(text.encode()).hexdigest()[:_LETTERS] for text in texts]
+
+
+def unseen(labels: Sequence[Label], seen: Collection[str]) -> Bools:
+    """Tell which labels are of objects of which none is seen.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+    seen : collection of str
+        Marks, as of `marks_of`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    objects = objects_of(labels)
+    known = np.isin(marks_of(labels), list(seen)) if seen else np.zeros(len(labels), bool)
+    return np.asarray(~np.isin(objects, objects[known]))
