@@ -218,8 +218,8 @@ def forgotten(head: Head, rehearsed: Examples) -> tuple[float, float]:
 def _of_labels(logits: F64, examples: Examples, is_real: Bools) -> tuple[float, F64]:
     """Return the cross-entropy of labels and its slope by the logits (n, k).
 
-    A label without a class is about the sum of the real classes. One with a class is about that beside;
-    either may be mistaken.
+    A label without a class is about the sum of the real classes. One with a class is about that beside,
+    as far as the label is right.
     """
     log_p = logits - logsumexp(logits, axis=1, keepdims=True)
     p = np.exp(log_p)
@@ -234,10 +234,10 @@ def _of_labels(logits: F64, examples: Examples, is_real: Bools) -> tuple[float, 
     slope = slope_of_odds[:, np.newaxis] * (within_real - within_bogus)
     named = np.flatnonzero(examples.kind >= 0)
     if len(named):
-        kind = examples.kind[named]
-        value[named] -= log_p[named, kind]
-        slope[named] += p[named]
-        slope[named, kind] -= 1.0
+        kind, right = examples.kind[named], examples.right[named]
+        value[named] -= right * log_p[named, kind]
+        slope[named] += right[:, np.newaxis] * p[named]
+        slope[named, kind] -= right
     return float(value.mean()), slope / len(value)
 
 

@@ -1,0 +1,60 @@
+"""Labels to adapt to: which are taken, and which a model was fitted to before."""
+
+import numpy as np
+import pytest
+
+from rbinfer._util.hashing import digest
+from rbinfer.io.labels import Label, LabelFile
+from rbtrain.data.given_labels import given_labels, marks_of, unseen
+
+
+def label(x, purity=np.nan, evidence="person", image="a", **more):
+    return Label(f"/{image}.fits", image, float(x), 0.0, "real", evidence=evidence, purity=purity, **more)
+
+
+def test_harvested_labels_that_may_be_wrong_take_no_part(tmp_path, caplog):
+    path = tmp_path / "labels.ecsv"
+    rows = [
+        label(0),
+        label(10, 0.5),  # a person's: no purity counts against it
+        label(20, 0.5, "once"),
+        label(30, 0.949, "once"),
+        label(40, 0.95, "once"),
+        label(50, np.nan, "mask"),
+    ]
+    LabelFile(path).append(rows)
+    found = given_labels([path], np.random.default_rng(0))
+    assert [one.x for one in found.labels] == [0, 10, 40, 50]
+    assert found.sha256 == [digest(path)]
+    assert "2 harvested labels are not taken: less than 95%" in caplog.text
+
+
+def test_all_of_a_person_and_some_of_the_harvested_are_taken(tmp_path):
+    rows = [label(x, 0.99, "dark") for x in range(2100)] + [label(x) for x in range(2100, 2130)]
+    LabelFile(tmp_path / "labels.ecsv").append(rows)
+    found = given_labels([tmp_path / "labels.ecsv"], np.random.default_rng(0)).labels
+    assert sum(one.evidence == "person" for one in found) == 30
+    assert len(found) == 2030
+
+
+def test_an_object_is_seen_if_one_of_its_labels_is():
+    old = label(100.0)
+    labels = [
+        old,
+        label(101.0),  # the same pixel, nearly
+        label(100.0, image="b"),  # the same place of the detector
+        label(300.0),
+        label(400.0, ra=10.0, dec=20.0),
+        label(900.0, image="b", ra=10.0, dec=20.0),
+    ]
+    assert unseen(labels, ()).all()
+    assert unseen(labels, marks_of([old])).tolist() == [False, False, False, True, True, True]
+    assert unseen(labels, marks_of(labels[5:])).tolist() == [True, True, True, True, False, False]
+    assert not unseen(labels, marks_of(labels)).any()
+
+
+@pytest.mark.parametrize("change", [{"x": 1.001}, {"hdu": 2}, {"image": "b"}])
+def test_marks_tell_labels_apart_as_keys_do(change):
+    base = {"x": 1.0, "image": "a"}
+    assert marks_of([label(**base)]) != marks_of([label(**base | change)])
+    assert marks_of([label(**base)]) == marks_of([label(**base, purity=0.3, evidence="dark")])

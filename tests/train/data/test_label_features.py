@@ -1,0 +1,89 @@
+"""Labels as a network sees them: cut as they were scored, and what is broken costs no other label."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from rbinfer import Classifier
+from rbinfer._util.hashing import digest
+from rbinfer.io.images import load_image
+from rbinfer.io.labels import Label
+from rbinfer.model.registry import shipped_model
+from rbtrain.data.label_features import label_features
+from rbtrain.export.last_layer import write_features_model
+
+from ...infer.night.skies import add_star
+
+PLACES = np.array([(x, y) for x in range(20, 120, 30) for y in range(20, 120, 30)], float)
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    path = tmp_path_factory.mktemp("twin") / "features.onnx"
+    write_features_model(shipped_model(), path)
+    return Classifier(path, device="cpu")
+
+
+@pytest.fixture
+def image(tmp_path):
+    pixels = np.random.default_rng(0).normal(300, 8, (130, 130))
+    for x, y in PLACES:
+        add_star(pixels, x, y, 4000)
+    fits.writeto(tmp_path / "image.fits", np.rint(pixels).astype(np.int16))
+    return tmp_path / "image.fits"
+
+
+def labels_of(image, catalog=""):
+    return [
+        Label(str(image), digest(image), x, y, "real", catalog=str(catalog), row=k)
+        for k, (x, y) in enumerate(PLACES)
+    ]
+
+
+def features(labels, twin):
+    return label_features(labels, twin).features
+
+
+def test_labels_are_cut_with_the_width_that_they_were_scored_with(image, twin, tmp_path):
+    catalog = tmp_path / "scored.fits"
+    Table({"x": PLACES[:, 0], "y": PLACES[:, 1]}, meta={"rb_fwhm": 4.5}).write(catalog)
+    x, y = PLACES.T
+    found = features(labels_of(image, catalog), twin)
+    wanted = twin.score(load_image(image), x, y, fwhm=4.5, peaks=(x, y)).classes
+    assert found == pytest.approx(wanted, abs=1e-5)
+    assert not np.allclose(features(labels_of(image), twin), wanted, atol=1e-2)
+
+
+def test_the_brightest_pixel_of_another_row_is_not_taken(image, twin, tmp_path):
+    catalog = tmp_path / "scored.fits"
+    x, y = PLACES.T
+    # The rows were sorted anew since: each would be centred on another detection.
+    peaks = {"XPEAK_IMAGE": (x[::-1] + 1).astype(int), "YPEAK_IMAGE": (y[::-1] + 1).astype(int)}
+    Table({"X_IMAGE": x[::-1] + 1, "Y_IMAGE": y[::-1] + 1, **peaks}).write(catalog)
+    assert features(labels_of(image, catalog), twin) == pytest.approx(features(labels_of(image), twin))
+
+
+@pytest.mark.parametrize("content", [b"", b"no table\x00at all"])
+def test_a_broken_catalogue_costs_no_label(content, image, twin, tmp_path, caplog):
+    catalog = tmp_path / "scored.fits"
+    catalog.write_bytes(content)
+    found = label_features(labels_of(image, catalog), twin)
+    assert len(found.labels) == len(PLACES)
+    assert found.left_out == []
+    assert f"{catalog} tells nothing of its labels" in caplog.text
+
+
+def test_an_image_that_cannot_be_read_costs_its_own_labels_alone(image, twin, tmp_path):
+    broken = tmp_path / "broken.fits"
+    broken.write_bytes(image.read_bytes()[:3000])
+    locked = tmp_path / "locked.fits"
+    locked.write_bytes(image.read_bytes())
+    bad = labels_of(broken)[:3] + labels_of(locked)[:2]
+    locked.unlink()
+    found = label_features([*bad, *labels_of(image)], twin)
+    assert [one.image for one in found.labels] == [str(image)] * len(PLACES)
+    assert [text.split(":")[0] for text in found.left_out] == [
+        f"3 labels of {broken}",
+        f"2 labels of {locked}",
+    ]
