@@ -122,8 +122,8 @@ def from_night(night: NightTables) -> Table:
         label[rows], evidence[rows], purity[rows] = value, name, pure
     taken = np.flatnonzero(label[night.source_of] >= 0)
     of = night.source_of[taken]
-    hot = np.where(evidence[of] == "detector", "hot_pixel", "")
-    return harvested(night.detections[taken], label[of], hot, evidence[of], purity[of])
+    # What stands on the detector may be a hot pixel, a column, or dust: the tables don't tell which.
+    return harvested(night.detections[taken], label[of], "", evidence[of], purity[of])
 
 
 @dataclass(frozen=True, eq=False)

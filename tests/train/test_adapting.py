@@ -88,7 +88,9 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     assert adapted.method == "head"
     assert let_in[1] < 0.5 * let_in[0]
     assert adapted.comparison.let_in.won > adapted.comparison.let_in.lost
-    assert adapted.path == models / "mine-1.onnx"
+    is_better = adapted.comparison.verdict == "better"
+    assert adapted.path == (models if is_better else models / "rejected") / "mine-1.onnx"
+    assert ("rbinfer models use mine-1'" in " ".join(adapted.in_words())) == is_better
     assert verify(adapted.path).ok
     spec = read_spec(adapted.path)
     assert (spec.name, spec.version) == ("mine", "1")
@@ -96,6 +98,8 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     assert spec.adaptation["labels"]["sha256"] == [digest(tmp_path / "labels.ecsv")]
     assert spec.adaptation["labels"]["real"] + spec.adaptation["labels"]["bogus"] == len(strange)
     assert spec.adaptation["verdict"] == adapted.comparison.verdict
+    assert spec.calibration == {"method": "fitted to labels (head)"}
+    assert len(spec.adaptation["seen"]) == len(strange)
     assert len(spec.readings) == len(before.spec.readings)
     assert resolve(None) == shipped_model()  # nothing is promoted unasked
 
@@ -161,7 +165,7 @@ def test_the_verb_promotes_only_what_is_better(strange, small_sets, models, tmp_
     labels = written(tmp_path, strange)
     assert main(["adapt", "--labels", str(labels), "--use", "-q"]) == 0
     said = capsys.readouterr().out
-    better = "better: use it with 'rbinfer models use mine'" in said
+    better = "better: use it with 'rbinfer models use mine-1'" in said
     assert better == ("mine-1 is your default now" in said)
     assert resolve(None) == (models / "mine-1.onnx" if better else shipped_model())
     # The opposite of the truth may be learned from, but not be used.
@@ -174,9 +178,25 @@ def test_the_verb_promotes_only_what_is_better(strange, small_sets, models, tmp_
 
 
 def test_names_that_cannot_be_are_refused():
-    for name in ("default", "a/b", ""):
+    for name in ("default", "reference", "a/b", "mine-2", ""):
         with pytest.raises(InputError, match="can't be the name of a model of yours"):
             AdaptOptions(["labels.ecsv"], name=name)
+
+
+def test_a_file_that_exists_is_kept(models, tmp_path):
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"precious")
+    with pytest.raises(InputError, match=r"own.onnx exists and is kept; name another file"):
+        adapt(AdaptOptions([tmp_path / "none.ecsv"], output=path))
+    assert path.read_bytes() == b"precious"
+
+
+def test_what_the_parent_was_fitted_to_proves_nothing(adapted, tmp_path):
+    found = adapt(AdaptOptions([tmp_path / "labels.ecsv"], adapted.path))
+    assert found.comparison.kept.n == found.comparison.let_in.n == 0
+    assert found.comparison.verdict != "better"
+    assert "0 real and 0 bogus labels that neither model was fitted to" in found.comparison.no_better
+    assert set(found.spec.adaptation["seen"]) == set(adapted.spec.adaptation["seen"])
 
 
 def test_adapt_and_harvest_need_no_tensorflow():

@@ -9,7 +9,9 @@ from rbtrain.data.given_labels import given_labels, marks_of, unseen
 
 
 def label(x, purity=np.nan, evidence="person", image="a", **more):
-    return Label(f"/{image}.fits", image, float(x), 0.0, "real", evidence=evidence, purity=purity, **more)
+    return Label(
+        f"/{image}.fits", image, float(x), 0.0, "real", evidence=evidence, purity=purity, **more
+    )
 
 
 def test_harvested_labels_that_may_be_wrong_take_no_part(tmp_path, caplog):

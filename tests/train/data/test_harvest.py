@@ -11,7 +11,7 @@ from rbinfer.errors import InputError
 from rbinfer.io.labels import current, read_labels
 from rbinfer.night.run import run_night
 from rbtrain.cli import main
-from rbtrain.data.harvest import HarvestOptions, harvest
+from rbtrain.data.harvest import HarvestOptions, _scored_hdu, harvest
 from rbtrain.data.harvest_frames import from_catalogue, from_darks, from_mask
 from rbtrain.data.harvest_night import NightTables, from_night
 from rbtrain.data.harvested import harvested, joined
@@ -66,6 +66,7 @@ def test_harvested_labels_of_a_night_are_right(night):
         assert not np.any(near(x, y, truth.mover[k] + truth.offsets[k]) & ~real)
         right += (np.where(real, is_star, is_hot | is_hit)).tolist()
     assert np.mean(right) >= 0.98
+    assert set(labels["class"]) == {""}  # what stands on the detector is not always a hot pixel
     assert set(np.unique(labels["evidence"])) == {"repeats", "detector", "once"}
     assert np.count_nonzero(labels["evidence"] == "once") >= 0.4 * N_FRAMES * HITS
     assert np.all((labels["purity"] > 0.9) & (labels["purity"] <= 1.0))
@@ -102,6 +103,15 @@ def test_the_table_grows_once_and_names_catalogue_and_row(night, tmp_path):
     before = (tmp_path / "labels.ecsv").read_bytes()
     assert harvest(options, tmp_path / "labels.ecsv").written == {}
     assert (tmp_path / "labels.ecsv").read_bytes() == before
+
+
+@pytest.mark.parametrize(("noted", "hdu"), [(2, 2), ("TWO", 2), (0, 0)])
+def test_labels_name_the_hdu_that_was_scored(noted, hdu, tmp_path):
+    planes = [fits.ImageHDU(np.zeros((9, 9), np.int16), name=name) for name in ("ONE", "TWO")]
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(tmp_path / "image.fits")
+    Table({"x": [1.0]}, meta={"rb_hdu": noted}).write(tmp_path / "scored.fits")
+    assert _scored_hdu(str(tmp_path / "image.fits"), str(tmp_path / "scored.fits")) == hdu
+    assert _scored_hdu(str(tmp_path / "image.fits"), None) == -1
 
 
 def test_what_is_on_a_dark_is_bogus_and_a_light_is_no_dark(night, tmp_path):

@@ -44,6 +44,20 @@ def test_the_slope_of_the_loss_is_that_of_its_values():
     assert check_grad(value, slope, rng.normal(0, 2, 20 * K)) < 1e-6
 
 
+def test_a_class_counts_as_far_as_its_label_is_right():
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(1, K))
+    real = np.array([bool(IS_REAL[0])])
+
+    def loss(kind, right):
+        one = Examples(np.zeros((1, 1), np.float32), real, np.array([kind]), np.array([right]))
+        return of_head._of_labels(logits, one, IS_REAL)[0]
+
+    log_p = logits[0] - np.log(np.exp(logits[0]).sum())
+    for right in (0.6, 0.97):
+        assert loss(0, right) - loss(-1, right) == pytest.approx(-right * log_p[0])
+
+
 def test_scores_are_sums_of_a_softmax():
     rng = np.random.default_rng(1)
     head = parent_of(rng)
