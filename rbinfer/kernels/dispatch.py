@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.compiling import announce_compiling
 from .elf import LinkError, link
 from .sources import digest_of_sources
 
@@ -171,6 +172,7 @@ class Kernel:
         if jit.DIGEST != _DIGEST:
             self._why = "rbinfer's files were replaced after it was imported"
             return None
+        announce_compiling()
         try:
             code, entry = link(*compile.object_code(self.name, self.kinds))
         except LinkError as error:
