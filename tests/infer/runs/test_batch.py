@@ -251,7 +251,7 @@ def test_names_that_are_not_there_fail_and_the_rest_go_on(night, tmp_path, capsy
     assert not (tmp_path / "nothing").exists()
 
 
-def test_compiling_is_told_and_never_claimed(night, expected, tmp_path):
+def test_compiling_is_told_and_never_claimed(night, tmp_path):
     for name in ("f0", "f1"):
         shutil.copy(night / f"{name}.fits", tmp_path)
         write_catalog(
