@@ -28,12 +28,12 @@ DIGEST = digest_of_sources()
 FUNCTIONS: list[Any] = []
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]  # it has no annotations
+class _Cache(FunctionCache):
     """Numba's cache, which says when it has nothing, so that Numba compiles."""
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Return what is kept for a signature, if anything."""
-        found = super().load_overload(signature, target)
+        found: Any = super().load_overload(signature, target)  # type: ignore[no-untyped-call]
         if found is None:
             announce_compiling()
         return found
