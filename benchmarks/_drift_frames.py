@@ -14,7 +14,9 @@ from rbtrain.simulate.psf import PSF
 
 NOISE = np.sqrt(SKY + READ_NOISE**2)
 BIAS = 200.0
-FILTERS = ("L", "R")
+FILTERS = ("L", "R", "B")
+#: Seconds between the times of exposure that the shutter measures.
+SHUTTER = 0.004
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Fault:
         Factor of the numbers that an electron gives.
     clear : float
         Share of the light of stars that passes clouds.
+    only : str or None
+        The filter whose frames have the fault; None for all.
     """
 
     defocus: float = 1.0
@@ -43,12 +47,14 @@ class Fault:
     leak: float = 0.0
     gain: float = 1.0
     clear: float = 1.0
+    only: str | None = None
 
 
 FAULTS = {
     "defocus, FWHM x 1.5": Fault(defocus=1.5),
     "defocus, FWHM x 2": Fault(defocus=2.0),
     "defocus, FWHM x 3": Fault(defocus=3.0),
+    "defocus in one filter, FWHM x 2": Fault(defocus=2.0, only="R"),
     "tracking, 4 px": Fault(trail=4.0),
     "tracking, 15 px": Fault(trail=15.0),
     "hot pixels x 2": Fault(hot=2),
@@ -93,6 +99,8 @@ class ChangingNight(NightMaker):
         """Write the next frame; returns whether a satellite crosses it."""
         rng, number = self.rng, self.number
         self.number += 1
+        name = FILTERS[number % len(FILTERS)]
+        fault = fault if fault.only in (None, name) else Fault()
         self.wander = 0.9 * self.wander + np.sqrt(1 - 0.9**2) * rng.normal(0, (0.08, 0.08))
         sky = self.skies[number // 20 % len(self.skies)]
         psf = PSF.moffat(float(self.seeing * np.exp(self.wander[0])) * fault.defocus)
@@ -123,8 +131,9 @@ class ChangingNight(NightMaker):
             image += more.signal
         taken = BIAS + fault.gain * photon_noise(image, rng, floor=READ_NOISE)
         header = fits.Header()
-        header["INSTRUME"], header["EXPTIME"] = "Simulated camera", 120.0
-        header["FILTER"], header["IMAGETYP"] = FILTERS[number % len(FILTERS)], "LIGHT"
+        header["INSTRUME"] = "Simulated camera"
+        header["EXPTIME"] = 120.0 + SHUTTER * (number % 5)
+        header["FILTER"], header["IMAGETYP"] = name, "LIGHT"
         fits.writeto(path, np.rint(np.clip(taken, 0, 65535)).astype(np.uint16), header, overwrite=True)
         self.truth.clear()
         return is_crossed

@@ -60,8 +60,8 @@ def add_reference_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         metavar="DIR",
-        help="compare with the results of a night that was as it should be, with the journal of "
-        "'rbinfer batch', 'night' or 'watch'; by default with the model's own record",
+        help="compare with the results of a night that was as it should be, as 'rbinfer batch', 'night' "
+        "or 'watch' wrote them into DIR; by default with the model's own record",
     )
 
 

@@ -180,16 +180,14 @@ class _Teller:
 
     def _tell_of_drift(self, line: "Line") -> None:
         assert self.watcher is not None
-        alarm = self.watcher.take(line)
-        if alarm is None:
-            return
-        log.warning("drift: %s: %s", alarm.message, ", ".join(alarm.images))
-        if self.alerts is not None:
-            self.alerts.tell(alarm.as_dict())
+        for alarm in self.watcher.take(line):
+            log.warning("drift: %s: %s", alarm.message, ", ".join(alarm.images))
+            if self.alerts is not None:
+                self.alerts.tell(alarm.as_dict())
 
 
 def _watcher(options: argparse.Namespace) -> "Watcher | None":
-    """Return what compares the frames; it knows what was scored before, and tells no more of it."""
+    """Return what compares the frames; it begins with what was scored before."""
     from ..model.registry import resolve
     from ..model.session import read_spec
     from ..report.drift import Watcher, by_record, by_reference, record_of

@@ -51,8 +51,8 @@ class _Random:
     """The generator of NumPy, with one seed for all who ask for none."""
 
     @staticmethod
-    def default_rng() -> np.random.Generator:
-        return np.random.default_rng(_SEED)
+    def default_rng(*given: Any, **named: Any) -> np.random.Generator:
+        return np.random.default_rng(*given, **named) if given or named else np.random.default_rng(_SEED)
 
 
 class _NumPy:
@@ -69,9 +69,13 @@ def _same_each_time(astroalign: Any) -> Iterator[None]:
     """Let astroalign try the triangles in the same order each time.
 
     It shuffles them by a generator that takes no seed, and the tables of a night are to be the same to
-    the byte. What it calls ``_np`` is NumPy.
+    the byte. What it calls ``_np`` is NumPy; where a version has no such name it is left as it is.
     """
-    own = astroalign._np
+    own = getattr(astroalign, "_np", None)
+    if own is None:
+        log.info("this astroalign tries triangles in an order of its own: a night may differ a little")
+        yield
+        return
     astroalign._np = _NumPy()
     try:
         yield

@@ -31,7 +31,7 @@ def tally(scored: "Table") -> dict[str, Any]:
     dict
         Plain numbers and texts: ``detections``, ``real``, ``bogus``, ``unscored``, ``status`` (rows
         by bit), ``classes`` (scored rows by class), ``scores`` (real and bogus rows by score, in
-        `BINS` bins from 0 to 1) and what ``meta`` notes.
+        `BINS` bins from 0 to 1), ``real_classes`` and what else ``meta`` notes.
     """
     status = np.asarray(scored["rb_status"])
     unscored = (status & UNSCORED) != 0
@@ -60,6 +60,7 @@ def tally(scored: "Table") -> dict[str, Any]:
     }
     for key in ("fwhm", "fwhm_source", "npsf", "nfit", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
+    summary["real_classes"] = list(scored.meta["rb_real"])
     for key in ("ellipticity", "theta"):
         summary[key] = scored.meta.get(f"rb_{key}")
     summary["frames"] = scored.meta.get("rb_frames", 0)

@@ -1,6 +1,7 @@
 """How a night compares with a reference night, or with the model's own record."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -10,18 +11,20 @@ import numpy as np
 
 from ..diagnostics.drift.expected import LEAST_FRAMES, Expectation, Record, Reference
 from ..diagnostics.drift.frames import FrameFigures
-from ..diagnostics.drift.monitor import Alarm, Monitor
+from ..diagnostics.drift.monitor import NEEDED, Alarm, Monitor
 from ..errors import InputError
 from ..model.spec import ModelSpec
 from ..pipeline.summary import BINS
 from ..runs.journal import Line
-from .journal import read_journals
+from .journal import newest_lines, read_journals, results_in
 from .markup import escaped, sortable, words
 from .results import natural
 
 log = logging.getLogger(__name__)
 
 _LISTED = 100  # newest alarms in the table
+_GAPS = 20  # kinds of frames of which it is told that they are not compared
+_REPLAYED = 1000  # newest lines of the journals by which a watch begins
 
 
 @dataclass
@@ -32,15 +35,21 @@ class Drift:
     ----------
     against : str
         What the frames are compared with, in words.
-    alarms : list of Alarm
-    n_compared, n_others : int
-        Frames that were compared; those of a camera, filter or exposure that the reference lacks.
+    alarms : deque of Alarm
+        The newest.
+    n_alarms : int
+        How many there were.
+    n_compared, n_others, n_little : int
+        Frames that were compared; those of a camera, filter or exposure that the reference lacks; those
+        of which too little is known to compare.
     """
 
     against: str
-    alarms: list[Alarm] = field(default_factory=list)
+    alarms: deque[Alarm] = field(default_factory=lambda: deque(maxlen=_LISTED))
+    n_alarms: int = 0
     n_compared: int = 0
     n_others: int = 0
+    n_little: int = 0
 
 
 class Watcher:
@@ -55,29 +64,36 @@ class Watcher:
 
     def __init__(self, expectation: Expectation, against: str) -> None:
         self.drift = Drift(against)
+        self._expectation = expectation
         self._monitor = Monitor(expectation)
+        self._told_gaps: set[str] = set()
 
-    def take(self, line: Line) -> Alarm | None:
-        """Take a line of a journal; returns an alarm if this frame makes one."""
+    def take(self, line: Line) -> list[Alarm]:
+        """Take a line of a journal; returns the alarms that this frame makes."""
         if not line.ok or line.summary is None:
-            return None
-        alarm = self._monitor.add(FrameFigures.of(line.image, line.camera, line.summary))
-        if self._monitor.n_others > self.drift.n_others == 0:
-            log.warning(
-                "%s: not compared, and others like it: the reference has no such camera, filter and "
-                "exposure",
-                line.image,
-            )
-        self.drift.n_compared, self.drift.n_others = self._monitor.n_compared, self._monitor.n_others
-        if alarm is not None:
-            self.drift.alarms.append(alarm)
-        return alarm
+            return []
+        frame = FrameFigures.of(line.image, line.camera, line.summary)
+        alarms = self._monitor.add(frame)
+        gap = self._expectation.gap(frame)
+        if gap is not None and gap not in self._told_gaps and len(self._told_gaps) < _GAPS:
+            self._told_gaps.add(gap)
+            log.warning("%s: %s", line.image, gap)
+        drift, monitor = self.drift, self._monitor
+        drift.n_compared, drift.n_others = monitor.n_compared, monitor.n_others
+        drift.n_little = monitor.n_little
+        drift.n_alarms += len(alarms)
+        drift.alarms.extend(alarms)
+        return alarms
 
     def take_night(self, folder: Path) -> None:
-        """Take what the journals of a directory note, in the order in which it was scored."""
-        if folder.is_dir():
-            for line in sorted(read_journals(folder).values(), key=lambda line: line.finished):
-                self.take(line)
+        """Take the newest lines of the journals of a directory, in the order in which they were noted.
+
+        What is still off is told once more with the next frame: whether it was told before, no journal
+        says.
+        """
+        for line in newest_lines(folder, _REPLAYED):
+            self.take(line)
+        self._monitor.forget_told()
 
 
 def by_reference(reference: str | PathLike[str], folder: str | PathLike[str]) -> Watcher:
@@ -118,7 +134,7 @@ def read_reference(folder: Path, night: Path) -> Reference:
     folder : Path
         What ``rbinfer batch``, ``night`` or ``watch`` wrote into.
     night : Path
-        The results that are to be compared with it.
+        The results that are to be compared with it, likewise.
 
     Returns
     -------
@@ -132,6 +148,7 @@ def read_reference(folder: Path, night: Path) -> Reference:
     """
     if not folder.is_dir():
         raise InputError(f"the reference {folder} is not a directory; give one with results of a night")
+    folder, night = results_in(folder), results_in(night)
     if night.exists() and folder.samefile(night):
         raise InputError(f"the reference {folder} is the night itself; give that of another night")
     lines = [line for line in read_journals(folder).values() if line.ok and line.summary is not None]
@@ -184,16 +201,21 @@ def section(drift: Drift | str) -> str:
     said = f"Compared with {escaped(drift.against)}: {drift.n_compared:,} images"
     if drift.n_others:
         said += f"; {drift.n_others:,} of a camera, filter or exposure that it lacks are not compared"
-    if not drift.alarms:
-        well = " Nothing is off." if drift.n_compared else ""
-        return f"<h2>Drift</h2><p>{said}.{well}</p>"
+    if drift.n_little:
+        said += f"; of {drift.n_little:,} too little is known to compare"
+    if not drift.n_alarms:
+        few = f"It takes {NEEDED} images to tell of a drift." if drift.n_compared else ""
+        well = few if drift.n_compared < NEEDED else "Nothing is off."
+        return f"<h2>Drift</h2><p>{said}. {well}</p>"
     rows = [
         [
             words(alarm.cause.words, "wrap"),
             words("; ".join(each.told for each in alarm.figures), "wrap"),
             words(", ".join(Path(name).name for name in alarm.images), "wrap"),
         ]
-        for alarm in drift.alarms[-_LISTED:][::-1]
+        for alarm in reversed(drift.alarms)
     ]
     heads = ["Likely cause", "What is off", "Images"]
-    return f"<h2>Drift</h2><p>{said}. The newest first.</p>" + sortable("drift", heads, rows)
+    before = drift.n_alarms - len(rows)
+    more = f"; {before:,} more before" if before else ""
+    return f"<h2>Drift</h2><p>{said}. The newest first{more}.</p>" + sortable("drift", heads, rows)

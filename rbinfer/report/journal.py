@@ -1,11 +1,14 @@
 """What the journals of ``rbinfer batch`` and ``rbinfer watch`` say of a directory of results."""
 
 import logging
+from collections import deque
 from pathlib import Path
 
 from ..runs.journal import WRITERS, Line, journal_of
 
 log = logging.getLogger(__name__)
+
+_UNREADABLE = "%s cannot be read, so what it notes is not used: %s"
 
 
 def read_journals(folder: Path) -> dict[str, Line]:
@@ -30,11 +33,49 @@ def read_journals(folder: Path) -> dict[str, Line]:
     return newest
 
 
+def newest_lines(folder: Path, most: int) -> list[Line]:
+    """Read the end of the journals of a directory, in little memory whatever their length.
+
+    Parameters
+    ----------
+    folder : Path
+    most : int
+
+    Returns
+    -------
+    list of Line
+        The newest lines of all journals, in the order in which they were noted; an image that was scored
+        several times may have several.
+    """
+    lines = []
+    for writer in WRITERS:
+        path = journal_of(folder, writer)
+        try:
+            if path.is_file():
+                with path.open(encoding="utf-8", errors="replace") as file:
+                    lines += [
+                        line for line in map(Line.parse, deque(file, maxlen=most)) if line is not None
+                    ]
+        except OSError as error:
+            log.warning(_UNREADABLE, path, error.strerror or error)
+    return sorted(lines, key=lambda line: line.finished)[-most:]
+
+
+def results_in(folder: Path) -> Path:
+    """Return where the journals of a directory are: in it or, as of ``rbinfer night``, below it."""
+    from ..night.run import RESULTS
+
+    below = folder / RESULTS
+    has_own = any(journal_of(folder, writer).is_file() for writer in WRITERS)
+    is_below = not has_own and any(journal_of(below, writer).is_file() for writer in WRITERS)
+    return below if is_below else folder
+
+
 def _newest_of(path: Path) -> dict[str, Line]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     except OSError as error:
-        log.warning("%s cannot be read, so what it notes is not used: %s", path, error.strerror or error)
+        log.warning(_UNREADABLE, path, error.strerror or error)
         return {}
     newest = {}
     damaged = 0

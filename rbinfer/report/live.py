@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Self
 
+from .._util.plain_number import number_of
 from .._util.wording import in_options
 from ..errors import InputError
 from ..io.files import check_place, written_whole
@@ -120,7 +121,7 @@ class LivePage:
         self._newest.append(line)
         self._counts["images"] += 1
         for key in ("detections", "real", "bogus", "unscored"):
-            self._counts[key] += int((line.summary or {}).get(key, 0))
+            self._counts[key] += _count(line, key)
 
     def _head(self) -> str:
         counts = self._counts
@@ -167,7 +168,7 @@ class LivePage:
         names = [Path(line.image).name for line in self._newest]
         summaries = [line.summary or {} for line in self._newest]
         hollow = [found.get("fwhm_source") in _ASSUMED for found in summaries]
-        widths = [found.get("fwhm") for found in summaries]
+        widths = [number_of(found, "fwhm", 0) for found in summaries]
         fwhm = charts.trend(widths, names, "FWHM", hollow=hollow, order=_ORDER)
         fractions = [_share(line) for line in self._newest]
         shares = charts.trend(fractions, names, "Bogus fraction", percent=True, order=_ORDER)
@@ -196,9 +197,9 @@ def _row(line: Line) -> list[Cell]:
     name = f'<span title="{escaped(line.image)}">{escaped(Path(line.image).name)}</span>'
     return [
         Cell(name, kind="text"),
-        *(whole(int(found.get(key, 0))) for key in ("detections", "real", "bogus", "unscored")),
+        *(whole(_count(line, key)) for key in ("detections", "real", "bogus", "unscored")),
         maybe(_share(line), percent),
-        maybe(found.get("fwhm"), "{:.2f}".format),
+        maybe(number_of(found, "fwhm", 0), "{:.2f}".format),
         words(str(found.get("fwhm_source", ""))),
         words(utc(line.finished)),
         maybe(line.seconds, "{:.1f}".format),
@@ -207,9 +208,13 @@ def _row(line: Line) -> list[Cell]:
 
 def _share(line: Line) -> float | None:
     """Return the share of the bogus in the scored detections; None without any."""
-    found = line.summary or {}
-    bogus, real = int(found.get("bogus", 0)), int(found.get("real", 0))
+    bogus, real = _count(line, "bogus"), _count(line, "real")
     return bogus / (bogus + real) if bogus + real else None
+
+
+def _count(line: Line, key: str) -> int:
+    """Return a count of the summary; 0 where it is damaged."""
+    return int(number_of(line.summary or {}, key, 0) or 0)
 
 
 def _is_live(path: Path) -> bool:

@@ -4,10 +4,12 @@ import ipaddress
 import json
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPException
 from typing import Any, Protocol, Self
 from urllib.error import URLError
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from ..errors import InputError
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: What may stand in braces in the command.
 ALARM = ("cause", "message", "image")
+#: What keeps its meaning in an address.
+_MAY_STAND = "/:?#[]@!$&'()*+,;=%"
 _PATIENCE = 10.0  # seconds that an address has to answer
 
 
@@ -52,7 +56,7 @@ def alerts_to(where: str) -> Alerts:
     Raises
     ------
     InputError
-        The command cannot be run, or the address is not on this machine.
+        The command cannot be run, or the address is not on this machine or none.
     """
     if where.strip().lower().startswith(("http:", "https:")):
         return Webhook(where.strip())
@@ -96,11 +100,11 @@ class Webhook:
     Raises
     ------
     InputError
-        The address is not on this machine.
+        The address is not on this machine, or cannot be posted to.
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        parts = _parts_of(url)
         if parts.scheme != "http" or not _is_local(parts.hostname or ""):
             raise InputError(
                 f"alarms are posted to this machine alone, and {url} is elsewhere; give "
@@ -119,16 +123,38 @@ class Webhook:
 
     def tell(self, alarm: Mapping[str, Any]) -> None:
         """Post an alarm once those before were posted."""
-        self._thread.submit(self._post, json.dumps(alarm).encode())
+        body = json.dumps(alarm).encode()
+        self._thread.submit(self._post, body).add_done_callback(partial(_tell_unless_begun, body))
 
     def _post(self, body: bytes) -> None:
         request = Request(self._url, body, {"Content-Type": "application/json"}, method="POST")
         try:
             with self._opener.open(request, timeout=_PATIENCE):
                 log.info("posted to %s: %s", self._url, body.decode())
-        except (URLError, OSError, ValueError) as error:
+        except (URLError, HTTPException, OSError, ValueError) as error:
             self.n_failed += 1
-            log.error("an alarm could not be posted to %s: %s", self._url, error)
+            said = str(error) or type(error).__name__
+            log.error("an alarm could not be posted to %s: %s: %s", self._url, said, body.decode())
+
+
+def _tell_unless_begun(body: bytes, post: "Future[None]") -> None:
+    if post.cancelled():
+        log.warning("not posted, since the watch ended: %s", body.decode())
+
+
+def _parts_of(url: str) -> SplitResult:
+    """Divide an address; raises `InputError` for one that nothing can be posted to."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises for what is no port
+    except ValueError as error:
+        raise InputError(f"{url} is no address: {error}; give http://127.0.0.1:PORT/PATH") from error
+    if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
+        raise InputError(
+            f"the address {url!r} has blanks or other characters that no address may have; write them "
+            f"with per cent signs: {quote(url, safe=_MAY_STAND)}"
+        )
+    return parts
 
 
 def _is_local(host: str) -> bool:

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _WORD = re.compile(r"\{(\w+)\}")
 IMAGE = ("image", "result")
+_LONG = 60.0  # seconds after which it is told that a command is still at work
 _GRACE = 10.0  # seconds that a command has to end once it is told to
 
 
@@ -99,7 +100,7 @@ class Commands:
         text = shlex.join(words)
         try:
             self._at_work = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
-            code = self._at_work.wait()
+            code = self._code_of(self._at_work, text)
         except OSError as error:
             self.n_failed += 1
             log.error("the command cannot be run (%s): %s", error.strerror, text)
@@ -109,6 +110,13 @@ class Commands:
             log.error("the command ended with exit code %d: %s", code, text)
         else:
             log.info("the command is done: %s", text)
+
+    def _code_of(self, process: "subprocess.Popen[bytes]", text: str) -> int:
+        """Wait for a command, and say so if it takes long: those after it wait too."""
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(_LONG)
+        log.warning("at work for %g s already, and others wait until it ends: %s", _LONG, text)
+        return process.wait()
 
     def _end_the_one_at_work(self) -> None:
         process = self._at_work

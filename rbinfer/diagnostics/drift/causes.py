@@ -31,7 +31,7 @@ GAIN = Cause("gain", "another gain: the noise is not that of so much light")
 LIGHT = Cause("light", "light: a leak, the Moon, twilight or haze")
 DARKER = Cause("darker", "less light than before: another filter, exposure or offset")
 NOISE = Cause("noise", "noise: another gain or readout, or light that was subtracted")
-CLOUDS = Cause("clouds", "clouds, dew or an obstruction: stars are missing")
+CLOUDS = Cause("clouds", "fewer stars: clouds, dew or an obstruction, or another field")
 ARTEFACTS = Cause("artefacts", "artefacts of another kind: look at the cutouts")
 SCORES = Cause(
     "scores", "the model is less sure, or surer, than before: a kind of frame that it does not know"

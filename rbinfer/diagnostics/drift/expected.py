@@ -1,5 +1,6 @@
 """What is expected of a frame: by a reference night, or by what the model was measured on."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
@@ -30,12 +31,12 @@ _RECORD_MIDDLE, _RECORD_SCATTER = 0.0, 0.03
 _LEAST_SCORES = 30
 #: Stands for a figure that is out of all bounds, in units of the scatter.
 BEYOND = 20.0
-#: The noise of good frames is that of the photon transfer within this logarithm.
-_TRANSFER = 0.05
 #: If so many frames of the reference show stars, all should.
 _ALL = 0.9
 #: Classes that are counted each for itself.
 CLASSES = ("hot_pixel", "cosmic_ray", "trail")
+#: Figures that another model, threshold or choice of real classes changes.
+_BY_SCORES = ("real", "bogus_fraction", *CLASSES)
 
 
 class Deviation(NamedTuple):
@@ -66,6 +67,10 @@ class Expectation(Protocol):
 
     def deviations(self, frame: FrameFigures) -> dict[str, Deviation] | None:
         """Return the deviations by figure; None for a frame that cannot be compared."""
+        ...
+
+    def gap(self, frame: FrameFigures) -> str | None:
+        """Say what of a frame is not compared and why, alike for all of its kind; None for nothing."""
         ...
 
 
@@ -165,35 +170,53 @@ class _Group:
         self.shows_stars = len(seen) >= LEAST_FRAMES and float(np.mean(seen)) >= _ALL
         self.shares, self.distance = _shares_of(frames)
         self.transfer = Transfer.of(frames, LEAST_FRAMES)
+        self.scorers = {frame.scorer for frame in frames}
+
+    def is_scored_alike(self, frame: FrameFigures) -> bool:
+        """Whether model, threshold and real classes are those of the reference."""
+        return all(frame.scorer.is_like(scorer) for scorer in self.scorers)
 
     def deviations(self, frame: FrameFigures) -> dict[str, Deviation]:
-        found = {}
+        found = self._of_frame(frame)
+        is_alike = self.is_scored_alike(frame)
         for figure, spread in self.spreads.values():
-            value = figure.value(frame)
-            if value is not None:
-                found[figure.name] = _deviation(figure, frame, value, spread)
-        if self.shows_stars and frame.has_stars is False:
-            told = "no stars to measure a width on, where the reference shows them"
-            found["no_stars"] = Deviation("no_stars", "stars", BEYOND, 0.0, 1.0, told)
-        change = None if self.transfer is None else self.transfer.change(frame)
-        if change is not None and frame.noise is not None:
-            expected = frame.noise / float(np.exp(change))
-            told = f"noise {frame.noise:.3g} where this background had {expected:.3g}"
-            found["transfer"] = Deviation(
-                "transfer", "photon transfer", change / _TRANSFER, frame.noise, expected, told
-            )
-        if self.shares is not None and self.distance is not None:
+            value = figure.value(frame) if is_alike or figure.name not in _BY_SCORES else None
+            deviation = None if value is None else _deviation(figure, frame, value, spread)
+            if deviation is not None:
+                found[figure.name] = deviation
+        if is_alike and self.shares is not None and self.distance is not None:
             distance = None if frame.scores is None else score_distance(frame.scores, self.shares)
             scores = _of_scores(frame, distance, self.distance.middle, self.distance.above)
             if scores is not None:
                 found["scores"] = scores
         return found
 
+    def _of_frame(self, frame: FrameFigures) -> dict[str, Deviation]:
+        """Return what is no figure of a list: whether there are stars, and the photon transfer."""
+        found = {}
+        if self.shows_stars and frame.has_stars is False:
+            told = "no stars to measure a width on, where the reference shows them"
+            found["no_stars"] = Deviation("no_stars", "stars", BEYOND, 0.0, 1.0, told)
+        change = None if self.transfer is None else self.transfer.change(frame)
+        if change is not None and frame.noise is not None:
+            away, scatter = change
+            expected = frame.noise / float(np.exp(away))
+            told = f"noise {frame.noise:.3g} where this background had {expected:.3g}"
+            found["transfer"] = Deviation(
+                "transfer", "photon transfer", away / scatter, frame.noise, expected, told
+            )
+        return found
 
-def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: _Spread) -> Deviation:
+
+def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: _Spread) -> Deviation | None:
+    """Return how odd a value is; None where neither frame nor reference has any scatter at all."""
     scatter = spread.above if value > spread.middle else spread.below
     # Not the root of both squares: the scatter that was measured has that of one frame in it.
-    z = (value - spread.middle) / max(scatter, figure.floor(frame, spread.middle))
+    width = max(scatter, figure.floor(frame, spread.middle))
+    away = value - spread.middle
+    if width == 0 and away == 0:  # of clipped images background and noise are 0
+        return None
+    z = away / width if width > 0 else math.copysign(BEYOND, away)
     if (z > 0 and not figure.up) or (z < 0 and not figure.down):
         z = 0.0
     plain, expected = figure.plain(value), figure.plain(spread.middle)
@@ -219,6 +242,9 @@ def _shares_of(frames: Sequence[FrameFigures]) -> tuple[F64 | None, _Spread | No
 class Reference:
     """A reference night.
 
+    Frames are compared with those of their kind; where the time of exposure is not known, of the frame
+    or of the reference, with those of their camera and filter.
+
     Parameters
     ----------
     frames : iterable of FrameFigures
@@ -233,11 +259,17 @@ class Reference:
 
     def __init__(self, frames: Iterable[FrameFigures]) -> None:
         by_kind: dict[str, list[FrameFigures]] = {}
+        by_camera: dict[str, list[FrameFigures]] = {}
         for frame in frames:
             by_kind.setdefault(frame.kind, []).append(frame)
+            by_camera.setdefault(frame.camera, []).append(frame)
         self.kinds = {kind: len(those) for kind, those in by_kind.items()}
-        self._groups = {
-            kind: _Group(those) for kind, those in by_kind.items() if len(those) >= LEAST_FRAMES
+        self._groups = _groups(by_kind)
+        self._cameras = _groups(by_camera)
+        self._without_exposure = {
+            camera
+            for camera, those in by_camera.items()
+            if any(frame.exposure is None for frame in those)
         }
 
     @property
@@ -247,8 +279,33 @@ class Reference:
 
     def deviations(self, frame: FrameFigures) -> dict[str, Deviation] | None:
         """Return the deviations by figure; None for a frame of a kind that the reference lacks."""
-        group = self._groups.get(frame.kind)
+        group = self._group(frame)
         return None if group is None else group.deviations(frame)
+
+    def gap(self, frame: FrameFigures) -> str | None:
+        """Say what of a frame is not compared and why, alike for all of its kind; None for nothing."""
+        group = self._group(frame)
+        if group is None:
+            return (
+                "not compared, and others like it: the reference has no such camera, filter and "
+                f"exposure often enough ('{frame.kind}')"
+            )
+        if not group.is_scored_alike(frame):
+            return (
+                "counts and scores are not compared, nor those of others like it: the reference was "
+                "scored with another model, threshold or choice of real classes; score it as this one"
+            )
+        return None
+
+    def _group(self, frame: FrameFigures) -> _Group | None:
+        known = self._groups.get(frame.kind)
+        if known is None and (frame.exposure is None or frame.camera in self._without_exposure):
+            return self._cameras.get(frame.camera)
+        return known
+
+
+def _groups(those: dict[str, list[FrameFigures]]) -> dict[str, _Group]:
+    return {name: _Group(frames) for name, frames in those.items() if len(frames) >= LEAST_FRAMES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +331,11 @@ class Record:
         if scores is not None:
             found["scores"] = scores
         low, high = self.fwhm_range
-        if frame.fwhm is not None and frame.fwhm > high:
+        if frame.fwhm is not None:
+            z = BEYOND if frame.fwhm > high else 0.0
             told = f"FWHM {frame.fwhm:.2f} px where the model was trained on {low:g} to {high:g} px"
-            found["fwhm"] = Deviation("fwhm", "FWHM", BEYOND, frame.fwhm, high, told)
+            found["fwhm"] = Deviation("fwhm", "FWHM", z, frame.fwhm, high, told)
         return found
+
+    def gap(self, frame: FrameFigures) -> None:
+        """Nothing: a record knows no kinds of frames."""

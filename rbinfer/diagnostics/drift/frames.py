@@ -1,17 +1,48 @@
 """What drift is judged by: a few numbers a frame, as the journal notes them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._util.plain_number import number_of
 from ...io.exposure import MEASURED
 
 KINDS = ("real", "bogus")
 #: Sources of a FWHM that say that the frame showed no stars to measure it on.
 _WITHOUT_STARS = ("borrowed", "header", "catalogue", "assumed")
+#: Times of exposure that differ by less are of one kind: shutters that measure theirs give 30.00 to
+#: 30.01 s for 30 s. The times that people ask for lie at least 0.4 % off the edges between two kinds.
+_SAME_EXPOSURE = 0.05
+#: A score or count that is larger is damaged.
+_MOST = 1e15
+
+
+class Scorer(NamedTuple):
+    """By what a frame was scored; None for what is not known.
+
+    Attributes
+    ----------
+    model, version : str or None
+    threshold : float or None
+    real : tuple of str or None
+        The classes that count as real.
+    """
+
+    model: str | None = None
+    version: str | None = None
+    threshold: float | None = None
+    real: tuple[str, ...] | None = None
+
+    def is_like(self, other: "Scorer") -> bool:
+        """Whether both may be the same, as far as it is known."""
+        return all(a is None or b is None or a == b for a, b in zip(self, other, strict=True))
+
+
+_NOT_KNOWN = Scorer()
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +52,8 @@ class FrameFigures:
     Attributes
     ----------
     image : str
-    kind : str
-        Camera, filter and time of exposure: frames are compared with those of the same kind.
+    camera : str
+        Camera and filter.
     real, bogus : int
     classes : dict of str to int
         Scored detections by most probable class.
@@ -34,10 +65,13 @@ class FrameFigures:
         Whether it showed stars to measure a width on; None where that was not tried.
     background, noise : float or None
         In the units of the image.
+    exposure : float or None
+        Seconds.
+    scorer : Scorer
     """
 
     image: str
-    kind: str = ""
+    camera: str = ""
     real: int = 0
     bogus: int = 0
     classes: Mapping[str, int] | None = None
@@ -47,10 +81,14 @@ class FrameFigures:
     has_stars: bool | None = None
     background: float | None = None
     noise: float | None = None
+    exposure: float | None = None
+    scorer: Scorer = _NOT_KNOWN
 
     @classmethod
     def of(cls, image: str, camera: str, summary: Mapping[str, Any]) -> Self:
         """Take the figures from the summary of a frame, also of one that an earlier version wrote.
+
+        What is damaged is taken as not known.
 
         Parameters
         ----------
@@ -60,23 +98,31 @@ class FrameFigures:
         summary : mapping
             As of `rbinfer.pipeline.score_file.score_file`, or from the JSON of a journal.
         """
-        exposure = _number(summary, "exposure")
         source = summary.get("fwhm_source")
         is_measured = source == MEASURED
-        classes = summary.get("classes")
         return cls(
             image,
-            camera if exposure is None else f"{camera}; {exposure:g} s",
-            int(_number(summary, "real") or 0),
-            int(_number(summary, "bogus") or 0),
-            {str(name): int(n) for name, n in classes.items()} if isinstance(classes, dict) else None,
+            camera,
+            int(number_of(summary, "real", 0) or 0),
+            int(number_of(summary, "bogus", 0) or 0),
+            _classes(summary.get("classes")),
             _scores(summary.get("scores")),
-            _number(summary, "fwhm") if is_measured else None,
-            _number(summary, "ellipticity") if is_measured else None,
+            number_of(summary, "fwhm", 0) if is_measured else None,
+            number_of(summary, "ellipticity", 0) if is_measured else None,
             True if is_measured else False if source in _WITHOUT_STARS else None,
-            _number(summary, "background"),
-            _number(summary, "noise"),
+            number_of(summary, "background"),
+            number_of(summary, "noise", 0),
+            number_of(summary, "exposure", 0) or None,
+            _scorer(summary),
         )
+
+    @property
+    def kind(self) -> str:
+        """Camera, filter and, where it is known, about the time of exposure."""
+        if self.exposure is None:
+            return self.camera
+        about = math.exp(_SAME_EXPOSURE * round(math.log(self.exposure) / _SAME_EXPOSURE))
+        return f"{self.camera}; about {float(f'{about:.2g}'):g} s"
 
     @property
     def scored(self) -> int:
@@ -84,9 +130,12 @@ class FrameFigures:
         return self.real + self.bogus
 
 
-def _number(summary: Mapping[str, Any], key: str) -> float | None:
-    value = summary.get(key)
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+def _classes(found: Any) -> dict[str, int] | None:
+    if not isinstance(found, dict):
+        return None
+    counts = {str(name): number_of(found, name, 0) for name in found}
+    known = {name: int(n) for name, n in counts.items() if n is not None}
+    return known if len(known) == len(counts) else None
 
 
 def _scores(found: Any) -> NDArray[np.float64] | None:
@@ -94,6 +143,17 @@ def _scores(found: Any) -> NDArray[np.float64] | None:
         return None
     try:
         scores = np.array([found[kind] for kind in KINDS], np.float64)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return scores if scores.ndim == 2 else None
+    is_sound = scores.ndim == 2 and np.all((scores >= 0) & (scores < _MOST))
+    return scores if is_sound else None
+
+
+def _scorer(summary: Mapping[str, Any]) -> Scorer:
+    model, version, real = (summary.get(key) for key in ("model", "version", "real_classes"))
+    return Scorer(
+        model if isinstance(model, str) else None,
+        None if version is None else str(version),
+        number_of(summary, "threshold"),
+        tuple(sorted(map(str, real))) if isinstance(real, list) else None,
+    )

@@ -2,11 +2,11 @@
 
 A figure is off if it is beyond a limit in units of the reference's scatter, in the same direction, in
 three of the last five frames: chance would have to strike three times. A trail stands in one frame
-alone, and one frame is enough for it. An alarm is given once, until all figures are within their
-limits again. How often good frames give an alarm is measured by ``benchmarks/drift.py``.
+alone, and one frame is enough for it. A figure is told once, until it is within its limits in all five
+frames again. How often good frames give an alarm is measured by ``benchmarks/drift.py``.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,11 @@ LIMIT, NEEDED, WINDOW = 4.0, 3, 5
 #: One frame with so many trails is enough, if its stars are as they should be.
 _AT_ONCE = 8.0
 _STARS = ("fwhm", "ellipticity", "no_stars")
+#: A figure, and whether it is above what is expected.
+_Key = tuple[str, bool]
+_TRAIL: _Key = ("trail", True)
+#: Kinds of frames whose last frames are kept.
+_KINDS = 64
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,9 @@ class Alarm:
 class Monitor:
     """Takes frames one after another.
 
+    A figure is looked for in the last frames of all, and in the last of the frame's own kind: no five
+    frames have three of a filter that comes in every fourth.
+
     Parameters
     ----------
     expectation : Expectation
@@ -68,17 +76,18 @@ class Monitor:
 
     Attributes
     ----------
-    n_compared, n_others : int
-        Frames that were compared, and those of a kind that the reference lacks.
+    n_compared, n_others, n_little : int
+        Frames that were compared, those of a kind that the reference lacks, and those of which too
+        little is known to compare.
     """
 
     def __init__(self, expectation: Expectation) -> None:
-        self.n_compared = self.n_others = 0
+        self.n_compared = self.n_others = self.n_little = 0
         self._expectation = expectation
-        self._last: deque[tuple[str, dict[str, Deviation]]] = deque(maxlen=WINDOW)
-        self._told: set[str] = set()
+        self._all = _Window()
+        self._by_kind: OrderedDict[str, _Window] = OrderedDict()
 
-    def add(self, frame: FrameFigures) -> Alarm | None:
+    def add(self, frame: FrameFigures) -> list[Alarm]:
         """Take a frame.
 
         Parameters
@@ -87,47 +96,84 @@ class Monitor:
 
         Returns
         -------
-        Alarm or None
-            None where nothing is off, and where it was told before.
+        list of Alarm
+            Of the figures that are newly off, and of trails in this frame; empty where nothing is off,
+            and where it was told before.
         """
         found = self._expectation.deviations(frame)
         if found is None:
             self.n_others += 1
-            return None
+            return []
+        if not found:
+            self.n_little += 1
+            return []
         self.n_compared += 1
-        self._last.append((frame.image, found))
-        alarm = self._lasting() or _at_once(frame.image, found)
-        if alarm is None:
-            self._told.clear()
-            return None
-        if alarm.cause.name in self._told:
-            return None
-        self._told.add(alarm.cause.name)
-        return alarm
+        windows = (self._all, self._window_of(frame.kind))
+        for window in windows:
+            window.add(frame.image, found)
+        known = windows[0].told | windows[1].told
+        alarms = []
+        for window in windows:
+            off = {key: where for key, where in window.off().items() if key not in known}
+            if off:
+                alarms.append(window.alarm(off))
+                known |= off.keys()
+        for window in windows:
+            window.told |= known & window.off().keys()
+        if _TRAIL not in known and (crossed := _at_once(frame.image, found)) is not None:
+            alarms.append(crossed)
+        return alarms
 
-    def _lasting(self) -> Alarm | None:
-        beyond: dict[str, list[int]] = {}
-        names = {name: each.z for _, found in self._last for name, each in found.items()}
-        for name in names:
-            for sign in (1, -1):
-                where = [
-                    k
-                    for k, (_, found) in enumerate(self._last)
-                    if name in found and _is_off(found[name], sign)
-                ]
-                if len(where) >= NEEDED:
-                    beyond[name] = where
-        if not beyond:
-            return None
-        frames = sorted({k for where in beyond.values() for k in where})
-        off = {name: _median([self._last[k][1][name] for k in where]) for name, where in beyond.items()}
+    def forget_told(self) -> None:
+        """Tell of what is off once more with the next frame that shows it."""
+        for window in (self._all, *self._by_kind.values()):
+            window.told.clear()
+
+    def _window_of(self, kind: str) -> "_Window":
+        """Return the frames of a kind; of very many kinds those that came last are kept."""
+        window = self._by_kind.setdefault(kind, _Window())
+        self._by_kind.move_to_end(kind)
+        if len(self._by_kind) > _KINDS:
+            self._by_kind.popitem(last=False)
+        return window
+
+
+class _Window:
+    """The last frames, and which of their figures were told, until none of the frames is beyond."""
+
+    def __init__(self) -> None:
+        self.told: set[_Key] = set()
+        self._last: deque[tuple[str, dict[str, Deviation]]] = deque(maxlen=WINDOW)
+
+    def add(self, image: str, found: dict[str, Deviation]) -> None:
+        self._last.append((image, found))
+        self.told &= self._beyond().keys()
+
+    def off(self) -> dict[_Key, list[int]]:
+        """Return the figures that are off, with the sign, and the frames that show it."""
+        return {key: where for key, where in self._beyond().items() if len(where) >= NEEDED}
+
+    def alarm(self, off: dict[_Key, list[int]]) -> Alarm:
+        """Return the alarm of some of the figures that are off."""
+        frames = sorted({k for where in off.values() for k in where})
+        middle = {
+            key[0]: _median([self._last[k][1][key[0]] for k in where]) for key, where in off.items()
+        }
         seen = [self._last[k][1] for k in frames]
         everything = {
             name: _median([found[name] for found in seen if name in found])
             for name in {name for found in seen for name in found}
         }
         images = tuple(self._last[k][0] for k in frames)
-        return Alarm(cause_of(off, everything), _sorted(off), images)
+        return Alarm(cause_of(middle, everything), _sorted(middle), images)
+
+    def _beyond(self) -> dict[_Key, list[int]]:
+        beyond: dict[_Key, list[int]] = {}
+        for k, (_, found) in enumerate(self._last):
+            for name, each in found.items():
+                if abs(each.z) > LIMIT:
+                    beyond.setdefault((name, each.z > 0), []).append(k)
+        return beyond
 
 
 def find_alarms(frames: Iterable[FrameFigures], expectation: Expectation) -> tuple[list[Alarm], Monitor]:
@@ -139,7 +185,7 @@ def find_alarms(frames: Iterable[FrameFigures], expectation: Expectation) -> tup
     expectation : Expectation
     """
     monitor = Monitor(expectation)
-    alarms = [alarm for frame in frames if (alarm := monitor.add(frame)) is not None]
+    alarms = [alarm for frame in frames for alarm in monitor.add(frame)]
     return alarms, monitor
 
 
@@ -150,10 +196,6 @@ def _at_once(image: str, found: dict[str, Deviation]) -> Alarm | None:
     if any(name in found and found[name].z > LIMIT for name in _STARS):
         return None
     return Alarm(cause_of({"trail": trail}, found), (trail,), (image,))
-
-
-def _is_off(deviation: Deviation, sign: int) -> bool:
-    return sign * deviation.z > LIMIT
 
 
 def _median(those: list[Deviation]) -> Deviation:

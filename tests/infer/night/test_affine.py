@@ -1,6 +1,10 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from rbinfer.night import triangles
 from rbinfer.night.affine import Affine, align
 from rbinfer.night.triangles import similar_triangles
 
@@ -85,3 +89,23 @@ def test_triangles_are_tried_in_the_same_order_each_time():
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
     assert astroalign._np is np
+
+
+def test_an_astroalign_without_the_name_is_left_as_it_is(monkeypatch, caplog):
+    class Other:
+        MaxIterError = RuntimeError
+
+        @staticmethod
+        def find_transform(stars, anchors, max_control_points):
+            return SimpleNamespace(params=np.eye(3)), None
+
+    monkeypatch.setitem(sys.modules, "astroalign", Other)
+    caplog.set_level("INFO")
+    np.testing.assert_array_equal(similar_triangles(np.ones((4, 2)), np.ones((4, 2))), np.eye(3)[:2])
+    assert "in an order of its own" in caplog.text
+
+
+def test_a_seed_that_is_given_is_used():
+    given, own = (triangles._Random.default_rng(*seed).integers(1 << 30) for seed in ((7,), ()))
+    assert given == np.random.default_rng(7).integers(1 << 30)
+    assert own == triangles._Random.default_rng().integers(1 << 30) != given

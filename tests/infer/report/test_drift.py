@@ -5,14 +5,19 @@ import re
 import shutil
 import sys
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
 from rbinfer.cli import main
+from rbinfer.diagnostics.drift.expected import Record
+from rbinfer.diagnostics.drift.frames import FrameFigures
 from rbinfer.errors import InputError
 from rbinfer.report import write_report
-from rbinfer.report.drift import read_reference
+from rbinfer.report.drift import Watcher, by_reference, drift_of, read_reference, section
+from rbinfer.report.live import LivePage
 from rbinfer.runs.batch import run_batch
+from rbinfer.runs.journal import Line
 
 from ..runs import folders as runs
 
@@ -40,6 +45,7 @@ def test_a_summary_has_level_noise_and_scores(nights):
         for kind in ("real", "bogus"):
             assert len(found["scores"][kind]) == 20
             assert sum(found["scores"][kind]) == found[kind]
+        assert "star" in found["real_classes"]
     assert sum(line["summary"]["scores"]["real"][-1] for line in lines) > 80
 
 
@@ -75,7 +81,7 @@ def test_a_watch_alerts_once_and_shows_it_on_its_page(nights, tmp_path, capfd):
     assert alarm == ["gain", str(nights / "tonight" / "t5.fits")]
     page = (tmp_path / "live.html").read_text()
     assert "another gain" in page
-    # Started again, it knows of the alarm and tells no more of it; a further frame is none either.
+    # Started again, it shows the alarm, and tells no more of it without a further frame.
     shutil.copytree(nights / "tonight", tmp_path / "more")
     assert main(list(map(str, command))) == 0
     assert len(told.read_text().splitlines()) == 1
@@ -117,6 +123,106 @@ def test_journals_of_earlier_versions_are_told(nights, tmp_path, caplog):
     reference = read_reference(tmp_path, nights / "results")
     assert "10 images of the reference" in caplog.text
     assert list(reference.kinds.values()) == [10]
+    # Frames of this version have what an earlier one noted, whatever their exposure.
+    for exposure in (None, 30.0):
+        summary = runs.lines(nights / "results" / "batch.jsonl")[0]["summary"] | {"exposure": exposure}
+        frame = FrameFigures.of("t0.fits", lines[0]["camera"], summary)
+        assert {"fwhm", "real", "bogus_fraction"} <= set(reference.deviations(frame))
+        assert reference.gap(frame) is None
+
+
+def changed(nights, folder, count=10, **other):
+    """Write the journal of the good night with other summaries; returns its folder."""
+    folder.mkdir(parents=True)
+    found = runs.lines(nights / "good" / "batch.jsonl")[:count]
+    texts = [json.dumps(line | {"summary": line["summary"] | other}) for line in found]
+    (folder / "batch.jsonl").write_text("\n".join(texts) + "\n")
+    return folder
+
+
+def drift(nights, folder):
+    return drift_of(folder, by_reference(nights / "good", folder))
+
+
+def test_two_images_are_too_few_to_say_that_nothing_is_off(nights, tmp_path):
+    for count, said in ((2, "It takes 3 images to tell of a drift."), (3, "Nothing is off.")):
+        text = section(drift(nights, changed(nights, tmp_path / str(count), count)))
+        assert f"{count} images. {said}" in text
+    bare = changed(nights, tmp_path / "bare", fwhm=None, scores=None)
+    text = section(drift_of(bare, Watcher(Record(np.ones((2, 20)), (1.0, 9.0)), "a record")))
+    assert "0 images; of 10 too little is known to compare" in text
+    assert "Nothing is off" not in text
+
+
+def test_a_fault_that_is_in_the_journal_is_told_with_the_next_image(nights):
+    watcher = by_reference(nights / "good", nights / "results")
+    watcher.take_night(nights / "results")
+    newest = Line.parse(json.dumps(runs.lines(nights / "results" / "batch.jsonl")[-1]))
+    assert [alarm.cause.name for alarm in watcher.take(newest)] == ["gain"]
+    assert watcher.take(newest) == []
+
+
+def test_a_watch_begins_with_the_end_of_a_long_journal(nights, tmp_path):
+    line = (nights / "good" / "batch.jsonl").read_text().splitlines()[0]
+    (tmp_path / "watch.jsonl").write_text(f"{line}\n" * 3000)
+    watcher = by_reference(nights / "good", tmp_path)
+    watcher.take_night(tmp_path)
+    assert watcher.drift.n_compared == 1000
+
+
+def test_alarms_are_counted_and_the_newest_kept(nights, tmp_path):
+    watcher = by_reference(nights / "good", tmp_path)
+    found = runs.lines(nights / "good" / "batch.jsonl")[0]
+    crossed = found["summary"] | {"classes": found["summary"]["classes"] | {"trail": 300}}
+    quiet, loud = (Line.parse(json.dumps(found | {"summary": s})) for s in (found["summary"], crossed))
+    for _ in range(120):
+        for line in (loud, *[quiet] * 4):
+            watcher.take(line)
+    assert (watcher.drift.n_alarms, len(watcher.drift.alarms)) == (120, 100)
+    assert "The newest first; 20 more before." in section(watcher.drift)
+
+
+def test_each_kind_that_the_reference_lacks_is_named_once(nights, tmp_path, caplog):
+    watcher = by_reference(nights / "good", tmp_path)
+    found = runs.lines(nights / "good" / "batch.jsonl")[0]
+    for camera in ("one", "two", "one", "two"):
+        watcher.take(Line.parse(json.dumps(found | {"camera": camera})))
+    assert caplog.text.count("not compared, and others like it") == 2
+
+
+def test_scores_of_another_threshold_are_left_out_and_told_once(nights, tmp_path, caplog):
+    folder = changed(nights, tmp_path / "other", threshold=0.99, real=1, bogus=300)
+    assert drift(nights, folder).n_alarms == 0
+    assert caplog.text.count("another model, threshold or choice of real classes") == 1
+    same = changed(nights, tmp_path / "same", real=1, bogus=300)
+    assert drift(nights, same).n_alarms > 0
+
+
+def test_a_night_is_a_reference_by_its_own_folder(nights, tmp_path):
+    shutil.copytree(nights / "good", tmp_path / "out" / "frames")
+    assert read_reference(tmp_path / "out", nights / "results").is_usable
+    for night in (tmp_path / "out", tmp_path / "out" / "frames"):
+        with pytest.raises(InputError, match="is the night itself"):
+            read_reference(tmp_path / "out", night)
+
+
+def test_a_damaged_journal_breaks_neither_report_nor_watch(nights, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(nights / "good", folder)
+    found = runs.lines(folder / "batch.jsonl")
+    damages = [
+        {"real": None, "bogus": float("nan"), "detections": -1},
+        {"classes": {"star": None}, "scores": {"real": [None], "bogus": [1]}},
+        {"real": 10**400, "fwhm": "wide", "noise": -1, "exposure": -3},
+        {"background": 0, "noise": 0},
+    ]
+    for line, damage in zip(found, damages, strict=False):
+        line["summary"] |= damage
+    (folder / "batch.jsonl").write_text("\n".join(map(json.dumps, found)) + "\n")
+    write_report(folder, tmp_path / "n.html", reference=nights / "results")
+    watcher = by_reference(nights / "results", folder)
+    watcher.take_night(folder)
+    assert "<h2>Drift</h2>" in LivePage.of(tmp_path / "l.html", folder, watcher.drift).render()
 
 
 def test_the_tables_of_the_page_are_not_cut_off(browser, nights, tmp_path):

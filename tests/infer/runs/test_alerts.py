@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import re
+import socketserver
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,6 +107,70 @@ def test_proxies_of_the_environment_see_nothing(monkeypatch):
 def test_addresses_of_other_machines_are_refused(url):
     with pytest.raises(InputError, match="to this machine alone"):
         alerts_to(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:x/", "no address"),
+        ("http://127.0.0.1:99999/", "no address"),
+        ("http://[::1/", "no address"),
+        ("http://127.0.0.1:80/a b", "http://127.0.0.1:80/a%20b"),
+        ("http://127.0.0.1:80/\u00fc", "http://127.0.0.1:80/%C3%BC"),
+        ("http://127.0.0.1:80/a\nb", "a%0Ab"),
+    ],
+)
+def test_addresses_that_nothing_can_be_posted_to_are_refused(url, why):
+    with pytest.raises(InputError, match=re.escape(why)):
+        alerts_to(url)
+
+
+def test_an_answer_that_is_no_http_counts_as_failed(caplog):
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            self.wfile.write(b"what?\r\n\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with alerts_to(f"http://127.0.0.1:{server.server_address[1]}/") as alerts:
+            alerts.tell(ALARM)
+        thread.join()
+    assert alerts.n_failed == 1
+    assert "an alarm could not be posted" in caplog.text
+    assert '"cause": "focus"' in caplog.text
+
+
+def test_what_waits_when_the_watch_is_ended_is_named(caplog):
+    got, release = threading.Event(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.set()
+            release.wait(30)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *given):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        alerts = alerts_to(f"http://127.0.0.1:{server.server_address[1]}/")
+        alerts.tell(ALARM)
+        alerts.tell(ALARM | {"cause": "light"})
+        assert got.wait(30)
+        threading.Timer(0.3, release.set).start()
+        alerts.__exit__(KeyboardInterrupt)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert caplog.text.count("not posted, since the watch ended") == 1
+    assert '"cause": "light"' in caplog.text
 
 
 def test_other_braces_are_refused():

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from rbinfer.errors import InputError
+from rbinfer.runs import commands as module
 from rbinfer.runs.commands import Commands
 
 WRITES = "import sys; open(sys.argv[1], 'a').write(repr(sys.argv[2:]) + chr(10))"
@@ -67,3 +68,11 @@ def test_an_end_stops_the_one_at_work_and_names_the_rest(caplog):
 def test_refused_before_any_work(line, words):
     with pytest.raises(InputError, match=words):
         Commands(line)
+
+
+def test_a_command_that_hangs_is_told(monkeypatch, caplog):
+    monkeypatch.setattr(module, "_LONG", 0.1)
+    with Commands(f'{sys.executable} -c "import time; time.sleep(0.6)"') as slow:
+        slow.submit("a.fits", "a.csv")
+    assert slow.n_failed == 0
+    assert caplog.text.count("at work for 0.1 s already, and others wait until it ends") == 1

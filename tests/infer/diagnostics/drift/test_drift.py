@@ -18,36 +18,7 @@ from rbinfer.diagnostics.drift.frames import FrameFigures
 from rbinfer.diagnostics.drift.monitor import WINDOW, Monitor, find_alarms
 from rbinfer.diagnostics.drift.transfer import Transfer
 
-BINS = 20
-REAL = np.linspace(0, 1, BINS) ** 8
-BOGUS = np.linspace(1, 0, BINS) ** 8
-
-
-def frame(
-    rng, name="f.fits", fwhm=3.0, real=200, hot=60, background=500.0, noise=20.0, ellipticity=0.05
-):
-    """A frame as nights have them, with the scatter of counting and of a little seeing."""
-    n_real, n_hot, n_hits, n_trails = rng.poisson((real, hot, 15, 0.1))
-    bogus = n_hot + n_hits + n_trails
-    scores = [rng.multinomial(n, p / p.sum()) for n, p in ((n_real, REAL), (bogus, BOGUS))]
-    return FrameFigures(
-        name,
-        "camera; 60 s",
-        int(n_real),
-        int(bogus),
-        {
-            "star": int(n_real),
-            "hot_pixel": int(n_hot),
-            "cosmic_ray": int(n_hits),
-            "trail": int(n_trails),
-        },
-        np.array(scores, np.float64),
-        fwhm * float(np.exp(rng.normal(0, 0.05))),
-        abs(ellipticity + rng.normal(0, 0.01)),
-        True,
-        background * float(np.exp(rng.normal(0, 0.05))),
-        noise * float(np.exp(rng.normal(0, 0.03))),
-    )
+from .skies import BINS, BOGUS, REAL, frame
 
 
 @pytest.fixture
@@ -105,7 +76,7 @@ def test_the_photon_transfer_tells_another_gain_from_light_whatever_the_offset()
     still = [exposed(500) for _ in range(20)]
     assert Transfer.of([replace(one, noise=20.0) for one in still], 8) is None
     assert Transfer.of(still[:7], 8) is None
-    assert Transfer(1.0, -100.0).change(replace(exposed(0), background=50.0)) is None
+    assert Transfer(1.0, -100.0, 0.05, 200.0, 900.0).change(replace(exposed(0), background=50.0)) is None
 
 
 def test_frames_without_stars_lose_the_measurement_and_are_told(reference):
@@ -162,7 +133,7 @@ def test_other_kinds_of_frames_are_counted_and_not_compared(reference):
     rng = np.random.default_rng(8)
     monitor = Monitor(reference)
     for _ in range(5):
-        assert monitor.add(replace(frame(rng, fwhm=9.0), kind="another camera")) is None
+        assert monitor.add(replace(frame(rng, fwhm=9.0), camera="another camera")) == []
     assert (monitor.n_compared, monitor.n_others) == (0, 5)
     assert not Reference([frame(rng) for _ in range(7)]).is_usable
 
@@ -205,7 +176,7 @@ def test_summaries_of_earlier_versions_are_taken_as_they_are():
     found = FrameFigures.of("a.fits", "camera", old)
     assert (found.fwhm, found.has_stars, found.scores, found.background) == (None, False, None, None)
     assert FrameFigures.of("a.fits", "", {"fwhm_source": "given", "fwhm": 3.0}).has_stars is None
-    assert FrameFigures.of("a.fits", "c", {"exposure": 30.0}).kind == "c; 30 s"
+    assert FrameFigures.of("a.fits", "c", {"exposure": 30.0}).kind == "c; about 30 s"
     assert FrameFigures.of("a.fits", "c", {"scores": {"real": [1]}, "noise": float("nan")}).noise is None
 
 
