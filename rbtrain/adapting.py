@@ -57,6 +57,8 @@ _MOST_SURE = 0.99
 #: no more than the first share may be missed there, and of bogus no more than the second let in.
 _REHEARSED, _LOOKED_AT, _MISSED, _LET_IN = 9000, 0.25, 0.004, 0.008
 _FOLDS = 5
+#: A name of a model, without a version at its end.
+_NAME = re.compile(r"(?!.*-\d+$)[^/\\. \n]+")
 #: Frames that are simulated on the user's own darks and images.
 _OWN_FRAMES, _OWN_SEED = 40, 20_023
 
@@ -94,12 +96,7 @@ class AdaptOptions:
         if not self.labels:
             raise InputError("no table of labels is given")
         shipped = [entry.name for entry in list_models() if entry.origin == "shipped"]
-        if (
-            not self.name
-            or any(c in self.name for c in "/\\. \n")
-            or self.name in ("default", *shipped)
-            or re.search(r"-\d+$", self.name)
-        ):
+        if self.name in ("default", *shipped) or not _NAME.fullmatch(self.name):
             raise InputError(
                 f"{self.name!r} can't be the name of a model of yours: take letters and digits, "
                 f"none of {', '.join(shipped)}, which came with rbinfer, and no version such as -2"

@@ -36,7 +36,7 @@ def test_a_version_is_taken_once_however_many_want_it(models):
 def test_a_file_that_exists_is_kept(models, tmp_path):
     (tmp_path / "own.onnx").touch()
     with (
-        pytest.raises(InputError, match="own.onnx exists and is kept"),
+        pytest.raises(InputError, match=r"own\.onnx exists and is kept"),
         placed("a", tmp_path / "own.onnx", True),
     ):
         pass
