@@ -14,7 +14,7 @@ def maps(image, mask=None, side=64, threads=1):
     splines, out = sky.splines(), np.empty((2, *image.shape), np.float32)
     for part in (0, 1):
         for y, line in enumerate(out[part]):
-            runs._interpolate(splines, part, y, side, line)
+            runs._interpolate(splines[part], y, side, line)
     return out
 
 
