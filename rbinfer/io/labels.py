@@ -5,6 +5,7 @@ same detection counts in place of an earlier one, and ``undo`` takes it back. `c
 """
 
 import csv
+import errno
 import logging
 import math
 import os
@@ -14,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,6 +53,7 @@ _MEANING = {
     "image": "path of the image",
     "hash": "SHA-256 of the image file",
     "hdu": "number of the HDU, from 0; -1: the first image",
+    "plane": "of a cube, as --plane names it; empty for none",
     "catalog": "path of the scored catalogue",
     "row": "in that catalogue, from 0; -1: in none",
     "x": "0-based pixel",
@@ -70,10 +73,11 @@ _MEANING = {
 
 
 class Key(NamedTuple):
-    """What tells detections apart: the content of the image, the HDU and the pixel to 0.001."""
+    """What tells detections apart: image by content, HDU, plane, and pixel to 0.001."""
 
     hash: str
     hdu: int
+    plane: str
     x: float
     y: float
 
@@ -94,6 +98,8 @@ class Label:
         One of `LABELS`.
     hdu : int
         Number of the HDU; `FIRST_HDU` for the first image of the file.
+    plane : str
+        Plane of a cube, as for `rbinfer.io.planes.plane_of`; empty where none was named.
     catalog : str
         Absolute path of the scored catalogue; empty if there is none.
     row : int
@@ -124,6 +130,7 @@ class Label:
     y: float
     label: str
     hdu: int = FIRST_HDU
+    plane: str = ""
     catalog: str = ""
     row: int = -1
     ra: float = math.nan
@@ -140,12 +147,12 @@ class Label:
     @property
     def key(self) -> Key:
         """The detection that it is about."""
-        return key_of(self.hash, self.hdu, self.x, self.y)
+        return key_of(self.hash, self.hdu, self.plane, self.x, self.y)
 
 
-def key_of(hash: str, hdu: int, x: float, y: float) -> Key:
-    """Return what tells a detection apart from others; see `Key`."""
-    return Key(hash, int(hdu), round(float(x), _DECIMALS), round(float(y), _DECIMALS))
+def key_of(hash: str, hdu: int, plane: str, x: float, y: float) -> Key:
+    """Return what tells a detection apart from others; see `Key`. Planes are named in either case."""
+    return Key(hash, int(hdu), plane.lower(), round(float(x), _DECIMALS), round(float(y), _DECIMALS))
 
 
 def read_labels(path: Path) -> list[Label]:
@@ -182,21 +189,21 @@ def current(labels: Iterable[Label]) -> list[Label]:
     Returns
     -------
     list of Label
-        The last of each detection, a person's before harvested ones, in the order in which the
-        detections came first. ``skip`` is among them: the detection was seen.
+        The last of each detection that was not taken back, a person's before harvested ones, in the
+        order in which the detections came first. ``skip`` is among them: the detection was seen.
     """
-    found: dict[Key, Label] = {}
-    harvested: dict[Key, Label] = {}
+    found: dict[Key, list[Label]] = {}
+    harvested: dict[Key, list[Label]] = {}
     order: dict[Key, None] = {}
     for label in labels:
-        of = found if label.evidence == PERSON else harvested
+        answers = (found if label.evidence == PERSON else harvested).setdefault(label.key, [])
         order.setdefault(label.key)
-        if label.label == "undo":
-            of.pop(label.key, None)
-        else:
-            of[label.key] = label
+        if label.label != "undo":
+            answers.append(label)
+        elif answers:
+            answers.pop()
     both = (found.get(key) or harvested.get(key) for key in order)
-    return [label for label in both if label is not None]
+    return [answers[-1] for answers in both if answers]
 
 
 class LabelFile:
@@ -215,18 +222,34 @@ class LabelFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        #: How often `new` began anew, since the file had been replaced by another.
+        self.restarts = 0
         self._read, self._head = 0, b""  # bytes that `new` has seen, and the header among them
+        self._inode: tuple[int, int] | None = None
         if not path.parent.is_dir():
             raise InputError(f"the folder {path.parent} for {path.name} does not exist; make it first")
 
-    def new(self) -> list[Label]:
-        """Return what was appended, by any process, since this was last called."""
+    def new(self, file: int | None = None) -> list[Label]:
+        """Return what was appended, by any process, since this was last called.
+
+        Where the file has become another, this is all that it holds, and `restarts` grows by 1.
+
+        Parameters
+        ----------
+        file : int, optional
+            As from `alone`.
+
+        Raises
+        ------
+        RbinferError
+            It cannot be read.
+        """
         try:
-            with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._read:
-                    self._read = 0  # it is another file
-                file.seek(self._read)
-                text = _whole_lines(file.read())
+            # A file that is closed loses the locks of some systems, so the one that is open is read.
+            with open(self.path if file is None else file, "rb", closefd=file is None) as readable:
+                self._note(os.fstat(readable.fileno()))
+                readable.seek(self._read)
+                text = _whole_lines(readable.read())
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -239,8 +262,14 @@ class LabelFile:
         self._read += len(text) if self._head else 0
         return found
 
-    def append(self, labels: Sequence[Label]) -> None:
+    def append(self, labels: Sequence[Label], file: int | None = None) -> None:
         """Append labels; they are on the disk when this returns, or none of them is.
+
+        Parameters
+        ----------
+        labels : sequence of Label
+        file : int, optional
+            As from `alone`.
 
         Raises
         ------
@@ -252,34 +281,76 @@ class LabelFile:
         if not labels:
             return
         rows = _as_rows(labels)
-        with self._locked() as file:
+        if file is not None:
+            self._write(file, rows)
+            return
+        with self.alone() as own:
+            self._write(own, rows)
+
+    @contextmanager
+    def alone(self) -> "Iterator[int]":
+        """Keep other processes from appending while it lasts.
+
+        Yields
+        ------
+        int
+            The open file, for `new` and `append`.
+
+        Raises
+        ------
+        RbinferError
+            The file system refused.
+        """
+        with _told(self.path, "written"):
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            with _told(self.path, "locked"):
+                _lock(file)
+            yield file
+        finally:
+            os.close(file)
+
+    def check(self) -> None:
+        """See that labels can be appended; nothing is written.
+
+        Raises
+        ------
+        InputError
+            The file has other columns.
+        RbinferError
+            The file system refused.
+        """
+        if self.path.exists():
+            with self.alone() as file, _told(self.path, "written"):
+                self._mended(file)
+            return
+        with _told(self.path, "written"), TemporaryFile(dir=self.path.parent) as trial:
+            _lock(trial.fileno())
+
+    def _note(self, status: os.stat_result) -> None:
+        """Begin anew where the file is not the one that was read."""
+        inode = status.st_dev, status.st_ino
+        if self._inode not in (None, inode) or status.st_size < self._read:
+            self._read = 0
+            self.restarts += 1
+        self._inode = inode
+
+    def _write(self, file: int, rows: bytes) -> None:
+        with _told(self.path, "written"):
             size = self._mended(file)
-            text = rows if size else _header() + rows
             try:
-                _write_all(file, text)
+                _write_all(file, rows if size else _header() + rows)
             except OSError:
                 with suppress(OSError):
                     os.ftruncate(file, size)
                 raise
-
-    @contextmanager
-    def _locked(self) -> "Iterator[int]":
-        """Open the file for this process alone, as long as it lasts."""
-        with _told(self.path, "written"):
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                if fcntl is not None:
-                    # The system takes the lock away when the process ends, however that is.
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                yield file
-            finally:
-                os.close(file)
 
     def _mended(self, file: int) -> int:
         """Take off what a killed writer left of a line or of the header; return the size in bytes."""
         size = os.fstat(file).st_size
         header = _header()
         with open(file, "rb", closefd=False) as readable:
+            readable.seek(0)  # `new` may have read on
             start = readable.read(len(header))
             if start != header and header.startswith(start):
                 os.ftruncate(file, 0)
@@ -294,6 +365,18 @@ class LabelFile:
             log.warning("%s: a line that was not whole is taken off", self.path)
             os.ftruncate(file, good)
         return good
+
+
+def _lock(file: int) -> None:
+    """Lock a file until it is closed; the system does that when the process ends, however that is."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        fcntl.lockf(file, fcntl.LOCK_EX)  # some network file systems know this kind alone
 
 
 def _end_of_lines(readable: Any, size: int) -> int:
@@ -364,7 +447,7 @@ def _header() -> bytes:
 def _as_rows(labels: Sequence[Label]) -> bytes:
     for label in labels:
         _check(label, str(label.image))
-        for name in ("image", "catalog", "kind", "who", "evidence"):
+        for name in ("image", "plane", "catalog", "kind", "who", "evidence"):
             if any(end in getattr(label, name) for end in "\r\n"):
                 raise InputError(f"a label's {name} has a line break: {getattr(label, name)!r}")
     rounded = [
