@@ -72,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
     from ..serve.server import Place, run_server
 
     table = _table_of(options)
-    _check_table(table)
+    if options.output is not None or table.parent.is_dir():
+        _check_table(table)
     session = make_session(_pool_of(options), table, _user(options.who), options.goal)
     for note in session.pool.notes:
         log.warning("%s", note)

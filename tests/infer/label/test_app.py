@@ -260,7 +260,7 @@ def test_a_table_of_others_is_not_touched(results, capsys):
     Table({"x": [1.0]}).write(table)
     before = table.read_bytes()
     assert main(["label", "--no-browser", str(results)]) == 1
-    assert "is no table of labels" in capsys.readouterr().err
+    assert "has other columns than a table of labels" in capsys.readouterr().err
     assert table.read_bytes() == before
 
 

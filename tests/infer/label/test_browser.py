@@ -137,7 +137,8 @@ def test_no_key_counts_before_the_picture_is_there(person, results):
     _wait(person.shown)
     person.script(
         # A slow server: pictures come when the test says so.
-        "window.held = []; const own = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src');"
+        "window.held = [];"
+        "const own = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src');"
         "Object.defineProperty(document.getElementById('near'), 'src', {configurable: true,"
         " get() { return own.get.call(this); }, set(v) { held.push(() => own.set.call(this, v)); }});"
     )
