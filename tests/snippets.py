@@ -32,7 +32,7 @@ CHANGING = (
     (r"\d+(\.\d+)? [MG]B( allowed by the control group)?", "# GB"),
     (r"^(ok       )(python|onnxruntime)( +)[\d.]+", r"\1\2\3#"),
     # What is slow or scarce here is no matter of the page's.
-    (r"^rbinfer: still at work.*\n", ""),
+    (r"^rbinfer: the kernels are compiled now.*\n", ""),
     (r"^(ok     |warning)(?=  (cpus|memory) )", "ok     "),
     (r"^ +do: .*\n", ""),
     (r"\d+ warnings?", "# warnings"),

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from importlib import import_module
 
 from .. import __version__
+from .._util.compiling import COMPILING, told_of_compiling
 from .._util.interrupts import exit_on_sigterm
 from .._util.sentences import did_you_mean, unforeseen
 from ..errors import RbinferError
@@ -31,6 +32,8 @@ _VERBS = (
     "classify", "batch", "night", "watch", "label", "serve", "stamps", "explain", "completeness",
     "gallery", "report", "status", "models", "config", "warmup", "bench", "doctor", "completion",
 )  # fmt: skip
+#: Those that say themselves how long compiling took.
+_COMPILERS = {"warmup", "bench", "doctor"}
 _HELP = {"-h", "--help"}
 
 
@@ -148,6 +151,8 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _run(options: argparse.Namespace) -> int:
     with ExitStack() as until_done:
+        if options.verb not in _COMPILERS:
+            until_done.enter_context(told_of_compiling(lambda: log.warning(COMPILING)))
         # Handlers of signals are the main thread's alone.
         if threading.current_thread() is threading.main_thread():
             until_done.enter_context(exit_on_sigterm(TERMINATED))

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Orders of the rows that `rbinfer.pipeline.columns.order_of` knows.
 ORDERS = ("doubtful", "score", "row")
-_PATIENCE = 3.0  # seconds of silence before a word about them
 #: New objects after which Python looks for garbage; its own 700 are reached with every few imports.
 _OBJECTS = 50_000
 
@@ -160,15 +158,14 @@ def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
     )
     rows = _Rows(options.filter, options.classes, options.sort)
     files.check(how, is_stdout_used=options.json or not options.output, is_stamped=options.stamp)
-    with _patience(quiet=bool(options.quiet)):
-        classifier = how.classifier()
-        if files.mask:
-            from ..pipeline.mask import check_classes as check_mask_classes
+    classifier = how.classifier()
+    if files.mask:
+        from ..pipeline.mask import check_classes as check_mask_classes
 
-            check_mask_classes(classifier)
-        if rows.classes:
-            check_classes(rows.classes, classifier.spec)
-        scored = score_file(files.image, files.catalog, how, classifier, files.output)
+        check_mask_classes(classifier)
+    if rows.classes:
+        check_classes(rows.classes, classifier.spec)
+    scored = score_file(files.image, files.catalog, how, classifier, files.output)
     taken, summary = rows.of(scored), scored.summary
     kept = taken.with_columns(how.show)
     if files.output:
@@ -295,19 +292,3 @@ def _print_json(summary: dict[str, Any], scored: "Table | None") -> None:
         result["rows"] = plain_rows(scored)
     json.dump(result, sys.stdout, allow_nan=False, indent=1)
     sys.stdout.write("\n")
-
-
-@contextmanager
-def _patience(quiet: bool) -> Iterator[None]:
-    """Say after some seconds what may be taking so long."""
-    text = (
-        "rbinfer: still at work; the first run on a machine compiles the kernels, once "
-        "('rbinfer warmup' does it beforehand)"
-    )
-    timer = threading.Timer(_PATIENCE, lambda: quiet or print(text, file=sys.stderr))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

@@ -87,6 +87,8 @@ def image_headers(path: str, hdu: int | None) -> "list[Header]":
 
 def value_of(header: Any, keyword: str) -> Any:
     """Return the value of a keyword; None without it, and the text of a card that cannot be parsed."""
+    if isinstance(header, PlainHeader):  # all of whose cards could be parsed
+        return header.get(keyword)
     from astropy.io.fits import VerifyError
 
     with collect_warnings():

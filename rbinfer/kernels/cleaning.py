@@ -33,6 +33,12 @@ def _is_in_wings(bright: Any, faint: Any) -> Any:
 
 
 @jit
+def _cell(at: float, side: int, n: int) -> Any:
+    """Return the cell that a place lies in; one off the grid has the nearest."""
+    return int(max(min(at / side, n - 1.0), 0.0))
+
+
+@jit
 def find_wings(
     rows: Any, order: Any, ends: Any, columns: int, cells: int, side: int, pairs: Any, totals: Any
 ) -> None:
@@ -62,8 +68,8 @@ def find_wings(
         x, y = rows[i, c.FIRST_X], rows[i, c.FIRST_Y]
         # Of a pair it is the larger that looks for the smaller.
         reach = 2.0 * _ZONE * axis
-        left, right = max(int((x - reach) / side), 0), min(int((x + reach) / side), columns - 1)
-        first, last = max(int((y - reach) / side), 0), min(int((y + reach) / side), lines - 1)
+        left, right = _cell(x - reach, side, columns), _cell(x + reach, side, columns)
+        first, last = _cell(y - reach, side, lines), _cell(y + reach, side, lines)
         for cy in range(first, last + 1):
             before, end = cy * columns + left - 1, cy * columns + right
             for k in range(ends[before] if before >= 0 else 0, ends[end]):

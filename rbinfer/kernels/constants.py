@@ -26,7 +26,8 @@ LANES = 64
 MOST_LEVELS = 4096
 
 #: Columns of what `rbinfer.kernels.islands.measure_islands` finds. Number of pixels; sum of their
-#: values, and smoothed; brightest value, and smoothed; brightest pixel; centre, and moments about it;
+#: values, and of those smoothed that are above 0; brightest value, and smoothed; brightest pixel;
+#: centre, and moments about it;
 N_PIXELS, FLUX, SMOOTH_FLUX, PEAK, PEAK_SMOOTH, PEAK_X, PEAK_Y, FIRST_X, FIRST_Y, XX, YY, XY = range(12)
 #: threshold; flags; ratio of areas; what as many pixels as are asked for have above the threshold.
 THRESHOLD, FLAGS, AREA_RATIO, SPARE = range(12, 16)

@@ -202,7 +202,7 @@ def _find_cores(
             root = root_of(parent, heads[h])
             if great[root] > 1:
                 whole[root] = 0
-                if is_great[h] == 3:
+                if is_great[h] == 3 and n_parts < rows.shape[0]:
                     _cut_out(
                         heads[h], numbers[_SIZES, h], levels[k + 1], n_parts, numbers, values, box,
                         best, rows[n_parts],
@@ -364,8 +364,8 @@ def take_apart(
     box : array of int64, (7,)
     levels, best : array of float64, (33,) and (minarea,)
         To work in.
-    cores : array of float64, (detections, `N_COLUMNS`)
-        Result: their cores, measured.
+    cores : array of float64, (pixels, `N_COLUMNS`)
+        Result: the cores of the detections, measured; no more than there are rows.
     """
     ratio = peak / threshold
     for _ in range(5):

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.compiling import announce_compiling
 from .elf import LinkError, link
 from .sources import digest_of_sources
 
@@ -171,6 +172,7 @@ class Kernel:
         if jit.DIGEST != _DIGEST:
             self._why = "rbinfer's files were replaced after it was imported"
             return None
+        announce_compiling()
         try:
             code, entry = link(*compile.object_code(self.name, self.kinds))
         except LinkError as error:
@@ -384,7 +386,7 @@ preprocess_reference = {
     for letter in "fd"
 }
 # Those of the detection, in the order of its steps.
-measure_mesh = Kernel("measure_mesh", "f2 ?2 ? q q q d2 d2 d2 d2 q2")
+measure_mesh = Kernel("measure_mesh", "f2 ?2 ? q q q d q d2 d2 d2 d2 q2")
 find_runs = Kernel("find_runs", "f2 ?2 ? d4 q d d d ? q q f2 i2 f2 q1")
 label_runs = Kernel("label_runs", "i2 q1")
 group_runs = Kernel("group_runs", "i2 q1 q q1 q2 q1 q1 q1")

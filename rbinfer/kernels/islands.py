@@ -98,7 +98,8 @@ def measure_islands(
         Of the image.
     numbers, values, reals, box, levels, best, cores : arrays
         To work in; see `rbinfer.kernels.deblend.take_apart`. The first three have room for the pixels of
-        the largest island and 33, `cores` for half as many and 1.
+        the largest island and 33. So has `cores`: of an island, three of four pixels may be peaks that
+        do not touch.
     grid : array of int32, (pixels of the largest box around an island, with a border of 1,)
         All -1; left so.
     rows : array of float64, (as many as pixels at most, `N_COLUMNS`)

@@ -17,15 +17,29 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
+from .._util.compiling import announce_compiling
 from .sources import digest_of_sources
 
 log = logging.getLogger(__name__)
 
 #: Of the files that kernels are made of, when they were imported.
 DIGEST = digest_of_sources()
-_numbas_cache: Any = FunctionCache  # it has no annotations
 #: All functions that `jit` has compiled, or will.
 FUNCTIONS: list[Any] = []
+
+
+class _Cache(FunctionCache):
+    """Numba's cache, which says when it has nothing, so that Numba compiles."""
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return what is kept for a signature, if anything."""
+        found: Any = super().load_overload(signature, target)  # type: ignore[no-untyped-call]
+        if found is None:
+            announce_compiling()
+        return found
+
+
+_numbas_cache: Any = _Cache
 
 
 def jit(function: Callable[..., Any]) -> Any:

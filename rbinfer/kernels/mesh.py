@@ -13,8 +13,6 @@ import numpy as np
 from .constants import LARGEST, MOST_LEVELS
 from .jit import jit
 
-#: Share of the pixels of a cell that must be good.
-_LEAST_GOOD = 0.5
 # Sigmas around the mean within which pixels count, and those that the histogram has room for.
 _FIRST_CUT, _REACH = 2.0, 5.0
 # Levels of the histogram a pixel: as many as put four pixels into the fullest level.
@@ -144,8 +142,8 @@ def _settled(below: Any, n_levels: int) -> Any:
 
 @jit
 def measure_mesh(
-    image: Any, mask: Any, has_mask: bool, side: int, first: int, last: int, level: Any, noise: Any,
-    highest: Any, columns: Any, below: Any,
+    image: Any, mask: Any, has_mask: bool, side: int, first: int, last: int, least_share: float,
+    least_good: int, level: Any, noise: Any, highest: Any, columns: Any, below: Any,
 ) -> None:  # fmt: skip
     """Measure rows of cells of a mesh, from `first` until before `last`.
 
@@ -157,8 +155,12 @@ def measure_mesh(
     side : int
         Of the cells, pixels.
     first, last : int
+    least_share : float
+        Of the pixels of a cell that must be good.
+    least_good : int
+        How many must be, at least 1.
     level, noise : array of float64, (rows, columns)
-        Results; NaN where less than half of the pixels of a cell are good.
+        Results; NaN for a cell with fewer good pixels.
     highest : array of float64, (rows, columns)
         Result: two sigma above the mean of all good pixels, which no sky is.
     columns : array of float64, (3, side)
@@ -175,7 +177,7 @@ def measure_mesh(
             w = min(side, width - left)
             n, total, squares = _sums(image, mask, has_mask, top, left, h, w, -LARGEST, LARGEST, columns)
             level[cy, cx] = noise[cy, cx] = highest[cy, cx] = np.nan
-            if n < _LEAST_GOOD * h * w:
+            if n < max(least_share * h * w, least_good):
                 continue
             mean, sigma = _mean_and_sigma(n, total, squares)
             highest[cy, cx] = mean + _FIRST_CUT * sigma

@@ -22,6 +22,9 @@ def measure_chain(
 ) -> None:  # fmt: skip
     """Measure a chain of pixels.
 
+    Centre and moments are weighed by the smoothed values. Those below 0 count as 0: they occur above the
+    threshold where the noise changes from pixel to pixel.
+
     Parameters
     ----------
     head, n : int
@@ -55,12 +58,13 @@ def measure_chain(
         peak_smooth = max(peak_smooth, smooth)
         dx, dy = float(x - x0), float(y - y0)
         total += value
-        flux += smooth
-        mx += smooth * dx
-        my += smooth * dy
-        mxx += smooth * dx * dx
-        myy += smooth * dy * dy
-        mxy += smooth * dx * dy
+        weight = max(smooth, 0.0)
+        flux += weight
+        mx += weight * dx
+        my += weight * dy
+        mxx += weight * dx * dx
+        myy += weight * dy * dy
+        mxy += weight * dx * dy
         if x == 0 or y == 0 or x == width - 1 or y == height - 1:
             flags = c.TRUNCATED
         p = following[p]
@@ -68,6 +72,9 @@ def measure_chain(
     row[c.PEAK], row[c.PEAK_SMOOTH], row[c.PEAK_X], row[c.PEAK_Y] = peak, peak_smooth, peak_x, peak_y
     row[c.THRESHOLD], row[c.FLAGS] = threshold, flags
     row[c.SPARE] = _spare(head, n, following, values, minarea, best) if 0 < minarea <= n else 0.0
+    if not flux > 0.0:  # nothing to weigh by
+        mx, my, flux = float(peak_x - x0), float(peak_y - y0), 1.0
+        mxx, myy, mxy = mx * mx, my * my, mx * my
     mx, my = mx / flux, my / flux
     row[c.FIRST_X], row[c.FIRST_Y] = x0 + mx, y0 + my
     row[c.XX], row[c.YY], row[c.XY] = mxx / flux - mx * mx, myy / flux - my * my, mxy / flux - mx * my

@@ -74,13 +74,14 @@ def detect(
         (brightest pixel), ``flux`` (isophotal) and ``peak`` above the background, ``a``, ``b``
         (rms along the axes, pixels), ``theta`` (radians), ``npix``, ``flags`` (of SEP) and
         ``fwhm`` (that of a Gaussian with those axes, pixels). Without rows when the image is
-        constant or has no good pixel.
+        constant, or no cell of 64 x 64 pixels is half good or has 64 good pixels, of which a warning
+        is logged; SEP needs one good pixel.
 
     Raises
     ------
     InputError
-        `threshold` or `minarea` is not above 0, `deblend_cont` no share, `detector` none of those,
-        or SEP cannot handle the image.
+        `threshold`, `minarea` or `threads` is not above 0, `deblend_cont` no share, `detector` none
+        of those, the mask's shape not the image's, or SEP cannot handle the image.
     """
     if not (np.isfinite(threshold) and threshold > 0):
         raise InputError(f"the threshold must be finite and above 0, not {threshold}")
@@ -88,6 +89,12 @@ def detect(
         raise InputError(f"deblend_cont must lie between 0 and 1, not {deblend_cont}")
     if minarea < 1:
         raise InputError(f"minarea must be at least 1, not {minarea}")
+    if threads < 1:
+        raise InputError(f"threads must be at least 1, not {threads}")
+    if mask is not None and mask.shape != image.shape:
+        raise InputError(
+            f"the mask's shape {mask.shape} is not the image's, {image.shape}; give one value a pixel"
+        )
     if detector not in DETECTORS:
         raise InputError(f"the detector must be one of {', '.join(DETECTORS)}, not {detector!r}")
     how = (float(threshold), int(minarea), bool(matched_filter), float(deblend_cont))

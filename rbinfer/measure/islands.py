@@ -195,7 +195,7 @@ def _measure(
             found.pixels, minarea, contrast, width, height, np.empty((c.N_NUMBERS, room), np.int32),
             np.empty((3, room), np.float32), np.empty(room),
             np.full(int(boxes[first:last].max()), -1, np.int32), np.empty(7, np.int64), np.empty(33),
-            np.empty(minarea), np.empty((room // 2 + 1, c.N_COLUMNS)), rows, totals,
+            np.empty(minarea), np.empty((room, c.N_COLUMNS)), rows, totals,
         )  # fmt: skip
         return rows[: totals[0]].copy()
 

@@ -1,5 +1,6 @@
 """The background of a frame and its noise: a mesh of robust estimates, and a spline through them."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,12 @@ from numpy.typing import NDArray
 from ..kernels.constants import MOST_LEVELS
 from .threads import Threads
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
+
+#: Share of the pixels of a cell that must be good; where no cell has it, so many good pixels will do.
+_LEAST_SHARE, _LEAST_GOOD = 0.5, 64
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,37 @@ def measure_sky(
     Returns
     -------
     Sky or None
-        None where half of the pixels of no cell are good, or none stands out of its cell.
+        None where no cell has enough good pixels, which is logged as a warning, or no pixel stands out
+        of its cell. Half of a cell's pixels are enough; where no cell has these, 64 are.
     """
+    level, noise, highest = _measured(image, mask, side, _LEAST_SHARE, 1, threads)
+    if np.isnan(level).all():
+        level, noise, highest = _measured(image, mask, side, 0.0, _LEAST_GOOD, threads)
+    if np.isnan(level).all():
+        log.warning(
+            "nothing is detected: more than half of the pixels of every %d x %d cell are bad, and no "
+            "cell has %d good ones",
+            side, side, _LEAST_GOOD,
+        )  # fmt: skip
+        return None
+    standing_out = float(np.nanmax(highest - level))
+    _fill_gaps(level, noise)
+    level, noise = _smoothed(level), _smoothed(noise)
+    above_zero = noise[noise > 0]
+    # A noise-free or coarsely quantised image: anything that stands out at all.
+    typical = float(np.median(above_zero)) if above_zero.size else 1e-3 * standing_out
+    return Sky(level, noise, side, typical, 0.1 * typical) if typical > 0 else None
+
+
+def _measured(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    side: int,
+    least_share: float,
+    least_good: int,
+    threads: Threads,
+) -> tuple[Floats, Floats, Floats]:
+    """Return what `rbinfer.kernels.mesh.measure_mesh` has of each cell: level, noise, highest value."""
     from ..kernels.dispatch import measure_mesh
 
     shape = tuple(-(-n // side) for n in image.shape)
@@ -70,19 +105,12 @@ def measure_sky(
     def measure_row(k: int) -> None:
         columns, below = np.empty((3, side)), np.empty((3, MOST_LEVELS + 1), np.int64)
         measure_mesh(
-            image, masked, mask is not None, side, k, k + 1, level, noise, highest, columns, below
-        )
+            image, masked, mask is not None, side, k, k + 1, least_share, least_good, level, noise,
+            highest, columns, below,
+        )  # fmt: skip
 
     threads.map(measure_row, shape[0])
-    if np.isnan(level).all():
-        return None
-    standing_out = float(np.nanmax(highest - level))
-    _fill_gaps(level, noise)
-    level, noise = _smoothed(level), _smoothed(noise)
-    above_zero = noise[noise > 0]
-    # A noise-free or coarsely quantised image: anything that stands out at all.
-    typical = float(np.median(above_zero)) if above_zero.size else 1e-3 * standing_out
-    return Sky(level, noise, side, typical, 0.1 * typical) if typical > 0 else None
+    return level, noise, highest
 
 
 def _fill_gaps(level: Floats, noise: Floats) -> None:

@@ -10,8 +10,13 @@ from ..model.spec import PreprocessSpec
 from .islands import find_detections
 
 
-def warmup() -> float:
+def warmup(detects: bool = True) -> float:
     """Load the kernels, or compile them and keep them.
+
+    Parameters
+    ----------
+    detects : bool
+        Those of the detection too.
 
     Returns
     -------
@@ -27,5 +32,6 @@ def warmup() -> float:
         Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(position, position)
     for dtype in (np.float32, np.float64):
         preprocess_cutout(image[:31, :31].astype(dtype))
-    find_detections(image, None, 5.0, 3, True, 0.005, 1)
+    if detects:
+        find_detections(image, None, 5.0, 3, True, 0.005, 1)
     return time.perf_counter() - start

@@ -160,7 +160,8 @@ def _of_frame(image: str, exposure: Exposure, levels: Sequence[Level | None]) ->
     """Return what the summary tells of the frame itself; of a mosaic the medians of its images."""
     known = np.array([level for level in levels if level is not None])
     background, noise = map(float, np.median(known, axis=0)) if len(known) else (None, None)
-    headers = [exposure.header, *first_headers(image)]
+    # The file's own header is another one where the image is in an extension.
+    headers = [exposure.header, *(first_headers(image) if exposure.hdu else [])]
     return {"background": background, "noise": noise, "exposure": exposure_of(headers)}
 
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
+from .beside import uses_detector
 from .formats import suffix_of
 from .merge import check_merge, counts_of, merge_results, noted_summaries
 from .outcome import Kind, Outcome
@@ -255,7 +256,7 @@ def run_batch(
                 progress(result, total)
         noted: dict[str, str | None] = {}
         results: dict[str, ImageResult] = {}
-        executor = _executor(store.recipe, workers, scheduler)
+        executor = _executor(store.recipe, workers, scheduler, uses_detector(options, catalog, beside))
         try:
             for task, outcome in _all_outcomes(store, executor, works):
                 for text in outcome.warnings:
@@ -286,7 +287,7 @@ def _missing(pattern: str, about: str, folder: Path) -> ImageResult:
     return ImageResult(pattern, folder, False, False, about, None, 0.0)
 
 
-def _executor(recipe: Recipe, workers: int | None, scheduler: Any) -> Executor:
+def _executor(recipe: Recipe, workers: int | None, scheduler: Any, detects: bool) -> Executor:
     # What is not asked for need not be installed, or loaded.
     if scheduler is not None:
         from .dask import Cluster
@@ -294,7 +295,7 @@ def _executor(recipe: Recipe, workers: int | None, scheduler: Any) -> Executor:
         return Cluster(recipe, scheduler)
     from .processes import Workers
 
-    return Workers(recipe, workers)
+    return Workers(recipe, workers, detects)
 
 
 def _all_outcomes(

@@ -8,6 +8,7 @@ from .._util.hashing import digest
 from ..errors import InputError
 from ..io.masks_out import write_mask
 from ..io.regions import write_regions
+from ..measure.detectors import DETECTOR
 from ..pipeline.beside import regions_of
 from ..pipeline.mask import artefact_mask
 from ..pipeline.options import ALL, ScoreOptions
@@ -34,6 +35,11 @@ def check_beside(kinds: Iterable[str], options: ScoreOptions) -> None:
     """
     if list(kinds) and str(options.hdu).lower() == ALL:
         raise InputError("regions and masks are of one image; give its `hdu` instead of 'all'")
+
+
+def uses_detector(options: ScoreOptions, catalog: str | None, kinds: Sequence[str]) -> bool:
+    """Tell whether a run needs the kernels of the detection: a mask looks for hits with them too."""
+    return (catalog is None and options.detector == DETECTOR) or "mask" in kinds
 
 
 def write_beside(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import Any
 
+from .._util.compiling import announce_compiling, told_of_compiling
 from .._util.interrupts import without_ctrl_c
 from .._util.machine import usable_cpus
 from ..errors import RbinferError
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 #: A worker that has done so much is replaced: SEP keeps some bytes of each detection for good
 #: (sep-developers/sep#170), which would add up over many nights.
 _MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
+
+#: What a worker says before it compiles kernels.
+_COMPILING = "compiling"
 
 _context = multiprocessing.get_context("spawn")
 
@@ -50,6 +54,8 @@ class Workers:
     recipe : Recipe
     count : int, optional
         By default one for each CPU that the process may use, or a single one for a GPU.
+    detects : bool
+        Whether the kernels of the detection are made ready too.
 
     Raises
     ------
@@ -57,8 +63,8 @@ class Workers:
         The first worker cannot start: no such model, no such device.
     """
 
-    def __init__(self, recipe: Recipe, count: int | None = None) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, count: int | None = None, detects: bool = True) -> None:
+        self._recipe, self._detects = recipe, detects
         self._workers: list[_Worker] = []
         self._retries: deque[Task] = deque()
         # Alone until it is ready: the kernels are compiled once, not by all at once.
@@ -178,7 +184,9 @@ class Workers:
 
     def _start(self) -> _Worker:
         ours, theirs = _context.Pipe()
-        process = _context.Process(target=_serve, args=(theirs, self._recipe), daemon=True)
+        process = _context.Process(
+            target=_serve, args=(theirs, self._recipe, self._detects), daemon=True
+        )
         # Ctrl-C reaches all processes of a terminal; what the workers do then is for us to say.
         with without_ctrl_c():
             process.start()
@@ -189,20 +197,25 @@ class Workers:
 
     def _wait_until_ready(self, worker: _Worker) -> str:
         """Wait until a worker is ready; return its device."""
-        device, error = worker.pipe.recv()
+        said = worker.pipe.recv()
+        if said == _COMPILING:
+            announce_compiling()  # to those who listen in this process
+            said = worker.pipe.recv()
+        device, error = said
         if error is not None:
             raise RbinferError(error)
         worker.is_ready = True
         return str(device)
 
 
-def _serve(pipe: Any, recipe: Recipe) -> None:
+def _serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
     """Run tasks until the other end of the pipe is closed; runs in a process of its own."""
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())
     try:
-        warmup()
+        with told_of_compiling(lambda: pipe.send(_COMPILING)):
+            warmup(detects)
         device = prepared(recipe).running_on
     except Exception as error:
         pipe.send(("", str(error)))

@@ -17,7 +17,7 @@ from typing import Any
 from .._util.interrupts import uninterrupted
 from ..errors import InputError, RbinferError
 from ..pipeline.options import ScoreOptions
-from .beside import SUFFIXES
+from .beside import SUFFIXES, uses_detector
 from .formats import suffix_of
 from .journal import lines_of
 from .lending import Lenders, Lent
@@ -302,7 +302,7 @@ def run_watch(
     options.check(catalog)
     with Store(Path(output), "watch", options, suffix, overwrite, beside) as store:
         arrivals = Arrivals(source, catalog, settle, once, recursive)
-        executor = Workers(store.recipe, workers)
+        executor = Workers(store.recipe, workers, uses_detector(options, catalog, beside))
         try:
             places = _Places(source, catalog, suffix)
             return _Watch(store, arrivals, executor, places, all_frames, report).run(once)

@@ -16,13 +16,14 @@ import numpy as np
 from rbinfer import InputError
 from rbinfer.kernels import constants as c
 from rbinfer.measure import islands
+from rbinfer.measure.detect import _columns_of
 from rbinfer.measure.sep_detector import extract
 
 SIDES = (1, 2, 3, 5, 17, 31, 32, 33, 63, 64, 70, 90)
 ODD = np.array([np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 1e30])
 KINDS = (
     "blank", "noise", "stars", "blends", "plateaus", "hits", "lines", "slope", "negative", "integers",
-    "huge", "tiny", "not finite", "masked",
+    "huge", "tiny", "not finite", "masked", "lattice", "patches",
 )  # fmt: skip
 
 
@@ -38,9 +39,36 @@ def stars(rng, shape, n, width):
     return image
 
 
+def lattice(rng, shape):
+    """Draw peaks that do not touch, joined by faint pixels: as many as an island can have."""
+    image = rng.normal(0, 1, shape)
+    y = int(rng.integers(0, shape[0] - 2))
+    image[y + 1, 1::2] = 50
+    image[y : y + 3 : 2, ::2] = 1000
+    return image
+
+
+def patches(rng, shape):
+    """Draw rectangles of other noise, from none to a million times as much."""
+    image = rng.normal(0, 1, shape)
+    for _ in range(int(rng.integers(1, 6))):
+        y, x = (int(rng.integers(0, n)) for n in shape)
+        h, w = rng.integers(1, 90, 2)
+        part = image[y : y + h, x : x + w]
+        noise = 10.0 ** rng.integers(-6, 6) * (rng.random() < 0.8)
+        part[:] = rng.normal(0, noise, part.shape) + rng.choice([0, 0, 10, -1000])
+    return image
+
+
 def some_image(rng, kind):
     """Draw an image of a kind, and a mask for some."""
     shape = tuple(rng.choice(SIDES, 2))
+    if kind == "lattice":
+        return lattice(rng, rng.integers(3, 90, 2)).astype(np.float32), None
+    if kind == "patches":
+        shape = tuple(rng.integers(1, 200, 2))
+        image = patches(rng, shape) * rng.choice([1, 1e-12, 1e8]) + rng.choice([0, 1000])
+        return image.astype(np.float32), None
     if kind == "blank":
         return np.full(shape, rng.choice([0.0, -3.0, 1e5]), np.float32), None
     image = rng.normal(0, 1, shape)
@@ -87,6 +115,10 @@ def check_rows(rows, shape):
     x, y = rows[:, c.FIRST_X], rows[:, c.FIRST_Y]
     assert ((x > -0.51) & (x < width - 0.49) & (y > -0.51) & (y < height - 0.49)).all(), "off the image"
     assert (rows[:, c.XX] * rows[:, c.YY] > rows[:, c.XY] ** 2).all(), "no ellipse"
+    assert ((rows[:, c.XX] > 0) & (rows[:, c.YY] > 0)).all(), "a negative moment"
+    is_bright = rows[:, c.PEAK_SMOOTH] > 0
+    np.testing.assert_array_equal(rows[:, c.SMOOTH_FLUX] > 0, is_bright, "light that cannot be")
+    assert np.isfinite([*_columns_of(rows).values()]).all(), "a shape that is not finite"
 
 
 def matched(x, y, others):
@@ -119,6 +151,8 @@ def one(rng, kind):
     """Try one case, and return what is the same as SEP's."""
     image, mask = some_image(rng, kind)
     threshold, minarea = float(rng.uniform(2, 8)), int(rng.integers(1, 7))
+    if kind == "lattice" and rng.random() < 0.7:
+        minarea = 1
     smooths, contrast = bool(rng.integers(0, 2)), float(rng.choice([0.0, 0.005, 0.1, 1.0]))
     how = threshold, minarea, smooths, contrast
     rows = islands.find_detections(image, mask, *how, 1)

@@ -40,9 +40,15 @@ def test_options_are_named_for_parameters(text, expected):
     assert in_options(text) == expected
 
 
+def _flags(parser):
+    """Yield the options of a parser and of all its verbs."""
+    yield from (flag for action in parser._actions for flag in action.option_strings)
+    for verb in verbs_of(parser).values():
+        yield from _flags(verb)
+
+
 def test_the_table_names_options_that_there_are():
-    verbs = verbs_of(build_parser()).values()
-    flags = {flag for verb in verbs for action in verb._actions for flag in action.option_strings}
+    flags = set(_flags(build_parser()))
     assert set(OPTIONS.values()) <= flags
 
 

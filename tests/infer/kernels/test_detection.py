@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from rbinfer.kernels import cleaning, deblend, mesh, numerics, runs, shapes
 from rbinfer.kernels import constants as c
-from rbinfer.kernels import deblend, mesh, numerics, runs, shapes
 from rbinfer.measure import islands
 from rbinfer.measure.islands import find_detections
 from rbinfer.measure.threads import Threads
@@ -151,12 +151,12 @@ def test_mesh_is_that_of_a_clipped_sky():
     level, noise, highest = (np.empty((1, 1)) for _ in range(3))
     arrays = np.empty((3, 64)), np.empty((3, c.MOST_LEVELS + 1), np.int64)
     no_mask = np.zeros((1, 1), bool)
-    mesh.measure_mesh(image, no_mask, False, 64, 0, 1, level, noise, highest, *arrays)
+    mesh.measure_mesh(image, no_mask, False, 64, 0, 1, 0.5, 1, level, noise, highest, *arrays)
     assert level[0, 0] == pytest.approx(500, abs=0.6)
     assert noise[0, 0] == pytest.approx(8, rel=0.05)
     mask = np.ones(image.shape, bool)
     mask[:30] = False  # less than half of the pixels
-    mesh.measure_mesh(image, mask, True, 64, 0, 1, level, noise, highest, *arrays)
+    mesh.measure_mesh(image, mask, True, 64, 0, 1, 0.5, 1, level, noise, highest, *arrays)
     assert np.isnan(level[0, 0])
 
 
@@ -246,10 +246,15 @@ for seed in range({cases}):
     rng = np.random.default_rng(seed)
     shape = rng.integers(1, 90, 2)
     image = rng.normal(10, 2, shape) + 200 * rng.pareto(1.5) * (rng.random(shape) < rng.random() ** 3)
+    if seed % 4 == 1:  # peaks that do not touch, joined by faint pixels: as many as an island can have
+        shape += 80
+        image = rng.normal(10, 2, shape)
+        image[40:43:2, ::2], image[41, 1::2] = 2000, 100
     if seed % 3 == 0:
         image[rng.random(shape) < 0.1] = np.nan
     mask = rng.random(shape) < 0.1 if seed % 5 == 0 else None
-    how = rng.uniform(0.5, 6), int(rng.integers(1, 12)), bool(seed % 2), float(rng.choice([0, 0.005, 1]))
+    minarea = 1 if seed % 4 == 1 else int(rng.integers(1, 12))
+    how = rng.uniform(0.5, 6), minarea, bool(seed % 8 > 3), float(rng.choice([0, 0.005, 1]))
     check_rows(find_detections(image.astype(np.float32), mask, *how, 1), image)
 print("sound")
 """
@@ -262,3 +267,51 @@ def test_nothing_is_read_or_written_beyond_an_array(tmp_path):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "sound", done.stderr[-2000:]
+
+
+def test_peaks_that_do_not_touch_are_detections_each():
+    image = np.random.default_rng(0).normal(0, 1, (64, 128)).astype(np.float32)
+    image[30:33:2, 20:100:2], image[31, 21:99:2] = 1000, 50
+    sky, pool = islands.measure_sky(image, None, 64, Threads(1)), Threads(1)
+    found = islands._walk(image, None, sky, 5.0, False, pool)
+    rows = islands._measure(found, islands._grouped(found.runs, 1), image.shape, 1, 0.0, pool)
+    assert len(rows) == 80
+    assert rows[:, c.N_PIXELS].sum() == 80 + 39
+
+
+@pytest.mark.parametrize("place", [(-1e9, 5), (1e9, 5), (5, -1e9), (5, 1e9), (1e300, -1e300)])
+def test_neighbours_are_looked_for_on_the_grid_alone(place):
+    rows = np.zeros((3, c.N_COLUMNS))
+    rows[:, [c.N_PIXELS, c.SMOOTH_FLUX, c.THRESHOLD, c.XX, c.YY, c.AREA_RATIO]] = 5, 1, 1, 1, 1, 1
+    rows[:, c.FIRST_X], rows[:, c.FIRST_Y] = [place[0], 20, 30], [place[1], 9, 40]
+    pairs, totals = np.empty((0, 2), np.int64), np.zeros(1, np.int64)
+    order, ends = np.arange(3), np.array([1, 2, 2, 3])
+    cleaning.find_wings(rows, order, ends, 2, 4, 32, pairs, totals)
+    assert totals[0] == 0
+
+
+def smooths_below_zero(values):
+    """Measure a row of pixels with these smoothed values, of which the second is the brightest."""
+    n = len(values)
+    numbers = np.array([np.arange(20, 20 + n), np.full(n, 7), np.arange(1, n + 1)], np.int32)
+    pixels = np.ones((3, n), np.float32)
+    pixels[0, 1], pixels[1] = 9, values
+    row = np.zeros(c.N_COLUMNS)
+    box = np.array([20, 7, 20 + n, 7, n + 2, 64, 64])
+    shapes.measure_chain(0, n, numbers, pixels, 1.0, 1, box, np.empty(1), row)
+    shapes.finish_shape(row)
+    return row
+
+
+def test_light_below_zero_weighs_nothing():
+    row = smooths_below_zero([3.0, 1.0, -3.99])
+    assert row[c.SMOOTH_FLUX] == 4
+    assert (row[c.FIRST_X], row[c.FIRST_Y]) == (20.25, 7)
+    np.testing.assert_allclose(row[[c.XX, c.YY, c.XY]], [0.1875 + 1 / 12, 1 / 12, 0], atol=1e-15)
+
+
+def test_without_light_the_centre_is_the_brightest_pixel():
+    row = smooths_below_zero([0.0, -1.0, -5.0])
+    assert row[c.SMOOTH_FLUX] == 0
+    assert (row[c.FIRST_X], row[c.FIRST_Y]) == (21, 7)
+    np.testing.assert_allclose(row[[c.XX, c.YY, c.XY]], [1 / 12, 1 / 12, 0], atol=1e-15)

@@ -173,6 +173,32 @@ def test_detect_refuses_impossible_parameters():
             detect(image, threshold=wrong)
     with pytest.raises(InputError, match="minarea must be at least 1, not 0"):
         detect(image, minarea=0)
+    with pytest.raises(InputError, match="threads must be at least 1, not 0"):
+        detect(image, threads=0)
+
+
+@pytest.mark.parametrize("detector", ["rbinfer", "sep"])
+def test_detect_refuses_a_mask_of_another_shape(detector):
+    with pytest.raises(InputError, match=r"the mask's shape \(9, 8\) is not the image's, \(9, 9\)"):
+        detect(np.zeros((9, 9), np.float32), np.zeros((9, 8), bool), detector=detector)
+
+
+@pytest.mark.parametrize("share", [0.55, 0.9])
+def test_detect_where_most_pixels_are_bad(share, caplog):
+    image = np.random.default_rng(0).normal(100, 3, (128, 128)).astype(np.float32)
+    image[80:83, 60:63] += 500
+    image[: int(share * 64)], image[64 : 64 + int(share * 64)] = np.nan, np.nan
+    image[80:83, 60:63] = 600
+    found = detect(image)
+    assert [(round(x), round(y)) for x, y in found["x", "y"]] == [(61, 81)]
+    assert not caplog.records
+
+
+def test_a_frame_with_too_few_good_pixels_is_told(caplog):
+    image = np.full((100, 100), np.nan, np.float32)
+    image[::30, ::30] = 1.0
+    assert len(detect(image)) == 0
+    assert "more than half of the pixels of every 64 x 64 cell are bad" in caplog.text
 
 
 # Profile FWHM (Moffat fits to the bright isolated stars, less the pixel) of a few real frames. The

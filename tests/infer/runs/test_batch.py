@@ -16,7 +16,7 @@ from rbinfer._util.hashing import digest
 from rbinfer._util.wording import in_options
 from rbinfer.cli import main
 from rbinfer.errors import InputError, RbinferError
-from rbinfer.io.tables import read_catalog
+from rbinfer.io.tables import read_catalog, write_catalog
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
@@ -249,3 +249,21 @@ def test_names_that_are_not_there_fail_and_the_rest_go_on(night, tmp_path, capsy
     with pytest.raises(InputError, match=r"no images are found for .*gone\.fits, .*none"):
         run_batch(names[1:], tmp_path / "nothing", workers=1)
     assert not (tmp_path / "nothing").exists()
+
+
+def test_compiling_is_told_and_never_claimed(night, tmp_path):
+    for name in ("f0", "f1"):
+        shutil.copy(night / f"{name}.fits", tmp_path)
+        write_catalog(
+            read_catalog(night / "expected" / f"{name}.ecsv")["x", "y"], tmp_path / f"{name}.csv"
+        )
+    kept = tmp_path / "kept"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(kept)}
+    argv = [str(tmp_path), "--catalog", "{dir}/{stem}.csv", "--workers", "1"]
+    for told in (1, 0):
+        code, _, said = runs.run("batch", *argv, "-o", tmp_path / f"out{told}", env=environment)
+        assert code == 0
+        assert said.count("the kernels are compiled now") == told
+    # With a catalogue nothing is detected.
+    assert not list(kept.glob("measure_islands*"))
+    assert list(kept.glob("cut_default*"))
