@@ -22,9 +22,8 @@ from astropy.table import Table
 _PATIENCE = 120.0  # seconds
 #: The detection that is shown, once its picture is there and the page has done with the last answer.
 _SHOWN = (
-    "const i = document.getElementById('near');"
     "if (!document.getElementById('done').hidden) return 'done';"
-    "return !busy && current && i.complete && i.naturalWidth > 1 ? [current.image, current.row] : null"
+    "return !busy && current && isSeen() ? [current.image, current.row] : null"
 )
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, RbinferError
 from .options import add_common_options
 from .parser import add_verb
 from .values import count, whole
@@ -72,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     from ..serve.server import Place, run_server
 
     table = _table_of(options)
+    if options.output is not None or table.parent.is_dir():
+        _check_table(table)
     session = make_session(_pool_of(options), table, _user(options.who), options.goal)
     for note in session.pool.notes:
         log.warning("%s", note)
@@ -82,8 +84,13 @@ def run(options: argparse.Namespace) -> int:
             page = f"{address}/{token}/"
             # Not of the log, which others may read.
             print(f"rbinfer: label at {page}", file=sys.stderr, flush=True)
-            if not options.no_browser:
-                _open(page, folder)
+            if not options.no_browser and _open(page, folder):
+                # Some browsers, those of Snap and Flatpak, may not read the file that leads there.
+                print(
+                    "rbinfer: if the browser shows no page, open the address above",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
         try:
             run_server(make_app(session, token), Place(port=options.port), tell, "label")
@@ -105,6 +112,18 @@ def _table_of(options: argparse.Namespace) -> Path:
     if table.suffix != ".ecsv":
         raise InputError(f"labels are written as ECSV; name {table} with the suffix .ecsv")
     return table
+
+
+def _check_table(table: Path) -> None:
+    """See that answers can be written before anything is read, which may last."""
+    from ..io.labels import LabelFile
+
+    try:
+        LabelFile(table).check()
+    except InputError:
+        raise
+    except RbinferError as error:
+        raise RbinferError(f"{error}; name a table in another folder with -o TABLE") from error
 
 
 def _pool_of(options: argparse.Namespace) -> "Pool":
@@ -144,17 +163,19 @@ def _private_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _open(page: str, folder: Path) -> None:
-    """Open a page in a browser with a screen, by a file that leads there.
+def _open(page: str, folder: Path) -> bool:
+    """Open a page in a browser with a screen, by a file that leads there; returns whether one was asked.
 
     Other users see the arguments of every process, so the address must not be one.
     """
     import webbrowser
 
     if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        return
+        return False
     way = folder / "label.html"
     way.touch(0o600)
     way.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={page}">')
     if not webbrowser.open(way.as_uri()):
         log.warning("no browser could be opened; open the address yourself")
+        return False
+    return True

@@ -10,13 +10,13 @@ from typing import Any
 
 from .._util.extras import needed
 from .._util.sentences import unforeseen
-from ..errors import InputError, RbinferError
+from ..errors import InputError, RbinferError, one_line
 from ..report.markup import part
 from ..serve.limits import App, Guard, Limits
 from ..serve.server import Place
 from .door import Door
-from .frames import STRETCHES, draw_cutout
-from .session import Session
+from .frames import STRETCHES, ImageChangedError, draw_cutout
+from .session import AnsweredElsewhereError, Session
 
 log = logging.getLogger(__name__)
 
@@ -95,13 +95,14 @@ class _Pages:
         return found
 
     async def state(self, request: Any) -> Any:
-        return await _answered(self._session.state)
+        window = _window(request.query_params.get("window", ""))
+        return await _answered(lambda: self._session.state(window))
 
     async def items(self, request: Any) -> Any:
         def found() -> dict[str, Any]:
-            window = request.query_params.get("window", "")[:64]
+            window = _window(request.query_params.get("window", ""))
             count = _whole(request.query_params.get("count", "1"), "count", _MOST_ITEMS)
-            return {"items": self._session.take(window, count)}
+            return {"items": self._session.take(window, count), **self._session.rest(window)}
 
         return await _answered(found)
 
@@ -144,7 +145,7 @@ class _Pages:
             item, label, kind = asked.get("item"), asked.get("label"), asked.get("class", "")
             if not (isinstance(item, int) and isinstance(label, str) and isinstance(kind, str)):
                 raise InputError("an answer has an item (a whole number), a label and a class (texts)")
-            return self._session.answer(item, label, kind)
+            return self._session.answer(item, label, kind, _window(asked.get("window", "")))
 
         return await _answered(noted)
 
@@ -152,10 +153,12 @@ class _Pages:
         body = await request.body()
 
         def taken_back() -> dict[str, Any]:
-            item = _object(body).get("item")
+            asked = _object(body)
+            item = asked.get("item")
             if not isinstance(item, int):
                 raise InputError("say which item's answer is taken back (a whole number)")
-            return {"progress": self._session.undo(item), "item": self._session.item(item)}
+            progress = self._session.undo(item, _window(asked.get("window", "")))
+            return {"progress": progress, "item": self._session.item(item)}
 
         return await _answered(taken_back)
 
@@ -166,23 +169,39 @@ class _Pages:
 async def _answered(work: Callable[[], Any]) -> Any:
     """Do in a thread what is asked for: bytes are PNG, None is an answer without content, else JSON."""
     from anyio.to_thread import run_sync
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import Response
 
     try:
         found = await run_sync(work)
+    except AnsweredElsewhereError as error:
+        return _as_json({"error": one_line(error)}, 409)
+    except ImageChangedError as error:
+        log.warning("%s", error)
+        return _as_json({"error": one_line(error)}, 410)
     except InputError as error:
-        return JSONResponse({"error": " ".join(str(error).split())}, 422)
+        return _as_json({"error": one_line(error)}, 422)
     except RbinferError as error:
         log.warning("%s", error)
-        return JSONResponse({"error": " ".join(str(error).split())}, 500)
+        return _as_json({"error": one_line(error)}, 500)
     except Exception as error:
         log.exception("a request failed")
-        return JSONResponse({"error": unforeseen(error)}, 500)
+        return _as_json({"error": unforeseen(error)}, 500)
     if found is None:
         return Response(status_code=204)
     if isinstance(found, bytes):
         return Response(found, media_type="image/png", headers=_KEPT)
-    return JSONResponse(found)
+    return _as_json(found)
+
+
+def _as_json(found: dict[str, Any], status: int = 200) -> Any:
+    """Return an answer in ASCII: names of files may hold what UTF-8 can't."""
+    from starlette.responses import Response
+
+    return Response(json.dumps(found), status, media_type="application/json")
+
+
+def _window(name: Any) -> str:
+    return str(name)[:64]
 
 
 def _own(name: str) -> str:

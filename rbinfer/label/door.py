@@ -52,6 +52,16 @@ class Door:
             await _refuse(with_headers, 403, "open the address that 'rbinfer label' printed, all of it")
         elif not _is_own(scope):
             await _refuse(with_headers, 403, "this page answers no page of another host")
+        elif scope["path"] == f"/{token}":
+            # What is on the page is asked for relative to its address, which must end so.
+            await with_headers(
+                {
+                    "type": "http.response.start",
+                    "status": 307,
+                    "headers": [(b"location", f"/{token}/".encode()), (b"content-length", b"0")],
+                }
+            )
+            await with_headers({"type": "http.response.body", "body": b""})
         else:
             inner = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode(), "root_path": ""}
             await self._app(inner, receive, with_headers)

@@ -5,6 +5,7 @@ const PAGE = 24; // cutouts of the grid
 const STRETCHES = ["asinh", "linear", "sky"];
 const ZOOMS = [0.35, 0.5, 0.7, 1, 1.5, 2];
 const WIDER = 4; // how many times wider the wider view is
+const AGAIN = 5000; // ms after which a page that has nothing to show asks again
 const CLASS_KEYS = "1234567890qweyiopzxcv";
 const PARTS = {
   threshold: "near the threshold",
@@ -23,6 +24,12 @@ let inGrid = false;
 let stretch = 0;
 let zoom = ZOOMS.indexOf(1);
 let busy = false;
+let doing = Promise.resolve(); // what `busy` is about
+let filling = Promise.resolve();
+let seen = null; // the detection whose picture is there
+let rest = { open: 0, leased: 0, unreadable: 0 }; // as the server said last
+let asking = null; // timer
+const failed = new Set(); // items whose cutouts can't be drawn
 let stack = []; // items that were answered, the last one last
 
 // A page that is loaded again goes on with what it had; another window gets other detections.
@@ -39,7 +46,7 @@ async function ask(path, body) {
     throw new Error("rbinfer label has ended, or can't be reached. Your answers are on disk: start it again.");
   }
   const found = await answer.json();
-  if (!answer.ok) throw new Error(found.error);
+  if (!answer.ok) throw Object.assign(new Error(found.error), { status: answer.status });
   return found;
 }
 
@@ -59,23 +66,34 @@ const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%
 const words = (text) => text.replaceAll("_", " ");
 const cutout = (item, wider) => `cutout/${item.item}?wider=${wider}&stretch=${STRETCHES[stretch]}`;
 
-async function fill(wanted) {
+function known() {
   const shown = inGrid ? cells.filter((cell) => !cell.answer) : current ? [current] : [];
-  const known = new Set([...queue, ...shown].map((item) => item.item));
-  const count = Math.min(known.size + wanted, 100);
-  if (wanted <= 0 || count <= known.size) return;
-  const { items } = await ask(`items?window=${name}&count=${count}`);
-  const found = items.filter((item) => !known.has(item.item));
-  queue.push(...found);
-  for (const item of found) new Image().src = cutout(item, ZOOMS[zoom]);
+  return new Set([...queue, ...shown].map((item) => item.item));
+}
+
+// Fills the queue up, one after the other: two at a time would bring the same detections.
+function fill(length) {
+  filling = filling.catch(() => {}).then(async () => {
+    const before = known();
+    const count = Math.min(before.size + failed.size + length - queue.length, 100);
+    if (length <= queue.length || count <= before.size) return;
+    const { items, ...others } = await ask(`items?window=${name}&count=${count}`);
+    rest = others;
+    const now = known();
+    const isNew = ({ item }) => !before.has(item) && !now.has(item) && !failed.has(item);
+    const found = items.filter(isNew).slice(0, length);
+    queue.push(...found);
+    for (const item of found) new Image().src = cutout(item, ZOOMS[zoom]);
+  });
+  return filling;
 }
 
 function showProgress(progress) {
   const { labelled, goal, skipped, items, missed, let_in: letIn, random } = progress;
   at("bar").max = goal;
   at("bar").value = Math.min(labelled, goal);
-  const rest = skipped ? `, ${skipped} skipped` : "";
-  at("progress").textContent = `${labelled} of ${goal} labelled (${progress.real} real, ${progress.bogus} bogus${rest}); ${items} to choose from`;
+  const others = skipped ? `, ${skipped} skipped` : "";
+  at("progress").textContent = `${labelled} of ${goal} labelled (${progress.real} real, ${progress.bogus} bogus${others}); ${items} to choose from`;
   const told = [];
   for (const [rate, what] of [[missed, "missed"], [letIn, "let in"]]) {
     if (rate) told.push(`${what} ${percent(rate.rate)} (${percent(rate.low)} to ${percent(rate.high)}, ${rate.wrong} of ${rate.n})`);
@@ -112,16 +130,38 @@ async function measure(item) {
 
 function showPictures() {
   const wider = ZOOMS[zoom];
-  at("near").src = cutout(current, wider);
-  at("wide").src = cutout(current, WIDER);
-  at("star").src = `star/${current.item}`;
+  const pictures = { near: cutout(current, wider), wide: cutout(current, WIDER), star: `star/${current.item}` };
+  seen = null;
+  for (const [id, source] of Object.entries(pictures)) {
+    at(id).classList.add("waiting"); // a browser shows the old picture until the new one is there
+    at(id).removeAttribute("src");
+    at(id).src = source;
+  }
   at("frame").style.width = at("frame").style.height = `${(100 * wider) / WIDER}%`;
+}
+
+function isSeen() {
+  return seen === current && at("near").complete && at("near").naturalWidth > 0;
+}
+
+// Says why nothing is shown, and asks again where that may change.
+function showRest() {
+  const unreadable = Math.max(rest.unreadable, failed.size);
+  const why = [];
+  if (rest.leased) why.push(`${rest.leased} are open in other windows`);
+  if (unreadable) why.push(`${unreadable} can't be drawn, as their images can't be read`);
+  at("done").textContent = rest.open
+    ? `${rest.open} have no answer yet${why.length ? `: ${why.join("; ")}` : ""}. This page asks again every ${AGAIN / 1000} seconds.`
+    : "All of them have an answer.";
+  clearTimeout(asking);
+  if (rest.open) asking = setTimeout(() => at("done").hidden || once(next), AGAIN);
 }
 
 function show() {
   at("single").hidden = inGrid || !current;
   at("grid").hidden = !inGrid || !cells.length;
   at("done").hidden = inGrid ? cells.length > 0 : current !== null;
+  if (!at("done").hidden) showRest();
   if (inGrid) showCells();
   else if (current) {
     showPictures();
@@ -159,7 +199,7 @@ async function next() {
   if (inGrid) {
     if (cells.every((cell) => cell.answer)) {
       cells = [];
-      await fill(PAGE - queue.length);
+      await fill(PAGE);
       cells = queue.splice(0, PAGE);
       focus = 0;
     } else {
@@ -172,28 +212,39 @@ async function next() {
     current = queue.shift() ?? null;
   }
   show();
-  fill(AHEAD - queue.length).catch(fail);
+  if (at("done").hidden) fill(AHEAD).catch(fail);
 }
 
 // Nothing is taken in while an answer is on its way: it would be about a picture that nobody saw yet.
-async function once(work) {
-  if (busy) return;
+function once(work) {
+  if (busy) return doing;
   busy = true;
-  try {
-    at("error").hidden = true;
-    await work();
-  } catch (error) {
-    fail(error);
-  } finally {
-    busy = false;
-  }
+  doing = (async () => {
+    try {
+      at("error").hidden = true;
+      await work();
+    } catch (error) {
+      fail(error);
+    } finally {
+      busy = false;
+    }
+  })();
+  return doing;
 }
 
 function answer(label, kind = "") {
   return once(async () => {
     const item = inGrid ? cells[focus] : current;
-    if (!item) return;
-    showProgress(await ask("answer", { item: item.item, label, class: kind }));
+    if (!item || !(inGrid || isSeen())) return;
+    try {
+      showProgress(await ask("answer", { item: item.item, label, class: kind, window: name }));
+    } catch (error) {
+      if (![409, 410].includes(error.status)) throw error;
+      if (error.status === 410) drop(item);
+      else if (inGrid) cells[focus] = await ask(`item/${item.item}`);
+      await next();
+      throw error;
+    }
     item.answer = label;
     stack.push(item.item);
     sessionStorage.setItem("stack", JSON.stringify(stack));
@@ -206,7 +257,7 @@ function undo() {
     if (!stack.length) throw new Error("There is no answer to take back.");
     const number = stack.pop();
     sessionStorage.setItem("stack", JSON.stringify(stack));
-    const { progress, item } = await ask("undo", { item: number });
+    const { progress, item } = await ask("undo", { item: number, window: name });
     showProgress(progress);
     if (inGrid) {
       const k = cells.findIndex((cell) => cell.item === number);
@@ -221,13 +272,25 @@ function undo() {
   });
 }
 
-// An image that can't be read is not shown again.
-function pass(item) {
-  fail(new Error(`${item.image} can't be read; its cutouts are passed over.`));
-  const isGone = (other) => other.image === item.image && other.hdu === item.hdu;
+// Takes all of an image away that can't be shown.
+function drop(item) {
+  const isGone = (other) => ["image", "hdu", "plane"].every((what) => other[what] === item[what]);
+  for (const other of [item, ...queue, ...cells]) if (isGone(other)) failed.add(other.item);
   queue = queue.filter((other) => !isGone(other));
   cells = cells.filter((other) => other.answer || !isGone(other));
-  next().catch(fail);
+  focus = Math.max(0, Math.min(focus, cells.length - 1));
+}
+
+// What can't be drawn is not shown again.
+async function pass(item) {
+  if (failed.has(item.item)) return;
+  drop(item);
+  while (busy) await doing;
+  await once(async () => {
+    if (inGrid ? cells.every((cell) => cell.answer) : !current || failed.has(current.item)) await next();
+    else show();
+    fail(new Error(`${item.image} can't be read; its cutouts are passed over. Load this page again to try anew.`));
+  });
 }
 
 function toggleGrid() {
@@ -313,7 +376,7 @@ function showClasses(found) {
 }
 
 async function start() {
-  const state = await ask("state");
+  const state = await ask(`state?window=${name}`);
   stack = (isReload && JSON.parse(sessionStorage.getItem("stack"))) || state.recent;
   showProgress(state.progress);
   showClasses(state.classes);
@@ -330,6 +393,8 @@ at("stretch").onclick = restretch;
 at("in").onclick = () => rezoom(-1);
 at("out").onclick = () => rezoom(1);
 at("ask").onclick = help;
+for (const id of ["near", "wide", "star"]) at(id).addEventListener("load", () => at(id).classList.remove("waiting"));
+at("near").onload = () => (seen = current);
 at("near").onerror = () => current && pass(current);
 at("star").onload = () => { at("star").hidden = false; at("starless").hidden = true; };
 at("star").onerror = () => { at("star").hidden = true; at("starless").hidden = false; };

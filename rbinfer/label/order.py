@@ -1,12 +1,15 @@
 """In which order detections are shown: what teaches most, with a random part always in."""
 
 import itertools
+import os
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .frames import plane_of
 from .pool import Pool
 
 #: Why a detection is shown, in turns: nearest to the threshold, the model and the repeats of the night
@@ -26,20 +29,43 @@ class Order(NamedTuple):
     part : ndarray of int8, shape (m,)
         Index of `PARTS`. Those that are ``random`` are a random draw from all detections, in random
         order, whatever the other parts hold: what is counted among the first of them is an honest rate.
+        Whether a detection is of them doesn't depend on which others there are.
     """
 
     rows: NDArray[np.int64]
     part: NDArray[np.int8]
 
 
-def in_order(pool: Pool, rng: np.random.Generator, most: int = MOST) -> Order:
+def draws(pool: Pool) -> NDArray[np.float64]:
+    """Return a number from 0 to 1 for each detection, as if drawn at random.
+
+    It is a hash of the name of the image, HDU, plane and pixel: the same however the pool grows, shrinks
+    or moves.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    names = [f"{os.path.basename(str(i.path))}/{plane_of(i).lower()}" for i in pool.images]
+    hashes = [blake2b(os.fsencode(name), digest_size=8).digest() for name in names]
+    keys = np.zeros(len(pool.rows), [("image", "<u8"), ("hdu", "<i8"), ("x", "<f8"), ("y", "<f8")])
+    keys["image"] = np.frombuffer(b"".join(hashes), "<u8")[pool.rows["image"]]
+    keys["hdu"] = pool.rows["hdu"]
+    for name in ("x", "y"):
+        keys[name] = np.round(pool.rows[name], 3) + 0.0  # no negative zero
+    data, size = keys.tobytes(), keys.itemsize
+    hashed = (blake2b(data[k : k + size], digest_size=8).digest() for k in range(0, len(data), size))
+    return np.frombuffer(b"".join(hashed), "<u8") / 2.0**64
+
+
+def in_order(pool: Pool, draw: NDArray[np.float64], most: int = MOST) -> Order:
     """Put detections in order; the parts take turns, and one that has no more is left out.
 
     Parameters
     ----------
     pool : Pool
-    rng : Generator
-        One with the same seed gives the same order.
+    draw : ndarray of float64, shape (n,)
+        As from `draws`. Those below the share of a part are the random part, in this order.
     most : int
         Largest number of detections.
 
@@ -49,14 +75,14 @@ def in_order(pool: Pool, rng: np.random.Generator, most: int = MOST) -> Order:
     """
     n = len(pool.rows)
     size = min(n, most)
-    shuffled = rng.permutation(n)
-    drawn = shuffled[: -(-size // len(PARTS))]
-    rest = np.setdiff1d(np.arange(n), drawn)
+    shuffled = np.argsort(draw, kind="stable")
+    n_drawn = int(np.count_nonzero(draw < 1 / len(PARTS)))
+    rest = np.sort(shuffled[n_drawn:])
     parts = (
         _by_threshold(pool, rest)[:size],
         _by_disagreement(pool, rest)[:size],
-        _by_class(pool, rest, rng)[:size],
-        drawn,
+        _by_class(pool, shuffled[n_drawn:])[:size],
+        shuffled[:n_drawn][:size],
     )
     rows, part = np.zeros(size, np.int64), np.zeros(size, np.int8)
     for k, (row, number) in enumerate(itertools.islice(_in_turns(parts), size)):
@@ -92,9 +118,9 @@ def _by_disagreement(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def _by_class(pool: Pool, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _by_class(pool: Pool, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return all classes as often as each other, while they last, the rarest first."""
-    mixed = rng.permutation(rows[pool.rows["kind"][rows] >= 0])
+    mixed = rows[pool.rows["kind"][rows] >= 0]
     kind = pool.rows["kind"][mixed]
     times = np.bincount(kind, minlength=len(pool.classes))
     turn = np.zeros(len(mixed), np.int64)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 
 from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
+from ..model.spec import DEFAULT_FWHM
 from ..night.run import RESULTS
 from ..night.tables import DETECTIONS
 from ..report.journal import read_journals
-from ..report.one import SOURCE, ImageResult, OneResult, read_one
+from ..report.one import FIRST, SOURCE, ImageResult, OneResult, read_one
 from ..report.results import names_of_results, some
 from ..runs.journal import Line
+from .frames import plane_of
+from .twins import first_of_each
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +90,9 @@ def read_pool(folder: Path, images: Path | None = None) -> Pool:
     results = folder / RESULTS if (folder / RESULTS).is_dir() else folder
     journal = read_journals(results)
     found, skipped = [], []
-    for name in names_of_results(results, journal):
+    names = names_of_results(results, journal)
+    log.info("reading %d results in %s", len(names), results)
+    for name in names:
         try:
             found.append(read_one(results / name, images, journal.get(name, Line())))
         except RbinferError as error:
@@ -118,9 +124,16 @@ def read_single(image: Path, catalog: Path) -> Pool:
     Raises
     ------
     InputError
-        The catalogue has no scores, or nothing that can be shown.
+        The catalogue has no scores, nothing that can be shown, or notes that it is of another image.
     """
-    pool = _pool([read_one(catalog, image, Line())], [])
+    line = read_journals(catalog.parent).get(catalog.name, Line())
+    one = read_one(catalog, image, line)
+    if one.image.noted and Path(one.image.noted).name != _printable(image.name):
+        raise InputError(
+            f"{catalog} notes that it is of {Path(one.image.noted).name}, not of {image.name}; name "
+            "that image, or score this one"
+        )
+    pool = _pool([one], [])
     if not len(pool.rows):
         raise InputError(
             f"{catalog} has nothing to label: no row has a score and a position on {image}"
@@ -131,7 +144,7 @@ def read_single(image: Path, catalog: Path) -> Pool:
 
 def _pool(results: Sequence[OneResult], notes: list[str]) -> Pool:
     classes: dict[str, int] = {}
-    parts, unseen = [np.zeros(0, ROW)], 0
+    parts, unseen, lacking = [np.zeros(0, ROW)], 0, Counter[str]()
     for number, one in enumerate(results):
         rows = np.zeros(len(one.sources), ROW)
         for name in SOURCE.names or ():
@@ -142,14 +155,32 @@ def _pool(results: Sequence[OneResult], notes: list[str]) -> Pool:
         rows["probability"] = np.nan
         if one.brightness not in _SNR:
             rows["bright"] = np.nan
+        lacking.update([*one.lacking, *_assumed(one)])
         scored = one.verdict != "unscored"
         shown = scored & np.isfinite(rows["x"]) & np.isfinite(rows["y"]) & (one.image.path is not None)
         unseen += int(np.count_nonzero(scored & ~shown))
         parts.append(rows[shown])
+    notes = [*notes, *(f"{times} of {len(results)} results: {what}." for what, times in lacking.items())]
     if unseen:
-        notes = [*notes, f"{unseen} detections can't be shown: their image or position isn't known."]
+        notes.append(f"{unseen} detections can't be shown: their image or position isn't known.")
     images = tuple(one.image for one in results)
-    return Pool(images, np.concatenate(parts), tuple(classes), tuple(notes))
+    rows = np.concatenate(parts)
+    first = first_of_each(rows, [image.path for image in images], [plane_of(image) for image in images])
+    if len(first) < len(rows):
+        notes.append(f"{len(rows) - len(first)} detections are there twice; the first of each is shown.")
+    return Pool(images, rows[first], tuple(classes), tuple(notes))
+
+
+def _assumed(one: OneResult) -> list[str]:
+    """Return what is taken for granted since the result does not note it."""
+    said = []
+    if not one.image.options and not one.image.finished:
+        said.append("no options are noted; positions are taken by the names of their columns")
+    if np.any(one.sources["hdu"] == FIRST):
+        said.append("no HDU is noted; the first image of the file is shown")
+    if one.image.fwhm is None:
+        said.append(f"no FWHM is noted; cutouts are as wide as for {DEFAULT_FWHM:g} px")
+    return said
 
 
 def _with_night(pool: Pool, path: Path) -> Pool:
@@ -171,12 +202,21 @@ def _with_night(pool: Pool, path: Path) -> Pool:
     known = {name: number.get(_plain_path(name), -1) for name in set(names)}
     image = np.array([known[name] for name in names], np.int64)
     row, probability = table["row"].to_numpy(), table["probability"].to_numpy()
-    for k in np.unique(image[image >= 0]):
-        of = image == k
-        by_row = dict(zip(row[of].tolist(), probability[of].tolist(), strict=True))
-        mine = pool.rows["image"] == k
-        pool.rows["probability"][mine] = [by_row.get(n, np.nan) for n in pool.rows["row"][mine].tolist()]
+    if not len(row):
+        return pool
+    # One number for image and row, so that both can be looked up at once.
+    step = int(max(row.max(), pool.rows["row"].max())) + 1
+    place, wanted = image * step + row, pool.rows["image"].astype(np.int64) * step + pool.rows["row"]
+    order = np.argsort(place, kind="stable")
+    at = np.minimum(np.searchsorted(place, wanted, "right", sorter=order) - 1, len(order) - 1)
+    hit = (at >= 0) & (place[order[at]] == wanted)
+    pool.rows["probability"][hit] = probability[order[at[hit]]]
     return pool
+
+
+def _printable(name: str) -> str:
+    """Return a name as a result can note it."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _plain_path(name: str) -> str:

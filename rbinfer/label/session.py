@@ -1,6 +1,7 @@
 """The work at hand: what is shown next, what was answered, and that it is on disk."""
 
 import itertools
+import logging
 import os
 import threading
 import time
@@ -13,26 +14,32 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError, RbinferError
-from ..io.labels import PERSON, Label, LabelFile, key_of
+from ..io.labels import PERSON, Key, Label, LabelFile, key_of
 from ..report.one import ImageResult
-from .frames import Frame, Frames
-from .order import PARTS, Order, in_order
+from .frames import Frame, Frames, plane_of
+from .order import PARTS, Order, draws, in_order
 from .pool import Pool
 from .progress import Tally
+
+log = logging.getLogger(__name__)
 
 #: What a person can answer.
 ANSWERS = ("real", "bogus", "skip")
 _LEASE = 120.0  # seconds in which no other window gets what a window took
 _RECENT = 50  # answers that a page learns of when it is opened, to take back
+_AGAIN = 60.0  # seconds after which an image that could not be read is tried again
+_EARLIER, _ELSEWHERE = "(earlier)", "(elsewhere)"  # windows of answers that no window here gave
 
 
-class _Place(NamedTuple):
-    """Where a detection lies, by the name of the file alone, which may have moved."""
+class AnsweredElsewhereError(RbinferError):
+    """Another window, or another process, has given or changed an answer meanwhile."""
 
-    name: str
-    hdu: int
-    x: float
-    y: float
+
+class _Answer(NamedTuple):
+    """A label, and the window that it is from."""
+
+    label: Label
+    window: str
 
 
 class Session:
@@ -61,17 +68,17 @@ class Session:
         self.pool, self.order, self.frames = pool, order, Frames()
         self._labels, self._who = labels, who
         self._tally = Tally(goal)
-        self._answers: dict[int, Label] = {}
+        self._answers: dict[int, list[_Answer]] = {}  # the last one counts
         self._recent: dict[int, None] = {}
         self._leases: dict[int, tuple[str, float]] = {}
-        self._gone: set[int] = set()  # images that could not be read, which are shown no more
+        self._gone: dict[tuple[int, int], float] = {}  # image and HDU that can't be read, until when
         self._first = 0  # all before it have answers
         self._lock = threading.RLock()
-        self._items: defaultdict[_Place, list[int]] = defaultdict(list)
+        self._windows: dict[tuple[Key, str, str, str, str], str] = {}  # of answers given here
+        self._restarts = -1  # of the file, as far as they were taken in
+        self._items: defaultdict[Key, list[int]] = defaultdict(list)
         for item in range(len(order.rows)):
-            row = self._row(item)
-            image, key = pool.images[row["image"]], key_of("", row["hdu"], row["x"], row["y"])
-            self._items[_Place(os.path.basename(str(image.path)), *key[1:])].append(item)
+            self._items[self._key(item)].append(item)
         self._learn()
 
     def __len__(self) -> int:
@@ -96,14 +103,38 @@ class Session:
             while self._first < len(self) and self._first in self._answers:
                 self._first += 1
             now, found = time.monotonic(), list[int]()
+            gone = self._gone_now()
             for item in itertools.takewhile(lambda _: len(found) < count, range(self._first, len(self))):
-                holder, until = self._leases.get(item, (window, 0.0))
-                if self._gone and int(self._row(item)["image"]) in self._gone:
+                if item in self._answers or self._is_held(item, window, now):
                     continue
-                if item not in self._answers and (holder == window or until < now):
+                if not (gone and self._place(item) in gone):
                     self._leases[item] = (window, now + _LEASE)
                     found.append(item)
         return [self.item(item) for item in found]
+
+    def rest(self, window: str) -> dict[str, int]:
+        """Return what has no answer yet, and why a window may not get it.
+
+        Parameters
+        ----------
+        window : str
+
+        Returns
+        -------
+        dict of str to int
+            ``open``: without an answer. Of these, ``leased``: other windows have them; ``unreadable``:
+            their images can't be read.
+        """
+        with self._lock:
+            now, gone = time.monotonic(), self._gone_now()
+            waiting = range(self._first, len(self)) if gone else ()
+            return {
+                "open": len(self) - len(self._answers),
+                "leased": sum(self._is_held(item, window, now) for item in self._leases),
+                "unreadable": sum(
+                    item not in self._answers and self._place(item) in gone for item in waiting
+                ),
+            }
 
     def item(self, item: int) -> dict[str, Any]:
         """Return what is shown of a detection, as plain values for JSON.
@@ -117,11 +148,12 @@ class Session:
         row, part = self._row(item), PARTS[self.order.part[item]]
         image = self.pool.images[row["image"]]
         kind = self.pool.classes[row["kind"]] if row["kind"] >= 0 else ""
-        answer = self._answers.get(item)
+        answers = self._answers.get(item)
         return {
             "item": item,
             "image": image.name,
             "hdu": int(row["hdu"]),
+            "plane": plane_of(image),
             "row": int(row["row"]),
             "x": round(float(row["x"]), 2),
             "y": round(float(row["y"]), 2),
@@ -133,7 +165,7 @@ class Session:
             "night": _number(row["probability"]),
             "fwhm": image.fwhm,
             "part": part,
-            "answer": answer.label if answer else None,
+            "answer": answers[-1].label.label if answers else None,
         }
 
     def frame(self, item: int) -> tuple[Any, ImageResult, Frame]:
@@ -151,15 +183,23 @@ class Session:
         image = self.pool.images[row["image"]]
         try:
             return row, image, self.frames.frame(image, int(row["hdu"]))
-        except RbinferError:
-            self._gone.add(int(row["image"]))
+        except Exception:
+            with self._lock:
+                self._gone[self._place(item)] = time.monotonic() + _AGAIN
             raise
 
-    def state(self) -> dict[str, Any]:
-        """Return what a page needs when it is opened, as plain values for JSON."""
+    def state(self, window: str = "") -> dict[str, Any]:
+        """Return what a page needs when it is opened, as plain values for JSON.
+
+        Parameters
+        ----------
+        window : str
+            ``recent`` has the items that it answered last, and what the same person did earlier.
+        """
         with self._lock:
             self._learn()
-            recent = list(self._recent)[-_RECENT:]
+            own = (window, _EARLIER)
+            recent = [item for item in self._recent if self._answers[item][-1].window in own][-_RECENT:]
         return {
             "items": len(self),
             "detections": len(self.pool.rows),
@@ -176,7 +216,7 @@ class Session:
         with self._lock:
             return self._tally.as_dict() | {"items": len(self)}
 
-    def answer(self, item: int, label: str, kind: str = "") -> dict[str, Any]:
+    def answer(self, item: int, label: str, kind: str = "", window: str = "") -> dict[str, Any]:
         """Note an answer; it is on the disk when this returns.
 
         Parameters
@@ -186,6 +226,8 @@ class Session:
             One of `ANSWERS`.
         kind : str
             Class; empty for none.
+        window : str
+            Where it was given.
 
         Returns
         -------
@@ -196,6 +238,10 @@ class Session:
         ------
         InputError
             There is no such item, answer or class, or the class is of the other kind.
+        AnsweredElsewhereError
+            There is an answer that this window did not give.
+        ImageChangedError
+            The image is another file than the one that was shown.
         RbinferError
             The file system refused.
         """
@@ -206,10 +252,24 @@ class Session:
             is_real = self.pool.is_real.get(kind)
             if is_real is None or label != ("real" if is_real else "bogus"):
                 raise InputError(f"the class {kind!r} does not go with the answer {label!r}")
-        return self._append(item, label, kind)
+        new = self._label(item, label, kind)
+        with self._lock, self._labels.alone() as file:
+            self._learn(file)
+            before = self._answers.get(item)
+            if before and before[-1].window != window:
+                raise AnsweredElsewhereError(
+                    f"another window has answered {before[-1].label.label!r} meanwhile; that stays"
+                )
+            return self._append(new, window, file)
 
-    def undo(self, item: int) -> dict[str, Any]:
-        """Take an answer back; it is on the disk when this returns.
+    def undo(self, item: int, window: str = "") -> dict[str, Any]:
+        """Take an answer back, so that the one before it counts; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        item : int
+        window : str
+            Where it was given.
 
         Returns
         -------
@@ -220,6 +280,8 @@ class Session:
         ------
         InputError
             There is no such item, or it has no answer.
+        AnsweredElsewhereError
+            The answer is not of this window.
         RbinferError
             The file system refused.
         """
@@ -228,20 +290,31 @@ class Session:
             self._learn()
             if item not in self._answers:
                 raise InputError(f"item {item} has no answer to take back")
-            return self._append(item, "undo", "")
+        new = self._label(item, "undo", "")
+        with self._lock, self._labels.alone() as file:
+            self._learn(file)
+            before = self._answers.get(item)
+            if not before or before[-1].window not in (window, _EARLIER):
+                raise AnsweredElsewhereError(
+                    f"the answer of item {item} was given in another window; take it back there"
+                )
+            progress = self._append(new, window, file)
+            self._leases[item] = (window, time.monotonic() + _LEASE)
+            return progress
 
-    def _append(self, item: int, label: str, kind: str) -> dict[str, Any]:
+    def _label(self, item: int, label: str, kind: str) -> Label:
         row, image, frame = self.frame(item)
         ra, dec = np.full(1, np.nan), np.full(1, np.nan)
         if frame.sky is not None:
             ra, dec = frame.sky.positions(np.array([row["x"]]), np.array([row["y"]]))
-        new = Label(
+        return Label(
             image=os.path.abspath(str(image.path)),
-            hash=self.frames.hash(image),
-            x=float(row["x"]),
-            y=float(row["y"]),
+            hash=self.frames.hash_as_shown(image),
+            x=key_of("", 0, "", row["x"], 0.0).x,
+            y=key_of("", 0, "", 0.0, row["y"]).y,
             label=label,
             hdu=int(row["hdu"]),
+            plane=plane_of(image),
             catalog=os.path.abspath(image.result),
             row=int(row["row"]),
             ra=round(float(ra[0]), 8),
@@ -253,41 +326,86 @@ class Session:
             who=self._who,
             when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        with self._lock:
-            self._labels.append([new])
-            self._learn()
-            return self.progress()
 
-    def _learn(self) -> None:
+    def _append(self, new: Label, window: str, file: int) -> dict[str, Any]:
+        self._labels.append([new], file)
+        self._windows[_told(new)] = window
+        try:
+            self._learn(file)
+        except RbinferError as error:
+            log.warning("the answer is on disk, but: %s", error)  # the next request learns of it
+        return self.progress()
+
+    def _learn(self, file: int | None = None) -> None:
         """Take in what was appended to the file, by this process or another."""
-        for label in self._labels.new():
+        found = self._labels.new(file)
+        is_anew = self._labels.restarts != self._restarts
+        if is_anew:
+            self._forget()
+        for label in found:
             item = self._item_of(label)
             if item is None or label.evidence != PERSON:
                 continue
-            self._count(self._answers.pop(item, None), item, -1)
+            answers = self._answers.pop(item, [])
             self._recent.pop(item, None)
-            if label.label == "undo":
-                self._first = min(self._first, item)
-                self._leases.pop(item, None)
-            else:
-                self._answers[item] = label
+            self._leases.pop(item, None)
+            self._count(answers, item, -1)
+            if label.label != "undo":
+                earlier = _EARLIER if is_anew and label.who == self._who else _ELSEWHERE
+                answers.append(_Answer(label, self._windows.get(_told(label), earlier)))
+            elif answers:
+                answers.pop()
+            if answers:
+                self._answers[item] = answers
                 self._recent[item] = None
-                self._count(label, item, 1)
+                self._count(answers, item, 1)
+            else:
+                self._first = min(self._first, item)
 
-    def _count(self, label: Label | None, item: int, times: int) -> None:
-        if label is not None:
+    def _forget(self) -> None:
+        """Begin anew: the file holds other labels than those that were taken in."""
+        for item, answers in self._answers.items():
+            self._count(answers, item, -1)
+        self._answers, self._recent, self._first = {}, {}, 0
+        self._restarts = self._labels.restarts
+
+    def _count(self, answers: list[_Answer], item: int, times: int) -> None:
+        if answers:
             drawn = PARTS[self.order.part[item]] == "random"
-            self._tally.add(label.label, bool(self._row(item)["real"]), drawn, times)
+            self._tally.add(answers[-1].label.label, bool(self._row(item)["real"]), drawn, times)
 
     def _item_of(self, label: Label) -> int | None:
         """Return the item that a label is about, if it is one of these."""
-        place = _Place(os.path.basename(label.image), *label.key[1:])
-        for item in self._items.get(place, ()):
-            image = self.pool.images[self._row(item)["image"]]
+        items = self._items.get(label.key._replace(hash=""), ())
+        images = {item: self.pool.images[self._row(item)["image"]] for item in items}
+        name = os.path.basename(label.image)
+        # The image of the same name is nearly always the one, and the others need not be read.
+        for item in sorted(items, key=lambda item: os.path.basename(str(images[item].path)) != name):
             with suppress(RbinferError):  # an image that is gone by now
-                if self.frames.hash(image) == label.hash:
+                if self.frames.hash(images[item]) == label.hash:
                     return item
         return None
+
+    def _key(self, item: int) -> Key:
+        """Return what tells a detection from others of its image."""
+        row = self._row(item)
+        plane = plane_of(self.pool.images[row["image"]])
+        return key_of("", row["hdu"], plane, row["x"], row["y"])
+
+    def _place(self, item: int) -> tuple[int, int]:
+        """Return the index of the image, and the HDU."""
+        row = self._row(item)
+        return int(row["image"]), int(row["hdu"])
+
+    def _is_held(self, item: int, window: str, now: float) -> bool:
+        """Whether another window has an item."""
+        holder, until = self._leases.get(item, (window, 0.0))
+        return holder != window and until >= now
+
+    def _gone_now(self) -> set[tuple[int, int]]:
+        now = time.monotonic()
+        self._gone = {place: until for place, until in self._gone.items() if until > now}
+        return set(self._gone)
 
     def _row(self, item: int) -> Any:
         return self.pool.rows[self.order.rows[item]]
@@ -312,8 +430,12 @@ def make_session(pool: Pool, path: Path, who: str, goal: int) -> Session:
     -------
     Session
     """
-    # The same order each time, so that the work goes on where it was, and the random part is one draw.
-    return Session(pool, in_order(pool, np.random.default_rng(0)), LabelFile(path), who, goal)
+    return Session(pool, in_order(pool, draws(pool)), LabelFile(path), who, goal)
+
+
+def _told(label: Label) -> tuple[Key, str, str, str, str]:
+    """Return what tells an answer of this process from any other."""
+    return label.key, label.label, label.kind, label.who, label.when
 
 
 def _number(value: Any) -> float | None:

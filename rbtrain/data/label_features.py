@@ -72,15 +72,15 @@ def label_features(
     LabelFeatures
         In the order of the images.
     """
-    by_image: dict[tuple[str, str, int], list[Label]] = {}
+    by_image: dict[tuple[str, str, int, str], list[Label]] = {}
     for label in labels:
-        by_image.setdefault((label.image, label.hash, label.hdu), []).append(label)
+        by_image.setdefault((label.image, label.hash, label.hdu, label.plane), []).append(label)
     kept: list[Label] = []
     parts: list[F32] = [np.zeros((0, len(classifier.spec.classes)), np.float32)]
     left_out = []
-    for done, ((image, _, hdu), own) in enumerate(by_image.items(), 1):
+    for done, ((image, _, hdu, plane), own) in enumerate(by_image.items(), 1):
         try:
-            features, good = _of_image(image, hdu, own, classifier)
+            features, good = _of_image(image, hdu, plane, own, classifier)
         except (RbinferError, OSError) as error:
             left_out.append(f"{len(own)} labels of {image}: {error}")
         else:
@@ -96,13 +96,13 @@ def label_features(
 
 
 def _of_image(
-    image: str, hdu: int, labels: Sequence[Label], classifier: Classifier
+    image: str, hdu: int, plane: str, labels: Sequence[Label], classifier: Classifier
 ) -> tuple[F32, NDArray[np.bool_]]:
     if not os.path.isfile(image):
         raise RbinferError("the image is not there any more")
     if digest(image) != labels[0].hash:
         raise RbinferError("the image has changed since it was labelled")
-    exposure = load_image(image, None if hdu == FIRST_HDU else hdu)
+    exposure = load_image(image, None if hdu == FIRST_HDU else hdu, plane or None)
     x, y = (np.array([getattr(label, name) for label in labels]) for name in ("x", "y"))
     noted = _Noted.of(labels)
     near = np.hypot(noted.peak_x - x, noted.peak_y - y) <= _NEAR

@@ -1,5 +1,6 @@
 """The table of labels: appended to by several processes, killed, edited, read back."""
 
+import errno
 import math
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from rbinfer.io.labels import FIRST_HDU, Label, LabelFile, current, key_of, read
 
 ONE = Label("/data/a b.fits", "ab12", 10.0, 20.5, "real")
 FULL = Label(
-    "/data/m31.fits", "cd34", 1.23456, 2.0, "bogus", 3, "/out/m31.ecsv", 17, 10.684, 41.269,
+    "/data/m31.fits", "cd34", 1.23456, 2.0, "bogus", 3, "R", "/out/m31.ecsv", 17, 10.684, 41.269,
     "cosmic_ray", 0.25, "real", "random", "Ada", "2026-01-02T03:04:05Z", "dark", 0.99,
 )  # fmt: skip
 
@@ -48,8 +50,8 @@ def test_astropy_reads_it(tmp_path):
     LabelFile(path).append([ONE, FULL])
     table = Table.read(path)
     assert table.colnames == [
-        "image", "hash", "hdu", "catalog", "row", "x", "y", "ra", "dec", "label", "class", "score",
-        "verdict", "part", "who", "when", "evidence", "purity",
+        "image", "hash", "hdu", "plane", "catalog", "row", "x", "y", "ra", "dec", "label", "class",
+        "score", "verdict", "part", "who", "when", "evidence", "purity",
     ]  # fmt: skip
     assert list(table["label"]) == ["real", "bogus"]
     assert table["hdu"].tolist() == [FIRST_HDU, 3]
@@ -77,13 +79,16 @@ def test_what_astropy_writes_again_is_read_and_not_mixed_up(tmp_path):
 def test_which_labels_count():
     undo, other = replace(ONE, label="undo"), replace(ONE, x=10.001)
     assert current([ONE, replace(ONE, label="bogus")]) == [replace(ONE, label="bogus")]
+    assert current([ONE, replace(ONE, label="bogus"), undo]) == [ONE]
+    assert current([ONE, replace(ONE, label="bogus"), undo, undo]) == []
+    assert current([undo, ONE, replace(ONE, plane="1")]) == [ONE, replace(ONE, plane="1")]
     assert current([ONE, other, undo]) == [other]
     assert current([ONE, undo, replace(ONE, label="skip")]) == [replace(ONE, label="skip")]
     harvested = replace(ONE, label="bogus", evidence="dark")
     assert current([ONE, harvested]) == [ONE]  # a person's is not outranked
     assert current([harvested, ONE, undo]) == [harvested]
     assert current([replace(ONE, hash="other"), ONE]) == [replace(ONE, hash="other"), ONE]
-    assert key_of("h", 1, 1.00049, 2.0) == ("h", 1, 1.0, 2.0)
+    assert key_of("h", 1, "R", 1.00049, 2.0) == ("h", 1, "r", 1.0, 2.0)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.999])
@@ -115,6 +120,58 @@ def test_news_of_others(tmp_path):
     assert [label.x for label in mine.new()] == [1.0, 2.0]
     yours.append([replace(ONE, x=3.0)])
     assert [label.x for label in mine.new()] == [3.0]
+
+
+def test_a_file_that_became_another_is_read_anew(tmp_path):
+    path, other = tmp_path / "labels.ecsv", tmp_path / "other.ecsv"
+    mine = LabelFile(path)
+    mine.append([ONE])
+    assert len(mine.new()) == 1
+    LabelFile(other).append([replace(ONE, x=1.0), replace(ONE, x=2.0), replace(ONE, x=3.0)])
+    other.replace(path)  # larger than what was read
+    assert (mine.restarts, [label.x for label in mine.new()], mine.restarts) == (0, [1.0, 2.0, 3.0], 1)
+
+
+def test_what_cannot_be_written_or_locked_is_found_before_anything_is_written(tmp_path, monkeypatch):
+    import fcntl
+
+    def refused(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    path = tmp_path / "labels.ecsv"
+    LabelFile(path).check()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RbinferError, match="cannot be written"):
+        LabelFile(Path("/proc/labels.ecsv")).check()
+    monkeypatch.setattr(fcntl, "flock", refused)
+    LabelFile(path).append([ONE])  # by the other kind of lock
+    assert _same(read_labels(path)[0], ONE)
+    monkeypatch.setattr(fcntl, "lockf", refused)
+    for action in (LabelFile(path).check, lambda: LabelFile(path).append([ONE])):
+        with pytest.raises(RbinferError, match="cannot be locked: No locks available"):
+            action()
+    assert len(read_labels(path)) == 1
+
+
+def test_the_other_kind_of_lock_outlasts_reading(tmp_path, monkeypatch):
+    import fcntl
+
+    def refused(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    path = tmp_path / "labels.ecsv"
+    labels = LabelFile(path)
+    labels.append([ONE])
+    other = (
+        "import fcntl, sys\nwith open(sys.argv[1], 'rb+') as f:\n"
+        "    try:\n        fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "    except OSError:\n        sys.exit(3)\n"
+    )
+    with labels.alone() as file:
+        assert len(labels.new(file)) == 1
+        assert subprocess.run([sys.executable, "-c", other, path], check=False).returncode == 3
+    assert subprocess.run([sys.executable, "-c", other, path], check=False).returncode == 0
 
 
 @settings(max_examples=40, deadline=None)

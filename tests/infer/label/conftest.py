@@ -40,8 +40,8 @@ def write_image(path, seed, n):
     return x, y
 
 
-def write_result(path, image, seed, x, y, threshold=0.5):
-    """Write a scored catalogue."""
+def write_result(path, image, seed, x, y, threshold=0.5, given=None):
+    """Write a scored catalogue; `given` are its options."""
     rng = np.random.default_rng(1000 + seed)
     n = len(x)
     score = rng.uniform(0, 1, n).astype(np.float32)
@@ -54,6 +54,7 @@ def write_result(path, image, seed, x, y, threshold=0.5):
     table["rb_class"] = kind
     table.meta = {"rb_threshold": threshold, "rb_fwhm": 3.0, "rb_image": str(image), "rb_hdu": 0}
     table.meta["rb_real"] = list(REAL)
+    table.meta["rb_opts"] = json.dumps(given or {})
     table.write(path)
     return table
 

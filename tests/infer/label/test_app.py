@@ -1,5 +1,7 @@
 """The page over HTTP: who gets at it, what it answers, and what is on disk when it is killed."""
 
+import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -10,6 +12,7 @@ import pytest
 from astropy.table import Table
 
 from rbinfer.cli import main
+from rbinfer.errors import RbinferError
 from rbinfer.io.labels import read_labels
 
 from .conftest import PATIENCE, running, write_results
@@ -257,5 +260,24 @@ def test_a_table_of_others_is_not_touched(results, capsys):
     Table({"x": [1.0]}).write(table)
     before = table.read_bytes()
     assert main(["label", "--no-browser", str(results)]) == 1
-    assert "is no table of labels" in capsys.readouterr().err
+    assert "has other columns than a table of labels" in capsys.readouterr().err
     assert table.read_bytes() == before
+
+
+def test_the_address_without_its_last_slash(page):
+    line = _raw(page, f"GET /{page.token} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert " 307 " in line
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", f"/{page.token}")
+        assert connection.getresponse().getheader("location") == f"/{page.token}/"
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_results_are_read(results, capsys, monkeypatch):
+    def refused(self):
+        raise RbinferError("labels.ecsv cannot be locked: No locks available")
+
+    monkeypatch.setattr("rbinfer.io.labels.LabelFile.check", refused)
+    monkeypatch.setattr("rbinfer.label.pool.read_pool", lambda *_: pytest.fail("read first"))
+    assert main(["label", "--no-browser", str(results)]) == 1
+    assert "No locks available; name a table in another folder with -o TABLE" in capsys.readouterr().err

@@ -41,8 +41,9 @@ class Person:
         )
 
     def press(self, keys):
-        """Press keys, each when the page has done with the one before."""
+        """Press keys, each when the page has done with the one before and the picture is there."""
         for key in keys:
+            _wait(lambda: self.script("return !busy && (inGrid || !current || isSeen())"))
             self.script(
                 "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', "
                 "{key: arguments[0], bubbles: true, cancelable: true}))",
@@ -123,11 +124,75 @@ def test_a_held_key_is_one_answer(person, results):
     _wait(lambda: not person.script("return busy"))
     assert _labels(results) == ["real"]
     # Nor do keys count that are pressed before the next picture is there.
+    _wait(person.shown)
     person.script(
         "for (let k = 0; k < 5; k++) document.dispatchEvent(new KeyboardEvent('keydown', {key: 'b'}))"
     )
     _wait(lambda: not person.script("return busy"))
     assert _labels(results) == ["real", "bogus"]
+
+
+def test_no_key_counts_before_the_picture_is_there(person, results):
+    person.press("r")
+    _wait(person.shown)
+    person.script(
+        # A slow server: pictures come when the test says so.
+        "window.held = [];"
+        "const own = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src');"
+        "Object.defineProperty(document.getElementById('near'), 'src', {configurable: true,"
+        " get() { return own.get.call(this); }, set(v) { held.push(() => own.set.call(this, v)); }});"
+    )
+    person.press("b")
+    _wait(lambda: person.script("return held.length"))
+    for key in "rbs1":
+        person.script(
+            "document.dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}));"
+            "document.getElementById('real').click()",
+            key,
+        )
+    style = "return getComputedStyle(document.getElementById('near')).visibility"
+    assert person.script(style) == "hidden"  # the old picture is not seen any more
+    assert _labels(results) == ["real", "bogus"]
+    person.script("held.pop()()")
+    _wait(person.shown)
+    assert person.script(style) == "visible"
+    person.script("delete document.getElementById('near').src")
+    person.press("s")
+    assert _labels(results) == ["real", "bogus", "skip"]
+
+
+def test_two_fills_at_a_time_bring_nothing_twice(person):
+    items = person.browser.execute_async_script(
+        "const done = arguments[0]; queue = [];"
+        "Promise.all([fill(6), fill(6), fill(9)]).then(() => done(queue.map((each) => each.item)))"
+    )
+    assert len(items) == len(set(items)) == 9
+
+
+def test_an_answer_of_another_window_stays(person, results):
+    item = _wait(person.shown) - 1
+    person.browser.execute_async_script(
+        "const done = arguments[1]; const body = {item: arguments[0], label: 'skip', window: 'other'};"
+        "fetch('answer', {method: 'POST', body: JSON.stringify(body)}).then(() => done())",
+        item,
+    )
+    person.press("r")
+    assert "another window has answered 'skip'" in person.error()
+    assert _wait(person.shown) - 1 != item
+    assert _labels(results) == ["skip"]
+    person.browser.get_log("browser")
+
+
+def test_what_other_windows_have_is_said_and_asked_for_again(browser, tmp_path):
+    results = write_results(tmp_path, n_images=1, n=4)
+    with running(results) as page:
+        assert len(page.get("items?window=other&count=3")[1]["items"]) == 3
+        person = Person(browser, page.address)
+        person.press("r")
+        assert "3 have no answer yet: 3 are open in other windows" in person.text("done")
+        for item in page.get("items?window=other&count=3")[1]["items"]:
+            assert page.post("answer", item=item["item"], label="real", window="other")[0] == 200
+        _wait(lambda: "All of them have an answer" in person.text("done"))
 
 
 def test_stretch_and_zoom(person):
