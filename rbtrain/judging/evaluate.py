@@ -121,6 +121,8 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     if session.reads_psf or session.reads_around:
         result["told"] = {}
         for name, (stars, around) in TOLD.items():
+            if name == "no wide view" and session.reads_around <= CORE:
+                continue
             told = scores_of(session, data, stars, around)[0]
             result["told"][name] = figures(real, told, spec.threshold) | {
                 "by_class": _by_class(rows["label"], told, spec.threshold, real_types)
