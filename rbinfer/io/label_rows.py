@@ -32,7 +32,7 @@ _MEANING = {
     "image": "path of the image",
     "hash": "SHA-256 of the image file",
     "hdu": "number of the HDU, from 0; -1: the first image",
-    "plane": "of a cube, as --plane names it; empty for none",
+    "plane": "plane of a cube, by its name or number; empty for none",
     "catalog": "path of the scored catalogue",
     "row": "in that catalogue, from 0; -1: in none",
     "x": "0-based pixel",
