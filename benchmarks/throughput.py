@@ -43,19 +43,23 @@ TARGETS = {"reference": 4.5, "default": 40.0, "session": 0.6, "threads": 1.8}
 
 
 def cut_all(path, scene):
-    """Return ready cutouts for a model."""
+    """Return ready cutouts for a model, with what lies around each."""
     spec = Session(path, "cpu").spec.preprocess
-    return Cutter.prepare(as_exposure(scene.image, fwhm=FWHM), spec).cut(scene.x, scene.y).pixels
+    return Cutter.prepare(as_exposure(scene.image, fwhm=FWHM), spec).cut(scene.x, scene.y)
 
 
 def session_alone(session, cutouts, threads):
     """Score ready cutouts on several threads, a chunk of rows at a time."""
-    parts = [cutouts[part] for part in tasks(len(cutouts), threads, session.batch)]  # as in Classifier
+    parts = tasks(len(cutouts.pixels), threads, session.batch)  # as in Classifier
+
+    def score(part):
+        return session.run(cutouts.pixels[part], cores=cutouts.core[part]).score
+
     if threads == 1:
-        found = [session.run(part).score for part in parts]
+        found = [score(part) for part in parts]
     else:
         with ThreadPoolExecutor(threads) as pool:
-            found = [output.score for output in pool.map(session.run, parts)]
+            found = list(pool.map(score, parts))
     return np.concatenate(found)
 
 
@@ -81,7 +85,7 @@ def check_scores(model, files, scene, threads):
         return classifier.score(scene.image, scene.x, scene.y, fwhm=FWHM).score
 
     looped, _ = reference_pipeline.cut_objects(scene.image, few_x, few_y, FWHM)
-    cut = cut_all(files["reference"], scene)
+    cut = cut_all(files["reference"], scene).pixels
     check("cutouts of the loop and of the kernel", np.abs(looped - cut[:500]).max(), 2e-5)
     theirs = reference_pipeline.score(model, scene.image, scene.x, scene.y, FWHM)
     found = scores("reference")
