@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from _night_frames import FILTERS, READ_NOISE, SILICON, SKY, NightMaker, Sky
+from _night_frames import FILTERS, READ_NOISE, SILICON, SKY, NightMaker, NightPlan, Sky
 
 from rbtrain.simulate import particles
 from rbtrain.simulate.canvas import Canvas
@@ -15,6 +15,20 @@ WIDTHS = dict(zip(FILTERS, (2.6, 3.0, 3.4), strict=True))
 _MARGIN = 80  # pixels that a frame is shifted by at most
 _LAYERS = 8  # of cosmic rays, which are rolled
 _SECONDS = 30.0  # from frame to frame
+
+
+def large_plan(side, n_frames):
+    """Return the plan of a night of `n_frames` or two more; what is in one grows with its area."""
+    area = (side / 2048) ** 2
+    return NightPlan(
+        7,
+        side=side,
+        targets=("M 31",),
+        per_group=-(-n_frames // len(FILTERS)),
+        stars=round(1500 * area),
+        hot_pixels=round(1000 * area),
+        cosmic_rays=round(100 * area),
+    )
 
 
 class LargeNightMaker(NightMaker):

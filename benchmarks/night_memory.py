@@ -25,8 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from _common import add_json, children_import_this_checkout, processor, write_json
-from _large_nights import LargeNightMaker
-from _night_frames import FILTERS, NightPlan
+from _large_nights import LargeNightMaker, large_plan
 from _stages import time_stages
 from tqdm import tqdm
 
@@ -35,20 +34,6 @@ FRAMES = (10, 100, 1000)
 OFTEN = 20.0
 STAGED = 10  # frames whose stages are timed
 MIB = 2**20
-
-
-def plan_of(options):
-    """Return the plan of the largest night; numbers grow with the area."""
-    area = (options.side / 2048) ** 2
-    return NightPlan(
-        7,
-        side=options.side,
-        targets=("M 31",),
-        per_group=-(-max(options.frames) // len(FILTERS)),
-        stars=round(1500 * area),
-        hot_pixels=round(1000 * area),
-        cosmic_rays=round(100 * area),
-    )
 
 
 def run_here(folder, output, workers):
@@ -125,7 +110,8 @@ def show(nights, stages):
 def run(options, folder):
     """Make the frames, run the nights, time the stages; returns the report."""
     bar = partial(tqdm, desc="made", mininterval=OFTEN, unit="frame")
-    paths = LargeNightMaker(plan_of(options), folder / "frames").write(bar)
+    plan = large_plan(options.side, max(options.frames))
+    paths = LargeNightMaker(plan, folder / "frames").write(bar)
     nights = [measured(paths[:n], folder, options.workers) for n in sorted(options.frames)]
     stages = time_stages(paths[:STAGED], folder, ".fits")
     return {
