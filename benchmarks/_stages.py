@@ -14,7 +14,7 @@ from rbinfer.scoring.classifier import Classifier
 STAGES = ("hashing", "reading", "detection", "scoring", "writing", "noting")
 
 
-def time_stages(images, folder, suffix=".ecsv"):
+def time_stages(images, folder, suffix=".ecsv", clock=time.perf_counter):
     """Take the median seconds of each stage of images.
 
     Parameters
@@ -25,6 +25,8 @@ def time_stages(images, folder, suffix=".ecsv"):
         For what is written meanwhile.
     suffix : str
         Of the format of the results.
+    clock : callable
+        Returns seconds.
 
     Returns
     -------
@@ -37,25 +39,25 @@ def time_stages(images, folder, suffix=".ecsv"):
     line = Line(output="a", ok=True, summary=summary, content="00", how="00", output_sha256="00")
     with Journal(folder / "stages.jsonl") as journal:
         for k, path in enumerate([images[0], *images]):
-            marks = [time.perf_counter()]
+            marks = [clock()]
             digest(path)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             image = load_image(path)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             table = detect(image.pixels)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             scored = classifier.classify(table, image.pixels)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             staged = folder / f"staged{k}{suffix}"
             write_catalog(scored, staged)
             with staged.open("rb") as file:
                 os.fsync(file.fileno())
             digest(staged)
-            marks.append(time.perf_counter())
+            marks.append(clock())
             # In the process that starts the workers: one image after another, however many there are.
             journal.append(line)
             os.replace(staged, folder / f"result{suffix}")
-            marks.append(time.perf_counter())
+            marks.append(clock())
             for name, start, end in zip(taken, marks, marks[1:], strict=False):
                 if k:
                     taken[name].append(end - start)
