@@ -72,7 +72,8 @@ def source_table(
     scale = block.field.arcsec_per_pixel
     rate = np.hypot(found["rate_u"], found["rate_v"])
     rate[found["kind"] != KINDS.index("moving")] = np.nan
-    times = [_time(frames[k]) for k in range(len(frames))]
+    # Of the block's own frames: a long run has many blocks.
+    times = {k: _time(frames[k]) for k in np.unique([found["first"], found["last"]]).tolist()}
     table = Table()
     table["id"] = first_id + np.arange(n)
     table["target"], table["filter"] = (texts([name] * n) for name in block.group)
@@ -85,8 +86,8 @@ def source_table(
         table[name] = found[name]
     table["class"] = texts([classes[k] if k >= 0 else "" for k in found["class"]])
     table["snr"] = found["snr"]
-    table["first"] = texts([times[k] for k in found["first"]])
-    table["last"] = texts([times[k] for k in found["last"]])
+    for name in ("first", "last"):
+        table[name] = texts([times[k] for k in found[name].tolist()])
     table["x_detector"], table["y_detector"] = (np.where(fixed, found[k], np.nan) for k in ("x", "y"))
     table["n_detector"] = found["n_detector"]
     table["rate"], table["rate_sky"] = rate, rate * scale
@@ -217,8 +218,11 @@ def detection_columns(
 
     rows = block.rows
     ra, dec = block.field.sky(rows["u"], rows["v"])
-    names = texts([frame.image for frame in frames]).tolist()
-    images = pyarrow.DictionaryArray.from_arrays(rows["frame"], names)
+    numbers, which = np.unique(rows["frame"], return_inverse=True)
+    names = texts([frames[k].image for k in numbers]).tolist()
+    images = pyarrow.DictionaryArray.from_arrays(
+        which.astype(np.int32), pyarrow.array(names, type=pyarrow.string())
+    )
     kinds = [classes[k] if k >= 0 else "" for k in rows["kind"]]
     return {
         "source": ids,
