@@ -81,12 +81,24 @@ class PlainHdu:
         OSError
             The file has become shorter.
         """
+        return self._read(self._kind.newbyteorder("="))
+
+    @property
+    def light_data(self) -> NDArray[Any] | None:
+        """The same, of small integers as float32, which holds them: there is no second array of them."""
+        is_small = self.is_image and self._kind.kind in "iu" and self._kind.itemsize <= 2
+        return self._read(np.dtype(np.float32)) if is_small else self.data
+
+    @property
+    def _kind(self) -> np.dtype[Any]:
+        return np.dtype(_TYPES[self.header["BITPIX"]])
+
+    def _read(self, wanted: np.dtype[Any]) -> NDArray[Any] | None:
         if not self.shape or 0 in self.shape:
             return None
-        kind = np.dtype(_TYPES[self.header["BITPIX"]])
+        kind = self._kind
         n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
-        native = kind.newbyteorder("=")
-        pixels = np.empty(n, np.result_type(native, zero) if zero else native)
+        pixels = np.empty(n, np.result_type(wanted, zero) if zero else wanted)
         with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
             for start in range(0, n, _PART):  # the file's own type beside it would be half as much again

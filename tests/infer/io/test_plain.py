@@ -31,7 +31,11 @@ def padded(*cards):
     return header_bytes([card.ljust(80) for card in cards])
 
 
-@given(st.dictionaries(KEYWORDS, st.tuples(VALUES, st.text(LETTERS, max_size=20)), max_size=8))
+# Astropy takes an apostrophe in the comment of an empty text for the end of that text.
+COMMENTS = st.text(LETTERS, max_size=20).filter(lambda text: "'" not in text)
+
+
+@given(st.dictionaries(KEYWORDS, st.tuples(VALUES, COMMENTS), max_size=8))
 def test_values_that_astropy_writes_are_read_as_astropy_reads_them(cards):
     header = fits.Header()
     for key, (value, comment) in cards.items():
@@ -46,6 +50,12 @@ def test_values_that_astropy_writes_are_read_as_astropy_reads_them(cards):
     assert {key: type(value) for key, value in found.items()} == {k: type(known[k]) for k in cards}
     assert found.comments == {key: known.comments[key] for key in cards}
     assert as_header(found).tostring() == known.tostring()
+
+
+def test_an_apostrophe_in_a_comment_ends_no_text():
+    found = PlainHeader.read(padded("A       = ''                   / the night's first"))
+    assert found is not None
+    assert (found["A"], found.comments["A"]) == ("", "the night's first")
 
 
 @given(st.dictionaries(KEYWORDS, VALUES, max_size=8))
