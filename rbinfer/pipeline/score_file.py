@@ -123,7 +123,8 @@ def score_file(
     lent = None if frames.are_all_wanted else borrow
     numbers = frames.numbers() if frames.are_all_wanted else {}
     # The rows of a mosaic are joined, which takes tables.
-    are_records = output is not None and not numbers and takes_records(output)
+    is_found = catalog is None and not numbers
+    are_records = is_found and output is not None and takes_records(output)
     scoring = _Scoring(
         classifier, threshold, options.fwhm, lent, options.show, options.detector, are_records
     )
