@@ -40,6 +40,17 @@ def model_config(root: Path) -> dict[str, Any]:
     return tomllib.loads((root / "models" / "default" / "config.toml").read_text(encoding="utf-8"))
 
 
+def substitutions(root: Path) -> dict[str, Any]:
+    """Return what pages take figures from, as ``{{ results.coldstart.import_s }}``."""
+    printed = results(root)
+    return {
+        "rivals_ahead": rivals_ahead(printed["rivals"]),
+        "results": printed,
+        "config": model_config(root),
+        "metrics": model_metrics(root),
+    }
+
+
 def pieces(root: Path) -> dict[str, str]:
     """Return the tables by name."""
     measured, printed = model_metrics(root), results(root)

@@ -78,7 +78,11 @@ def test_page(name, filled, tmp_path):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} is not installed")
     place = tmp_path / "place"
-    shutil.copytree(filled, place, symlinks=True)
+    if name.startswith("tutorials/"):  # they make whatever they need, from the clone alone
+        place.mkdir()
+        (place / "benchmarks").symlink_to(ROOT / "benchmarks")
+    else:
+        shutil.copytree(filled, place, symlinks=True)
     assert run_page(PAGES[name], place, NOT_RUN, names=None if name in NO_PYTHON else {}).run > 0
 
 
