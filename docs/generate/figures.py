@@ -46,6 +46,7 @@ def substitutions(root: Path) -> dict[str, Any]:
     return {
         "rivals_ahead": rivals_ahead(printed["rivals"]),
         "results": printed,
+        "install_mb": sum(printed["install"]["bytes"].values()) / 1e6,
         "config": model_config(root),
         "metrics": model_metrics(root),
     }
@@ -59,6 +60,8 @@ def pieces(root: Path) -> dict[str, str]:
         "classes": _classes(measured["simulation"]["by_class"]),
         "rivals": _rivals(printed["rivals"]),
         "throughput": _throughput(printed["throughput"]),
+        "pixels": _pixels(printed["pixels"]["frames"]),
+        "install": _install(printed["install"]["bytes"]),
         "masks": _masks(printed["masks"]),
     }
 
@@ -115,6 +118,23 @@ def rivals_ahead(found: dict[str, Any]) -> str:
 def _throughput(found: dict[str, Any]) -> str:
     rows = [(name, f"{each:,.0f}") for name, each in found["objects_per_s"].items()]
     return markdown(("what runs", "objects per second"), rows)
+
+
+def _pixels(frames: dict[str, Any]) -> str:
+    """Return the wall time of each program on each frame; "-" where it was not run."""
+    heads = [
+        f"{frame}, {each['agreement']['detections']:,} detections" for frame, each in frames.items()
+    ]
+    rows = []
+    for name in dict.fromkeys(name for each in frames.values() for name in each["timed"]):
+        timed = (each["timed"].get(name) for each in frames.values())
+        rows.append((name, *("-" if each is None else f"{each['wall_s']:.2f}" for each in timed)))
+    return markdown(("what runs", *heads), rows)
+
+
+def _install(sizes: dict[str, int]) -> str:
+    rows = [(f"`{name}`", f"{size / 1e6:.1f}") for name, size in sizes.items()]
+    return markdown(("package", "MB"), rows)
 
 
 def _masks(found: dict[str, Any]) -> str:
