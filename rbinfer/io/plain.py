@@ -2,25 +2,33 @@
 
 A file is plain if each of its HDUs is an image without a scale (or of unsigned 16-bit integers) or a
 binary table without a heap, and each header has plain cards only; see `rbinfer.io.cards`. Anything else
-is left to Astropy, which gives the same of a plain file.
+is left to Astropy, which gives the same of a plain file. One that is compressed by gzip is decompressed
+once, in memory.
 """
 
+import gzip
 import math
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cards import PlainHeader
-from .layout import BLOCK, MOST_AXES, Place, content_of, is_gzip, places_of
+from .layout import BLOCK, MOST_AXES, Place, Stored, is_gzip, places_of
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _HALF = 2**15  # BZERO of unsigned integers of 16 bits
 _PART = 2**20  # pixels that are read at a time
+#: What grows more than so many times is left to Astropy, which reads piece by piece.
+_MOST_EXPANDED = 64
 #: Cards that give pixels or rows a meaning beyond their plain values.
 _BEYOND = ("BLANK", "ZIMAGE", "ZTABLE", "GROUPS", "DATASUM", "CHECKSUM", "THEAP")
 
@@ -42,6 +50,8 @@ class PlainHdu:
         Where it lies in the file.
     default_name : str
         Name where the header gives none.
+    unpacked : bytes, optional
+        The whole file, decompressed; None where it is not compressed.
     """
 
     path: Path
@@ -50,6 +60,7 @@ class PlainHdu:
     shape: tuple[int, ...]
     place: Place
     default_name: str
+    unpacked: bytes | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -70,19 +81,32 @@ class PlainHdu:
         OSError
             The file has become shorter.
         """
+        return self._read(self._kind.newbyteorder("="))
+
+    @property
+    def light_data(self) -> NDArray[Any] | None:
+        """The same, of small integers as float32, which holds them: there is no second array of them."""
+        is_small = self.is_image and self._kind.kind in "iu" and self._kind.itemsize <= 2
+        return self._read(np.dtype(np.float32)) if is_small else self.data
+
+    @property
+    def _kind(self) -> np.dtype[Any]:
+        return np.dtype(_TYPES[self.header["BITPIX"]])
+
+    def _read(self, wanted: np.dtype[Any]) -> NDArray[Any] | None:
         if not self.shape or 0 in self.shape:
             return None
-        kind = np.dtype(_TYPES[self.header["BITPIX"]])
+        kind = self._kind
         n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
-        native = kind.newbyteorder("=")
-        pixels = np.empty(n, np.result_type(native, zero) if zero else native)
-        with self.path.open("rb") as file:
+        pixels = np.empty(n, np.result_type(wanted, zero) if zero else wanted)
+        with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
             for start in range(0, n, _PART):  # the file's own type beside it would be half as much again
-                part = np.fromfile(file, kind, min(_PART, n - start))
-                if len(part) < min(_PART, n - start):
+                size = min(_PART, n - start)
+                part = np.frombuffer(file.read(size * kind.itemsize), kind)
+                if len(part) < size:
                     raise OSError("it ends before its data do")
-                pixels[start : start + len(part)] = part + zero if zero else part
+                pixels[start : start + size] = part + zero if zero else part
         return pixels.reshape(self.shape)
 
 
@@ -95,13 +119,13 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
         Of a file that is not empty.
     """
     try:
-        if is_gzip(path):
-            return None
-        with content_of(path) as content:
+        unpacked = _unpacked(path) if is_gzip(path) else None
+        with _opened(path, unpacked) as file:
+            content = Stored(file, path)
             places = places_of(content)
             stored = [content[place.header : place.data] for place in places]
             size = len(content)
-    except (InputError, ValueError):
+    except (InputError, ValueError, OSError, EOFError, zlib.error):
         return None
     is_whole = places[-1].end == size and size % BLOCK == 0
     if not is_whole or any(place.lacks for place in places):
@@ -114,8 +138,25 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
             return None
         is_image = header.get("XTENSION", "IMAGE") == "IMAGE"
         name = "" if hdus else "PRIMARY"
-        hdus.append(PlainHdu(path, header, is_image, shape, place, name))
+        hdus.append(PlainHdu(path, header, is_image, shape, place, name, unpacked))
     return hdus
+
+
+@contextmanager
+def _opened(path: Path, unpacked: bytes | None) -> Iterator[BinaryIO]:
+    """Open a file, or what was decompressed of it."""
+    with path.open("rb") if unpacked is None else BytesIO(unpacked) as file:
+        yield file
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the decompressed bytes of a file; raises `ValueError` where they are suspiciously many."""
+    most = _MOST_EXPANDED * path.stat().st_size
+    with gzip.open(path) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise ValueError(f"it is compressed to less than 1 / {_MOST_EXPANDED}")
+    return found
 
 
 def _shape(header: PlainHeader, is_first: bool) -> tuple[int, ...] | None:
