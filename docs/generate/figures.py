@@ -12,6 +12,8 @@ _GROUPS = {
     "eso085": "galaxies",
     "saao_bin2_val": "crowded field of the bulge, binned",
     "saao_val": "crowded field of the bulge",
+    "single_apogee300": "many hot pixels",
+    "single_saao_raw": "a raw frame, two stars",
     "allsky_clear": "stars as narrow as hits",
     "allsky_overcast": "clouds, no stars",
     "emmi_galaxies": "galaxies",
@@ -19,6 +21,7 @@ _GROUPS = {
     "irac_columns": "bad columns",
     "nites_trailed_defocus": "trailed and defocused stars",
     "oscaar_dark": "a dark, no stars",
+    "oscaar_light": "raw frames with hot pixels",
     "vatt_trails": "trails",
     "ystar_trail_elongated": "a bright, bumpy trail",
 }
@@ -122,13 +125,13 @@ def _throughput(found: dict[str, Any]) -> str:
 
 def _pixels(frames: dict[str, Any]) -> str:
     """Return the wall time of each program on each frame; "-" where it was not run."""
-    heads = [
-        f"{frame}, {each['agreement']['detections']:,} detections" for frame, each in frames.items()
-    ]
+    heads = (f"{name} ({each['agreement']['detections']:,})" for name, each in frames.items())
     rows = []
     for name in dict.fromkeys(name for each in frames.values() for name in each["timed"]):
         timed = (each["timed"].get(name) for each in frames.values())
-        rows.append((name, *("-" if each is None else f"{each['wall_s']:.2f}" for each in timed)))
+        command, comma, how = name.partition(",")
+        label = f"`{command}`{comma}{how}" if command.startswith("rbinfer classify") else name
+        rows.append((label, *("-" if each is None else f"{each['wall_s']:.2f}" for each in timed)))
     return markdown(("what runs", *heads), rows)
 
 
