@@ -44,21 +44,8 @@ print(1)
 
 
 @pytest.fixture(scope="module")
-def made():
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        from generate import notebooks
-
-        yield notebooks
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
-
-
-@pytest.fixture(scope="module")
-def texts(made):
-    from generate import figures
-
-    return made.pieces(ROOT, figures.substitutions(ROOT))
+def texts(generate):
+    return generate.notebooks.pieces(ROOT, generate.figures.substitutions(ROOT))
 
 
 def page_of(name):
@@ -71,8 +58,8 @@ def printed_by(notebook):
     return "".join(parts)
 
 
-def test_blocks_become_cells(made):
-    cells = made.notebook(PAGE, {"epochs": 3}).cells
+def test_blocks_become_cells(generate):
+    cells = generate.notebooks.notebook(PAGE, {"epochs": 3}).cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [
         ("markdown", "# A page\n\nSee the other or [a site](https://example.org)."),
         ("markdown", '```sh\npip install ".[train]"\n```'),
@@ -82,9 +69,9 @@ def test_blocks_become_cells(made):
     ]
 
 
-def test_a_figure_that_is_not_there_is_an_error(made):
+def test_a_figure_that_is_not_there_is_an_error(generate):
     with pytest.raises(jinja2.UndefinedError, match="'epochs' is undefined"):
-        made.notebook(PAGE, {})
+        generate.notebooks.notebook(PAGE, {})
 
 
 def test_notebooks_hold_every_command_of_their_pages(texts):

@@ -3,7 +3,6 @@
 import importlib.util
 import re
 import shutil
-import sys
 
 import jinja2
 import pytest
@@ -101,11 +100,8 @@ def test_page(name, filled, tmp_path):
     assert run_page(PAGES[name], place, NOT_RUN, names=None if name in NO_PYTHON else {}).run > 0
 
 
-def test_every_figure_that_a_page_takes_from_a_file_is_there(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
-    from generate import figures
-
-    found = figures.substitutions(ROOT) | {"version": "0"}
+def test_every_figure_that_a_page_takes_from_a_file_is_there(generate):
+    found = generate.figures.substitutions(ROOT) | {"version": "0"}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     with_figures = [name for name, text in PAGES.items() if "{{" in text]
     assert len(with_figures) >= 6

@@ -2,10 +2,8 @@
 
 import re
 import runpy
-import sys
 
 import numpy as np
-import pytest
 from astropy.table import Table
 
 from ..snippets import FIELD, INSTALL, ROOT, commands, fill, run_page
@@ -15,14 +13,6 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 NOT_RUN = {
     'python3 -m venv .venv && .venv/bin/pip install -q -e ".[train,test]"': "these tests, from within",
 }
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(ROOT / "docs"), *sys.path])
-    from generate import figures
-
-    return figures
 
 
 def test_commands_and_code(tmp_path):
@@ -41,7 +31,8 @@ def test_it_is_short():
     assert len(TEXT.splitlines()) <= 120
 
 
-def test_figures_are_those_of_the_files(figures):
+def test_figures_are_those_of_the_files(generate):
+    figures = generate.figures
     found = figures.results(ROOT)
     assert figures.pieces(ROOT)["rivals"] in TEXT
     ahead = [group for group, names in found["rivals"]["higher_than_ours"].items() if names]
