@@ -29,6 +29,7 @@ from .tables import (
     source_table,
     texts,
     with_units,
+    write_as_one,
     write_mask,
     write_table,
 )
@@ -257,7 +258,7 @@ class Reckoning:
         from astropy.table import vstack
 
         out = self.night.folder
-        write_table(vstack(self.tables, metadata_conflicts="silent"), out / "sources.ecsv")
+        write_as_one(self.tables, out / "sources.ecsv")
         if self.chosen:
             chosen = vstack([table for table, _ in self.chosen], metadata_conflicts="silent")
             rank = np.concatenate([ranks for _, ranks in self.chosen])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._util.extras import needed
+from ..io.ecsv import stream_ecsv
 from ..io.files import written_whole
 from ..io.tables import write_catalog
 from .detector import Standing
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: File of all detections with their sources.
 DETECTIONS = "detections.parquet"
+#: Rows that are made text at a time.
+_AT_ONCE = 5000
 #: Units of the columns of sources.
 _UNITS = {
     "ra": "deg",
@@ -261,6 +264,16 @@ def write_table(table: "Table", path: Path) -> None:
     with suppress(KeyError):
         del table.meta["__attributes__"]
     write_catalog(table, path, overwrite=True)
+
+
+def write_as_one(tables: "Sequence[Table]", path: Path) -> None:
+    """Write tables with the same columns one below the other as ECSV, as `write_table` writes one.
+
+    A few rows at a time become text, which takes some kilobytes a row while it is made.
+    """
+    parts = (table[k : k + _AT_ONCE] for table in tables for k in range(0, len(table), _AT_ONCE))
+    with written_whole(path, ".ecsv") as beside:
+        stream_ecsv(tables[0][:0], sum(map(len, tables)), parts, beside)
 
 
 def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path) -> dict[str, int]:
