@@ -225,9 +225,11 @@ def many(count, folder):
     command = sextractor("{}", folder)
     if command is not None:
         where = command.index("-CATALOG_NAME") + 1
-        command[where] = "{}.cat"
+        command[where] = "catalogues/{}.cat"
+        command[1] = frames / "{}"
+        (folder / "catalogues").mkdir()
         line = shlex.join(map(str, command))
-        script = f"ls {shlex.quote(str(frames))}/*.fits | xargs -P {usable_cpus()} -I {{}} {line}"
+        script = f"ls {shlex.quote(str(frames))} | xargs -P {usable_cpus()} -I {{}} {line}"
         timed["SExtractor, catalogues written"] = lambda: process(["sh", "-c", script], folder)
     out = folder / "results"
     fresh = f"rm -rf {shlex.quote(str(out))}; "

@@ -265,7 +265,7 @@ def _linear(
 def _plane(
     path: Path, hdus: Any, wanted: int | str | None, plane: str | None = None, is_sky: bool = False
 ) -> tuple[int, NDArray[Any]]:
-    """Return the number of an HDU and its 2-D pixels; those of the sky may be real at once."""
+    """Return the number of an HDU and its 2-D pixels; of a sky small integers may come as float32."""
     number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
     hdu = hdus[number]
     if not hdu.is_image:
@@ -274,8 +274,8 @@ def _plane(
             "A catalogue is given as `catalog`, beside its image"
         )
     _check_sum(path, number, hdu)
-    is_light = is_sky and isinstance(hdu, PlainHdu) and len(hdu.shape) == 2
-    data = hdu.light_data if is_light else _stored(path, number, hdu)
+    is_real = is_sky and isinstance(hdu, PlainHdu) and len(hdu.shape) == 2
+    data = hdu.real_data if is_real else _stored(path, number, hdu)
     if data is None:
         raise InputError(f"HDU {number} of {path} has no data; the file has {_listing(hdus)}")
     return number, plane_of(data, plane, f"HDU {number} of {path}")

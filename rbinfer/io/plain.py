@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cards import PlainHeader
+from .content import PIECE
 from .layout import BLOCK, MOST_AXES, Place, Stored, is_gzip, places_of
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _HALF = 2**15  # BZERO of unsigned integers of 16 bits
 _PART = 2**20  # pixels that are read at a time
-#: What grows more than so many times is left to Astropy, which reads piece by piece.
-_MOST_EXPANDED = 64
+#: What grows more than so many times, or to more bytes, is left to Astropy, which reads by pieces.
+_MOST_EXPANDED, _MOST_UNPACKED = 64, 2**28
 #: Cards that give pixels or rows a meaning beyond their plain values.
 _BEYOND = ("BLANK", "ZIMAGE", "ZTABLE", "GROUPS", "DATASUM", "CHECKSUM", "THEAP")
 
@@ -84,7 +85,7 @@ class PlainHdu:
         return self._read(self._kind.newbyteorder("="))
 
     @property
-    def light_data(self) -> NDArray[Any] | None:
+    def real_data(self) -> NDArray[Any] | None:
         """The same, of small integers as float32, which holds them: there is no second array of them."""
         is_small = self.is_image and self._kind.kind in "iu" and self._kind.itemsize <= 2
         return self._read(np.dtype(np.float32)) if is_small else self.data
@@ -103,9 +104,10 @@ class PlainHdu:
             file.seek(self.place.data)
             for start in range(0, n, _PART):  # the file's own type beside it would be half as much again
                 size = min(_PART, n - start)
-                part = np.frombuffer(file.read(size * kind.itemsize), kind)
-                if len(part) < size:
+                stored = file.read(size * kind.itemsize)
+                if len(stored) < size * kind.itemsize:
                     raise OSError("it ends before its data do")
+                part = np.frombuffer(stored, kind)
                 pixels[start : start + size] = part + zero if zero else part
         return pixels.reshape(self.shape)
 
@@ -123,16 +125,21 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
         with _opened(path, unpacked) as file:
             content = Stored(file, path)
             places = places_of(content)
-            stored = [content[place.header : place.data] for place in places]
+            hdus = _plain(path, content, places, unpacked)
             size = len(content)
-    except (InputError, ValueError, OSError, EOFError, zlib.error):
+    except (InputError, ValueError, OSError, EOFError, MemoryError, zlib.error):
         return None
     is_whole = places[-1].end == size and size % BLOCK == 0
-    if not is_whole or any(place.lacks for place in places):
-        return None
+    return hdus if is_whole and not any(place.lacks for place in places) else None
+
+
+def _plain(
+    path: Path, content: Stored, places: list[Place], unpacked: bytes | None
+) -> list[PlainHdu] | None:
+    """Return HDUs by their headers, whether or not their data are there; None where one is not plain."""
     hdus: list[PlainHdu] = []
-    for place, cards in zip(places, stored, strict=True):
-        header = PlainHeader.read(cards)
+    for place in places:
+        header = PlainHeader.read(content[place.header : place.data])
         shape = None if header is None else _shape(header, is_first=not hdus)
         if header is None or shape is None:
             return None
@@ -150,13 +157,26 @@ def _opened(path: Path, unpacked: bytes | None) -> Iterator[BinaryIO]:
 
 
 def _unpacked(path: Path) -> bytes:
-    """Return the decompressed bytes of a file; raises `ValueError` where they are suspiciously many."""
-    most = _MOST_EXPANDED * path.stat().st_size
+    """Return the decompressed bytes of a file.
+
+    Raises
+    ------
+    ValueError
+        They are too many, or the first headers are not plain: Astropy reads it, piece by piece.
+    """
+    most = min(_MOST_EXPANDED * path.stat().st_size, _MOST_UNPACKED)
+    found = BytesIO()
     with gzip.open(path) as file:
-        found = file.read(most + 1)
-    if len(found) > most:
-        raise ValueError(f"it is compressed to less than 1 / {_MOST_EXPANDED}")
-    return found
+        while piece := file.read(PIECE):
+            if not found.tell():
+                first = Stored(BytesIO(piece), path)
+                places = places_of(first)
+                if _plain(path, first, places, None) is None or places[-1].end > most:
+                    raise ValueError("it is not plain")
+            found.write(piece)
+            if found.tell() > most:
+                raise ValueError("it is large once decompressed")
+    return found.getvalue()
 
 
 def _shape(header: PlainHeader, is_first: bool) -> tuple[int, ...] | None:

@@ -42,7 +42,7 @@ class Cells(np.ndarray[Any, Any]):
 
 
 class Records:
-    """Rows of a FITS table and columns beside them; behaves as a table where it is asked.
+    """Rows of a FITS table with columns beside them, or columns alone; behaves as a table.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
     mask : ndarray of bool, shape (ny, nx), or None
         True for bad pixels.
     is_mask_whole : bool
-        It has the areas without data already; else they are looked for.
+        The mask has the areas without data already; else they are looked for.
 
     Returns
     -------

@@ -99,7 +99,7 @@ def detected_columns(
     detector: str = DETECTOR,
     threads: int = 1,
 ) -> dict[str, NDArray[Any]]:
-    """Detect sources, as `detect` does; returns the columns of its table, which takes Astropy."""
+    """Detect sources as `detect` does, without Astropy; returns the columns of its table by name."""
     if not (np.isfinite(threshold) and threshold > 0):
         raise InputError(f"the threshold must be finite and above 0, not {threshold}")
     if not 0 <= deblend_cont <= 1:

@@ -43,7 +43,7 @@ class ScoredFile:
     ----------
     table : Table or Records
         All detections with their scores; ``meta`` says how they were made. Records are rows of a FITS
-        catalogue that are to be written as FITS.
+        catalogue, or detected ones, that are to be written as FITS.
     image : Exposure or None
         Pixels, header, and the width of its stars where that was measured; None for a mosaic, whose
         images would not all fit into memory.
@@ -181,11 +181,11 @@ class _Scoring:
     borrow: Borrow | None
     show: tuple[str, ...]
     detector: str
-    are_records: bool  # what is detected
+    are_records: bool  # whether what is detected is kept as `Records`
 
     def scored(
-        self, frames: Frames, exposure: Exposure, table: "Table | None", how: CatalogueOptions
-    ) -> "tuple[Table, Exposure]":
+        self, frames: Frames, exposure: Exposure, table: "Table | Records | None", how: CatalogueOptions
+    ) -> "tuple[Table | Records, Exposure]":
         """Score the rows of a table, or what is detected where there is none.
 
         Returns them and the exposure with the width that was measured.

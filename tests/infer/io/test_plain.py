@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -172,6 +173,11 @@ def with_bytes(change):
     return write
 
 
+def zipped(path, write):
+    write(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
 IMAGE = np.arange(600, dtype=np.int16).reshape(20, 30)
 NOT_PLAIN = {
     "scaled": changed(BSCALE=2.0),
@@ -184,6 +190,9 @@ NOT_PLAIN = {
     "a table of text": of(fits.TableHDU.from_columns([fits.Column("v", "I4", array=[1, 2])])),
     "a sum": lambda path: fits.writeto(path, IMAGE, checksum=True),
     "gzip, cut short": with_bytes(lambda content: gzip.compress(content)[:-9]),
+    "gzip with a wrong sum": with_bytes(lambda content: gzip.compress(content)[:-8] + bytes(8)),
+    "something behind gzip": with_bytes(lambda content: gzip.compress(content) + b"more"),
+    "gzip of what is scaled": lambda path: zipped(path, changed(BSCALE=2.0)),
     "gzip that grows 64 times": with_bytes(lambda content: gzip.compress(content + bytes(2880 * 200))),
     "cut short": with_bytes(lambda content: content[:-2880]),
     "something behind": with_bytes(lambda content: content + b"more"),
@@ -247,6 +256,35 @@ def test_an_image_is_the_same_without_astropy(tmp_path, monkeypatch, caplog, wha
     assert (found.hdu, found.siblings, found.saturation) == (known.hdu, known.siblings, known.saturation)
     if "BZERO" not in found.header:  # which Astropy takes out where it has applied it
         assert as_header(found.header) == known.header
+
+
+def test_gzip_of_several_members_is_read(tmp_path):
+    fits.writeto(tmp_path / "a.fits", IMAGE)
+    content = (tmp_path / "a.fits").read_bytes()
+    (tmp_path / "b.fits.gz").write_bytes(gzip.compress(content[:3000]) + gzip.compress(content[3000:]))
+    (hdu,) = plain_hdus(tmp_path / "b.fits.gz")
+    np.testing.assert_array_equal(hdu.data, IMAGE)
+
+
+def test_gzip_takes_the_memory_of_what_it_holds(tmp_path):
+    noise = np.random.default_rng(4).integers(0, 2**15, (1500, 2000)).astype(np.int16)
+    fits.writeto(tmp_path / "a.fits.gz", noise)
+    tracemalloc.start()
+    try:
+        assert plain_hdus(tmp_path / "a.fits.gz") is not None
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * noise.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2"])
+def test_small_integers_of_a_sky_come_as_real_numbers(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    fits.writeto(tmp_path / "a.fits", np.array([[0, 1], [top - 1, top]], dtype))
+    (hdu,) = plain_hdus(tmp_path / "a.fits")
+    assert hdu.real_data.dtype == np.float32
+    np.testing.assert_array_equal(hdu.real_data, [[0, 1], [top - 1, top]])
+    assert hdu.data.dtype == (np.float32 if dtype == "u2" else dtype)
 
 
 @pytest.mark.parametrize("hdu", ["NONE", "1", 7])
