@@ -38,10 +38,10 @@ def replace(source, target):
     if is_model and at == "after":
         os.kill(os.getpid(), signal.SIGKILL)
 os.replace = replace
-from rbtrain import adapting
+from rbtrain.adapting import material
 from rbtrain.cli import main
 from rbtrain.data.kept import Kept
-adapting.REHEARSED, adapting.JUDGED = Kept("rehearsed", 5, 10), Kept("judged", 6, 14)
+material.REHEARSED, material.JUDGED = Kept("rehearsed", 5, 10), Kept("judged", 6, 14)
 sys.exit(main())
 """
 _HARVEST = "import sys\nfrom rbtrain.cli import main\nsys.exit(main())"

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from astropy.io import fits
+from onnx import numpy_helper
 
 from rbinfer import Classifier
 from rbinfer._util.hashing import digest
@@ -16,8 +17,7 @@ from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label, LabelFile
 from rbinfer.model.registry import resolve, shipped_model
 from rbinfer.model.session import read_spec, verify
-from rbtrain import adapting
-from rbtrain.adapting import AdaptOptions, adapt
+from rbtrain.adapting import AdaptOptions, adapt, material
 from rbtrain.cli import main
 from rbtrain.data import kept
 from rbtrain.data.kept import Kept
@@ -34,7 +34,7 @@ def small_sets(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for name, which in (("REHEARSED", Kept("rehearsed", 5, 10)), ("JUDGED", Kept("judged", 6, 14))):
-            patch.setattr(adapting, name, which)
+            patch.setattr(material, name, which)
         yield
 
 
@@ -102,6 +102,37 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     assert len(spec.adaptation["seen"]) == len(strange)
     assert len(spec.readings) == len(before.spec.readings)
     assert resolve(None) == shipped_model()  # nothing is promoted unasked
+
+
+def test_all_layers_are_fitted_where_that_is_asked_for(strange, small_sets, models, tmp_path):
+    adapted = adapt(AdaptOptions([written(tmp_path, strange)], layers="all"))
+    assert adapted.method == "layers"
+    assert "are enough for them" in adapted.why
+    image = load_image(strange[0].image)
+    x, y = (np.array([getattr(label, k) for label in strange]) for k in ("x", "y"))
+    real = np.array([label.label == "real" for label in strange])
+    before, after = (Classifier(m, device="cpu") for m in (None, adapted.path))
+    calls = [c.score(image, x, y).score > c.threshold for c in (before, after)]
+    assert calls[1][~real].mean() < 0.5 * calls[0][~real].mean()
+    assert calls[1][real].mean() > 0.97
+    simulated = adapted.comparison.simulated_kept
+    assert simulated.after > simulated.before - 0.02
+    kernels = [
+        numpy_helper.to_array(next(c for c in onnx.load(path).graph.initializer if len(c.dims) == 4))
+        for path in (shipped_model(), adapted.path)
+    ]
+    assert kernels[0].shape == kernels[1].shape
+    assert not np.allclose(*kernels, atol=1e-4)
+    assert verify(adapted.path).ok
+    spec = read_spec(adapted.path)
+    assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (layers)")
+    assert spec.calibration == {"method": "fitted to labels (layers)"}
+
+
+def test_all_layers_without_tensorflow_are_refused_before_work(models, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(InputError, match=r"tensorflow, which is not installed: .*rbinfer\[train\]"):
+        adapt(AdaptOptions([tmp_path / "none.ecsv"], layers="all"))
 
 
 def test_the_same_labels_and_seed_make_the_same_file(adapted, strange, tmp_path):
