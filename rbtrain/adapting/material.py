@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from ..data.split import folds_of
 from ..fitting.examples import MISTAKEN, Examples
 from ..fitting.head import Head
 from ..judging.evaluate import scores_of
-from ..simulate import identify, open_backdrops
+from ..simulate import open_backdrops
+from ..simulate.backdrop import BackdropFile
 from .options import AdaptOptions
 
 #: Called as ``progress(done, total)``.
@@ -65,6 +66,8 @@ class Material:
         The same.
     config : TrainConfig
         Of the simulation, and of the network's layers.
+    frames : list of dict
+        The user's own frames that are rehearsed on; their kind, name, size and SHA-256.
     """
 
     examples: Examples
@@ -75,11 +78,13 @@ class Material:
     judged: Examples
     judged_set: Dataset
     config: TrainConfig
+    frames: list[dict[str, Any]]
 
     @classmethod
     def gather(
         cls,
         options: AdaptOptions,
+        frames: Sequence[BackdropFile],
         spec: ModelSpec,
         twin: Path,
         parent: Head,
@@ -92,6 +97,8 @@ class Material:
         Parameters
         ----------
         options : AdaptOptions
+        frames : sequence of BackdropFile
+            Darks and images of the options.
         spec : ModelSpec
             Of the model that is adapted.
         twin : path
@@ -109,9 +116,9 @@ class Material:
             with progress(f"{which.name} simulation, once") as tell:
                 sets.append(kept_set(config, which, tell))
         judged_set = sets.pop()
-        if options.darks or options.images:
+        if frames:
             with progress("simulation on your frames") as tell:
-                sets.append(_on_own_frames(options, config, tell))
+                sets.append(_on_own_frames(frames, config, tell))
         look = _Look(Session(twin, "cpu"), options.layers == "all")
         simulated = [look.at_simulation(each, parent) for each in sets]
         return cls(
@@ -124,6 +131,7 @@ class Material:
             look.at_simulation(judged_set, parent),
             judged_set,
             config,
+            [frame.to_dict() for frame in frames],
         )
 
 
@@ -170,8 +178,7 @@ def _drawn(parts: Sequence[Examples], parent: Head, rng: np.random.Generator) ->
     return Examples.joined(chosen).taken(rng.permutation(sum(map(len, chosen))))
 
 
-def _on_own_frames(options: AdaptOptions, config: TrainConfig, tell: Progress | None) -> Dataset:
-    files = identify([Path(p) for p in options.darks], [Path(p) for p in options.images])
+def _on_own_frames(files: Sequence[BackdropFile], config: TrainConfig, tell: Progress | None) -> Dataset:
     data = dataclasses.replace(config.data, frames=_OWN_FRAMES, seed=_OWN_SEED, test_frames=0)
     config = dataclasses.replace(config, data=data)
     shape = (config.simulate.height, config.simulate.width)

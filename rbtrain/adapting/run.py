@@ -29,6 +29,7 @@ from ..export.proof import N_PROOF, counted, write_proved
 from ..fitting.head import Head
 from ..fitting.lineage import lineage
 from ..fitting.rates import measured_readings
+from ..simulate import identify
 from .material import FOLDS, Material, Steps
 from .options import Adapted, AdaptOptions
 from .tries import FOR_THRESHOLD, Try, try_ways
@@ -69,6 +70,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
         )
     if options.output is not None:
         refuse_existing(options.output)
+    frames = identify([Path(p) for p in options.darks], [Path(p) for p in options.images])
     rng = np.random.default_rng(options.seed)
     given = given_labels(options.labels, rng)
     _check_enough(given.labels)
@@ -79,7 +81,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
         twin = Path(scratch) / "features.onnx"
         layer = write_features_model(parent_file, twin)
         parent = Head(layer.kernel, layer.bias, np.isin(CLASSES, spec.real), spec.threshold)
-        material = Material.gather(options, spec, twin, parent, found, progress, rng)
+        material = Material.gather(options, frames, spec, twin, parent, found, progress, rng)
     tries = try_ways(parent_file, parent, material, all_layers, options.seed)
     chosen = next((one for one in tries if one.comparison.verdict == "better"), tries[0])
     with placed(options.name, options.output, chosen.comparison.verdict == "better") as (path, version):
@@ -98,6 +100,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
                     "seed": options.seed,
                     "folds": FOLDS,
                     "rehearsed": len(material.rehearsed),
+                    "frames": material.frames,
                 },
                 **chosen.comparison.as_dict(),
                 "tries": [one.as_dict() for one in tries],

@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -127,6 +128,42 @@ def test_all_layers_are_fitted_where_that_is_asked_for(strange, small_sets, mode
     spec = read_spec(adapted.path)
     assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (layers)")
     assert spec.calibration == {"method": "fitted to labels (layers)"}
+
+
+def test_it_rehearses_on_frames_of_ones_own(strange, small_sets, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "_OWN_FRAMES", 3)
+    rng = np.random.default_rng(4)
+    darks = [tmp_path / f"dark_{k}.fits" for k in range(3)]
+    for path in darks:
+        fits.writeto(path, np.rint(rng.normal(100, 6, (512, 512))).astype(np.int16))
+    sky = rng.normal(300, 17, (512, 512))
+    for x, y in rng.uniform(20, 490, (40, 2)):
+        add_star(sky, x, y, rng.uniform(2000, 20000))
+    fits.writeto(tmp_path / "sky.fits", np.rint(sky).astype(np.int16))
+    labels = [written(tmp_path, strange)]
+    without = adapt(AdaptOptions(labels, output=tmp_path / "without.onnx"))
+    steps = []
+
+    @contextmanager
+    def progress(step):
+        done = []
+        yield lambda *counts: done.append(counts)
+        steps.append((step, done[-1:]))
+
+    found = adapt(AdaptOptions(labels, darks=darks, images=[tmp_path / "sky.fits"]), progress)
+    assert ("simulation on your frames", [(3, 3)]) in steps
+    settings = found.spec.adaptation["settings"]
+    assert {frame["sha256"] for frame in settings["frames"]} == {
+        digest(path) for path in (*darks, tmp_path / "sky.fits")
+    }
+    assert without.spec.adaptation["settings"]["frames"] == []
+    one, other = (last_layer(onnx.load(path)) for path in (found.path, without.path))
+    assert not np.allclose(one.kernel, other.kernel, atol=1e-4)
+    twice = tmp_path / "twice.fits"
+    twice.write_bytes(darks[0].read_bytes())
+    with pytest.raises(InputError, match=r"holds the same bytes as .* give each once"):
+        adapt(AdaptOptions(labels, darks=[darks[0], twice], output=tmp_path / "none.onnx"))
+    assert not (tmp_path / "none.onnx").exists()
 
 
 def test_all_layers_without_tensorflow_are_refused_before_work(models, tmp_path, monkeypatch):
