@@ -143,7 +143,7 @@ def test_others_at_the_page(page, tried):
         "path": lambda: rng.choice([f"../{text(30)}", f"%2e%2e%2f{text(30)}", f"{text(30)}.py"]),
     }
     body = b'{"item": 0, "label": "real"}'
-    for _ in range(times(100, 4000)):
+    for _ in range(times(100, 2000)):
         what = str(rng.choice(list(strange)))
         asked = good | {what: str(strange[what]())}
         headers = {"Host": asked["host"]}
@@ -168,7 +168,7 @@ def test_choices(tmp_path, monkeypatch, tried):
     for name, verdict in (("a", "better"), ("b", "better"), ("c", "worse")):
         described(models / f"{name}-1.onnx", name=name, version="1", adaptation={"verdict": verdict})
     stack: list[str] = []
-    for _ in range(times(30, 600)):
+    for _ in range(times(30, 300)):
         name = str(rng.choice(["a-1", "b-1", "c-1", "back"]))
         if name == "back" and not stack:
             with pytest.raises(InputError, match="nothing to take back"):
@@ -196,7 +196,7 @@ def test_promotions(tried, request):
     rng = np.random.default_rng(SEED)
     kinds = np.repeat(np.arange(len(CLASSES)), 200).astype(np.int8)
     simulated = IS_REAL[kinds]
-    n, better = times(500, 20_000), 0
+    n, better = times(500, 5000), 0
     for _ in range(n):
         n_labels = int(rng.integers(30, 400))
         real = rng.random(n_labels) < rng.uniform(0.2, 0.8)
