@@ -53,18 +53,23 @@ def test_good_frames(reference, tried, request):
 
 @pytest.mark.promise(
     "Learning",
-    "defocus, tracking, ten times the hot pixels, light, another gain, clouds: named within five frames",
+    "defocus, tracking, ten times the hot pixels, light, another gain, clouds: told within five frames, "
+    "with the right cause in 98 %",
 )
 @pytest.mark.parametrize("cause", FAULTS)
-def test_faults(cause, reference, tried):
-    for seed in range(times(10, 200)):
+def test_faults(cause, reference, tried, request):
+    n, named = times(10, 200), 0
+    for seed in range(n):
         rng = np.random.default_rng([SEED, seed])
         good = [frame(rng, f"good{k}.fits") for k in range(int(rng.integers(5, 15)))]
         bad = [frame(rng, f"bad{k}.fits", **FAULTS[cause]) for k in range(5)]
         alarms, _ = find_alarms([*good, *bad], reference)
-        assert [alarm.cause.name for alarm in alarms][:1] == [cause]
-        assert all(name.startswith("bad") for name in alarms[0].images)
+        assert alarms
+        assert all(name.startswith("bad") for alarm in alarms for name in alarm.images)
+        named += alarms[0].cause.name == cause
         tried()
+    request.node.found = f"{cause} named in {named} of {n}"
+    assert named >= 0.98 * n
 
 
 def any_value(rng):
