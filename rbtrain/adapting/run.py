@@ -153,7 +153,7 @@ def _write(parent: Path, spec: ModelSpec, chosen: Try, material: Material, path:
     if not isinstance(network, Head):
         from ..export.convert import export_model
 
-        export_model(network.model, spec, path, inputs)
+        export_model(network.model(), spec, path, inputs)
         return
     classes: F32 = network.classes(material.judged.features[rows])
     is_real = counted(spec.classes, spec.real)

@@ -138,7 +138,7 @@ def _fit_of_layers(
         )
     except ValueError as error:
         raise InputError(f"its layers can't be fitted: {error}; leave '--layers all' out") from error
-    return lambda part, hold: fit_layers(network, part, rehearsed, hold, seed)
+    return lambda part, hold: fit_layers(network, parent, part, rehearsed, hold, seed)
 
 
 def _tried(

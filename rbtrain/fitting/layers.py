@@ -4,17 +4,18 @@ import dataclasses
 import math
 import os
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import layers as of_keras
+from numpy.typing import NDArray
 
 from .._arrays import F32, Bools
 from ..config import TrainConfig
 from ..data.seen import Seen
 from .batches import Batches
-from .examples import Examples, targets_of_labels
+from .examples import Examples, Judge, targets_of_labels
 from .fit import build
 from .inherit import inherit
 from .model import inputs_of
@@ -29,16 +30,21 @@ _AT_ONCE = 4096
 class Layers:
     """A network of which all layers can be fitted, and the threshold of its score.
 
+    All that are fitted from one share its graph: to make one takes longer than a fit to few labels.
+
     Attributes
     ----------
-    model : keras.Model
-        From `rbtrain.fitting.model.create_compact_model`.
+    graph : keras.Model
+        From `rbtrain.fitting.model.create_compact_model`, with the weights of any of those.
+    weights : list of ndarray
+        Those of this network.
     is_real : ndarray of bool, shape (k,)
         Classes that count as real.
     threshold : float
     """
 
-    model: keras.Model
+    graph: keras.Model
+    weights: list[NDArray[Any]]
     is_real: Bools
     threshold: float
 
@@ -69,35 +75,43 @@ class Layers:
             The file has other layers; names what differs.
         """
         plain = dataclasses.replace(config, fit=dataclasses.replace(config.fit, precision="float32"))
-        model = build(plain)
-        inherit(model, model_file, cutouts)
-        return cls(model, is_real, threshold)
+        graph = build(plain)
+        inherit(graph, model_file, cutouts)
+        for layer in graph.layers:
+            layer.trainable = not isinstance(layer, of_keras.BatchNormalization)
+        graph.compile(keras.optimizers.Adam(_RATE), "categorical_crossentropy")
+        return cls(graph, graph.get_weights(), is_real, threshold)
+
+    def model(self) -> keras.Model:
+        """Return the graph with the weights of this network."""
+        self.graph.set_weights(self.weights)
+        return self.graph
 
     def classes_of(self, examples: Examples) -> F32:
         """Return the probabilities (n, k) of examples, which know what the network is shown."""
-        seen = _seen(examples)
+        seen, model = _seen(examples), self.model()
         parts = [np.zeros((0, len(self.is_real)), np.float32)]
         for start in range(0, len(seen), _AT_ONCE):
-            inputs = inputs_of(self.model, *seen.inputs(slice(start, start + _AT_ONCE)))
-            found = self.model.predict(inputs, batch_size=1024, verbose=0)
-            parts.append(np.asarray(found, np.float32))
+            inputs = inputs_of(model, *seen.inputs(slice(start, start + _AT_ONCE)))
+            parts.append(np.asarray(model.predict(inputs, batch_size=1024, verbose=0), np.float32))
         return np.concatenate(parts)
 
 
 def fit_layers(
-    parent: Layers, examples: Examples, rehearsed: Examples, hold: float, seed: int
+    parent: Layers, teacher: Judge, examples: Examples, rehearsed: Examples, hold: float, seed: int
 ) -> Layers:
     """Fit all layers to labels.
 
     The loss is the cross-entropy with what the labels ask for (`targets_of_labels`) and, of what is
     rehearsed, with the probabilities that the parent gives (distillation, Hinton et al. 2015,
-    arXiv:1503.02531). The batch normalisations stay as they are: the statistics of a few labels
-    are not those of the sky.
+    arXiv:1503.02531). The batch normalisations stay as they are: the statistics of a few labels are not
+    those of the sky.
 
     Parameters
     ----------
     parent : Layers
-        Not changed.
+    teacher : Judge
+        The same network, as quick as can be.
     examples : Examples
         Both real and bogus.
     rehearsed : Examples
@@ -112,14 +126,10 @@ def fit_layers(
     Layers
         With the threshold of the parent.
     """
-    model = keras.models.clone_model(parent.model)
-    model.set_weights(parent.model.get_weights())
-    for layer in model.layers:
-        layer.trainable = not isinstance(layer, of_keras.BatchNormalization)
-    model.compile(keras.optimizers.Adam(_RATE), "categorical_crossentropy")
-    asked = targets_of_labels(parent.classes_of(examples), examples, parent.is_real)
-    targets = np.concatenate([asked, parent.classes_of(rehearsed)])
+    asked = targets_of_labels(teacher.classes_of(examples), examples, parent.is_real)
+    targets = np.concatenate([asked, teacher.classes_of(rehearsed)])
     weights = np.repeat([1.0 / len(examples), hold / len(rehearsed)], [len(examples), len(rehearsed)])
+    model = parent.model()
     names = [tensor.name for tensor in model.inputs]
     batches = Batches(
         Seen.joined([_seen(examples), _seen(rehearsed)]),
@@ -132,6 +142,8 @@ def fit_layers(
         core="core" in names,
         context="context" in names,
     )
+    for variable in model.optimizer.variables:  # of an earlier fit; the rate is set below
+        variable.assign(keras.ops.zeros_like(variable))
     keras.utils.set_random_seed(seed)
     model.fit(
         batches,
@@ -143,7 +155,7 @@ def fit_layers(
         verbose=0,
         shuffle=False,
     )
-    return dataclasses.replace(parent, model=model)
+    return dataclasses.replace(parent, weights=model.get_weights())
 
 
 def _rate(epoch: int, _: float = 0.0) -> float:

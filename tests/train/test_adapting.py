@@ -18,7 +18,7 @@ from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label, LabelFile
 from rbinfer.model.registry import resolve, shipped_model
 from rbinfer.model.session import read_spec, verify
-from rbtrain.adapting import AdaptOptions, adapt, material
+from rbtrain.adapting import AdaptOptions, adapt, material, tries
 from rbtrain.cli import main
 from rbtrain.data import kept
 from rbtrain.data.kept import Kept
@@ -105,7 +105,11 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     assert resolve(None) == shipped_model()  # nothing is promoted unasked
 
 
-def test_all_layers_are_fitted_where_that_is_asked_for(strange, small_sets, models, tmp_path):
+def test_all_layers_are_fitted_where_that_is_asked_for(
+    strange, small_sets, models, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(material, "FOLDS", 2)
+    monkeypatch.setattr(tries, "HOLDS", (30.0,))
     adapted = adapt(AdaptOptions([written(tmp_path, strange)], layers="all"))
     assert adapted.method == "layers"
     assert "are enough for them" in adapted.why
@@ -118,12 +122,14 @@ def test_all_layers_are_fitted_where_that_is_asked_for(strange, small_sets, mode
     assert calls[1][real].mean() > 0.97
     simulated = adapted.comparison.simulated_kept
     assert simulated.after > simulated.before - 0.02
-    kernels = [
-        numpy_helper.to_array(next(c for c in onnx.load(path).graph.initializer if len(c.dims) == 4))
+    first = [
+        numpy_helper.to_array(constant)
         for path in (shipped_model(), adapted.path)
+        for constant in onnx.load(path).graph.initializer
+        if tuple(constant.dims[1:]) == (2, 3, 3)
     ]
-    assert kernels[0].shape == kernels[1].shape
-    assert not np.allclose(*kernels, atol=1e-4)
+    assert [kernel.shape for kernel in first] == [(16, 2, 3, 3)] * 2
+    assert not np.allclose(*first, atol=1e-4)
     assert verify(adapted.path).ok
     spec = read_spec(adapted.path)
     assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (layers)")
