@@ -85,7 +85,7 @@ def labelled_in_browser(labels, folder, n_labels, dark, rng):
         own = [label for label in labels if label.image == image]
         table = Table.read(own[0].catalog)[[label.row for label in own]]
         name = f"{Path(image).name.split('.')[0]}.ecsv"
-        wanted = folder / name
+        wanted = folder / f"to-label-{name}"
         table["x", "y", "xpeak", "ypeak"].write(wanted)
         _verb("rbinfer", "classify", image, "--catalog", wanted, "-o", results / name)
         truth += [(Path(image).name, row, label.label == "real") for row, label in enumerate(own)]
@@ -192,7 +192,7 @@ def main():
             f"{found['cpu seconds']} s",
             flush=True,
         )
-    write_json(options.json, figures)
+        write_json(options.json, figures)  # of each as it comes
     return 0
 
 
