@@ -9,26 +9,21 @@ The rate is that from when each worker had done an image to the last, so startin
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
-import time
 from datetime import datetime
 from pathlib import Path
 
 from _common import add_json, alternate, children_import_this_checkout, processor, verdict, write_json
+from _stages import time_stages
 
-from rbinfer._util.hashing import digest
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import make_scene
-from rbinfer.io.images import load_image
-from rbinfer.io.tables import read_catalog, write_catalog
-from rbinfer.measure.detect import detect
+from rbinfer.io.tables import read_catalog
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import run_batch
-from rbinfer.runs.journal import Journal, Line
 from rbinfer.scoring.classifier import Classifier
 
 WORKERS = (1, 2)
@@ -107,39 +102,6 @@ def time_workers(images, folder, repeats):
     ]
 
 
-def time_stages(images, folder, count):
-    """Medians of the seconds of each stage of an image, in one process and thread."""
-    classifier = Classifier(device="cpu", threads=1)
-    taken = {name: [] for name in ("hashing", "reading", "detection", "scoring", "writing", "noting")}
-    summary = {"text": "x" * 700}
-    line = Line(output="a", ok=True, summary=summary, content="00", how="00", output_sha256="00")
-    with Journal(folder / "stages.jsonl") as journal:
-        for k, path in enumerate([*sorted(images.iterdir())[:1], *sorted(images.iterdir())[:count]]):
-            marks = [time.perf_counter()]
-            digest(path)
-            marks.append(time.perf_counter())
-            image = load_image(path)
-            marks.append(time.perf_counter())
-            table = detect(image.pixels)
-            marks.append(time.perf_counter())
-            scored = classifier.classify(table, image.pixels)
-            marks.append(time.perf_counter())
-            staged = folder / f"staged{k}.ecsv"
-            write_catalog(scored, staged)
-            with staged.open("rb") as file:
-                os.fsync(file.fileno())
-            digest(staged)
-            marks.append(time.perf_counter())
-            # In the process that starts the workers: one image after another, however many there are.
-            journal.append(line)
-            os.replace(staged, folder / "result.ecsv")
-            marks.append(time.perf_counter())
-            for name, start, end in zip(taken, marks, marks[1:], strict=False):
-                if k:  # the first has no caches
-                    taken[name].append(end - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
 def show(rows, stages, size):
     """Print the table, the shares and the bounds; returns the latter."""
     print("\nworkers   images/s   s each   busy   whole run")
@@ -194,7 +156,7 @@ def main():
         )
         check_same(images, folder)
         rows = time_workers(images, folder, options.repeats)
-        stages = time_stages(images, folder, min(options.images, 20))
+        stages = time_stages(sorted(images.iterdir())[: min(options.images, 20)], folder)
         bounds = show(rows, stages, size)
     report = {
         "cpu": processor(),

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from _common import add_json, processor, write_json
 from _night_frames import NightMaker, NightPlan
+from _real_nights import kinds_by_truth
 from astropy.table import Table
 from night import REAL, labelled
 
@@ -29,8 +30,6 @@ NIGHTS = {
     "drifting": NightPlan(303, dither=0.2, drift=0.5),
     "still": NightPlan(304, dither=0.1),
 }
-#: Largest distance from something of the truth, pixels.
-_REACH = 1.5
 
 
 def figures_of(night, labels, is_real):
@@ -77,31 +76,9 @@ def real(folder):
         night = NightTables.read(out)
     labels = from_night(night)
     truth = Table.read(folder.with_name(f"{folder.name}.truth.ecsv"))
-    is_real = np.full(len(labels), np.nan)
-    for image in np.unique(labels["image"]):
-        own = np.flatnonzero(labels["image"] == image)
-        name = Path(str(image)).name.removesuffix(".gz")
-        x, y = (np.asarray(labels[k], float)[own] for k in ("x", "y"))
-        there = truth[(truth["kind"] == "hot_pixel") | (truth["frame"] == name)]
-        away = [_nearest(x, y, there["x"][there["kind"] == kind], there["y"][there["kind"] == kind])
-                for kind in ("hot_pixel", "cosmic_ray", "mover")]  # fmt: skip
-        a, b, c, d, e, f = truth.meta["to_reference"][name]
-        stars = truth[truth["kind"] == "star"]
-        of_star = _nearest(a * x + b * y + c, d * x + e * y + f, stars["x"], stars["y"])
-        bogus = np.minimum(away[0], away[1])
-        source = np.minimum(of_star, away[2])
-        is_real[own] = np.where(
-            np.minimum(bogus, source) < _REACH, (source < bogus).astype(float), np.nan
-        )
+    what = kinds_by_truth(labels, truth)
+    is_real = np.where(what == "", np.nan, np.isin(what, REAL).astype(float))
     return figures_of(night, labels, is_real)
-
-
-def _nearest(x, y, there_x, there_y):
-    if not len(there_x):
-        return np.full(len(x), np.inf)
-    return np.hypot(
-        x[:, None] - np.asarray(there_x, float), y[:, None] - np.asarray(there_y, float)
-    ).min(axis=1)
 
 
 def main():

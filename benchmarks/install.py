@@ -1,4 +1,4 @@
-"""Measure the base install: size by distribution, and the time that ``import rbinfer`` takes.
+"""Measure the size of the base install, by distribution.
 
 ``python benchmarks/install.py`` makes a fresh virtual environment, installs this checkout into it
 without extras, prints a table and, with ``--json FILE``, writes it.
@@ -13,7 +13,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from _common import ROOT, add_json, import_time, processor, write_json
+from _common import ROOT, add_json, write_json
 
 _SIZES = """
 import importlib.metadata as m, json
@@ -35,12 +35,10 @@ def measure() -> dict[str, object]:
         sizes = json.loads(subprocess.check_output([str(python), "-c", _SIZES], text=True))
         sizes = {k: v for k, v in sizes.items() if k.lower() not in ("pip", "setuptools")}
         return {
-            "cpu": processor(),
+            "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
             "version": subprocess.check_output([str(python), "-c", _VERSION], text=True).strip(),
             "bytes": dict(sorted(sizes.items(), key=lambda item: -item[1])),
-            "import_rbinfer_s": import_time(python, "rbinfer"),
-            "import_numpy_s": import_time(python, "numpy"),
         }
 
 
@@ -52,12 +50,10 @@ def main() -> None:
     found = measure()
     sizes = found["bytes"]
     assert isinstance(sizes, dict)
-    print(f"{found['cpu']}, Python {found['python']}, rbinfer {found['version']}")
+    print(f"{found['system']}, Python {found['python']}, rbinfer {found['version']}")
     for name, size in sizes.items():
         print(f"  {name:20s} {size / 1e6:8.1f} MB")
     print(f"  {'together':20s} {sum(sizes.values()) / 1e6:8.1f} MB")
-    print(f"import rbinfer: {found['import_rbinfer_s'] * 1e3:.0f} ms")
-    print(f"import numpy:   {found['import_numpy_s'] * 1e3:.0f} ms")
     write_json(options.json, found)
 
 

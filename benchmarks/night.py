@@ -1,12 +1,13 @@
 """What a night as a whole knows beyond its single frames, on simulated nights with their truth.
 
-    python benchmarks/night.py [--fit] [--json FILE]
+    python benchmarks/night.py [--fit] [--nights DIR] [--json FILE]
 
 Nights of 60 lights (2 targets, 3 filters) with darks and flats among them, movers, variables, a
-satellite, hot pixels, one trailed and one cloudy frame. ``--fit`` fits the weights of
-`rbinfer.night.combine` to
-nights of their own (dithered, drifting, still; with a WCS and without) and prints them; without it the
-weights in the package are judged, on nights that they were not fitted to.
+satellite, hot pixels, one trailed and one cloudy frame. ``--nights`` names a folder with real nights
+(``NAME/`` and ``NAME.truth.ecsv``), whose detections are judged where the truth says what they are.
+``--fit`` fits the weights of `rbinfer.night.combine` to nights of their own (dithered, drifting, still;
+with a WCS and without) and prints them; without it the weights in the package are judged, on nights that
+they were not fitted to.
 """
 
 import argparse
@@ -19,7 +20,10 @@ from pathlib import Path
 import numpy as np
 from _common import add_json, processor, write_json
 from _night_frames import NightMaker, NightPlan
+from _real_nights import kinds_by_truth
+from astropy.io import fits
 from astropy.table import Table
+from pyarrow import parquet
 
 from rbinfer.night import reckoning
 from rbinfer.night.combine import WEIGHTS, Evidence, Weights
@@ -63,8 +67,6 @@ def labelled(detections, truth):
 
 def night_of(plan, keep=None):
     """Make a night and run it; returns its tables, truth labels, and the evidence of its sources."""
-    from pyarrow import parquet
-
     known = []
     of_package = reckoning.sources
 
@@ -80,17 +82,18 @@ def night_of(plan, keep=None):
             run_night(Path(folder) / "night", Path(folder) / "out", options=ScoreOptions(device="cpu"))
         finally:
             reckoning.sources = of_package
-        out = Path(folder) / "out"
-        rows = parquet.read_table(out / "detections.parquet")
-        detections = Table({name: rows[name].to_numpy() for name in rows.column_names})
-        sources = Table.read(out / "sources.ecsv")
-        candidates = Table.read(out / "candidates.ecsv")
-        from astropy.io import fits
-
-        mask = fits.getdata(out / "hotpixels.fits")
+        sources, detections, candidates, mask = tables_of(Path(folder) / "out")
     detections["what"], detections["number"] = labelled(detections, truth)
     evidence = Evidence(*(np.concatenate(each) for each in zip(*known, strict=True)))
     return sources, detections, candidates, mask, truth, evidence
+
+
+def tables_of(out):
+    """Return what a night wrote: sources, detections, candidates, and the mask of its camera."""
+    rows = parquet.read_table(out / "detections.parquet")
+    detections = Table({name: rows[name].to_numpy() for name in rows.column_names})
+    sources, candidates = (Table.read(out / f"{name}.ecsv") for name in ("sources", "candidates"))
+    return sources, detections, candidates, fits.getdata(out / "hotpixels.fits")
 
 
 def what_sources_are(sources, detections):
@@ -129,18 +132,52 @@ def fit(plans):
 def judged(plan):
     """Return the figures of a night."""
     sources, detections, candidates, mask, truth, _ = night_of(plan)
-    what = np.asarray(detections["what"]).astype(str)
+    return verdicts(detections, np.asarray(detections["what"]).astype(str)) | {
+        "candidates": of_candidates(sources, detections, candidates),
+        "hot pixels": of_mask(mask, truth),
+    }
+
+
+def judged_by_table(folder):
+    """Return the figures of a real night, of the detections that its truth table knows."""
+    with tempfile.TemporaryDirectory() as out:
+        result = run_night(folder, out, options=ScoreOptions(device="cpu"))
+        sources, detections, candidates, mask = tables_of(Path(out))
+    truth = Table.read(folder.with_name(f"{folder.name}.truth.ecsv"))
+    what = kinds_by_truth(detections, truth)
+    known = what != ""
+    found = verdicts(detections[known], what[known])
+    kind = np.asarray(sources["kind"]).astype(str)[np.asarray(detections["source"]) - 1]
+    mover = what == "mover"
+    moving = np.unique(np.asarray(detections["source"])[mover & (kind == "moving")])
+    return found | {
+        "without truth": int((~known).sum()),
+        "movers": {
+            "of the truth": len(np.unique(truth["id"][truth["kind"] == "mover"])),
+            "positions": int((truth["kind"] == "mover").sum()),
+            "detected": int(mover.sum()),
+            "linked": int((mover & (kind == "moving")).sum()),
+            "as sources": len(moving),
+            "other sources that move": int((sources["kind"] == "moving").sum()) - len(moving),
+        },
+        "candidates": dict(Counter(np.asarray(candidates["why"]).astype(str).tolist())),
+        "unmerged": len(result.unmerged),
+        "hot pixels in the mask": int(np.count_nonzero(mask)),
+    }
+
+
+def verdicts(detections, what):
+    """Hold what a night says of its detections, and each frame alone, against what they are."""
     real = np.isin(what, REAL)
     alone = np.nan_to_num(np.asarray(detections["rb_score"])) > 0.5
-    whole = np.asarray(detections["probability"]) > 0.5
+    p = np.asarray(detections["probability"])
     figures = {"detections": len(what), "real": int(real.sum())}
-    for name, said in (("single frame", alone), ("whole night", whole)):
+    for name, said in (("single frame", alone), ("whole night", p > 0.5)):
         figures[name] = {
             "real kept": float(said[real].mean()),
             "purity": float(real[said].mean()),
             **{f"{k} let in": float(said[what == k].mean()) for k in np.unique(what[~real])},
         }
-    p = np.asarray(detections["probability"])
     figures["reliability"] = [
         {
             "from": a,
@@ -152,8 +189,6 @@ def judged(plan):
         for a, b in itertools.pairwise(BINS)
         if (of := (p >= a) & (p <= b if b == 1 else p < b)).any()
     ]
-    figures["candidates"] = of_candidates(sources, detections, candidates)
-    figures["hot pixels"] = of_mask(mask, truth)
     return figures
 
 
@@ -195,21 +230,30 @@ def of_mask(mask, truth):
     }
 
 
+def told(name, figures):
+    """Print the figures of a night; returns them."""
+    print(name)
+    for key, value in figures.items():
+        print(f"  {key}: {value}")
+    return figures
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", action="store_true", help="fit the weights and print them")
+    parser.add_argument("--nights", type=Path, help="folder with real nights and their truth")
     add_json(parser)
     options = parser.parse_args()
     print(processor())
     if options.fit:
         print(fit(FITTED))
         return 0
-    figures = {"weights": WEIGHTS._asdict(), "nights": {}}
+    figures = {"weights": WEIGHTS._asdict(), "nights": {}, "real": {}}
     for name, plan in JUDGED.items():
-        figures["nights"][name] = found = judged(plan)
-        print(name)
-        for key, value in found.items():
-            print(f"  {key}: {value}")
+        figures["nights"][name] = told(name, judged(plan))
+    for path in sorted(options.nights.glob("*.truth.ecsv")) if options.nights else ():
+        name = path.name.removesuffix(".truth.ecsv")
+        figures["real"][name] = told(name, judged_by_table(options.nights / name))
     write_json(options.json, figures)
     return 0
 

@@ -1,13 +1,14 @@
 """From pixels to a catalogue: rbinfer beside SExtractor, SEP and photutils.
 
-    python benchmarks/pixels.py [--frames NAME ...] [--repeats N] [--json FILE]
+    python benchmarks/pixels.py [--frames NAME ...] [--batch N] [--repeats N] [--json FILE]
 
 Frames of 16-bit integers, sparse and crowded, as a camera writes them. What is timed, in turns:
 
 - SExtractor (``source-extractor`` of Debian), which writes its catalogue; left out where it is absent;
 - SEP and rbinfer's detector, on pixels in memory; photutils' ``DAOStarFinder`` too, on the smaller
   frames, after a background of its own;
-- ``rbinfer classify`` as a process of its own, without a catalogue by either detector, and with one.
+- ``rbinfer classify`` as a process of its own, without a catalogue by either detector, and with one;
+- N frames of 16 MP (``--batch``): SExtractor, a process for each CPU at a time, and ``rbinfer batch``.
 
 Wall and CPU seconds of a process are its own and its children's; its memory is the most it ever had.
 Before anything is timed, the detections of rbinfer must be SEP's: as many as `AGREE` of those half a
@@ -18,6 +19,7 @@ and 1 %.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -210,6 +212,32 @@ def actions(name, image, catalog, folder):
     }
 
 
+def many(count, folder):
+    """Return what is timed on several frames of 16 MP, by name; each run writes its results anew."""
+    from astropy.io import fits
+
+    frames = folder / "frames"
+    frames.mkdir()
+    first = np.clip(np.round(tiled_scene(*FRAMES["16 MP"])), 0, 65535).astype(np.uint16)
+    for k in range(count):
+        fits.writeto(frames / f"{k:03d}.fits", np.roll(first, 97 * k, axis=(0, 1)))
+    timed = {}
+    command = sextractor("{}", folder)
+    if command is not None:
+        where = command.index("-CATALOG_NAME") + 1
+        command[where] = "catalogues/{}.cat"
+        command[1] = frames / "{}"
+        (folder / "catalogues").mkdir()
+        line = shlex.join(map(str, command))
+        script = f"ls {shlex.quote(str(frames))} | xargs -P {usable_cpus()} -I {{}} {line}"
+        timed["SExtractor, catalogues written"] = lambda: process(["sh", "-c", script], folder)
+    out = folder / "results"
+    fresh = f"rm -rf {shlex.quote(str(out))}; "
+    batch = shlex.join([sys.executable, "-m", "rbinfer", "batch", str(frames), "-o", str(out), "-q"])
+    timed["rbinfer batch"] = lambda: process(["sh", "-c", fresh + batch], folder)
+    return timed
+
+
 def measure(timed, repeats):
     """Time actions in turns, after one of each that is not counted; returns seconds and MB by name."""
     taken = {name: [] for name in timed}
@@ -246,6 +274,7 @@ def main():
     """Check, time, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", nargs="+", choices=tuple(FRAMES), default=DEFAULT)
+    parser.add_argument("--batch", type=int, default=0, help="how many frames of 16 MP, too")
     parser.add_argument("--repeats", type=int, default=9)
     add_json(parser)
     options = parser.parse_args()
@@ -270,6 +299,12 @@ def main():
         gain = seps["cpu_s"] / ours["cpu_s"]
         print(f"  CPU of SEP over that of one thread of rbinfer's: {gain:.1f} (wanted: {GAIN})")
         report["frames"][name] = {"agreement": agreed, "gain": gain, "timed": timed}
+    if options.batch:
+        with TemporaryDirectory() as path:
+            report["batch"] = measure(many(options.batch, Path(path)), options.repeats)
+        print(f"{options.batch} frames of 16 MP")
+        show(report["batch"])
+        report["batch"]["frames"] = options.batch
     write_json(options.json, report)
 
 

@@ -23,6 +23,8 @@ from tempfile import TemporaryDirectory
 from _common import ROOT, add_json, children_import_this_checkout, processor, write_json
 
 FIELD = ROOT / "benchmarks" / "example" / "field.fits"
+#: Seconds after which it is said how far it is.
+OFTEN = 20.0
 COMMAND = [sys.executable, "-m", "rbinfer"]
 
 
@@ -88,6 +90,14 @@ def figures(seconds):
     return {"n": len(seconds), "p50_ms": 1e3 * cuts[49], "p99_ms": 1e3 * cuts[98]}
 
 
+def told(clients, often):
+    """Wait for clients, and say now and then how far they are."""
+    while any(client.is_alive() for client in clients):
+        time.sleep(often)
+        n, wrong = sum(len(c.seconds) for c in clients), sum(c.wrong for c in clients)
+        print(f"  {n:,} answers, {wrong} wrong or lost", file=sys.stderr, flush=True)
+
+
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -109,8 +119,7 @@ def main():
             for client in clients:
                 client.until = until
                 client.start()
-            for client in clients:
-                client.join()
+            told(clients, min(OFTEN, options.seconds))
     wrong = sum(client.wrong for client in clients)
     served = figures([taken for client in clients for taken in client.seconds])
     print(f"{processor()}; {options.clients} clients for {options.seconds:g} s, {len(rows)} detections")
@@ -118,7 +127,9 @@ def main():
         p50, p99 = found["p50_ms"], found["p99_ms"]
         print(f"{name:30s}{found['n']:7,d} answers   p50 {p50:8.1f} ms   p99 {p99:8.1f} ms")
     print(f"wrong or lost answers: {wrong}; {served['n'] / options.seconds:.1f} answers/s")
-    write_json(options.json, {"served": served, "alone": alone, "wrong": wrong})
+    asked = {"processor": processor(), "clients": options.clients, "seconds": options.seconds}
+    found = {"detections": len(rows), "served": served, "alone": alone, "wrong": wrong}
+    write_json(options.json, asked | found)
     if wrong:
         sys.exit(1)
 

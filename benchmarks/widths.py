@@ -317,9 +317,11 @@ def judge_grid(frames: int) -> dict[str, Any]:
         many = [row for row in here if row["stars"] >= 20]
         print(f"{width:5.2f}  {len(here):6d}  {_measured(here):8d}  {_within(here):11d}  {len(many):22d}"
               f"  {_measured(many):8d}")  # fmt: skip
-    many = [row for row in rows if row["stars"] >= 20 and row["fwhm"] > 0.9]
+    # Aberrations make some of the widest wider than the range that is asked for.
+    many = [row for row in rows if row["stars"] >= 20 and 0.9 < row["fwhm"] <= WIDTHS[-1]]
     verdict("simulated: of those measured, within 10 %", _within(rows) / max(_measured(rows), 1), 0.95)
-    verdict("simulated: measured where 20 stars above 0.9 px", _measured(many) / max(len(many), 1), 0.9)
+    what = f"simulated: measured where 20 stars above 0.9 px ({len(many)})"
+    verdict(what, _measured(many) / max(len(many), 1), 0.9)
     return {"frames": rows}
 
 

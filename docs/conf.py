@@ -33,13 +33,7 @@ default_role = "py:obj"
 myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 4
 #: Figures in pages are taken from here, as ``{{ results.coldstart.import_s }}``.
-myst_substitutions = {
-    "rivals_ahead": figures.rivals_ahead(figures.results(HERE.parent)["rivals"]),
-    "results": figures.results(HERE.parent),
-    "config": figures.model_config(HERE.parent),
-    "metrics": figures.model_metrics(HERE.parent),
-    "version": version,
-}
+myst_substitutions = {**figures.substitutions(HERE.parent), "version": version}
 
 autosummary_generate = True
 autodoc_typehints = "none"

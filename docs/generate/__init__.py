@@ -1,11 +1,11 @@
-"""Pages of the documentation that are made from the program: commands, tables, figures, pictures.
+"""Pieces of the documentation that are made: commands, tables, figures, notebooks, pictures.
 
 `write_all` is called by ``docs/conf.py`` before Sphinx reads the pages.
 """
 
 from pathlib import Path
 
-from . import commands, figures, pictures, tables
+from . import commands, figures, notebooks, pictures, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,12 +16,17 @@ def write_all(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        Pieces for ``{include}`` and pictures lie in it, pages of commands in ``commands`` below it.
+        Pieces for ``{include}`` and pictures lie in it, pages of commands in ``commands`` below it, the
+        tutorials' notebooks in ``notebooks``.
     """
     texts = {
         **{f"commands/{name}.md": text for name, text in commands.pages().items()},
         **{f"{name}.md": text for name, text in tables.pieces().items()},
         **{f"{name}.md": text for name, text in figures.pieces(ROOT).items()},
+        **{
+            f"notebooks/{name}.ipynb": text
+            for name, text in notebooks.pieces(ROOT, figures.substitutions(ROOT)).items()
+        },
     }
     for name, text in texts.items():
         path = folder / name

@@ -12,6 +12,8 @@ _GROUPS = {
     "eso085": "galaxies",
     "saao_bin2_val": "crowded field of the bulge, binned",
     "saao_val": "crowded field of the bulge",
+    "single_apogee300": "many hot pixels",
+    "single_saao_raw": "a raw frame, two stars",
     "allsky_clear": "stars as narrow as hits",
     "allsky_overcast": "clouds, no stars",
     "emmi_galaxies": "galaxies",
@@ -19,6 +21,7 @@ _GROUPS = {
     "irac_columns": "bad columns",
     "nites_trailed_defocus": "trailed and defocused stars",
     "oscaar_dark": "a dark, no stars",
+    "oscaar_light": "raw frames with hot pixels",
     "vatt_trails": "trails",
     "ystar_trail_elongated": "a bright, bumpy trail",
 }
@@ -40,6 +43,18 @@ def model_config(root: Path) -> dict[str, Any]:
     return tomllib.loads((root / "models" / "default" / "config.toml").read_text(encoding="utf-8"))
 
 
+def substitutions(root: Path) -> dict[str, Any]:
+    """Return what pages take figures from, as ``{{ results.coldstart.import_s }}``."""
+    printed = results(root)
+    return {
+        "rivals_ahead": rivals_ahead(printed["rivals"]),
+        "results": printed,
+        "install_mb": sum(printed["install"]["bytes"].values()) / 1e6,
+        "config": model_config(root),
+        "metrics": model_metrics(root),
+    }
+
+
 def pieces(root: Path) -> dict[str, str]:
     """Return the tables by name."""
     measured, printed = model_metrics(root), results(root)
@@ -48,6 +63,8 @@ def pieces(root: Path) -> dict[str, str]:
         "classes": _classes(measured["simulation"]["by_class"]),
         "rivals": _rivals(printed["rivals"]),
         "throughput": _throughput(printed["throughput"]),
+        "pixels": _pixels(printed["pixels"]["frames"]),
+        "install": _install(printed["install"]["bytes"]),
         "masks": _masks(printed["masks"]),
     }
 
@@ -104,6 +121,23 @@ def rivals_ahead(found: dict[str, Any]) -> str:
 def _throughput(found: dict[str, Any]) -> str:
     rows = [(name, f"{each:,.0f}") for name, each in found["objects_per_s"].items()]
     return markdown(("what runs", "objects per second"), rows)
+
+
+def _pixels(frames: dict[str, Any]) -> str:
+    """Return the wall time of each program on each frame; "-" where it was not run."""
+    heads = (f"{name} ({each['agreement']['detections']:,})" for name, each in frames.items())
+    rows = []
+    for name in dict.fromkeys(name for each in frames.values() for name in each["timed"]):
+        timed = (each["timed"].get(name) for each in frames.values())
+        command, comma, how = name.partition(",")
+        label = f"`{command}`{comma}{how}" if command.startswith("rbinfer classify") else name
+        rows.append((label, *("-" if each is None else f"{each['wall_s']:.2f}" for each in timed)))
+    return markdown(("what runs", *heads), rows)
+
+
+def _install(sizes: dict[str, int]) -> str:
+    rows = [(f"`{name}`", f"{size / 1e6:.1f}") for name, size in sizes.items()]
+    return markdown(("package", "MB"), rows)
 
 
 def _masks(found: dict[str, Any]) -> str:

@@ -128,7 +128,9 @@ def told(
     def tell(result: "ImageResult", total: int) -> None:
         bar.total = total
         if not result.ok:
-            log.error("%s: %s", result.image, result.error)
+            # What cannot be read is mostly named by its error already.
+            is_named = (result.error or "").startswith(result.image)
+            log.error("%s", result.error if is_named else f"{result.image}: {result.error}")
         bar.update()
 
     def out_of_the_way(record: logging.LogRecord) -> bool:

@@ -27,10 +27,11 @@ def add_parser(verbs: Any) -> None:
         summary="score a night and merge its frames: sources, candidates, a mask of hot pixels",
         description=(
             "Find the lights in FOLDER, score them, and merge what frames of a target and filter show "
-            "at one position of the sky, by their WCS or else by their stars: sources, all detections, "
-            "candidates (moving, or real and seen once), doubtful ones as cutouts, a report, regions, "
-            "and a mask of what stands on the detector while the sky moves. Give the same command "
-            'again to go on after an interrupt. Needs pip install "rbinfer[night]".'
+            "at one position of the sky, by their WCS or else by their stars. DIR has candidates.ecsv "
+            "(moving, or real and seen once), doubtful.html (cutouts of what can be told least), "
+            "sources.ecsv, detections.parquet, frames.ecsv, report.html, regions/ for DS9, and "
+            "hotpixels.fits, a mask of what stands on the detector while the sky moves. Give the same "
+            'command again to go on after an interrupt. Needs pip install "rbinfer[night]".'
         ),
         example="rbinfer night 2026-11-28/ -o night/",
     )

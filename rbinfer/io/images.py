@@ -18,7 +18,7 @@ from .exposure import Exposure
 from .files import check_file, collect_warnings
 from .foreign import told_of
 from .layout import check_axes, content_of, is_gzip, places_of
-from .plain import plain_hdus
+from .plain import PlainHdu, plain_hdus
 from .planes import levelled, mosaic_of, plane_of, undone
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ def read_plane(
 def _read_hdu(
     path: Path, hdus: Any, wanted: int | str | None, plane: str | None, bayer: bool | None
 ) -> Exposure:
-    number, stored = _plane(path, hdus, wanted, plane)
+    number, stored = _plane(path, hdus, wanted, plane, is_sky=True)
     hdu = hdus[number]
     data, saturation = _linear(path, hdus, number, stored)
     pixels, mask = as_image(data, _mask_extension(path, hdus, number, data.shape))
@@ -263,9 +263,9 @@ def _linear(
 
 
 def _plane(
-    path: Path, hdus: Any, wanted: int | str | None, plane: str | None = None
+    path: Path, hdus: Any, wanted: int | str | None, plane: str | None = None, is_sky: bool = False
 ) -> tuple[int, NDArray[Any]]:
-    """Return the number of an HDU and its 2-D pixels."""
+    """Return the number of an HDU and its 2-D pixels; of a sky small integers may come as float32."""
     number = _first_image(path, hdus) if wanted is None else _find_hdu(path, hdus, wanted)
     hdu = hdus[number]
     if not hdu.is_image:
@@ -274,7 +274,8 @@ def _plane(
             "A catalogue is given as `catalog`, beside its image"
         )
     _check_sum(path, number, hdu)
-    data = _stored(path, number, hdu)
+    is_real = is_sky and isinstance(hdu, PlainHdu) and len(hdu.shape) == 2
+    data = hdu.real_data if is_real else _stored(path, number, hdu)
     if data is None:
         raise InputError(f"HDU {number} of {path} has no data; the file has {_listing(hdus)}")
     return number, plane_of(data, plane, f"HDU {number} of {path}")

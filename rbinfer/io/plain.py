@@ -2,25 +2,34 @@
 
 A file is plain if each of its HDUs is an image without a scale (or of unsigned 16-bit integers) or a
 binary table without a heap, and each header has plain cards only; see `rbinfer.io.cards`. Anything else
-is left to Astropy, which gives the same of a plain file.
+is left to Astropy, which gives the same of a plain file. One that is compressed by gzip is decompressed
+once, in memory.
 """
 
+import gzip
 import math
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cards import PlainHeader
-from .layout import BLOCK, MOST_AXES, Place, content_of, is_gzip, places_of
+from .content import PIECE
+from .layout import BLOCK, MOST_AXES, Place, Stored, is_gzip, places_of
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _HALF = 2**15  # BZERO of unsigned integers of 16 bits
 _PART = 2**20  # pixels that are read at a time
+#: What grows more than so many times, or to more bytes, is left to Astropy, which reads by pieces.
+_MOST_EXPANDED, _MOST_UNPACKED = 64, 2**28
 #: Cards that give pixels or rows a meaning beyond their plain values.
 _BEYOND = ("BLANK", "ZIMAGE", "ZTABLE", "GROUPS", "DATASUM", "CHECKSUM", "THEAP")
 
@@ -42,6 +51,8 @@ class PlainHdu:
         Where it lies in the file.
     default_name : str
         Name where the header gives none.
+    unpacked : bytes, optional
+        The whole file, decompressed; None where it is not compressed.
     """
 
     path: Path
@@ -50,6 +61,7 @@ class PlainHdu:
     shape: tuple[int, ...]
     place: Place
     default_name: str
+    unpacked: bytes | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -70,19 +82,33 @@ class PlainHdu:
         OSError
             The file has become shorter.
         """
+        return self._read(self._kind.newbyteorder("="))
+
+    @property
+    def real_data(self) -> NDArray[Any] | None:
+        """The same, of small integers as float32, which holds them: there is no second array of them."""
+        is_small = self.is_image and self._kind.kind in "iu" and self._kind.itemsize <= 2
+        return self._read(np.dtype(np.float32)) if is_small else self.data
+
+    @property
+    def _kind(self) -> np.dtype[Any]:
+        return np.dtype(_TYPES[self.header["BITPIX"]])
+
+    def _read(self, wanted: np.dtype[Any]) -> NDArray[Any] | None:
         if not self.shape or 0 in self.shape:
             return None
-        kind = np.dtype(_TYPES[self.header["BITPIX"]])
+        kind = self._kind
         n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
-        native = kind.newbyteorder("=")
-        pixels = np.empty(n, np.result_type(native, zero) if zero else native)
-        with self.path.open("rb") as file:
+        pixels = np.empty(n, np.result_type(wanted, zero) if zero else wanted)
+        with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
             for start in range(0, n, _PART):  # the file's own type beside it would be half as much again
-                part = np.fromfile(file, kind, min(_PART, n - start))
-                if len(part) < min(_PART, n - start):
+                size = min(_PART, n - start)
+                stored = file.read(size * kind.itemsize)
+                if len(stored) < size * kind.itemsize:
                     raise OSError("it ends before its data do")
-                pixels[start : start + len(part)] = part + zero if zero else part
+                part = np.frombuffer(stored, kind)
+                pixels[start : start + size] = part + zero if zero else part
         return pixels.reshape(self.shape)
 
 
@@ -95,27 +121,62 @@ def plain_hdus(path: Path) -> list[PlainHdu] | None:
         Of a file that is not empty.
     """
     try:
-        if is_gzip(path):
-            return None
-        with content_of(path) as content:
+        unpacked = _unpacked(path) if is_gzip(path) else None
+        with _opened(path, unpacked) as file:
+            content = Stored(file, path)
             places = places_of(content)
-            stored = [content[place.header : place.data] for place in places]
+            hdus = _plain(path, content, places, unpacked)
             size = len(content)
-    except (InputError, ValueError):
+    except (InputError, ValueError, OSError, EOFError, MemoryError, zlib.error):
         return None
     is_whole = places[-1].end == size and size % BLOCK == 0
-    if not is_whole or any(place.lacks for place in places):
-        return None
+    return hdus if is_whole and not any(place.lacks for place in places) else None
+
+
+def _plain(
+    path: Path, content: Stored, places: list[Place], unpacked: bytes | None
+) -> list[PlainHdu] | None:
+    """Return HDUs by their headers, whether or not their data are there; None where one is not plain."""
     hdus: list[PlainHdu] = []
-    for place, cards in zip(places, stored, strict=True):
-        header = PlainHeader.read(cards)
+    for place in places:
+        header = PlainHeader.read(content[place.header : place.data])
         shape = None if header is None else _shape(header, is_first=not hdus)
         if header is None or shape is None:
             return None
         is_image = header.get("XTENSION", "IMAGE") == "IMAGE"
         name = "" if hdus else "PRIMARY"
-        hdus.append(PlainHdu(path, header, is_image, shape, place, name))
+        hdus.append(PlainHdu(path, header, is_image, shape, place, name, unpacked))
     return hdus
+
+
+@contextmanager
+def _opened(path: Path, unpacked: bytes | None) -> Iterator[BinaryIO]:
+    """Open a file, or what was decompressed of it."""
+    with path.open("rb") if unpacked is None else BytesIO(unpacked) as file:
+        yield file
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the decompressed bytes of a file.
+
+    Raises
+    ------
+    ValueError
+        They are too many, or the first headers are not plain: Astropy reads it, piece by piece.
+    """
+    most = min(_MOST_EXPANDED * path.stat().st_size, _MOST_UNPACKED)
+    found = BytesIO()
+    with gzip.open(path) as file:
+        while piece := file.read(PIECE):
+            if not found.tell():
+                first = Stored(BytesIO(piece), path)
+                places = places_of(first)
+                if _plain(path, first, places, None) is None or places[-1].end > most:
+                    raise ValueError("it is not plain")
+            found.write(piece)
+            if found.tell() > most:
+                raise ValueError("it is large once decompressed")
+    return found.getvalue()
 
 
 def _shape(header: PlainHeader, is_first: bool) -> tuple[int, ...] | None:

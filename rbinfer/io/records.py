@@ -1,4 +1,4 @@
-"""Rows of a FITS table as they stand in its file, with columns beside them, to be written as FITS again.
+"""Rows of a FITS table as they stand in its file, or new ones, to be written as FITS.
 
 They have what scoring takes of an `astropy.table.Table`, and need no Astropy: the cells of the file are
 copied as they are, and so are its cards.
@@ -42,7 +42,7 @@ class Cells(np.ndarray[Any, Any]):
 
 
 class Records:
-    """Rows of a FITS table and columns beside them; behaves as a table where it is asked.
+    """Rows of a FITS table with columns beside them, or columns alone; behaves as a table.
 
     Attributes
     ----------
@@ -88,6 +88,12 @@ class Records:
             columns[name].unit = str(header.get(f"TUNIT{k}") or "").strip() or None
             columns[name].cards = cards[str(k)]
         return cls(header, columns, len(rows))
+
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[Any]]) -> Self:
+        """Make rows of columns that are of no file, each of shape (n,)."""
+        cells = {name: values.view(Cells) for name, values in columns.items()}
+        return cls(PlainHeader((), {}, {}), cells, len(next(iter(columns.values()), ())))
 
     @property
     def colnames(self) -> list[str]:

@@ -152,6 +152,11 @@ def read_in_kind(
     return None if found is None else [found]
 
 
+def takes_records(output: str | PathLike[str]) -> bool:
+    """Whether new rows that are written to a file may be `Records`; raises as `check_output` does."""
+    return output_format(Path(output), None).name in _AS_THEY_STAND
+
+
 def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "list[tuple[str, Table]]":
     path = Path(path)
     kind = kind_of(path, format)

@@ -34,7 +34,7 @@ class CleanFrame:
     is_mosaic: bool
 
 
-def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
+def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool = False) -> CleanFrame:
     """Mark bad pixels and level the colours of a filter array.
 
     Parameters
@@ -42,6 +42,8 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
     pixels : ndarray of float32, shape (ny, nx)
     mask : ndarray of bool, shape (ny, nx), or None
         True for bad pixels.
+    is_mask_whole : bool
+        The mask has the areas without data already; else they are looked for.
 
     Returns
     -------
@@ -49,7 +51,8 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
         Its image is `pixels` itself where nothing had to be changed.
     """
     image = _marked(pixels, mask)
-    for area in no_data_areas(pixels, mask).values():
+    areas = {} if is_mask_whole else no_data_areas(pixels, mask)
+    for area in areas.values():
         image = image.copy() if image is pixels else image
         image[area] = np.nan
     levels, noise = _levels(image)

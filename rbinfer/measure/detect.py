@@ -13,7 +13,7 @@ from .detectors import DETECTOR, DETECTORS
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["detect"]
+__all__ = ["detect", "detected_columns"]
 
 _COLUMNS = {
     "x": np.float64,
@@ -83,6 +83,23 @@ def detect(
         `threshold`, `minarea` or `threads` is not above 0, `deblend_cont` no share, `detector` none
         of those, the mask's shape not the image's, or SEP cannot handle the image.
     """
+    from astropy.table import Table
+
+    how = (threshold, minarea, matched_filter, deblend_cont)
+    return Table(detected_columns(image, mask, *how, detector, threads))
+
+
+def detected_columns(
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None = None,
+    threshold: float = 5.0,
+    minarea: int = 3,
+    matched_filter: bool = True,
+    deblend_cont: float = 0.005,
+    detector: str = DETECTOR,
+    threads: int = 1,
+) -> dict[str, NDArray[Any]]:
+    """Detect sources as `detect` does, without Astropy; returns the columns of its table by name."""
     if not (np.isfinite(threshold) and threshold > 0):
         raise InputError(f"the threshold must be finite and above 0, not {threshold}")
     if not 0 <= deblend_cont <= 1:
@@ -102,11 +119,11 @@ def detect(
         from .sep_detector import extract
 
         found = extract(image, mask, *how)
-        return _as_table(lambda name: np.zeros(0) if found is None else _of_sep(found, name))
+        return _typed(lambda name: np.zeros(0) if found is None else _of_sep(found, name))
     from .islands import find_detections
 
     rows = find_detections(image, mask, *how, threads)
-    return _as_table(_columns_of(rows).__getitem__)
+    return _typed(_columns_of(rows).__getitem__)
 
 
 def _of_sep(found: NDArray[Any], name: str) -> NDArray[Any]:
@@ -136,14 +153,12 @@ def _columns_of(rows: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _as_table(column: Callable[[str], NDArray[Any]]) -> "Table":
-    from astropy.table import Table
-
-    table = Table()
+def _typed(column: Callable[[str], NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    columns: dict[str, NDArray[Any]] = {}
     for name, kind in _COLUMNS.items():
         if name == "fwhm":
-            values = 2.0 * np.sqrt(np.log(2.0) * (table["a"].data ** 2 + table["b"].data ** 2))
+            values = 2.0 * np.sqrt(np.log(2.0) * (columns["a"] ** 2 + columns["b"] ** 2))
         else:
             values = column(name)
-        table[name] = values.astype(kind)
-    return table
+        columns[name] = values.astype(kind)
+    return columns

@@ -125,7 +125,9 @@ def measure_sky(image: Pixels) -> Sky:
     noise = (level - percentile(0.16)) / _LOWER_SIGMA
     # A sky that is cut off from below has only its upper side.
     noise = np.where(noise > 0, noise, (percentile(0.84) - level) / _LOWER_SIGMA)
-    noise = np.where(noise > 0, noise, _noise_in_steps(samples, level, good))
+    flat = ~(noise > 0)
+    if flat.any():
+        noise[flat] = _noise_in_steps(samples[flat], level[flat], good[flat])
     known = (noise > 0) & (good >= 0.3 * samples.shape[1])
     shape = rows, columns
     return Sky(

@@ -28,6 +28,7 @@ _FURTHEST = 1.6  # pixels from the middle of the stamp to the centre of what is 
 _ROUND_STEPS, _ELLIPSE_STEPS = 6, 14  # at most
 _SETTLED = 1e-5  # step of all parameters below which no more are made
 _LONGEST = 2.5  # largest half difference of the logarithms of two axes
+_LEAST_SEEN = 1e-8  # mean square of a profile of flux 1 over the stamp, by its weights
 
 #: A model takes its parameters, shape (n, m), and returns profiles of unit flux, shape (n, pixels), and
 #: their derivatives, shape (n, m, pixels).
@@ -303,7 +304,9 @@ def _at(data: _Data, model: _Model, parameters: Floats) -> _State:
     u = weighted.sum(axis=1).astype(np.float64)
     w, v = data.weight_sum, data.value_sum
     det = uu * w - u * u
-    det = np.where(det > 1e-6 * uu * w, det, np.inf)
+    # A profile that has left the stamp would need a flux beyond what single precision holds.
+    is_seen = uu > _LEAST_SEEN * w
+    det = np.where(is_seen & (det > 1e-6 * uu * w), det, np.inf)
     flux, sky = (uv * w - u * v) / det, (uu * v - u * uv) / det
     left = data.values - flux.astype(np.float32)[:, None] * unit - sky.astype(np.float32)[:, None]
     weighted_left = data.weights * left

@@ -137,7 +137,7 @@ def measure_psf(
     exposure = as_exposure(image, mask=mask, saturation=saturation)
     if min(exposure.shape) <= 2 * RADIUS:
         return _unmeasured(0, None)
-    frame = cleaned(exposure.pixels, exposure.mask)
+    frame = cleaned(exposure.pixels, exposure.mask, exposure.no_data is not None)
     pyramid = Pyramid.of(frame.image, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)

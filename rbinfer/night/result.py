@@ -10,6 +10,8 @@ from .frames import Frame
 
 #: Folder of the DS9 files.
 REGIONS = "regions"
+#: So many groups are named on a line.
+_FEW_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class NightResult:
         """Pixels in all masks."""
         return sum(self.masks.values())
 
+    @property
+    def n_doubtful(self) -> int:
+        """Of the doubtful ones, those with a probability from 0.1 to 0.9."""
+        return sum(0.1 <= doubt.probability <= 0.9 for doubt in self.doubtful)
+
     def as_dict(self) -> dict[str, Any]:
         """Return counts as plain values, for JSON."""
         batch = self.batch.as_dict()
@@ -123,13 +130,15 @@ class NightResult:
         real = self.kinds["sky"] + self.kinds["moving"]
         failed = f" ({len(self.batch.failed)} failed)" if self.batch.failed else ""
         apart = f", {len(self.unmerged)} not aligned" if self.unmerged else ""
+        frames, groups = len(self.frames), len(self.groups)
         first = (
-            f"{len(self.frames)} frames{failed} in {len(self.groups)} groups{apart}: "
+            f"{frames} {'frame' if frames == 1 else 'frames'}{failed} in "
+            f"{groups} {'group' if groups == 1 else 'groups'}{self._groups()}{apart}: "
             f"{real} real sources, {self.kinds['bogus']} bogus"
         )
         look = (
             f"look first at {self.folder / 'candidates.ecsv'}: {moving} moving, {once} seen once; "
-            f"judge {len(self.doubtful)} in {self.folder / 'doubtful.html'}"
+            f"{self.n_doubtful} can't be told well: judge them in {self.folder / 'doubtful.html'}"
         )
         if not self.moved:
             mask = (
@@ -139,6 +148,13 @@ class NightResult:
         else:
             mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with {self._masks()}"
         return [first, look, mask]
+
+    def _groups(self) -> str:
+        """Name a few groups with their frames: one that was taken for two is seen at once."""
+        if len(self.groups) > _FEW_GROUPS:
+            return ""
+        each = (f"{' '.join(filter(None, g)) or 'unnamed'} {n}" for g, n in sorted(self.groups.items()))
+        return f" ({', '.join(each)})"
 
     def _masks(self) -> str:
         """Return the parameter that gives each camera its mask."""

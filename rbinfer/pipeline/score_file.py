@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +15,8 @@ from ..io.exposure import Exposure, Width
 from ..io.headers import first_headers
 from ..io.original import Original
 from ..io.positions import peaks
-from ..io.tables import check_fit, write_catalog
+from ..io.records import Records
+from ..io.tables import check_fit, takes_records, write_catalog
 from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
 from .columns import add_sky, check_names, extra_of, picked
@@ -42,7 +43,7 @@ class ScoredFile:
     ----------
     table : Table or Records
         All detections with their scores; ``meta`` says how they were made. Records are rows of a FITS
-        catalogue that are to be written as FITS.
+        catalogue, or detected ones, that are to be written as FITS.
     image : Exposure or None
         Pixels, header, and the width of its stars where that was measured; None for a mosaic, whose
         images would not all fit into memory.
@@ -120,8 +121,13 @@ def score_file(
         allow_off_image=options.allow_off_image,
     )
     lent = None if frames.are_all_wanted else borrow
-    scoring = _Scoring(classifier, threshold, options.fwhm, lent, options.show, options.detector)
     numbers = frames.numbers() if frames.are_all_wanted else {}
+    # The rows of a mosaic are joined, which takes tables.
+    is_found = catalog is None and not numbers
+    are_records = is_found and output is not None and takes_records(output)
+    scoring = _Scoring(
+        classifier, threshold, options.fwhm, lent, options.show, options.detector, are_records
+    )
     detections = None
     if catalog is not None:
         detections = Detections.read(catalog, image, numbers, how.format, output)
@@ -175,17 +181,18 @@ class _Scoring:
     borrow: Borrow | None
     show: tuple[str, ...]
     detector: str
+    are_records: bool  # whether what is detected is kept as `Records`
 
     def scored(
-        self, frames: Frames, exposure: Exposure, table: "Table | None", how: CatalogueOptions
-    ) -> "tuple[Table, Exposure]":
+        self, frames: Frames, exposure: Exposure, table: "Table | Records | None", how: CatalogueOptions
+    ) -> "tuple[Table | Records, Exposure]":
         """Score the rows of a table, or what is detected where there is none.
 
         Returns them and the exposure with the width that was measured.
         """
         name = frames.file
         if table is None:
-            table, places = _detected(name, exposure, self.detector, self.classifier.threads)
+            table, places = self._detected(name, exposure)
         else:
             table = table.copy()
             places = how.places(table, exposure, name)
@@ -210,14 +217,26 @@ class _Scoring:
         add_sky(scored, exposure, (places.x, places.y), name)
         return scored, exposure
 
+    def _detected(self, name: str, exposure: Exposure) -> "tuple[Table | Records, Places]":
+        """Detect sources; records, where they will do, spare the import of Astropy's tables."""
+        from ..measure.detect import detected_columns
 
-def _detected(name: str, exposure: Exposure, detector: str, threads: int) -> "tuple[Table, Places]":
-    from ..measure.detect import detect
+        columns = detected_columns(
+            exposure.pixels,
+            exposure.mask,
+            detector=self.detector,
+            threads=self.classifier.threads,
+        )
+        if not len(columns["x"]):
+            _tell_of_pixels(name, exposure.pixels)
+        table = Records.of(columns) if self.are_records else _as_table(columns)
+        return table, Places(columns["x"], columns["y"], peaks(table))
 
-    table = detect(exposure.pixels, mask=exposure.mask, detector=detector, threads=threads)
-    if not len(table):
-        _tell_of_pixels(name, exposure.pixels)
-    return table, Places(np.asarray(table["x"]), np.asarray(table["y"]), peaks(table))
+
+def _as_table(columns: Mapping[str, NDArray[Any]]) -> "Table":
+    from astropy.table import Table
+
+    return Table(columns)
 
 
 def _tell_of_pixels(name: str, pixels: NDArray[np.float32]) -> None:

@@ -121,8 +121,12 @@ def _about(unmatched: Sequence[str], recursive: bool) -> str:
     """Say what to do about patterns without a file."""
     deeper = any(map(_has_folders, unmatched)) and not recursive
     hint = "; `recursive=True` looks into folders" if deeper else ""
+    names = [
+        each if os.path.exists(each) or glob.has_magic(each) else f"{each} (it does not exist)"
+        for each in unmatched
+    ]
     return (
-        f"no images are found for {', '.join(unmatched)}; name files, directories with FITS files, or "
+        f"no images are found for {', '.join(names)}; name files, directories with FITS files, or "
         f"patterns in quotes{hint}"
     )
 

@@ -1,9 +1,6 @@
 """Pages made from the program say what the program says."""
 
 import re
-import sys
-
-import pytest
 
 from rbinfer.cli import build_parser
 from rbinfer.cli.parser import verbs_of
@@ -11,19 +8,6 @@ from rbinfer.io.formats import FORMATS
 from rbinfer.status import MEANING, Status
 
 from ..snippets import ROOT
-
-
-@pytest.fixture(scope="module")
-def generate():
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import generate.commands
-        import generate.figures
-        import generate.tables
-
-        yield generate
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
 
 
 def test_every_option_of_every_verb_is_on_its_page(generate):

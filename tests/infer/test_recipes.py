@@ -100,6 +100,23 @@ def test_snakemake(night, tmp_path, expected):
     assert_scored([tmp_path / "out" / f"{name}.ecsv" for name in NAMES], expected)
 
 
+def test_prefect(night, tmp_path, expected):
+    """A flow with a server of its own, which a busy machine is slow to start, and without telemetry."""
+    pytest.importorskip("prefect")
+    alone = {
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_API_URL": "",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    done = run(sys.executable, RECIPES / "on_prefect.py", night, tmp_path / "out", **alone)
+    assert done.returncode == 0, done.stderr
+    assert "158 real, 108 bogus" in done.stderr
+    assert_scored([tmp_path / "out" / f"{name}.ecsv" for name in NAMES], expected)
+
+
 def test_dask(night, tmp_path, expected):
     pytest.importorskip("distributed")
     done = run(sys.executable, RECIPES / "on_dask.py", night, tmp_path / "out")

@@ -1,6 +1,7 @@
 """What a start of the command costs: what it imports, and how often Python looks for garbage."""
 
 import gc
+import gzip
 import subprocess
 import sys
 
@@ -57,6 +58,18 @@ def test_a_detection_imports_neither_sep_nor_a_compiler(inputs, tmp_path):
         "print('imported:', *({'sep', 'numba', 'llvmlite', 'scipy'} & set(sys.modules)))"
     )
     assert run(code, "classify", inputs[0], "-o", tmp_path / "o.ecsv", "-q") == "imported:"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_detection_that_is_written_as_fits_imports_no_astropy(inputs, tmp_path, suffix):
+    image = tmp_path / f"image.fits{suffix}"
+    if suffix:
+        image.write_bytes(gzip.compress(inputs[0].read_bytes()))
+    code = (
+        "import sys; from rbinfer.cli import main; main(sys.argv[1:])\n"
+        "print('imported:', *({'astropy'} & set(sys.modules)))"
+    )
+    assert run(code, "classify", image, "-o", tmp_path / "o.fits.gz", "-q") == "imported:"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Plain FITS files are read as Astropy reads them; whatever is not plain is left to Astropy."""
 
 import gzip
+import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,8 +18,12 @@ from rbinfer.io.images import list_images, load_image
 from rbinfer.io.plain import plain_hdus
 
 LETTERS = st.characters(min_codepoint=32, max_codepoint=126)
+# Astropy takes an apostrophe before a slash, or in the comment of an empty text, for the end of a text.
+TEXTS = st.text(LETTERS, max_size=60).filter(
+    lambda text: len(text.replace("'", "''")) < 66 and not re.search("' */", text)
+)
 VALUES = st.one_of(
-    st.text(LETTERS, max_size=60).filter(lambda text: len(text.replace("'", "''")) < 66),
+    TEXTS,
     st.booleans(),
     st.integers(-(10**18), 10**18),
     st.floats(allow_nan=False, allow_infinity=False),
@@ -31,7 +37,10 @@ def padded(*cards):
     return header_bytes([card.ljust(80) for card in cards])
 
 
-@given(st.dictionaries(KEYWORDS, st.tuples(VALUES, st.text(LETTERS, max_size=20)), max_size=8))
+COMMENTS = st.text(LETTERS, max_size=20).filter(lambda text: "'" not in text)
+
+
+@given(st.dictionaries(KEYWORDS, st.tuples(VALUES, COMMENTS), max_size=8))
 def test_values_that_astropy_writes_are_read_as_astropy_reads_them(cards):
     header = fits.Header()
     for key, (value, comment) in cards.items():
@@ -46,6 +55,14 @@ def test_values_that_astropy_writes_are_read_as_astropy_reads_them(cards):
     assert {key: type(value) for key, value in found.items()} == {k: type(known[k]) for k in cards}
     assert found.comments == {key: known.comments[key] for key in cards}
     assert as_header(found).tostring() == known.tostring()
+
+
+def test_an_apostrophe_in_a_comment_ends_no_text():
+    cards = "A       = ''                   / the night's first", "B       = 'the night''/1'"
+    found = PlainHeader.read(padded(*cards))
+    assert found is not None
+    assert (found["A"], found.comments["A"]) == ("", "the night's first")
+    assert found["B"] == "the night'/1"
 
 
 @given(st.dictionaries(KEYWORDS, VALUES, max_size=8))
@@ -156,6 +173,11 @@ def with_bytes(change):
     return write
 
 
+def zipped(path, write):
+    write(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
 IMAGE = np.arange(600, dtype=np.int16).reshape(20, 30)
 NOT_PLAIN = {
     "scaled": changed(BSCALE=2.0),
@@ -167,7 +189,11 @@ NOT_PLAIN = {
     "a heap": of(fits.BinTableHDU.from_columns([fits.Column("v", "PI()", array=[[1], [2, 3]])])),
     "a table of text": of(fits.TableHDU.from_columns([fits.Column("v", "I4", array=[1, 2])])),
     "a sum": lambda path: fits.writeto(path, IMAGE, checksum=True),
-    "gzip": with_bytes(gzip.compress),
+    "gzip, cut short": with_bytes(lambda content: gzip.compress(content)[:-9]),
+    "gzip with a wrong sum": with_bytes(lambda content: gzip.compress(content)[:-8] + bytes(8)),
+    "something behind gzip": with_bytes(lambda content: gzip.compress(content) + b"more"),
+    "gzip of what is scaled": lambda path: zipped(path, changed(BSCALE=2.0)),
+    "gzip that grows 64 times": with_bytes(lambda content: gzip.compress(content + bytes(2880 * 200))),
     "cut short": with_bytes(lambda content: content[:-2880]),
     "something behind": with_bytes(lambda content: content + b"more"),
     "not filled up": with_bytes(lambda content: content[:-1]),
@@ -209,23 +235,56 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize("name", ["a.fits", "a.fits.gz"])
 @pytest.mark.parametrize("what", FILES)
-def test_an_image_is_the_same_without_astropy(tmp_path, monkeypatch, caplog, what):
+def test_an_image_is_the_same_without_astropy(tmp_path, monkeypatch, caplog, what, name):
     write, hdu = FILES[what]
-    write(tmp_path / "a.fits")
-    assert plain_hdus(tmp_path / "a.fits") is not None
-    found, listed = load_image(tmp_path / "a.fits", hdu), list_images(tmp_path / "a.fits")
+    path = tmp_path / name
+    write(path)  # as Astropy writes it, which compresses by the name
+    if name.endswith(".gz") and not path.read_bytes().startswith(b"\x1f\x8b"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert plain_hdus(path) is not None
+    found, listed = load_image(path, hdu), list_images(path)
     told = caplog.messages[:]
     caplog.clear()
     monkeypatch.setattr(rbinfer.io.images, "plain_hdus", lambda path: None)
-    known = load_image(tmp_path / "a.fits", hdu)
-    assert listed == list_images(tmp_path / "a.fits")
+    known = load_image(path, hdu)
+    assert listed == list_images(path)
     assert told == caplog.messages
     np.testing.assert_array_equal(found.pixels, known.pixels)
     np.testing.assert_array_equal(found.mask, known.mask)
     assert (found.hdu, found.siblings, found.saturation) == (known.hdu, known.siblings, known.saturation)
     if "BZERO" not in found.header:  # which Astropy takes out where it has applied it
         assert as_header(found.header) == known.header
+
+
+def test_gzip_of_several_members_is_read(tmp_path):
+    fits.writeto(tmp_path / "a.fits", IMAGE)
+    content = (tmp_path / "a.fits").read_bytes()
+    (tmp_path / "b.fits.gz").write_bytes(gzip.compress(content[:3000]) + gzip.compress(content[3000:]))
+    (hdu,) = plain_hdus(tmp_path / "b.fits.gz")
+    np.testing.assert_array_equal(hdu.data, IMAGE)
+
+
+def test_gzip_takes_the_memory_of_what_it_holds(tmp_path):
+    noise = np.random.default_rng(4).integers(0, 2**15, (1500, 2000)).astype(np.int16)
+    fits.writeto(tmp_path / "a.fits.gz", noise)
+    tracemalloc.start()
+    try:
+        assert plain_hdus(tmp_path / "a.fits.gz") is not None
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * noise.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2"])
+def test_small_integers_of_a_sky_come_as_real_numbers(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    fits.writeto(tmp_path / "a.fits", np.array([[0, 1], [top - 1, top]], dtype))
+    (hdu,) = plain_hdus(tmp_path / "a.fits")
+    assert hdu.real_data.dtype == np.float32
+    np.testing.assert_array_equal(hdu.real_data, [[0, 1], [top - 1, top]])
+    assert hdu.data.dtype == (np.float32 if dtype == "u2" else dtype)
 
 
 @pytest.mark.parametrize("hdu", ["NONE", "1", 7])

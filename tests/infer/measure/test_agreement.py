@@ -41,3 +41,10 @@ def test_shapes_that_hang_on_the_phase_alone_are_those_of_resampled_pixels():
 
 def test_shapes_of_resolved_stars_are_not_asked():
     assert not largest_group(candidates(0.25, fwhm=4.0)).in_many_shapes
+
+
+@pytest.mark.parametrize(("n", "fwhm", "share"), [(5, 3.0, 0.85), (4, 3.0, 1.0), (6, 1.35, 0.85)])
+def test_five_that_are_unlike_hits_need_less_evidence(n, fwhm, share):
+    group = largest_group(candidates(0.0, n, fwhm))
+    assert (len(group.members), group.share) == (n, 1.0)
+    assert group.needed == pytest.approx(11.0 * share)

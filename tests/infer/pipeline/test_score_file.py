@@ -366,7 +366,23 @@ def test_rows_as_they_stand_are_scored_as_a_table(scene, tmp_path, monkeypatch, 
     assert main([*argv, str(tmp_path / "found.fits")]) == 0
     monkeypatch.setattr("rbinfer.io.tables.read_records", lambda path: None)
     assert main([*argv, str(tmp_path / "known.fits")]) == 0
-    found, known = (read_catalog(tmp_path / name) for name in ("found.fits", "known.fits"))
+    assert_same_tables(tmp_path / "found.fits", tmp_path / "known.fits")
+
+
+@pytest.mark.parametrize("choice", CHOICES[:5])
+def test_what_is_detected_is_written_as_a_table_would_be(scene, tmp_path, monkeypatch, choice):
+    fits.writeto(tmp_path / "i.fits", scene[0])
+    choice = choice.replace("id", "flux")
+    argv = ["classify", str(tmp_path / "i.fits"), "-q", *choice.split(), "-o"]
+    assert main([*argv, str(tmp_path / "found.fits")]) == 0
+    monkeypatch.setattr("rbinfer.pipeline.score_file.takes_records", lambda output: False)
+    assert main([*argv, str(tmp_path / "known.fits")]) == 0
+    assert_same_tables(tmp_path / "found.fits", tmp_path / "known.fits")
+
+
+def assert_same_tables(one, other):
+    found, known = read_catalog(one), read_catalog(other)
+    assert len(known) > 0
     assert found.dtype == known.dtype
     for name in known.colnames:
         np.testing.assert_array_equal(found[name], known[name])

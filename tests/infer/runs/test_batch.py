@@ -170,8 +170,11 @@ def test_what_fails_is_told_and_the_rest_go_on(night, tmp_path, capsys):
         assert "cannot be read as FITS" in reasons[name]
     assert "cannot be decompressed" in reasons["zipped.fits.gz"]
     told = [line for line in captured.err.splitlines() if line.startswith("rbinfer: ")]
+    named = [one["error"].startswith(one["image"]) for one in found["failures"]]
+    assert set(named) == {False, True}
     assert sorted(told) == sorted(
-        f"rbinfer: {one['image']}: {one['error']}" for one in found["failures"]
+        f"rbinfer: {'' if is_named else one['image'] + ': '}{one['error']}"
+        for is_named, one in zip(named, found["failures"], strict=True)
     )
     assert "6 images: 1 scored, 0 skipped (done before), 5 failed" in captured.err
     noted = {os.path.basename(line["image"]): line for line in runs.lines(out / JOURNAL)}
@@ -244,9 +247,10 @@ def test_names_that_are_not_there_fail_and_the_rest_go_on(night, tmp_path, capsy
     code = main(["batch", *map(str, names), "-o", str(tmp_path / "cli"), "--workers", "1", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (code, found["images"], found["scored"], found["failed"]) == (1, 3, 1, 2)
-    assert found["failures"][0]["error"].startswith(f"no images are found for {night}/gone.fits; name")
+    error = found["failures"][0]["error"]
+    assert error.startswith(f"no images are found for {night}/gone.fits (it does not exist); name")
     assert f"{night}/none*.fit: no images are found for" in caplog.text
-    with pytest.raises(InputError, match=r"no images are found for .*gone\.fits, .*none"):
+    with pytest.raises(InputError, match=r"for .*gone\.fits \(it does not exist\), .*none"):
         run_batch(names[1:], tmp_path / "nothing", workers=1)
     assert not (tmp_path / "nothing").exists()
 
