@@ -1,6 +1,6 @@
 """Does a model that was adapted to 200 labels do better on the rest of a camera's detections?
 
-    python benchmarks/adapt.py DATA [--groups NAME ...] [--json FILE]
+    python benchmarks/adapt.py DATA [--groups NAME ...] [--browser] [--layers all] [--json FILE]
 
 DATA holds labelled images (NAME.ecsv with x, y, label, and NAME.fits[.gz]); its folder ``more`` is
 searched too. Each group's objects are parted in two. From one part up to 200 labels are drawn, half of
@@ -8,128 +8,63 @@ them near the threshold and half at random, and 3 % of these are made wrong; the
 to them. On the other part, which nothing has seen, the shipped model and the adapted one are compared.
 One group is made strange: an image gets inverted columns of hot pixels, ghosts, and rings of 3 pixels.
 Models made here are thrown away.
+
+With ``--browser`` all is done as a person does it: the one part is scored, a script labels it on the
+page of ``rbinfer label`` in headless Chromium with 3 % mistakes, in the page's order, labels are
+harvested where the camera has a dark, and the model is put in use if it is better. With
+``--groups saao_val --labels 2000`` the seconds tell what many labels cost.
 """
 
 import argparse
 import os
+import resource
+import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+import person
+from _adapt_groups import STRANGE, made_strange, objects_of
 from _common import add_json, processor, write_json
-from astropy.io import fits
-from astropy.table import Table, vstack
+from astropy.table import Table
 
 from rbinfer import Classifier
-from rbinfer._util.hashing import digest
-from rbinfer.io.images import load_image
-from rbinfer.io.labels import Label, LabelFile
+from rbinfer.io.labels import PERSON, LabelFile, read_labels
+from rbinfer.model.choice import use
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import Session
 from rbtrain.adapting import AdaptOptions, adapt
+from rbtrain.data.label_inputs import label_inputs
 from rbtrain.data.split import folds_of
+from rbtrain.judging.evaluate import scores_of
 from rbtrain.judging.labelled import group_of, labelled_cases
 from rbtrain.judging.promotion import Rate
 
 GROUPS = ("irac_columns", "ystar_trail_elongated", "irac", "allsky_clear", "eso085", "saao_bin2_val")
-STRANGE, STRANGE_FROM = "made strange", "eso085_004"
-N_LABELS, WRONG = 200, 0.03
-#: Of each strange kind, and how far from detections and from each other they are put, pixels.
-N_STRANGE, APART = 120, 9.0
+IN_BROWSER = ("irac", "oscaar_light", "allsky_clear", "eso085", "saao_bin2_val")
+#: Groups whose camera has a dark that labels are harvested from.
+DARKS = {"oscaar_light": "oscaar_dark_1"}
+WRONG = 0.03
 
 
-def objects_of(cases):
-    """Return all judged detections of some labelled images as labels with the truth."""
-    labels = []
-    for table_path, image in cases:
-        table = Table.read(table_path)
-        sha256 = digest(str(image))
-        for row in np.flatnonzero(np.asarray(table["label"]) >= 0):
-            labels.append(
-                Label(
-                    image=str(image),
-                    hash=sha256,
-                    x=float(table["x"][row]),
-                    y=float(table["y"][row]),
-                    label="real" if table["label"][row] == 1 else "bogus",
-                    catalog=str(table_path),
-                    row=int(row),
-                    who="benchmark",
-                )
-            )
-    return labels
-
-
-def scores_of(classifier, labels):
-    """Score labelled detections, with the brightest pixels of their catalogues."""
-    from rbtrain.data.label_features import _peaks
-
+def scored(model, labels):
+    """Score labelled detections as they are cut to be fitted to; NaN where that can't be done."""
+    session = Session(model, "cpu")
+    place = {id(label): k for k, label in enumerate(labels)}
+    found = label_inputs(labels, session.spec.preprocess)
     score = np.full(len(labels), np.nan)
-    for image in {label.image for label in labels}:
-        own = [k for k, label in enumerate(labels) if label.image == image]
-        some = [labels[k] for k in own]
-        exposure = load_image(image)
-        x, y = (np.array([getattr(label, name) for label in some]) for name in ("x", "y"))
-        score[own] = classifier.score(exposure, x, y, peaks=_peaks(exposure, some, x, y)).score
+    score[[place[id(label)] for label in found.labels]] = scores_of(session, found.seen)[0]
     return score
 
 
-def made_strange(cases, folder, rng):
-    """Write an image with what no model has seen, and its labels."""
-    table_path, image = next(case for case in cases if case[0].stem == STRANGE_FROM)
-    table = Table.read(table_path)["x", "y", "xpeak", "ypeak", "label"]
-    with fits.open(image) as hdus:
-        pixels, header = hdus[0].data.astype(np.float32), hdus[0].header
-    noise = 1.4826 * np.nanmedian(np.abs(pixels - np.nanmedian(pixels)))
-    taken = np.column_stack([table["x"], table["y"]])
-    height, width = pixels.shape
-    rows, columns = np.mgrid[-6:7, -6:7]
-    radius = np.hypot(rows, columns)
-    added = []
-    for kind in ("column", "ghost", "ring"):
-        for _ in range(N_STRANGE):
-            for _ in range(200):
-                x, y = rng.integers(12, width - 12), rng.integers(12, height - 12)
-                if np.hypot(taken[:, 0] - x, taken[:, 1] - y).min() > APART:
-                    break
-            else:
-                continue
-            taken = np.vstack([taken, (x, y)])
-            peak = noise * np.exp(rng.uniform(np.log(8), np.log(60)))
-            if kind == "column":  # hot pixels in a column, with dark ones between them and beside
-                shape = np.where(columns == 0, np.where(rows % 2 == 0, 1.0, -0.5), 0.0) * (
-                    np.abs(rows) <= 4
-                )
-                shape = shape - 0.3 * ((np.abs(columns) == 1) & (np.abs(rows) <= 4))
-            elif kind == "ghost":  # out of focus and sheared
-                shape = 0.6 * np.exp(-((columns - 0.6 * rows) ** 2 / 4.0 + rows**2 / 18.0))
-            else:
-                shape = 0.8 * np.exp(-((radius - 3.0) ** 2) / 0.7)
-            pixels[y - 6 : y + 7, x - 6 : x + 7] += (peak * shape).astype(np.float32)
-            part = pixels[y - 3 : y + 4, x - 3 : x + 4]
-            dy, dx = np.unravel_index(np.argmax(part), part.shape)
-            added.append((float(x), float(y), x - 3 + dx, y - 3 + dy, 0))
-    table = vstack([table, Table(rows=added, names=table.colnames)], metadata_conflicts="silent")
-    header["HISTORY"] = "made strange for a test"
-    fits.writeto(folder / "strange.fits", pixels, header, output_verify="silentfix")
-    table.write(folder / "strange.ecsv", overwrite=True)
-    return [(folder / "strange.ecsv", folder / "strange.fits")]
-
-
-def figures_of(cases, folder, rng):
-    """Adapt to 200 labels of one part of the objects, compare on the other."""
-    labels = objects_of(cases)
-    n_folds = 2 if len(labels) >= 2 * N_LABELS else 3
-    fold = folds_of(labels, n_folds, rng).fold
-    shipped = Classifier("default", device="cpu")
-    before = scores_of(shipped, labels)
-    taught = np.flatnonzero((fold < n_folds - 1) & np.isfinite(before))
-    near = taught[np.argsort(np.abs(before[taught] - shipped.threshold))][: N_LABELS // 2]
-    rest = rng.permutation(np.setdiff1d(taught, near))
-    is_real = before[rest] > shipped.threshold
-    rare = rest[is_real == (is_real.mean() < 0.5)][: N_LABELS // 4]
-    rest = np.setdiff1d(rest, rare)
-    rest = rng.permutation(rest)[: N_LABELS - len(near) - len(rare)]
+def drawn(labels, before, threshold, n_labels, rng):
+    """Return labels half of which are near the threshold, and half at random; some are wrong."""
+    near = np.argsort(np.abs(before - threshold))[: n_labels // 2]
+    rest = rng.permutation(np.setdiff1d(np.arange(len(labels)), near))
+    is_real = before[rest] > threshold
+    rare = rest[is_real == (is_real.mean() < 0.5)][: n_labels // 4]
+    rest = rng.permutation(np.setdiff1d(rest, rare))[: n_labels - len(near) - len(rare)]
     chosen = rng.permutation(np.concatenate([near, rare, rest]))
     wrong = set(rng.permutation(chosen)[: round(WRONG * len(chosen))].tolist())
     given = []
@@ -137,23 +72,78 @@ def figures_of(cases, folder, rng):
         label = labels[k].__dict__ | {"when": "2026-01-01T00:00:00"}
         if int(k) in wrong:
             label["label"] = "bogus" if label["label"] == "real" else "real"
-        given.append(Label(**label))
-    LabelFile(folder / "labels.ecsv").append(given)
-    start = time.process_time()
-    adapted = adapt(AdaptOptions([folder / "labels.ecsv"], "default", output=folder / "mine.onnx"))
-    seconds = time.process_time() - start
+        given.append(type(labels[k])(**label))
+    return given
+
+
+def labelled_in_browser(labels, folder, n_labels, dark, rng):
+    """Score a part of a group, let the script label it on the page, and harvest a dark."""
+    results = folder / "results"
+    results.mkdir()
+    truth = []
+    for image in {label.image for label in labels}:
+        own = [label for label in labels if label.image == image]
+        table = Table.read(own[0].catalog)[[label.row for label in own]]
+        name = f"{Path(image).name.split('.')[0]}.ecsv"
+        wanted = folder / f"to-label-{name}"
+        table["x", "y", "xpeak", "ypeak"].write(wanted)
+        _verb("rbinfer", "classify", image, "--catalog", wanted, "-o", results / name)
+        truth += [(Path(image).name, row, label.label == "real") for row, label in enumerate(own)]
+    known = {(image, row): real for image, row, real in truth}
+    output = results / "labels.ecsv"
+    came = person.label(results, output, known, n_labels, WRONG, rng)
+    if dark is not None:
+        _verb("rbtrain", "harvest", "--darks", dark, "--most", n_labels // 2, "-o", output)
+    return came
+
+
+def _verb(program, *arguments):
+    code = f"import sys; from {program}.cli import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments), "-q"], check=True)
+
+
+def cpu_seconds():
+    """CPU time of this process and of those that it has waited for."""
+    each = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in each)
+
+
+def figures_of(cases, folder, rng, options, dark):
+    """Adapt to labels of one part of the objects, compare on the other."""
+    shipped = Classifier("default", device="cpu")
+    labels = objects_of(cases)
+    n_folds = 2 if len(labels) >= 2 * options.labels else 3
+    fold = folds_of(labels, n_folds, rng).fold
+    before = scored(resolve("default"), labels)
+    taught = np.flatnonzero((fold < n_folds - 1) & np.isfinite(before))
+    table = folder / "labels.ecsv"
+    some = [labels[k] for k in taught]
+    came = {}
+    if options.browser:
+        came = labelled_in_browser(some, folder, options.labels, dark, rng)
+        table = folder / "results" / "labels.ecsv"
+    else:
+        given = drawn(some, before[taught], shipped.threshold, options.labels, rng)
+        LabelFile(table).append(given)
+    started = cpu_seconds()
+    adapted = adapt(AdaptOptions([table], "default", layers=options.layers))
+    seconds = cpu_seconds() - started
+    if adapted.comparison.verdict == "better":
+        use(adapted.path.stem)
     apart = np.flatnonzero((fold == n_folds - 1) & np.isfinite(before))
     real = np.array([labels[k].label == "real" for k in apart])
     after = Classifier(adapted.path, device="cpu")
     calls = before[apart] > shipped.threshold
-    now = scores_of(after, [labels[k] for k in apart]) > after.threshold
-    verdict = adapted.comparison.verdict
+    now = scored(adapted.path, [labels[k] for k in apart]) > after.threshold
+    given = read_labels(table)
     return {
-        "labels": {"real": int(sum(label.label == "real" for label in given)), "all": len(given)},
+        "labels": {"real": sum(label.label == "real" for label in given), "all": len(given)},
+        "in the browser": came,
+        "harvested": sum(label.evidence != PERSON for label in given),
         "method": adapted.method,
-        "verdict": verdict,
+        "verdict": adapted.comparison.verdict,
         "why not": adapted.comparison.what_got_worse(),
-        "promoted": verdict == "better",
+        "promoted": resolve(None) == adapted.path,
         "on the labels": adapted.comparison.as_dict(),
         "kept apart": {
             "kept": vars(Rate.of(calls[real], now[real], True)),
@@ -164,17 +154,23 @@ def figures_of(cases, folder, rng):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="folder with labelled images")
-    parser.add_argument("--groups", nargs="+", default=GROUPS, help="groups of them")
+    parser.add_argument("--groups", nargs="+", help="groups of them")
+    parser.add_argument("--browser", action="store_true", help="let a script label in the browser")
+    parser.add_argument("--labels", type=int, default=200, help="of each group (200)")
+    parser.add_argument("--layers", choices=("last", "all"), default="last", help="what is fitted")
     add_json(parser)
     options = parser.parse_args()
     print(processor())
     cases = labelled_cases(options.data)
     if (options.data / "more").is_dir():
         cases += labelled_cases(options.data / "more")
+    image_of = {table.stem: image for table, image in cases}
     figures = {}
-    for name in (*options.groups, STRANGE):
+    for name in options.groups or (*(IN_BROWSER if options.browser else GROUPS), STRANGE):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             os.environ["RBINFER_MODELS"] = str(folder / "models")
@@ -182,7 +178,8 @@ def main():
             own = [case for case in cases if group_of(case[0].stem) == name]
             if name == STRANGE:
                 own = made_strange(cases, folder, rng)
-            figures[name] = found = figures_of(own, folder, rng)
+            dark = image_of[DARKS[name]] if name in DARKS else None
+            figures[name] = found = figures_of(own, folder, rng, options, dark)
         apart = found["kept apart"]
         print(
             f"{name:24s} {found['method']:12s} {found['verdict']:10s} "
@@ -195,7 +192,7 @@ def main():
             f"{found['cpu seconds']} s",
             flush=True,
         )
-    write_json(options.json, figures)
+        write_json(options.json, figures)  # of each as it comes
     return 0
 
 

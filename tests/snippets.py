@@ -18,6 +18,8 @@ from astropy.table import Table
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 
+from .infer.night.skies import write_night
+
 ROOT = Path(__file__).parents[1]
 FIELD = ROOT / "benchmarks" / "example" / "field.fits"
 #: How a line begins that a clone's user gives before rbinfer itself.
@@ -190,6 +192,7 @@ def fill(folder: Path) -> None:
     for number, kind in enumerate(("Light Frame", "Dark Frame")):
         shutil.copy(FIELD, archived := folder / "archive" / "2026-11-28" / f"a{number}.fits")
         fits.setval(archived, "IMAGETYP", value=kind)
+    write_night(folder / "camera", n_frames=8)
     across = np.arange(-12, 13)
     star = np.exp(-(across**2 + across[:, np.newaxis] ** 2) / (2 * 1.3**2))
     fits.writeto(folder / "star.fits", star.astype(np.float32))

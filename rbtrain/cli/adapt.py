@@ -21,7 +21,8 @@ def add_parser(verbs: Any) -> Parser:
             "fewer than a hundred labels the score is calibrated anew, or the threshold chosen anew. "
             "The new model is compared with the old one, on labels that the fit has not seen and on "
             "simulation, and written as a file of its own with the verdict in it. Needs no "
-            "TensorFlow: pip install 'rbinfer[adapt]'."
+            "TensorFlow: pip install 'rbinfer[adapt]'. A fit of all layers does: pip install "
+            "'rbinfer[train]'."
         ),
         example="rbtrain adapt --labels labels.ecsv --use",
     )
@@ -36,6 +37,12 @@ def add_parser(verbs: Any) -> Parser:
     )
     parser.add_argument(
         "--images", metavar="FILE", nargs="+", default=(), help="rehearse on your own images, too"
+    )
+    parser.add_argument(
+        "--layers",
+        choices=("last", "all"),
+        default="last",
+        help="what is fitted, with a hundred labels or more; 'all' needs TensorFlow (default: last)",
     )
     parser.add_argument(
         "--use", action="store_true", help="make it your default if it proves to be better"
@@ -60,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         options.output,
         options.darks,
         options.images,
+        options.layers,
         options.seed,
     )
     found = adapt(asked, lambda step: progress_bar(step, "", options.quiet))

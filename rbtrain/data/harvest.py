@@ -1,5 +1,6 @@
 """Labels for nothing: from darks, from the repeats of a night, from a catalogue, from a mask."""
 
+import json
 import logging
 import os
 from collections import Counter
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -198,7 +200,7 @@ def _catalogues(night: Path) -> dict[str, str]:
 def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     hashes: dict[str, str] = {}
-    hdus: dict[str, int] = {}
+    places: dict[str, _Place] = {}
     labels = []
     for row in table:
         image = str(row["image"])
@@ -206,7 +208,7 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
             if not os.path.isfile(image):
                 raise InputError(f"{image} is not there any more; labels need the images themselves")
             hashes[image] = digest(image)
-            hdus[image] = _scored_hdu(image, catalogues.get(image))
+            places[image] = _scored_place(image, catalogues.get(image))
         labels.append(
             Label(
                 image=os.path.abspath(image),
@@ -214,7 +216,8 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
                 x=float(row["x"]),
                 y=float(row["y"]),
                 label="real" if row["label"] == REAL else "bogus",
-                hdu=hdus[image],
+                hdu=places[image].hdu,
+                plane=places[image].plane,
                 catalog=catalogues.get(image, ""),
                 row=int(row["row"]) if image in catalogues else -1,
                 ra=float(row["ra"]),
@@ -229,17 +232,25 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
     return labels
 
 
-def _scored_hdu(image: str, catalogue: str | None) -> int:
-    """Return the number of the HDU that a scored catalogue notes; it may have been asked for by name."""
+class _Place(NamedTuple):
+    """Which pixels of a file were scored: the number of the HDU, and the plane of a cube, if any."""
+
+    hdu: int = FIRST_HDU
+    plane: str = ""
+
+
+def _scored_place(image: str, catalogue: str | None) -> _Place:
+    """Return what a scored catalogue notes; the HDU may have been asked for by name."""
     if catalogue is None:
-        return FIRST_HDU
+        return _Place()
     # FITS knows upper case alone.
     meta = {str(key).lower(): value for key, value in read_catalog(catalogue).meta.items()}
-    noted = meta.get("rb_hdu", FIRST_HDU)
-    if isinstance(noted, str):
-        found = load_image(image, noted).hdu
-        return FIRST_HDU if found is None else int(found)
-    return int(noted)
+    plane = json.loads(str(meta.get("rb_opts", "{}"))).get("plane")
+    hdu = meta.get("rb_hdu", FIRST_HDU)
+    if isinstance(hdu, str):
+        found = load_image(image, hdu, plane).hdu
+        hdu = FIRST_HDU if found is None else found
+    return _Place(int(hdu), "" if plane is None else str(plane))
 
 
 def _report(night: NightTables | None, found: Joined, labels: Sequence[Label]) -> HarvestReport:

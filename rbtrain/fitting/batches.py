@@ -11,8 +11,8 @@ from rbinfer.model.spec import CONTEXT_SIDE, CORE, CORE_SIDE
 
 from .._arrays import F32, I8
 from ..config import CLASSES, SOURCES, TrainConfig
-from ..data.dataset import Dataset
 from ..data.label import is_of
+from ..data.seen import Shown
 
 #: Of so many cutouts the network is not told the star, of so many what lies around, and of so many the
 #: wide view alone: it must do without as well.
@@ -26,12 +26,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
 
     Parameters
     ----------
-    data : Dataset
-        Only the pixels of one batch are in memory at a time.
+    data : Shown
+        Such as a dataset: only the pixels of one batch are in memory at a time.
     rows : ndarray of int
         The rows to draw from.
     targets : ndarray, shape (len(data), ...)
-        Target of each row of the dataset.
+        Target of each row of the data.
     weights : ndarray of float32, shape (len(data),)
         Of each row, in the first epochs.
     batch_size : int
@@ -49,7 +49,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
 
     def __init__(
         self,
-        data: Dataset,
+        data: Shown,
         rows: NDArray[np.intp],
         targets: F32,
         weights: F32,

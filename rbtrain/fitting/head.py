@@ -1,17 +1,14 @@
 """A light head: the last layer of a network, fitted further to labels; pure functions of arrays."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from .._arrays import F32, F64, Bools
+from .examples import Examples
 
-#: Share of a person's labels that are taken to be mistaken.
-MISTAKEN = 0.03
 #: How much what is rehearsed weighs beside the labels, tried in turn until nothing is forgotten.
 HOLDS = (30.0, 100.0, 300.0, 1000.0)
 #: Weight of the squared change of the kernel, on features of variance 1: keeps what neither labels nor
@@ -42,6 +39,10 @@ class Head:
         logits = (features @ self.kernel + self.bias).astype(np.float64)
         return np.asarray(np.exp(logits - logsumexp(logits, axis=1, keepdims=True)), np.float32)
 
+    def classes_of(self, examples: Examples) -> F32:
+        """Return the probabilities (n, k) of examples."""
+        return self.classes(examples.features)
+
     def score(self, features: F32) -> F32:
         """Return the probability (n,) of being real of features (n, m)."""
         found: F32 = self.classes(features)[:, self.is_real].sum(axis=1, dtype=np.float32)
@@ -50,39 +51,6 @@ class Head:
     def calls_real(self, features: F32) -> Bools:
         """Tell which of features (n, m) are called real."""
         return self.score(features) > self.threshold
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Labelled detections as a network's last layer sees them.
-
-    Attributes
-    ----------
-    features : ndarray of float32, shape (n, m)
-    real : ndarray of bool, shape (n,)
-    kind : ndarray of int, shape (n,)
-        Index of the class; -1 where none was named.
-    right : ndarray of float64, shape (n,)
-        How likely each label is to be right.
-    """
-
-    features: F32
-    real: Bools
-    kind: NDArray[np.intp]
-    right: F64
-
-    def __len__(self) -> int:
-        return len(self.real)
-
-    def taken(self, rows: NDArray[np.intp] | Bools | slice) -> Self:
-        """Return some of them."""
-        return replace(
-            self,
-            features=self.features[rows],
-            real=self.real[rows],
-            kind=self.kind[rows],
-            right=self.right[rows],
-        )
 
 
 def fit_head(parent: Head, examples: Examples, rehearsed: F32, hold: float) -> Head:
@@ -203,16 +171,6 @@ def choose_threshold(
     # Of equals the one nearest to what was.
     best = np.lexsort((np.abs(candidates - parent.threshold), np.round(cost, 9)))[0]
     return replace(parent, threshold=float(candidates[best]))
-
-
-def forgotten(head: Head, rehearsed: Examples) -> tuple[float, float]:
-    """Return the share of rehearsed real ones that are missed, and of rehearsed bogus let in."""
-    wrong = head.calls_real(rehearsed.features) != rehearsed.real
-    shares = [
-        wrong[rehearsed.real == kind].mean() if np.any(rehearsed.real == kind) else 0.0
-        for kind in (True, False)
-    ]
-    return float(shares[0]), float(shares[1])
 
 
 def _of_labels(logits: F64, examples: Examples, is_real: Bools) -> tuple[float, F64]:

@@ -14,6 +14,7 @@ from .._arrays import F32, I8, Bools, Floats
 from ..config import CLASSES, READINGS, SOURCES
 from ..data.dataset import Dataset
 from ..data.label import is_of
+from ..data.seen import Shown
 from ..fitting.rates import mix_weights, width_weights
 from ..metrics import (
     auc,
@@ -155,14 +156,15 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
 
 
 def scores_of(
-    session: Session, data: Dataset, stars: bool = True, around: int = AROUND
+    session: Session, data: Shown, stars: bool = True, around: int = AROUND
 ) -> tuple[F32, F32 | None]:
     """Return the score (n,) and, of a model with classes, their probabilities (n, k).
 
     Parameters
     ----------
     session : Session
-    data : Dataset
+    data : Shown
+        Such as a dataset.
     stars : bool
         Tell a network that reads them the stars of the frames.
     around : int

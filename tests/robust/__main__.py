@@ -21,6 +21,7 @@ GROUPS = (
     "Catalogues",
     "Files",
     "Models",
+    "Learning",
     "Fuzzing",
     "Faults",
     "Load",

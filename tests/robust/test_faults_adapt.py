@@ -1,12 +1,16 @@
-"""Harvests and adaptations that are killed lose no label and leave no half-written model.
+"""Harvests, adaptations and label pages that are killed lose no label and leave no half-written model.
 
 Real processes, killed at random and at the rename that puts a model in its place.
 """
 
+import contextlib
+import http.client
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,10 +19,11 @@ import pytest
 from astropy.io import fits
 
 from rbinfer._util.hashing import digest
-from rbinfer.io.labels import Label, LabelFile, read_labels
+from rbinfer.io.labels import Key, Label, LabelFile, read_labels
 from rbinfer.model.session import verify
 from rbtrain.data.harvest import WHO
 
+from ..infer.label.conftest import running, write_results
 from ..infer.night.skies import add_star
 from .scale import times
 
@@ -38,10 +43,10 @@ def replace(source, target):
     if is_model and at == "after":
         os.kill(os.getpid(), signal.SIGKILL)
 os.replace = replace
-from rbtrain import adapting
+from rbtrain.adapting import material
 from rbtrain.cli import main
 from rbtrain.data.kept import Kept
-adapting.REHEARSED, adapting.JUDGED = Kept("rehearsed", 5, 10), Kept("judged", 6, 14)
+material.REHEARSED, material.JUDGED = Kept("rehearsed", 5, 10), Kept("judged", 6, 14)
 sys.exit(main())
 """
 _HARVEST = "import sys\nfrom rbtrain.cli import main\nsys.exit(main())"
@@ -70,7 +75,10 @@ def darks(tmp_path_factory):
     return paths
 
 
-def test_a_killed_harvest_loses_no_label_and_goes_on(darks, tmp_path):
+@pytest.mark.promise(
+    "Faults", "A harvest killed at random moments loses no label, and repeated has each once"
+)
+def test_a_killed_harvest_loses_no_label_and_goes_on(darks, tmp_path, tried):
     table = tmp_path / "labels.ecsv"
     own = Label(str(darks[0]), digest(darks[0]), 1.0, 2.0, "real", who="somebody")
     LabelFile(table).append([own])
@@ -81,7 +89,7 @@ def test_a_killed_harvest_loses_no_label_and_goes_on(darks, tmp_path):
     whole, lasts = read_labels(tmp_path / "all.ecsv"), time.monotonic() - start
     rng = np.random.default_rng(SEED)
     seen = {own.key}
-    for _ in range(times(4, 50)):
+    for _ in range(times(4, 34)):
         process = started(_HARVEST, "harvest", "--darks", *darks, "-o", table)
         time.sleep(rng.uniform(0, 1.1 * lasts))
         process.send_signal(signal.SIGKILL)
@@ -89,6 +97,7 @@ def test_a_killed_harvest_loses_no_label_and_goes_on(darks, tmp_path):
         now = {label.key for label in read_labels(table)}
         assert seen <= now
         seen = now
+        tried()
     assert started(_HARVEST, "harvest", "--darks", *darks, "-o", table).wait(_LONGEST) == 0
     labels = read_labels(table)
     assert (labels[0].key, labels[0].who) == (own.key, own.who)
@@ -123,7 +132,12 @@ def made(models):
     return [path for path in models.rglob("*.onnx") if not path.name.endswith(".part.onnx")]
 
 
-def test_a_killed_adaptation_leaves_no_half_written_model(labels, tmp_path, monkeypatch):
+@pytest.mark.promise(
+    "Faults",
+    "An adaptation killed at random moments, and before or after its rename: whole models, the same "
+    "labels",
+)
+def test_a_killed_adaptation_leaves_no_half_written_model(labels, tmp_path, monkeypatch, tried):
     models = tmp_path / "models"
     monkeypatch.setenv("RBINFER_MODELS", str(models))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -135,7 +149,7 @@ def test_a_killed_adaptation_leaves_no_half_written_model(labels, tmp_path, monk
     lasts = time.monotonic() - start
     rng = np.random.default_rng(SEED)
     own = 2
-    for number in range(times(4, 50)):
+    for number in range(times(4, 33)):
         at = ("before", "after", "never", "never")[number % 4]
         process = started(_ADAPT, at, *arguments)
         if at == "never":
@@ -148,6 +162,34 @@ def test_a_killed_adaptation_leaves_no_half_written_model(labels, tmp_path, monk
         own = len(found)
         assert all(verify(path).ok for path in found)
         assert labels.read_bytes() == before
+        tried()
     assert started(_ADAPT, "never", *arguments).wait(_LONGEST) == 0
     assert not list(models.rglob("*.part.onnx"))
     assert len(made(models)) == own + 1
+
+
+@pytest.mark.promise(
+    "Faults", "The label page killed at random moments amid answers: each that was taken is on disk"
+)
+def test_a_killed_page_loses_no_answer(tmp_path, tried):
+    results = write_results(tmp_path, times(4, 30), 100)
+    rng = np.random.default_rng(SEED)
+    taken = 0
+    seen: set[Key] = set()
+    for kills in range(1, 1 + times(3, 33)):
+        with running(results) as page:
+            assert page.get("state")[1]["progress"]["labelled"] == len(seen)
+            killer = threading.Timer(rng.uniform(0.0, 0.4), page.process.kill)
+            killer.start()
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                while items := page.get("items?window=w&count=1")[1]["items"]:
+                    answer = json.dumps({"item": items[0]["item"], "label": "real"}).encode()
+                    taken += page.ask("POST", "answer", answer)[0] == 200
+            killer.join()
+        table = results / "labels.ecsv"
+        now = {label.key for label in read_labels(table)} if table.exists() else set()
+        assert seen <= now
+        # One a life may be written and not have been told.
+        assert 0 <= len(now) - taken <= kills
+        seen = now
+        tried()

@@ -3,11 +3,13 @@
 import dataclasses
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
 import pytest
 from astropy.io import fits
+from onnx import numpy_helper
 
 from rbinfer import Classifier
 from rbinfer._util.hashing import digest
@@ -16,8 +18,7 @@ from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label, LabelFile
 from rbinfer.model.registry import resolve, shipped_model
 from rbinfer.model.session import read_spec, verify
-from rbtrain import adapting
-from rbtrain.adapting import AdaptOptions, adapt
+from rbtrain.adapting import AdaptOptions, adapt, material, tries
 from rbtrain.cli import main
 from rbtrain.data import kept
 from rbtrain.data.kept import Kept
@@ -34,7 +35,7 @@ def small_sets(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for name, which in (("REHEARSED", Kept("rehearsed", 5, 10)), ("JUDGED", Kept("judged", 6, 14))):
-            patch.setattr(adapting, name, which)
+            patch.setattr(material, name, which)
         yield
 
 
@@ -102,6 +103,79 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     assert len(spec.adaptation["seen"]) == len(strange)
     assert len(spec.readings) == len(before.spec.readings)
     assert resolve(None) == shipped_model()  # nothing is promoted unasked
+
+
+def test_all_layers_are_fitted_where_that_is_asked_for(
+    strange, small_sets, models, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(material, "FOLDS", 2)
+    monkeypatch.setattr(tries, "HOLDS", (30.0,))
+    adapted = adapt(AdaptOptions([written(tmp_path, strange)], layers="all"))
+    assert adapted.method == "layers"
+    assert "are enough for them" in adapted.why
+    image = load_image(strange[0].image)
+    x, y = (np.array([getattr(label, k) for label in strange]) for k in ("x", "y"))
+    real = np.array([label.label == "real" for label in strange])
+    before, after = (Classifier(m, device="cpu") for m in (None, adapted.path))
+    calls = [c.score(image, x, y).score > c.threshold for c in (before, after)]
+    assert calls[1][~real].mean() < 0.5 * calls[0][~real].mean()
+    assert calls[1][real].mean() > 0.97
+    simulated = adapted.comparison.simulated_kept
+    assert simulated.after > simulated.before - 0.02
+    first = [
+        numpy_helper.to_array(constant)
+        for path in (shipped_model(), adapted.path)
+        for constant in onnx.load(path).graph.initializer
+        if tuple(constant.dims[1:]) == (2, 3, 3)
+    ]
+    assert [kernel.shape for kernel in first] == [(16, 2, 3, 3)] * 2
+    assert not np.allclose(*first, atol=1e-4)
+    assert verify(adapted.path).ok
+    spec = read_spec(adapted.path)
+    assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (layers)")
+    assert spec.calibration == {"method": "fitted to labels (layers)"}
+
+
+def test_it_rehearses_on_frames_of_ones_own(strange, small_sets, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "_OWN_FRAMES", 3)
+    rng = np.random.default_rng(4)
+    darks = [tmp_path / f"dark_{k}.fits" for k in range(3)]
+    for path in darks:
+        fits.writeto(path, np.rint(rng.normal(100, 6, (512, 512))).astype(np.int16))
+    sky = rng.normal(300, 17, (512, 512))
+    for x, y in rng.uniform(20, 490, (40, 2)):
+        add_star(sky, x, y, rng.uniform(2000, 20000))
+    fits.writeto(tmp_path / "sky.fits", np.rint(sky).astype(np.int16))
+    labels = [written(tmp_path, strange)]
+    without = adapt(AdaptOptions(labels, output=tmp_path / "without.onnx"))
+    steps = []
+
+    @contextmanager
+    def progress(step):
+        done = []
+        yield lambda *counts: done.append(counts)
+        steps.append((step, done[-1:]))
+
+    found = adapt(AdaptOptions(labels, darks=darks, images=[tmp_path / "sky.fits"]), progress)
+    assert ("simulation on your frames", [(3, 3)]) in steps
+    settings = found.spec.adaptation["settings"]
+    assert {frame["sha256"] for frame in settings["frames"]} == {
+        digest(path) for path in (*darks, tmp_path / "sky.fits")
+    }
+    assert without.spec.adaptation["settings"]["frames"] == []
+    one, other = (last_layer(onnx.load(path)) for path in (found.path, without.path))
+    assert not np.allclose(one.kernel, other.kernel, atol=1e-4)
+    twice = tmp_path / "twice.fits"
+    twice.write_bytes(darks[0].read_bytes())
+    with pytest.raises(InputError, match=r"holds the same bytes as .* give each once"):
+        adapt(AdaptOptions(labels, darks=[darks[0], twice], output=tmp_path / "none.onnx"))
+    assert not (tmp_path / "none.onnx").exists()
+
+
+def test_all_layers_without_tensorflow_are_refused_before_work(models, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(InputError, match=r"tensorflow, which is not installed: .*rbinfer\[train\]"):
+        adapt(AdaptOptions([tmp_path / "none.ecsv"], layers="all"))
 
 
 def test_the_same_labels_and_seed_make_the_same_file(adapted, strange, tmp_path):

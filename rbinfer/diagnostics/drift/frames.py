@@ -17,7 +17,7 @@ _WITHOUT_STARS = ("borrowed", "header", "catalogue", "assumed")
 #: Times of exposure that differ by less are of one kind: shutters that measure theirs give 30.00 to
 #: 30.01 s for 30 s. The times that people ask for lie at least 0.4 % off the edges between two kinds.
 _SAME_EXPOSURE = 0.05
-#: A score or count that is larger is damaged.
+#: A number that is larger is damaged.
 _MOST = 1e15
 
 
@@ -103,16 +103,16 @@ class FrameFigures:
         return cls(
             image,
             camera,
-            int(number_of(summary, "real", 0) or 0),
-            int(number_of(summary, "bogus", 0) or 0),
+            int(_number(summary, "real", 0) or 0),
+            int(_number(summary, "bogus", 0) or 0),
             _classes(summary.get("classes")),
             _scores(summary.get("scores")),
-            number_of(summary, "fwhm", 0) if is_measured else None,
-            number_of(summary, "ellipticity", 0) if is_measured else None,
+            _number(summary, "fwhm", 0) if is_measured else None,
+            _number(summary, "ellipticity", 0) if is_measured else None,
             True if is_measured else False if source in _WITHOUT_STARS else None,
-            number_of(summary, "background"),
-            number_of(summary, "noise", 0),
-            number_of(summary, "exposure", 0) or None,
+            _number(summary, "background"),
+            _number(summary, "noise", 0),
+            _number(summary, "exposure", 0) or None,
             _scorer(summary),
         )
 
@@ -130,10 +130,15 @@ class FrameFigures:
         return self.real + self.bogus
 
 
+def _number(found: Mapping[str, Any], key: str, least: float = -_MOST) -> float | None:
+    number = number_of(found, key, least)
+    return None if number is None or number > _MOST else number
+
+
 def _classes(found: Any) -> dict[str, int] | None:
     if not isinstance(found, dict):
         return None
-    counts = {str(name): number_of(found, name, 0) for name in found}
+    counts = {str(name): _number(found, name, 0) for name in found}
     known = {name: int(n) for name, n in counts.items() if n is not None}
     return known if len(known) == len(counts) else None
 

@@ -9,12 +9,16 @@ from astropy.table import Table
 
 from rbinfer.errors import InputError
 from rbinfer.io.labels import current, read_labels
+from rbinfer.model.registry import shipped_model
+from rbinfer.model.session import read_spec
 from rbinfer.night.run import run_night
+from rbinfer.pipeline.options import ScoreOptions
 from rbtrain.cli import main
-from rbtrain.data.harvest import HarvestOptions, _scored_hdu, harvest
+from rbtrain.data.harvest import HarvestOptions, _scored_place, harvest
 from rbtrain.data.harvest_frames import from_catalogue, from_darks, from_mask
 from rbtrain.data.harvest_night import NightTables, from_night
 from rbtrain.data.harvested import harvested, joined
+from rbtrain.data.label_inputs import label_inputs
 
 from ...infer.night.skies import SIDE, add_star, save, write_night
 
@@ -110,8 +114,26 @@ def test_labels_name_the_hdu_that_was_scored(noted, hdu, tmp_path):
     planes = [fits.ImageHDU(np.zeros((9, 9), np.int16), name=name) for name in ("ONE", "TWO")]
     fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(tmp_path / "image.fits")
     Table({"x": [1.0]}, meta={"rb_hdu": noted}).write(tmp_path / "scored.fits")
-    assert _scored_hdu(str(tmp_path / "image.fits"), str(tmp_path / "scored.fits")) == hdu
-    assert _scored_hdu(str(tmp_path / "image.fits"), None) == -1
+    assert _scored_place(str(tmp_path / "image.fits"), str(tmp_path / "scored.fits")) == (hdu, "")
+    assert _scored_place(str(tmp_path / "image.fits"), None) == (-1, "")
+
+
+def test_labels_name_the_plane_of_a_cube_that_was_scored(tmp_path):
+    write_night(tmp_path / "in", n_frames=5, dither=12.0, has_wcs=False)
+    for path in (tmp_path / "in").rglob("*.fits"):
+        pixels, header = fits.getdata(path, header=True)
+        fits.writeto(path, np.stack([np.zeros_like(pixels), pixels]), header, overwrite=True)
+    run_night(tmp_path / "in", tmp_path / "out", options=ScoreOptions(plane="1"), workers=1)
+    bad = np.zeros((SIDE, SIDE), np.uint8)
+    bad[::2] = 1
+    fits.writeto(tmp_path / "mask.fits", bad)
+    options = HarvestOptions(tmp_path / "out", mask=str(tmp_path / "mask.fits"))
+    harvest(options, tmp_path / "labels.ecsv")
+    labels = read_labels(tmp_path / "labels.ecsv")
+    assert {label.plane for label in labels} == {"1"}
+    found = label_inputs(labels, read_spec(shipped_model()).preprocess)
+    assert found.left_out == []
+    assert len(found.labels) == len(labels)
 
 
 def test_what_is_on_a_dark_is_bogus_and_a_light_is_no_dark(night, tmp_path):

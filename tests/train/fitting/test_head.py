@@ -5,14 +5,8 @@ import pytest
 from scipy.optimize import check_grad
 
 from rbtrain.fitting import head as of_head
-from rbtrain.fitting.head import (
-    Examples,
-    Head,
-    choose_threshold,
-    fit_calibration,
-    fit_head,
-    forgotten,
-)
+from rbtrain.fitting.examples import Examples, forgotten, targets_of_labels
+from rbtrain.fitting.head import Head, choose_threshold, fit_calibration, fit_head
 
 M, K = 6, 4
 IS_REAL = np.array([True, True, False, False])
@@ -65,6 +59,17 @@ def test_scores_are_sums_of_a_softmax():
     powers = np.exp(features @ head.kernel + head.bias)
     assert head.classes(features) == pytest.approx(powers / powers.sum(axis=1, keepdims=True), rel=1e-5)
     assert head.score(features) == pytest.approx(head.classes(features)[:, :2].sum(axis=1), rel=1e-6)
+
+
+def test_labels_ask_for_the_odds_alone_unless_they_name_a_class():
+    known = np.array([[0.1, 0.3, 0.4, 0.2], [0.1, 0.3, 0.4, 0.2], [0.0, 0.0, 1.0, 0.0]], np.float32)
+    examples = examples_of(
+        np.zeros((3, 1)), np.array([True, False, False]), np.array([-1, -1, 3]), right=0.9
+    )
+    targets = targets_of_labels(known, examples, IS_REAL)
+    assert targets[0] == pytest.approx([0.9 / 4, 0.9 * 3 / 4, 0.1 * 2 / 3, 0.1 / 3])
+    assert targets[1] == pytest.approx([0.1 / 4, 0.1 * 3 / 4, 0.9 * 2 / 3, 0.9 / 3])
+    assert targets[2] == pytest.approx([0.05, 0.05, 0.0, 0.9])
 
 
 def strange_camera(parent, rng, n):

@@ -10,8 +10,8 @@ from rbinfer._util.hashing import digest
 from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label
 from rbinfer.model.registry import shipped_model
-from rbtrain.data.label_features import label_features
-from rbtrain.export.last_layer import write_features_model
+from rbinfer.model.session import Session
+from rbtrain.data.label_inputs import label_inputs
 
 from ...infer.night.skies import add_star
 
@@ -19,10 +19,8 @@ PLACES = np.array([(x, y) for x in range(20, 120, 30) for y in range(20, 120, 30
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory):
-    path = tmp_path_factory.mktemp("twin") / "features.onnx"
-    write_features_model(shipped_model(), path)
-    return Classifier(path, device="cpu")
+def shipped():
+    return Classifier(shipped_model(), device="cpu")
 
 
 @pytest.fixture
@@ -41,47 +39,66 @@ def labels_of(image, catalog=""):
     ]
 
 
-def features(labels, twin):
-    return label_features(labels, twin).features
+def classes(labels):
+    """Return what the shipped network makes of labels as they are cut."""
+    session = Session(shipped_model(), "cpu")
+    seen = label_inputs(labels, session.spec.preprocess).seen
+    return session.run(*seen.inputs(slice(None))).classes
 
 
-def test_labels_are_cut_with_the_width_that_they_were_scored_with(image, twin, tmp_path):
+def test_labels_are_cut_with_the_width_that_they_were_scored_with(image, shipped, tmp_path):
     catalog = tmp_path / "scored.fits"
     Table({"x": PLACES[:, 0], "y": PLACES[:, 1]}, meta={"rb_fwhm": 4.5}).write(catalog)
     x, y = PLACES.T
-    found = features(labels_of(image, catalog), twin)
-    wanted = twin.score(load_image(image), x, y, fwhm=4.5, peaks=(x, y)).classes
+    found = classes(labels_of(image, catalog))
+    wanted = shipped.score(load_image(image), x, y, fwhm=4.5, peaks=(x, y)).classes
     assert found == pytest.approx(wanted, abs=1e-5)
-    assert not np.allclose(features(labels_of(image), twin), wanted, atol=1e-2)
+    assert not np.allclose(classes(labels_of(image)), wanted, atol=1e-2)
 
 
-def test_the_brightest_pixel_of_another_row_is_not_taken(image, twin, tmp_path):
+def test_labels_are_told_the_star_that_was_measured_when_they_were_scored(image, shipped, tmp_path):
+    catalog = tmp_path / "scored.ecsv"
+    x, y = PLACES.T
+    scored = shipped.classify(Table({"x": x, "y": y}), load_image(image))
+    assert scored.meta["rb_fwhm_source"] == "measured"
+    scored.write(catalog)
+    seen = label_inputs(labels_of(image, catalog), shipped.spec.preprocess).seen
+    assert seen.stamps.known[seen.stamps.index].all()
+    wanted = shipped.score(load_image(image), x, y, peaks=(x, y)).classes
+    assert classes(labels_of(image, catalog)) == pytest.approx(wanted, abs=1e-5)
+    given = Table(scored, meta=scored.meta | {"rb_fwhm_source": "given"})
+    given.write(catalog, overwrite=True)
+    seen = label_inputs(labels_of(image, catalog), shipped.spec.preprocess).seen
+    assert not seen.stamps.known.any()
+
+
+def test_the_brightest_pixel_of_another_row_is_not_taken(image, tmp_path):
     catalog = tmp_path / "scored.fits"
     x, y = PLACES.T
     # The rows were sorted anew since: each would be centred on another detection.
     peaks = {"XPEAK_IMAGE": (x[::-1] + 1).astype(int), "YPEAK_IMAGE": (y[::-1] + 1).astype(int)}
     Table({"X_IMAGE": x[::-1] + 1, "Y_IMAGE": y[::-1] + 1, **peaks}).write(catalog)
-    assert features(labels_of(image, catalog), twin) == pytest.approx(features(labels_of(image), twin))
+    assert classes(labels_of(image, catalog)) == pytest.approx(classes(labels_of(image)))
 
 
 @pytest.mark.parametrize("content", [b"", b"no table\x00at all"])
-def test_a_broken_catalogue_costs_no_label(content, image, twin, tmp_path, caplog):
+def test_a_broken_catalogue_costs_no_label(content, image, shipped, tmp_path, caplog):
     catalog = tmp_path / "scored.fits"
     catalog.write_bytes(content)
-    found = label_features(labels_of(image, catalog), twin)
+    found = label_inputs(labels_of(image, catalog), shipped.spec.preprocess)
     assert len(found.labels) == len(PLACES)
     assert found.left_out == []
     assert f"{catalog} tells nothing of its labels" in caplog.text
 
 
-def test_an_image_that_cannot_be_read_costs_its_own_labels_alone(image, twin, tmp_path):
+def test_an_image_that_cannot_be_read_costs_its_own_labels_alone(image, shipped, tmp_path):
     broken = tmp_path / "broken.fits"
     broken.write_bytes(image.read_bytes()[:3000])
     locked = tmp_path / "locked.fits"
     locked.write_bytes(image.read_bytes())
     bad = labels_of(broken)[:3] + labels_of(locked)[:2]
     locked.unlink()
-    found = label_features([*bad, *labels_of(image)], twin)
+    found = label_inputs([*bad, *labels_of(image)], shipped.spec.preprocess)
     assert [one.image for one in found.labels] == [str(image)] * len(PLACES)
     assert [text.split(":")[0] for text in found.left_out] == [
         f"3 labels of {broken}",

@@ -1,0 +1,109 @@
+"""What a model is adapted to, and what came of it."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rbinfer import ModelSpec
+from rbinfer.errors import InputError
+from rbinfer.model.registry import list_models, user_directory
+
+from ..judging.promotion import Comparison
+
+#: A name of a model, without a version at its end.
+_NAME = re.compile(r"(?!.*-\d+$)[^/\\. \n]+")
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What a model is adapted to.
+
+    Attributes
+    ----------
+    labels : sequence of path
+        Tables of labels, from ``rbinfer label`` and ``rbtrain harvest``.
+    model : str or path, optional
+        What is adapted; by default the model in use.
+    name : str
+        Of the new model.
+    output : path, optional
+        Its file, which must not exist; by default the next version of `name` among the user's models, or
+        in ``rejected`` there if it does not prove to be better.
+    darks, images : sequence of path
+        The user's own frames: what is rehearsed is simulated on them, too.
+    layers : {"last", "all"}
+        What is fitted where there are labels enough. All layers need TensorFlow, and take longer.
+    seed : int
+        Of all that is drawn.
+    """
+
+    labels: Sequence[str | os.PathLike[str]]
+    model: str | os.PathLike[str] | None = None
+    name: str = "mine"
+    output: str | os.PathLike[str] | None = None
+    darks: Sequence[str | os.PathLike[str]] = ()
+    images: Sequence[str | os.PathLike[str]] = ()
+    layers: Literal["last", "all"] = "last"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise InputError("no table of labels is given")
+        shipped = [entry.name for entry in list_models() if entry.origin == "shipped"]
+        if self.name in ("default", *shipped) or not _NAME.fullmatch(self.name):
+            raise InputError(
+                f"{self.name!r} can't be the name of a model of yours: take letters and digits, "
+                f"none of {', '.join(shipped)}, which came with rbinfer, and no version such as -2"
+            )
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What came of it.
+
+    Attributes
+    ----------
+    path : Path
+        The new model file.
+    spec : ModelSpec
+    method : {"layers", "head", "calibration", "threshold"}
+    why : str
+        Why this was done and no other.
+    comparison : Comparison
+    left_out : list of str
+        Labels that could not be used.
+    """
+
+    path: Path
+    spec: ModelSpec
+    method: str
+    why: str
+    comparison: Comparison
+    left_out: list[str]
+
+    def in_words(self) -> list[str]:
+        """Say what was done, what came of it, and what to do next."""
+        lines = [f"{_DONE[self.method]}: {self.why}", *self.comparison.in_words()]
+        if self.left_out:
+            lines.append(f"left out: {len(self.left_out)} images with labels that can't be used")
+        verdict = self.comparison.verdict
+        among = self.path.parent == user_directory()
+        if verdict == "worse":
+            lines.append(f"not to be used, it got worse: {'; '.join(self.comparison.what_got_worse())}")
+        elif verdict == "no better":
+            lines.append(f"not to be used: {self.comparison.no_better}")
+        else:
+            first = "" if among else f"copy it to {user_directory()} and "
+            lines.append(f"better: {first}use it with 'rbinfer models use {self.path.stem}'")
+        return [*lines, f"{self.path}: {self.spec.name} {self.spec.version}"]
+
+
+_DONE = {
+    "layers": "fitted all layers",
+    "head": "fitted the last layer",
+    "calibration": "calibrated anew",
+    "threshold": "chose the threshold anew",
+}

@@ -1,0 +1,177 @@
+"""Ways to adapt a model, tried in turn until one is better."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rbinfer.errors import InputError
+
+from .._arrays import Bools
+from ..fitting.examples import Examples, called_real, forgotten
+from ..fitting.head import HOLDS, Head, choose_threshold, fit_calibration, fit_head
+from ..judging.promotion import Comparison, compare
+from .material import Material
+
+if TYPE_CHECKING:
+    from ..fitting.layers import Layers
+
+log = logging.getLogger(__name__)
+
+Method = Literal["layers", "head", "calibration", "threshold"]
+#: Labels that each way of adapting needs: in all, and of real and of bogus.
+FOR_LAYERS, FOR_CALIBRATION, FOR_THRESHOLD = (100, 20), (20, 10), (10, 0)
+#: Of what is rehearsed, the share that is only looked at: of real ones no more than the second share may
+#: be missed there, and of bogus no more than the third let in.
+_LOOKED_AT, _MISSED, _LET_IN = 0.25, 0.004, 0.008
+
+
+@dataclass(frozen=True, eq=False)
+class Try:
+    """A way that was tried.
+
+    Attributes
+    ----------
+    method : {"layers", "head", "calibration", "threshold"}
+    why : str
+    network : Head or Layers
+        Fitted to all labels.
+    holds : list of float
+        Weights of the rehearsal that were compared; the last is that of the network.
+    comparison : Comparison
+    """
+
+    method: Method
+    why: str
+    network: "Head | Layers"
+    holds: list[float]
+    comparison: Comparison
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a model file tells of it."""
+        return {"method": self.method, "holds": self.holds, "verdict": self.comparison.verdict}
+
+
+#: Fits a network to some labels, with a weight of the rehearsal.
+_Fit = Callable[[Examples, float], "Head | Layers"]
+
+
+def try_ways(
+    parent_file: str | os.PathLike[str], parent: Head, material: Material, all_layers: bool, seed: int
+) -> list[Try]:
+    """Try one way after the other until one is better.
+
+    Parameters
+    ----------
+    parent_file : path
+        The model that is adapted.
+    parent : Head
+        Its last layer.
+    material : Material
+    all_layers : bool
+        Fit all layers, not the last alone, where there are labels enough.
+    seed : int
+        For the fit of all layers.
+
+    Returns
+    -------
+    list of Try
+        In the order in which they were tried.
+
+    Raises
+    ------
+    InputError
+        The model has other layers than can be fitted.
+    """
+    n = round(_LOOKED_AT * len(material.rehearsed))
+    looked_at, rehearsed = (material.rehearsed.taken(rows) for rows in (slice(n), slice(n, None)))
+    found: list[Try] = []
+    for method, why in ways(material.examples.real, all_layers):
+        if method == "layers":
+            fit = _fit_of_layers(parent_file, parent, rehearsed, material, seed)
+        else:
+            fit = _fit_of_head(method, parent, rehearsed)
+        found.append(Try(method, why, *_tried(method, fit, parent, looked_at, material)))
+        if found[-1].comparison.verdict == "better":
+            break
+    return found
+
+
+def ways(real: Bools, all_layers: bool) -> list[tuple[Method, str]]:
+    """Return what to try for labels (n,), in turn, and why."""
+    n, fewer = len(real), int(min(real.sum(), (~real).sum()))
+    counts = f"{n} labels, {int(real.sum())} real and {int((~real).sum())} bogus"
+    calibration = "so few labels can't teach a layer, but where real and bogus part"
+    if n >= FOR_LAYERS[0] and fewer >= FOR_LAYERS[1]:
+        method: Method = "layers" if all_layers else "head"
+        them, what = ("them", "all layers") if all_layers else ("it", "the last layer")
+        again = f"{what} fitted to them: not better, so only the calibration was moved"
+        return [(method, f"{counts}, are enough for {them}"), ("calibration", f"{counts}: {again}")]
+    if n >= FOR_CALIBRATION[0] and fewer >= FOR_CALIBRATION[1]:
+        return [("calibration", f"{counts}: {calibration}")]
+    return [("threshold", f"{counts}: too few of one kind for more")]
+
+
+def _fit_of_head(method: Method, parent: Head, rehearsed: Examples) -> _Fit:
+    if method == "threshold":
+        return lambda part, _: choose_threshold(parent, part, rehearsed)
+    fit = fit_head if method == "head" else fit_calibration
+    return lambda part, hold: fit(parent, part, rehearsed.features, hold)
+
+
+def _fit_of_layers(
+    parent_file: str | os.PathLike[str],
+    parent: Head,
+    rehearsed: Examples,
+    material: Material,
+    seed: int,
+) -> _Fit:
+    from ..fitting.layers import Layers, fit_layers
+
+    assert rehearsed.seen is not None  # gathered for this
+    try:
+        network = Layers.of_file(
+            material.config, parent_file, rehearsed.seen.cutouts, parent.is_real, parent.threshold
+        )
+    except ValueError as error:
+        raise InputError(f"its layers can't be fitted: {error}; leave '--layers all' out") from error
+    return lambda part, hold: fit_layers(network, parent, part, rehearsed, hold, seed)
+
+
+def _tried(
+    method: Method, fit: _Fit, parent: Head, looked_at: Examples, material: Material
+) -> tuple["Head | Layers", list[float], Comparison]:
+    """Fit to all labels, and compare; each label is judged by a fit without its fold.
+
+    What is rehearsed weighs more from try to try, until nothing is forgotten and nothing got worse.
+    """
+    examples, fold, new = material.examples, material.fold, material.unseen
+    judged = material.judged
+    holds = []
+    for hold in HOLDS if method != "threshold" else HOLDS[-1:]:
+        log.info("trying: %s, with a weight of %g on what is rehearsed", method, hold)
+        network = fit(examples, hold)
+        missed, let_in = forgotten(network, looked_at)
+        if hold < HOLDS[-1] and (missed > _MISSED or let_in > _LET_IN):
+            continue
+        holds.append(hold)
+        after = np.zeros(len(examples), bool)
+        for k in np.unique(fold):
+            without = fit(examples.taken(fold != k), hold)
+            after[fold == k] = called_real(without, examples.taken(fold == k))
+        comparison = compare(
+            examples.real[new],
+            parent.calls_real(examples.features[new]),
+            after[new],
+            material.by_person[new],
+            judged.kind.astype(np.int8),
+            parent.calls_real(judged.features),
+            called_real(network, judged),
+            parent.is_real,
+        )
+        if comparison.verdict != "worse":
+            break
+    return network, holds, comparison
