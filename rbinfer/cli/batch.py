@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from ..runs.batch import run_batch
 
-    with told(options) as (begin, tell):
+    with told(options) as (begin, tell, _):
         report = run_batch(
             options.patterns,
             scheduler=options.scheduler,
@@ -109,7 +109,9 @@ def _in_words(report: "BatchReport") -> str:
 @contextmanager
 def told(
     options: argparse.Namespace,
-) -> Iterator[tuple[Callable[[int], None], Callable[["ImageResult", int], None]]]:
+) -> Iterator[
+    tuple[Callable[[int], None], Callable[["ImageResult", int], None], Callable[[int, int], None]]
+]:
     """Name what fails, and draw a bar on a terminal, whose clock goes from the first second."""
     from tqdm import tqdm
 
@@ -133,6 +135,13 @@ def told(
             log.error("%s", result.error if is_named else f"{result.image}: {result.error}")
         bar.update()
 
+    def merging(done: int, total: int) -> None:
+        if done == 1:
+            bar.set_description("merging", refresh=False)
+            bar.unit = "reading"
+            bar.reset(total)
+        bar.update()
+
     def out_of_the_way(record: logging.LogRecord) -> bool:
         # What Dask says of lost connections are tracebacks; ours is a sentence.
         if record.name.startswith("distributed") and options.verbose < 2:
@@ -146,7 +155,7 @@ def told(
     clock = threading.Thread(target=go, daemon=True)
     clock.start()
     try:
-        yield begin, tell
+        yield begin, tell, merging
     finally:
         is_over.set()
         clock.join()

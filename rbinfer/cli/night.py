@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from ..pipeline.options import ScoreOptions
     from ..report.night import write_night
 
-    with told(options) as (_, tell):
+    with told(options) as (_, tell, merging):
         night = write_night(
             options.folder,
             options.output,
@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
             scheduler=options.scheduler,
             overwrite=options.overwrite,
             progress=tell,
+            merging=merging,
         )
     if options.json:
         json.dump(night.as_dict(), sys.stdout, indent=1)

@@ -10,6 +10,8 @@ from .sources import KINDS
 
 #: A source is real above this probability.
 REAL = 0.5
+#: Between these probabilities a source can't be told well.
+_UNSURE = (0.1, 0.9)
 #: Seen once means something where so many frames cover the place.
 _LEAST_COVER = 3
 #: A brighter source within this distance, in FWHM, makes a blend of what was seen once.
@@ -74,6 +76,23 @@ def candidates(found: NDArray[Any], away: NDArray[np.float64]) -> tuple[NDArray[
     order = np.lexsort((index, -np.nan_to_num(found["snr"][index]), -times, rank))
     words = ("moving", "seen once", "seen once, near a brighter source")
     return index[order], [words[k] for k in rank[order]]
+
+
+def count_doubtful(found: NDArray[Any]) -> int:
+    """Count the sources that can't be told well: with a probability from 0.1 to 0.9.
+
+    Parameters
+    ----------
+    found : structured ndarray of `rbinfer.night.sources.SOURCE`, shape (n,)
+
+    Returns
+    -------
+    int
+        Without what stands on the detector.
+    """
+    least, most = _UNSURE
+    unsure = (found["probability"] >= least) & (found["probability"] <= most)
+    return int(np.count_nonzero(unsure & (found["kind"] != KINDS.index("detector"))))
 
 
 def doubtful(found: NDArray[Any], most: int) -> NDArray[np.intp]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..io.regions import as_regions, write_regions
 from ..io.sky_out import SkyMap
-from .candidates import REAL, candidates, doubtful, neighbours
+from .candidates import REAL, candidates, count_doubtful, doubtful, neighbours
 from .coverage import Cover
 from .detector import SPOT, Standing, find_standing
 from .fields import Fields, Place
@@ -41,15 +41,27 @@ log = logging.getLogger(__name__)
 
 #: A detection that takes more than this share of a frame has flooded it.
 _FLOOD = 0.2
+#: How often each frame is read: to align it, to find what stands on its detector, and to merge it.
+_PASSES = 3
 #: How many of the most doubtful sources are kept for a page.
 _MOST_DOUBTFUL = 60
 
 
 class Reckoning:
-    """All that follows from the results of the frames; each pass reads one frame or group at a time."""
+    """All that follows from the results of the frames; each pass reads one frame or group at a time.
 
-    def __init__(self, night: NightResult) -> None:
+    Parameters
+    ----------
+    night : NightResult
+        With the frames; the rest of it is filled in.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each reading of a frame.
+    """
+
+    def __init__(self, night: NightResult, progress: Callable[[int, int], None] | None = None) -> None:
         self.night = night
+        self.progress = progress
+        self.n_read = 0
         self.frames = night.frames
         self.fields = Fields()
         self.places: list[Place] = []
@@ -81,6 +93,9 @@ class Reckoning:
         rows.rows["kind"] = np.array([*kinds, -1], np.int16)[rows.rows["kind"]]
         if self.places:
             self.fields.lay(rows, self.places[number])
+        self.n_read += 1
+        if self.progress is not None:
+            self.progress(self.n_read, _PASSES * len(self.frames))
         return rows
 
     def _align(self) -> None:
@@ -209,6 +224,7 @@ class Reckoning:
         chosen["row"], chosen["x_image"], chosen["y_image"] = best["row"], best["x"], best["y"]
         if len(chosen):
             self.chosen.append((chosen, [_RANK[word] for word in why]))
+        night.n_doubtful += count_doubtful(found)
         for k in doubtful(found, _MOST_DOUBTFUL):
             night.doubtful.append(self._doubt(block, found[k], first_id + int(k)))
         night.doubtful.sort(key=lambda doubt: (abs(doubt.probability - REAL), doubt.id))

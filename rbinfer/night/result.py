@@ -75,7 +75,9 @@ class NightResult:
     unmerged : list of str
         Frames that could not be aligned.
     doubtful : list of Doubt
-        The nearest to the threshold first.
+        Those on the page, the nearest to the threshold first.
+    n_doubtful : int
+        How many sources can't be told well, on the page or not.
     seconds : dict of str to float
         By part.
     """
@@ -90,17 +92,13 @@ class NightResult:
     moved: bool = False
     unmerged: list[str] = field(default_factory=list)
     doubtful: list[Doubt] = field(default_factory=list)
+    n_doubtful: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def hot_pixels(self) -> int:
         """Pixels in all masks."""
         return sum(self.masks.values())
-
-    @property
-    def n_doubtful(self) -> int:
-        """Of the doubtful ones, those with a probability from 0.1 to 0.9."""
-        return sum(0.1 <= doubt.probability <= 0.9 for doubt in self.doubtful)
 
     def as_dict(self) -> dict[str, Any]:
         """Return counts as plain values, for JSON."""
@@ -128,17 +126,19 @@ class NightResult:
         """Say in three lines what came of it, and what to do next."""
         moving, once = self.why["moving"], self.why.total() - self.why["moving"]
         real = self.kinds["sky"] + self.kinds["moving"]
-        failed = f" ({len(self.batch.failed)} failed)" if self.batch.failed else ""
+        told = {"done before": self.batch.n_skipped, "failed": len(self.batch.failed)}
+        besides = ", ".join(f"{n} {what}" for what, n in told.items() if n)
+        besides = f" ({besides})" if besides else ""
         apart = f", {len(self.unmerged)} not aligned" if self.unmerged else ""
         frames, groups = len(self.frames), len(self.groups)
         first = (
-            f"{frames} {'frame' if frames == 1 else 'frames'}{failed} in "
+            f"{frames} {'frame' if frames == 1 else 'frames'}{besides} in "
             f"{groups} {'group' if groups == 1 else 'groups'}{self._groups()}{apart}: "
             f"{real} real sources, {self.kinds['bogus']} bogus"
         )
         look = (
-            f"look first at {self.folder / 'candidates.ecsv'}: {moving} moving, {once} seen once; "
-            f"{self.n_doubtful} can't be told well: judge them in {self.folder / 'doubtful.html'}"
+            f"look first at {self.folder / 'candidates.ecsv'}: {moving} moving, {once} seen once"
+            f"{self._doubtful()}"
         )
         if not self.moved:
             mask = (
@@ -149,11 +149,21 @@ class NightResult:
             mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with {self._masks()}"
         return [first, look, mask]
 
+    def _doubtful(self) -> str:
+        """Say how many can't be told well, and where a person judges them."""
+        if not self.n_doubtful:
+            return ""
+        page, shown = self.folder / "doubtful.html", len(self.doubtful)
+        text = f"; {self.n_doubtful} can't be told well"
+        if self.n_doubtful > shown:
+            return f"{text}: the first {shown} are in {page}"
+        return f"{text}: judge {'it' if self.n_doubtful == 1 else 'them'} in {page}"
+
     def _groups(self) -> str:
         """Name a few groups with their frames: one that was taken for two is seen at once."""
         if len(self.groups) > _FEW_GROUPS:
             return ""
-        each = (f"{' '.join(filter(None, g)) or 'unnamed'} {n}" for g, n in sorted(self.groups.items()))
+        each = (f"{' '.join(filter(None, g)) or 'unnamed'}: {n}" for g, n in sorted(self.groups.items()))
         return f" ({', '.join(each)})"
 
     def _masks(self) -> str:

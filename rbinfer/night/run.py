@@ -41,6 +41,7 @@ def run_night(
     scheduler: Any = None,
     overwrite: bool = False,
     progress: Callable[[ImageResult, int], None] | None = None,
+    merging: Callable[[int, int], None] | None = None,
 ) -> NightResult:
     """Score the lights of a night, and merge what they show.
 
@@ -55,6 +56,8 @@ def run_night(
         As for `rbinfer.runs.batch.run_batch`.
     overwrite : bool
         Whether files that a night did not write there may be replaced.
+    merging : callable, optional
+        Called as ``merging(done, total)`` after each reading of a frame's result, once all are scored.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def run_night(
         raise InputError(f"no image in {folder} could be scored; 'rbinfer batch' tells why of each")
     night = NightResult(out, batch, frames)
     night.seconds["scoring"] = time.perf_counter() - start
-    Reckoning(night).run()
+    Reckoning(night, merging).run()
     return night
 
 
