@@ -103,7 +103,10 @@ def search_images(
     found: dict[str, Found] = {}
     unmatched = []
     for number, pattern in enumerate(os.fspath(each) for each in patterns):
-        matches = _matches(pattern, number, recursive)
+        try:
+            matches = _matches(pattern, number, recursive)
+        except PermissionError:
+            matches = []
         if not matches:
             unmatched.append(pattern)
         for match in matches:
@@ -121,14 +124,26 @@ def _about(unmatched: Sequence[str], recursive: bool) -> str:
     """Say what to do about patterns without a file."""
     deeper = any(map(_has_folders, unmatched)) and not recursive
     hint = "; `recursive=True` looks into folders" if deeper else ""
-    names = [
-        each if os.path.exists(each) or glob.has_magic(each) else f"{each} (it does not exist)"
-        for each in unmatched
-    ]
+    names = ", ".join(map(_with_reason, unmatched))
     return (
-        f"no images are found for {', '.join(names)}; name files, directories with FITS files, or "
+        f"no images are found for {names}; name files, directories with FITS files, or "
         f"patterns in quotes{hint}"
     )
+
+
+def _with_reason(name: str) -> str:
+    """Return a name or pattern, and why no file is found under it if the system tells."""
+    try:
+        with os.scandir(name):
+            return name
+    except (NotADirectoryError, FileNotFoundError, ValueError):
+        if os.path.exists(name) or glob.has_magic(name):
+            return name
+        if os.path.islink(name):
+            return f"{name} (it is a link to {os.readlink(name)}, which does not exist)"
+        return f"{name} (it does not exist)"
+    except OSError as error:
+        return f"{name} (it cannot be read: {error.strerror})"
 
 
 def select(images: Sequence[Found], all_frames: bool = False) -> tuple[list[Found], dict[str, int]]:
@@ -273,4 +288,8 @@ def _parts(folder: str) -> tuple[str, ...]:
 
 
 def _has_folders(pattern: str) -> bool:
-    return os.path.isdir(pattern) and any(entry.is_dir() for entry in os.scandir(pattern))
+    try:
+        with os.scandir(pattern) as entries:
+            return any(entry.is_dir() for entry in entries)
+    except OSError:
+        return False

@@ -1,7 +1,9 @@
 """Which files are meant, and what their catalogues and results are called."""
 
+import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,45 @@ def test_a_name_that_exists_is_meant_before_a_pattern(tmp_path):
     os.remove(tmp_path / "with[1].fits")
     [found] = find_images([tmp_path / "with[1].fits"])
     assert (found.path, found.is_named) == (str(tmp_path / "with1.fits"), False)
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Be a user that permissions hold for; a superuser is not."""
+    if not hasattr(os, "seteuid"):
+        pytest.skip("no users that a process could be")
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_link_to_nothing_and_a_loop_are_called_so(tmp_path):
+    (tmp_path / "dangling.fits").symlink_to("gone.fits")
+    (tmp_path / "loop.fits").symlink_to("loop.fits")
+    with pytest.raises(InputError, match=r"dangling\.fits \(it is a link to gone\.fits, which does not"):
+        find_images([tmp_path / "dangling.fits"])
+    with pytest.raises(InputError, match=r"loop\.fits \(it cannot be read: "):
+        find_images([tmp_path / "loop.fits"])
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_may_not_be_read_is_not_called_absent(recursive):
+    with tempfile.TemporaryDirectory() as name:
+        open_to_all, closed = Path(name), Path(name, "closed")
+        open_to_all.chmod(0o711)
+        closed.mkdir()
+        (closed / "a.fits").touch()
+        closed.chmod(0)
+        reason = r"\(it cannot be read: Permission denied\)"
+        with as_nobody():
+            for given in (closed, closed / "a.fits"):
+                with pytest.raises(InputError, match=f"for {given} {reason}; name"):
+                    find_images([given], recursive)
+        closed.chmod(0o700)
 
 
 def test_directories_patterns_and_the_same_file_again(tmp_path):
