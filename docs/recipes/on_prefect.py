@@ -8,20 +8,25 @@ from prefect import flow, get_run_logger, task
 
 
 @task(retries=2, retry_delay_seconds=5)
-def score(night: str, results: str) -> dict[str, int]:
-    """Score a night; tried again, it goes on where it stopped. Returns totals of real and bogus."""
+def score(night: str, results: str) -> subprocess.CompletedProcess[str]:
+    """Score a night; where the program is killed it is started again, and goes on where it stopped."""
     command = ["rbinfer", "batch", night, "-o", results, "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip())
-    return json.loads(done.stdout)["totals"]
+    if not 0 <= done.returncode < 128:
+        raise RuntimeError(f"rbinfer was killed (exit code {done.returncode}): {done.stderr.strip()}")
+    return done
 
 
 @flow
 def score_night(night: str, results: str) -> None:
-    """Score a night, and say what was found."""
-    totals = score(night, results)
-    get_run_logger().info("%(real)d real, %(bogus)d bogus", totals)
+    """Score a night, and say what was found and which images failed; trying those again is no use."""
+    done = score(night, results)
+    if not done.stdout:
+        raise RuntimeError(done.stderr.strip())
+    report = json.loads(done.stdout)
+    for failure in report["failures"]:
+        get_run_logger().error("%(image)s: %(error)s", failure)
+    get_run_logger().info("%(real)d real, %(bogus)d bogus", report["totals"])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ RECIPES = ROOT / "docs" / "recipes"
 FIELD = ROOT / "benchmarks" / "example" / "field.fits"
 NAMES = ("a b", "c'd")
 BIN = Path(sys.executable).parent
+PATIENCE = 240  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def run(*command, **environment):
     return subprocess.run(
         list(map(str, command)),
         env=os.environ | {"PATH": path} | environment,
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
 
 
@@ -101,19 +102,26 @@ def test_snakemake(night, tmp_path, expected):
 
 
 def test_prefect(night, tmp_path, expected):
-    """A flow with a server of its own, which a busy machine is slow to start, and without telemetry."""
+    """A flow with a server of its own, which a busy machine is slow to start, and without telemetry.
+
+    An image that cannot be read is told, costs the others nothing, and is not tried again.
+    """
     pytest.importorskip("prefect")
     alone = {
         "PREFECT_HOME": str(tmp_path / "home"),
         "PREFECT_API_URL": "",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
+    (night / "bad.fits").write_text("no image")
     done = run(sys.executable, RECIPES / "on_prefect.py", night, tmp_path / "out", **alone)
     assert done.returncode == 0, done.stderr
     assert "158 real, 108 bogus" in done.stderr
+    assert "bad.fits: " in done.stderr
+    lines = (tmp_path / "out" / "batch.jsonl").read_text().splitlines()
+    assert sum("bad.fits" in line for line in lines) == 1
     assert_scored([tmp_path / "out" / f"{name}.ecsv" for name in NAMES], expected)
 
 
