@@ -9,7 +9,7 @@ the process that merges (when the last frame was scored, and at the end) and of 
 the time on the wall, by part. Where the time of a frame goes is measured in one process and thread.
 
 The frames take 8.4 MB each. With ``--folder`` they are kept until all is done, and so is what was
-measured: the same command goes on where it was interrupted.
+measured: the same command goes on where it was interrupted, and measures anew what other code did.
 """
 
 import argparse
@@ -24,10 +24,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from _common import add_json, children_import_this_checkout, processor, write_json
+from _common import ROOT, add_json, children_import_this_checkout, processor, write_json
 from _large_nights import LargeNightMaker, large_plan
 from _stages import time_stages
 from tqdm import tqdm
+
+from rbinfer._util.hashing import digest
+from rbinfer.model.registry import resolve
 
 FRAMES = (10, 100, 1000)
 #: Progress is told so often, in seconds, so that a log stays short.
@@ -65,11 +68,19 @@ def run_here(folder, output, workers):
     print(json.dumps(found | peaks | {"seconds": night.seconds}))
 
 
+def code_digest():
+    """Hash what the figures depend on: the sources of rbinfer, and the model."""
+    sources = sorted((ROOT / "rbinfer").rglob("*.py"))
+    return digest(*sources, resolve(None))
+
+
 def measured(paths, folder, workers):
-    """Return the figures of a night of some frames, those noted in the folder if it was run before."""
-    noted = folder / f"night_{len(paths)}.json"
+    """Return the figures of a night of some frames, those noted in the folder if this code made them."""
+    noted, code = folder / f"night_{len(paths)}.json", code_digest()
     if noted.exists():
-        return json.loads(noted.read_text())
+        before = json.loads(noted.read_text())
+        if before["code"] == code:
+            return before["figures"]
     given, output = folder / "given", folder / "night"
     for each in (given, output):
         shutil.rmtree(each, ignore_errors=True)
@@ -81,7 +92,7 @@ def measured(paths, folder, workers):
     figures = json.loads(done.stdout.splitlines()[-1])
     if figures["frames"] != len(paths):
         sys.exit(f"{figures['frames']} of {len(paths)} frames were scored; nothing is stated")
-    noted.write_text(json.dumps(figures))
+    noted.write_text(json.dumps({"code": code, "figures": figures}))
     shutil.rmtree(output)
     return figures
 
