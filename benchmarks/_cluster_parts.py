@@ -2,18 +2,23 @@
 
 import contextlib
 import json
+import multiprocessing
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
+from _common import ROOT
 from _scored_frames import ScoredFrames
 from pyarrow import parquet
 
-from rbinfer._util.machine import peak_bytes, resident_bytes
+from rbinfer._util.machine import peak_bytes, reset_peak, resident_bytes
 from rbinfer.night.reckoning import Reckoning
 from rbinfer.night.result import NightResult
 from rbinfer.night.tables import DETECTIONS
@@ -21,12 +26,16 @@ from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import BatchReport, ImageResult
 from rbinfer.runs.dask import Cluster
+from rbinfer.runs.outcome import Kind
 from rbinfer.runs.plan import Work, plan
 from rbinfer.runs.search import search_images, select
 from rbinfer.runs.store import Store
 
 WORKERS = 2
 OPTIONS = ScoreOptions(device="cpu", show=("snr",))
+SMALL = ROOT / "benchmarks" / "example" / "field.fits"
+PATIENCE = 120  # seconds that a cluster has for its start
+LONGEST = 2.0  # seconds a task, on a busy machine
 
 
 def searching(folder, clock):
@@ -48,49 +57,76 @@ def kept_of_images(image, n):
 
 @contextlib.contextmanager
 def cluster(folder):
-    """Run a scheduler and workers as processes of their own; yields address and scheduler process."""
+    """Run a scheduler and workers as processes of their own; yields the address and all of them."""
     noted = folder / "scheduler.json"
     common = ["--no-dashboard", "--scheduler-file", str(noted)]
-    name = [sys.executable, "-m", "distributed.cli.dask_"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with contextlib.ExitStack() as stack:
 
         def started(what, *arguments):
-            command = [*name[:-1], name[-1] + what, *common, *arguments]
+            name = f"distributed.cli.dask_{what}"
+            command = [sys.executable, "-m", name, *common, *arguments]
             process = stack.enter_context(subprocess.Popen(command, **quiet))
             stack.callback(process.terminate)
             return process
 
         scheduler = started("scheduler", "--host", "127.0.0.1", "--port", "0")
-        while not noted.exists():
-            if scheduler.poll() is not None:
-                sys.exit("the scheduler of Dask did not start")
-            time.sleep(0.1)
-        for _ in range(WORKERS):
-            started("worker", "--nthreads", "1", "--no-nanny")
-        yield json.loads(noted.read_text())["address"], psutil.Process(scheduler.pid)
+        address = _address(scheduler, noted)
+        alone = ["--nthreads", "1", "--no-nanny", "--death-timeout", str(PATIENCE)]
+        yield address, [scheduler, *(started("worker", *alone) for _ in range(WORKERS))]
+
+
+def _address(scheduler, noted):
+    """Wait for the file that tells where a scheduler is; it may be there before all of it is written."""
+    end = time.monotonic() + PATIENCE
+    while scheduler.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(noted.read_text())["address"]
+        time.sleep(0.1)
+    sys.exit("the scheduler of Dask did not start")
+
+
+@contextlib.contextmanager
+def guarded(processes, seconds):
+    """Leave what is waited for within where a process ends or it takes longer than so many seconds."""
+    end = time.monotonic() + seconds
+
+    def check(*_):
+        if any(process.poll() is not None for process in processes):
+            sys.exit("the scheduler of Dask or a worker ended")
+        if time.monotonic() > end:
+            sys.exit(f"the cluster was not done after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, check)
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def scheduling(n):
     """Seconds of CPU time a task, of the process that starts the tasks and of the scheduler.
 
-    The tasks are those of images that are not there, so that they end as soon as they begin.
+    The tasks score one small image again and again, so that an outcome is as large as that of any image.
     """
     with (
         tempfile.TemporaryDirectory() as name,
-        cluster(Path(name)) as (address, scheduler),
+        cluster(Path(name)) as (address, processes),
         Store(Path(name) / "out", "batch", OPTIONS, ".fits", False) as store,
     ):
-        executor = Cluster(store.recipe, address)
-        try:
+        scheduler = psutil.Process(processes[0].pid)
+        with guarded(processes, PATIENCE + n * LONGEST):
+            executor = Cluster(store.recipe, address)
             _through(executor, store, 10 * WORKERS)  # they load the model at first
             before = sum(scheduler.cpu_times()[:2])
             start = time.process_time()
             _through(executor, store, n)
             client = time.process_time() - start
-            return client / n, (sum(scheduler.cpu_times()[:2]) - before) / n
-        finally:
-            executor.close()
+            spent = sum(scheduler.cpu_times()[:2]) - before
+        executor.close()
+    return client / n, spent / n
 
 
 def _through(executor, store, n):
@@ -98,21 +134,32 @@ def _through(executor, store, n):
     while done < n:
         while left and executor.n_free > 0:
             left -= 1
-            executor.submit(store.task(Work(f"none{left}.fits", None, f"none{left}.fits")))
+            executor.submit(store.task(Work(str(SMALL), None, f"small{left}.fits")))
         for _, outcome in executor.wait():
-            if "does not exist" not in (outcome.error or ""):
+            if outcome.kind is not Kind.SCORED:
                 sys.exit(f"a task ended otherwise than it should: {outcome.error}")
+            os.unlink(outcome.staged)
             done += 1
 
 
+def scored_frames(plan, n, folder):
+    """Write so many frames as scoring leaves them; returns what a night keeps of each."""
+    maker = ScoredFrames(plan, folder)
+    return [maker.frame(k) for k in range(n)]
+
+
 def merge_here(plan, n):
-    """Merge a night of so many frames; print detections, seconds of CPU time and bytes at most."""
+    """Merge a night of so many frames; print detections, seconds of CPU time and bytes at most.
+
+    Another process makes the frames, so that the memory is that of merging alone.
+    """
     with tempfile.TemporaryDirectory() as name:
-        maker = ScoredFrames(plan, Path(name))
-        frames = [maker.frame(k) for k in range(n)]
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+            frames = other.submit(scored_frames, plan, n, Path(name)).result()
         out = Path(name) / "out"
         out.mkdir()
         night = NightResult(out, BatchReport((), out, 0.0), frames)
+        reset_peak()
         start = time.process_time()
         Reckoning(night).run()
         seconds = time.process_time() - start

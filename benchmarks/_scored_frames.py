@@ -38,17 +38,28 @@ class ScoredFrames:
         )
         self.header = fits.getheader(path)
 
+    def headers(self, n, folder):
+        """Write the images of so many frames, with headers and no pixels, into a folder."""
+        folder.mkdir()
+        for number in range(n):
+            write_header(self._header(number, (0.0, 0.0)), self.header, folder / f"{number:06d}.fits")
+
+    def _header(self, number, offset):
+        name = FILTERS[number % len(FILTERS)]
+        hours = number * _SECONDS / 3600
+        header = self.maker.header(self.plan.targets[0], name, hours, "LIGHT", _SECONDS)
+        header.update(self.maker.wcs(0, *offset))
+        return header
+
     def frame(self, number):
         """Write a frame; returns what a night keeps of it."""
         plan = self.plan
         rng = np.random.default_rng([plan.seed, number])
         table = read_catalog(self.template)
-        name = FILTERS[number % len(FILTERS)]
         is_star = np.asarray(table["rb_score"]) > 0.5
         n, offset = len(table), rng.normal(0, plan.dither, 2)
         is_hit = ~is_star & (np.arange(n) % 2 == 0)
-        header = self.maker.header(plan.targets[0], name, number * _SECONDS / 3600, "LIGHT", _SECONDS)
-        header.update(self.maker.wcs(0, *offset))
+        header = self._header(number, offset)
         for axis, d in zip("xy", offset, strict=True):
             values = np.asarray(table[axis], float)
             values[is_star] += d + rng.normal(0, _SCATTER, is_star.sum())
@@ -56,12 +67,12 @@ class ScoredFrames:
             table[axis] = values
         table["ra"], table["dec"] = WCS(header).wcs_pix2world(table["x"], table["y"], 0)
         image, result = (self.folder / f"{what}{number:06d}.fits" for what in ("image", "result"))
-        _write_header(header, self.header, image)
+        write_header(header, self.header, image)
         write_catalog(table, result)
         return read_frame(str(image), (), result)
 
 
-def _write_header(header, like, path: Path):
+def write_header(header, like, path: Path):
     """Write a file of the size of an image that has a header and zeros, which take no place on disk."""
     whole = fits.PrimaryHDU(header=header).header
     whole["BITPIX"], whole["NAXIS"] = like["BITPIX"], 2

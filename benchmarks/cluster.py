@@ -2,11 +2,13 @@
 
     python benchmarks/cluster.py [--images N] [--workers N] [--json FILE]
 
-Measured: the stages of an image in one process; finding and planning the images; the CPU time a task of
-the process that starts them and of the Dask scheduler, on a cluster of two workers on this machine; what
-that process keeps of each image; merging, by nights of growing size. The rest is arithmetic, which takes
-the parts to grow with images or detections: the nights show how far that is so. The network and the file
-system that images and results are on have no part in it; what they would have to carry is stated.
+Measured: the stages of an image in one process; finding and planning the images, whose headers the
+system has in memory; the CPU time a task of the process that starts them and of the Dask scheduler, on a
+cluster of two workers on this machine; what that process keeps of each image; merging, by nights of
+growing size, of one target in three filters. The rest is arithmetic, which takes the parts to grow with
+images or detections: the nights show how far that is so. A scheduler of more workers has more to do for
+each task, so what it keeps busy is an upper bound. The network and the file system that images and
+results are on have no part in it; what they would have to carry is stated.
 """
 
 import argparse
@@ -20,10 +22,12 @@ from pathlib import Path
 from _cluster_parts import kept_of_images, merge_here, merging, scheduling, searching
 from _common import add_json, children_import_this_checkout, processor, write_json
 from _large_nights import LargeNightMaker, large_plan
+from _scored_frames import ScoredFrames
 from _stages import time_stages
 
 NIGHTS = (30, 100, 300)
 FRAMES = 12  # whose stages are timed
+SEARCHED = 400
 TASKS = 3000
 KEPT = 5000
 
@@ -61,10 +65,16 @@ class Parts:
         """Seconds that a worker is busy with it."""
         return sum(seconds for name, seconds in self.stages.items() if name != "noting")
 
-    def of_merging(self, what: str) -> float:
-        """Return seconds or bytes of merging a further detection, by the two largest nights."""
-        small, large = self.nights[-2:]
-        return (large[what] - small[what]) / (large["detections"] - small["detections"])
+    @property
+    def further(self) -> list[dict[str, float]]:
+        """Seconds and bytes of merging a further detection, from each night to the next larger one."""
+        return [
+            {
+                what: (large[what] - small[what]) / (large["detections"] - small["detections"])
+                for what in ("seconds", "bytes")
+            }
+            for small, large in itertools.pairwise(self.nights)
+        ]
 
 
 def extrapolated(parts, images, workers):
@@ -77,18 +87,21 @@ def extrapolated(parts, images, workers):
 
     Returns
     -------
-    dict of str to float
+    dict
         ``hours`` by what has to be done: the longest of ``workers``, ``client`` and ``scheduler``, which
-        go on at once, comes after ``search`` and before ``merging``. ``most_workers`` are those that the
-        slower of client and scheduler keeps busy; ``busy`` is the share of time in which workers are;
-        GB of memory for client and merging; GB/s of images that are read.
+        go on at once, comes after ``search`` and before ``merging``. ``most_workers`` is an upper bound
+        of those that the slower of client and scheduler keeps busy; ``busy`` is the share of time in
+        which workers are; GB of memory for client and merging; GB/s of images that are read, and that
+        would be read if all workers always had work. ``further`` is `Parts.further`, of which the last
+        is taken.
     """
+    last = parts.further[-1]
     hours = {
         "search": images * parts.search,
         "workers": images * parts.worker / workers,
         "client": images * (parts.client + parts.stages["noting"]),
         "scheduler": images * parts.scheduler,
-        "merging": images * parts.detections * parts.of_merging("seconds"),
+        "merging": images * parts.detections * last["seconds"],
     }
     hours = {name: seconds / 3600 for name, seconds in hours.items()}
     at_once = max(hours[name] for name in ("workers", "client", "scheduler"))
@@ -99,8 +112,10 @@ def extrapolated(parts, images, workers):
         "busy": hours["workers"] / at_once,
         "most_workers": hours["workers"] * workers / serial,
         "client_gb": images * parts.kept / 1e9,
-        "merging_gb": images * parts.detections * parts.of_merging("bytes") / 1e9,
+        "further": parts.further,
+        "merging_gb": images * parts.detections * last["bytes"] / 1e9,
         "read_gb_per_s": images * parts.file / 1e9 / (at_once * 3600),
+        "read_gb_per_s_all_busy": workers * parts.file / 1e9 / parts.worker,
     }
 
 
@@ -108,10 +123,11 @@ def measured(side, clock):
     """Measure all parts, with a clock for those that are not counted in CPU time anyway."""
     plan = large_plan(side, FRAMES)
     with tempfile.TemporaryDirectory() as name:
-        images = Path(name, "images")
-        paths = LargeNightMaker(plan, images).write()[:FRAMES]
+        paths = LargeNightMaker(plan, Path(name, "images")).write()[:FRAMES]
         stages = time_stages(paths, Path(name), ".fits", clock)
-        search = searching(images, clock)
+        searched = Path(name, "searched")
+        ScoredFrames(large_plan(side, 1), Path(name, "scored")).headers(SEARCHED, searched)
+        search = searching(searched, clock)
         kept = kept_of_images(paths[0], KEPT)
         size = paths[0].stat().st_size
     client, scheduler = scheduling(TASKS)
@@ -134,16 +150,15 @@ def show(parts, found, images, workers):
             f"  {night['frames']:5.0f} frames, {night['detections']:9,.0f} detections: "
             f"{night['seconds']:7.1f} s, {night['bytes'] / 1e6:6.0f} MB"
         )
-    for small, large in itertools.pairwise(parts.nights):
-        more = large["detections"] - small["detections"]
-        seconds, size = (large[key] - small[key] for key in ("seconds", "bytes"))
-        print(f"    a further detection: {1e6 * seconds / more:.1f} us, {size / more:.0f} bytes")
+    for each in parts.further:
+        print(f"    a further detection: {1e6 * each['seconds']:.1f} us, {each['bytes']:.0f} bytes")
     print(f"\n{images:,} images, {workers:,} workers")
     for name, hours in found["hours"].items():
         print(f"  {name:26s}{hours:9.2f} h")
     print(f"  {'in all':26s}{found['total_hours']:9.2f} h")
-    print(f"  workers are busy {found['busy']:.0%}; up to {found['most_workers']:,.0f} would be")
-    print(f"  images read {found['read_gb_per_s']:.1f} GB/s")
+    print(f"  workers are busy {found['busy']:.0%}; at most {found['most_workers']:,.0f} would be")
+    rates = (found[f"read_gb_per_s{of}"] for of in ("", "_all_busy"))
+    print("  images read {:.1f} GB/s, with all workers busy {:.1f} GB/s".format(*rates))
     print(f"  memory of the client {found['client_gb']:.1f} GB, of merging {found['merging_gb']:.0f} GB")
 
 
@@ -169,10 +184,16 @@ def main():
     parts = measured(options.side, time.process_time if options.cpu_time else time.perf_counter)
     found = extrapolated(parts, options.images, options.workers)
     show(parts, found, options.images, options.workers)
-    report = {"images": options.images, "workers": options.workers, "cpu_time": options.cpu_time}
-    write_json(
-        options.json, {"processor": processor(), **report, "parts": asdict(parts), "extrapolated": found}
-    )
+    report = {
+        "processor": processor(),
+        "side": options.side,
+        "images": options.images,
+        "workers": options.workers,
+        "cpu_time": options.cpu_time,
+        "parts": asdict(parts),
+        "extrapolated": found,
+    }
+    write_json(options.json, report)
     return 0
 
 

@@ -33,12 +33,17 @@ def test_the_slowest_of_what_goes_on_at_once_counts():
     assert found["busy"] == pytest.approx(0.1)
     assert found["most_workers"] == pytest.approx(100.0)
     assert found["read_gb_per_s"] == pytest.approx(8e6 * 1e6 / 1e9 / 4000)
+    assert found["read_gb_per_s_all_busy"] == pytest.approx(1000 * 8e6 / 1e9 / 0.4)
 
 
 def test_memory_grows_with_images_and_with_detections_beyond_the_smaller_nights():
     found = extrapolated(parts(), 1_000_000, 1000)
     assert found["client_gb"] == pytest.approx(4.0)
     assert found["merging_gb"] == pytest.approx(1e9 * 1e3 / 1e9)
+    assert found["further"] == [
+        {"seconds": pytest.approx(1.0 / 9e4), "bytes": pytest.approx(1e8 / 9e4)},
+        {"seconds": pytest.approx(5e-5), "bytes": pytest.approx(1e3)},
+    ]
 
 
 def test_few_workers_are_all_busy():
