@@ -19,7 +19,7 @@ def score(night: str, results: str) -> subprocess.CompletedProcess[str]:
 
 @flow
 def score_night(night: str, results: str) -> None:
-    """Score a night, and say what was found and which images failed; trying those again is no use."""
+    """Score a night, and say what was found and which images failed; a further run tries only those."""
     done = score(night, results)
     if not done.stdout:
         raise RuntimeError(done.stderr.strip())
