@@ -130,9 +130,7 @@ def explain(
     if not np.isfinite(window).any():
         raise InputError(f"there is no finite pixel around {x:g},{y:g}")
     # The score rests on the wide view, too.
-    part, corner = _around(
-        exposure, prepared, max(_seen(prepared), prepared.cutter.view_reach + _MARGIN)
-    )
+    part, corner = _around(exposure, prepared, _reach(prepared, is_view=True))
     inside = (float(prepared.x[0]) - corner[0], float(prepared.y[0]) - corner[1])
     covered = _covered(part, inside, prepared)
     scored = classifier.score_stamps([part, *covered], x=inside[0], y=inside[1])
