@@ -257,6 +257,11 @@ def test_names_that_cannot_be_are_refused():
             AdaptOptions(["labels.ecsv"], name=name)
 
 
+def test_layers_that_do_not_exist_are_refused():
+    with pytest.raises(InputError, match="layers must be one of last, all, not 'All'"):
+        AdaptOptions(["labels.ecsv"], layers="All")
+
+
 def test_a_file_that_exists_is_kept(models, tmp_path):
     path = tmp_path / "own.onnx"
     path.write_bytes(b"precious")
