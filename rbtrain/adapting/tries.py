@@ -167,6 +167,7 @@ def _tried(
             parent.calls_real(examples.features[new]),
             after[new],
             material.by_person[new],
+            material.objects[new],
             judged.kind.astype(np.int8),
             parent.calls_real(judged.features),
             called_real(network, judged),

@@ -218,17 +218,18 @@ def test_promotions(tried, request):
         n_labels = int(rng.integers(30, 400))
         real = rng.random(n_labels) < rng.uniform(0.2, 0.8)
         before, after = real.copy(), real.copy()
-        # One of the two is wrong about these, either as likely.
+        objects = rng.integers(int(n_labels / rng.uniform(1, 5)), size=n_labels)
+        # One of the two is wrong about these objects, either as likely, in all of their images.
         for k in np.flatnonzero(rng.random(n_labels) < rng.uniform(0.0, 0.2)):
             one = before if rng.random() < 0.5 else after
-            one[k] = not one[k]
-        by_person = np.ones(n_labels, bool)
-        found = compare(real, before, after, by_person, kinds, simulated, simulated, IS_REAL)
+            one[objects == k] = ~real[objects == k]
+        of = (np.ones(n_labels, bool), objects, kinds, simulated, simulated, IS_REAL)
+        found = compare(real, before, after, *of)
         better += found.verdict == "better"
         lost = np.flatnonzero(real & before)[: max(int(0.05 * real.sum()), 4)]
         worse = before.copy()
         worse[lost] = False
-        found = compare(real, before, worse, by_person, kinds, simulated, simulated, IS_REAL)
+        found = compare(real, before, worse, *of)
         assert found.verdict != "better"
         tried()
     request.node.found = f"{better} called better"

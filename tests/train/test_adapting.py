@@ -274,7 +274,7 @@ def test_what_the_parent_was_fitted_to_proves_nothing(adapted, tmp_path):
     found = adapt(AdaptOptions([tmp_path / "labels.ecsv"], adapted.path))
     assert found.comparison.kept.n == found.comparison.let_in.n == 0
     assert found.comparison.verdict != "better"
-    assert "0 real and 0 bogus labels that neither model was fitted to" in found.comparison.no_better
+    assert "labels of 0 real and 0 bogus objects that neither model was fitted to" in found.comparison.no_better
     assert set(found.spec.adaptation["seen"]) == set(adapted.spec.adaptation["seen"])
 
 
