@@ -54,7 +54,9 @@ class AdaptOptions:
         if not self.labels:
             raise InputError("no table of labels is given")
         if self.layers not in get_args(_Layers):
-            raise InputError(f"layers must be one of {', '.join(get_args(_Layers))}, not {self.layers!r}")
+            raise InputError(
+                f"layers must be one of {', '.join(get_args(_Layers))}, not {self.layers!r}"
+            )
         shipped = [entry.name for entry in list_models() if entry.origin == "shipped"]
         if self.name in ("default", *shipped) or not _NAME.fullmatch(self.name):
             raise InputError(

@@ -85,7 +85,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
         twin = Path(scratch) / "features.onnx"
         layer = write_features_model(parent_file, twin)
         parent = Head(layer.kernel, layer.bias, np.isin(CLASSES, spec.real), spec.threshold)
-        if all_layers:  # before the simulation, which takes minutes
+        if all_layers:  # before anything is simulated
             cutouts = found.seen.cutouts[:_FOR_A_CHECK]
             check_layers(shipped_config(spec.preprocess), parent_file, cutouts, parent)
         material = Material.gather(options, frames, spec, twin, parent, found, progress, rng)

@@ -144,9 +144,7 @@ class _NotedWidth(NamedTuple):
     source: str
 
 
-def _width(
-    exposure: Exposure, noted: _NotedWidth | None, star: NDArray[np.generic] | None
-) -> Width:
+def _width(exposure: Exposure, noted: _NotedWidth | None, star: NDArray[np.generic] | None) -> Width:
     """Return the width that labels were scored with; measured where it is not noted."""
     if star is not None:
         return width_of_psf(star, noted.fwhm if noted is not None and noted.source == _GIVEN else None)
@@ -216,7 +214,9 @@ def _pixels(options: Mapping[str, Any], plane: str | None) -> PixelOptions:
     for name, kinds in _OPTIONS.items():
         known[name] = options.get(name)
         if not isinstance(known[name], kinds | None):
-            raise InputError(f"its catalogue notes {name} = {known[name]!r}, which can't be; score it again")
+            raise InputError(
+                f"its catalogue notes {name} = {known[name]!r}, which can't be; score it again"
+            )
     return PixelOptions(plane=plane, **known)
 
 

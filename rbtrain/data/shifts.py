@@ -51,7 +51,9 @@ def pairs_by_shift(
         shift = _shift(voters[a], voters[b])
         if shift is not None:
             near = cKDTree(points[rows[a]] + shift).query_ball_tree(trees[b], reach)
-            found += [_between(int(k), own, rows[b]) for k, own in zip(rows[a], near, strict=True) if own]
+            found += [
+                _between(int(k), own, rows[b]) for k, own in zip(rows[a], near, strict=True) if own
+            ]
     return np.concatenate(found)
 
 
@@ -67,13 +69,12 @@ def _shift(points: F64, others: F64) -> F64 | None:
     most, shift = 0, np.zeros(2)
     for offset in np.stack(np.meshgrid([0.0, 0.5], [0.0, 0.5]), -1).reshape(-1, 2):
         # Cells that overlap by half: a shift is near the middle of one of them.
-        cells = np.floor(away / _CELL + offset).astype(np.int64)
-        _, cell, counts = np.unique(
-            cells[:, 0] * (1 << 32) + cells[:, 1], return_inverse=True, return_counts=True
-        )
+        columns, rows = np.floor(away.T / _CELL + offset[:, None]).astype(np.int64)
+        cells = columns * (1 << 32) + rows
+        filled, counts = np.unique(cells, return_counts=True)
         if counts.max() > most:
             most = int(counts.max())
-            shift = np.median(away[cell.reshape(-1) == counts.argmax()], axis=0)
+            shift = np.median(away[cells == filled[counts.argmax()]], axis=0)
     if most < _LEAST_PAIRS:
         return None
     # No cell expects more than that of no shift, for positions all over an area that both show.

@@ -134,7 +134,7 @@ class Comparison:
         rates = (self.kept, self.let_in)
         if any(rate.objects < _LEAST for rate in rates):
             return (
-                f"labels of {self.kept.objects} real and {self.let_in.objects} bogus objects that neither "
+                f"labels of {rates[0].objects} real and {rates[1].objects} bogus objects that neither "
                 f"model was fitted to; {_LEAST} of each are needed to tell whether it is better"
             )
         if any(rate.lost > rate.won for rate in (*rates, *self.by_person)):

@@ -150,6 +150,7 @@ def test_others_at_the_page(page, tried):
         "origin": lambda: rng.choice([f"http://{text(20)}", "null", "https://127.0.0.1"]),
         "path": lambda: rng.choice([f"../{text(30)}", f"%2e%2e%2f{text(30)}", f"{text(30)}.py"]),
     }
+
     def posted(asked):
         headers = {"Host": asked["host"]}
         headers |= {} if asked["origin"] is None else {"Origin": asked["origin"]}

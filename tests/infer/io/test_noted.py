@@ -5,7 +5,9 @@ import pytest
 from rbinfer.io.noted import options_in
 
 
-@pytest.mark.parametrize("text", [None, 3, "", "no JSON", '{"plane": "1"', '["plane"]', "null", "[" * 10**5])
+@pytest.mark.parametrize(
+    "text", [None, 3, "", "no JSON", '{"plane": "1"', '["plane"]', "null", "[" * 10**5]
+)
 def test_what_is_damaged_tells_nothing(text):
     assert options_in(text) == {}
 

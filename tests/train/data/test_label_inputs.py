@@ -134,9 +134,7 @@ def beside(image, tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["bayer", "saturation", "mask", "bits", "err", "psf", "psf and fwhm"]
-)
+@pytest.mark.parametrize("name", ["bayer", "saturation", "mask", "bits", "err", "psf", "psf and fwhm"])
 def test_labels_are_cut_with_what_was_known_of_the_pixels(name, beside, image, shipped, tmp_path):
     catalog = tmp_path / "scored.ecsv"
     x, y = PLACES.T
@@ -175,9 +173,7 @@ def test_labels_are_cut_with_what_was_known_of_the_pixels(name, beside, image, s
 def test_labels_whose_maps_are_gone_are_left_out(options, why, image, shipped, tmp_path):
     catalog = tmp_path / "scored.ecsv"
     Table({"x": PLACES[:, 0]}, meta={"rb_opts": json.dumps(options)}).write(catalog)
-    found = label_inputs(
-        [*labels_of(image, catalog)[:4], *labels_of(image)], shipped.spec.preprocess
-    )
+    found = label_inputs([*labels_of(image, catalog)[:4], *labels_of(image)], shipped.spec.preprocess)
     assert len(found.labels) == len(PLACES)
     [reason] = found.left_out
     assert reason.startswith(f"4 labels of {image}: ")

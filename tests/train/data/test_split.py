@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rbinfer.io.labels import Label
-from rbtrain.data.split import folds_of
 from rbtrain.data.shifts import pairs_by_shift
+from rbtrain.data.split import folds_of
 
 
 def label(image, x, y, ra=np.nan, dec=np.nan):
@@ -57,7 +57,7 @@ def test_images_of_other_fields_have_no_shift():
     images = np.repeat(np.arange(n_images), n)
     assert len(pairs_by_shift(points, images, 3.0, rng)) == 0
     # Six stars of the first image, moved, are enough to tell; four are not.
-    points[-6:] = points[:6] + (40.0, -25.0)
+    points[-6:] = points[:6] + np.array([40.0, -25.0])
     found = pairs_by_shift(points[np.r_[:20, -20:0]], images[np.r_[:20, -20:0]], 3.0, rng)
     assert {(int(a), int(b)) for a, b in found} >= {(k, 34 + k) for k in range(6)}
     points[-6:-4] = (2000.0, 0.0), (0.0, 2000.0)

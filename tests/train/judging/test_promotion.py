@@ -10,7 +10,9 @@ IS_REAL = np.array([name in ("star", "galaxy") for name in CLASSES])
 N = 2000
 
 
-def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0, harvested=(), objects=None):
+def comparison(
+    won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0, harvested=(), objects=None
+):
     """Compare on 100 labels, half of them real, and on simulation; the parent lets in 20 bogus ones."""
     real = np.repeat([True, False], 50)
     before = real.copy()
