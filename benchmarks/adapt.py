@@ -5,8 +5,8 @@
 DATA holds labelled images (NAME.ecsv with x, y, label, and NAME.fits[.gz]); its folder ``more`` is
 searched too. Each group's objects are parted in two. From one part up to 200 labels are drawn, half of
 them near the threshold and half at random, and 3 % of these are made wrong; the shipped model is adapted
-to them. On the other part, which nothing has seen, the shipped model and the adapted one are compared; images
-without a WCS are registered by their labels, so that no object is in both.
+to them. On the other part, which nothing has seen, the shipped model and the adapted one are compared.
+Images without a WCS are registered by their labels, so that no object is in both.
 One group is made strange: an image gets inverted columns of hot pixels, ghosts, and rings of 3 pixels.
 Models made here are thrown away.
 

@@ -193,7 +193,7 @@ class _Noted(NamedTuple):
             return unknown
         meta = {str(key).lower(): value for key, value in table.meta.items()}  # FITS knows upper case
         peak_x, peak_y = unknown.peak_x, unknown.peak_y
-        if brightest is not None and rows.max() < len(table):
+        if brightest is not None and 0 <= rows.max() < len(table):
             peak_x, peak_y = (np.where(rows >= 0, values[rows], np.nan) for values in brightest)
         of_one = HDU_COLUMN not in table.colnames
         width = _noted_width(meta) if of_one else None

@@ -25,6 +25,7 @@ def pairs_by_shift(
 
     Each pair of images is looked at by itself: the differences of all its positions are counted in
     cells, and the fullest cell is the shift if chance does not make it so full. Rotations are not found.
+    Two clusters of stars may be taken for one, which keeps more together than need be.
 
     Parameters
     ----------
