@@ -65,13 +65,14 @@ class Rate:
         if objects is not None:
             own = np.unique(objects, return_inverse=True)[1].reshape(-1)
             gain = np.bincount(own, gain) if n else gain
-        shares = [float(calls.mean()) if n else math.nan for calls in (before, after)]
-        intervals = [wilson(share, len(gain)) for share in shares]
+        was, now = (float(calls.mean()) if n else math.nan for calls in (before, after))
         return cls(
             n,
             len(gain),
-            *shares,
-            *intervals,
+            was,
+            now,
+            wilson(was, len(gain)),
+            wilson(now, len(gain)),
             int(np.count_nonzero(gain > 0)),
             int(np.count_nonzero(gain < 0)),
         )

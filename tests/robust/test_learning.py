@@ -217,9 +217,9 @@ def test_promotions(tried, request):
     n, better = times(500, 5000), 0
     for _ in range(n):
         n_labels = int(rng.integers(30, 400))
-        real = rng.random(n_labels) < rng.uniform(0.2, 0.8)
-        before, after = real.copy(), real.copy()
         objects = rng.integers(int(n_labels / rng.uniform(1, 5)), size=n_labels)
+        real = (rng.random(n_labels) < rng.uniform(0.2, 0.8))[objects]
+        before, after = real.copy(), real.copy()
         # One of the two is wrong about these objects, either as likely, in all of their images.
         for k in np.flatnonzero(rng.random(n_labels) < rng.uniform(0.0, 0.2)):
             one = before if rng.random() < 0.5 else after
