@@ -207,6 +207,11 @@ class Cutter:
         """Cut out objects as :meth:`cut` does, into arrays that exist already."""
         self.cut_function()(x, y, out)
 
+    @property
+    def view_reach(self) -> int:
+        """Pixels from the centre to the furthest of the wide view, along an axis; 0 without one."""
+        return 0 if self.spec.preset == "reference" else self._cell() * CONTEXT_SIDE // 2 + 1
+
     def _cell(self) -> int:
         """Return the side of a cell of the wide view, in native pixels."""
         return max(round(CONTEXT_CELL * self.spec.target_fwhm * self.scale), 1)

@@ -122,15 +122,18 @@ def explain(
     prepared = prepare(exposure, classifier.spec.preprocess, [x], [y], peaks=peaks, **known)
     if prepared.no_data[0]:
         raise InputError(f"the position {x:g},{y:g} lies in an area without data")
-    part, (left, top) = _around(exposure, prepared)
+    part, (left, top) = _around(exposure, prepared, _reach(prepared))
     at = (float(prepared.x[0]) - left, float(prepared.y[0]) - top)
     window = part.pixels.astype(np.float64)
     if part.mask is not None:
         window[part.mask] = np.nan
     if not np.isfinite(window).any():
         raise InputError(f"there is no finite pixel around {x:g},{y:g}")
-    covered = _covered(part, at, prepared)
-    scored = classifier.score_stamps([part, *covered], x=at[0], y=at[1])
+    # The score rests on the wide view, too.
+    part, corner = _around(exposure, prepared, _reach(prepared, is_view=True))
+    inside = (float(prepared.x[0]) - corner[0], float(prepared.y[0]) - corner[1])
+    covered = _covered(part, inside, prepared)
+    scored = classifier.score_stamps([part, *covered], x=inside[0], y=inside[1])
     cutouts: Cutouts = prepared.cutter.cut(prepared.x, prepared.y)
     # Of a patch without which nothing can be scored nothing is known.
     fall = np.nan_to_num(scored.score[0] - scored.score[1:].astype(np.float64), nan=0.0)
@@ -159,11 +162,17 @@ def explain(
     )
 
 
-def _around(exposure: Exposure, prepared: Prepared) -> tuple[Exposure, tuple[int, int]]:
-    """Return the part of an image that is seen of a position, and column and row of its corner."""
+def _reach(prepared: Prepared, is_view: bool = False) -> int:
+    """Return how far a cutout, or the wide view, reaches from a position, in pixels of the image."""
     cutter = prepared.cutter
-    reach = int(np.ceil(cutter.spec.size // 2 * max(cutter.scale, 1.0) + cutter.scale)) + _MARGIN
-    reach += int(np.ceil(cutter.spec.recentre))
+    reach = int(np.ceil(cutter.spec.size // 2 * max(cutter.scale, 1.0) + cutter.scale))
+    if is_view:
+        reach = max(reach, cutter.view_reach)
+    return reach + int(np.ceil(cutter.spec.recentre)) + _MARGIN
+
+
+def _around(exposure: Exposure, prepared: Prepared, reach: int) -> tuple[Exposure, tuple[int, int]]:
+    """Return the part of an image so far around a position, and column and row of its corner."""
     column, row = round(float(prepared.x[0])), round(float(prepared.y[0]))
     left, top = max(column - reach, 0), max(row - reach, 0)
     inside = np.s_[top : row + reach + 1, left : column + reach + 1]

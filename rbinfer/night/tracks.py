@@ -97,8 +97,9 @@ def find_tracks(
     # A crowded field has millions of pairs: only those that are tried are held.
     pairs = heapq.nsmallest(_MOST_PAIRS, linker.pairs(), key=lambda pair: (pair[2], pair[0], pair[1]))
     linked: set[tuple[int, int]] = set()
+    hopeful = linker.followed([(first, second) for first, second, _ in pairs])
     for first, second, _ in pairs:
-        if (first, second) in linked:
+        if (first, second) in linked or (first, second) not in hopeful:
             continue
         track = linker.grown(first, second)
         if track is not None and linker.is_good(track, len(pairs)):
@@ -145,15 +146,46 @@ class _Linker:
                         away = np.hypot(self.rows["u"][b] - u, self.rows["v"][b] - v)
                         yield int(a), int(b), float(away) / gap
 
+    def followed(self, pairs: list[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Return the pairs that something follows before they are given up.
+
+        `grown` begins with the same question, a pair at a time; nearly all pairs end there. Here it is
+        asked of all pairs of two frames at once.
+        """
+        at = self.rows["frame"][np.array(pairs, np.intp).reshape(-1, 2)]
+        by_frames: dict[tuple[int, int], list[int]] = {}
+        for k, (one, other) in enumerate(at.tolist()):
+            by_frames.setdefault((one, other), []).append(k)
+        found: set[tuple[int, int]] = set()
+        for (one, other), which in by_frames.items():
+            ends = self.rows[np.array(pairs)[which]]
+            begin, end = self.hours[one], self.hours[other]
+            missed = np.zeros(len(which), np.intp)
+            for cover in self._around(one, other):
+                left = np.flatnonzero(missed < _PATIENCE)
+                if not left.size:
+                    break
+                part = (cover.hours - begin) / (end - begin)
+                u, v = ((1 - part) * ends[name][left, 0] + part * ends[name][left, 1] for name in "uv")
+                covered = cover.pixels(u, v)[2]
+                follows = self.cells[cover.frame].nearest(u, v)[0] >= 0
+                found.update(pairs[which[k]] for k in left[covered & follows])
+                missed[left[covered & ~follows]] += 1
+                missed[left[covered & follows]] = _PATIENCE
+        return found
+
+    def _around(self, first: int, second: int) -> list[Cover]:
+        """Return the other frames, those nearest in time to two of them first."""
+        middle = float(self.hours[[first, second]].mean())
+        others = [c for c in self.covers if c.frame not in (first, second)]
+        return sorted(others, key=lambda c: (abs(c.hours - middle), c.hours))
+
     def grown(self, first: int, second: int) -> Track | None:
         """Return the track that begins with a pair; None where nothing follows."""
         members = [first, second]
         track = Track.fitted(self.rows, self.hours, np.array(members))
-        begun = {int(self.rows["frame"][k]) for k in members}
-        others = [c for c in self.covers if c.frame not in begun]
-        others.sort(key=lambda c: (abs(c.hours - track.hours), c.hours))
         missed = 0
-        for cover in others:
+        for cover in self._around(*(int(self.rows["frame"][k]) for k in members)):
             u, v = track.at(cover.hours)
             if not cover.pixels(np.array([u]), np.array([v]))[2][0]:
                 continue

@@ -4,7 +4,7 @@ import pytest
 from rbinfer.night.affine import Affine
 from rbinfer.night.coverage import Cover, counted
 from rbinfer.night.merge import _named, merge
-from rbinfer.night.tracks import Track
+from rbinfer.night.tracks import Track, _Linker, find_tracks
 
 from .skies import rows_of
 
@@ -144,3 +144,23 @@ def test_no_track_is_completed_with_a_piece_of_another():
     np.testing.assert_array_equal(tracks[29].members, first)
     np.testing.assert_array_equal(tracks[30].members, second)
     np.testing.assert_array_equal(label, np.repeat([29, 30], [N - 1, N]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_that_are_given_up_at_once_would_have_grown_to_nothing(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    parts = field_of(rng, n_stars=0, n_once=80)
+    for step in (3.0, 9.0):
+        own = rng.uniform(200, 300, 2) + step * np.arange(N)[:, None] * np.array([0.8, 0.6])
+        parts += [rows_of(k, *own[k]) for k in range(N) if k not in (3, 4)]
+    rows = np.concatenate(parts)
+    # Frames that were moved do not cover all.
+    moved = [Affine(np.array([[1.0, 0.0, 40.0 * k], [0.0, 1.0, 0.0]])) for k in range(N)]
+    covers = [Cover(k, moved[k], (700, 700), HOURS[k]) for k in range(N)]
+    found = find_tracks(rows, np.arange(len(rows)), HOURS, covers, 2.0)
+    asked = []
+    monkeypatch.setattr(_Linker, "followed", lambda linker, pairs: asked.extend(pairs) or set(pairs))
+    known = find_tracks(rows, np.arange(len(rows)), HOURS, covers, 2.0)
+    assert [t.members.tolist() for t in found] == [t.members.tolist() for t in known]
+    assert len(found) >= 2
+    assert len(asked) > 1000
