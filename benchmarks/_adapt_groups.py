@@ -12,7 +12,7 @@ STRANGE, STRANGE_FROM = "made strange", "eso085_004"
 N_STRANGE, APART = 120, 9.0
 
 
-def objects_of(cases):
+def judged_detections(cases):
     """Return all judged detections of some labelled images as labels with the truth."""
     labels = []
     for table_path, image in cases:

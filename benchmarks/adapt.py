@@ -6,6 +6,7 @@ DATA holds labelled images (NAME.ecsv with x, y, label, and NAME.fits[.gz]); its
 searched too. Each group's objects are parted in two. From one part up to 200 labels are drawn, half of
 them near the threshold and half at random, and 3 % of these are made wrong; the shipped model is adapted
 to them. On the other part, which nothing has seen, the shipped model and the adapted one are compared.
+Images without a WCS are registered by their labels, so that no object is in both.
 One group is made strange: an image gets inverted columns of hot pixels, ghosts, and rings of 3 pixels.
 Models made here are thrown away.
 
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import person
-from _adapt_groups import STRANGE, made_strange, objects_of
+from _adapt_groups import STRANGE, judged_detections, made_strange
 from _common import add_json, processor, write_json
 from astropy.table import Table
 
@@ -33,10 +34,11 @@ from rbinfer import Classifier
 from rbinfer.io.labels import PERSON, LabelFile, read_labels
 from rbinfer.model.choice import use
 from rbinfer.model.registry import resolve
-from rbinfer.model.session import Session
+from rbinfer.model.session import Session, read_spec
 from rbtrain.adapting import AdaptOptions, adapt
+from rbtrain.data.kept import JUDGED, REHEARSED, kept_set, shipped_config
 from rbtrain.data.label_inputs import label_inputs
-from rbtrain.data.split import folds_of
+from rbtrain.data.split import folds_of, objects_of
 from rbtrain.judging.evaluate import scores_of
 from rbtrain.judging.labelled import group_of, labelled_cases
 from rbtrain.judging.promotion import Rate
@@ -46,6 +48,8 @@ IN_BROWSER = ("irac", "oscaar_light", "allsky_clear", "eso085", "saao_bin2_val")
 #: Groups whose camera has a dark that labels are harvested from.
 DARKS = {"oscaar_light": "oscaar_dark_1"}
 WRONG = 0.03
+#: What is harvested within so many pixels of a detection that is kept apart is not taught.
+APART = 3.0
 
 
 def scored(model, labels):
@@ -76,8 +80,12 @@ def drawn(labels, before, threshold, n_labels, rng):
     return given
 
 
-def labelled_in_browser(labels, folder, n_labels, dark, rng):
-    """Score a part of a group, let the script label it on the page, and harvest a dark."""
+def labelled_in_browser(labels, apart, folder, n_labels, dark, rng):
+    """Score a part of a group, let the script label it on the page, and harvest a dark.
+
+    Of the dark those are left out that lie where a detection does that is kept apart: they may be the
+    same hot pixel.
+    """
     results = folder / "results"
     results.mkdir()
     truth = []
@@ -93,7 +101,16 @@ def labelled_in_browser(labels, folder, n_labels, dark, rng):
     output = results / "labels.ecsv"
     came = person.label(results, output, known, n_labels, WRONG, rng)
     if dark is not None:
-        _verb("rbtrain", "harvest", "--darks", dark, "--most", n_labels // 2, "-o", output)
+        of_dark = folder / "dark.ecsv"
+        _verb("rbtrain", "harvest", "--darks", dark, "--most", n_labels // 2, "-o", of_dark)
+        places = np.array([[label.x, label.y] for label in apart])
+        LabelFile(output).append(
+            [
+                label
+                for label in read_labels(of_dark)
+                if np.hypot(*(places - (label.x, label.y)).T).min() > APART
+            ]
+        )
     return came
 
 
@@ -111,7 +128,7 @@ def cpu_seconds():
 def figures_of(cases, folder, rng, options, dark):
     """Adapt to labels of one part of the objects, compare on the other."""
     shipped = Classifier("default", device="cpu")
-    labels = objects_of(cases)
+    labels = judged_detections(cases)
     n_folds = 2 if len(labels) >= 2 * options.labels else 3
     fold = folds_of(labels, n_folds, rng).fold
     before = scored(resolve("default"), labels)
@@ -120,7 +137,8 @@ def figures_of(cases, folder, rng, options, dark):
     some = [labels[k] for k in taught]
     came = {}
     if options.browser:
-        came = labelled_in_browser(some, folder, options.labels, dark, rng)
+        rest = [labels[k] for k in np.flatnonzero(fold == n_folds - 1)]
+        came = labelled_in_browser(some, rest, folder, options.labels, dark, rng)
         table = folder / "results" / "labels.ecsv"
     else:
         given = drawn(some, before[taught], shipped.threshold, options.labels, rng)
@@ -136,6 +154,7 @@ def figures_of(cases, folder, rng, options, dark):
     calls = before[apart] > shipped.threshold
     now = scored(adapted.path, [labels[k] for k in apart]) > after.threshold
     given = read_labels(table)
+    objects = objects_of([labels[k] for k in apart])
     return {
         "labels": {"real": sum(label.label == "real" for label in given), "all": len(given)},
         "in the browser": came,
@@ -146,8 +165,8 @@ def figures_of(cases, folder, rng, options, dark):
         "promoted": resolve(None) == adapted.path,
         "on the labels": adapted.comparison.as_dict(),
         "kept apart": {
-            "kept": vars(Rate.of(calls[real], now[real], True)),
-            "let in": vars(Rate.of(calls[~real], now[~real], False)),
+            "kept": vars(Rate.of(calls[real], now[real], True, objects[real])),
+            "let in": vars(Rate.of(calls[~real], now[~real], False, objects[~real])),
         },
         "cpu seconds": round(seconds, 1),
     }
@@ -169,6 +188,9 @@ def main():
     if (options.data / "more").is_dir():
         cases += labelled_cases(options.data / "more")
     image_of = {table.stem: image for table, image in cases}
+    config = shipped_config(read_spec(resolve("default")).preprocess)
+    for which in (REHEARSED, JUDGED):  # once for all groups, before any clock
+        kept_set(config, which)
     figures = {}
     for name in options.groups or (*(IN_BROWSER if options.browser else GROUPS), STRANGE):
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,6 +1,5 @@
 """What the report needs of one result, that is of one scored catalogue."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from ..errors import InputError
 from ..io.columns import NOTED, bare
 from ..io.images import load_image
 from ..io.merged import IMAGE_COLUMN
+from ..io.noted import options_in
 from ..io.positions import has_positions, scored_positions, sky_columns
 from ..io.tables import read_catalog
 from ..runs.journal import Line
@@ -146,11 +146,7 @@ class ImageResult:
     @property
     def given(self) -> dict[str, Any]:
         """The options that were given; empty where they are not noted."""
-        try:
-            options = json.loads(self.options or "{}")
-        except json.JSONDecodeError:
-            return {}
-        return options if isinstance(options, dict) else {}
+        return options_in(self.options)
 
 
 @dataclass

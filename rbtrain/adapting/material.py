@@ -22,7 +22,7 @@ from ..data.given_labels import unseen
 from ..data.kept import JUDGED, REHEARSED, kept_set, shipped_config
 from ..data.label_inputs import LabelInputs
 from ..data.seen import Seen, Shown
-from ..data.split import folds_of
+from ..data.split import folds_of, objects_of
 from ..fitting.examples import MISTAKEN, Examples
 from ..fitting.head import Head
 from ..judging.evaluate import scores_of
@@ -55,9 +55,11 @@ class Material:
     fold : ndarray of int, shape (n,)
         its fold,
     unseen : ndarray of bool, shape (n,)
-        whether no model before was fitted to it, and
+        whether no model before was fitted to it,
     by_person : ndarray of bool, shape (n,)
-        whether a person gave it.
+        whether a person gave it, and
+    objects : ndarray of int, shape (n,)
+        which object it is of.
     rehearsed : Examples
         Simulated ones, which the parent judges rightly.
     judged : Examples
@@ -74,6 +76,7 @@ class Material:
     fold: NDArray[np.intp]
     unseen: Bools
     by_person: Bools
+    objects: NDArray[np.intp]
     rehearsed: Examples
     judged: Examples
     judged_set: Dataset
@@ -127,6 +130,7 @@ class Material:
             # What the parent was fitted to can't tell whether another is better.
             unseen(found.labels, spec.adaptation.get("seen", ())),
             np.array([label.evidence == PERSON for label in found.labels]),
+            objects_of(found.labels),
             _drawn(simulated, parent, rng),
             look.at_simulation(judged_set, parent),
             judged_set,

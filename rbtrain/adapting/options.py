@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from rbinfer import ModelSpec
 from rbinfer.errors import InputError
@@ -15,6 +15,7 @@ from ..judging.promotion import Comparison
 
 #: A name of a model, without a version at its end.
 _NAME = re.compile(r"(?!.*-\d+$)[^/\\. \n]+")
+_Layers = Literal["last", "all"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,16 @@ class AdaptOptions:
     output: str | os.PathLike[str] | None = None
     darks: Sequence[str | os.PathLike[str]] = ()
     images: Sequence[str | os.PathLike[str]] = ()
-    layers: Literal["last", "all"] = "last"
+    layers: _Layers = "last"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.labels:
             raise InputError("no table of labels is given")
+        if self.layers not in get_args(_Layers):
+            raise InputError(
+                f"layers must be one of {', '.join(get_args(_Layers))}, not {self.layers!r}"
+            )
         shipped = [entry.name for entry in list_models() if entry.origin == "shipped"]
         if self.name in ("default", *shipped) or not _NAME.fullmatch(self.name):
             raise InputError(

@@ -22,6 +22,7 @@ from rbinfer.model.session import read_spec
 from .._arrays import F32
 from ..config import CLASSES
 from ..data.given_labels import GivenLabels, given_labels, marks_of
+from ..data.kept import shipped_config
 from ..data.label_inputs import label_inputs
 from ..export.last_layer import with_last_layer, write_features_model
 from ..export.place import placed, refuse_existing
@@ -32,7 +33,10 @@ from ..fitting.rates import measured_readings
 from ..simulate import identify
 from .material import FOLDS, Material, Steps
 from .options import Adapted, AdaptOptions
-from .tries import FOR_THRESHOLD, Try, try_ways
+from .tries import FOR_THRESHOLD, Try, check_layers, try_ways
+
+#: Labels that the layers of a model are tried on.
+_FOR_A_CHECK = 8
 
 
 def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> Adapted:
@@ -81,6 +85,9 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
         twin = Path(scratch) / "features.onnx"
         layer = write_features_model(parent_file, twin)
         parent = Head(layer.kernel, layer.bias, np.isin(CLASSES, spec.real), spec.threshold)
+        if all_layers:  # before anything is simulated
+            cutouts = found.seen.cutouts[:_FOR_A_CHECK]
+            check_layers(shipped_config(spec.preprocess), parent_file, cutouts, parent)
         material = Material.gather(options, frames, spec, twin, parent, found, progress, rng)
     tries = try_ways(parent_file, parent, material, all_layers, options.seed)
     chosen = next((one for one in tries if one.comparison.verdict == "better"), tries[0])

@@ -10,7 +10,8 @@ import numpy as np
 
 from rbinfer.errors import InputError
 
-from .._arrays import Bools
+from .._arrays import F32, Bools
+from ..config import TrainConfig
 from ..fitting.examples import Examples, called_real, forgotten
 from ..fitting.head import HOLDS, Head, choose_threshold, fit_calibration, fit_head
 from ..judging.promotion import Comparison, compare
@@ -129,16 +130,44 @@ def _fit_of_layers(
     material: Material,
     seed: int,
 ) -> _Fit:
-    from ..fitting.layers import Layers, fit_layers
+    from ..fitting.layers import fit_layers
 
     assert rehearsed.seen is not None  # gathered for this
+    network = _layers(material.config, parent_file, rehearsed.seen.cutouts, parent)
+    return lambda part, hold: fit_layers(network, parent, part, rehearsed, hold, seed)
+
+
+def check_layers(
+    config: TrainConfig, parent_file: str | os.PathLike[str], cutouts: F32, parent: Head
+) -> None:
+    """See that all layers of a model can be fitted.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    parent_file : path
+    cutouts : ndarray of float32, shape (n, size, size, 2)
+        One at least.
+    parent : Head
+        Last layer of the model.
+
+    Raises
+    ------
+    InputError
+        The model has other layers; says what to do.
+    """
+    _layers(config, parent_file, cutouts, parent)
+
+
+def _layers(
+    config: TrainConfig, parent_file: str | os.PathLike[str], cutouts: F32, parent: Head
+) -> "Layers":
+    from ..fitting.layers import Layers
+
     try:
-        network = Layers.of_file(
-            material.config, parent_file, rehearsed.seen.cutouts, parent.is_real, parent.threshold
-        )
+        return Layers.of_file(config, parent_file, cutouts, parent.is_real, parent.threshold)
     except ValueError as error:
         raise InputError(f"its layers can't be fitted: {error}; leave '--layers all' out") from error
-    return lambda part, hold: fit_layers(network, parent, part, rehearsed, hold, seed)
 
 
 def _tried(
@@ -167,6 +196,7 @@ def _tried(
             parent.calls_real(examples.features[new]),
             after[new],
             material.by_person[new],
+            material.objects[new],
             judged.kind.astype(np.int8),
             parent.calls_real(judged.features),
             called_real(network, judged),

@@ -12,7 +12,7 @@ import numpy as np
 from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
 from rbinfer.io.files import check_file
-from rbinfer.io.labels import PERSON, Label, current, read_labels
+from rbinfer.io.labels import PERSON, Key, Label, current, read_labels
 
 from .._arrays import Bools
 from .split import objects_of
@@ -74,8 +74,12 @@ def given_labels(files: Sequence[str | os.PathLike[str]], rng: np.random.Generat
 
 def marks_of(labels: Sequence[Label]) -> list[str]:
     """Return what stands for each label in a model file: a hash of `rbinfer.io.labels.Label.key`."""
-    texts = (f"{key.hash}\n{key.hdu}\n{key.x:.3f}\n{key.y:.3f}" for key in (one.key for one in labels))
-    return [hashlib.sha256(text.encode()).hexdigest()[:_LETTERS] for text in texts]
+    return [hashlib.sha256(_text(one.key).encode()).hexdigest()[:_LETTERS] for one in labels]
+
+
+def _text(key: Key) -> str:
+    text = f"{key.hash}\n{key.hdu}\n{key.x:.3f}\n{key.y:.3f}"
+    return f"{text}\n{key.plane}" if key.plane else text  # without one as in files of earlier versions
 
 
 def unseen(labels: Sequence[Label], seen: Collection[str]) -> Bools:

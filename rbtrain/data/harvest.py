@@ -1,6 +1,5 @@
 """Labels for nothing: from darks, from the repeats of a night, from a catalogue, from a mask."""
 
-import json
 import logging
 import os
 from collections import Counter
@@ -17,6 +16,7 @@ from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
 from rbinfer.io.labels import FIRST_HDU, Label, LabelFile
+from rbinfer.io.noted import options_in
 from rbinfer.io.tables import read_catalog
 from rbinfer.night.run import RESULTS
 from rbinfer.runs.journal import lines_of
@@ -245,7 +245,7 @@ def _scored_place(image: str, catalogue: str | None) -> _Place:
         return _Place()
     # FITS knows upper case alone.
     meta = {str(key).lower(): value for key, value in read_catalog(catalogue).meta.items()}
-    plane = json.loads(str(meta.get("rb_opts", "{}"))).get("plane")
+    plane = options_in(meta.get("rb_opts")).get("plane")
     hdu = meta.get("rb_hdu", FIRST_HDU)
     if isinstance(hdu, str):
         found = load_image(image, hdu, plane).hdu

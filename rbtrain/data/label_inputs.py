@@ -3,25 +3,27 @@
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbinfer import PreprocessSpec
 from rbinfer._util.hashing import digest
-from rbinfer.errors import RbinferError
+from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.exposure import MEASURED, Exposure, Width
-from rbinfer.io.images import load_image
 from rbinfer.io.labels import FIRST_HDU, Label
+from rbinfer.io.noted import options_in
 from rbinfer.io.positions import peaks
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.estimate import measure_width
-from rbinfer.measure.nodata import with_no_data
+from rbinfer.measure.given import width_of_psf
 from rbinfer.model.stamps import Stamps
+from rbinfer.pipeline.frames import Frames
 from rbinfer.pipeline.mosaic import HDU_COLUMN
+from rbinfer.pipeline.options import PixelOptions
 from rbinfer.scoring.prepare import prepare
 from rbinfer.status import is_scored
 
@@ -29,15 +31,23 @@ from .._arrays import F64, I64, Bools
 from .._pixels import around
 from .seen import Seen
 
-if TYPE_CHECKING:
-    from astropy.table import Table
-
 log = logging.getLogger(__name__)
 
 #: The brightest pixel of a detection without a catalogue is looked for within so many pixels.
 _REACH = 2
 #: That of a catalogue lies within so many pixels of the label, or is of another row.
 _NEAR = 5.0
+#: Options about pixels that a catalogue notes, and their types.
+_OPTIONS: dict[str, Any] = {
+    "bayer": bool,
+    "mask": str,
+    "bad_bits": int,
+    "err": str,
+    "saturation": int | float,
+    "psf": str,
+}
+#: Source of a width that was not measured.
+_GIVEN = "given"
 
 
 class LabelInputs(NamedTuple):
@@ -48,7 +58,7 @@ class LabelInputs(NamedTuple):
     labels : list of Label
     seen : Seen
     left_out : list of str
-        Why others were left out, in a sentence for each image.
+        Why others were left out, in a sentence for each image and catalogue.
     """
 
     labels: list[Label]
@@ -64,7 +74,9 @@ def label_inputs(
     """Cut labelled detections from their images.
 
     An image that is gone, or is not the file that was labelled, is left out with its labels, and so is a
-    detection that can't be scored.
+    detection that can't be scored. What the scored catalogue notes of the pixels holds again: colour
+    filters, mask, noise map, saturation, PSF; labels whose catalogue names a file that is gone are left
+    out.
 
     Parameters
     ----------
@@ -72,22 +84,24 @@ def label_inputs(
     preprocess : PreprocessSpec
         Of the network.
     progress : callable, optional
-        Called as ``progress(images_done, images)``.
+        Called as ``progress(parts_done, parts)``; a part is an image with a catalogue.
 
     Returns
     -------
     LabelInputs
         In the order of the images.
     """
-    by_image: dict[tuple[str, str, int, str], list[Label]] = {}
+    groups: dict[tuple[str, str, int, str, str], list[Label]] = {}
     for label in labels:
-        by_image.setdefault((label.image, label.hash, label.hdu, label.plane), []).append(label)
+        place = (label.image, label.hash, label.hdu, label.plane, label.catalog)
+        groups.setdefault(place, []).append(label)
     kept: list[Label] = []
     parts = [Seen.none(preprocess.size)]
     left_out = []
-    for done, ((image, _, hdu, plane), own) in enumerate(by_image.items(), 1):
+    for done, own in enumerate(groups.values(), 1):
+        image = own[0].image
         try:
-            seen, good = _of_image(image, hdu, plane, own, preprocess)
+            seen, good = _of_image(own, preprocess)
         except (RbinferError, OSError) as error:
             left_out.append(f"{len(own)} labels of {image}: {error}")
         else:
@@ -96,108 +110,114 @@ def label_inputs(
             if not good.all():
                 left_out.append(f"{np.count_nonzero(~good)} labels of {image}: no cutout can be made")
         if progress is not None:
-            progress(done, len(by_image))
+            progress(done, len(groups))
     for reason in left_out:
         log.warning("left out: %s", reason)
     return LabelInputs(kept, Seen.joined(parts), left_out)
 
 
-def _of_image(
-    image: str, hdu: int, plane: str, labels: Sequence[Label], preprocess: PreprocessSpec
-) -> tuple[Seen, Bools]:
-    """Return the inputs of the labels of an image, and which of them can be scored."""
-    if not os.path.isfile(image):
+def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen, Bools]:
+    """Return the inputs of labels of one image and catalogue, and which of them can be scored."""
+    first = labels[0]
+    if not os.path.isfile(first.image):
         raise RbinferError("the image is not there any more")
-    if digest(image) != labels[0].hash:
+    if digest(first.image) != first.hash:
         raise RbinferError("the image has changed since it was labelled")
-    exposure = with_no_data(load_image(image, None if hdu == FIRST_HDU else hdu, plane or None))
-    x, y = (np.array([getattr(label, name) for label in labels]) for name in ("x", "y"))
     noted = _Noted.of(labels)
+    frames = Frames(first.image, None, noted.pixels)
+    exposure = frames.read(None if first.hdu == FIRST_HDU else first.hdu)
+    x, y = (np.array([getattr(label, name) for label in labels]) for name in ("x", "y"))
     near = np.hypot(noted.peak_x - x, noted.peak_y - y) <= _NEAR
     peak_x, peak_y = (np.where(near, values, np.nan) for values in (noted.peak_x, noted.peak_y))
     _fill_in(exposure, x, y, (peak_x, peak_y))
-    good = np.zeros(len(labels), bool)
-    rows, parts = [], []
-    for number in np.unique(noted.width):
-        own = np.flatnonzero(noted.width == number)
-        exposed = replace(exposure, width=_width(exposure, noted.widths[number]))
-        prepared = prepare(exposed, preprocess, x[own], y[own], peaks=(peak_x[own], peak_y[own]))
-        cut = prepared.cutter.cut(prepared.x, prepared.y)
-        good[own] = is_scored(cut.status) & ~prepared.no_data
-        stamps = Stamps.of(prepared.psf, preprocess.size, len(own))
-        rows.append(own)
-        parts.append(Seen(cut.pixels, stamps, cut.core))
-    return Seen.joined(parts).taken(np.argsort(np.concatenate(rows))), good
+    exposure = replace(exposure, width=_width(exposure, noted.width, frames.star(exposure.hdu)))
+    prepared = prepare(exposure, preprocess, x, y, peaks=(peak_x, peak_y))
+    cut = prepared.cutter.cut(prepared.x, prepared.y)
+    stamps = Stamps.of(prepared.psf, preprocess.size, len(labels))
+    return Seen(cut.pixels, stamps, cut.core), is_scored(cut.status) & ~prepared.no_data
 
 
 class _NotedWidth(NamedTuple):
-    """The FWHM in pixels that a catalogue was scored with, and whether it was measured on the image."""
+    """The FWHM in pixels that a catalogue was scored with, and where it was from."""
 
     fwhm: float
-    was_measured: bool
+    source: str
 
 
-def _width(exposure: Exposure, noted: _NotedWidth | None) -> Width:
+def _width(exposure: Exposure, noted: _NotedWidth | None, star: NDArray[np.generic] | None) -> Width:
     """Return the width that labels were scored with; measured where it is not noted."""
+    if star is not None:
+        return width_of_psf(star, noted.fwhm if noted is not None and noted.source == _GIVEN else None)
     if noted is None:
         return measure_width(exposure)
-    if noted.was_measured:  # with the star, which no catalogue holds
+    if noted.source == MEASURED:  # with the star, which no catalogue holds
         return replace(measure_width(exposure), fwhm=noted.fwhm)
-    return Width(noted.fwhm, "given")
+    return Width(noted.fwhm, _GIVEN)
 
 
 class _Noted(NamedTuple):
-    """What the scored catalogues of labels tell of them.
+    """What the scored catalogue of some labels tells of them.
 
     Attributes
     ----------
-    widths : list of _NotedWidth or None
-        Each once; None, the first, is not known.
-    width : ndarray of int, shape (n,)
-        Which of them is that of each label.
+    pixels : PixelOptions
+    width : _NotedWidth or None
     peak_x, peak_y : ndarray of float64, shape (n,)
-        NaN where they tell nothing.
+        NaN where it tells nothing.
     """
 
-    widths: list[_NotedWidth | None]
-    width: NDArray[np.intp]
+    pixels: PixelOptions
+    width: _NotedWidth | None
     peak_x: F64
     peak_y: F64
 
     @classmethod
     def of(cls, labels: Sequence[Label]) -> Self:
-        n = len(labels)
-        found = cls([None], np.zeros(n, np.intp), *np.full((2, n), np.nan))
-        catalogues = np.array([label.catalog for label in labels])
+        """Read the catalogue that all of some labels name.
+
+        Raises
+        ------
+        InputError
+            It notes options that can't be used.
+        """
+        name, plane = labels[0].catalog, labels[0].plane or None
         rows = np.array([label.row for label in labels])
-        for name in np.unique(catalogues):
-            own = np.flatnonzero((catalogues == name) & (rows >= 0))
-            if not (name and len(own)):
-                continue
-            try:
-                table = read_catalog(str(name))
-                brightest = peaks(table)
-            except (RbinferError, OSError) as error:
-                log.warning("%s tells nothing of its labels: %s", name, error)
-                continue
-            width = _noted_width(table)
-            if width not in found.widths:
-                found.widths.append(width)
-            found.width[own] = found.widths.index(width)
-            if brightest is not None and rows[own].max() < len(table):
-                found.peak_x[own], found.peak_y[own] = (values[rows[own]] for values in brightest)
-        return found
+        unknown = cls(_pixels({}, plane), None, *np.full((2, len(labels)), np.nan))
+        if not name:
+            return unknown
+        try:
+            table = read_catalog(name)
+            brightest = peaks(table)
+        except (RbinferError, OSError) as error:
+            log.warning("%s tells nothing of its labels: %s", name, error)
+            return unknown
+        meta = {str(key).lower(): value for key, value in table.meta.items()}  # FITS knows upper case
+        peak_x, peak_y = unknown.peak_x, unknown.peak_y
+        if brightest is not None and 0 <= rows.max() < len(table):
+            peak_x, peak_y = (np.where(rows >= 0, values[rows], np.nan) for values in brightest)
+        of_one = HDU_COLUMN not in table.colnames
+        width = _noted_width(meta) if of_one else None
+        return cls(_pixels(options_in(meta.get("rb_opts")), plane), width, peak_x, peak_y)
 
 
-def _noted_width(table: "Table") -> _NotedWidth | None:
+def _noted_width(meta: Mapping[str, Any]) -> _NotedWidth | None:
     """Return the width that a catalogue of one image was scored with; None where it is not told."""
-    meta = {str(key).lower(): value for key, value in table.meta.items()}  # FITS knows upper case alone
     noted = meta.get("rb_fwhm")
-    if HDU_COLUMN in table.colnames or not isinstance(noted, int | float):
+    if not isinstance(noted, int | float) or not (math.isfinite(noted) and noted > 0):
         return None
-    if not (math.isfinite(noted) and noted > 0):
-        return None
-    return _NotedWidth(float(noted), meta.get("rb_fwhm_source") == MEASURED)
+    return _NotedWidth(float(noted), str(meta.get("rb_fwhm_source")))
+
+
+def _pixels(options: Mapping[str, Any], plane: str | None) -> PixelOptions:
+    """Return what was known of the pixels when a catalogue was scored, of the plane that is named."""
+    known = dict.fromkeys(_OPTIONS)
+    for name, kinds in _OPTIONS.items():
+        known[name] = options.get(name)
+        if not isinstance(known[name], kinds | None):
+            raise InputError(
+                f"its catalogue notes {name} = {known[name]!r}, which can't be; score it again"
+            )
+    return PixelOptions(plane=plane, **known)
 
 
 def _fill_in(exposure: Exposure, x: F64, y: F64, peak: tuple[F64, F64]) -> None:

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from rbinfer.io.labels import Label
 
 from .._arrays import F64
+from .shifts import pairs_by_shift
 
 #: What is so near to each other is one object: on the sky in arcsec; in pixels, in one image or at one
 #: place of the detector of images of one shape.
@@ -30,9 +31,11 @@ class Folds(NamedTuple):
 def folds_of(labels: Sequence[Label], n_folds: int, rng: np.random.Generator) -> Folds:
     """Share labels out among folds.
 
-    Labels of one object stay together: those at one position of the sky, and those at one pixel, which
-    may be one hot pixel in many images. Images stay whole where they show different objects; where many
-    show the same sky, that would leave nothing apart, and positions alone are kept apart.
+    Labels of one object stay together: those at one position of the sky; those at one pixel, which may
+    be one hot pixel in many images; and, of images whose labels have no position on the sky, real ones
+    that one shift brings together. Where images are turned, or too few of their labels are of the same
+    stars to tell the shift, it is not found. Images stay whole where they show different objects; where
+    many show the same sky, that would leave nothing apart, and positions alone are kept apart.
 
     Parameters
     ----------
@@ -62,12 +65,19 @@ def objects_of(labels: Sequence[Label]) -> NDArray[np.intp]:
 
 def _of_one_object(labels: Sequence[Label]) -> NDArray[np.intp]:
     """Return pairs (m, 2) of labels that are near to each other."""
-    pairs = [_near(np.array([[label.x, label.y] for label in labels]), _PIXELS)]
+    pixels = np.array([[label.x, label.y] for label in labels])
+    pairs = [_near(pixels, _PIXELS)]
     ra, dec = (np.radians([getattr(label, name) for label in labels]) for name in ("ra", "dec"))
     placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     if len(placed) > 1:
         on_sphere = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
         pairs.append(placed[_near(on_sphere[placed], np.radians(_ARCSEC / 3600.0))])
+    real = np.array([label.label == "real" for label in labels])
+    moving = np.setdiff1d(np.flatnonzero(real), placed)
+    names = np.array([f"{label.hash} {label.hdu} {label.plane}" for label in labels])
+    images = np.unique(names[moving], return_inverse=True)[1].reshape(-1)
+    by_shift = pairs_by_shift(pixels[moving], images, _PIXELS, np.random.default_rng(0))
+    pairs.append(moving[by_shift])
     return np.concatenate(pairs)
 
 

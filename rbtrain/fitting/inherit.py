@@ -40,7 +40,15 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
     ValueError
         The file has other layers; names what differs.
     """
-    graph = _Graph(onnx.load(os.fspath(model_file)).graph)
+    try:
+        _inherit(model, _Graph(onnx.load(os.fspath(model_file)).graph), model_file, cutouts)
+    except LookupError as error:
+        raise ValueError(f"{model_file} is of another network: {error}") from error
+
+
+def _inherit(
+    model: keras.Model, graph: "_Graph", model_file: str | os.PathLike[str], cutouts: F32
+) -> None:
     body, found = _of_cutouts(model), graph.branch("cutouts")
     last, kernel, bias = model.layers[-1], *graph.last()
     if graph.inputs == ["cutouts"]:  # nothing joins them: the last layer is in their branch
@@ -109,7 +117,7 @@ def _of_cutouts(model: keras.Model) -> list[tuple[Any, Any]]:
 
 
 class _Graph:
-    """The layers of a model file, found by following what it takes."""
+    """The layers of a model file, found by following what it takes; a LookupError of a foreign one."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
@@ -131,12 +139,17 @@ class _Graph:
     def last(self) -> _Weights:
         """Return weights and bias of the layer before the softmax."""
         by_output = {node.output[0]: node for node in self._nodes}
-        softmax = next(node for node in self._nodes if node.op_type == "Softmax")
+        softmax = next((node for node in self._nodes if node.op_type == "Softmax"), None)
+        if softmax is None:
+            raise LookupError("it has no softmax")
         add = by_output[softmax.input[0]]
         return self._constants[by_output[add.input[0]].input[1]], self._constants[add.input[1]]
 
     def _after(self, name: str) -> Any:
-        return next(node for node in self._nodes if name in node.input)
+        found = next((node for node in self._nodes if name in node.input), None)
+        if found is None:
+            raise LookupError(f"no layer reads {name!r}")
+        return found
 
     def _along(self, name: str) -> Iterator[Any]:
         """Yield weights and bias of each layer, and at the end where the branch ends."""

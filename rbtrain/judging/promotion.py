@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from .._arrays import I8, Bools
@@ -14,7 +15,7 @@ from ..config import CLASSES, SOURCES
 #: A loss is told where chance makes it so large in fewer than the first share of cases. A gain is
 #: believed below the second: several fits are tried on the same labels, and one may win by chance.
 _CHANCE, _CHANCE_OF_GAIN = 0.1, 0.05
-#: Labels of each kind that a gain must be seen on.
+#: Objects with labels of each kind that a gain must be seen on.
 _LEAST = 10
 #: What a rate on simulation may lose: of all real ones, of all bogus, and of a class.
 _LOST, _LET_IN, _OF_CLASS = 0.005, 0.01, 0.03
@@ -26,14 +27,17 @@ class Rate:
 
     Attributes
     ----------
-    n : int
+    n, objects : int
+        How many, and of how many objects.
     before, after : float
     before_interval, after_interval : (float, float)
+        As of so many objects: what one object is called in many images tells little more than in one.
     won, lost : int
-        How many are judged rightly after and were not before, and the other way round.
+        How many objects are judged rightly more often after than before, and less often.
     """
 
     n: int
+    objects: int
     before: float
     after: float
     before_interval: tuple[float, float]
@@ -42,7 +46,9 @@ class Rate:
     lost: int
 
     @classmethod
-    def of(cls, before: Bools, after: Bools, rightly: bool) -> "Rate":
+    def of(
+        cls, before: Bools, after: Bools, rightly: bool, objects: NDArray[np.intp] | None = None
+    ) -> "Rate":
         """Compare what is called real before and after, among those that are real, or that are not.
 
         Parameters
@@ -51,17 +57,24 @@ class Rate:
             What is called real.
         rightly : bool
             Whether they are real.
+        objects : ndarray of int, shape (n,), optional
+            A number for each, alike for those of one object; by default each is one of its own.
         """
         n = len(before)
-        right_before, right_after = before == rightly, after == rightly
+        gain = (after == rightly).astype(np.intp) - (before == rightly)
+        if objects is not None:
+            own = np.unique(objects, return_inverse=True)[1].reshape(-1)
+            gain = np.bincount(own, gain) if n else gain
+        was, now = (float(calls.mean()) if n else math.nan for calls in (before, after))
         return cls(
             n,
-            float(before.mean()) if n else math.nan,
-            float(after.mean()) if n else math.nan,
-            wilson(int(before.sum()), n),
-            wilson(int(after.sum()), n),
-            int(np.count_nonzero(right_after & ~right_before)),
-            int(np.count_nonzero(right_before & ~right_after)),
+            len(gain),
+            was,
+            now,
+            wilson(was, len(gain)),
+            wilson(now, len(gain)),
+            int(np.count_nonzero(gain > 0)),
+            int(np.count_nonzero(gain < 0)),
         )
 
     @property
@@ -120,10 +133,10 @@ class Comparison:
     def no_better(self) -> str:
         """Why the labels don't show that it is better; empty where they do."""
         rates = (self.kept, self.let_in)
-        if any(rate.n < _LEAST for rate in rates):
+        if any(rate.objects < _LEAST for rate in rates):
             return (
-                f"{self.kept.n} real and {self.let_in.n} bogus labels that neither model was fitted to; "
-                f"{_LEAST} of each are needed to tell whether it is better"
+                f"labels of {rates[0].objects} real and {rates[1].objects} bogus objects that neither "
+                f"model was fitted to; {_LEAST} of each are needed to tell whether it is better"
             )
         if any(rate.lost > rate.won for rate in (*rates, *self.by_person)):
             return "on one kind of your labels it lost more than it won"
@@ -178,6 +191,7 @@ def compare(
     before: Bools,
     after: Bools,
     by_person: Bools,
+    objects: NDArray[np.intp],
     simulated: I8,
     simulated_before: Bools,
     simulated_after: Bools,
@@ -193,6 +207,8 @@ def compare(
         What each calls real of them; `after` by a fit that has not seen the label.
     by_person : ndarray of bool, shape (n,)
         Whether a person gave the label.
+    objects : ndarray of int, shape (n,)
+        A number for each label, alike for those of one object, which have one vote together.
     simulated : ndarray of int8, shape (s,)
         Classes of simulated detections, indices into `rbtrain.config.CLASSES`.
     simulated_before, simulated_after : ndarray of bool, shape (s,)
@@ -202,13 +218,14 @@ def compare(
     sources = is_real[simulated]
     # A source that does not count as real is no artefact either.
     bogus = ~sources & ~np.isin(simulated, SOURCES)
+
+    def labelled(of: Bools, rightly: bool) -> Rate:
+        return Rate.of(before[of], after[of], rightly, objects[of])
+
     return Comparison(
-        Rate.of(before[real], after[real], True),
-        Rate.of(before[~real], after[~real], False),
-        (
-            Rate.of(before[real & by_person], after[real & by_person], True),
-            Rate.of(before[~real & by_person], after[~real & by_person], False),
-        ),
+        labelled(real, True),
+        labelled(~real, False),
+        (labelled(real & by_person, True), labelled(~real & by_person, False)),
         Rate.of(simulated_before[sources], simulated_after[sources], True),
         Rate.of(simulated_before[bogus], simulated_after[bogus], False),
         {
@@ -219,11 +236,11 @@ def compare(
     )
 
 
-def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % interval of a share `k` of `n`; (0, 1) of none."""
+def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `n`; (0, 1) of none."""
     if n == 0:
         return 0.0, 1.0
-    share, low = k / n, 1.0 + z**2 / n
+    low = 1.0 + z**2 / n
     middle = (share + z**2 / (2 * n)) / low
     half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / low
     return max(middle - half, 0.0), min(middle + half, 1.0)
@@ -238,14 +255,17 @@ def _in_words(rate: Rate) -> str:
     def one(share: float, interval: tuple[float, float]) -> str:
         return f"{share:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
 
+    objects = "" if rate.objects == rate.n else f" ({rate.objects} objects)"
     return (
         f"{one(rate.before, rate.before_interval)} -> {one(rate.after, rate.after_interval)} of {rate.n}"
+        f"{objects}"
     )
 
 
 def _plain(rate: Rate) -> dict[str, Any]:
     return {
         "n": rate.n,
+        "objects": rate.objects,
         "before": None if math.isnan(rate.before) else round(rate.before, 6),
         "after": None if math.isnan(rate.after) else round(rate.after, 6),
         "before_interval": [round(v, 6) for v in rate.before_interval],

@@ -193,3 +193,4 @@ def test_a_killed_page_loses_no_answer(tmp_path, tried):
         assert 0 <= len(now) - taken <= kills
         seen = now
         tried()
+    assert taken > 0

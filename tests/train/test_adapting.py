@@ -178,6 +178,27 @@ def test_all_layers_without_tensorflow_are_refused_before_work(models, tmp_path,
         adapt(AdaptOptions([tmp_path / "none.ecsv"], layers="all"))
 
 
+def test_a_model_of_other_layers_is_refused_before_the_simulation(
+    strange, models, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    proto = onnx.load(shipped_model())
+    place, first = next((k, n) for k, n in enumerate(proto.graph.node) if n.op_type == "Conv")
+    [shape] = [tuple(c.dims) for c in proto.graph.initializer if c.name == first.input[1]]
+    output, first.output[0] = first.output[0], "before_more"
+    # A layer more, which changes nothing.
+    same = np.eye(shape[0], dtype=np.float32)[:, :, None, None]
+    proto.graph.initializer.append(numpy_helper.from_array(same, "more"))
+    more = onnx.helper.make_node("Conv", ["before_more", "more"], [output])
+    proto.graph.node.insert(place + 1, more)
+    onnx.save(proto, tmp_path / "other.onnx")
+    options = AdaptOptions([written(tmp_path, strange)], tmp_path / "other.onnx", layers="all")
+    with pytest.raises(InputError, match=r"its layers can't be fitted: .*; leave '--layers all' out"):
+        adapt(options)
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+    assert not models.exists()
+
+
 def test_the_same_labels_and_seed_make_the_same_file(adapted, strange, tmp_path):
     again = adapt(AdaptOptions([tmp_path / "labels.ecsv"], output=tmp_path / "again.onnx"))
     one, other = (last_layer(onnx.load(path)) for path in (adapted.path, again.path))
@@ -257,6 +278,11 @@ def test_names_that_cannot_be_are_refused():
             AdaptOptions(["labels.ecsv"], name=name)
 
 
+def test_layers_that_do_not_exist_are_refused():
+    with pytest.raises(InputError, match="layers must be one of last, all, not 'All'"):
+        AdaptOptions(["labels.ecsv"], layers="All")
+
+
 def test_a_file_that_exists_is_kept(models, tmp_path):
     path = tmp_path / "own.onnx"
     path.write_bytes(b"precious")
@@ -269,7 +295,10 @@ def test_what_the_parent_was_fitted_to_proves_nothing(adapted, tmp_path):
     found = adapt(AdaptOptions([tmp_path / "labels.ecsv"], adapted.path))
     assert found.comparison.kept.n == found.comparison.let_in.n == 0
     assert found.comparison.verdict != "better"
-    assert "0 real and 0 bogus labels that neither model was fitted to" in found.comparison.no_better
+    assert (
+        "labels of 0 real and 0 bogus objects that neither model was fitted to"
+        in found.comparison.no_better
+    )
     assert set(found.spec.adaptation["seen"]) == set(adapted.spec.adaptation["seen"])
 
 

@@ -129,7 +129,7 @@ def _of_scores(
     frame: FrameFigures, distance: float | None, middle: float, scatter: float
 ) -> Deviation | None:
     """Return how odd a distance of the scores is, beyond what chance makes of so few."""
-    if distance is None:
+    if distance is None or not frame.scored:
         return None
     root = np.sqrt(frame.scored)
     expected = max(middle, _KS_MEAN / root)

@@ -67,7 +67,7 @@ def _count(value: float) -> float:
 
 
 def _root_of_real(frame: FrameFigures) -> float | None:
-    return _root(frame.real)
+    return None if frame.real is None else _root(frame.real)
 
 
 def _root_of_class(frame: FrameFigures, *, name: str) -> float | None:
@@ -76,7 +76,9 @@ def _root_of_class(frame: FrameFigures, *, name: str) -> float | None:
 
 def _bogus_angle(frame: FrameFigures) -> float | None:
     """Return the angular transform of the bogus fraction: its scatter does not depend on itself."""
-    return float(np.arcsin(np.sqrt(frame.bogus / frame.scored))) if frame.scored else None
+    if frame.bogus is None or not frame.scored:
+        return None
+    return float(np.arcsin(np.sqrt(frame.bogus / frame.scored)))
 
 
 def _fixed(frame: FrameFigures, expected: float, *, floor: float) -> float:
@@ -85,7 +87,7 @@ def _fixed(frame: FrameFigures, expected: float, *, floor: float) -> float:
 
 def _of_angle(frame: FrameFigures, expected: float) -> float:
     """Return the scatter by counting and, since other fields have more stars or fewer, 0.06."""
-    return float(np.hypot(0.5 / np.sqrt(max(frame.scored, 1)), 0.06))
+    return float(np.hypot(0.5 / np.sqrt(max(frame.scored or 0, 1)), 0.06))
 
 
 def _of_level(frame: FrameFigures, expected: float) -> float:

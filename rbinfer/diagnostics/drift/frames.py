@@ -54,8 +54,8 @@ class FrameFigures:
     image : str
     camera : str
         Camera and filter.
-    real, bogus : int
-    classes : dict of str to int
+    real, bogus : int or None
+    classes : dict of str to int or None
         Scored detections by most probable class.
     scores : ndarray of float64, shape (2, n), or None
         Real and bogus detections in bins of the score.
@@ -72,8 +72,8 @@ class FrameFigures:
 
     image: str
     camera: str = ""
-    real: int = 0
-    bogus: int = 0
+    real: int | None = None
+    bogus: int | None = None
     classes: Mapping[str, int] | None = None
     scores: NDArray[np.float64] | None = None
     fwhm: float | None = None
@@ -103,8 +103,8 @@ class FrameFigures:
         return cls(
             image,
             camera,
-            int(_number(summary, "real", 0) or 0),
-            int(_number(summary, "bogus", 0) or 0),
+            _count(summary, "real"),
+            _count(summary, "bogus"),
             _classes(summary.get("classes")),
             _scores(summary.get("scores")),
             _number(summary, "fwhm", 0) if is_measured else None,
@@ -125,9 +125,9 @@ class FrameFigures:
         return f"{self.camera}; about {float(f'{about:.2g}'):g} s"
 
     @property
-    def scored(self) -> int:
+    def scored(self) -> int | None:
         """How many detections have a score."""
-        return self.real + self.bogus
+        return None if self.real is None or self.bogus is None else self.real + self.bogus
 
 
 def _number(found: Mapping[str, Any], key: str, least: float = -_MOST) -> float | None:
@@ -135,11 +135,16 @@ def _number(found: Mapping[str, Any], key: str, least: float = -_MOST) -> float 
     return None if number is None or number > _MOST else number
 
 
+def _count(found: Mapping[str, Any], key: str) -> int | None:
+    number = _number(found, key, 0)
+    return None if number is None else int(number)
+
+
 def _classes(found: Any) -> dict[str, int] | None:
     if not isinstance(found, dict):
         return None
-    counts = {str(name): _number(found, name, 0) for name in found}
-    known = {name: int(n) for name, n in counts.items() if n is not None}
+    counts = {str(name): _count(found, name) for name in found}
+    known = {name: n for name, n in counts.items() if n is not None}
     return known if len(known) == len(counts) else None
 
 

@@ -55,7 +55,7 @@ def test_an_object_is_seen_if_one_of_its_labels_is():
     assert not unseen(labels, marks_of(labels)).any()
 
 
-@pytest.mark.parametrize("change", [{"x": 1.001}, {"hdu": 2}, {"image": "b"}])
+@pytest.mark.parametrize("change", [{"x": 1.001}, {"hdu": 2}, {"image": "b"}, {"plane": "R"}])
 def test_marks_tell_labels_apart_as_keys_do(change):
     base = {"x": 1.0, "image": "a"}
     assert marks_of([label(**base)]) != marks_of([label(**base | change)])

@@ -118,6 +118,12 @@ def test_labels_name_the_hdu_that_was_scored(noted, hdu, tmp_path):
     assert _scored_place(str(tmp_path / "image.fits"), None) == (-1, "")
 
 
+@pytest.mark.parametrize("noted", ["no JSON", '["1"]', "null", '"text"', 7])
+def test_damaged_options_name_no_plane(noted, tmp_path):
+    Table({"x": [1.0]}, meta={"rb_hdu": 0, "rb_opts": noted}).write(tmp_path / "scored.ecsv")
+    assert _scored_place("image.fits", str(tmp_path / "scored.ecsv")) == (0, "")
+
+
 def test_labels_name_the_plane_of_a_cube_that_was_scored(tmp_path):
     write_night(tmp_path / "in", n_frames=5, dither=12.0, has_wcs=False)
     for path in (tmp_path / "in").rglob("*.fits"):

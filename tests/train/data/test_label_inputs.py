@@ -1,5 +1,7 @@
 """Labels as a network sees them: cut as they were scored, and what is broken costs no other label."""
 
+import json
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -11,6 +13,9 @@ from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label
 from rbinfer.model.registry import shipped_model
 from rbinfer.model.session import Session
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
+from rbtrain.config import CLASSES
 from rbtrain.data.label_inputs import label_inputs
 
 from ...infer.night.skies import add_star
@@ -104,3 +109,72 @@ def test_an_image_that_cannot_be_read_costs_its_own_labels_alone(image, shipped,
         f"3 labels of {broken}",
         f"2 labels of {locked}",
     ]
+
+
+@pytest.fixture
+def beside(image, tmp_path):
+    """Return options about pixels by name, with the maps that they name."""
+    pixels = fits.getdata(image)
+    flags = np.zeros(pixels.shape, np.int16)
+    flags[:, 47::3] = 2
+    fits.writeto(tmp_path / "flags.fits", flags)
+    fits.writeto(tmp_path / "err.fits", np.full(pixels.shape, 90.0, np.float32))
+    rows, columns = np.mgrid[-20:21, -20:21]
+    star = np.exp(-(rows**2 + (columns / 1.5) ** 2) / 8.0).astype(np.float32)
+    fits.writeto(tmp_path / "psf.fits", star)
+    mask, err, psf = (str(tmp_path / f"{name}.fits") for name in ("flags", "err", "psf"))
+    return {
+        "bayer": {"bayer": True},
+        "saturation": {"saturation": 900.0},
+        "mask": {"mask": mask},
+        "bits": {"mask": mask, "bad_bits": 2},
+        "err": {"err": err},
+        "psf": {"psf": psf},
+        "psf and fwhm": {"psf": psf, "fwhm": 5.0},
+    }
+
+
+@pytest.mark.parametrize("name", ["bayer", "saturation", "mask", "bits", "err", "psf", "psf and fwhm"])
+def test_labels_are_cut_with_what_was_known_of_the_pixels(name, beside, image, shipped, tmp_path):
+    catalog = tmp_path / "scored.ecsv"
+    x, y = PLACES.T
+    Table({"x": x, "y": y, "xpeak": x.astype(int), "ypeak": y.astype(int)}).write(catalog)
+    scored = score_file(str(image), str(catalog), ScoreOptions(**beside[name]), shipped).table
+    scored.write(catalog, overwrite=True)
+    good = np.isfinite(scored["rb_score"])
+    labels = [label for label, is_good in zip(labels_of(image, catalog), good, strict=True) if is_good]
+    wanted = np.asarray(scored["rb_score"])[good]
+    real = np.isin(CLASSES, shipped.spec.real)
+    assert len(wanted) >= 8
+    assert classes(labels)[:, real].sum(axis=1) == pytest.approx(wanted, abs=1e-5)
+    seen = label_inputs(labels, shipped.spec.preprocess).seen
+    # Without what is noted they are cut in another way.
+    del scored.meta["rb_opts"]
+    scored.write(catalog, overwrite=True)
+    without = label_inputs(labels, shipped.spec.preprocess).seen
+    same = len(seen) == len(without) and all(
+        np.array_equal(one, other)
+        for one, other in zip(
+            (seen.cutouts, seen.around, seen.stamps.known[seen.stamps.index]),
+            (without.cutouts, without.around, without.stamps.known[without.stamps.index]),
+            strict=True,
+        )
+    )
+    assert not same or name == "saturation"  # which flags rows; these cutouts show no difference
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"mask": "/gone/mask.fits"}, "/gone/mask.fits"),
+        ({"mask": 5}, "its catalogue notes mask = 5, which can't be; score it again"),
+    ],
+)
+def test_labels_whose_maps_are_gone_are_left_out(options, why, image, shipped, tmp_path):
+    catalog = tmp_path / "scored.ecsv"
+    Table({"x": PLACES[:, 0]}, meta={"rb_opts": json.dumps(options)}).write(catalog)
+    found = label_inputs([*labels_of(image, catalog)[:4], *labels_of(image)], shipped.spec.preprocess)
+    assert len(found.labels) == len(PLACES)
+    [reason] = found.left_out
+    assert reason.startswith(f"4 labels of {image}: ")
+    assert why in reason

@@ -10,7 +10,9 @@ IS_REAL = np.array([name in ("star", "galaxy") for name in CLASSES])
 N = 2000
 
 
-def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0, harvested=()):
+def comparison(
+    won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies=0, harvested=(), objects=None
+):
     """Compare on 100 labels, half of them real, and on simulation; the parent lets in 20 bogus ones."""
     real = np.repeat([True, False], 50)
     before = real.copy()
@@ -26,7 +28,8 @@ def comparison(won=0, lost=0, lost_real=0, lost_stars=0, let_in=0, lost_galaxies
     now[N : N + lost_galaxies] = False
     now[2 * N : 2 * N + let_in] = True
     by_person = ~np.isin(np.arange(100), harvested)
-    return compare(real, before, after, by_person, kinds, simulated, now, IS_REAL)
+    objects = np.arange(100) if objects is None else objects
+    return compare(real, before, after, by_person, objects, kinds, simulated, now, IS_REAL)
 
 
 def test_wins_beyond_chance_are_better():
@@ -51,6 +54,34 @@ def test_losses_are_worse_whatever_was_won_elsewhere():
     ]
 
 
+def test_labels_of_one_object_have_one_vote():
+    one = np.arange(100)
+    one[50:55] = 50  # a hot pixel in five frames
+    assert comparison(won=5).verdict == "better"
+    found = comparison(won=5, objects=one)
+    assert found.verdict == "no better"
+    assert (found.let_in.n, found.let_in.objects) == (50, 46)
+    assert (found.let_in.won, found.let_in.lost) == (1, 0)
+    assert (found.let_in.before, found.let_in.after) == (0.4, 0.3)
+    assert found.let_in.after_interval == wilson(0.3, 46)
+    assert comparison(won=9, objects=one).let_in.won == 5  # it, and four others
+    # Won in three frames and lost in two, it is won; in as many, neither.
+    for n_lost, votes in ((2, (1, 0)), (3, (0, 0)), (4, (0, 1))):
+        objects = np.arange(100)
+        objects[50:53] = objects[70 : 70 + n_lost] = 50
+        found = comparison(won=3, lost=n_lost, objects=objects).let_in
+        assert (found.won, found.lost) == votes
+
+
+def test_ten_labels_of_one_object_prove_nothing():
+    objects = np.arange(100)
+    objects[9:50] = 9
+    assert comparison(won=15, objects=objects).verdict == "better"
+    objects[8] = 9
+    found = comparison(won=15, objects=objects)
+    assert found.no_better.startswith("labels of 9 real and 50 bogus objects")
+
+
 def test_what_a_person_labelled_is_not_lost_among_harvested_labels():
     changes = {"won": 15, "lost": 6}
     assert comparison(**changes).verdict == "better"
@@ -71,12 +102,13 @@ def test_a_gain_on_one_kind_of_labels_proves_nothing(missing):
     simulated = IS_REAL[kinds]
     real = np.full(60, not missing)
     real[:9] = missing
-    rows = (real, ~real, real, np.ones(60, bool), kinds, simulated, simulated, IS_REAL)
-    found = compare(*rows)
+    of = (np.ones(60, bool), np.arange(60), kinds, simulated, simulated, IS_REAL)
+    found = compare(real, ~real, real, *of)
     assert found.verdict == "no better"
-    assert "9 real and 51 bogus" in found.no_better or "51 real and 9 bogus" in found.no_better
+    few = ("9 real and 51 bogus objects", "51 real and 9 bogus objects")
+    assert any(text in found.no_better for text in few)
     real[9] = missing
-    assert compare(real, ~real, real, *rows[3:]).verdict == "better"
+    assert compare(real, ~real, real, *of).verdict == "better"
 
 
 @pytest.mark.parametrize(
@@ -98,16 +130,15 @@ def test_galaxies_have_no_part_where_they_do_not_count():
     stars_alone = np.array([name == "star" for name in CLASSES])
     kinds = np.array([0, 1, 2], np.int8)
     calls = np.array([True, True, False])
-    found = compare(
-        np.ones(1, bool), calls[:1], calls[:1], np.ones(1, bool), kinds, calls, calls, stars_alone
-    )
+    label = np.ones(1, bool)
+    found = compare(label, label, label, label, np.arange(1), kinds, calls, calls, stars_alone)
     assert found.simulated_let_in.n == 1
     assert "galaxy" not in found.by_class
 
 
 def test_intervals_are_those_of_wilson():
     # The formula of Brown, Cai and DasGupta (2001), Statistical Science 16, 101, worked by hand.
-    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0.8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
 

@@ -58,6 +58,19 @@ def test_scores_of_another_threshold_are_not_compared():
     assert "another model, threshold or choice of real classes" in reference.gap(other)
 
 
+@pytest.mark.parametrize("unknown", [{"real": None}, {"bogus": None}, {"real": None, "bogus": None}])
+def test_counts_that_are_not_known_raise_no_alarm(unknown):
+    reference = Reference(frames(10, 40))
+    damaged = frames(11, 20, **unknown)
+    assert find_alarms(damaged, reference)[0] == []
+    found = reference.deviations(damaged[0])
+    assert ("real" in found) == ("real" not in unknown)
+    assert set(found) & {"bogus_fraction", "scores"} == set()
+    # A count of 0 is known, and stands for clouds.
+    alarm, *_ = find_alarms(frames(11, 20, real=0), reference)[0]
+    assert alarm.cause.name == "clouds"
+
+
 def changing(rng, response=0.01):
     """A frame whose sky is anything from 300 to 20,000, on pixels that respond differently."""
     sky = float(np.exp(rng.uniform(np.log(300), np.log(20_000))))

@@ -50,7 +50,7 @@ def test_other_exposures_are_other_kinds():
 )
 def test_damaged_numbers_are_not_known(text):
     found = FrameFigures.of("a.fits", "camera", json.loads(text))
-    assert (found.real, found.bogus, found.classes, found.scores) == (0, 0, None, None)
+    assert (found.real, found.bogus, found.scored, found.classes, found.scores) == (None,) * 5
     assert (found.fwhm, found.ellipticity, found.noise, found.background) == (None,) * 4
     assert found.kind == "camera"
 
