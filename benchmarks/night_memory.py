@@ -79,7 +79,7 @@ def measured(paths, folder, workers):
     noted, code = folder / f"night_{len(paths)}.json", code_digest()
     if noted.exists():
         before = json.loads(noted.read_text())
-        if before["code"] == code:
+        if before.get("code") == code:
             return before["figures"]
     given, output = folder / "given", folder / "night"
     for each in (given, output):
