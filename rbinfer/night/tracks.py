@@ -29,8 +29,11 @@ _RMS = 0.7
 _FACTOR = 4.0
 #: Tracks that chance alone would make in a group; a track of fewer positions is not believed.
 _FALSE = 0.02
-#: Frames without a match after which a pair is given up.
+#: Frames without a match after which a pair is given up; a track ends where so many more are without one
+#: than with one.
 _PATIENCE = 4
+#: Each so many positions, what would not move half as far as it must in the whole night is given up.
+_MANY = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +105,12 @@ def find_tracks(
         if (first, second) in linked or (first, second) not in hopeful:
             continue
         track = linker.grown(first, second)
-        if track is not None and linker.is_good(track, len(pairs)):
+        if track is None:
+            continue
+        is_good = linker.is_good(track, len(pairs))
+        if is_good:
             found.append(track)
+        if is_good or linker.length(track) < _LENGTH:
             own = [int(k) for k in track.members]
             linked.update((a, b) for i, a in enumerate(own) for b in own[i + 1 : i + 1 + _GAP])
     return _apart(found)
@@ -184,6 +191,7 @@ class _Linker:
         """Return the track that begins with a pair; None where nothing follows."""
         members = [first, second]
         track = Track.fitted(self.rows, self.hours, np.array(members))
+        span = self.covers[-1].hours - self.covers[0].hours
         missed = 0
         for cover in self._around(*(int(self.rows["frame"][k]) for k in members)):
             u, v = track.at(cover.hours)
@@ -194,12 +202,21 @@ class _Linker:
                 missed += 1
                 if missed >= _PATIENCE and len(members) < _LEAST:
                     return None
+                if missed >= len(members) + _PATIENCE:
+                    break
                 continue
             members.append(int(self.by_frame[cover.frame][index[0]]))
             times = self.hours[self.rows["frame"][members]]
             order = np.argsort(times, kind="stable")
             track = Track.fitted(self.rows, self.hours, np.array(members)[order])
+            if len(members) % _MANY == 0 and np.hypot(track.u[1], track.v[1]) * span < _LENGTH / 2:
+                break
         return track if len(members) >= _LEAST else None
+
+    def length(self, track: Track) -> float:
+        """Return how far a track moves from its first position to its last, in pixels."""
+        times = self.hours[self.rows["frame"][track.members]]
+        return float(np.hypot(track.u[1], track.v[1]) * np.ptp(times))
 
     def is_good(self, track: Track, n_pairs: int) -> bool:
         """Whether a track is one thing that moves, and not a chance."""
@@ -207,8 +224,7 @@ class _Linker:
         times = self.hours[own["frame"]]
         u, v = track.at(times)
         rms = float(np.sqrt(np.mean((own["u"] - u) ** 2 + (own["v"] - v) ** 2)))
-        length = np.hypot(track.u[1], track.v[1]) * float(np.ptp(times))
-        if rms > _RMS or length < _LENGTH or not np.median(own["score"]) > 0.5:
+        if rms > _RMS or self.length(track) < _LENGTH or not np.median(own["score"]) > 0.5:
             return False
         flux = own["flux"][own["flux"] > 0]
         if len(flux) and not np.all(np.abs(np.log(flux / np.median(flux))) < np.log(_FACTOR)):

@@ -164,3 +164,17 @@ def test_pairs_that_are_given_up_at_once_would_have_grown_to_nothing(seed, monke
     assert [t.members.tolist() for t in found] == [t.members.tolist() for t in known]
     assert len(found) >= 2
     assert len(asked) > 1000
+
+
+def test_what_scatters_about_a_place_all_night_is_given_up_and_a_slow_mover_is_not():
+    rng = np.random.default_rng(5)
+    n = 200
+    hours = np.arange(n) / 20
+    covers = [Cover(k, Affine(np.eye(2, 3)), (700, 700), hours[k]) for k in range(n)]
+    slow = np.array([300.0, 300.0]) + 0.03 * np.arange(n)[:, None] * np.array([0.8, 0.6])
+    parts = [rows_of(k, *(slow[k] + rng.normal(0, 0.2, 2))) for k in range(n)]
+    parts += [rows_of(k, *(rng.normal(0, 0.3, 2) + 100.0)) for k in range(n)]
+    rows = np.concatenate(parts)
+    [track] = find_tracks(rows, np.arange(len(rows)), hours, covers, 2.0)
+    assert len(track.members) == n
+    assert np.hypot(track.u[1], track.v[1]) == pytest.approx(0.6, rel=0.1)
