@@ -303,7 +303,11 @@ def _fill_context(
 ) -> None:  # fmt: skip
     """Fill the cells of the wide view: asinh of means over the noise."""
     height, width = image.shape
-    is_whole = not has_mask and reach <= ci < height - reach and reach <= cj < width - reach
+    side = 2 * reach + 1
+    is_whole = (
+        reach <= ci < height - reach and reach <= cj < width - reach
+        and not (has_mask and any_masked(mask, ci - reach, cj - reach, side, side))
+    )  # fmt: skip
     if is_whole:
         _add_whole(image, bg_map, has_bg_map, ci, cj, level, samples, shares, context)
         is_whole = all_finite(context, context.size)

@@ -33,7 +33,7 @@ def good(field):
     table = Classifier(device="cpu").classify({"x": field.x, "y": field.y}, field.pixels)
     real = np.asarray(table["rb_score"]) > 0.5
     assert real[:STARS].mean() > 0.95
-    assert not real[STARS:].any()
+    assert real[STARS:].mean() < 0.05
     return real
 
 
