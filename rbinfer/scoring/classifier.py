@@ -17,7 +17,7 @@ from ..measure.nodata import with_no_data
 from ..model.session import Output
 from .engine import Engine
 from .loaded import Loaded
-from .prepare import Prepared, by_region, note_frame, prepare
+from .prepare import Prepared, cut, note_frame, prepare
 from .ready import StampScores, output_of, score_stamps
 from .verdicts import Scores, Verdict, extra_columns, real_among, scores_counting, with_verdicts
 
@@ -251,11 +251,7 @@ class Classifier:
             exposure, self.spec.preprocess, x, y,
             fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
         )  # fmt: skip
-        cutouts = Cutouts.empty(len(prepared.x), self.spec.preprocess.size)
-        for rows, part in by_region(prepared):
-            for whole, own in zip(cutouts, part.cutter.cut(part.x, part.y), strict=True):
-                whole[rows] = own
-        return cutouts
+        return cut(prepared)
 
     def score_stamps(
         self, stamps: Sequence[ArrayLike | Exposure], fwhm: ArrayLike | None = None, **known: Any

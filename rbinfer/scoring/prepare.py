@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_level, as_number, as_peaks, as_positions
 from ..cutouts.centring import centres
-from ..cutouts.cutter import Cutter
+from ..cutouts.cutter import Cutouts, Cutter
 from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.nodata import lies_in_no_data, with_no_data
@@ -145,6 +145,15 @@ def by_region(prepared: Prepared) -> list[tuple[NDArray[np.intp], Prepared]]:
         )
         parts.append((rows, part))
     return parts
+
+
+def cut(prepared: Prepared) -> Cutouts:
+    """Cut what the network sees of each row, in the order of the rows."""
+    cutouts = Cutouts.empty(len(prepared.x), prepared.cutter.spec.size)
+    for rows, part in by_region(prepared):
+        for whole, own in zip(cutouts, part.cutter.cut(part.x, part.y), strict=True):
+            whole[rows] = own
+    return cutouts
 
 
 def _width(
