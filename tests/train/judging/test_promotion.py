@@ -85,7 +85,7 @@ def test_many_labels_of_one_object_prove_nothing():
 
 
 def test_a_loss_that_may_be_chance_is_borne_where_it_is_small_for_sure():
-    assert comparison(won=15, lost_real=1).verdict == "better"  # of 50, at most 8.9 % with 95 %
+    assert comparison(won=15, lost_real=1).verdict == "better"  # of 50: at most 8.5 %, with 95 %
     found = comparison(won=15, lost_real=2)
     assert (found.verdict, found.no_better) == (
         "no better",
