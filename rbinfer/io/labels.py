@@ -63,7 +63,8 @@ def read_labels(path: Path) -> list[Label]:
     Parameters
     ----------
     path : Path
-        Another process may write it; a last line that is not whole yet is left out.
+        Another process may write it; a last line that is not whole yet is left out. It holds no label
+        where a writer has but begun it, or was killed as it did.
 
     Returns
     -------
@@ -74,6 +75,10 @@ def read_labels(path: Path) -> list[Label]:
     InputError
         The file cannot be read, is no table of labels, or holds a label that is none of `LABELS`.
     """
+    with _told(path, "read"):
+        is_begun = path.is_file() and path.stat().st_size < len(header())
+        if is_begun and header().startswith(path.read_bytes()):
+            return []
     check_file(path)
     with _told(path, "read"):
         text = path.read_bytes()

@@ -175,7 +175,8 @@ def _tried(
 ) -> tuple["Head | Layers", list[float], Comparison]:
     """Fit to all labels, and compare; each label is judged by a fit without its fold.
 
-    What is rehearsed weighs more from try to try, until nothing is forgotten and nothing got worse.
+    What is rehearsed weighs more from try to try, until nothing is forgotten, and nothing got worse or
+    may have, as far as the labels tell.
     """
     examples, fold, new = material.examples, material.fold, material.unseen
     judged = material.judged
@@ -202,6 +203,6 @@ def _tried(
             called_real(network, judged),
             parent.is_real,
         )
-        if comparison.verdict != "worse":
+        if comparison.verdict != "worse" and not comparison.what_may_be_worse():
             break
     return network, holds, comparison

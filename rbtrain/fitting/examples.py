@@ -96,6 +96,18 @@ def forgotten(judge: Judge, rehearsed: Examples) -> tuple[float, float]:
     return float(shares[0]), float(shares[1])
 
 
+def weights_of_labels(real: Bools) -> F64:
+    """Return how much each of some labels (n,) weighs in a fit, 1 on average.
+
+    Where fewer are real than bogus, the real ones weigh as much together: the page shows what is near
+    the threshold, and a camera that lets in much gives mostly bogus there. Counted alike, these would
+    move the odds of all, and sources would be lost. Where more are real, each counts alike.
+    """
+    n_real = int(np.count_nonzero(real))
+    weights = np.where(real, max((len(real) - n_real) / max(n_real, 1), 1.0), 1.0)
+    return np.asarray(weights / weights.mean())
+
+
 def targets_of_labels(known: F32, examples: Examples, is_real: Bools) -> F32:
     """Return the probabilities that labels ask for.
 

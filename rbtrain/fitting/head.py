@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from .._arrays import F32, F64, Bools
-from .examples import Examples
+from .examples import Examples, weights_of_labels
 
 #: How much what is rehearsed weighs beside the labels, tried in turn until nothing is forgotten.
 HOLDS = (30.0, 100.0, 300.0, 1000.0)
@@ -58,8 +58,7 @@ def fit_head(parent: Head, examples: Examples, rehearsed: F32, hold: float) -> H
 
     The loss has three parts: the cross-entropy of the labels; the divergence of the probabilities of
     what is rehearsed from those of the parent (distillation, Hinton et al. 2015, arXiv:1503.02531); and
-    the squared change of the kernel. Labels are chosen by how they look and where they lie, not by what
-    they are, so each counts alike: what they say of a look holds for all that look so.
+    the squared change of the kernel. What the labels weigh is `weights_of_labels`.
 
     Parameters
     ----------
@@ -196,7 +195,8 @@ def _of_labels(logits: F64, examples: Examples, is_real: Bools) -> tuple[float, 
         value[named] -= right * log_p[named, kind]
         slope[named] += right[:, np.newaxis] * p[named]
         slope[named, kind] -= right
-    return float(value.mean()), slope / len(value)
+    weight = weights_of_labels(examples.real)
+    return float(np.mean(weight * value)), weight[:, np.newaxis] * slope / len(value)
 
 
 def _standardised(features: F32, rehearsed: F32) -> tuple[F64, F64, tuple[F64, F64]]:

@@ -15,7 +15,7 @@ from .._arrays import F32, Bools
 from ..config import TrainConfig
 from ..data.seen import Seen
 from .batches import Batches
-from .examples import Examples, Judge, targets_of_labels
+from .examples import Examples, Judge, targets_of_labels, weights_of_labels
 from .fit import build
 from .inherit import inherit
 from .model import inputs_of
@@ -102,10 +102,10 @@ def fit_layers(
 ) -> Layers:
     """Fit all layers to labels.
 
-    The loss is the cross-entropy with what the labels ask for (`targets_of_labels`) and, of what is
-    rehearsed, with the probabilities that the parent gives (distillation, Hinton et al. 2015,
-    arXiv:1503.02531). The batch normalisations stay as they are: the statistics of a few labels are not
-    those of the sky.
+    The loss is the cross-entropy with what the labels ask for (`targets_of_labels`), which weigh by
+    `weights_of_labels`, and, of what is rehearsed, with the probabilities that the parent gives
+    (distillation, Hinton et al. 2015, arXiv:1503.02531). The batch normalisations stay as they are: the
+    statistics of a few labels are not those of the sky.
 
     Parameters
     ----------
@@ -128,7 +128,8 @@ def fit_layers(
     """
     asked = targets_of_labels(teacher.classes_of(examples), examples, parent.is_real)
     targets = np.concatenate([asked, teacher.classes_of(rehearsed)])
-    weights = np.repeat([1.0 / len(examples), hold / len(rehearsed)], [len(examples), len(rehearsed)])
+    of_labels = weights_of_labels(examples.real) / len(examples)
+    weights = np.append(of_labels, np.full(len(rehearsed), hold / len(rehearsed)))
     model = parent.model()
     names = [tensor.name for tensor in model.inputs]
     batches = Batches(

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from .._arrays import I8, Bools
 from ..config import CLASSES, SOURCES
 
 #: A loss is told where chance makes it so large in fewer than the first share of cases. A gain is
-#: believed below the second: several fits are tried on the same labels, and one may win by chance.
-_CHANCE, _CHANCE_OF_GAIN = 0.1, 0.05
-#: Objects with labels of each kind that a gain must be seen on.
-_LEAST = 10
+#: believed below the second: two methods are tried on the same labels, and one may win by chance.
+_CHANCE, _CHANCE_OF_GAIN = 0.1, 0.025
+#: The labels must rule out, but for the second share of cases, that of either kind of objects more than
+#: the first share are judged worse on balance.
+_MARGIN, _CHANCE_OF_LOSS = 0.1, 0.05
+#: Objects with labels of each kind that are needed for that where not one is judged worse.
+_LEAST = 25
 #: What a rate on simulation may lose: of all real ones, of all bogus, and of a class.
 _LOST, _LET_IN, _OF_CLASS = 0.005, 0.01, 0.03
 
@@ -82,6 +85,11 @@ class Rate:
         """Whether more were lost than won, by more than chance."""
         return self.lost > self.won and _by_chance(self.lost, self.won) < _CHANCE
 
+    @property
+    def may_be_worse(self) -> bool:
+        """Whether the labels leave it open that more than a tenth of the objects are judged worse."""
+        return not_inferior(self.won, self.lost, self.objects, _MARGIN) >= _CHANCE_OF_LOSS
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -129,6 +137,27 @@ class Comparison:
                 found.append(f"simulated {name.replace('_', ' ')}s called real {_in_words(rate)}")
         return found
 
+    def what_may_be_worse(self) -> list[str]:
+        """Say of what the labels leave it open that much is lost, in a phrase each.
+
+        A kind with too few labels for any answer is left out. Labels of a person count beside the others
+        only where more of them are lost than won: they may be few among many that are harvested.
+        """
+        found = [
+            (name, "of your labels", rate)
+            for name, rate in (("kept", self.kept), ("let in", self.let_in))
+            if rate.objects >= _LEAST and rate.may_be_worse
+        ]
+        found += [
+            (name, "of what a person labelled", rate)
+            for name, rate in zip(("kept", "let in"), self.by_person, strict=True)
+            if rate.lost > rate.won and rate.may_be_worse
+        ]
+        return [
+            f"{name} {whose}, of {rate.objects} objects {rate.won} won and {rate.lost} lost"
+            for name, whose, rate in found
+        ]
+
     @property
     def no_better(self) -> str:
         """Why the labels don't show that it is better; empty where they do."""
@@ -138,8 +167,8 @@ class Comparison:
                 f"labels of {rates[0].objects} real and {rates[1].objects} bogus objects that neither "
                 f"model was fitted to; {_LEAST} of each are needed to tell whether it is better"
             )
-        if any(rate.lost > rate.won for rate in (*rates, *self.by_person)):
-            return "on one kind of your labels it lost more than it won"
+        if may_be_worse := self.what_may_be_worse():
+            return f"your labels don't rule out a loss of more than {_MARGIN:.0%}: {may_be_worse[0]}"
         won, lost = sum(rate.won for rate in rates), sum(rate.lost for rate in rates)
         if _by_chance(won, lost) < _CHANCE_OF_GAIN:
             return ""
@@ -244,6 +273,29 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     middle = (share + z**2 / (2 * n)) / low
     half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / low
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def not_inferior(won: int, lost: int, n: int, margin: float) -> float:
+    """Return how often so little is lost by chance, if what is lost on balance is the margin.
+
+    The score test for paired shares (Tango 1998, Statistics in Medicine 17, 891).
+
+    Parameters
+    ----------
+    won, lost : int
+        Objects that are judged rightly by the second network alone, and by the first alone.
+    n : int
+        All objects; 1 at least, else nothing is known and the answer is 1.
+    margin : float
+        Share of objects, between 0 and 1.
+    """
+    if n == 0:
+        return 1.0
+    # The likeliest share won, if the share lost is larger by the margin.
+    b = margin * (2 * n + won - lost) - (won + lost)
+    share = (math.sqrt(b**2 + 8 * n * won * margin * (1 - margin)) - b) / (4 * n)
+    variance = n * (2 * share + margin * (1 - margin))
+    return float(norm.cdf((lost - won - n * margin) / math.sqrt(variance)))
 
 
 def _by_chance(more: int, fewer: int) -> float:

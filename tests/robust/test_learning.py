@@ -207,14 +207,14 @@ def test_choices(tmp_path, monkeypatch, tried):
 
 @pytest.mark.promise(
     "Learning",
-    "changes that chance alone makes are called better in 5 % of the cases at most, and one that misses "
-    "5 % more of the real never",
+    "changes that chance alone makes are called better in 5 % of the cases at most, and so is a loss of "
+    "10 % of one kind, however much is won of the other, by labels of which 3 % are wrong",
 )
 def test_promotions(tried, request):
     rng = np.random.default_rng(SEED)
     kinds = np.repeat(np.arange(len(CLASSES)), 200).astype(np.int8)
     simulated = IS_REAL[kinds]
-    n, better = times(500, 5000), 0
+    n, better, worse = times(500, 5000), 0, 0
     for _ in range(n):
         n_labels = int(rng.integers(30, 400))
         objects = rng.integers(int(n_labels / rng.uniform(1, 5)), size=n_labels)
@@ -227,11 +227,20 @@ def test_promotions(tried, request):
         of = (np.ones(n_labels, bool), objects, kinds, simulated, simulated, IS_REAL)
         found = compare(real, before, after, *of)
         better += found.verdict == "better"
-        lost = np.flatnonzero(real & before)[: max(int(0.05 * real.sum()), 4)]
-        worse = before.copy()
-        worse[lost] = False
-        found = compare(real, before, worse, *of)
-        assert found.verdict != "better"
+        worse += called_better_though_worse(rng, *of[2:])
         tried()
-    request.node.found = f"{better} called better"
+    request.node.found = f"{better} called better by chance, {worse} that lose"
     assert better <= 0.05 * n
+    assert worse <= 0.05 * n
+
+
+def called_better_though_worse(rng, *simulated):
+    """Tell the verdict on a network that loses a tenth of one kind and wins some of the other."""
+    n = int(rng.integers(50, 400))
+    real = rng.random(n) < rng.uniform(0.2, 0.8)
+    loses = rng.random() < 0.5
+    before = np.where(real == loses, real, real != (rng.random(n) < rng.uniform(0.1, 0.4)))
+    after = np.where(real == loses, real != (rng.random(n) < 0.1), real)
+    labels = real != (rng.random(n) < 0.03)
+    found = compare(labels, before, after, np.ones(n, bool), np.arange(n), *simulated)
+    return found.verdict == "better"

@@ -75,12 +75,22 @@ def written(tmp_path, labels):
     return tmp_path / "labels.ecsv"
 
 
-@pytest.fixture
-def adapted(strange, small_sets, models, tmp_path):
-    return adapt(AdaptOptions([written(tmp_path, strange)]))
+@pytest.fixture(scope="module")
+def labels(strange, tmp_path_factory):
+    return written(tmp_path_factory.mktemp("labels"), strange)
 
 
-def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, models, tmp_path):
+@pytest.fixture(scope="module")
+def adapted(labels, small_sets, tmp_path_factory):
+    """Return what came of it where nothing is asked for, beside no other models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RBINFER_MODELS", str(tmp_path_factory.mktemp("adapted")))
+        return adapt(AdaptOptions([labels]))
+
+
+def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, labels, monkeypatch):
+    models = next(folder for folder in adapted.path.parents if folder.name != "rejected")
+    monkeypatch.setenv("RBINFER_MODELS", str(models))
     image = load_image(strange[0].image)
     x, y = (np.array([getattr(label, k) for label in strange]) for k in ("x", "y"))
     real = np.array([label.label == "real" for label in strange])
@@ -96,7 +106,7 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     spec = read_spec(adapted.path)
     assert (spec.name, spec.version) == ("mine", "1")
     assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (head)")
-    assert spec.adaptation["labels"]["sha256"] == [digest(tmp_path / "labels.ecsv")]
+    assert spec.adaptation["labels"]["sha256"] == [digest(labels)]
     assert spec.adaptation["labels"]["real"] + spec.adaptation["labels"]["bogus"] == len(strange)
     assert spec.adaptation["verdict"] == adapted.comparison.verdict
     assert spec.calibration == {"method": "fitted to labels (head)"}
@@ -136,7 +146,7 @@ def test_all_layers_are_fitted_where_that_is_asked_for(
     assert spec.calibration == {"method": "fitted to labels (layers)"}
 
 
-def test_it_rehearses_on_frames_of_ones_own(strange, small_sets, models, tmp_path, monkeypatch):
+def test_it_rehearses_on_frames_of_ones_own(labels, adapted, models, tmp_path, monkeypatch):
     monkeypatch.setattr(material, "_OWN_FRAMES", 3)
     rng = np.random.default_rng(4)
     darks = [tmp_path / f"dark_{k}.fits" for k in range(3)]
@@ -146,8 +156,6 @@ def test_it_rehearses_on_frames_of_ones_own(strange, small_sets, models, tmp_pat
     for x, y in rng.uniform(20, 490, (40, 2)):
         add_star(sky, x, y, rng.uniform(2000, 20000))
     fits.writeto(tmp_path / "sky.fits", np.rint(sky).astype(np.int16))
-    labels = [written(tmp_path, strange)]
-    without = adapt(AdaptOptions(labels, output=tmp_path / "without.onnx"))
     steps = []
 
     @contextmanager
@@ -156,19 +164,19 @@ def test_it_rehearses_on_frames_of_ones_own(strange, small_sets, models, tmp_pat
         yield lambda *counts: done.append(counts)
         steps.append((step, done[-1:]))
 
-    found = adapt(AdaptOptions(labels, darks=darks, images=[tmp_path / "sky.fits"]), progress)
+    found = adapt(AdaptOptions([labels], darks=darks, images=[tmp_path / "sky.fits"]), progress)
     assert ("simulation on your frames", [(3, 3)]) in steps
     settings = found.spec.adaptation["settings"]
     assert {frame["sha256"] for frame in settings["frames"]} == {
         digest(path) for path in (*darks, tmp_path / "sky.fits")
     }
-    assert without.spec.adaptation["settings"]["frames"] == []
-    one, other = (last_layer(onnx.load(path)) for path in (found.path, without.path))
+    assert adapted.spec.adaptation["settings"]["frames"] == []
+    one, other = (last_layer(onnx.load(path)) for path in (found.path, adapted.path))
     assert not np.allclose(one.kernel, other.kernel, atol=1e-4)
     twice = tmp_path / "twice.fits"
     twice.write_bytes(darks[0].read_bytes())
     with pytest.raises(InputError, match=r"holds the same bytes as .* give each once"):
-        adapt(AdaptOptions(labels, darks=[darks[0], twice], output=tmp_path / "none.onnx"))
+        adapt(AdaptOptions([labels], darks=[darks[0], twice], output=tmp_path / "none.onnx"))
     assert not (tmp_path / "none.onnx").exists()
 
 
@@ -199,8 +207,8 @@ def test_a_model_of_other_layers_is_refused_before_the_simulation(
     assert not models.exists()
 
 
-def test_the_same_labels_and_seed_make_the_same_file(adapted, strange, tmp_path):
-    again = adapt(AdaptOptions([tmp_path / "labels.ecsv"], output=tmp_path / "again.onnx"))
+def test_the_same_labels_and_seed_make_the_same_file(adapted, labels, tmp_path):
+    again = adapt(AdaptOptions([labels], output=tmp_path / "again.onnx"))
     one, other = (last_layer(onnx.load(path)) for path in (adapted.path, again.path))
     assert np.array_equal(one.kernel, other.kernel)
     assert np.array_equal(one.bias, other.bias)
@@ -256,8 +264,7 @@ def test_features_are_what_the_last_layer_gets(tmp_path, strange):
     assert found.score == pytest.approx(wanted.score, abs=1e-6)
 
 
-def test_the_verb_promotes_only_what_is_better(strange, small_sets, models, tmp_path, capsys):
-    labels = written(tmp_path, strange)
+def test_the_verb_promotes_only_what_is_better(strange, labels, small_sets, models, tmp_path, capsys):
     assert main(["adapt", "--labels", str(labels), "--use", "-q"]) == 0
     said = capsys.readouterr().out
     better = "better: use it with 'rbinfer models use mine-1'" in said
@@ -291,8 +298,8 @@ def test_a_file_that_exists_is_kept(models, tmp_path):
     assert path.read_bytes() == b"precious"
 
 
-def test_what_the_parent_was_fitted_to_proves_nothing(adapted, tmp_path):
-    found = adapt(AdaptOptions([tmp_path / "labels.ecsv"], adapted.path))
+def test_what_the_parent_was_fitted_to_proves_nothing(adapted, labels, models):
+    found = adapt(AdaptOptions([labels], adapted.path))
     assert found.comparison.kept.n == found.comparison.let_in.n == 0
     assert found.comparison.verdict != "better"
     assert (

@@ -108,7 +108,7 @@ def _logarithmic(name: str, label: str, unit: str, change: float, down: bool = F
 
 
 FIGURES = (
-    _logarithmic("fwhm", "FWHM", "{:.2f} px", 0.1),
+    _logarithmic("fwhm", "FWHM", "{:.2f} px", 0.12),
     Figure(
         "ellipticity",
         "ellipticity",
@@ -126,7 +126,7 @@ FIGURES = (
         "{:.4g}",
         down=True,
     ),
-    _logarithmic("noise", "noise", "{:.3g}", 0.05, down=True),
+    _logarithmic("noise", "noise", "{:.3g}", 0.06, down=True),
     Figure("real", "real detections", _root_of_real, _of_stars, _count, "{:.0f}", up=False, down=True),
     Figure(
         "bogus_fraction",

@@ -91,12 +91,13 @@ def test_which_labels_count():
     assert key_of("h", 1, "R", 1.00049, 2.0) == ("h", 1, "r", 1.0, 2.0)
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.8, 0.9, 0.999])
 def test_what_a_killed_writer_left_is_mended(tmp_path, kept):
     path = tmp_path / "labels.ecsv"
     LabelFile(path).append([ONE])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
+    assert read_labels(path) == []
     LabelFile(path).append([FULL])
     assert [label.hash for label in read_labels(path)] == ["cd34"]
     path.write_bytes(whole + b'"/data/torn li')

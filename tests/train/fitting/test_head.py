@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from rbtrain.fitting import head as of_head
-from rbtrain.fitting.examples import Examples, forgotten, targets_of_labels
+from rbtrain.fitting.examples import Examples, forgotten, targets_of_labels, weights_of_labels
 from rbtrain.fitting.head import Head, choose_threshold, fit_calibration, fit_head
 
 M, K = 6, 4
@@ -70,6 +70,22 @@ def test_labels_ask_for_the_odds_alone_unless_they_name_a_class():
     assert targets[0] == pytest.approx([0.9 / 4, 0.9 * 3 / 4, 0.1 * 2 / 3, 0.1 / 3])
     assert targets[1] == pytest.approx([0.1 / 4, 0.1 * 3 / 4, 0.9 * 2 / 3, 0.9 / 3])
     assert targets[2] == pytest.approx([0.05, 0.05, 0.0, 0.9])
+
+
+def test_few_real_labels_weigh_as_much_as_many_bogus_and_no_others_do():
+    weights = weights_of_labels(np.arange(8) < 2)
+    assert weights == pytest.approx([2.0] * 2 + [2 / 3] * 6)
+    assert np.array_equal(weights_of_labels(np.arange(8) < 5), np.ones(8))
+    # A label that is there three times, or one that weighs three times as much.
+    rng = np.random.default_rng(3)
+    features, real = rng.normal(size=(4, M)).astype(np.float32), np.arange(4) < 1
+    logits = rng.normal(size=(4, K))
+    thrice = np.array([0, 0, 0, 1, 2, 3])
+    one, three = (
+        of_head._of_labels(logits[rows], examples_of(features[rows], real[rows]), IS_REAL)[0]
+        for rows in (np.arange(4), thrice)
+    )
+    assert one == pytest.approx(three)
 
 
 def strange_camera(parent, rng, n):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 
 from rbtrain.config import CLASSES
-from rbtrain.judging.promotion import Rate, compare, wilson
+from rbtrain.judging.promotion import Rate, compare, not_inferior, wilson
 
 IS_REAL = np.array([name in ("star", "galaxy") for name in CLASSES])
 N = 2000
@@ -57,13 +59,13 @@ def test_losses_are_worse_whatever_was_won_elsewhere():
 def test_labels_of_one_object_have_one_vote():
     one = np.arange(100)
     one[50:55] = 50  # a hot pixel in five frames
-    assert comparison(won=5).verdict == "better"
-    found = comparison(won=5, objects=one)
+    assert comparison(won=6).verdict == "better"
+    found = comparison(won=6, objects=one)
     assert found.verdict == "no better"
     assert (found.let_in.n, found.let_in.objects) == (50, 46)
-    assert (found.let_in.won, found.let_in.lost) == (1, 0)
-    assert (found.let_in.before, found.let_in.after) == (0.4, 0.3)
-    assert found.let_in.after_interval == wilson(0.3, 46)
+    assert (found.let_in.won, found.let_in.lost) == (2, 0)
+    assert (found.let_in.before, found.let_in.after) == (0.4, 0.28)
+    assert found.let_in.after_interval == wilson(0.28, 46)
     assert comparison(won=9, objects=one).let_in.won == 5  # it, and four others
     # Won in three frames and lost in two, it is won; in as many, neither.
     for n_lost, votes in ((2, (1, 0)), (3, (0, 0)), (4, (0, 1))):
@@ -73,17 +75,54 @@ def test_labels_of_one_object_have_one_vote():
         assert (found.won, found.lost) == votes
 
 
-def test_ten_labels_of_one_object_prove_nothing():
+def test_many_labels_of_one_object_prove_nothing():
     objects = np.arange(100)
-    objects[9:50] = 9
+    objects[24:50] = 24
     assert comparison(won=15, objects=objects).verdict == "better"
-    objects[8] = 9
+    objects[23] = 24
     found = comparison(won=15, objects=objects)
-    assert found.no_better.startswith("labels of 9 real and 50 bogus objects")
+    assert found.no_better.startswith("labels of 24 real and 50 bogus objects")
+
+
+def test_a_loss_that_may_be_chance_is_borne_where_it_is_small_for_sure():
+    assert comparison(won=15, lost_real=1).verdict == "better"  # of 50: at most 8.5 %, with 95 %
+    found = comparison(won=15, lost_real=2)
+    assert (found.verdict, found.no_better) == (
+        "no better",
+        "your labels don't rule out a loss of more than 10%: "
+        "kept of your labels, of 50 objects 0 won and 2 lost",
+    )
+    assert comparison(won=3, lost_real=1).verdict == "no better"
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "n"), [(0, 0, 25), (0, 1, 43), (0, 2, 60), (3, 1, 40), (5, 9, 90), (12, 30, 200)]
+)
+def test_a_margin_is_tested_by_the_likeliest_shares(won, lost, n):
+    margin = 0.1
+
+    def unlikely(share):  # that is won, while the share lost is larger by the margin
+        return -(
+            won * np.log(share)
+            + lost * np.log(share + margin)
+            + (n - won - lost) * np.log(1 - 2 * share - margin)
+        )
+
+    share = minimize_scalar(
+        unlikely, bounds=(1e-9, (1 - margin) / 2 - 1e-9), method="bounded", options={"xatol": 1e-10}
+    ).x
+    deviation = np.sqrt(n * (2 * share + margin - margin**2))
+    expected = norm.cdf((lost - won - n * margin) / deviation)
+    assert not_inferior(won, lost, n, margin) == pytest.approx(expected, abs=1e-5)
+
+
+def test_where_nothing_is_lost_25_labels_are_enough():
+    assert not_inferior(0, 0, 24, 0.1) > 0.05 > not_inferior(0, 0, 25, 0.1)
+    assert not_inferior(0, 0, 0, 0.1) == 1
 
 
 def test_what_a_person_labelled_is_not_lost_among_harvested_labels():
-    changes = {"won": 15, "lost": 6}
+    changes = {"won": 16, "lost": 5}
     assert comparison(**changes).verdict == "better"
     # The same, but what was won is harvested, and what was lost a person labelled.
     found = comparison(**changes, harvested=range(50, 70))
@@ -92,7 +131,8 @@ def test_what_a_person_labelled_is_not_lost_among_harvested_labels():
     found = comparison(won=15, lost=1, harvested=range(50, 70))
     assert (found.verdict, found.no_better) == (
         "no better",
-        "on one kind of your labels it lost more than it won",
+        "your labels don't rule out a loss of more than 10%: "
+        "let in of what a person labelled, of 30 objects 0 won and 1 lost",
     )
 
 
@@ -101,13 +141,13 @@ def test_a_gain_on_one_kind_of_labels_proves_nothing(missing):
     kinds = np.arange(3).astype(np.int8)
     simulated = IS_REAL[kinds]
     real = np.full(60, not missing)
-    real[:9] = missing
+    real[:24] = missing
     of = (np.ones(60, bool), np.arange(60), kinds, simulated, simulated, IS_REAL)
     found = compare(real, ~real, real, *of)
     assert found.verdict == "no better"
-    few = ("9 real and 51 bogus objects", "51 real and 9 bogus objects")
+    few = ("24 real and 36 bogus objects", "36 real and 24 bogus objects")
     assert any(text in found.no_better for text in few)
-    real[9] = missing
+    real[24] = missing
     assert compare(real, ~real, real, *of).verdict == "better"
 
 
