@@ -47,7 +47,7 @@ def _judged(found: Explanation) -> str:
 
 
 def _looks(found: Explanation) -> tuple[list[str], list[str]]:
-    """Return what tells the object from a star of the frame, and what is like one; most telling first."""
+    """Return what tells the object from a star of the frame, and what is like one."""
     stars = "the stars of this frame" if found.width.is_trusted else "the width that was assumed"
     against, like = [], []
     if found.shape is not None:

@@ -74,8 +74,15 @@ def test_what_speaks_against_a_star_comes_first(classifier, frame):
     ("row", "column", "fall", "said"),
     [
         (6, 7, 0.4, "the centre speaks for real: without it the score would be 0.100"),
-        (9, 2, -0.4, "the patch beside it at smaller x and larger y speaks for bogus: without it the score would be 0.900"),
-        (6, 12, 0.2, "the patch beside it at larger x speaks for real: without it the score would be 0.300"),
+        (
+            9, 2, -0.4,
+            "the patch beside it at smaller x and larger y speaks for bogus: without it the score would "
+            "be 0.900",
+        ),
+        (
+            6, 12, 0.2,
+            "the patch beside it at larger x speaks for real: without it the score would be 0.300",
+        ),
         (6, 6, 0.004, "no patch of the cutout alone moves the score by 0.01"),
     ],
 )  # fmt: skip
