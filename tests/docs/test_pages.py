@@ -12,7 +12,7 @@ import pytest
 
 from rbinfer.measure.warmup import warmup
 
-from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, python, run_page
+from ..snippets import FIELD, ROOT, blocks, commands, fences, fill, is_run, python, run_page
 
 DOCS = ROOT / "docs"
 #: How lines begin that are not run, and why.
@@ -104,7 +104,7 @@ def test_page(name, filled, tmp_path):
 
 
 def test_a_format_is_added_as_the_page_says(filled, tmp_path):
-    page = [block.text for block in blocks(PAGES["how-to/catalogue_formats.md"])]
+    page = [text for _, text in fences(PAGES["how-to/catalogue_formats.md"])]
     shutil.copy(filled / "detections.fits", tmp_path)
     python(page[0], tmp_path, {})
     source = tmp_path / "rbinfer"

@@ -71,7 +71,7 @@ import sys
 sys.modules["tensorflow"] = None
 from rbtrain.config import TrainConfig
 from rbtrain.data.dataset import Dataset
-from rbtrain.fitting.fit import best_epoch, fit
+from rbtrain.fitting.fit import fit
 import keras
 assert keras.backend.backend() == "jax"
 config = TrainConfig.read(sys.argv[1])
