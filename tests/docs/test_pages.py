@@ -39,7 +39,7 @@ NOT_RUN = {
     "rbtrain fit my.toml": "for hours; tests/train runs it",
     "rbtrain export my.toml": "what the line before makes; tests/train runs it",
     "rbtrain evaluate my.toml": "on files that are not here; tests/train runs it",
-    "mkdir -p ~/.rbinfer": "what a training made that is not run; train_a_model.md does the same elsewhere",
+    "mkdir -p ~/.rbinfer": "what a training made that is not run; train_a_model.md has the like",
 }
 #: Pages whose Python code is not run here, and why.
 NO_PYTHON = {
