@@ -92,14 +92,15 @@ def chapter(package: str) -> tuple[str, list[str]]:
         faults.append(f"{len(directly)} modules lie directly in {package}; {MOST_DIRECTLY} are allowed")
     long = [m for m in graph.modules if lines(m) > MOST_LINES]
     faults += [f"{m} has {lines(m)} lines; {MOST_LINES} are allowed" for m in long]
+    n_upwards = sum("upwards" in fault for fault in faults)
     text = [
         f"## {package}",
         "",
-        f"{len(graph.modules)} modules in {len(rooms)} rooms on {len(layers)} layers; {len(arrows)} "
-        f"arrows between rooms, {sum('upwards' in f for f in faults) or 'none'} upwards. Directly in "
-        f"the package: {', '.join(m.split('.')[-1] for m in directly)}.",
+        f"{len(graph.modules)} modules in {len(rooms)} folders on {len(layers)} layers. There are "
+        f"{len(arrows)} pairs of folders of which one imports from the other, {n_upwards or 'none'} "
+        f"upwards. Directly in the package: {', '.join(m.split('.')[-1] for m in directly)}.",
         "",
-        "| layer | room | modules | what it is | imports |",
+        "| layer | folder | modules | what it is | imports |",
         "| --- | --- | --- | --- | --- |",
     ]
     for layer in layers:
@@ -115,8 +116,8 @@ def chapter(package: str) -> tuple[str, list[str]]:
                 "",
                 f"### {package}/{name}",
                 "",
-                "| module | lines | what it is |",
-                "| --- | --- | --- |",
+                "| module | what it is |",
+                "| --- | --- |",
             ]
             for module in room.modules[1:]:
                 short = module.removeprefix(f"{package}.{name}.").replace(".", "/")
@@ -129,10 +130,10 @@ def main() -> int:
     chapters = [chapter(package) for package in ("rbinfer", "rbtrain")]
     faults = [fault for _, of in chapters for fault in of]
     text = (
-        "# The house\n\n"
-        "Made by `python docs/house.py` from the code; CI checks that it is current. A room imports\n"
-        "from layers below its own, never from above; a number in brackets counts the imports. What a\n"
-        "module is stands in the first line of its docstring.\n\n"
+        "# Map of the code\n\n"
+        "`python docs/house.py` makes this page from the code, and CI checks that it is current. A\n"
+        "folder imports from layers below its own, never from above. The number in brackets counts the\n"
+        "imports. The description of a module is the first line of its docstring.\n\n"
         + "\n".join(text for text, _ in chapters)
     )
     if "--check" not in sys.argv[1:]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
@@ -27,7 +28,12 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", help="FITS file, also .gz and .fz")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--at", type=pair, metavar="X,Y", help="its place: pixels, counted from 0")
+    which.add_argument(
+        "--at",
+        type=pair,
+        metavar="X,Y",
+        help="its place: pixels, counted from 0 unless --origin says otherwise",
+    )
     which.add_argument(
         "--row",
         type=row_number,
@@ -52,13 +58,13 @@ def run(options: argparse.Namespace) -> int:
 
     if options.catalog and options.row is None:
         raise InputError("--catalog is about a row; give --row instead of --at")
-    if options.output:
-        from .._util.extras import needed
-
-        needed("matplotlib", "pictures need", "plots")
+    if options.output and find_spec("matplotlib"):
         from ..report.gallery import check_picture
 
         check_picture(options.output, options.overwrite)
+    if options.at is not None and options.origin is not None:
+        options.at = (options.at[0] - options.origin, options.at[1] - options.origin)
+        options.origin = None
     how = ScoreOptions(**score_arguments(options))
     classifier = how.classifier()
     point = how.point(classifier)
@@ -72,7 +78,10 @@ def run(options: argparse.Namespace) -> int:
         threshold=how.threshold if point is None else point.threshold,
     )
     sys.stdout.write(in_words(found) + "\n")
-    if options.output:
+    if options.output:  # after the words, which need no matplotlib
+        from .._util.extras import needed
+
+        needed("matplotlib", "pictures need", "plots")
         from ..report.explanation import draw
         from ..report.gallery import save
 

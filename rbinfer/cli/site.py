@@ -176,6 +176,9 @@ def _known(
     name = key.replace("-", "_")
     if name in options:
         return name
+    for known, action in options.items():
+        if f"--{name.replace('_', '-')}" in action.option_strings:
+            return known
     having = [verb for verb, parser in verbs.items() if name in _options(parser)]
     if having and not where:
         tables = " or ".join(f"[{verb}]" for verb in having)

@@ -11,6 +11,7 @@ _PIXEL = 0.9  # FWHM in pixels below which an object has no shape
 _LONG = 1.6  # ratio of the axes
 _LEFT = 0.35  # of its light that the star leaves, above which it is said not to fit
 _FAINT = 4.0  # S/N below which shapes are those of the noise
+_LITTLE = 0.01  # change of the score that is not worth a word
 _ALONE = 0.5  # of the neighbours that a star would have
 
 
@@ -28,39 +29,56 @@ def sentence(found: Explanation) -> str:
     """
     if found.status & UNSCORED:
         return "Not scored: " + "; ".join(text.split(": ", 2)[-1] for text in _bits(found)) + "."
-    verdict = "Real" if found.is_real else "Bogus"
-    reasons = "; ".join(_looks(found))
-    return f"{verdict}: {reasons}: {_verdict(found)}."
+    return f"{_judged(found)}: {_verdict(found)}."
 
 
-def _looks(found: Explanation) -> list[str]:
-    """Return what is seen of the object, most telling first."""
+def _judged(found: Explanation) -> str:
+    """Return the verdict with what is seen of the object: what speaks for the verdict first."""
     if not found.snr >= _FAINT:
-        return [f"hardly above the noise (S/N {found.snr:.1f})"]
+        said = f"hardly above the noise (S/N {found.snr:.1f})"
+        return f"{'Real' if found.is_real else 'Bogus'}: {said}"
+    against, like = _looks(found)
+    if found.is_real:
+        return f"Real: {'; '.join(against + like)}"
+    if not against:
+        return f"Bogus, though nothing measured here speaks against a star: {'; '.join(like)}"
+    though = f"; though {' and '.join(like)}" if like else ""
+    return f"Bogus: {'; '.join(against)}{though}"
+
+
+def _looks(found: Explanation) -> tuple[list[str], list[str]]:
+    """Return what tells the object from a star of the frame, and what is like one."""
     stars = "the stars of this frame" if found.width.is_trusted else "the width that was assumed"
-    said = []
+    against, like = [], []
     if found.shape is not None:
         numbers = f"FWHM {found.shape.fwhm:.1f} against {found.width.fwhm:.1f} px"
         ratio = found.shape.fwhm / found.width.fwhm
         if ratio < _NARROW:
-            said.append(f"narrower than {stars} ({numbers})")
+            against.append(f"narrower than {stars} ({numbers})")
         elif ratio > _WIDE:
-            said.append(f"wider than {stars} ({numbers})")
+            against.append(f"wider than {stars} ({numbers})")
         else:
-            said.append(f"as wide as {stars} ({numbers})")
+            like.append(f"as wide as {stars} ({numbers})")
         if found.shape.ratio > _LONG and found.shape.fwhm > _PIXEL:
-            said.append(f"elongated {found.shape.ratio:.1f} : 1")
+            against.append(f"elongated {found.shape.ratio:.1f} : 1{_beside_the_star(found)}")
     if np.isfinite(found.neighbour) and found.neighbour < _ALONE * found.star_neighbour:
-        said.append(
+        against.append(
             f"no neighbouring pixel above {100 * found.neighbour:.0f} % of the brightest, where a star "
             f"has {100 * found.star_neighbour:.0f} %"
         )
     left = f"{100 * min(found.fit.unexplained, 1.0):.0f} % of its light"
     if found.fit.unexplained > _LEFT:
-        said.append(f"the frame's star leaves {left} unexplained")
+        against.append(f"the frame's star leaves {left} unexplained")
     else:
-        said.append(f"the frame's star explains it, but for {left}")
-    return said
+        like.append(f"the frame's star explains it, but for {left}")
+    return against, like
+
+
+def _beside_the_star(found: Explanation) -> str:
+    """Say how long the mean star of the frame is, if that was measured."""
+    if not found.width.ellipticity < 1.0:  # NaN where it is not known
+        return ""
+    return f", where the mean star has {1.0 / (1.0 - found.width.ellipticity):.2f} : 1"
 
 
 def _verdict(found: Explanation) -> str:
@@ -110,6 +128,17 @@ def _what_counts(found: Explanation) -> str:
     """Say which patch moves the score most when it is covered by sky."""
     row, column = np.unravel_index(int(np.abs(found.influence).argmax()), found.influence.shape)
     fall = float(found.influence[row, column])
+    if abs(fall) < _LITTLE:
+        return f"no patch of the cutout alone moves the score by {_LITTLE:g}"
     middle = len(found.influence) // 2
-    where = "the centre" if max(abs(row - middle), abs(column - middle)) <= 1 else "a patch beside it"
-    return f"without {where} the score would be {found.score - fall:.3f}"
+    across, up = int(column) - middle, int(row) - middle
+    where = "the centre"
+    if max(abs(across), abs(up)) > 1:
+        sides = [
+            ("larger" if n > 0 else "smaller") + f" {axis}"
+            for n, axis in ((across, "x"), (up, "y"))
+            if n
+        ]
+        where = f"the patch beside it at {' and '.join(sides)}"
+    speaks = "real" if fall > 0 else "bogus"
+    return f"{where} speaks for {speaks}: without it the score would be {found.score - fall:.3f}"

@@ -178,7 +178,10 @@ def format_of(content: Content) -> Format:
     found = found or next((each for each in FORMATS if suffix in each.others), None)
     if found is None:
         known = ", ".join(each.name for each in FORMATS)
-        raise InputError(f"{content.path} is of no format that is known ({known}), nor is its suffix")
+        way_out = "" if b"\0" in content.head else f"; {_BARE_LIST}"
+        raise InputError(
+            f"{content.path} is of no format that is known ({known}), nor is its suffix{way_out}"
+        )
     return found
 
 

@@ -152,6 +152,7 @@ def positions(
                 f"{did_you_mean(missing[0], have)}"
             )
     first = _first_pixel(table, x_col, y_col) if origin is None else origin
+    log.info("positions are %s and %s; the first pixel is %g", x_col, y_col, first)
     return in_pixels(table[x_col], x_col, first), in_pixels(table[y_col], y_col, first)
 
 

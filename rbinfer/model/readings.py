@@ -97,7 +97,8 @@ class Reading:
         limit = 0.0 if bound is None else bound
         fit = [p for p in self.operating_points if getattr(p, rate) <= limit]
         if not fit:
-            have = ", ".join(f"{p.missed:.2%} / {p.false:.2%}" for p in self.operating_points) or "none"
+            points = sorted(self.operating_points, key=lambda p: p.missed)
+            have = ", ".join(f"{p.missed:.2%} / {p.false:.2%}" for p in points) or "none"
             raise InputError(
                 f"with {self.name} real the model has no operating point with at most "
                 f"{100 * limit:.3g} % {rate}; it has (missed / false): {have}"

@@ -157,7 +157,9 @@ class NightResult:
         text = f"; {self.n_doubtful} can't be told well"
         if self.n_doubtful > shown:
             return f"{text}: the first {shown} are in {page}"
-        return f"{text}: judge {'it' if self.n_doubtful == 1 else 'them'} in {page}"
+        if self.n_doubtful == shown:
+            return f"{text}: judge {'it' if shown == 1 else 'them'} in {page}"
+        return f"{text}: judge the first{f' {self.n_doubtful}' if self.n_doubtful > 1 else ''} in {page}"
 
     def _groups(self) -> str:
         """Name a few groups with their frames: one that was taken for two is seen at once."""

@@ -40,7 +40,8 @@ def write_doubtful(
     figures = "".join(_figure(doubt, url) for doubt, url in zip(doubts, urls, strict=True))
     body = (
         f"<header><h1>{escaped(title)}</h1>"
-        '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first. The '
+        '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first; those '
+        "below 0.1 and above 0.9 are there to compare. The "
         "cutout is of the detection with the largest S/N; under it stand the probability by the whole "
         "night, the score of that frame alone, how many of the frames that cover the place show it, its "
         "id in sources.ecsv, and the row in the scored catalogue of the image.</p>"

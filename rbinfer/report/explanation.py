@@ -46,7 +46,10 @@ def draw(found: Explanation) -> "Figure":
     axes[1, 0].set_title("what that star leaves")
     most = max(float(np.abs(found.influence).max()), 0.01)
     drawn = axes[1, 1].imshow(found.influence, vmin=-most, vmax=most, **signed)
-    axes[1, 1].set_title("fall of the score where covered")
+    axes[1, 1].set_title("what counts")
+    axes[1, 1].set_xlabel(
+        "red speaks for real, blue for bogus:\nfall of the score without that patch", fontsize=8
+    )
     figure.colorbar(drawn, ax=axes[1, 1], shrink=0.7)
     names = list(found.classes) or ["score"]
     values = list(found.classes.values()) or [np.nan_to_num(found.score)]

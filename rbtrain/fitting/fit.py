@@ -304,7 +304,14 @@ def fit(
         raise
     finally:
         _remove_parts(where)
+    losses = checkpoint.history["val_loss"]
+    log.info("epoch %d of %d is kept, with the least validation loss", best_epoch(losses), len(losses))
     return in_single_precision(config, load_network(config, where / _BEST))
+
+
+def best_epoch(losses: list[float]) -> int:
+    """Return the number, from 1, of the epoch whose network is kept: the last with the least loss."""
+    return len(losses) - losses[::-1].index(min(losses))
 
 
 def to_measure(config: TrainConfig, data: Dataset) -> F32:

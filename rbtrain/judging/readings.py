@@ -111,7 +111,9 @@ def what_changed(before: ModelSpec, measured: dict[str, Any], now: dict[str, Any
     Returns
     -------
     dict
-        ``model``, ``version`` and ``real`` of the earlier one; ``auc``, by reading and then by bin
+        ``model``, ``version`` and ``real`` of the earlier one; ``rates``, its and the new share of the
+        real that are kept, share of the bogus that are let in, each at the model's own threshold, and
+        calibration error; ``auc``, by reading and then by bin
         (``overall`` first): its AUC and the new one; ``worst``, by reading, the largest loss of AUC in
         any bin, negative where all have won.
     """
@@ -127,6 +129,11 @@ def what_changed(before: ModelSpec, measured: dict[str, Any], now: dict[str, Any
         "model": before.name,
         "version": before.version,
         "real": list(before.real),
+        "rates": {
+            "kept": [found["overall"]["true_rate"] for found in (measured, now["simulation"])],
+            "let_in": [found["overall"]["false_rate"] for found in (measured, now["simulation"])],
+            "calibration_error": [found["calibration_error"] for found in (measured, now["simulation"])],
+        },
         "auc": pairs,
         "worst": {name: max(old - new for old, new in found.values()) for name, found in pairs.items()},
     }

@@ -5,6 +5,10 @@ from typing import Any
 
 from .readings import BIN_KEYS, POINT_KEYS
 
+#: Titles of rates and readings.
+_RATES = {"kept": "real kept", "let_in": "bogus let in", "calibration_error": "calibration error"}
+_READINGS = {"shipped": "as it counts"}
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """Format a figure; a dash for one that could not be measured (None, NaN or infinite)."""
@@ -68,8 +72,16 @@ def format_bins(measured: dict[str, Any]) -> str:
 
 
 def format_before(changed: dict[str, Any]) -> str:
-    """Format what `what_changed` found: AUC before and now, by reading and bin."""
-    lines = [f"{'AUC, version ' + changed['version'] + ' / now':24s} {'before':>8s} {'now':>8s}"]
+    """Format what `what_changed` found: rates before and now, and AUC by reading and bin."""
+    lines = [f"{'at the thresholds':24s} {'before':>8s} {'now':>8s}"]
+    for key, better in (("kept", 1), ("let_in", -1), ("calibration_error", -1)):
+        old, new = changed["rates"][key]
+        worse = "   worse" if (new - old) * better < 0 else ""
+        lines.append(f"{_RATES[key]:24s} {number(old):>8s} {number(new):>8s}{worse}")
+    lines += [
+        "",
+        f"{'AUC, version ' + changed['version'] + ' / now':24s} {'before':>8s} {'now':>8s}",
+    ]
     for name, pairs in changed["auc"].items():
         lines += [
             f"{name} {at:16s}".ljust(32) + f"{old:8.4f} {new:8.4f}" for at, (old, new) in pairs.items()
@@ -80,7 +92,7 @@ def format_before(changed: dict[str, Any]) -> str:
 
 def _format_readings(readings: dict[str, Any]) -> str:
     """Format the AUC of each reading, overall and by bins."""
-    lines = [f"{'AUC':20s} " + " ".join(f"{name:>16s}" for name in readings)]
+    lines = [f"{'AUC':20s} " + " ".join(f"{_READINGS.get(name, name):>16s}" for name in readings)]
     for key in ("overall", *BIN_KEYS):
         first = next(iter(readings.values()))[key]
         for at in [""] if key == "overall" else first:

@@ -280,7 +280,7 @@ class _Darks:
                 np.save(self._counts_of(shape), self._often[shape])
             else:
                 log.warning(
-                    "%s: cosmic rays in it count as hot pixels; %d darks of one camera tell them apart",
+                    "%s: without %d darks of one size, cosmic rays in them count as hot pixels",
                     ", ".join(names),
                     ENOUGH_DARKS,
                 )

@@ -1,15 +1,18 @@
 """The pages of the documentation do what they show."""
 
 import importlib.util
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import jinja2
 import pytest
 
 from rbinfer.measure.warmup import warmup
 
-from ..snippets import FIELD, ROOT, blocks, commands, fill, is_run, run_page
+from ..snippets import FIELD, ROOT, blocks, commands, fences, fill, is_run, python, run_page
 
 DOCS = ROOT / "docs"
 #: How lines begin that are not run, and why.
@@ -36,6 +39,7 @@ NOT_RUN = {
     "rbtrain fit my.toml": "for hours; tests/train runs it",
     "rbtrain export my.toml": "what the line before makes; tests/train runs it",
     "rbtrain evaluate my.toml": "on files that are not here; tests/train runs it",
+    "mkdir -p ~/.rbinfer": "what a training made that is not run; train_a_model.md has the like",
 }
 #: Pages whose Python code is not run here, and why.
 NO_PYTHON = {
@@ -98,6 +102,35 @@ def test_page(name, filled, tmp_path):
     else:
         shutil.copytree(filled, place, symlinks=True)
     assert run_page(PAGES[name], place, NOT_RUN, names=None if name in NO_PYTHON else {}).run > 0
+
+
+def test_a_format_is_added_as_the_page_says(filled, tmp_path):
+    page = [text for _, text in fences(PAGES["how-to/catalogue_formats.md"])]
+    shutil.copy(filled / "detections.fits", tmp_path)
+    python(page[0], tmp_path, {})
+    source = tmp_path / "rbinfer"
+    shutil.copytree(ROOT / "rbinfer", source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "models", tmp_path / "models")
+    [module] = [text for text in page if "def read_mycat" in text]
+    [row] = [text for text in page if text.startswith("    Format(")]
+    (source / "io" / "mycat.py").write_text(module)
+    formats = (source / "io" / "formats.py").read_text()
+    formats = formats.replace(
+        "from .original", "from .mycat import is_mycat, read_mycat\nfrom .original"
+    )
+    formats = formats.replace('    Format(\n        "CSV"', row + '    Format(\n        "CSV"')
+    (source / "io" / "formats.py").write_text(formats)
+    program = (
+        "from rbinfer.io.positions import positions\nfrom rbinfer.io.tables import read_catalog\n"
+        "from astropy.table import Table\nimport numpy as np, rbinfer\n"
+        "made, given = positions(read_catalog('frame.mycat')), Table.read('detections.fits')\n"
+        "print(rbinfer.__file__, len(given), np.allclose(made, (given['x'], given['y']), atol=6e-4))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(source / "__init__.py"), "133", "True"], done.stderr
 
 
 def test_every_figure_that_a_page_takes_from_a_file_is_there(generate):

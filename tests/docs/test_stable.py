@@ -100,11 +100,29 @@ def test_columns_and_keys_are_as_documented(place, suffix):
 
 
 def test_json_summary_is_as_documented(place):
-    text = re.search(r"The summary has (.*?) and, with `--hdu all`, `(\w+)`", TEXT, re.DOTALL)
     done = run(place, "classify", "mosaic.fits", "--hdu", "all", "--json", "-q")
     result = json.loads(done.stdout)
     assert result.keys() == {"summary", "rows"}
-    assert result["summary"].keys() == {*names_in(text[1]), text[2]}
+    assert result["summary"].keys() == {
+        name for cell, _ in table("key of the summary") for name in names_in(cell)
+    }
+
+
+def test_files_of_a_night_are_as_documented(place):
+    pytest.importorskip("astroalign")
+    assert run(place, "night", "camera", "-o", "whole", "-q").returncode == 0
+
+    def documented(heading):
+        return [name for cell, _ in table(heading) for name in names_in(cell)]
+
+    sources = documented("column of `sources.ecsv`")
+    further = documented("further column of `candidates.ecsv`")
+    found = {name: Table.read(place / "whole" / name) for name in ("sources.ecsv", "candidates.ecsv")}
+    assert found["sources.ecsv"].colnames == sources
+    assert found["candidates.ecsv"].colnames == sources + further
+    assert set(found["sources.ecsv"]["kind"]) == {"sky", "moving", "detector"}
+    for name in ("detections.parquet", "frames.ecsv"):
+        assert Table.read(place / "whole" / name).colnames == documented(f"column of `{name}`")
 
 
 def test_stamp_and_tags_are_as_documented(place):

@@ -169,7 +169,9 @@ def test_what_changed_is_told_by_reading_and_bin():
         reading = {key: {at: {"auc": auc - loss} for at, auc in b.items()} for key, b in bins.items()}
         reading["by_snr"]["3-5"]["auc"] += 4 * loss
         return {
-            "readings": dict.fromkeys(("with_galaxies", "stars"), reading | {"overall": {"auc": 0.9}})
+            "readings": dict.fromkeys(("with_galaxies", "stars"), reading | {"overall": {"auc": 0.9}}),
+            "overall": {"true_rate": 0.88 + loss, "false_rate": 0.1 - loss / 2},
+            "calibration_error": 0.02,
         }
 
     before = read_spec(resolve("reference"))
@@ -177,7 +179,14 @@ def test_what_changed_is_told_by_reading_and_bin():
     assert (found["model"], found["version"], found["real"]) == ("reference", "2", ["real"])
     assert found["worst"] == pytest.approx({"with_galaxies": 0.3, "stars": 0.3})
     assert found["auc"]["stars"]["snr 5-10"] == pytest.approx([0.7, 0.8])
-    assert format_before(found).splitlines()[-1] == "largest loss, stars: 0.3000"
+    lines = format_before(found).splitlines()
+    assert [line.split() for line in lines[:4]] == [
+        ["at", "the", "thresholds", "before", "now"],
+        ["real", "kept", "0.9800", "0.8800", "worse"],
+        ["bogus", "let", "in", "0.0500", "0.1000", "worse"],
+        ["calibration", "error", "0.0200", "0.0200"],
+    ]
+    assert lines[-1] == "largest loss, stars: 0.3000"
 
 
 def test_readings_and_points_by_bin():

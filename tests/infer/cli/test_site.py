@@ -73,6 +73,15 @@ def test_a_required_option_and_counted_ones(site, capsys, tmp_path):
     assert "call it p.html" in capsys.readouterr().err
 
 
+def test_an_option_with_two_names_is_known_by_both(site, capsys, tmp_path):
+    (tmp_path / "cat.txt").write_text("1 20.0 30.0\n2 40.0 50.0\n")
+    columns = ("--x-col", "col2", "--y-col", "col3", "--trust-positions")
+    for key in ("format", "catalog-format", "catalog_format"):
+        site(here=f'[classify]\n{key} = "CSV"')
+        found, _ = summary(capsys, "--catalog", str(tmp_path / "cat.txt"), *columns)
+        assert found["detections"] == 2, key
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +52,59 @@ def test_a_star_and_a_hot_pixel_are_told_apart_in_a_sentence(classifier, frame):
     assert text.startswith("Bogus: narrower than the stars of this frame (FWHM ")
     assert "hot pixel (" in text
     assert "wider than the stars" in sentence(explain(classifier, frame, *GALAXY))
+
+
+def test_what_speaks_against_a_star_comes_first(classifier, frame):
+    hot = explain(classifier, frame, *HOT)
+    smeared = replace(hot, shape=hot.shape._replace(fwhm=3.1, ratio=2.9), neighbour=0.9)
+    smeared = replace(smeared, fit=smeared.fit._replace(unexplained=0.3))
+    mean = 1.0 / (1.0 - frame.width.ellipticity)
+    assert sentence(smeared).startswith(
+        f"Bogus: elongated 2.9 : 1, where the mean star has {mean:.2f} : 1; though as wide as the stars "
+        "of this frame (FWHM 3.1 against 3.1 px) and the frame's star explains it, but for 30 % of its "
+        "light: "
+    )
+    round_one = replace(smeared, shape=smeared.shape._replace(fwhm=3.1, ratio=1.1))
+    assert sentence(round_one).startswith(
+        "Bogus, though nothing measured here speaks against a star: as wide"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "fall", "said"),
+    [
+        (6, 7, 0.4, "the centre speaks for real: without it the score would be 0.100"),
+        (
+            9, 2, -0.4,
+            "the patch beside it at smaller x and larger y speaks for bogus: without it the score would "
+            "be 0.900",
+        ),
+        (
+            6, 12, 0.2,
+            "the patch beside it at larger x speaks for real: without it the score would be 0.300",
+        ),
+        (6, 6, 0.004, "no patch of the cutout alone moves the score by 0.01"),
+    ],
+)  # fmt: skip
+def test_what_counts_is_said_with_its_side(classifier, frame, row, column, fall, said):
+    influence = np.zeros((13, 13))
+    influence[row, column] = fall
+    found = replace(explain(classifier, frame, *STAR), score=0.5, influence=influence)
+    assert f"counts   {said}\n" in in_words(found) + "\n"
+
+
+def test_without_matplotlib_the_words_are_printed_all_the_same(tmp_path):
+    program = (
+        "import sys; sys.modules['matplotlib'] = None; from rbinfer.cli import main; sys.exit(main())"
+    )
+    words = ["explain", FIELD, "--at", "183,46", "--origin", "1", "-o", str(tmp_path / "why.png")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("Bogus: narrower")
+    assert "x, y     182.00, 45.00 (pixels from 0)" in done.stdout
+    assert 'pip install "rbinfer[plots]"' in done.stderr
 
 
 def test_what_counts_is_the_object_itself(classifier, frame):

@@ -114,8 +114,9 @@ def test_names_that_are_none(tmp_path, name, words):
 def test_what_is_of_no_format(tmp_path, content, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"is of no format that is known \(ECSV, .*CSV\)"):
+    with pytest.raises(InputError, match=r"is of no format that is known \(ECSV, .*CSV\)") as caught:
         format_of(Content(path))
+    assert ("catalog_format='CSV', x_col='col1'" in str(caught.value)) == (b"\x00" not in content)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def night_of(n_doubtful=0, groups=None, results=()):
     ("n", "words"),
     [
         (0, "0 moving, 0 seen once"),
-        (1, "0 seen once; 1 can't be told well: judge it in out/doubtful.html"),
+        (1, "0 seen once; 1 can't be told well: judge the first in out/doubtful.html"),
+        (15, "0 seen once; 15 can't be told well: judge the first 15 in out/doubtful.html"),
         (60, "0 seen once; 60 can't be told well: judge them in out/doubtful.html"),
     ],
 )

@@ -26,7 +26,7 @@ from rbtrain.export.proof import ExportError
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate
-from rbtrain.fitting.fit import build, fit
+from rbtrain.fitting.fit import best_epoch, build, fit
 from rbtrain.fitting.rates import mix_weights, width_weights
 from rbtrain.judging.evaluate import evaluate_simulation
 from rbtrain.metrics import auc
@@ -232,6 +232,10 @@ def test_bogus_weigh_by_the_width_of_the_stars():
     for widths, weights in (((2.0, 1.0), (1, 1)), ((1.0,), ()), ((1.0,), (0.0,)), ((0.0,), (1.0,))):
         with pytest.raises(ValueError, match=r"must rise from above 0|must be like"):
             FitConfig(widths=widths, bogus_weights=weights)
+
+
+def test_the_epoch_that_is_kept_is_the_last_of_the_least():
+    assert [best_epoch(losses) for losses in ([0.5], [0.5, 0.4, 0.6], [0.5, 0.4, 0.4])] == [1, 2, 3]
 
 
 def test_the_eight_symmetries_are_eight():
