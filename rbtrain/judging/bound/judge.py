@@ -1,0 +1,271 @@
+"""The likelihood ratio for the detections of a frame of which all is known."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from scipy.special import expit, logsumexp
+
+from ..._arrays import F32, F64, I64, Bools
+from ...config import CLASSES, DataConfig
+from ...data.cutting import aperture_snr, find_detections
+from .evidence import Library, Sight, log_evidence
+from .known import KnownFrame
+from .library import (
+    ARTEFACT,
+    SOURCE,
+    Size,
+    far_of,
+    galaxy_library,
+    hot_library,
+    reach,
+    star_library,
+    track_library,
+)
+
+#: The classes that are told apart; the last has no object.
+JUDGED = ("star", "galaxy", "cosmic_ray", "hot_pixel", "noise")
+REAL = ("star", "galaxy")
+#: From this share of the range on a pixel counts as saturated.
+_FULL = 0.95
+_IMAGES = {"star": "star", "galaxy": "galaxy", "cosmic_ray": "track", "hot_pixel": "hot_pixel"}
+
+
+class Judged(NamedTuple):
+    """Detections and what the likelihood says of them; arrays are (n,) unless said.
+
+    Attributes
+    ----------
+    x, y : array
+        Centroids, pixels.
+    xpeak, ypeak : int array
+        Brightest pixels.
+    label : int array
+        Index into `JUDGED`.
+    snr : array
+        Light of the 3 x 3 pixels around the peak over its noise.
+    log_evidence : array, shape (n, 5)
+        Natural logarithm of the rate of each class times its marginal likelihood, but for a common
+        factor: in the mix in which the detections were taken.
+    log_rate : array, shape (n, 5)
+        Of that the rate: objects of the class a pixel, 0 for noise, in the mix in which they were taken.
+    """
+
+    x: F64
+    y: F64
+    xpeak: I64
+    ypeak: I64
+    label: I64
+    snr: F64
+    log_evidence: F64
+    log_rate: F64
+
+    @property
+    def score(self) -> F64:
+        """Probability that each is real."""
+        return probability(self.log_evidence)
+
+
+def probability(log_evidence: F64) -> F64:
+    """Return the probability of a real source for log evidences (n, 5) of the classes `JUDGED`."""
+    real = np.isin(JUDGED, REAL)
+    ratio = logsumexp(log_evidence[:, real], axis=1) - logsumexp(log_evidence[:, ~real], axis=1)
+    return np.asarray(expit(ratio))
+
+
+def judge_frame(
+    known: KnownFrame, data: DataConfig, rng: np.random.Generator, most: int = 15, size: Size | None = None
+) -> Judged:
+    """Detect the objects of a frame, label them, and judge them by their likelihood.
+
+    Left out are detections at the edge or with saturated pixels, and those that the light of one object of
+    the labelled class does not explain, such as blends.
+
+    Parameters
+    ----------
+    known : KnownFrame
+    data : DataConfig
+        How objects are detected.
+    rng : numpy.random.Generator
+    most : int
+        So many of each class are taken, drawn at random.
+    size : Size, optional
+        Of the libraries.
+    """
+    found = find_detections(known.frame, data, rng)
+    rows, label, own, shares = _choose(known, found, most, rng)
+    oracle = _Oracle(known, rng, size or Size())
+    evidences = np.full((rows.size, len(JUDGED)), -np.inf)
+    rates = np.full((rows.size, len(JUDGED)), -np.inf)
+    x, y = np.asarray(found["xpeak"], np.int64)[rows], np.asarray(found["ypeak"], np.int64)[rows]
+    with np.errstate(divide="ignore"):
+        log_shares = np.log(shares)
+    for k in range(rows.size):
+        evidences[k] = oracle.log_evidence(x[k], y[k], own[k]) + log_shares
+        rates[k] = oracle.log_rates(x[k], y[k]) + log_shares
+    snr = aperture_snr(known.frame, x, y)
+    centre = (np.asarray(found[name], float)[rows] for name in ("x", "y"))
+    return Judged(*centre, x, y, label, snr, evidences, rates)
+
+
+def _choose(
+    known: KnownFrame, found: Table, most: int, rng: np.random.Generator
+) -> tuple[I64, I64, list[F32 | None], F64]:
+    """Choose detections of each class.
+
+    Returns
+    -------
+    rows : int array, shape (n,)
+        Of `found`.
+    label : int array, shape (n,)
+        Index into `JUDGED`.
+    own : list of array or None
+        Light of the object that each is.
+    shares : array, shape (5,)
+        How many were taken of those that could be.
+    """
+    objects = _Objects(known)
+    names = [CLASSES[code] if code >= 0 else "" for code in found["label"]]
+    x, y = np.asarray(found["xpeak"], np.int64), np.asarray(found["ypeak"], np.int64)
+    usable = _is_whole(known, x, y)
+    rows, label, own, shares = [], [], [], np.ones(len(JUDGED))
+    for code, name in enumerate(JUDGED):
+        owners = {
+            k: objects.owner(name, x[k], y[k])
+            for k in np.flatnonzero(usable)
+            if names[k] == name
+        }
+        fit = [k for k, owner in owners.items() if owner is not None]
+        taken = rng.permutation(fit)[:most].astype(int)
+        shares[code] = len(taken) / len(fit) if fit else 1.0
+        for k in taken:
+            rows.append(k)
+            label.append(code)
+            own.append(objects.image(name, owners[k]))
+    return np.array(rows, np.int64), np.array(label, np.int64), own, shares
+
+
+def _is_whole(known: KnownFrame, x: I64, y: I64) -> Bools:
+    """Tell around which pixels the window lies on the frame and holds no saturated one."""
+    frame, radius = known.frame, reach(known.frame.fwhm)
+    height, width = frame.image.shape
+    whole = (x >= radius) & (y >= radius) & (x < width - radius) & (y < height - radius)
+    camera = known.conditions.camera
+    full = camera.bias + _FULL * (camera.saturation - camera.bias)
+    for k in np.flatnonzero(whole):
+        window = np.s_[y[k] - radius : y[k] + radius + 1, x[k] - radius : x[k] + radius + 1]
+        whole[k] = frame.image[window].max() < full
+    return np.asarray(whole)
+
+
+class _Objects:
+    """Which object of a frame is the cause of a detection."""
+
+    def __init__(self, known: KnownFrame) -> None:
+        self._known = known
+        shape = known.expected.shape
+        camera = known.conditions.camera
+        sky = (known.frame.sky - np.float32(camera.bias)) * np.float32(camera.gain)
+        self._noise = known.frame.noise * np.float32(camera.gain)
+        self._excess = np.maximum(known.counts - sky, self._noise)
+        self._owner = {name: np.full(shape, -1) for name in ("cosmic_ray", "hot_pixel")}
+        largest = np.zeros(shape, np.float32)
+        for k in range(known.tracks.x.size):
+            self._note("cosmic_ray", k, known.track(k), largest)
+        largest = np.zeros(shape, np.float32)
+        for k in np.unique(known.hot_pixels.owner):
+            self._note("hot_pixel", int(k), known.hot_pixel(int(k)), largest)
+        self._rows = {
+            "star": (known.star_rows.x, known.star_rows.y, known.star_rows.peak),
+            "galaxy": (
+                np.array([g.x for g in known.galaxies]),
+                np.array([g.y for g in known.galaxies]),
+                np.array([known.galaxy(k).max() for k in range(len(known.galaxies))]),
+            ),
+        }
+
+    def _note(self, name: str, k: int, light: F32, largest: F32) -> None:
+        above = light > largest
+        self._owner[name][above] = k
+        largest[above] = light[above]
+
+    def owner(self, name: str, x: int, y: int) -> int | None:
+        """Return the object of a class that caused a detection, -1 for noise, None where none did."""
+        if name == "noise":
+            return -1
+        noise, excess = self._noise[y, x], self._excess[y, x]
+        if name in self._owner:
+            k = int(self._owner[name][y, x])
+            if k < 0:
+                return None
+            light = getattr(self._known, _IMAGES[name])(k)[y, x]
+            return k if light > max(2 * noise, ARTEFACT * excess) else None
+        xs, ys, peak = self._rows[name]
+        fwhm = self._known.frame.fwhm
+        away = np.hypot(xs - x, ys - y)
+        core = peak * np.exp(-2 * (away / max(fwhm, 1.5)) ** 2) * (away <= far_of(fwhm))
+        k = int(np.argmax(core)) if core.size else -1
+        return k if k >= 0 and core[k] > max(2 * noise, SOURCE * excess) else None
+
+    def image(self, name: str, k: int | None) -> F32 | None:
+        """Return the light of an object on the frame; None for noise."""
+        if name == "noise" or k is None:
+            return None
+        image: F32 = getattr(self._known, _IMAGES[name])(k)
+        return image
+
+
+class _Oracle:
+    """What knows all of a frame but what a detection is."""
+
+    def __init__(self, known: KnownFrame, rng: np.random.Generator, size: Size) -> None:
+        self._known, self._rng, self._size = known, rng, size
+        self._counts = known.counts
+        laws = known.laws
+        self._fixed = {
+            "cosmic_ray": track_library(known, rng, size.tracks),
+            "hot_pixel": hot_library(known, rng, size.hot_pixels),
+        }
+        self._of_zone: dict[int, dict[str, Library]] = {}
+        self._has_galaxies = laws.galaxies > 0
+
+    def _libraries(self, x: int, y: int) -> dict[str, Library]:
+        known = self._known
+        zone = int(known.conditions.psf.snap([x], [y], known.conditions.shape)[2][0])
+        if zone not in self._of_zone:
+            sources = {"star": star_library(known, zone)}
+            if self._has_galaxies:
+                sources["galaxy"] = galaxy_library(known, self._rng, self._size.galaxies, zone)
+            self._of_zone[zone] = sources
+        return self._of_zone[zone] | self._fixed
+
+    def log_evidence(self, x: int, y: int, own: F32 | None) -> F64:
+        """Return the log evidence of each of `JUDGED` for the object `own` at a brightest pixel."""
+        found = log_evidence(self._sight(x, y, own), self._libraries(x, y)) | {"noise": 0.0}
+        return np.array([found.get(name, -np.inf) for name in JUDGED])
+
+    def log_rates(self, x: int, y: int) -> F64:
+        """Return the logarithm of the rate of each class there: what stands out by 5 sigma, a pixel."""
+        least, libraries = 5 * self._known.conditions.noise, self._libraries(x, y)
+        rates = [libraries[name].rate(least) if name in libraries else 0.0 for name in JUDGED[:-1]]
+        return np.log(np.maximum([*rates, 1.0], 1e-300))
+
+    def _sight(self, x: int, y: int, own: F32 | None) -> Sight:
+        known, radius = self._known, reach(self._known.frame.fwhm)
+        window = np.s_[y - radius : y + radius + 1, x - radius : x + radius + 1]
+        base = known.expected[window].astype(float).ravel()
+        if own is not None:
+            base -= own[window].ravel()
+        counts = self._counts[window].astype(float).ravel()
+        camera, frame = known.conditions.camera, known.frame
+        noise = float(frame.noise[y, x]) * camera.gain
+        sky = (float(frame.sky[y, x]) - camera.bias) * camera.gain
+        return Sight(
+            residual=counts - base,
+            base=base,
+            floor=camera.read_noise**2 + camera.gain**2 / 12,
+            flat_noise=camera.flat_noise,
+            excess=max(float(self._counts[y, x]) - sky, noise),
+            noise=noise,
+        )
