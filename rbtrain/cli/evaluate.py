@@ -55,6 +55,12 @@ def add_parser(verbs: Any) -> Parser:
         action="store_true",
         help="draw ROC, histograms, reliability and the worst mistakes into the output directory",
     )
+    parser.add_argument(
+        "--bound",
+        metavar="FILE",
+        type=Path,
+        help="what benchmarks/bound.py wrote of this model: put it into the card",
+    )
     parser.add_argument("-o", "--output", type=Path, help="directory for metrics.json and CARD.md")
     return parser
 
@@ -77,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--before compares on simulated test frames: give a training's TOML or --dir")
     spec = classifier.spec
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
+    if options.bound is not None:
+        metrics["bound"] = _read_bound(options.bound, spec)
     versus: dict[str, Any] = {}
     scored: dict[str, Any] = {}
     if test is not None:
@@ -94,6 +102,18 @@ def run(options: argparse.Namespace) -> int:
             if test is not None:
                 _draw_simulated(path, test, options.output)
     return 0
+
+
+def _read_bound(path: Path, spec: "ModelSpec") -> dict[str, Any]:
+    """Read the figures of ``benchmarks/bound.py``, which must be of this model."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    of = found.get("model"), found.get("version")
+    if of != (spec.name, spec.version):
+        raise ValueError(
+            f"{path} is of model {of[0]} {of[1]}, not of {spec.name} {spec.version}: run "
+            "benchmarks/bound.py with the model that is evaluated"
+        )
+    return found
 
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path | None]:

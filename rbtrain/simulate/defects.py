@@ -7,7 +7,6 @@ PSF.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .._arrays import F64, I64
 from . import _render
@@ -41,29 +40,30 @@ def add_hot_pixels(canvas: Canvas, rng: np.random.Generator, charge: F64, shared
     canvas.record("hot_pixel", x.astype(float), y.astype(float), charge)
 
 
-def shares(
-    rng: np.random.Generator, charge: F64, shared: float
-) -> Iterator[tuple[I64, ArrayLike, ArrayLike, F64]]:
+def shares(rng: np.random.Generator, charge: F64, shared: float) -> Iterator[tuple[I64, I64, I64, F64]]:
     """Draw which pixels hold the charges of `add_hot_pixels`: which of them, where from it, how much.
 
     Yields
     ------
     which : int array, shape (k,)
         Indices of `charge`.
-    dx, dy : int or array, shape (k,)
+    dx, dy : int array, shape (k,)
         Pixels from the defect.
     part : array, shape (k,)
         Electrons there.
     """
-    yield np.arange(charge.size), 0, 0, charge
+    here = np.zeros(charge.size, np.int64)
+    yield np.arange(charge.size), here, here, charge
     kind = rng.random(charge.size)
     pair = np.flatnonzero(kind < 0.5 * shared)
     vertical = rng.random(pair.size) < 0.6
-    yield pair, ~vertical, vertical, charge[pair] * rng.uniform(0.05, 1.0, pair.size)
+    right, down = (~vertical).astype(np.int64), vertical.astype(np.int64)
+    yield pair, right, down, charge[pair] * rng.uniform(0.05, 1.0, pair.size)
     cross = np.flatnonzero((kind >= 0.5 * shared) & (kind < shared))
     leak = rng.uniform(0.01, 0.12, cross.size)
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        yield cross, dx, dy, charge[cross] * leak * rng.uniform(0.6, 1.4, cross.size)
+        part = charge[cross] * leak * rng.uniform(0.6, 1.4, cross.size)
+        yield cross, np.full(cross.size, dx), np.full(cross.size, dy), part
 
 
 def draw_defects(

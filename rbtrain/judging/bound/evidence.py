@@ -1,9 +1,9 @@
 """How likely the pixels around a detection are, if it is an object of a class.
 
 The marginal likelihood of a class is a sum over templates. Under each, the flux is integrated with its
-law, and small changes of the template (a shift, a width) with a Gaussian prior: the likelihood is taken as
-a Gaussian about its best place (Laplace's method). Pixels have independent Gaussian noise with the
-variance that the template itself gives them. All of it is relative to the likelihood of no object at all.
+law, and small changes of the template (a shift, a width) with a Gaussian prior: the likelihood is taken
+as a Gaussian about its best place (Laplace's method). Pixels have independent Gaussian noise with the
+variance that the template itself gives them. All of it is relative to the likelihood of no object.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,13 @@ from scipy.special import logsumexp, ndtr
 
 from ..._arrays import F32, F64, I64
 
-#: Templates of a class that are fitted closely; the others count as they are.
-_CLOSELY = 300
+#: Templates of a class that are fitted closely, at first and at last; the others count as they are.
+_CLOSELY = (25, 150)
 #: A template that is less likely than the best by this, natural logarithm, is left out.
 _HOPELESS = 40.0
 _ROUNDS = 3
+#: Least flux that derivatives are scaled with, in units of its error.
+_LEAST = 0.3
 _TINY = 1e-30
 
 
@@ -35,7 +37,7 @@ class FluxLaw(Protocol):
         which : int array, shape (k,)
             Indices of the templates.
         flux, error : array, shape (k,)
-            Where the likelihood has its maximum, above 0, and its rms, electrons.
+            Where the likelihood has its maximum, and its rms, electrons.
         least : array, shape (k,)
             Below this flux no object is detected as one of the class.
         """
@@ -73,7 +75,6 @@ class PowerLaws:
             total += weight * density * share * np.sqrt(2 * np.pi) * error * (start < top)
         return np.log(np.maximum(total, _TINY))
 
-
     def above(self, least: F64) -> F64:
         """See `FluxLaw`."""
         total = np.zeros(least.size)
@@ -88,28 +89,28 @@ class PowerLaws:
 
 
 @dataclass(frozen=True, eq=False)
-class LogNormal:
-    """The flux that each template was drawn with, blurred.
+class Around:
+    """The flux that each template was drawn with, blurred by a Gaussian.
 
     Attributes
     ----------
     flux : array, shape (n,)
         Electrons.
     spread : float
-        Rms of the natural logarithm.
+        Rms of the Gaussian, as a share of the flux.
     """
 
     flux: F64
     spread: float
 
     def log_integral(self, which: I64, flux: F64, error: F64, least: F64) -> F64:
-        """See `FluxLaw`; likelihood and law are taken as Gaussians of the logarithm."""
-        width = error / flux
-        variance = self.spread**2 + width**2
-        away = np.log(flux / self.flux[which])
-        share = np.maximum(ndtr((flux - least) / error), _TINY)
-        return -0.5 * away**2 / variance + np.log(width / np.sqrt(variance)) + np.log(share)
-
+        """See `FluxLaw`."""
+        mean = self.flux[which]
+        own, variance = (self.spread * mean) ** 2, error**2
+        both = own + variance
+        height = -0.5 * (flux - mean) ** 2 / both + 0.5 * np.log(variance / both)
+        middle, width = (own * flux + variance * mean) / both, np.sqrt(own * variance / both)
+        return np.asarray(height + np.log(np.maximum(ndtr((middle - least) / width), _TINY)))
 
     def above(self, least: F64) -> F64:
         """See `FluxLaw`."""
@@ -202,12 +203,12 @@ def log_evidence(sight: Sight, libraries: dict[str, Library]) -> dict[str, float
     """
     best: tuple[float, F64] = (0.0, np.zeros(sight.residual.size))
     guess = sight.variance(np.maximum(sight.residual, 0.0))
-    for _ in range(2):
+    for closely in _CLOSELY:
         # The noise of the pixels is that of their expected light: first as read, then as explained best.
         close = {}
         for name, library in libraries.items():
             all_of_it = _as_they_are(sight, library, guess)
-            first = np.argsort(all_of_it)[::-1][:_CLOSELY]
+            first = np.argsort(all_of_it)[::-1][:closely]
             first = first[all_of_it[first] > all_of_it[first[:1]] - _HOPELESS]
             fitted, light = _fitted(sight, library, first, guess)
             close[name] = all_of_it, first, fitted
@@ -231,12 +232,11 @@ def _as_they_are(sight: Sight, library: Library, variance: F64) -> F64:
     light, weight = library.images[:, 0], (1 / variance).astype(np.float32)
     sums = light @ (sight.residual.astype(np.float32) * weight)
     squares = np.maximum((light * light) @ weight, _TINY).astype(float)
-    error = 1 / np.sqrt(squares)
-    flux = np.maximum(sums / squares, 0.3 * error)
+    flux, error = sums / squares, 1 / np.sqrt(squares)
     null = sight.variance()
     residual = sight.residual
     constant = 0.5 * (residual**2 * (1 / null - 1 / variance) - np.log(variance / null)).sum()
-    gain = flux * sums - 0.5 * flux**2 * squares
+    gain = 0.5 * flux * sums
     which = np.arange(flux.size)
     prior = library.law.log_integral(which, flux, error, sight.least(library))
     return np.asarray(constant + gain + prior + library.log_weight)
@@ -248,20 +248,20 @@ def _fitted(sight: Sight, library: Library, which: I64, variance: F64) -> tuple[
     n, terms, _ = images.shape
     weight = np.broadcast_to(1 / variance, (n, variance.size))
     inverse_prior = np.zeros((n, terms))
-    least_flux = np.zeros(n)
     for step in range(_ROUNDS):
-        hessian = np.einsum("kip,kp,kjp->kij", images, weight, images, optimize=True)
-        plain = hessian[:, 0, 0]
-        if step == 0:
-            least_flux = 0.3 / np.sqrt(plain)
-            flux = np.maximum(np.einsum("kp,kp->k", images[:, 0], weight * sight.residual) / plain, least_flux)
-        inverse_prior[:, 1:] = 1 / (flux[:, None] * library.spread) ** 2
-        hessian[:, range(terms), range(terms)] += inverse_prior
         slope = np.einsum("kip,kp->ki", images, weight * sight.residual)
+        hessian = np.einsum("kip,kp,kjp->kij", images, weight, images, optimize=True)
+        if step == 0:
+            flux = slope[:, 0] / hessian[:, 0, 0]
+        # The derivatives are of unit flux, and their parameters mean nothing without any.
+        scale = np.maximum(flux, _LEAST / np.sqrt(hessian[:, 0, 0]))
+        inverse_prior[:, 1:] = 1 / (scale[:, None] * library.spread) ** 2
+        hessian[:, range(terms), range(terms)] += inverse_prior
         best = np.linalg.solve(hessian, slope[..., None])[..., 0]
-        flux = best[:, 0] = np.maximum(best[:, 0], least_flux)
-        light = np.maximum(np.einsum("ki,kip->kp", best, images), 0)
-        total = sight.variance(light)
+        flux = best[:, 0]
+        light = np.einsum("ki,kip->kp", best, images)
+        lit = np.maximum(light, 0)
+        total = sight.variance(lit)
         if step < _ROUNDS - 1:
             weight = 1 / total
     covariance = np.linalg.inv(hessian)
@@ -274,4 +274,4 @@ def _fitted(sight: Sight, library: Library, which: I64, variance: F64) -> tuple[
     gain += 0.5 * np.log(np.maximum(inverse_prior[:, 1:], _TINY)).sum(axis=1)
     gain -= 0.5 * np.linalg.slogdet(hessian)[1] + np.log(error)
     prior = library.law.log_integral(which, flux, error, sight.least(library)[which])
-    return gain + prior + library.log_weight[which], light
+    return gain + prior + library.log_weight[which], lit

@@ -1,16 +1,16 @@
 """The likelihood ratio for the detections of a frame of which all is known."""
 
-from dataclasses import dataclass
+import math
 from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
 from ..._arrays import F32, F64, I64, Bools
 from ...config import CLASSES, DataConfig
 from ...data.cutting import aperture_snr, find_detections
-from .evidence import Library, Sight, log_evidence
+from .evidence import Sight, log_evidence
 from .known import KnownFrame
 from .library import (
     ARTEFACT,
@@ -23,6 +23,7 @@ from .library import (
     star_library,
     track_library,
 )
+from .points import is_unexplained, log_evidence_of_points, points_of_charge, points_of_light
 
 #: The classes that are told apart; the last has no object.
 JUDGED = ("star", "galaxy", "cosmic_ray", "hot_pixel", "noise")
@@ -61,26 +62,26 @@ class Judged(NamedTuple):
     log_evidence: F64
     log_rate: F64
 
-    @property
-    def score(self) -> F64:
-        """Probability that each is real."""
-        return probability(self.log_evidence)
 
-
-def probability(log_evidence: F64) -> F64:
-    """Return the probability of a real source for log evidences (n, 5) of the classes `JUDGED`."""
+def log_odds(log_evidence: F64) -> F64:
+    """Return the logarithm of the odds of a real source, for log evidences (n, 5) of `JUDGED`."""
     real = np.isin(JUDGED, REAL)
-    ratio = logsumexp(log_evidence[:, real], axis=1) - logsumexp(log_evidence[:, ~real], axis=1)
-    return np.asarray(expit(ratio))
+    return np.asarray(
+        logsumexp(log_evidence[:, real], axis=1) - logsumexp(log_evidence[:, ~real], axis=1)
+    )
 
 
 def judge_frame(
-    known: KnownFrame, data: DataConfig, rng: np.random.Generator, most: int = 15, size: Size | None = None
+    known: KnownFrame,
+    data: DataConfig,
+    rng: np.random.Generator,
+    most: int = 15,
+    size: Size | None = None,
 ) -> Judged:
     """Detect the objects of a frame, label them, and judge them by their likelihood.
 
-    Left out are detections at the edge or with saturated pixels, and those that the light of one object of
-    the labelled class does not explain, such as blends.
+    Left out are detections at the edge or with saturated pixels, and those that the light of one object
+    of the labelled class does not explain, such as blends.
 
     Parameters
     ----------
@@ -103,10 +104,10 @@ def judge_frame(
         log_shares = np.log(shares)
     for k in range(rows.size):
         evidences[k] = oracle.log_evidence(x[k], y[k], own[k]) + log_shares
-        rates[k] = oracle.log_rates(x[k], y[k]) + log_shares
+        rates[k] = oracle.log_rates + log_shares
     snr = aperture_snr(known.frame, x, y)
-    centre = (np.asarray(found[name], float)[rows] for name in ("x", "y"))
-    return Judged(*centre, x, y, label, snr, evidences, rates)
+    centre_x, centre_y = (np.asarray(found[name], float)[rows] for name in ("x", "y"))
+    return Judged(centre_x, centre_y, x, y, label, snr, evidences, rates)
 
 
 def _choose(
@@ -131,11 +132,7 @@ def _choose(
     usable = _is_whole(known, x, y)
     rows, label, own, shares = [], [], [], np.ones(len(JUDGED))
     for code, name in enumerate(JUDGED):
-        owners = {
-            k: objects.owner(name, x[k], y[k])
-            for k in np.flatnonzero(usable)
-            if names[k] == name
-        }
+        owners = {k: objects.owner(name, x[k], y[k]) for k in np.flatnonzero(usable) if names[k] == name}
         fit = [k for k, owner in owners.items() if owner is not None]
         taken = rng.permutation(fit)[:most].astype(int)
         shares[code] = len(taken) / len(fit) if fit else 1.0
@@ -220,36 +217,34 @@ class _Oracle:
     """What knows all of a frame but what a detection is."""
 
     def __init__(self, known: KnownFrame, rng: np.random.Generator, size: Size) -> None:
-        self._known, self._rng, self._size = known, rng, size
+        self._known = known
         self._counts = known.counts
-        laws = known.laws
-        self._fixed = {
+        self._libraries = {
+            "star": star_library(known),
             "cosmic_ray": track_library(known, rng, size.tracks),
             "hot_pixel": hot_library(known, rng, size.hot_pixels),
         }
-        self._of_zone: dict[int, dict[str, Library]] = {}
-        self._has_galaxies = laws.galaxies > 0
-
-    def _libraries(self, x: int, y: int) -> dict[str, Library]:
-        known = self._known
-        zone = int(known.conditions.psf.snap([x], [y], known.conditions.shape)[2][0])
-        if zone not in self._of_zone:
-            sources = {"star": star_library(known, zone)}
-            if self._has_galaxies:
-                sources["galaxy"] = galaxy_library(known, self._rng, self._size.galaxies, zone)
-            self._of_zone[zone] = sources
-        return self._of_zone[zone] | self._fixed
+        laws, radius = known.laws, reach(known.frame.fwhm)
+        self._points = {"cosmic_ray": points_of_charge(known, radius)}
+        self._log_density = {"cosmic_ray": math.log(laws.muons + laws.electrons)}
+        if known.galaxies:
+            self._libraries["galaxy"] = galaxy_library(known, rng, size.galaxies)
+            self._points["galaxy"] = points_of_light(known, radius)
+            self._log_density["galaxy"] = math.log(laws.galaxies)
+        least = 5 * known.conditions.noise
+        rates = {name: library.rate(least) for name, library in self._libraries.items()} | {"noise": 1.0}
+        #: Logarithm of the rate of each of `JUDGED`: what stands out by 5 sigma, a pixel.
+        self.log_rates = np.log([max(rates.get(name, 0.0), 1e-300) for name in JUDGED])
 
     def log_evidence(self, x: int, y: int, own: F32 | None) -> F64:
         """Return the log evidence of each of `JUDGED` for the object `own` at a brightest pixel."""
-        found = log_evidence(self._sight(x, y, own), self._libraries(x, y)) | {"noise": 0.0}
+        sight = self._sight(x, y, own)
+        found = log_evidence(sight, self._libraries) | {"noise": 0.0}
+        if is_unexplained(sight, max(found.values())):
+            for name, points in self._points.items():
+                free = log_evidence_of_points(sight, points) + self._log_density[name]
+                found[name] = float(np.logaddexp(found[name], free))
         return np.array([found.get(name, -np.inf) for name in JUDGED])
-
-    def log_rates(self, x: int, y: int) -> F64:
-        """Return the logarithm of the rate of each class there: what stands out by 5 sigma, a pixel."""
-        least, libraries = 5 * self._known.conditions.noise, self._libraries(x, y)
-        rates = [libraries[name].rate(least) if name in libraries else 0.0 for name in JUDGED[:-1]]
-        return np.log(np.maximum([*rates, 1.0], 1e-300))
 
     def _sight(self, x: int, y: int, own: F32 | None) -> Sight:
         known, radius = self._known, reach(self._known.frame.fwhm)

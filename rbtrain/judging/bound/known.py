@@ -1,8 +1,9 @@
 """Simulated frames of which each object, and the law that it was drawn from, is known apart.
 
-They are drawn by the parts of the simulator. What would make the noise of pixels depend on each other, or
-an object of one kind on another, is left out: trails, spikes and halos, columns, traps and cold pixels,
-nebulosity, pairs of stars, persistence, pattern noise, resampling and rounding after the converter.
+They are drawn by the parts of the simulator. What would make the noise of pixels depend on each other,
+or one object on another, is left out, and what goes on beyond the window: trails, spikes and halos,
+columns, traps and cold pixels, nebulosity, pairs of stars, persistence, pattern noise, resampling,
+rounding after the converter, and PSFs that vary over the frame.
 """
 
 import math
@@ -24,7 +25,6 @@ from ...simulate.truth import Rows
 LEVEL = 0.1
 #: More stars above 5 sigma than this per square FWHM are blends, which no single star explains.
 _CROWDED = 0.03
-_TRIES = 200
 #: Objects on a frame that has none of a kind: what they would look like is known all the same.
 _NONE = 1e-6
 
@@ -163,8 +163,10 @@ class KnownFrame:
         return self.hot_pixels.image((self.expected.shape[0], self.expected.shape[1]), k)
 
 
-def draw_known_frame(config: SimulateConfig, rng: np.random.Generator, widths: Range) -> KnownFrame:
-    """Draw a frame with stars of a width within a range.
+def draw_known_frame(
+    config: SimulateConfig, rng: np.random.Generator, widths: Range
+) -> KnownFrame | None:
+    """Draw a frame; None where its stars are not as wide as asked for.
 
     Parameters
     ----------
@@ -177,15 +179,12 @@ def draw_known_frame(config: SimulateConfig, rng: np.random.Generator, widths: R
 
     Returns
     -------
-    KnownFrame
-
-    Raises
-    ------
-    ValueError
-        Frames of this kind hardly ever have such a width.
+    KnownFrame or None
     """
     config = _without_pairs(config, rng)
-    conditions = _draw_conditions(config, rng, widths)
+    conditions = _draw_conditions(config, rng)
+    if not widths[0] <= conditions.psf.fwhm < widths[1]:
+        return None
     shape, noise = conditions.shape, conditions.noise
     seed = int(rng.integers(2**31))
     stars, star_rows = draw_star_layer(config.field, rng, conditions)
@@ -233,25 +232,18 @@ def _without_pairs(config: SimulateConfig, rng: np.random.Generator) -> Simulate
         pair_fraction=(0.0, 0.0),
         followed=0.0,
     )
-    return replace(config, field=field)
+    return replace(config, field=field, psf=replace(config.psf, varying=0.0))
 
 
-def _draw_conditions(config: SimulateConfig, rng: np.random.Generator, widths: Range) -> Conditions:
-    """Draw camera, sky and PSF until stars are as wide as they should be."""
-    for _ in range(_TRIES):
-        camera = replace(detector.draw_camera(config.detector, rng), nonlinearity=0.0, blooming=False)
-        room = min(camera.full_well, (camera.ceiling - camera.bias) * camera.gain)
-        level = min(log_uniform(rng, config.sky.level), 0.4 * room)
-        noise = math.sqrt(level + camera.read_noise**2)
-        brightest = log_uniform(rng, config.field.brightest) * room / noise
-        images = draw_star_images(config.psf, rng, brightest)
-        if widths[0] <= images.stars.fwhm < widths[1]:
-            shape = (config.height, config.width)
-            return Conditions(shape, camera, images, level, noise, brightest)
-    raise ValueError(
-        f"of {_TRIES} frames none had a FWHM from {widths[0]} to {widths[1]} px; choose another kind of "
-        "frame or wider limits"
-    )
+def _draw_conditions(config: SimulateConfig, rng: np.random.Generator) -> Conditions:
+    """Draw camera, sky and PSF."""
+    camera = replace(detector.draw_camera(config.detector, rng), nonlinearity=0.0, blooming=False)
+    room = min(camera.full_well, (camera.ceiling - camera.bias) * camera.gain)
+    level = min(log_uniform(rng, config.sky.level), 0.4 * room)
+    noise = math.sqrt(level + camera.read_noise**2)
+    brightest = log_uniform(rng, config.field.brightest) * room / noise
+    images = draw_star_images(config.psf, rng, brightest)
+    return Conditions((config.height, config.width), camera, images, level, noise, brightest)
 
 
 def _star_laws(config: SimulateConfig, conditions: Conditions, n: int) -> tuple[Counts, ...]:

@@ -1,9 +1,9 @@
 """What an object of each class may look like around the brightest pixel of a detection on one frame.
 
-Stars stand on a grid of sub-pixel positions, as the simulator puts them there; galaxies, particles and hot
-pixels are drawn by the simulator's generators. A drawn template stands for each of its bright pixels as the
-one that was found. Particles and galaxies are also drawn a little to the side and a little wider, which
-gives the derivatives.
+Stars stand on a grid of sub-pixel positions, as the simulator puts them there; galaxies, particles and
+hot pixels are drawn by the simulator's generators. A drawn template stands for each of its bright pixels
+as the one that was found. Particles and galaxies are also drawn a little to the side and a little wider,
+which gives the derivatives.
 """
 
 import math
@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..._arrays import F32, F64, I64
-from ...simulate import PSF, defects, particles, sources
+from ...simulate import defects, particles, sources
 from ...simulate.canvas import Canvas
-from .evidence import Library, LogNormal, PowerLaws
-from .known import LEVEL, KnownFrame
+from .evidence import Around, Library, PowerLaws
+from .known import KnownFrame
 
 #: Shares of the light in the brightest pixel from which on the labels take a source, or an artefact, for
 #: its cause (`rbtrain.data.label`).
@@ -38,9 +38,9 @@ _ONE = 1e4
 class Size:
     """How many templates are drawn of each class."""
 
-    tracks: int = 3000
-    hot_pixels: int = 400
-    galaxies: int = 250
+    tracks: int = 1500
+    hot_pixels: int = 200
+    galaxies: int = 120
 
     def times(self, factor: float) -> "Size":
         """Return another number of each."""
@@ -57,28 +57,26 @@ def far_of(fwhm: float) -> float:
     return max(0.55 * fwhm, 1.2)
 
 
-def star_library(known: KnownFrame, zone: int) -> Library:
-    """Return the star of one zone of the frame, at each position where the label would take it."""
+def star_library(known: KnownFrame) -> Library:
+    """Return the star of the frame, at each position where the label would take it."""
     psf, radius = known.conditions.psf, reach(known.frame.fwhm)
     s, fwhm = psf.oversampling, known.frame.fwhm
     far = far_of(fwhm)
     most = math.ceil(far + 0.5)
     pad = max(radius + most - psf.radius, 0)
-    stamps = np.pad(psf.stamps[zone], ((0, 0), (pad, pad), (pad, pad)))
+    stamps = np.pad(psf.stamps[0], ((0, 0), (pad, pad), (pad, pad)))
     middle = psf.radius + pad
     images, shown = [], []
     for dy in range(-most, most + 1):
         for dx in range(-most, most + 1):
             for phase in range(s * s):
-                away = math.hypot(
-                    dx + (phase % s - s // 2) / s, dy + (phase // s - s // 2) / s
-                )
+                away = math.hypot(dx + (phase % s - s // 2) / s, dy + (phase // s - s // 2) / s)
                 if away > far:
                     continue
                 rows = slice(middle - dy - radius, middle - dy + radius + 1)
                 columns = slice(middle - dx - radius, middle - dx + radius + 1)
                 images.append(stamps[phase, rows, columns].ravel())
-                shown.append(psf.peaks[zone, phase] * math.exp(-2 * (away / max(fwhm, 1.5)) ** 2))
+                shown.append(psf.peaks[0, phase] * math.exp(-2 * (away / max(fwhm, 1.5)) ** 2))
     n = len(images)
     return Library(
         images=np.asarray(images, np.float32)[:, None],
@@ -122,27 +120,28 @@ def track_library(known: KnownFrame, rng: np.random.Generator, n: int) -> Librar
     tracks = light if tracks is None else tracks.joined(light)
     side = 2 * (radius + _AROUND) + 1
     tracks = replace(tracks, x=tracks.x + side // 2, y=tracks.y + side // 2)
+    # What nobody could detect is no alternative.
+    least = 1.5 * known.conditions.noise
+    tracks = tracks.taken(np.flatnonzero(tracks.charge > least))
     stamps = _differentiated(lambda *change: _track_stamps(tracks, side, *change), _STEP, _FACTOR)
     peak = stamps[:, 0].max(axis=(1, 2))
-    # What nobody could detect is no alternative.
-    seen = np.flatnonzero(tracks.charge * peak > 1.5 * known.conditions.noise)
+    seen = np.flatnonzero(tracks.charge * peak > least)
     template, images, places = _placed(stamps[seen], radius, rng)
     charge = tracks.charge[seen][template]
     return Library(
         images=images,
         spread=np.array([_SHIFT, _SHIFT, _WIDER]),
         log_weight=np.log(density / n * places),
-        law=LogNormal(charge, _CHARGE),
+        law=Around(charge, _CHARGE),
         shown=images[:, 0, images.shape[2] // 2].astype(float),
         cause=ARTEFACT,
     )
 
 
-def galaxy_library(known: KnownFrame, rng: np.random.Generator, n: int, zone: int) -> Library:
-    """Return `n` galaxies with the PSF of one zone of the frame."""
+def galaxy_library(known: KnownFrame, rng: np.random.Generator, n: int) -> Library:
+    """Return `n` galaxies with the PSF of the frame."""
     field, radius, noise = known.config.field, reach(known.frame.fwhm), known.conditions.noise
-    whole = known.conditions.psf
-    psf = PSF(whole.stamps[zone : zone + 1], whole.oversampling, whole.fwhm, whole.profile)
+    psf = known.conditions.psf
     side = 2 * (radius + math.ceil(2 * psf.fwhm)) + 1
     drawn = list(_galaxies(known, rng, n))
     # All with one flux: the law of the flux is that of the surface brightness.
@@ -155,7 +154,7 @@ def galaxy_library(known: KnownFrame, rng: np.random.Generator, n: int, zone: in
         stamps = np.zeros((n, side, side), np.float32)
         for stamp, g, seed in zip(stamps, drawn, seeds, strict=True):
             moved = replace(g, x=g.x + dx, y=g.y + dy, half_light=g.half_light * wider)
-            sources.add_galaxy(stamp, moved, psf, 1e-5 * _ONE, np.random.default_rng(seed))
+            sources.add_galaxy(stamp, moved, psf, 1e-4 * _ONE, np.random.default_rng(seed))
         return stamps / np.float32(_ONE)
 
     stamps = _differentiated(stamps_of, step, _FACTOR)
@@ -205,11 +204,10 @@ def _track_stamps(tracks: particles.Tracks, side: int, dx: float, dy: float, wid
 def _differentiated(stamps_of: Callable[[float, float, float], F32], step: float, factor: float) -> F32:
     """Return stamps and their derivatives by x, y and the logarithm of the width, (n, 4, side, side)."""
     plain = stamps_of(0.0, 0.0, 1.0)
-    right, left = stamps_of(step, 0.0, 1.0), stamps_of(-step, 0.0, 1.0)
-    up, down = stamps_of(0.0, step, 1.0), stamps_of(0.0, -step, 1.0)
-    wide = (stamps_of(0.0, 0.0, factor) - plain) / np.float32(math.log(factor))
-    shifts = np.float32(0.5 / step) * np.stack([right - left, up - down])
-    return np.stack([plain, *shifts, wide], axis=1)
+    changed = stamps_of(step, 0.0, 1.0), stamps_of(0.0, step, 1.0), stamps_of(0.0, 0.0, factor)
+    steps = step, step, math.log(factor)
+    slopes = ((c - plain) / np.float32(by) for c, by in zip(changed, steps, strict=True))
+    return np.stack([plain, *slopes], axis=1)
 
 
 def _placed(stamps: F32, radius: int, rng: np.random.Generator) -> tuple[I64, F32, F64]:
