@@ -44,8 +44,8 @@ KINDS = ("undersampled", "thick", "survey", "infrared")
 #: So much below the likelihood ratio may the network's AUC be, below 1.5 pixels with the width measured.
 WITHIN = 0.02
 _WHO = {
-    "oracle": "likelihood ratio, rates of the frame known",
-    "oracle_of_kind": "likelihood ratio, mean rates",
+    "oracle": "likelihood ratio, hits of the frame known",
+    "oracle_of_kind": "likelihood ratio, kind known",
     "measured": "network, width measured",
     "given": "network, width given",
 }

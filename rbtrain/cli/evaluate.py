@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     from rbinfer import Classifier
 
     from ..judging.baselines import load_astroscrappy
+    from ..judging.bound.reading import read_bound
 
     if options.plots and options.output is None:
         raise ValueError("--plots needs -o DIR to draw into")
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     spec = classifier.spec
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
     if options.bound is not None:
-        metrics["bound"] = _read_bound(options.bound, spec)
+        metrics["bound"] = read_bound(options.bound, spec)
     versus: dict[str, Any] = {}
     scored: dict[str, Any] = {}
     if test is not None:
@@ -102,18 +103,6 @@ def run(options: argparse.Namespace) -> int:
             if test is not None:
                 _draw_simulated(path, test, options.output)
     return 0
-
-
-def _read_bound(path: Path, spec: "ModelSpec") -> dict[str, Any]:
-    """Read the figures of ``benchmarks/bound.py``, which must be of this model."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    of = found.get("model"), found.get("version")
-    if of != (spec.name, spec.version):
-        raise ValueError(
-            f"{path} is of model {of[0]} {of[1]}, not of {spec.name} {spec.version}: run "
-            "benchmarks/bound.py with the model that is evaluated"
-        )
-    return found
 
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path | None]:

@@ -185,17 +185,18 @@ def _bound(measured: dict[str, Any]) -> list[str]:
         "AUC / kept / let in",
         "real",
         "bogus",
-        "likelihood ratio, rates known",
-        "likelihood ratio, mean rates",
+        "likelihood ratio, hits of the frame known",
+        "likelihood ratio, hits of its kind",
         "network, width measured",
         "network, width given",
     )
     return [
         "## Beside the likelihood ratio",
         "Simulated frames of which all is known (`benchmarks/bound.py`). The likelihood ratio is told "
-        "the star of the frame, all other light, and the laws that stars, galaxies, hits and hot pixels "
-        "are drawn from: a reference, not a limit. Trails, spikes and blends take no part. S/N in 3 x 3 "
-        "pixels; kept and let in at even odds, and at the threshold of the network.",
+        "the star of the frame, its noise, all other light, and the laws that objects are drawn from; "
+        "how many hits there are, and in which silicon, either of the frame or of its kind alone. It is "
+        "a reference, not a limit. Trails, spikes and blends take no part. S/N in 3 x 3 pixels; kept "
+        "and let in at even odds, and at the threshold of the network.",
         _table(head, rows),
     ]
 

@@ -43,10 +43,6 @@ class FluxLaw(Protocol):
         """
         ...
 
-    def above(self, least: F64) -> F64:
-        """Return the part of the law above a flux of each template, (n,)."""
-        ...
-
 
 @dataclass(frozen=True)
 class PowerLaws:
@@ -75,18 +71,6 @@ class PowerLaws:
             total += weight * density * share * np.sqrt(2 * np.pi) * error * (start < top)
         return np.log(np.maximum(total, _TINY))
 
-    def above(self, least: F64) -> F64:
-        """See `FluxLaw`."""
-        total = np.zeros(least.size)
-        for weight, low, high, slope in self.parts:
-            at = np.clip(least, low, high)
-            if slope > 0:
-                tail = (high / low) ** -slope
-                total += weight * ((at / low) ** -slope - tail) / (1 - tail)
-            else:
-                total += weight * np.log(high / at) / np.log(high / low)
-        return total
-
 
 @dataclass(frozen=True, eq=False)
 class Around:
@@ -111,10 +95,6 @@ class Around:
         height = -0.5 * (flux - mean) ** 2 / both + 0.5 * np.log(variance / both)
         middle, width = (own * flux + variance * mean) / both, np.sqrt(own * variance / both)
         return np.asarray(height + np.log(np.maximum(ndtr((middle - least) / width), _TINY)))
-
-    def above(self, least: F64) -> F64:
-        """See `FluxLaw`."""
-        return np.asarray((self.flux > least).astype(float))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +122,6 @@ class Library:
     law: FluxLaw
     shown: F64
     cause: float
-
-    def rate(self, light: float) -> float:
-        """Return the objects a pixel with more than this light (electrons) in the brightest pixel."""
-        brightest = self.images[:, 0].max(axis=1).astype(float)
-        return float((np.exp(self.log_weight) * self.law.above(light / brightest)).sum())
 
 
 @dataclass(frozen=True, eq=False)

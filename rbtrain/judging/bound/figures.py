@@ -24,6 +24,7 @@ ROW = np.dtype(
         ("snr", "f4"),
         ("fwhm", "f4"),
         ("log_evidence", "f8", len(JUDGED)),
+        ("log_evidence_of_kind", "f8", len(JUDGED)),
         ("log_rate", "f8", len(JUDGED)),
         ("measured", "f4"),
         ("given", "f4"),
@@ -43,7 +44,7 @@ def rows_of(
     """Return the detections of a frame with both scores of the network, (n,) each, as `ROW`."""
     rows = np.zeros(judged.label.size, ROW)
     rows["frame"], rows["width"], rows["kind"], rows["fwhm"] = frame, width, kind, fwhm
-    for name in ("label", "snr", "log_evidence", "log_rate"):
+    for name in ("label", "snr", "log_evidence", "log_evidence_of_kind", "log_rate"):
         rows[name] = getattr(judged, name)
     rows["measured"], rows["given"] = measured, given
     return rows
@@ -55,13 +56,16 @@ def is_real(rows: Rows) -> Bools:
 
 
 def score_of(rows: Rows) -> F64:
-    """Return the log odds that each is real, the rates of its own frame known."""
+    """Return the log odds that each is real, rates and silicon of its own frame known."""
     return log_odds(rows["log_evidence"])
 
 
 def score_of_kind(rows: Rows) -> F64:
-    """Return the log odds with the mean rates of the frames of its bin of widths instead."""
-    evidence = rows["log_evidence"] - rows["log_rate"]
+    """Return the log odds where of the frame only PSF, noise and kind are known.
+
+    The rates are the means of the frames of the same bin of widths.
+    """
+    evidence = rows["log_evidence_of_kind"] - rows["log_rate"]
     for width in np.unique(rows["width"]):
         inside = rows["width"] == width
         _, first = np.unique(rows["frame"][inside], return_index=True)

@@ -30,6 +30,8 @@ JUDGED = ("star", "galaxy", "cosmic_ray", "hot_pixel", "noise")
 REAL = ("star", "galaxy")
 #: From this share of the range on a pixel counts as saturated.
 _FULL = 0.95
+#: Cosmic rays in the silicon of any frame of the kind.
+_OF_KIND = "cosmic_ray of the kind"
 _IMAGES = {"star": "star", "galaxy": "galaxy", "cosmic_ray": "track", "hot_pixel": "hot_pixel"}
 
 
@@ -49,8 +51,11 @@ class Judged(NamedTuple):
     log_evidence : array, shape (n, 5)
         Natural logarithm of the rate of each class times its marginal likelihood, but for a common
         factor: in the mix in which the detections were taken.
+    log_evidence_of_kind : array, shape (n, 5)
+        The same where the silicon that particles stop in is not known, only the kind of frame.
     log_rate : array, shape (n, 5)
-        Of that the rate: objects of the class a pixel, 0 for noise, in the mix in which they were taken.
+        Of both the rate: objects of the class a pixel (of stars those above 5 sigma; 1 for noise), in
+        the mix in which they were taken.
     """
 
     x: F64
@@ -60,6 +65,7 @@ class Judged(NamedTuple):
     label: I64
     snr: F64
     log_evidence: F64
+    log_evidence_of_kind: F64
     log_rate: F64
 
 
@@ -97,17 +103,16 @@ def judge_frame(
     found = find_detections(known.frame, data, rng)
     rows, label, own, shares = _choose(known, found, most, rng)
     oracle = _Oracle(known, rng, size or Size())
-    evidences = np.full((rows.size, len(JUDGED)), -np.inf)
-    rates = np.full((rows.size, len(JUDGED)), -np.inf)
+    evidences = np.full((2, rows.size, len(JUDGED)), -np.inf)
     x, y = np.asarray(found["xpeak"], np.int64)[rows], np.asarray(found["ypeak"], np.int64)[rows]
     with np.errstate(divide="ignore"):
         log_shares = np.log(shares)
     for k in range(rows.size):
-        evidences[k] = oracle.log_evidence(x[k], y[k], own[k]) + log_shares
-        rates[k] = oracle.log_rates + log_shares
+        evidences[:, k] = oracle.log_evidence(x[k], y[k], own[k]) + log_shares
+    rates = np.tile(oracle.log_rates + log_shares, (rows.size, 1))
     snr = aperture_snr(known.frame, x, y)
     centre_x, centre_y = (np.asarray(found[name], float)[rows] for name in ("x", "y"))
-    return Judged(centre_x, centre_y, x, y, label, snr, evidences, rates)
+    return Judged(centre_x, centre_y, x, y, label, snr, *evidences, rates)
 
 
 def _choose(
@@ -222,6 +227,7 @@ class _Oracle:
         self._libraries = {
             "star": star_library(known),
             "cosmic_ray": track_library(known, rng, size.tracks),
+            _OF_KIND: track_library(known, rng, size.tracks, own=False),
             "hot_pixel": hot_library(known, rng, size.hot_pixels),
         }
         laws, radius = known.laws, reach(known.frame.fwhm)
@@ -231,20 +237,32 @@ class _Oracle:
             self._libraries["galaxy"] = galaxy_library(known, rng, size.galaxies)
             self._points["galaxy"] = points_of_light(known, radius)
             self._log_density["galaxy"] = math.log(laws.galaxies)
-        least = 5 * known.conditions.noise
-        rates = {name: library.rate(least) for name, library in self._libraries.items()} | {"noise": 1.0}
-        #: Logarithm of the rate of each of `JUDGED`: what stands out by 5 sigma, a pixel.
-        self.log_rates = np.log([max(rates.get(name, 0.0), 1e-300) for name in JUDGED])
+        # Where there are no galaxies, or nearly no hits, the rate is next to nothing, not 0.
+        least = 5 * known.conditions.noise / float(known.conditions.psf.peaks.mean())
+        rates = (
+            sum(law.above(least) for law in laws.stars),
+            max(laws.galaxies, 1e-300),
+            laws.muons + laws.electrons,
+            sum(law.density for law in laws.hot_pixels),
+            1.0,
+        )
+        self.log_rates = np.log(rates)
 
     def log_evidence(self, x: int, y: int, own: F32 | None) -> F64:
-        """Return the log evidence of each of `JUDGED` for the object `own` at a brightest pixel."""
+        """Return the log evidence of each of `JUDGED` for the object `own` at a brightest pixel, (2, 5).
+
+        The second row is without the silicon of the frame.
+        """
         sight = self._sight(x, y, own)
         found = log_evidence(sight, self._libraries) | {"noise": 0.0}
         if is_unexplained(sight, max(found.values())):
             for name, points in self._points.items():
                 free = log_evidence_of_points(sight, points) + self._log_density[name]
-                found[name] = float(np.logaddexp(found[name], free))
-        return np.array([found.get(name, -np.inf) for name in JUDGED])
+                for each in (name, _OF_KIND) if name == "cosmic_ray" else (name,):
+                    found[each] = float(np.logaddexp(found[each], free))
+        known = [found.get(name, -np.inf) for name in JUDGED]
+        of_kind = found | {"cosmic_ray": found[_OF_KIND]}
+        return np.array([known, [of_kind.get(name, -np.inf) for name in JUDGED]])
 
     def _sight(self, x: int, y: int, own: F32 | None) -> Sight:
         known, radius = self._known, reach(self._known.frame.fwhm)

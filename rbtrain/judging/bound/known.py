@@ -47,6 +47,14 @@ class Counts(NamedTuple):
     high: float
     slope: float
 
+    def above(self, flux: float) -> float:
+        """Return the objects per square pixel brighter than `flux` (electrons)."""
+        at = min(max(flux, self.low), self.high)
+        if self.slope == 0:
+            return self.density * math.log(self.high / at) / math.log(self.high / self.low)
+        tail = (self.high / self.low) ** -self.slope
+        return self.density * ((at / self.low) ** -self.slope - tail) / (1 - tail)
+
 
 class Laws(NamedTuple):
     """What the objects of a frame were drawn from.

@@ -9,12 +9,14 @@ which gives the derivatives.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from ..._arrays import F32, F64, I64
 from ...simulate import defects, particles, sources
 from ...simulate.canvas import Canvas
+from ...simulate.draws import uniform
 from .evidence import Around, Library, PowerLaws
 from .known import KnownFrame
 
@@ -31,6 +33,8 @@ _SHIFT, _WIDER, _CHARGE = 0.1, 0.1, 0.15
 _STEP, _FACTOR = 0.05, 1.05
 #: Tracks are drawn so far from the middle of their window, pixels.
 _AROUND = 14
+#: Detectors that particles of a kind of frame are drawn in.
+_SILICONS = 50
 _ONE = 1e4
 
 
@@ -109,15 +113,20 @@ def hot_library(known: KnownFrame, rng: np.random.Generator, n: int) -> Library:
     )
 
 
-def track_library(known: KnownFrame, rng: np.random.Generator, n: int) -> Library:
-    """Return `n` particles, muons and electrons in the proportion of the frame."""
-    laws, radius = known.laws, reach(known.frame.fwhm)
-    density = laws.muons + laws.electrons
-    heavy = round(n * laws.muons / density)
-    energy = known.config.artefacts.electron_energy
-    tracks = particles.draw_muons(rng, heavy, (1, 1), laws.silicon) if heavy else None
-    light = particles.draw_electrons(rng, n - heavy, (1, 1), laws.silicon, energy)
-    tracks = light if tracks is None else tracks.joined(light)
+def track_library(known: KnownFrame, rng: np.random.Generator, n: int, own: bool = True) -> Library:
+    """Return `n` particles, muons and electrons.
+
+    Parameters
+    ----------
+    known : KnownFrame
+    rng : numpy.random.Generator
+    n : int
+    own : bool
+        In the silicon and the proportion of the frame; else in those of many frames of its kind.
+    """
+    radius, density = reach(known.frame.fwhm), known.laws.muons + known.laws.electrons
+    tracks = _own_tracks(known, rng, n) if own else _tracks_of_kind(known, rng, n)
+    n = tracks.x.size
     side = 2 * (radius + _AROUND) + 1
     tracks = replace(tracks, x=tracks.x + side // 2, y=tracks.y + side // 2)
     # What nobody could detect is no alternative.
@@ -167,6 +176,31 @@ def galaxy_library(known: KnownFrame, rng: np.random.Generator, n: int) -> Libra
         law=PowerLaws(((1.0, low, high, field.galaxy_slope),)),
         shown=images[:, 0, images.shape[2] // 2].astype(float),
         cause=SOURCE,
+    )
+
+
+def _own_tracks(known: KnownFrame, rng: np.random.Generator, n: int) -> particles.Tracks:
+    laws = known.laws
+    return _tracks(known, rng, n, laws.muons / (laws.muons + laws.electrons), laws.silicon)
+
+
+def _tracks_of_kind(known: KnownFrame, rng: np.random.Generator, n: int) -> particles.Tracks:
+    artefacts, tracks = known.config.artefacts, []
+    for _ in range(_SILICONS):
+        silicon = particles.draw_silicon(artefacts, rng, known.frame.fwhm)
+        share = uniform(rng, artefacts.muon_fraction)
+        tracks.append(_tracks(known, rng, math.ceil(n / _SILICONS), share, silicon))
+    return reduce(particles.Tracks.joined, tracks)
+
+
+def _tracks(
+    known: KnownFrame, rng: np.random.Generator, n: int, share: float, silicon: particles.Silicon
+) -> particles.Tracks:
+    """Draw particles that start within a pixel, a share of them muons."""
+    muons = round(n * share)
+    energy = known.config.artefacts.electron_energy
+    return particles.draw_muons(rng, muons, (1, 1), silicon).joined(
+        particles.draw_electrons(rng, n - muons, (1, 1), silicon, energy)
     )
 
 

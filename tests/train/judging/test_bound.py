@@ -1,6 +1,7 @@
 """The likelihood ratio: against closed forms and integrals, and calibrated on its own frames."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -8,12 +9,16 @@ import pytest
 from scipy.special import expit, logsumexp, ndtr
 from scipy.stats import norm
 
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import read_spec
 from rbtrain.config import DataConfig
 from rbtrain.judging.bound.evidence import Around, Library, PowerLaws, Sight, log_evidence
 from rbtrain.judging.bound.figures import by_class, calibration, figures, rows_of, score_of_kind
 from rbtrain.judging.bound.judge import JUDGED, Judged, judge_frame, log_odds
 from rbtrain.judging.bound.known import draw_known_frame
 from rbtrain.judging.bound.library import Size, star_library
+from rbtrain.judging.bound.reading import read_bound
+from rbtrain.judging.card import card_text
 from rbtrain.metrics import auc
 from rbtrain.simulate import ScenesConfig, SimulateConfig
 from rbtrain.simulate.scenes import draw_scene
@@ -182,7 +187,15 @@ def rows(evidence, rate, label, frame):
     zeros = np.zeros(n)
     whole = np.zeros(n, int)
     judged = Judged(
-        zeros, zeros, whole, whole, np.array(label), np.full(n, 20.0), np.array(evidence), np.array(rate)
+        zeros,
+        zeros,
+        whole,
+        whole,
+        np.array(label),
+        np.full(n, 20.0),
+        np.array(evidence),
+        np.array(evidence),
+        np.array(rate),
     )
     score = np.where(np.array(label) < 2, 0.9, 0.1)
     return rows_of(judged, score, score, frame=frame, width=0, kind="plain", fwhm=1.2)
@@ -219,3 +232,27 @@ def test_figures_of_a_likelihood_that_is_never_wrong():
     ends = [(part["n"], part["real"]) for part in calibration(some)]
     assert ends == [(30, 0.0), (30, 1.0)]
     assert JUDGED[label[0]] == "star"
+
+
+def test_the_card_has_the_figures_of_its_own_model_only(tmp_path):
+    label = [0] * 30 + [2] * 20
+    evidence = np.full((50, 5), -10.0)
+    evidence[range(50), label] = 5.0
+    some = rows(evidence, np.zeros((50, 5)), label, 0)
+    found = figures(some, 0.5)
+    spec = read_spec(resolve("default"))
+    bound = {
+        "model": spec.name,
+        "version": spec.version,
+        "by_width": {"0.5-1.5": found},
+        "by_snr": {"10-30": found, "<5": {"n_real": 3, "n_bogus": 0, "n_frames": 1}},
+    }
+    path = tmp_path / "bound.json"
+    path.write_text(json.dumps(bound))
+    text = card_text(spec, {"bound": read_bound(path, spec)})
+    reached = "1.0000 / 1.000 / 0.000 | " * 4
+    assert f"| FWHM 0.5-1.5 | 30 | 20 | {reached.strip()}" in text
+    assert "| S/N <5 | 3 | 0 | - | - | - | - |" in text
+    path.write_text(json.dumps(bound | {"version": "0"}))
+    with pytest.raises(ValueError, match=rf"of model default 0, not of default {spec.version}"):
+        read_bound(path, spec)
