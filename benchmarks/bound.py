@@ -38,7 +38,7 @@ from rbtrain.simulate.scenes import draw_scene
 SEED = 1818
 WIDTHS = (0.5, 1.5, 2.0, 3.0, 5.0, 14.0)
 #: Frames of each bin of widths as a share of the first, where mistakes are many.
-SHARES = (1.0, 0.6, 0.4, 0.3, 0.3)
+SHARES = (1.0, 0.4, 0.2, 0.2, 0.2)
 #: Kinds of frame with independent objects and noise; the plain ones have the share that all kinds leave.
 KINDS = ("undersampled", "thick", "survey", "infrared")
 #: So much below the likelihood ratio may the network's AUC be, below 1.5 pixels with the width measured.

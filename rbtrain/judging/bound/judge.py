@@ -112,7 +112,7 @@ def judge_frame(
     rates = np.tile(oracle.log_rates + log_shares, (rows.size, 1))
     snr = aperture_snr(known.frame, x, y)
     centre_x, centre_y = (np.asarray(found[name], float)[rows] for name in ("x", "y"))
-    return Judged(centre_x, centre_y, x, y, label, snr, *evidences, rates)
+    return Judged(centre_x, centre_y, x, y, label, snr, evidences[0], evidences[1], rates)
 
 
 def _choose(

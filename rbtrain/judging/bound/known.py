@@ -52,8 +52,8 @@ class Counts(NamedTuple):
         at = min(max(flux, self.low), self.high)
         if self.slope == 0:
             return self.density * math.log(self.high / at) / math.log(self.high / self.low)
-        tail = (self.high / self.low) ** -self.slope
-        return self.density * ((at / self.low) ** -self.slope - tail) / (1 - tail)
+        tail = math.pow(self.high / self.low, -self.slope)
+        return self.density * (math.pow(at / self.low, -self.slope) - tail) / (1 - tail)
 
 
 class Laws(NamedTuple):
