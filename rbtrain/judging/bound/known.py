@@ -15,10 +15,10 @@ import numpy as np
 from ..._arrays import F32, F64, I64
 from ...simulate import Frame, SimulateConfig, defects, detector, particles, sources
 from ...simulate.canvas import Artefact, Canvas
+from ...simulate.drawing import draw_conditions
 from ...simulate.draws import Range, chance, log_uniform, power_law, uniform
 from ...simulate.frame import Layers, finish
 from ...simulate.light import Conditions, draw_star_layer
-from ...simulate.optics import draw_star_images
 from ...simulate.truth import Rows
 
 #: Wings of sources below this fraction of the sky noise are left out, as in other simulated frames.
@@ -244,14 +244,9 @@ def _without_pairs(config: SimulateConfig, rng: np.random.Generator) -> Simulate
 
 
 def _draw_conditions(config: SimulateConfig, rng: np.random.Generator) -> Conditions:
-    """Draw camera, sky and PSF."""
-    camera = replace(detector.draw_camera(config.detector, rng), nonlinearity=0.0, blooming=False)
-    room = min(camera.full_well, (camera.ceiling - camera.bias) * camera.gain)
-    level = min(log_uniform(rng, config.sky.level), 0.4 * room)
-    noise = math.sqrt(level + camera.read_noise**2)
-    brightest = log_uniform(rng, config.field.brightest) * room / noise
-    images = draw_star_images(config.psf, rng, brightest)
-    return Conditions((config.height, config.width), camera, images, level, noise, brightest)
+    """Draw camera, sky and PSF; the camera is linear and its pixels do not bleed."""
+    conditions = draw_conditions(config, rng)
+    return replace(conditions, camera=replace(conditions.camera, nonlinearity=0.0, blooming=False))
 
 
 def _star_laws(config: SimulateConfig, conditions: Conditions, n: int) -> tuple[Counts, ...]:
