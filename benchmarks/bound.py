@@ -104,6 +104,7 @@ def report_of(rows: Rows, threshold: float) -> dict[str, Any]:
             str(kind): figures(rows[rows["kind"] == kind], threshold) for kind in np.unique(rows["kind"])
         },
         "calibration": calibration(rows),
+        "calibration_of_doubtful": calibration(rows, (0.1, 0.9)),
     }
 
 

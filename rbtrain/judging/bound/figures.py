@@ -156,7 +156,7 @@ def calibration(rows: Rows, edges: Sequence[float] = (0, 0.1, 0.4, 0.6, 0.9, 1))
     real, score = is_real(rows), expit(score_of(rows))
     found = []
     for low, high in pairwise(edges):
-        inside = (score >= low) & ((score < high) | (high == edges[-1]))
+        inside = (score >= low) & ((score < high) | ((score == high) & (high == edges[-1])))
         if inside.any():
             found.append(
                 {
