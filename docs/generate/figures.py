@@ -66,6 +66,7 @@ def pieces(root: Path) -> dict[str, str]:
         "pixels": _pixels(printed["pixels"]["frames"]),
         "install": _install(printed["install"]["bytes"]),
         "masks": _masks(printed["masks"]),
+        "bound": _bound(printed["bound"]["by_width"]),
     }
 
 
@@ -95,6 +96,22 @@ def _classes(classes: dict[str, Any]) -> str:
         (name.replace("_", " "), each["n"], _rate(each["called_real"])) for name, each in classes.items()
     ]
     return markdown(("class", "simulated detections", "called real"), rows)
+
+
+def _bound(widths: dict[str, Any]) -> str:
+    """Return what the likelihood ratio and the network reach, by the width of the stars."""
+    names = {
+        "oracle": "likelihood ratio, hits of the frame known",
+        "oracle_of_kind": "likelihood ratio, hits of its kind",
+        "measured": "network, FWHM measured",
+        "given": "network, FWHM given",
+    }
+    rows = []
+    for width, found in widths.items():
+        each = (found[who] for who in names)
+        cells = (f"{_rate(f['auc'])} / {_rate(f['kept'], 3)} / {_rate(f['let_in'], 3)}" for f in each)
+        rows.append((width.replace("-", " to "), found["n_real"], found["n_bogus"], *cells))
+    return markdown(("FWHM (pixels)", "real", "bogus", *names.values()), rows)
 
 
 def _rivals(found: dict[str, Any]) -> str:

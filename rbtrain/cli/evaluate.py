@@ -55,6 +55,12 @@ def add_parser(verbs: Any) -> Parser:
         action="store_true",
         help="draw ROC, histograms, reliability and the worst mistakes into the output directory",
     )
+    parser.add_argument(
+        "--bound",
+        metavar="FILE",
+        type=Path,
+        help="what benchmarks/bound.py wrote of this model: put it into the card",
+    )
     parser.add_argument("-o", "--output", type=Path, help="directory for metrics.json and CARD.md")
     return parser
 
@@ -64,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     from rbinfer import Classifier
 
     from ..judging.baselines import load_astroscrappy
+    from ..judging.bound.reading import read_bound
 
     if options.plots and options.output is None:
         raise ValueError("--plots needs -o DIR to draw into")
@@ -77,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--before compares on simulated test frames: give a training's TOML or --dir")
     spec = classifier.spec
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
+    if options.bound is not None:
+        metrics["bound"] = read_bound(options.bound, spec)
     versus: dict[str, Any] = {}
     scored: dict[str, Any] = {}
     if test is not None:

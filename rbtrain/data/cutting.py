@@ -183,7 +183,7 @@ def cut_detections(
     rows["label"], rows["frame"] = labels[good], index
     rows["x"], rows["y"] = x[good], y[good]
     rows["window_snr"] = cutouts.snr[good]
-    rows["snr"] = _aperture_snr(frame, xpeak[good], ypeak[good])
+    rows["snr"] = aperture_snr(frame, xpeak[good], ypeak[good])
     rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
     rows["stamp"] = -1 if star is None else 0
     return Cut(cutouts.pixels[good].astype(np.float16), rows, good, cutouts.core[good], star)
@@ -222,7 +222,7 @@ def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[
     return np.sort(np.concatenate(chosen))
 
 
-def _aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
+def aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
     """Light of the 3 x 3 pixels around each, over its expected noise."""
     light = around(frame.image, x, y, BOX).astype(float) - around(frame.sky, x, y, BOX)
     snr: F64 = np.nan_to_num(light).sum(axis=0) / (3.0 * frame.noise[y, x])

@@ -79,6 +79,8 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
                 "FWHM of the frame:",
                 f"![Cutouts that were judged wrongly]({metrics['mistakes']})",
             ]
+    if "bound" in metrics:
+        parts += _bound(metrics["bound"])
     if "images_detected" in metrics:
         parts += ["## Labelled real images", _ABOUT_IMAGES]
     for way in WAYS:
@@ -166,6 +168,37 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
     if "simulation" in versus:
         parts += _versus_simulation(versus["simulation"])
     return parts
+
+
+def _bound(measured: dict[str, Any]) -> list[str]:
+    """What a likelihood ratio reaches on the same cutouts."""
+    rows = []
+    for key, title in (("by_width", "FWHM"), ("by_snr", "S/N")):
+        for at, f in measured[key].items():
+            known = [f.get(who) for who in ("oracle", "oracle_of_kind", "measured", "given")]
+            cells = (
+                "-" if g is None else f"{g['auc']:.4f} / {g['kept']:.3f} / {g['let_in']:.3f}"
+                for g in known
+            )
+            rows.append((f"{title} {at}", str(f["n_real"]), str(f["n_bogus"]), *cells))
+    head = (
+        "AUC / kept / let in",
+        "real",
+        "bogus",
+        "likelihood ratio, hits of the frame known",
+        "likelihood ratio, hits of its kind",
+        "network, width measured",
+        "network, width given",
+    )
+    return [
+        "## Beside the likelihood ratio",
+        "Simulated frames of which all is known (`benchmarks/bound.py`). The likelihood ratio is told "
+        "the star of the frame, its noise, all other light, and the laws that objects are drawn from; "
+        "how many hits there are, and in which silicon, either of the frame or of its kind alone. It is "
+        "a reference, not a limit. Trails, spikes and blends take no part. S/N in 3 x 3 pixels; kept "
+        "and let in at even odds, and at the threshold of the network.",
+        _table(head, rows),
+    ]
 
 
 def _other_errors(measured: dict[str, Any]) -> str:

@@ -4,9 +4,11 @@ They are made in the silicon, as cosmic rays are (`particles`), so they are neve
 PSF.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from .._arrays import F64
+from .._arrays import F64, I64
 from . import _render
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
@@ -33,19 +35,35 @@ def add_hot_pixels(canvas: Canvas, rng: np.random.Generator, charge: F64, shared
     height, width = canvas.shape
     n = charge.size
     x, y = rng.integers(0, width, n), rng.integers(0, height, n)
-    code = int(Artefact.HOT_PIXEL)
-    _render.add_pixels(*canvas.layers, x, y, charge, code)
-    kind = rng.random(n)
+    for which, dx, dy, part in shares(rng, charge, shared):
+        _render.add_pixels(*canvas.layers, x[which] + dx, y[which] + dy, part, int(Artefact.HOT_PIXEL))
+    canvas.record("hot_pixel", x.astype(float), y.astype(float), charge)
+
+
+def shares(rng: np.random.Generator, charge: F64, shared: float) -> Iterator[tuple[I64, I64, I64, F64]]:
+    """Draw which pixels hold the charges of `add_hot_pixels`: which of them, where from it, how much.
+
+    Yields
+    ------
+    which : int array, shape (k,)
+        Indices of `charge`.
+    dx, dy : int array, shape (k,)
+        Pixels from the defect.
+    part : array, shape (k,)
+        Electrons there.
+    """
+    here = np.zeros(charge.size, np.int64)
+    yield np.arange(charge.size), here, here, charge
+    kind = rng.random(charge.size)
     pair = np.flatnonzero(kind < 0.5 * shared)
     vertical = rng.random(pair.size) < 0.6
-    part = charge[pair] * rng.uniform(0.05, 1.0, pair.size)
-    _render.add_pixels(*canvas.layers, x[pair] + ~vertical, y[pair] + vertical, part, code)
+    right, down = (~vertical).astype(np.int64), vertical.astype(np.int64)
+    yield pair, right, down, charge[pair] * rng.uniform(0.05, 1.0, pair.size)
     cross = np.flatnonzero((kind >= 0.5 * shared) & (kind < shared))
     leak = rng.uniform(0.01, 0.12, cross.size)
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         part = charge[cross] * leak * rng.uniform(0.6, 1.4, cross.size)
-        _render.add_pixels(*canvas.layers, x[cross] + dx, y[cross] + dy, part, code)
-    canvas.record("hot_pixel", x.astype(float), y.astype(float), charge)
+        yield cross, np.full(cross.size, dx), np.full(cross.size, dy), part
 
 
 def draw_defects(

@@ -53,7 +53,7 @@ def draw_frame(
     config = draw_scene(config, rng)
     if isinstance(backdrop, SkyPatch):
         return plant(config, rng, backdrop)
-    conditions = _draw_conditions(config, rng, backdrop)
+    conditions = draw_conditions(config, rng, backdrop)
     light, sky = _draw_light(config, rng, conditions)
     throughput = detector.draw_vignetting(config.sky, rng, shape)
     if backdrop is None:
@@ -65,8 +65,8 @@ def draw_frame(
     return process(layers, variance, throughput, config, rng, conditions)
 
 
-def _draw_conditions(
-    config: SimulateConfig, rng: np.random.Generator, dark: DarkPatch | None
+def draw_conditions(
+    config: SimulateConfig, rng: np.random.Generator, dark: DarkPatch | None = None
 ) -> Conditions:
     """Draw the camera, the sky's level and the PSF; with a dark, the read noise is the dark's."""
     camera = detector.draw_camera(config.detector, rng)

@@ -1,10 +1,13 @@
 """Cosmic rays and other ionising particles. None of them is convolved with the PSF."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 
+from .._arrays import F64, I64
 from . import _render
 from .canvas import Artefact, Canvas
 from .config import ArtefactConfig
@@ -39,15 +42,64 @@ class Silicon:
     diffusion: float
 
 
-def add_muons(canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon) -> None:
-    """Add `n` relativistic muons: straight tracks.
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Tracks of particles; arrays are (n,).
+
+    Attributes
+    ----------
+    x, y : array
+        Where each starts, 0-based pixels.
+    angle, length : array
+        Direction at the start, radians, and way, pixels.
+    charge : array
+        Electrons.
+    start, end : array
+        Rms spread of the charge at both ends, pixels.
+    wiggle : array
+        Rms change of direction, radians per square root of pixel.
+    spent : array
+        Share of its range that a particle leaves behind.
+    """
+
+    x: F64
+    y: F64
+    angle: F64
+    length: F64
+    charge: F64
+    start: F64
+    end: F64
+    wiggle: F64
+    spent: F64
+
+    def paint(self, canvas: Canvas, rng: np.random.Generator) -> None:
+        """Add their charge to a canvas, which notes them; `rng` draws how it fluctuates on the way."""
+        mx, my = _render.add_particles(*canvas.layers, *self._arrays, rng, _CODE)
+        canvas.record("cosmic_ray", mx, my, self.charge)
+
+    def taken(self, which: Sequence[int] | I64) -> Self:
+        """Return some of the tracks, by their indices."""
+        return type(self)(*(array[which] for array in self._arrays))
+
+    def joined(self, other: Self) -> Self:
+        """Return these tracks and others."""
+        pairs = zip(self._arrays, other._arrays, strict=True)
+        return type(self)(*(np.concatenate(pair) for pair in pairs))
+
+    @property
+    def _arrays(self) -> tuple[F64, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def draw_muons(rng: np.random.Generator, n: int, shape: tuple[int, int], silicon: Silicon) -> Tracks:
+    """Draw `n` relativistic muons on a frame of `shape` (height, width): straight tracks.
 
     Zenith angles follow cos^2 (PDG, Cosmic Rays); the detector may point anywhere, so the angle
     to its normal is that of a random tilt added. The path is ``thickness / cos``, the charge
     80 electrons a micron with the fluctuations of `add_particles`. Charge from the far side of
     the silicon diffuses the longest way, so one end of a track is sharper.
     """
-    height, width = canvas.shape
+    height, width = shape
     # A flux ~ cos^2 through a tilted plane: draw directions, keep them by the projected area.
     cos_zenith = rng.random(4 * n + 8) ** (1 / 3)
     azimuth = rng.uniform(0, 2 * np.pi, cos_zenith.size)
@@ -65,22 +117,20 @@ def add_muons(canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon
     near = np.maximum(silicon.diffusion * rng.uniform(0.1, 0.5, n), _SHARPEST)
     far = np.full(n, max(silicon.diffusion, _SHARPEST))
     still = np.zeros(n)
-    tracks = (x, y, angle, length, charge, near, far, still, still)
-    mx, my = _render.add_particles(*canvas.layers, *tracks, rng, _CODE)
-    canvas.record("cosmic_ray", mx, my, charge)
+    return Tracks(x, y, angle, length, charge, near, far, still, still)
 
 
-def add_electrons(
-    canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon, energy: Range
-) -> None:
-    """Add `n` electrons of low energy (a range in keV, drawn log-uniformly): spots and worms.
+def draw_electrons(
+    rng: np.random.Generator, n: int, shape: tuple[int, int], silicon: Silicon, energy: Range
+) -> Tracks:
+    """Draw `n` electrons of low energy (a range in keV, drawn log-uniformly): spots and worms.
 
     The range in silicon is ``0.0171 E**1.75`` microns for E in keV (Everhart & Hoff 1971, J.
     Appl. Phys. 42, 5837) but most leave the thin sensitive layer sooner; the rms deflection
     grows with the square root of the way, fast enough to curl the tracks into worms, which are
     brightest and most curled where the electron stops.
     """
-    height, width = canvas.shape
+    height, width = shape
     kev = log_uniforms(rng, energy, n)
     span = 0.0171 * kev**1.75
     way = np.minimum(span, silicon.thickness * (1 + rng.exponential(3.0, n)))
@@ -92,9 +142,33 @@ def add_electrons(
     start = np.maximum(silicon.diffusion * rng.uniform(0.3, 1.0, n), _SHARPEST)
     end = np.maximum(silicon.diffusion * rng.uniform(0.3, 1.0, n), _SHARPEST)
     wiggle = rng.uniform(0.15, 0.7, n) * (30 / np.maximum(kev, 10.0)) ** 0.3
-    tracks = (x, y, angle, length, charge, start, end, wiggle, np.minimum(way / span, 1.0))
-    mx, my = _render.add_particles(*canvas.layers, *tracks, rng, _CODE)
-    canvas.record("cosmic_ray", mx, my, charge)
+    return Tracks(x, y, angle, length, charge, start, end, wiggle, np.minimum(way / span, 1.0))
+
+
+def add_muons(canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon) -> None:
+    """Add `n` muons, as `draw_muons` draws them, to a canvas."""
+    draw_muons(rng, n, canvas.shape, silicon).paint(canvas, rng)
+
+
+def add_electrons(
+    canvas: Canvas, rng: np.random.Generator, n: int, silicon: Silicon, energy: Range
+) -> None:
+    """Add `n` electrons, as `draw_electrons` draws them, to a canvas."""
+    draw_electrons(rng, n, canvas.shape, silicon, energy).paint(canvas, rng)
+
+
+def draw_silicon(config: ArtefactConfig, rng: np.random.Generator, fwhm: float) -> Silicon:
+    """Draw the silicon of a detector with stars of `fwhm` pixels.
+
+    Their light spreads as charge in the same silicon, so that no charge of a particle spreads more than
+    they are wide.
+    """
+    deep = chance(rng, config.depleted)
+    thickness = log_uniform(rng, config.depleted_thickness if deep else config.thickness)
+    pixel = log_uniform(rng, config.pixel_size)
+    # No maker gives a detector pixels that its charge would blur.
+    spread = min(uniform(rng, config.diffusion), 0.4 * thickness, 0.5 * pixel) / pixel
+    return Silicon(pixel, thickness, min(spread, _NARROWER * fwhm / FWHM_PER_SIGMA))
 
 
 def draw_particles(
@@ -111,19 +185,13 @@ def draw_particles(
     rng : numpy.random.Generator
         Source of all randomness.
     fwhm : float
-        Of the stars, pixels. Their light spreads as charge in the same silicon, so that no charge of a
-        particle spreads more than they are wide.
+        Of the stars, pixels; see `draw_silicon`.
     """
     if chance(rng, config.no_cosmic_rays):
         return
     area = canvas.signal.size / 512**2
     n = int(rng.poisson(log_uniform(rng, config.cosmic_rays) * area))
     muons = int(rng.binomial(n, uniform(rng, config.muon_fraction)))
-    deep = chance(rng, config.depleted)
-    thickness = log_uniform(rng, config.depleted_thickness if deep else config.thickness)
-    pixel = log_uniform(rng, config.pixel_size)
-    # No maker gives a detector pixels that its charge would blur.
-    spread = min(uniform(rng, config.diffusion), 0.4 * thickness, 0.5 * pixel) / pixel
-    silicon = Silicon(pixel, thickness, min(spread, _NARROWER * fwhm / FWHM_PER_SIGMA))
+    silicon = draw_silicon(config, rng, fwhm)
     add_muons(canvas, rng, muons, silicon)
     add_electrons(canvas, rng, n - muons, silicon, config.electron_energy)

@@ -147,6 +147,7 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
         (("evaluate", "reference"), 1, "nothing to measure on"),
         (("evaluate", "reference", "--images", "."), 1, "no labelled images"),
         (("evaluate", "reference", "--images", ".", "--plots"), 1, "-o DIR"),
+        (("evaluate", "reference", "--images", ".", "--bound", "none.json"), 1, "none.json"),
         (("sheet", "missing.toml", "-o", "a.png"), 1, "missing.toml"),
         (("dance",), 2, "VERB cannot be 'dance'; it is one of simulate"),
         ((), 2, "VERB"),
