@@ -142,8 +142,8 @@ def _around(cells: Cells, start: Ints, own: Ints, frame: NDArray[np.int32] | Non
     """Return the free points around the median of some, moved to the median of what is found."""
     members = start
     for _ in range(_ROUNDS):
-        x, y = np.median(cells.x[members]), np.median(cells.y[members])
-        near = cells.near(float(x), float(y))
+        x, y = _median(cells.x[members]), _median(cells.y[members])
+        near = cells.near(x, y)
         near = near[own[near] < 0]
         if near.size == 0:
             return start[:1]
@@ -155,3 +155,9 @@ def _around(cells: Cells, start: Ints, own: Ints, frame: NDArray[np.int32] | Non
             break
         members = near
     return members
+
+
+def _median(values: F64) -> float:
+    """Return what NumPy's median does, which takes ten times as long for a few values."""
+    ordered, n = np.sort(values), len(values)
+    return 0.5 * float(ordered[(n - 1) // 2] + ordered[n // 2])
