@@ -14,7 +14,7 @@ from ..runs.batch import BatchReport, ImageResult, run_batch
 from .frames import Frame, read_frame
 from .reckoning import Reckoning
 from .result import REGIONS, NightResult
-from .tables import DETECTIONS
+from .parts import DETECTIONS
 
 #: What a night writes beside the folder of its results.
 OUTPUTS = (
