@@ -12,9 +12,9 @@ from ..errors import InputError
 from ..pipeline.options import ALL, ScoreOptions
 from ..runs.batch import BatchReport, ImageResult, run_batch
 from .frames import Frame, read_frame
+from .parts import DETECTIONS
 from .reckoning import Reckoning
 from .result import REGIONS, NightResult
-from .parts import DETECTIONS
 
 #: What a night writes beside the folder of its results.
 OUTPUTS = (
