@@ -88,7 +88,11 @@ class Cells:
 
     def seeds(self) -> Iterator[tuple[Ints, bool]]:
         """Yield the points of each cell, the fullest first, and whether its neighbours are empty."""
-        cells, first, size = np.unique(self._cells, return_index=True, return_counts=True)
+        is_first = np.ones(len(self._cells), np.bool_)  # of its cell: they are sorted
+        is_first[1:] = self._cells[1:] != self._cells[:-1]
+        first = np.flatnonzero(is_first)
+        size = np.diff(first, append=len(self._cells))
+        cells = self._cells[first]
         around = np.zeros(len(cells), np.intp)
         for step in (-_SPAN, 0, _SPAN):
             start = np.searchsorted(cells, cells + step - 1)

@@ -188,6 +188,13 @@ def test_a_frame_without_stars_is_merged_with_no_other(tmp_path, caplog):
     assert "merged with no other" in caplog.text
 
 
+def test_all_frames_are_taken_where_their_types_are_wrong(tmp_path):
+    write_night(tmp_path / "in", n_frames=1)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1, all_frames=True)
+    assert night.batch.left_out == {}
+    assert len(night.batch.results) == 2
+
+
 def test_tables_that_are_not_of_a_night_are_kept(tmp_path):
     write_night(tmp_path / "in", n_frames=1)
     (tmp_path / "out").mkdir()
