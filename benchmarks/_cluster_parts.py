@@ -19,9 +19,9 @@ from _scored_frames import ScoredFrames
 from pyarrow import parquet
 
 from rbinfer._util.machine import peak_bytes, reset_peak, resident_bytes
+from rbinfer.night.parts import DETECTIONS
 from rbinfer.night.reckoning import Reckoning
 from rbinfer.night.result import NightResult
-from rbinfer.night.tables import DETECTIONS
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 from rbinfer.runs.batch import BatchReport, ImageResult

@@ -9,6 +9,7 @@ from .._util.wording import in_options
 from .batch import told
 from .codes import DONE, ERROR
 from .options import (
+    add_all_frames_option,
     add_catalog_template,
     add_common_options,
     add_overwrite_option,
@@ -40,6 +41,7 @@ def add_parser(verbs: Any) -> None:
         "-o", "--output", metavar="DIR", required=True, help="directory for the tables and pages"
     )
     add_catalog_template(parser)
+    add_all_frames_option(parser)
     add_overwrite_option(parser, "files in DIR that a night did not write too")
     add_worker_options(parser)
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             scheduler=options.scheduler,
             overwrite=options.overwrite,
+            all_frames=options.all_frames,
             progress=tell,
             merging=merging,
         )

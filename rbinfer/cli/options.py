@@ -90,6 +90,11 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="search directories with all their folders; the results lie in folders of the same names",
     )
+    add_all_frames_option(parser)
+
+
+def add_all_frames_option(parser: argparse.ArgumentParser) -> None:
+    """Add whether darks, flats and biases are scored too."""
     parser.add_argument(
         "--all-frames",
         action="store_true",

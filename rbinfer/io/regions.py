@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,13 +127,13 @@ def _plain(text: str) -> str:
     return "".join(c for c in text if c.isprintable() and c not in "{}")
 
 
-def write_regions(text: str, path: str | PathLike[str], overwrite: bool = False) -> None:
+def write_regions(text: str | Iterable[str], path: str | PathLike[str], overwrite: bool = False) -> None:
     """Write a region file, whole or not at all.
 
     Parameters
     ----------
-    text : str
-        As from `as_regions`.
+    text : str or iterable of str
+        As from `as_regions`; several, of one system, are written one below the other.
     path : str or path
         Where it is to be.
     overwrite : bool
@@ -148,8 +148,11 @@ def write_regions(text: str, path: str | PathLike[str], overwrite: bool = False)
     """
     target = Path(path)
     check_place(target, overwrite)
-    with written_whole(target, ".reg") as beside:
-        beside.write_text(text, encoding="utf-8")
+    head = ""
+    with written_whole(target, ".reg") as beside, beside.open("w", encoding="utf-8") as file:
+        for part in [text] if isinstance(text, str) else text:
+            file.write(part.removeprefix(head))
+            head = head or "".join(f"{line}\n" for line in part.split("\n")[: len(_HEAD) + 1])
 
 
 def is_regions(content: Content) -> bool:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
 from ..model.spec import DEFAULT_FWHM
+from ..night.parts import DETECTIONS
 from ..night.run import RESULTS
-from ..night.tables import DETECTIONS
 from ..report.journal import read_journals
 from ..report.one import FIRST, SOURCE, ImageResult, OneResult, read_one
 from ..report.results import names_of_results, some

@@ -37,7 +37,7 @@ def neighbours(found: NDArray[Any], fwhm: float) -> NDArray[np.float64]:
     away = np.full(len(found), np.inf)
     reach = _NEAR * (fwhm if np.isfinite(fwhm) else 3.0)
     cells = Cells(found["u"][often], found["v"][often], reach)
-    for k in np.flatnonzero(np.isfinite(found["u"]) & np.isfinite(found["v"])):
+    for k in np.flatnonzero(cells.nearest(found["u"], found["v"])[0] >= 0):
         near = often[cells.near(float(found["u"][k]), float(found["v"][k]))]
         near = near[(near != k) & (found["snr"][near] > found["snr"][k])]
         if near.size:

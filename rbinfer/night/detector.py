@@ -29,6 +29,8 @@ _APART = 3.0
 #: What stands on the detector was seen at so many positions of the sky at least. Two would do for a pair
 #: of stars in a series of two pointings.
 _LEAST_PLACES = 3
+#: What repeats oftener need not be compared one by one.
+_COUNTED = 500
 #: Where more than this share of the detections look real, stars may have met at a pixel by chance: so
 #: many frames must have it that chance makes fewer than _FALSE of them on a detector. Clusters gather
 #: around the densest places, which counts as if there were more of everything.
@@ -47,9 +49,9 @@ class Standing:
         How many frames have it.
     real : ndarray of float64, shape (n,)
         Share of its detections that were called real.
-    number : ndarray of int, shape (m,)
+    number : ndarray of int32, shape (m,)
         Of each detection: which of them it belongs to; -1 for none.
-    repeats : ndarray of int, shape (m,)
+    repeats : ndarray of int32, shape (m,)
         Of each detection: how many other frames have one at its pixel that is elsewhere on the sky.
     by_chance : float
         How many that would be by chance.
@@ -59,8 +61,8 @@ class Standing:
     y: NDArray[np.float64]
     frames: NDArray[np.intp]
     real: NDArray[np.float64]
-    number: NDArray[np.intp]
-    repeats: NDArray[np.intp]
+    number: NDArray[np.int32]
+    repeats: NDArray[np.int32]
     by_chance: float
 
 
@@ -86,8 +88,8 @@ def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
     label = clusters(spots["x"].astype(np.float64), spots["y"].astype(np.float64), RADIUS)
     order = np.argsort(label, kind="stable")
     bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
-    number = np.full(len(spots), -1, np.intp)
-    repeats = np.zeros(len(spots), np.intp)
+    number = np.full(len(spots), -1, np.int32)
+    repeats = np.zeros(len(spots), np.int32)
     found: list[tuple[float, float, int, float]] = []
     for start, stop in itertools.pairwise(bounds):
         if stop - start < 2:
@@ -95,11 +97,11 @@ def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
         rows = order[start:stop]
         own = spots[rows]
         frames = len(np.unique(own["frame"]))
-        elsewhere = _elsewhere(own)
-        repeats[rows] = elsewhere
         real = float(np.mean(own["real"]))
-        enough = least if real < _MOST_REAL else least_real
-        if frames >= enough and _places(own) >= _LEAST_PLACES:
+        may_stand = frames >= (least if real < _MOST_REAL else least_real)
+        places = _places(own) if may_stand or len(own) > _COUNTED else 0
+        repeats[rows] = _elsewhere(own) if len(own) <= _COUNTED else (frames - 1) * (places > 1)
+        if may_stand and places >= _LEAST_PLACES:
             number[rows] = len(found)
             x, y = float(np.median(own["x"])), float(np.median(own["y"]))
             found.append((x, y, frames, real))
@@ -111,9 +113,6 @@ def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
 
 def _elsewhere(own: NDArray[Any]) -> NDArray[np.intp]:
     """Count for each detection the frames of the others that are elsewhere on the sky."""
-    if len(own) > 500:  # what repeats that often need not be counted one by one
-        others = len(np.unique(own["frame"])) - 1
-        return np.full(len(own), others if _places(own) > 1 else 0, np.intp)
     apart = np.hypot(own["u"][:, None] - own["u"], own["v"][:, None] - own["v"]) > _APART
     apart |= own["field"][:, None] != own["field"]
     known = own["field"] >= 0
@@ -123,11 +122,22 @@ def _elsewhere(own: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _places(own: NDArray[Any]) -> int:
-    """Count the positions on the sky that lie apart."""
+    """Count the positions on the sky that lie apart; `_LEAST_PLACES` stands for that and more."""
     n = 0
     for number in np.unique(own["field"][own["field"] >= 0]):
         of = own[own["field"] == number]
         good = np.isfinite(of["u"]) & np.isfinite(of["v"])
-        places = clusters(of["u"][good].astype(np.float64), of["v"][good].astype(np.float64), _APART)
-        n += int(places.max(initial=-1)) + 1
+        u, v = (of[name][good].astype(np.float64) for name in ("u", "v"))
+        # Most lie so far apart that they need not be gathered to tell.
+        if n + max(_least_places(u), _least_places(v)) >= _LEAST_PLACES:
+            return _LEAST_PLACES
+        n += int(clusters(u, v, _APART).max(initial=-1)) + 1
+    return min(n, _LEAST_PLACES)
+
+
+def _least_places(values: NDArray[np.float64]) -> int:
+    """Return how many clusters there are at least along an axis: one spans no more than twice _APART."""
+    n, left = 0, np.sort(values)
+    while left.size and n < _LEAST_PLACES:
+        n, left = n + 1, left[left > left[0] + 2.0 * _APART]
     return n

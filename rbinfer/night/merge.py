@@ -53,7 +53,7 @@ def radius_of(fwhm: float) -> float:
 
 def merge(
     rows: NDArray[Any],
-    standing: Ints,
+    standing: NDArray[np.int32],
     covers: Sequence[Cover],
     hours: F64,
     fwhm: float,
@@ -65,7 +65,7 @@ def merge(
     ----------
     rows : structured ndarray of `rbinfer.night.rows.ROW`, shape (n,)
         With positions on the plane of one field.
-    standing : ndarray of int, shape (n,)
+    standing : ndarray of int32, shape (n,)
         What each row is a repeat of on the detector; -1 for nothing.
     covers : sequence of Cover
         The frames.
@@ -126,7 +126,7 @@ def _centres(rows: NDArray[Any], label: Ints) -> tuple[F64, F64, Ints]:
     return u, v, times
 
 
-def _give_back(rows: NDArray[Any], label: Ints, standing: Ints, radius: float) -> None:
+def _give_back(rows: NDArray[Any], label: Ints, standing: NDArray[np.int32], radius: float) -> None:
     """Give a star the detections that look real where it crosses a hot pixel; changes the labels."""
     u, v, times = _centres(rows, label)
     often = np.flatnonzero(times > 1)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +17,15 @@ from .detector import SPOT, Standing, find_standing
 from .fields import Fields, Place
 from .frames import Frame, plain
 from .merge import merge
+from .parts import DETECTIONS, ParquetParts, arrow_columns, detection_columns, parts_of, texts
 from .result import REGIONS, Doubt, NightResult
-from .rows import Rows, read_rows
+from .rows import ROW, Rows, read_rows
 from .sources import KINDS, Block, sources
 from .tables import (
-    DETECTIONS,
-    ParquetParts,
-    arrow_columns,
-    detection_columns,
     frame_table,
     source_table,
-    texts,
     with_units,
-    write_as_one,
+    write_as_ecsv,
     write_mask,
     write_table,
 )
@@ -72,7 +68,7 @@ class Reckoning:
         self.classes: dict[str, int] = {}
         self.standing: dict[str, Standing] = {}
         self.first_row: dict[int, int] = {}
-        self.tables: list[Table] = []
+        self.next_id = 1
         self.chosen: list[tuple[Table, list[int]]] = []
 
     def run(self) -> None:
@@ -129,86 +125,109 @@ class Reckoning:
             )
 
     def _find_standing(self) -> None:
-        """Find what stands on each camera's detector; keeps 25 bytes a detection."""
+        """Find what stands on each camera's detector; keeps 8 bytes a detection."""
         for camera in sorted({frame.camera for frame in self.frames}):
             numbers = [n for n, frame in enumerate(self.frames) if frame.camera == camera]
-            parts = []
-            for number in numbers:
+            bounds = self._bounds(numbers)
+            self.first_row.update(zip(numbers, bounds.tolist(), strict=False))
+            spots = np.zeros(bounds[-1], SPOT)
+            for number, start, stop in zip(numbers, bounds, bounds[1:], strict=False):
                 rows, place = self._read(number).rows, self.places[number]
-                spots = np.zeros(len(rows), SPOT)
+                own = spots[start:stop]
                 for name in ("frame", "x", "y", "u", "v", "real"):
-                    spots[name] = rows[name]
+                    own[name] = rows[name]
                 known = self.fields.fields[place.field].is_known
-                spots["field"] = place.field if known else -1
-                parts.append(spots)
-            bounds = np.cumsum([0, *map(len, parts)])
-            self.first_row.update(zip(numbers, bounds[:-1].tolist(), strict=True))
+                own["field"] = place.field if known else -1
             shape = self.frames[numbers[0]].shape
-            found = find_standing(np.concatenate(parts), len(numbers), float(shape[0] * shape[1]))
-            self.standing[camera] = found
+            self.standing[camera] = find_standing(spots, len(numbers), float(shape[0] * shape[1]))
 
-    def _blocks(self) -> Iterator[tuple[Block, NDArray[np.intp]]]:
-        """Yield what is merged at a time: the frames of a group on a field; and what of it stands."""
+    def _bounds(self, numbers: Sequence[int]) -> NDArray[np.intp]:
+        """Return where the rows of frames begin and end, one frame after the other."""
+        return np.cumsum([0, *(self.facts["detections"][n] for n in numbers)])
+
+    def _merge(self) -> None:
+        """Merge the frames of each group on a field, and write what they show."""
         members: dict[tuple[tuple[str, str], int, str], list[int]] = {}
         shown: dict[tuple[str, str], tuple[str, str]] = {}
         for number, (frame, place) in enumerate(zip(self.frames, self.places, strict=True)):
             members.setdefault((frame.group, place.field, frame.camera), []).append(number)
             shown.setdefault(frame.group, (frame.target, frame.filter))
             self.night.groups[shown[frame.group]] = self.night.groups.get(shown[frame.group], 0) + 1
-        for (group, number, camera), numbers in sorted(members.items()):
-            standing = self.standing[camera]
-            parts = [self._read(n).rows for n in numbers]
-            which = np.concatenate(
-                [
-                    self.first_row[n] + np.arange(len(rows))
-                    for n, rows in zip(numbers, parts, strict=True)
-                ]
-            ).astype(np.intp)
-            covers = [
-                Cover(n, affine, self.frames[n].shape, float(self.hours[n]))
-                for n in numbers
-                if (affine := self.places[n].affine) is not None
-            ]
-            widths = np.array([self.facts["fwhm"][n] for n in numbers])
-            has_width = np.isfinite(widths)
-            block = Block(
-                shown[group],
-                camera,
-                np.concatenate(parts),
-                self.fields.fields[number],
-                covers,
-                len(numbers),
-                float(np.median(widths[has_width])) if has_width.any() else float("nan"),
-                float(np.median([self.thresholds[n] for n in numbers])),
-                standing.repeats[which],
-                standing.by_chance,
-            )
-            yield block, standing.number[which]
-
-    def _merge(self) -> None:
-        out, next_id = self.night.folder, 1
+        out = self.night.folder
         with (
             ParquetParts(out / "sources.parquet") as all_sources,
             ParquetParts(out / DETECTIONS) as all_rows,
         ):
-            for block, standing in self._blocks():
-                merged = merge(
-                    block.rows, standing, block.covers, self.hours, block.fwhm, block.threshold
+            for (group, number, camera), numbers in sorted(members.items()):
+                # Nothing of a group is held while the next is read.
+                self._merge_one(
+                    *self._block(shown[group], number, camera, numbers), all_sources, all_rows
                 )
-                found, _ = sources(block, merged)
-                names = list(self.classes)
-                table = source_table(block, found, next_id, self.frames, names)
-                all_sources.add(arrow_columns(table))
-                ids = next_id + merged.label.astype(np.int64)
-                probability = found["probability"][merged.label]
-                all_rows.add(detection_columns(block, ids, probability, self.frames, names))
-                self._sum_up(block, found, table, next_id)
-                next_id += len(found)
 
-    def _sum_up(self, block: Block, found: NDArray[Any], table: "Table", first_id: int) -> None:
-        """Keep of a block what the night tells: its sources, candidates, doubtful ones, regions."""
+    def _block(
+        self, group: tuple[str, str], field: int, camera: str, numbers: Sequence[int]
+    ) -> tuple[Block, NDArray[np.int32]]:
+        """Return what is merged at a time, and what of it stands on the detector."""
+        standing, bounds = self.standing[camera], self._bounds(numbers)
+        rows = np.zeros(bounds[-1], ROW)
+        which, repeats = (np.zeros(bounds[-1], np.int32) for _ in range(2))
+        for number, start, stop in zip(numbers, bounds, bounds[1:], strict=False):
+            first = self.first_row[number]
+            rows[start:stop] = self._read(number).rows
+            which[start:stop] = standing.number[first : first + stop - start]
+            repeats[start:stop] = standing.repeats[first : first + stop - start]
+        covers = [
+            Cover(n, affine, self.frames[n].shape, float(self.hours[n]))
+            for n in numbers
+            if (affine := self.places[n].affine) is not None
+        ]
+        widths = np.array([self.facts["fwhm"][n] for n in numbers])
+        has_width = np.isfinite(widths)
+        block = Block(
+            group,
+            camera,
+            rows,
+            self.fields.fields[field],
+            covers,
+            len(numbers),
+            float(np.median(widths[has_width])) if has_width.any() else float("nan"),
+            float(np.median([self.thresholds[n] for n in numbers])),
+            repeats,
+            standing.by_chance,
+        )
+        return block, which
+
+    def _merge_one(
+        self,
+        block: Block,
+        standing: NDArray[np.int32],
+        all_sources: ParquetParts,
+        all_rows: ParquetParts,
+    ) -> None:
+        merged = merge(block.rows, standing, block.covers, self.hours, block.fwhm, block.threshold)
+        found, _ = sources(block, merged)
+        names = list(self.classes)
+        for part in parts_of(len(found)):
+            table = source_table(block, found[part], self._ids(part), self.frames, names)
+            all_sources.add(arrow_columns(table))
+        for part in parts_of(len(block.rows)):
+            label = merged.label[part]
+            ids = self.next_id + label.astype(np.int64)
+            probability = found["probability"][label]
+            all_rows.add(
+                detection_columns(block.rows[part], block.field, ids, probability, self.frames, names)
+            )
+        self._sum_up(block, found)
+        self.next_id += len(found)
+
+    def _ids(self, which: slice | NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the numbers of sources of the block that is merged."""
+        index = np.arange(which.start, which.stop) if isinstance(which, slice) else which
+        return self.next_id + index.astype(np.int64)
+
+    def _sum_up(self, block: Block, found: NDArray[Any]) -> None:
+        """Keep of a block what the night tells: its candidates, doubtful ones, regions."""
         night = self.night
-        self.tables.append(table)
         real = found["probability"] > REAL
         for number, kind in enumerate(KINDS):
             night.kinds[kind] += int(np.count_nonzero(real & (found["kind"] == number)))
@@ -216,17 +235,16 @@ class Reckoning:
         away = neighbours(found, block.fwhm)
         index, why = candidates(found, away)
         night.why.update(why)
-        chosen = table[index]
+        chosen = source_table(block, found[index], self._ids(index), self.frames, list(self.classes))
         best = block.rows[found["best"][index]]
-        chosen["why"] = why if why else np.zeros(0, "U8")
+        chosen["why"] = texts(why)
         chosen["neighbour"] = np.where(np.isfinite(away[index]), away[index], np.nan)
         chosen["image"] = texts([self.frames[k].image for k in best["frame"]])
         chosen["row"], chosen["x_image"], chosen["y_image"] = best["row"], best["x"], best["y"]
-        if len(chosen):
-            self.chosen.append((chosen, [_RANK[word] for word in why]))
+        self.chosen.append((chosen, [_RANK[word] for word in why]))
         night.n_doubtful += count_doubtful(found)
         for k in doubtful(found, _MOST_DOUBTFUL):
-            night.doubtful.append(self._doubt(block, found[k], first_id + int(k)))
+            night.doubtful.append(self._doubt(block, found[k], self.next_id + int(k)))
         night.doubtful.sort(key=lambda doubt: (abs(doubt.probability - REAL), doubt.id))
         del night.doubtful[_MOST_DOUBTFUL:]
         self._write_regions(block, found)
@@ -251,16 +269,21 @@ class Reckoning:
         )
 
     def _write_regions(self, block: Block, found: NDArray[Any]) -> None:
-        shown = found[found["kind"] != KINDS.index("detector")]
-        names = list(self.classes)
-        text = as_regions(
-            shown["u"],
-            shown["v"],
-            shown["probability"],
-            REAL,
-            np.array([names[k] if k >= 0 else "" for k in shown["class"]], np.str_),
-            radius=2.0 * block.fwhm if np.isfinite(block.fwhm) else 6.0,
-            sky=None if block.field.wcs is None else SkyMap(block.field.wcs),
+        shown = np.flatnonzero(found["kind"] != KINDS.index("detector"))
+        names = np.array([*self.classes, ""], np.str_)
+        sky = None if block.field.wcs is None else SkyMap(block.field.wcs)
+        texts_of_parts = (
+            as_regions(
+                own["u"],
+                own["v"],
+                own["probability"],
+                REAL,
+                names[own["class"]],
+                radius=2.0 * block.fwhm if np.isfinite(block.fwhm) else 6.0,
+                sky=sky,
+            )
+            for part in parts_of(len(shown))
+            for own in [found[shown[part]]]
         )
         folder = self.night.folder / REGIONS
         folder.mkdir(exist_ok=True)
@@ -268,25 +291,17 @@ class Reckoning:
         stem = "_".join(plain(part) or "none" for part in block.group)
         cameras = sorted(self.standing)
         camera = f"_camera{cameras.index(block.camera) + 1}" if len(cameras) > 1 else ""
-        write_regions(text, folder / f"{stem}_{number}{camera}.reg", overwrite=True)
+        write_regions(texts_of_parts, folder / f"{stem}_{number}{camera}.reg", overwrite=True)
 
     def _write(self) -> None:
         from astropy.table import vstack
 
         out = self.night.folder
-        write_as_one(self.tables, out / "sources.ecsv")
-        if self.chosen:
-            chosen = vstack([table for table, _ in self.chosen], metadata_conflicts="silent")
-            rank = np.concatenate([ranks for _, ranks in self.chosen])
-            times = np.where(rank == 0, chosen["n_seen"], 0)
-            order = np.lexsort((chosen["id"], -np.nan_to_num(chosen["snr"]), -times, rank))
-            chosen = chosen[order]
-        else:
-            chosen = self.tables[0][:0]
-            for name in ("why", "image"):
-                chosen[name] = np.zeros(0, "U8")
-            for name in ("neighbour", "row", "x_image", "y_image"):
-                chosen[name] = np.zeros(0)
+        write_as_ecsv(out / "sources.parquet", out / "sources.ecsv")
+        chosen = vstack([table for table, _ in self.chosen], metadata_conflicts="silent")
+        rank = np.concatenate([ranks for _, ranks in self.chosen])
+        times = np.where(rank == 0, chosen["n_seen"], 0)
+        chosen = chosen[np.lexsort((chosen["id"], -np.nan_to_num(chosen["snr"]), -times, rank))]
         write_table(with_units(chosen), out / "candidates.ecsv")
         write_table(frame_table(self.frames, self.places, self.facts), out / "frames.ecsv")
         shapes = {frame.camera: frame.shape for frame in self.frames}

@@ -12,9 +12,9 @@ from ..errors import InputError
 from ..pipeline.options import ALL, ScoreOptions
 from ..runs.batch import BatchReport, ImageResult, run_batch
 from .frames import Frame, read_frame
+from .parts import DETECTIONS
 from .reckoning import Reckoning
 from .result import REGIONS, NightResult
-from .tables import DETECTIONS
 
 #: What a night writes beside the folder of its results.
 OUTPUTS = (
@@ -40,6 +40,7 @@ def run_night(
     workers: int | None = None,
     scheduler: Any = None,
     overwrite: bool = False,
+    all_frames: bool = False,
     progress: Callable[[ImageResult, int], None] | None = None,
     merging: Callable[[int, int], None] | None = None,
 ) -> NightResult:
@@ -48,7 +49,7 @@ def run_night(
     Parameters
     ----------
     folder : str or path
-        Searched with all its folders; darks, flats and biases are left out.
+        Searched with all its folders.
     output : str or path
         Directory for the tables; the results of the frames are in ``frames`` there. Started again, it
         goes on where it ended, and the tables are the same to the byte.
@@ -56,6 +57,9 @@ def run_night(
         As for `rbinfer.runs.batch.run_batch`.
     overwrite : bool
         Whether files that a night did not write there may be replaced.
+    all_frames : bool
+        Take darks, flats and biases, too, which are left out as headers or names of folders tell them:
+        where these are wrong.
     merging : callable, optional
         Called as ``merging(done, total)`` after each reading of a frame's result, once all are scored.
 
@@ -89,6 +93,7 @@ def run_night(
         workers=workers,
         scheduler=scheduler,
         overwrite=overwrite,
+        all_frames=all_frames,
         recursive=True,
         progress=progress,
     )

@@ -60,7 +60,7 @@ class Block:
     n_frames : int
         All of them.
     fwhm, threshold : float
-    repeats : ndarray of int, shape (n,)
+    repeats : ndarray of int32, shape (n,)
         As of `rbinfer.night.detector.Standing`.
     by_chance : float
         How many detections lie within a pixel of any position, over the frames of the camera.
@@ -74,7 +74,7 @@ class Block:
     n_frames: int
     fwhm: float
     threshold: float
-    repeats: NDArray[np.intp]
+    repeats: NDArray[np.int32]
     by_chance: float
 
 

@@ -4,28 +4,23 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.extras import needed
 from ..io.ecsv import stream_ecsv
 from ..io.files import written_whole
 from ..io.tables import write_catalog
 from .detector import Standing
 from .fields import Place
 from .frames import Frame
+from .parts import Parts, texts
 from .sources import KINDS, Block
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-#: File of all detections with their sources.
-DETECTIONS = "detections.parquet"
-#: Rows that are made text at a time.
-_AT_ONCE = 5000
 #: Units of the columns of sources.
 _UNITS = {
     "ra": "deg",
@@ -44,16 +39,20 @@ _UNITS = {
 
 
 def source_table(
-    block: Block, found: NDArray[Any], first_id: int, frames: Sequence[Frame], classes: Sequence[str]
+    block: Block,
+    found: NDArray[Any],
+    ids: NDArray[np.int64],
+    frames: Sequence[Frame],
+    classes: Sequence[str],
 ) -> "Table":
-    """Return the sources of a block as a table.
+    """Return sources of a block as a table.
 
     Parameters
     ----------
     block : Block
     found : structured ndarray of `rbinfer.night.sources.SOURCE`, shape (n,)
-    first_id : int
-        Number of the first of them.
+    ids : ndarray of int64, shape (n,)
+        Their numbers.
     frames : sequence of Frame
         Of the night.
     classes : sequence of str
@@ -78,7 +77,7 @@ def source_table(
     # Of the block's own frames: a long run has many blocks.
     times = {k: _time(frames[k]) for k in np.unique([found["first"], found["last"]]).tolist()}
     table = Table()
-    table["id"] = first_id + np.arange(n)
+    table["id"] = ids
     table["target"], table["filter"] = (texts([name] * n) for name in block.group)
     table["kind"] = np.array(KINDS)[found["kind"]] if n else np.zeros(0, "U8")
     table["ra"], table["dec"] = ra, dec
@@ -96,11 +95,6 @@ def source_table(
     table["rate"], table["rate_sky"] = rate, rate * scale
     table["angle"] = _angle(block, found, rate)
     return with_units(table)
-
-
-def texts(values: Sequence[str]) -> NDArray[np.str_]:
-    """Return a column of text, also without rows; ``?`` for bytes of file names that are not UTF-8."""
-    return np.array([value.encode("utf-8", "replace").decode() for value in values], np.str_)
 
 
 def with_units(table: "Table") -> "Table":
@@ -128,121 +122,6 @@ def _angle(block: Block, found: NDArray[Any], rate: NDArray[np.float64]) -> NDAr
     return angle
 
 
-class ParquetParts:
-    """A Parquet file that grows by tables; a context manager, and the file is there whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-
-    Raises
-    ------
-    InputError
-        PyArrow is not installed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        needed("pyarrow", "Parquet needs", "night")
-        self._path, self._writer = path, None
-        self._whole = written_whole(path, ".parquet")
-
-    def __enter__(self) -> Self:
-        self._beside = self._whole.__enter__()
-        return self
-
-    def add(self, columns: dict[str, Any]) -> None:
-        """Append rows; all parts have the same columns."""
-        import pyarrow
-        from pyarrow import parquet
-
-        table = pyarrow.table(columns)
-        if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._beside, table.schema)
-        self._writer.write_table(table)  # type: ignore[attr-defined]
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        elif kind is None:
-            self.add({"id": np.zeros(0, np.int64)})
-            self._writer.close()  # type: ignore[attr-defined]
-        self._whole.__exit__(kind, error, trace)
-
-
-def arrow_columns(table: "Table") -> dict[str, Any]:
-    """Return the columns of a table as PyArrow takes them."""
-    columns: dict[str, Any] = {}
-    for name in table.colnames:
-        values = np.asarray(table[name])
-        columns[name] = values.tolist() if values.dtype.kind == "U" else values
-        if values.dtype.kind == "U" or not len(values):
-            columns[name] = _typed(columns[name], values.dtype)
-    return columns
-
-
-def _typed(values: Any, dtype: Any) -> Any:
-    import pyarrow
-
-    kind = pyarrow.string() if dtype.kind == "U" else pyarrow.from_numpy_dtype(dtype)
-    return pyarrow.array(values, type=kind)
-
-
-def detection_columns(
-    block: Block,
-    ids: NDArray[np.int64],
-    probability: NDArray[np.float64],
-    frames: Sequence[Frame],
-    classes: Sequence[str],
-) -> dict[str, Any]:
-    """Return the rows of a block with their sources, as PyArrow takes them.
-
-    Parameters
-    ----------
-    block : Block
-    ids : ndarray of int64, shape (n,)
-        Of the source of each row.
-    probability : ndarray of float64, shape (n,)
-        Of that source.
-    frames : sequence of Frame
-    classes : sequence of str
-
-    Returns
-    -------
-    dict
-        ``image`` and ``row`` name the row of a frame's scored catalogue; ``rb_score`` is that of the
-        frame alone.
-    """
-    import pyarrow
-
-    rows = block.rows
-    ra, dec = block.field.sky(rows["u"], rows["v"])
-    numbers, which = np.unique(rows["frame"], return_inverse=True)
-    names = texts([frames[k].image for k in numbers]).tolist()
-    images = pyarrow.DictionaryArray.from_arrays(
-        which.astype(np.int32), pyarrow.array(names, type=pyarrow.string())
-    )
-    kinds = [classes[k] if k >= 0 else "" for k in rows["kind"]]
-    return {
-        "source": ids,
-        "image": images.cast(pyarrow.string()),
-        "row": rows["row"],
-        "x": rows["x"],
-        "y": rows["y"],
-        "ra": ra,
-        "dec": dec,
-        "rb_score": rows["score"],
-        "rb_status": rows["status"],
-        "rb_class": pyarrow.array(kinds, type=pyarrow.string()),
-        "rb_snr": rows["snr"],
-        "probability": probability,
-    }
-
-
 def frame_table(frames: Sequence[Frame], places: Sequence[Place], facts: dict[str, Any]) -> "Table":
     """Return the frames of a night as a table: what each shows, and how it was laid on its field."""
     from astropy.table import Table
@@ -266,14 +145,15 @@ def write_table(table: "Table", path: Path) -> None:
     write_catalog(table, path, overwrite=True)
 
 
-def write_as_one(tables: "Sequence[Table]", path: Path) -> None:
-    """Write tables with the same columns one below the other as ECSV, as `write_table` writes one.
+def write_as_ecsv(parts: Path, path: Path) -> None:
+    """Write a Parquet file of `ParquetParts` as ECSV, as `write_table` writes it in one.
 
     A few rows at a time become text, which takes some kilobytes a row while it is made.
     """
-    parts = (table[k : k + _AT_ONCE] for table in tables for k in range(0, len(table), _AT_ONCE))
+    stored = Parts(parts)
     with written_whole(path, ".ecsv") as beside:
-        stream_ecsv(tables[0][:0], sum(map(len, tables)), parts, beside)
+        tables = (with_units(table) for table in stored)
+        stream_ecsv(with_units(stored.empty()), stored.n_rows, tables, beside)
 
 
 def write_mask(standing: dict[str, tuple[tuple[int, int], Standing]], path: Path) -> dict[str, int]:

@@ -1,4 +1,6 @@
-"""DS9 regions read as catalogues."""
+"""DS9 regions read as catalogues, and written."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from astropy.wcs import WCS
 
 from rbinfer.errors import InputError
 from rbinfer.io.positions import find_positions, positions
-from rbinfer.io.regions import as_regions
+from rbinfer.io.regions import as_regions, write_regions
 from rbinfer.io.tables import read_catalog
 
 HEAD = '# Region file format: DS9 version 4.1\nglobal color=green font="helvetica 10" select=1\n'
@@ -91,3 +93,20 @@ def test_what_is_written_is_read(tmp_path):
     np.testing.assert_allclose(positions(table), (x, y), atol=1e-9)
     assert isinstance(table, Table)
     assert table["text"].tolist() == ["0.90", "trail 0.10", ""]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [0, 2], [3, 3]])
+def test_texts_one_below_the_other_are_one_text(tmp_path, cuts):
+    x, score = np.array([1.0, 2.0, 3.0]), np.array([0.9, 0.1, np.nan])
+    whole = as_regions(x, x, score, 0.5, ["star", "trail", ""])
+    bounds = [0, *cuts, 3]
+    write_regions(
+        (
+            as_regions(x[a:b], x[a:b], score[a:b], 0.5, ["star", "trail", ""][a:b])
+            for a, b in itertools.pairwise(bounds)
+        ),
+        tmp_path / "parts.reg",
+    )
+    assert (tmp_path / "parts.reg").read_text() == whole
+    write_regions(whole, tmp_path / "whole.reg")
+    assert (tmp_path / "whole.reg").read_text() == whole

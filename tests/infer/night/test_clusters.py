@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbinfer.night.clusters import Cells, clusters
+from rbinfer.night.clusters import Cells, _median, clusters
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -69,3 +69,8 @@ def test_points_without_a_place_are_alone():
 
 def test_no_points():
     assert clusters(np.zeros(0), np.zeros(0), 1.0).size == 0
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
+def test_the_median_is_that_of_numpy_to_the_bit(values):
+    assert _median(np.array(values)) == np.median(values)

@@ -1,6 +1,7 @@
 import numpy as np
 
-from rbinfer.night.detector import SPOT, find_standing
+from rbinfer.night.clusters import clusters
+from rbinfer.night.detector import _APART, SPOT, _places, find_standing
 
 SIDE = 500
 
@@ -66,3 +67,28 @@ def test_crowding_alone_makes_no_hot_pixels():
 def test_no_detections():
     found = find_standing(np.zeros(0, SPOT), 3, SIDE**2)
     assert (len(found.x), len(found.number), found.by_chance) == (0, 0, 0.0)
+
+
+def test_places_are_those_that_are_gathered_up_to_three():
+    rng = np.random.default_rng(5)
+    counts = []
+    for _ in range(300):
+        own = np.zeros(rng.integers(2, 12), SPOT)
+        own["u"], own["v"] = rng.uniform(0, rng.uniform(0, 20), (2, len(own)))
+        own["field"] = rng.integers(-1, 2, len(own))
+        gathered = 0
+        for number in (0, 1):
+            of = own[own["field"] == number]
+            u, v = of["u"].astype(np.float64), of["v"].astype(np.float64)
+            gathered += int(clusters(u, v, _APART).max(initial=-1)) + 1
+        assert _places(own) == min(gathered, 3)
+        counts.append(gathered)
+    assert {0, 1, 2, 3, 4} <= set(counts)
+
+
+def test_what_repeats_too_often_to_be_compared_counts_all_other_frames():
+    rng = np.random.default_rng(2)
+    spots, is_hot = spots_of(520, rng.normal(0, 15, (520, 2)), n_stars=3, n_hot=2)
+    found = find_standing(spots, 520, SIDE**2)
+    assert len(found.x) == 2
+    assert set(found.repeats[is_hot & (found.number >= 0)]) == {519}

@@ -3,9 +3,11 @@
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from pyarrow import parquet
 from rbinfer.errors import InputError
 from rbinfer.io.maps import read_map
 from rbinfer.io.tables import read_catalog
+from rbinfer.night import parts
 from rbinfer.night.run import OUTPUTS, run_night
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.report.night import write_night as write_night_pages
@@ -116,6 +119,29 @@ def test_every_row_of_every_frame_is_in_the_detections(dithered):
     np.testing.assert_array_equal(same["probability"], sources["probability"])
 
 
+def test_written_in_small_parts_the_tables_are_the_same(dithered, tmp_path, monkeypatch):
+    _, folder, _ = dithered
+    shutil.copytree(folder / "out", tmp_path / "out")
+    monkeypatch.setattr(parts, "_PART", 17)
+    monkeypatch.setattr(parts, "_AT_ONCE", 5)
+    night = run_night(folder / "in", tmp_path / "out", workers=1)
+    assert night.batch.n_skipped == 6
+    ours, theirs = same_bytes(tmp_path / "out"), same_bytes(folder / "out")
+    for name in TABLES:
+        if name.endswith(".parquet"):  # the rows are the same, in other groups
+            assert parquet.read_metadata(tmp_path / "out" / name).num_row_groups > 3
+            again, before = (parquet.read_table(where / "out" / name) for where in (tmp_path, folder))
+            assert again.schema.equals(before.schema)
+            assert again.to_pandas().equals(before.to_pandas())
+        else:
+            assert ours[name] == theirs[name]
+    regions = sorted(path.name for path in (folder / "out" / "regions").iterdir())
+    assert regions
+    for name in regions:
+        path = Path("out", "regions", name)
+        assert (tmp_path / path).read_bytes() == (folder / path).read_bytes()
+
+
 def test_frames_without_a_wcs_are_aligned_by_their_stars(tmp_path):
     truth = write_night(tmp_path / "in", has_wcs=False)
     night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
@@ -160,6 +186,13 @@ def test_a_frame_without_stars_is_merged_with_no_other(tmp_path, caplog):
     night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
     assert night.unmerged == [str(cloudy)]
     assert "merged with no other" in caplog.text
+
+
+def test_all_frames_are_taken_where_their_types_are_wrong(tmp_path):
+    write_night(tmp_path / "in", n_frames=1)
+    night = run_night(tmp_path / "in", tmp_path / "out", workers=1, all_frames=True)
+    assert night.batch.left_out == {}
+    assert len(night.batch.results) == 2
 
 
 def test_tables_that_are_not_of_a_night_are_kept(tmp_path):

@@ -1,8 +1,9 @@
 import numpy as np
 from astropy.table import Table, vstack
 
-from rbinfer.night import tables
-from rbinfer.night.tables import texts, with_units, write_as_one, write_table
+from rbinfer.night import parts
+from rbinfer.night.parts import ParquetParts, arrow_columns, texts
+from rbinfer.night.tables import with_units, write_as_ecsv, write_table
 
 
 def sources(n, word):
@@ -13,12 +14,24 @@ def sources(n, word):
     return with_units(table)
 
 
+def written(tables, folder):
+    with ParquetParts(folder / "parts.parquet") as file:
+        for table in tables:
+            file.add(arrow_columns(table))
+    write_as_ecsv(folder / "parts.parquet", folder / "parts.ecsv")
+    return folder / "parts.ecsv"
+
+
 def test_tables_one_below_the_other_are_one_to_the_byte(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_AT_ONCE", 3)
-    parts = [sources(7, "sky"), sources(0, ""), sources(3, "with a space"), sources(1, 'quote " here')]
-    write_as_one(parts, tmp_path / "parts.ecsv")
-    write_table(vstack(parts), tmp_path / "whole.ecsv")
-    assert (tmp_path / "parts.ecsv").read_bytes() == (tmp_path / "whole.ecsv").read_bytes()
-    assert len(Table.read(tmp_path / "parts.ecsv")) == 11
-    write_as_one([sources(0, "")], tmp_path / "none.ecsv")
-    assert Table.read(tmp_path / "none.ecsv").colnames == ["id", "kind", "ra", "score_mean"]
+    monkeypatch.setattr(parts, "_AT_ONCE", 3)
+    some = [sources(7, "sky"), sources(0, ""), sources(3, "with a space"), sources(1, 'quote " here')]
+    path = written(some, tmp_path)
+    write_table(vstack(some), tmp_path / "whole.ecsv")
+    assert path.read_bytes() == (tmp_path / "whole.ecsv").read_bytes()
+    assert len(Table.read(path)) == 11
+
+
+def test_no_sources_are_a_table_all_the_same(tmp_path):
+    found = Table.read(written([sources(0, "")], tmp_path))
+    assert found.colnames == ["id", "kind", "ra", "score_mean"]
+    assert found["ra"].unit == "deg"
