@@ -1,8 +1,8 @@
 """Puts the library of kernels into a wheel; see docs/decisions/first-run.md.
 
-``RBINFER_LEVELS`` names the levels of x86-64 that it is for: ``2,3,4`` for a wheel that others install, which
-gets a manylinux tag; ``none`` for a wheel without a library, which any platform can use, with Numba. Without
-it the library is for the machine that builds it.
+``RBINFER_LEVELS`` names the levels of x86-64 that it is for: ``2,3,4`` for a wheel that others install,
+which gets a manylinux tag; ``none`` for a wheel without a library, which any platform can use, with Numba.
+Without the variable the library is for the machine that builds it.
 """
 
 import os
@@ -45,7 +45,7 @@ class KernelsHook(BuildHookInterface):
             else:
                 build_data["force_include"][str(path)] = f"rbinfer/kernels/{path.name}"
                 build_data["pure_python"] = False
-                # It links nothing, so any C library will do; what is for one machine is not to be published.
+                # It links nothing, so any C library will do; an index refuses what is for one machine.
                 tag = "manylinux_2_17" if chosen is not None else "linux"
                 build_data["tag"] = f"py3-none-{tag}_x86_64"
                 return

@@ -76,8 +76,8 @@ def _object(typed: _Typed, symbol: str, cpu: str) -> bytes:
     unused = llvm.create_new_module_pass_manager()
     unused.add_global_dead_code_eliminate_pass()
     unused.run(module, _passes(machine, 3))
-    # As in Numba, functions are optimised before they are inlined, and once more, quickly, before the end:
-    # cutouts of wide stars and detections take half the time of what one pass makes.
+    # As in Numba, functions are optimised before they are inlined, and once more, quickly, before the
+    # end: cutouts of wide stars and detections take half the time of what one pass makes.
     module = _each_by_itself(module, machine)
     for effort in (1, 3):
         builder = _passes(machine, effort)
