@@ -1,8 +1,8 @@
 """Puts the library of kernels into a wheel; see docs/decisions/first-run.md.
 
 ``RBINFER_LEVELS`` names the levels of x86-64 that it is for: ``2,3,4`` for a wheel that others install,
-which gets a manylinux tag; ``none`` for a wheel without a library, which any platform can use, with Numba.
-Without the variable the library is for the machine that builds it.
+which gets a manylinux tag; ``none`` for a wheel without a library, which any platform can use, with
+Numba. Without the variable the library is for the machine that builds it.
 """
 
 import os
