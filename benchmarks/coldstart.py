@@ -4,7 +4,7 @@
 
 A 2048 x 2048 FITS image and a FITS catalogue of 2,000 positions, made here. ``rbinfer`` also measures
 the FWHM, which the script with Keras (``reference_pipeline.py``) is given. With the reference network
-both must give the same scores before anything is timed. The first run ever of this checkout, with empty caches,
+both must give the same scores before anything is timed. The first run of all, with empty caches,
 is timed apart, and the import alone.
 """
 

@@ -2,8 +2,8 @@
 
     python benchmarks/first_run.py [NAME=FOLDER ...] [--runs N] [--json FILE]
 
-A 2048 x 2048 FITS image without a catalogue, made here. A folder is a checkout, this one unless others are
-named, or an installation's site-packages. Each runs once with empty caches, so that what does not come
+A 2048 x 2048 FITS image without a catalogue, made here. A folder is a checkout (this one by default)
+or an installation's site-packages. Each runs once with empty caches, so that what does not come
 compiled is compiled; then all run in turns. CPU seconds, user and system, are told and not wall seconds,
 because other work on the machine changes them less. All must give the same positions and scores, bit for
 bit.
