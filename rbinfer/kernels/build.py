@@ -154,7 +154,7 @@ def _linked(compiler: Sequence[str], objects: Sequence[str], scratch: Path) -> b
 
 
 def _run(command: Sequence[str], scratch: Path) -> None:
-    """Run a program of the build, without settings of Numba's but that it leaves its code as it is."""
+    """Run a program of the build, with those settings of Numba's alone that the build needs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     path = filter(None, (str(PACKAGE.parents[1]), os.environ.get("PYTHONPATH")))
     # What Numba optimises has the vectors of this machine; LLVM optimises it later, for each level.
