@@ -246,6 +246,8 @@ def _width(summary: dict[str, Any]) -> str:
     agree = ""
     if summary["fwhm_source"] == "measured":
         agree = f", {summary['npsf']} of {summary['nfit']} agree"
+    if summary["fwhm_min"] is not None:
+        agree += f", {summary['fwhm_min']:.2f} to {summary['fwhm_max']:.2f} px over the image"
     return f"{summary['fwhm']:.2f} px ({summary['fwhm_source']}{agree})"
 
 

@@ -245,8 +245,12 @@ class Cutter:
                 self.saturation,
                 CORE_SIDE,
                 math.log(max(self.scale, _SMALLEST_SCALE)),
-                *context_samples(self._cell(), CONTEXT_SIDE),
-                *default_workspace(spec.size, self.taps.span, self.taps.weights.shape[1]),
+                self.image.reshape(-1),
+                self.bg[0].reshape(-1),
+                *context_samples(self._cell(), CONTEXT_SIDE, self.image.shape[1]),
+                *default_workspace(
+                    spec.size, self.taps.span, self.taps.weights.shape[1], CONTEXT_SIDE**2
+                ),
             )
 
         def cut_into(x: NDArray[np.float64], y: NDArray[np.float64], out: Cutouts) -> None:

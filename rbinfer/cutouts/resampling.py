@@ -71,20 +71,23 @@ class Samples(NamedTuple):
 
     Attributes
     ----------
-    places : ndarray of int32, shape (2, cells, n)
+    places : ndarray of int32, shape (2, n, cells)
         Row and column of the samples of each cell, from the centre.
-    shares : ndarray of float32, shape (cells, n)
+    offsets : ndarray of int64, shape (n, cells)
+        The same as pixels along the lines of the image.
+    shares : ndarray of float32, shape (n, cells)
         Share of each in the mean of its cell; 0 for places that only fill the array.
     reach : int
         Pixels from the centre to the furthest, along an axis.
     """
 
     places: NDArray[np.int32]
+    offsets: NDArray[np.int64]
     shares: NDArray[np.float32]
     reach: int
 
 
-def context_samples(cell: int, side: int) -> Samples:
+def context_samples(cell: int, side: int, width: int) -> Samples:
     """Return the native pixels that a wide view is made of.
 
     It has `side` x `side` square cells around the centre. Small cells are sampled whole; of larger ones
@@ -97,7 +100,8 @@ def context_samples(cell: int, side: int) -> Samples:
         Side of a cell in native pixels.
     side : int
         Cells along an axis; odd.
-
+    width : int
+        Columns of the image.
     """
     slope = math.isqrt(max(cell * cell // _PER_CELL - 1, 0))
     step, extent = slope * slope + 1, side * cell
@@ -109,11 +113,12 @@ def context_samples(cell: int, side: int) -> Samples:
     counts = np.bincount(number, minlength=side * side)
     by_cell = np.argsort(number, kind="stable")
     cells, at = number[by_cell], np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts, counts)
-    places = np.zeros((2, side * side, counts.max()), np.int32)
+    places = np.zeros((2, counts.max(), side * side), np.int32)
     shares = np.zeros(places.shape[1:], np.float32)
-    places[:, cells, at] = np.stack([row, column])[:, by_cell] - extent // 2
-    shares[cells, at] = 1.0 / counts[cells]
-    return Samples(places, shares, int(np.abs(places).max()))
+    places[:, at, cells] = np.stack([row, column])[:, by_cell] - extent // 2
+    shares[at, cells] = 1.0 / counts[cells]
+    offsets = places[0].astype(np.int64) * width + places[1]
+    return Samples(places, offsets, shares, int(np.abs(places).max()))
 
 
 def resampling(size: int, scale: float) -> Taps:

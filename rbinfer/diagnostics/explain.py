@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..io.exposure import Exposure, Width
 from ..measure.single import OwnShape, StarFit, fit_star, own_shape
 from ..scoring.classifier import Classifier
-from ..scoring.prepare import Prepared, prepare
+from ..scoring.prepare import Prepared, by_region, prepare
 from ..status import UNSCORED
 
 Floats = NDArray[np.float64]
@@ -119,7 +119,8 @@ def explain(
     if not (np.isfinite(x) and np.isfinite(y) and -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5):
         raise InputError(f"the position {x:g},{y:g} lies off the image of {nx} x {ny} pixels")
     peaks = None if peak is None else ([peak[0]], [peak[1]])
-    prepared = prepare(exposure, classifier.spec.preprocess, [x], [y], peaks=peaks, **known)
+    spec = classifier.spec.preprocess
+    ((_, prepared),) = by_region(prepare(exposure, spec, [x], [y], peaks=peaks, **known))
     if prepared.no_data[0]:
         raise InputError(f"the position {x:g},{y:g} lies in an area without data")
     part, (left, top) = _around(exposure, prepared, _reach(prepared))

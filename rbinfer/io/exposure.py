@@ -40,6 +40,9 @@ class Width:
         maximum is 1. None where it is neither measured nor given nor borrowed.
     n_frames : int
         Other frames that the width is borrowed from; else 0.
+    regions : tuple of Width
+        Those of the ninths of the frame, in the order of `rbinfer.measure.ninths.ninth_of`, where its
+        stars differ too much for one to stand for all; else none.
     """
 
     fwhm: float
@@ -51,6 +54,13 @@ class Width:
     note: str = ""
     stamp: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     n_frames: int = 0
+    regions: tuple["Width", ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and largest FWHM over the frame, pixels."""
+        widths = [each.fwhm for each in self.regions or (self,)]
+        return min(widths), max(widths)
 
     @property
     def is_trusted(self) -> bool:

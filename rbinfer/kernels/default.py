@@ -264,17 +264,21 @@ def _fill_core(
 
 @jit
 def _add_whole(
-    image: Any, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any, samples: Any,
-    shares: Any, context: Any,
+    pixels: Any, sky: Any, has_sky: bool, centre: int, level: Any, offsets: Any, shares: Any,
+    values: Any, context: Any,
 ) -> None:  # fmt: skip
-    """Fill the cells with means of samples that all lie on the image; not finite where these are not."""
-    n_cells, n_samples = shares.shape
-    for p in range(n_cells):
-        total = np.float32(0.0)
-        for s in range(n_samples):
-            i, j = np.uint64(ci + samples[0, p, s]), np.uint64(cj + samples[1, p, s])
-            total += shares[p, s] * (image[i, j] - (bg_map[i, j] if has_bg_map else level))
-        context[p] = total
+    """Fill the cells with means of samples that all lie on the image; not finite where these are not.
+
+    One sample of each cell at a time: many pixels are asked for at once, and sums are vectors.
+    """
+    n_samples, n_cells = shares.shape
+    fill(context, 0.0)
+    for s in range(n_samples):
+        for p in range(n_cells):
+            at = np.uint64(centre + offsets[s, p])
+            values[p] = pixels[at] - (sky[at] if has_sky else level)
+        for p in range(n_cells):
+            context[p] += shares[s, p] * values[p]
 
 
 @jit
@@ -284,13 +288,13 @@ def _add_good(
 ) -> None:  # fmt: skip
     """Fill the cells with means of their good samples, 0 without any."""
     height, width = image.shape
-    n_cells, n_samples = shares.shape
+    n_samples, n_cells = shares.shape
     for p in range(n_cells):
         total, count = np.float32(0.0), 0
         for s in range(n_samples):
-            i, j = ci + samples[0, p, s], cj + samples[1, p, s]
+            i, j = ci + samples[0, s, p], cj + samples[1, s, p]
             on_image = 0 <= i < height and 0 <= j < width
-            if shares[p, s] > 0 and on_image and _is_good(image, mask, has_mask, i, j):
+            if shares[s, p] > 0 and on_image and _is_good(image, mask, has_mask, i, j):
                 total += image[i, j] - (bg_map[i, j] if has_bg_map else level)
                 count += 1
         context[p] = total / np.float32(max(count, 1))
@@ -299,7 +303,8 @@ def _add_good(
 @jit
 def _fill_context(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
-    sigma: Any, samples: Any, shares: Any, reach: int, context: Any,
+    sigma: Any, pixels: Any, sky: Any, samples: Any, offsets: Any, shares: Any, reach: int, values: Any,
+    context: Any,
 ) -> None:  # fmt: skip
     """Fill the cells of the wide view: asinh of means over the noise."""
     height, width = image.shape
@@ -309,7 +314,8 @@ def _fill_context(
         and not (has_mask and any_masked(mask, ci - reach, cj - reach, side, side))
     )  # fmt: skip
     if is_whole:
-        _add_whole(image, bg_map, has_bg_map, ci, cj, level, samples, shares, context)
+        centre = ci * width + cj
+        _add_whole(pixels, sky, has_bg_map, centre, level, offsets, shares, values, context)
         is_whole = all_finite(context, context.size)
     if not is_whole:
         _add_good(
@@ -327,11 +333,14 @@ def cut_default(
     recentre: int, start: int, span: int, first: Any, weights: Any, middles: Any,
     noise_factor: float, softening: float, min_good: float,
     centre_linear: bool, centre_asinh: bool, clip: float, saturation: float, core_side: int,
-    log_scale: float, samples: Any, shares: Any, reach: int,
+    log_scale: float, pixels: Any, sky: Any, samples: Any, offsets: Any, shares: Any, reach: int,
     lines: Any, transposed: Any, rows: Any, sums: Any, good: Any,
     x: Any, y: Any, out: Any, status: Any, snr: Any, core: Any,
 ) -> None:  # fmt: skip
-    """Cut and preprocess objects by the default preset; see `rbinfer.model.spec.PreprocessSpec`."""
+    """Cut and preprocess objects by the default preset; see `rbinfer.model.spec.PreprocessSpec`.
+
+    `pixels` and `sky` are `image` and `bg_map` line after line.
+    """
     height, width = image.shape
     size = middles.size
     window, border, workspace = lines[0], lines[1], lines[2]
@@ -404,8 +413,8 @@ def cut_default(
             )  # fmt: skip
         if core.shape[1] > n_core:
             _fill_context(
-                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, samples, shares,
-                reach, core[k, n_core:],
+                image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, pixels, sky,
+                samples, offsets, shares, reach, workspace, core[k, n_core:],
             )  # fmt: skip
         central_norm, norm = max(central_peak, np.float32(sigma)), max(peak, np.float32(sigma))
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))

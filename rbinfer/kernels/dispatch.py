@@ -217,7 +217,8 @@ _REFERENCE_WORKSPACE = "f1 q1"
 
 cut_reference = Kernel("cut_reference", f"{_SCENE} q q q d d d f2 {_REFERENCE_WORKSPACE} {_ROWS}")
 cut_default = Kernel(
-    "cut_default", f"{_SCENE} q q q q1 d2 q1 d d d ? ? d d q d i3 f2 q f2 f2 d2 d2 ?1 {_ROWS} f2"
+    "cut_default",
+    f"{_SCENE} q q q q1 d2 q1 d d d ? ? d d q d f1 f1 i3 q2 f2 q f2 f2 d2 d2 ?1 {_ROWS} f2",
 )
 #: By the dtype of the window.
 preprocess_reference = {

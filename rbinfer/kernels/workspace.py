@@ -46,7 +46,7 @@ class DefaultWorkspace(NamedTuple):
     good: NDArray[np.bool_]
 
 
-def default_workspace(size: int, span: int, taps: int) -> DefaultWorkspace:
+def default_workspace(size: int, span: int, taps: int, cells: int) -> DefaultWorkspace:
     """Make what `cut_default` works in.
 
     Parameters
@@ -57,10 +57,12 @@ def default_workspace(size: int, span: int, taps: int) -> DefaultWorkspace:
         Side of their windows in native pixels.
     taps : int
         Largest number of native pixels along an axis that one pixel is made of.
+    cells : int
+        Of the wide view.
     """
     is_between = taps == 2
     return DefaultWorkspace(
-        np.empty((3, padded(size * size + LANES)), np.float32),
+        np.empty((3, padded(max(size * size, cells) + LANES)), np.float32),
         np.zeros((span, _lanes(span)) if is_between else (0, 0), np.float32),
         np.zeros((span, _lanes(size)) if is_between else (0, 0)),
         np.empty((3, _lanes(max(span, size)))),

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.exposure import MEASURED, NO_STARS, Exposure, Width
+from ..io.exposure import NO_STARS, Exposure, Width
 from ..io.header_width import header_fwhm
 from ..io.positions import has_positions, positions
 from ..model.spec import DEFAULT_FWHM
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
-from .psf import measure_psf
+from .psf import measure_psf, measured_width
+from .regions import widths_by_ninth
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -57,16 +58,7 @@ def measure_width(
     if found.fwhm is not None:
         if found.reason:
             log.warning("%s", found.reason)
-        return Width(
-            float(found.fwhm),
-            MEASURED,
-            found.n_stars,
-            found.n_fitted,
-            float(found.ellipticity),
-            float(found.theta),
-            found.reason,
-            found.stamp,
-        )
+        return replace(measured_width(found), regions=widths_by_ninth(exposure, found))
     log.info("FWHM not measured: %s", found.reason)
     lent = None if borrow is None else borrow(exposure)
     if lent is not None:

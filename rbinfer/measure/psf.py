@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..io.exposure import Exposure, as_exposure
+from ..io.exposure import MEASURED, Exposure, Width, as_exposure
 from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
+from .ninths import SIDE, ninth_of
 from .streaks import fit_streaks
 
 Floats = NDArray[np.float64]
 
 #: FWHM in pixels below which stars and single hot pixels are hard to tell apart.
 _AMBIGUOUS = 0.9
-_REGIONS = 3  # of the image, along both axes
 _FEWEST_IN_REGION = 5
 _FEWEST_BY_BRIGHTNESS = 10
 _FEWEST_STREAKS = 5
@@ -161,6 +161,22 @@ def measure_psf(
     return _measured(pyramid, stars[group.members], group, n_fitted)
 
 
+def measured_width(found: FramePsf) -> Width:
+    """Return what was measured, with a FWHM, as the width that a frame is scored with."""
+    if found.fwhm is None:
+        raise ValueError("nothing was measured")
+    return Width(
+        float(found.fwhm),
+        MEASURED,
+        found.n_stars,
+        found.n_fitted,
+        float(found.ellipticity),
+        float(found.theta),
+        found.reason,
+        found.stamp,
+    )
+
+
 def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
     """Return the largest group that is not on a line, as those along trails are, and what it is of."""
     group = largest_group(found, rules)
@@ -276,12 +292,10 @@ def _by_brightness(stars: Candidates) -> tuple[float | None, float | None]:
 
 
 def _by_region(stars: Candidates, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    rows = np.clip(stars.y * _REGIONS / shape[0], 0, _REGIONS - 1).astype(np.int64)
-    columns = np.clip(stars.x * _REGIONS / shape[1], 0, _REGIONS - 1).astype(np.int64)
-    regions = np.full((_REGIONS, _REGIONS), np.nan, np.float32)
-    for j in range(_REGIONS):
-        for i in range(_REGIONS):
-            here = stars.log_fwhm[(rows == j) & (columns == i)]
-            if len(here) >= _FEWEST_IN_REGION:
-                regions[j, i] = np.exp(np.median(here))
-    return regions
+    ninth = ninth_of(stars.x, stars.y, shape)
+    regions = np.full(SIDE * SIDE, np.nan, np.float32)
+    for k in range(len(regions)):
+        here = stars.log_fwhm[ninth == k]
+        if len(here) >= _FEWEST_IN_REGION:
+            regions[k] = np.exp(np.median(here))
+    return regions.reshape(SIDE, SIDE)

@@ -172,6 +172,9 @@ def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     joined.meta.update(parts[0].meta)
     joined.meta.update(rb_fwhm=float(np.median(fwhm)), rb_fwhm_source="median of the images")
     joined.meta.pop("rb_theta", None)  # that of the first image
+    for key, most in (("rb_fwhm_min", min), ("rb_fwhm_max", max)):
+        if any(key in part.meta for part in parts):
+            joined.meta[key] = most(part.meta.get(key, part.meta["rb_fwhm"]) for part in parts)
     shapes = [part.meta["rb_ellipticity"] for part in parts if "rb_ellipticity" in part.meta]
     if shapes:
         joined.meta["rb_ellipticity"] = float(np.median(shapes))

@@ -61,7 +61,7 @@ def tally(scored: "Table") -> dict[str, Any]:
     for key in ("fwhm", "fwhm_source", "npsf", "nfit", "threshold", "model", "version"):
         summary[key] = scored.meta[f"rb_{key}"]
     summary["real_classes"] = list(scored.meta["rb_real"])
-    for key in ("ellipticity", "theta"):
+    for key in ("fwhm_min", "fwhm_max", "ellipticity", "theta"):
         summary[key] = scored.meta.get(f"rb_{key}")
     summary["frames"] = scored.meta.get("rb_frames", 0)
     summary["note"] = "" if scored.meta["rb_fwhm_source"] in TRUSTED else NO_STARS

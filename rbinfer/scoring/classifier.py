@@ -17,7 +17,7 @@ from ..measure.nodata import with_no_data
 from ..model.session import Output
 from .engine import Engine
 from .loaded import Loaded
-from .prepare import Prepared, note_frame, prepare
+from .prepare import Prepared, cut, note_frame, prepare
 from .ready import StampScores, output_of, score_stamps
 from .verdicts import Scores, Verdict, extra_columns, real_among, scores_counting, with_verdicts
 
@@ -251,7 +251,7 @@ class Classifier:
             exposure, self.spec.preprocess, x, y,
             fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
         )  # fmt: skip
-        return prepared.cutter.cut(prepared.x, prepared.y)
+        return cut(prepared)
 
     def score_stamps(
         self, stamps: Sequence[ArrayLike | Exposure], fwhm: ArrayLike | None = None, **known: Any

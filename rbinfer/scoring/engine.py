@@ -12,7 +12,7 @@ from ..model.networks import Network, run_network
 from ..model.session import Output, Session
 from ..model.stamps import Stamps
 from ..status import UNSCORED, Status
-from .prepare import Prepared
+from .prepare import Prepared, by_region
 from .rows import by_strips, share_out, tasks
 from .verdicts import Scores
 
@@ -54,14 +54,41 @@ class Engine(NamedTuple):
         Scores
             In the order of the rows.
         """
-        network = self.network
-        n, k = len(prepared.x), len(network.spec.classes)
-        has_classes = network.spec.classes != ("bogus", "real")
-        result = Scores(
+        result, n = self._empty(len(prepared.x)), len(prepared.x)
+        done = 0
+
+        def tell(scored: int, _: int) -> None:
+            if progress is not None:
+                progress(done + scored, n)
+
+        for rows, part in by_region(prepared):
+            of_part = np.full(len(rows), np.nan, np.float32)
+            found = self._score_alike(part, tell, of_part)
+            result.score[rows], result.status[rows] = found.score, found.status
+            if result.classes is not None:
+                result.classes[rows] = found.classes
+            if snr is not None:
+                snr[rows] = of_part
+            done += len(rows)
+        return result
+
+    def _empty(self, n: int) -> Scores:
+        classes = self.network.spec.classes
+        return Scores(
             np.full(n, np.nan, np.float32),
             np.zeros(n, np.int32),
-            np.full((n, k), np.nan, np.float32) if has_classes else None,
+            None if classes == ("bogus", "real") else np.full((n, len(classes)), np.nan, np.float32),
         )
+
+    def _score_alike(
+        self,
+        prepared: Prepared,
+        progress: Callable[[int, int], None],
+        snr: NDArray[np.float32],
+    ) -> Scores:
+        """Score rows that one star stands for."""
+        network, n = self.network, len(prepared.x)
+        result = self._empty(n)
         order = by_strips(prepared.x, prepared.y)
         # Others' models are not known to be thread-safe.
         threads = self.threads if isinstance(network, Session) else 1
@@ -80,16 +107,13 @@ class Engine(NamedTuple):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
                 own.room = Cutouts.empty(batch, size, around)
                 own.cut_into = prepared.cutter.cut_function()
-            measured = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
-            if snr is not None:
-                snr[rows] = measured
+            snr[rows] = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
             return len(rows)
 
         done = 0
         for rows in share_out(work, parts, min(threads, len(parts))):
             done += rows
-            if progress is not None:
-                progress(done, n)
+            progress(done, n)
         return result
 
     def _score_rows(

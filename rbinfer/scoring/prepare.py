@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_level, as_number, as_peaks, as_positions
 from ..cutouts.centring import centres
-from ..cutouts.cutter import Cutter
+from ..cutouts.cutter import Cutouts, Cutter
 from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
 from ..measure.nodata import lies_in_no_data, with_no_data
@@ -29,6 +29,7 @@ class Prepared(NamedTuple):
 
     Attributes
     ----------
+    exposure : Exposure
     cutter : Cutter
     x, y : ndarray of float64, shape (n,)
         Positions as they are cut.
@@ -39,6 +40,7 @@ class Prepared(NamedTuple):
         The star of the frame on the grid of the cutouts; None where it is not known.
     """
 
+    exposure: Exposure
     cutter: Cutter
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -93,12 +95,65 @@ def prepare(
     if asinh_softening is not None:
         softening = as_number(asinh_softening, "asinh_softening")
         spec = dataclasses.replace(spec, asinh_softening=softening)
+    return _prepared(exposure, width, spec, columns, rows, no_data)
+
+
+def _prepared(
+    exposure: Exposure,
+    width: Width,
+    spec: PreprocessSpec,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    no_data: NDArray[np.bool_],
+) -> Prepared:
     psf = None
     if width.stamp is not None:
         from ..measure.mean_star import FWHM as STAMP_FWHM
 
         psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
-    return Prepared(Cutter.prepare(exposure, spec), columns, rows, width, no_data, psf)
+    return Prepared(exposure, Cutter.prepare(exposure, spec), x, y, width, no_data, psf)
+
+
+def by_region(prepared: Prepared) -> list[tuple[NDArray[np.intp], Prepared]]:
+    """Part what is to be scored by the stars that belong to it.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    list of (ndarray of intp, Prepared)
+        Rows, and what they are scored with; all in one where one star stands for the frame.
+    """
+    n, widths = len(prepared.x), prepared.width.regions
+    if not widths or not n:
+        return [(np.arange(n), prepared)]
+    from ..measure.ninths import ninth_of
+
+    ninth = ninth_of(prepared.x, prepared.y, prepared.exposure.shape)
+    parts = []
+    for k in np.unique(ninth):
+        rows = np.flatnonzero(ninth == k)
+        part = _prepared(
+            dataclasses.replace(prepared.exposure, width=widths[k]),
+            widths[k],
+            prepared.cutter.spec,
+            prepared.x[rows],
+            prepared.y[rows],
+            prepared.no_data[rows],
+        )
+        parts.append((rows, part))
+    return parts
+
+
+def cut(prepared: Prepared) -> Cutouts:
+    """Cut what the network sees of each row, in the order of the rows."""
+    cutouts = Cutouts.empty(len(prepared.x), prepared.cutter.spec.size)
+    for rows, part in by_region(prepared):
+        for whole, own in zip(cutouts, part.cutter.cut(part.x, part.y), strict=True):
+            whole[rows] = own
+    return cutouts
 
 
 def _width(

@@ -31,6 +31,8 @@ _NOTES = frozenset(
         "rb_real",
         "rb_fwhm",
         "rb_fwhm_source",
+        "rb_fwhm_min",
+        "rb_fwhm_max",
         "rb_frames",
         "rb_npsf",
         "rb_nfit",
@@ -226,6 +228,8 @@ def with_verdicts(
         rb_nfit=verdict.width.n_fitted,
         rb_real=list(verdict.real_source_types),
     )
+    if verdict.width.regions:
+        table.meta["rb_fwhm_min"], table.meta["rb_fwhm_max"] = verdict.width.range
     if verdict.width.n_frames:
         table.meta["rb_frames"] = verdict.width.n_frames
     if np.isfinite(verdict.width.ellipticity):

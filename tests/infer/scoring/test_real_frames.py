@@ -28,7 +28,7 @@ FLOORS = {
     "saao_val": (10046, 3),
     "single_apogee300": (85, 4),
     "single_saao_raw": (1, 1),
-    "allsky_clear": (716, 4),
+    "allsky_clear": (728, 3),
     "allsky_overcast": (0, 2),
     "emmi_galaxies": (248, 2),
     "irac": (826, 21),

@@ -1,0 +1,75 @@
+"""Frames whose stars differ from place to place."""
+
+import numpy as np
+import pytest
+
+from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.estimate import measure_width
+from rbinfer.measure.ninths import area_of, ninth_of
+from rbinfer.measure.psf import measure_psf
+from rbinfer.measure.regions import widths_by_ninth
+
+from .frames import star_frame
+
+FWHM = (1.8, 2.6, 3.6)
+
+
+def banded(rng, n=80, widths=FWHM):
+    return np.hstack([star_frame(rng, n, fwhm, size=300) for fwhm in widths])
+
+
+@pytest.mark.parametrize("shape", [(300, 900), (100, 101), (11, 3)])
+def test_ninths_tile_the_frame(shape):
+    y, x = (at.ravel().astype(float) for at in np.indices(shape))
+    ninth = ninth_of(x, y, shape)
+    assert set(ninth) == set(range(9))
+    for k in range(9):
+        rows, columns = area_of(k, shape)
+        # Its own pixels, and a quarter of its sides around them, as far as there are any.
+        inside = np.zeros(shape, bool)
+        inside[rows, columns] = True
+        assert inside.ravel()[ninth == k].all()
+        quarter = shape[1] // 12
+        assert columns.start >= 0
+        assert columns.start <= max(x[ninth == k].min() - quarter, 0) + 1
+
+
+def test_positions_off_the_frame_go_to_its_edge():
+    at = np.array([-5.0, 1e9, np.nan])
+    assert ninth_of(at, at, (90, 90)).tolist() == [0, 8, 0]
+
+
+def test_each_ninth_has_its_own_width():
+    width = measure_width(as_exposure(banded(np.random.default_rng(21))))
+    assert len(width.regions) == 9
+    found = np.array([each.fwhm for each in width.regions]).reshape(3, 3)
+    # A quarter of the next band is measured along.
+    assert found == pytest.approx(np.tile(FWHM, (3, 1)), rel=0.06)
+    assert width.range == (found.min(), found.max())
+    assert all(each.stamp.shape == (31, 31) and not each.regions for each in width.regions)
+
+
+def test_one_star_stands_for_an_even_frame():
+    image = banded(np.random.default_rng(22), widths=(2.6, 2.8, 3.0))
+    width = measure_width(as_exposure(image))
+    assert width.regions == ()
+    assert width.range == (width.fwhm, width.fwhm)
+
+
+def test_a_ninth_without_stars_is_scored_with_those_of_the_frame():
+    rng = np.random.default_rng(23)
+    image = banded(rng)
+    image[:130, :380] = rng.normal(np.median(image), 6.0, (130, 380))  # with its margin
+    exposure = as_exposure(image.astype(np.float32))
+    found = measure_psf(exposure)
+    widths = widths_by_ninth(exposure, found)
+    assert widths[0].fwhm == found.fwhm
+    assert widths[6].fwhm == pytest.approx(FWHM[0], rel=0.06)
+
+
+def test_masked_pixels_stay_masked_in_a_ninth():
+    image = banded(np.random.default_rng(24))
+    mask = np.zeros(image.shape, bool)
+    image[140:160, 20:280], mask[140:160, 20:280] = 1e6, True
+    plain = widths_by_ninth(as_exposure(image, mask=mask), measure_psf(as_exposure(image, mask=mask)))
+    assert [each.fwhm for each in plain[::3]] == pytest.approx([FWHM[0]] * 3, rel=0.06)
