@@ -1,11 +1,12 @@
 """What the first run of ``rbinfer classify`` costs, and later ones: CPU seconds and memory.
 
-    python benchmarks/first_run.py [NAME=CHECKOUT ...] [--runs N] [--kept FOLDER] [--json FILE]
+    python benchmarks/first_run.py [NAME=FOLDER ...] [--runs N] [--json FILE]
 
-A 2048 x 2048 FITS image without a catalogue, made here. Each checkout (this one unless others are named)
-runs once with nothing compiled, then all run in turns. CPU seconds, user and system, are told and not
-wall seconds, because other work on the machine changes them less. With ``--kept`` machine code is looked
-for there, and the first run is not told. All must give the same positions and scores, bit for bit.
+A 2048 x 2048 FITS image without a catalogue, made here. A folder is a checkout (this one by default)
+or an installation's site-packages. Each runs once with empty caches, so that what does not come
+compiled is compiled; then all run in turns. CPU seconds, user and system, are told and not wall seconds,
+because other work on the machine changes them less. All must give the same positions and scores, bit for
+bit.
 """
 
 import argparse
@@ -34,15 +35,16 @@ sys.exit(code)
 """
 
 
-def run(checkout, image, out, kept):
+def run(folder, image, out, caches):
     """Run once; returns CPU seconds and the most memory in MB."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", CODE, "classify", image, "-o", out, "--overwrite", "-q"],
-        env=os.environ | {"PYTHONPATH": str(checkout), "NUMBA_CACHE_DIR": str(kept)},
+        env=os.environ
+        | {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(caches), "XDG_CACHE_HOME": str(caches)},
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
-        sys.exit(f"{checkout}: classify failed:\n{done.stderr}")
+        sys.exit(f"{folder}: classify failed:\n{done.stderr}")
     cpu, memory = done.stdout.split()[-2:]
     return float(cpu), float(memory)
 
@@ -56,31 +58,29 @@ def found_in(out):
 def main():
     """Run, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkouts", nargs="*", metavar="NAME=CHECKOUT")
+    parser.add_argument("folders", nargs="*", metavar="NAME=FOLDER")
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--kept", type=Path, help="folder of machine code")
     add_json(parser)
     options = parser.parse_args()
-    checkouts = dict(each.split("=", 1) for each in options.checkouts) or {"this checkout": str(ROOT)}
+    folders = dict(each.split("=", 1) for each in options.folders) or {"this checkout": str(ROOT)}
     report, results = {}, set()
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        image, _ = write_files(make_scene(SIDE, STARS), folder)
-        out = folder / "out.fits"
-        places = {what: options.kept or folder / what for what in checkouts}
-        for what, checkout in checkouts.items():
-            report[what] = {"first": run(checkout, image, out, places[what]), "later": []}
+        scratch = Path(name)
+        image, _ = write_files(make_scene(SIDE, STARS), scratch)
+        out = scratch / "out.fits"
+        for what, folder in folders.items():
+            report[what] = {"first": run(folder, image, out, scratch / what), "later": []}
             results.add(found_in(out))
         if len(results) > 1:
-            sys.exit("the checkouts find, or score, differently; nothing was timed")
+            sys.exit("they find, or score, differently; nothing was timed")
         for _ in range(options.runs):
-            for what, checkout in checkouts.items():
-                report[what]["later"].append(run(checkout, image, out, places[what]))
+            for what, folder in folders.items():
+                report[what]["later"].append(run(folder, image, out, scratch / what))
     print(f"{processor()}; {SIDE} x {SIDE}; later: the least of {options.runs} runs in turns")
     for what, each in report.items():
         cpu, memory = (min(values) for values in zip(*each["later"], strict=True))
-        first = "" if options.kept else "first {:6.2f} s {:4.0f} MB, ".format(*each["first"])
-        print(f"  {what:24s} {first}later {cpu:5.2f} s {memory:4.0f} MB")
+        first = "first {:6.2f} s {:4.0f} MB".format(*each["first"])
+        print(f"  {what:24s} {first}, later {cpu:5.2f} s {memory:4.0f} MB")
     write_json(options.json, report)
 
 

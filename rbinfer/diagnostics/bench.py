@@ -165,7 +165,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "rbinfer": __version__,
         "numpy": np.__version__,
-        "numba": _version("numba"),
+        "kernels": _kernels(),
         "onnxruntime": _version("onnxruntime", "onnxruntime-gpu"),
     }
 
@@ -316,7 +316,7 @@ def as_text(found: dict[str, Any]) -> str:
     lines = [
         f"{found['cpu']}, {found['cpus']} CPUs to use",
         f"rbinfer {found['rbinfer']}, Python {found['python']}, NumPy {found['numpy']}, "
-        f"Numba {found['numba']}, ONNX Runtime {found['onnxruntime']}",
+        f"kernels by {found['kernels']}, ONNX Runtime {found['onnxruntime']}",
         f"model {model['name']} {model['version']} on {found['device']}",
         "",
         f"{'objects/s':22s}{heads}",
@@ -372,6 +372,17 @@ def _timed(
         action()
         yield time.perf_counter() - start
         done += 1
+
+
+def _kernels() -> str:
+    """What runs the kernels."""
+    from ..kernels.dispatch import cut_default
+    from ..kernels.library import find
+
+    library = find().library
+    if library is None or not cut_default.is_native:
+        return f"Numba {_version('numba')}"
+    return f"machine code for level {library.level} of x86-64"
 
 
 def _version(*names: str) -> str:

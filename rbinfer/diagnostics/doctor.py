@@ -3,7 +3,7 @@
 Everything that could itself be broken is imported inside the checks.
 """
 
-import importlib
+import importlib.util
 import os
 import platform
 import statistics
@@ -215,38 +215,43 @@ def judge_cpus(there: int, usable: int, quota: float | None, variables: dict[str
 
 
 def check_kernels() -> list[Finding]:
-    """Make the kernels ready, and see where they are kept."""
-    import numba
-
-    settings: Any = numba.config  # filled as the environment says
-    if settings.DISABLE_JIT:
-        return [Finding("kernels", "problem", "NUMBA_DISABLE_JIT is set: there are none", "unset it")]
-    from ..kernels import dispatch
+    """Make the kernels ready, and see what runs them."""
+    from ..kernels import dispatch, library
     from ..measure.warmup import warmup
 
-    seconds = warmup()
+    try:
+        seconds = warmup()
+    except RbinferError as error:
+        unset = "NUMBA_DISABLE_JIT" in os.environ and importlib.util.find_spec("numba") is not None
+        remedy = "unset it" if unset else "pip install 'rbinfer[jit]'"
+        return [Finding("kernels", "problem", _words(error), remedy)]
     states = [kernel.state() for kernel in dispatch.KERNELS]
-    place, asked = states[0].place, settings.CACHE_DIR
-    is_new = any(state.is_new for state in states)
-    numbas = [state for state in states if not state.is_native]
+    found = library.find()
+    if found.library is not None and all(state.is_native for state in states):
+        ready = f"ready after {seconds:.1f} s; compiled for level {found.library.level} of x86-64"
+        told = "; ".join((f"{ready} in {found.library.path}", *found.passed_over))
+        return [Finding("kernels", "ok", told)]
+    return [_numbas(seconds, states)]
+
+
+def _numbas(seconds: float, states: Sequence[Any]) -> Finding:
+    """Say where Numba keeps the kernels that it runs; it takes longer to load than a library."""
+    place, why = states[0].place, states[0].why
     if place is None:
-        return [
-            Finding(
-                "kernels",
-                "warning",
-                f"compiled in {seconds:.1f} s by every process, for there is no place to keep them",
-                "set NUMBA_CACHE_DIR to a folder that can be written",
-            )
-        ]
+        return Finding(
+            "kernels",
+            "warning",
+            f"compiled in {seconds:.1f} s by every process, for there is no place to keep them: {why}",
+            "rbinfer warmup, or set NUMBA_CACHE_DIR to a folder that can be written",
+        )
+    is_new = any(state.is_new for state in states)
     how = f"compiled now, in {seconds:.1f} s" if is_new else f"ready after {seconds:.1f} s"
-    found = f"{how}; kept in {place}"
-    if numbas:
-        why = numbas[0].why
-        found += " by Numba, which takes longer to load" + (f": {why}" if why else "")
+    found = f"{how}; kept in {place} by Numba, which takes longer to load: {why}"
+    asked = os.environ.get("NUMBA_CACHE_DIR")
     if asked and not place.resolve().is_relative_to(Path(asked).resolve()):
         remedy = "name a folder that can be written, or unset it"
-        return [Finding("kernels", "warning", f"{found}, not in NUMBA_CACHE_DIR={asked}", remedy)]
-    return [Finding("kernels", "ok", found)]
+        return Finding("kernels", "warning", f"{found}, not in NUMBA_CACHE_DIR={asked}", remedy)
+    return Finding("kernels", "ok", found)
 
 
 def check_models() -> list[Finding]:

@@ -1,49 +1,29 @@
-"""Calls the kernels: where possible as machine code of an earlier run, without Numba.
+"""Calls the kernels: as machine code of a library, without Numba; or by Numba, where none fits.
 
 Importing Numba and LLVM takes 0.65 s and 126 MB, which a process that only scores can do without.
-Kernels reserve no memory and need no function of others, so their code can be kept in a file and mapped.
-Where that is not possible (on anything but Linux on x86-64, where memory may not be executed, with a
-Numba that was told or has learnt to compile otherwise), Numba runs and caches them.
+Kernels reserve no memory and need no function of others, so their code can be called with nothing but
+addresses and numbers.
 """
 
 import ctypes
-import hashlib
 import importlib.util
-import logging
-import mmap
 import os
-import platform
-import stat
-import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.compiling import announce_compiling
-from .elf import LinkError, link
-from .sources import digest_of_sources
+from ..errors import RbinferError
+from . import library
 
-log = logging.getLogger(__name__)
-
-#: Entry of a kernel's code: returns 0, or Numba's mark of an exception; takes room for Numba's result
-#: and exception, and then the addresses of arrays, whole numbers (lengths among them) and real ones.
-_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
-_PACKAGE = Path(__file__).parent
-#: Settings of Numba that do not change what it compiles.
+#: Settings of Numba that do not change what it compiles, or compile nothing; with others Numba compiles.
 _HARMLESS = {
     "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY",
-    "NUMBA_WARNINGS", "NUMBA_DISABLE_PERFORMANCE_WARNINGS", "NUMBA_DEBUG_CACHE",
+    "NUMBA_WARNINGS", "NUMBA_DISABLE_PERFORMANCE_WARNINGS", "NUMBA_DEBUG_CACHE", "NUMBA_DISABLE_JIT",
 }  # fmt: skip
-#: Bytes of the hash that ends a file; before it, 8 bytes tell where the code is entered.
-_HASH = 32
-_DAY = 86400.0
 #: One for all kernels: they are few, and a forked process needs a new one.
 _loading = threading.RLock()
 
@@ -57,23 +37,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-#: Files may be replaced while a process runs; it keeps to the code that goes with what it imported.
-_DIGEST = digest_of_sources()
-
-
 class State(NamedTuple):
     """How a kernel is run.
 
     Attributes
     ----------
     is_native : bool
-        As machine code from a file; else by Numba.
+        As machine code of a library; else by Numba.
     is_new : bool
-        It was compiled by this process.
+        This process compiled it.
     place : Path or None
-        Folder that it is kept in; None if every process compiles it.
+        The library, or the folder of Numba's cache; None if every process compiles it.
     why : str or None
-        Why Numba runs it, where that is not the rule.
+        Why Numba runs it.
     """
 
     is_native: bool
@@ -98,10 +74,13 @@ class Kernel:
         self.name = name
         self.kinds = tuple(arguments.split())
         self._function: Any = None
-        self._code: NDArray[np.uint8] | None = None
-        self._is_new = False
-        self._place: Path | None = None
+        self._library: library.Library | None = None
         self._why: str | None = None
+
+    @property
+    def symbol(self) -> str:
+        """Name of its code; that of a function for several dtypes differs by the first argument's."""
+        return f"{self.name}_{self.kinds[0][0]}"
 
     def bind(self, *first: Any) -> "Call":
         """Return the kernel with its first arguments given, to be called many times with the rest."""
@@ -113,7 +92,7 @@ class Kernel:
 
     @property
     def function(self) -> Any:
-        """Entry of the kernel's code, or Numba's function."""
+        """Code of the kernel, or Numba's function."""
         if self._function is None:
             with _loading:
                 if self._function is None:
@@ -122,74 +101,38 @@ class Kernel:
 
     @property
     def is_native(self) -> bool:
-        """Whether it is run as code from a file, and not by Numba."""
-        return self.function is not None and self._code is not None
+        """Whether it is run as code of a library, and not by Numba."""
+        return self.function is not None and self._library is not None
 
     def state(self) -> State:
         """Tell how the kernel is run; Numba knows that after the first call."""
-        if self.is_native:
-            return State(True, self._is_new, self._place)
-        from . import compile
+        if self.is_native and self._library is not None:
+            return State(True, False, self._library.path)
+        from . import functions
 
-        return State(False, *compile.cached(self.function), self._why)
+        return State(False, *functions.cached(self.function), self._why)
 
     def _load(self) -> Any:
-        name = file_name(self)
-        if name is not None:
-            data = self._found(name)
-            if data is None:
-                data = self._made(name)
-            if data is not None and len(data) > _HASH + 8:
-                try:
-                    self._code, entry = _mapped(data)
-                except (OSError, AttributeError) as error:
-                    self._why = f"code cannot be mapped: {error}"
-                else:
-                    return _ENTRY(entry)
-            elif data is not None:
-                self._why = "it is not compiled into code that can stand alone"
-        if self._why is not None:
-            log.info("%s is left to Numba: %s", self.name, self._why)
-        from . import compile
+        has_numba = importlib.util.find_spec("numba") is not None
+        settings = sorted(
+            name for name in os.environ if name.startswith("NUMBA_") and name not in _HARMLESS
+        )
+        if settings and has_numba:
+            self._why = f"{', '.join(settings)} is set"
+        else:
+            found = library.find()
+            if found.library is not None:
+                self._library = found.library
+                return found.library.function(self.symbol)
+            self._why = "; ".join(found.passed_over) or "there is no library of them"
+        if not has_numba:
+            raise RbinferError(
+                f"the kernels cannot be run: {self._why}, and Numba, which would compile them, is not "
+                "installed; run: pip install 'rbinfer[jit]'"
+            )
+        from . import functions
 
-        return compile.numbas(self.name)
-
-    def _found(self, name: str) -> bytes | None:
-        for place in _places():
-            data = _read(place / name)
-            if data is not None:
-                self._place = place
-                return data
-        return None
-
-    def _made(self, name: str) -> bytes | None:
-        """Compile and keep the code; just a hash if it needs more than code, not to try again."""
-        place = next(filter(_can_be_written, _places()), None)
-        if place is None:
-            return None
-        from . import compile, jit
-
-        if jit.DIGEST != _DIGEST:
-            self._why = "rbinfer's files were replaced after it was imported"
-            return None
-        announce_compiling()
-        try:
-            code, entry = link(*compile.object_code(self.name, self.kinds))
-        except LinkError as error:
-            log.info("%s: %s", self.name, error)
-            code, entry = b"", 0
-        except compile.FAILURES as error:
-            self._why = f"{type(error).__name__}: {error}"
-            return None
-        data = code + entry.to_bytes(8, "little")
-        data += hashlib.sha256(data).digest()
-        try:
-            _write(place / name, data)
-        except OSError as error:
-            self._why = f"{place / name} cannot be written: {error}"
-            return None
-        self._place, self._is_new = place, True
-        return data
+        return functions.numbas(self.name)
 
 
 class Call:
@@ -263,107 +206,6 @@ def _address(array: NDArray[Any]) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # three times as fast
     except (TypeError, ValueError):  # read-only, or empty
         return int(array.ctypes.data)
-
-
-# ------------------------------------------------------------------------------------- the files
-
-
-def file_name(kernel: Kernel) -> str | None:
-    """Return the name of the file with the code of a kernel; None where Numba has to run it."""
-    settings = {name for name in os.environ if name.startswith("NUMBA_")} - _HARMLESS
-    compiler = _compiler()
-    if settings or compiler is None or _DIGEST is None:
-        return None
-    text = repr((kernel.name, kernel.kinds, _DIGEST, compiler))
-    return f"{kernel.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.code"
-
-
-def _places() -> Iterator[Path]:
-    """Yield folders for the code, as Numba has them: the one asked for, or the package's, the user's."""
-    if asked := os.environ.get("NUMBA_CACHE_DIR"):
-        place = Path(asked).absolute()
-        if os.path.isdir(place) or _can_be_written(place):
-            yield place
-            return
-    yield _PACKAGE / "__pycache__"
-    if parent := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(parent, "rbinfer").absolute()
-    else:
-        with suppress(RuntimeError):  # a user without a home
-            yield Path.home() / ".cache/rbinfer"
-
-
-def _can_be_written(place: Path) -> bool:
-    existing = next((folder for folder in (place, *place.parents) if os.path.exists(folder)), place)
-    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-
-
-@cache
-def _compiler() -> tuple[Any, ...] | None:
-    """Return all that the code depends on but our sources; None where it is left to Numba."""
-    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.maxsize < 2**32:
-        return None
-    versions = []
-    try:
-        for package in ("numba", "llvmlite"):
-            found = importlib.util.find_spec(package)
-            if found is None or found.origin is None:
-                return None
-            versions.append(Path(found.origin).with_name("_version.py").read_bytes())
-        with open("/proc/cpuinfo", "rb") as file:
-            # All processors are alike, and there may be hundreds; how fast they are just now varies.
-            lines = file.read(16384).split(b"\n\n")[0].splitlines()
-    except OSError:
-        return None
-    cpu = [line for line in lines if line.startswith((b"model", b"cpu family", b"stepping", b"flags"))]
-    if not any(line.startswith(b"flags") for line in cpu):
-        return None
-    return sys.version_info[:2], *(
-        hashlib.sha256(b"\n".join(each)).hexdigest() for each in (versions, cpu)
-    )
-
-
-def _read(path: Path) -> bytes | None:
-    """Return what a file has, if it is whole and of someone whose programs are run anyway."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read()
-        trusted = {0, os.geteuid(), _PACKAGE.stat().st_uid}
-    except OSError:
-        return None
-    if status.st_uid not in trusted or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        log.info("%s is passed over: others can write it", path)
-        return None
-    return data if hashlib.sha256(data[:-_HASH]).digest() == data[-_HASH:] else None
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob("*.code.*"):  # of a process that was killed
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _DAY:
-                left.unlink()
-    written = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
-    try:
-        written.write_bytes(data)
-        written.chmod(0o644)  # like Python's compiled files, for whoever can read the folder
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
-
-
-def _mapped(data: bytes) -> tuple[NDArray[np.uint8], int]:
-    """Put code into memory that can be executed; return that and the address of its entry.
-
-    The file itself is not mapped: who changed it would change, or end, every process that runs it.
-    """
-    with open(os.memfd_create("rbinfer"), "wb", buffering=0) as file:
-        file.write(data)
-        pages = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
-    code = np.frombuffer(pages, np.uint8)
-    entry = int.from_bytes(data[-_HASH - 8 : -_HASH], "little")
-    return code, int(code.ctypes.data) + entry
 
 
 # ---------------------------------------------------------------------------------- the kernels

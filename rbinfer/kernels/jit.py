@@ -62,7 +62,7 @@ def _cache_of(function: Callable[..., Any]) -> Any:
     are compiled into it.
     """
     if DIGEST is None and not getattr(sys, "frozen", False):  # frozen: Numba looks at the whole program
-        _tell_uncached("there are no source files to tell whether kept code is current")
+        _tell_uncached("there are no source files to tell whether cached code is current")
         return None
     try:
         cache = _numbas_cache(function)

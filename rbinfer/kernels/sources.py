@@ -1,4 +1,4 @@
-"""A digest of the files that the kernels' machine code depends on: kept code goes by it."""
+"""A digest of the files that the kernels' machine code depends on: what was compiled goes by it."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ def digest_of_sources() -> str | None:
         None without such files: in an archive, or a program made of Python's compiled files.
     """
     try:
-        files = [*sorted(_FOLDER.glob("*.py")), _FOLDER.parent / _STATUS]
+        files = [*sorted((*_FOLDER.glob("*.py"), *_FOLDER.glob("*.c"))), _FOLDER.parent / _STATUS]
         texts = [file.read_bytes() for file in files]
     except OSError:
         return None

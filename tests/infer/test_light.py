@@ -1,13 +1,8 @@
 """What the base install brings in, and what it does not."""
 
 import json
-import platform
 import subprocess
 import sys
-
-import pytest
-
-from rbinfer.measure.warmup import warmup
 
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "rbtrain", "matplotlib", "tqdm", "jax")
 
@@ -39,11 +34,7 @@ def test_scoring_works_where_nothing_heavy_can_be_imported():
     assert "onnxruntime" in loaded
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64", reason="code is kept on Linux, x86-64"
-)
-def test_scoring_needs_no_numba_once_kernels_are_kept():
-    warmup()
+def test_scoring_needs_no_numba_where_there_is_a_library(kernels_as_library):
     loaded = modules_after(
         "import numpy as np, rbinfer\n"
         "image = np.random.default_rng(0).normal(0, 1, (80, 80))\n"

@@ -43,8 +43,8 @@ def test_kernels(tried):
 
 
 @pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
-def test_kernels_within_bounds(tried, tmp_path):
-    found = fuzz(times(100, 100_000), 3, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
+def test_kernels_within_bounds(tried, bounds_checked):
+    found = fuzz(times(100, 100_000), 3, **bounds_checked)
     assert found["bounds_checked"]
     tried(found["cases"])
 
@@ -67,9 +67,8 @@ def test_detection(tried):
 
 
 @pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
-def test_detection_within_bounds(tried, tmp_path):
-    place = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    found = fuzz(times(140, 100_000), 6, "fuzz_detection", **place)
+def test_detection_within_bounds(tried, bounds_checked):
+    found = fuzz(times(140, 100_000), 6, "fuzz_detection", **bounds_checked)
     assert found["bounds_checked"]
     tried(found["cases"])
 

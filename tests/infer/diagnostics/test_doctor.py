@@ -263,7 +263,7 @@ def test_kernels_that_have_no_place_on_disk():
 def test_place_for_kernels_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     asked = tmp_path / "file" / "cache"
-    kernels = doctor(NUMBA_CACHE_DIR=str(asked))["kernels"]
+    kernels = doctor(NUMBA_CACHE_DIR=str(asked), NUMBA_OPT="0")["kernels"]
     assert kernels.level == "warning"
     assert f"not in NUMBA_CACHE_DIR={asked}" in kernels.found
 
@@ -276,8 +276,8 @@ def test_kernels_are_compiled_once(tmp_path):
     assert f"kept in {tmp_path}" in second.found
 
 
-def test_compiling_that_is_switched_off():
-    found = doctor(1, NUMBA_DISABLE_JIT="1")
+def test_compiling_that_is_switched_off(tmp_path):
+    found = doctor(1, NUMBA_DISABLE_JIT="1", XDG_CACHE_HOME=str(tmp_path))
     assert (found["kernels"].level, found["kernels"].remedy) == ("problem", "unset it")
     assert found["speed"].remedy == "see to kernels first"
 

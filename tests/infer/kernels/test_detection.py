@@ -260,8 +260,8 @@ print("sound")
 """
 
 
-def test_nothing_is_read_or_written_beyond_an_array(tmp_path):
-    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+def test_nothing_is_read_or_written_beyond_an_array(bounds_checked):
+    environment = os.environ | bounds_checked
     code = BOUNDS.format(cases=300)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

@@ -17,13 +17,13 @@ from rbinfer.kernels import jit, sources
 CODE = """
 import json
 import numpy as np
-from rbinfer.kernels import dispatch, reference
+from rbinfer.kernels import library, reference
 window = np.arange(9, dtype=np.float32)
 level = reference._edge_median(window, 3, 3, np.empty(128, np.float32))
 stats = reference._edge_median.stats
 print(json.dumps({
     "level": float(level), "is_compiled": bool(stats.cache_misses), "path": stats.cache_path,
-    "kept": dispatch.file_name(dispatch.cut_reference),
+    "library": library.file_name(),
 }))
 """
 
@@ -65,11 +65,11 @@ def test_cached_code_is_renewed_when_a_file_it_comes_from_changes(package):
     changed = run(package)
     assert changed["is_compiled"]
     assert changed["level"] == first["level"] / 2
-    assert changed["kept"] != first["kept"]
+    assert changed["library"] != first["library"]
     assert not run(package)["is_compiled"]
 
 
-@pytest.mark.parametrize("name", ["constants.py", "a_new_file.py", "../status.py"])
+@pytest.mark.parametrize("name", ["constants.py", "a_new_file.py", "support.c", "../status.py"])
 def test_digest_is_of_all_files(package, monkeypatch, name):
     monkeypatch.setattr(sources, "_FOLDER", package / "kernels")
     before = sources.digest_of_sources()
@@ -126,7 +126,7 @@ def test_nothing_is_cached_by_a_numba_of_another_kind(monkeypatch, warned):
 def test_nothing_is_cached_where_changes_would_not_be_seen(monkeypatch, warned):
     monkeypatch.setattr(jit, "DIGEST", None)
     compiled_uncached()
-    assert "there are no source files to tell whether kept code is current" in warned()[0]
+    assert "there are no source files to tell whether cached code is current" in warned()[0]
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     function = jit.jit(doubled)
     jit.FUNCTIONS.remove(function)
