@@ -1,4 +1,4 @@
-"""What all tests share: Ctrl-C reaches what they start, BLAS has one thread, the kernels are compiled once."""
+"""What all tests share: Ctrl-C reaches what they start, BLAS has one thread, kernels are made once."""
 
 import os
 import signal
