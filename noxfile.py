@@ -28,7 +28,7 @@ DIST = Path("dist")
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, or those of the folders that are named behind ``--``."""
-    session.run("python", "-m", "pytest", "-q", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
