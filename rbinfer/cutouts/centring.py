@@ -87,6 +87,32 @@ def centres(
     return x, y
 
 
+def brightest_near(exposure: Exposure, x: float, y: float, reach: int) -> tuple[int, int]:
+    """Return the pixel that the kernels centre a cutout on.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    x, y : float
+        0-based position in pixels, on the image.
+    reach : int
+        Of `rbinfer.model.spec.PreprocessSpec.recentre`.
+
+    Returns
+    -------
+    x, y : int
+        The brightest good pixel up to so many columns and rows from that of the position, of equally
+        bright ones the nearest; that of the position without one.
+    """
+    column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    dy, dx = (d.ravel() for d in np.mgrid[-reach : reach + 1, -reach : reach + 1])
+    values = values_at(exposure.pixels, exposure.mask, row + dy, column + dx)
+    if not np.isfinite(values).any():
+        return column, row
+    k = np.lexsort((dy**2 + dx**2, -np.nan_to_num(values, nan=-np.inf)))[0]
+    return column + int(dx[k]), row + int(dy[k])
+
+
 def _level_and_noise(
     image: NDArray[np.float32], mask: NDArray[np.bool_] | None
 ) -> tuple[np.float32 | None, np.float32]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cutouts.centring import brightest_near
 from ..cutouts.cutter import Cutouts
 from ..errors import InputError
 from ..io.exposure import Exposure, Width
@@ -27,7 +28,8 @@ class Explanation:
     Attributes
     ----------
     x, y : float
-        Where it is cut, 0-based pixels of the image.
+        The position, 0-based pixels of the image. What is measured starts at the pixel that its
+        cutout is centred on.
     score, threshold : float
         The score is NaN where there is none.
     status : int
@@ -49,7 +51,7 @@ class Explanation:
     fit : StarFit
         The frame's star fitted to it, and what that leaves.
     shape : OwnShape or None
-        Its own Gaussian.
+        Its own Gaussian, which does not depend on the frame's stars.
     neighbour, star_neighbour : float
         Its brightest neighbouring pixel over the brightest one, above the sky, and the same of the
         fitted star.
@@ -123,18 +125,22 @@ def explain(
     ((_, prepared),) = by_region(prepare(exposure, spec, [x], [y], peaks=peaks, **known))
     if prepared.no_data[0]:
         raise InputError(f"the position {x:g},{y:g} lies in an area without data")
-    part, (left, top) = _around(exposure, prepared, _reach(prepared))
-    at = (float(prepared.x[0]) - left, float(prepared.y[0]) - top)
+    # All that is measured starts at the pixel that is scored, wherever near it the position is.
+    centre = brightest_near(exposure, float(prepared.x[0]), float(prepared.y[0]), spec.recentre)
+    part, (left, top) = _around(exposure, prepared, centre, _reach(prepared))
+    at = centre[0] - left, centre[1] - top
     window = part.pixels.astype(np.float64)
     if part.mask is not None:
         window[part.mask] = np.nan
     if not np.isfinite(window).any():
         raise InputError(f"there is no finite pixel around {x:g},{y:g}")
     # The score rests on the wide view, too.
-    part, corner = _around(exposure, prepared, _reach(prepared, is_view=True))
-    inside = (float(prepared.x[0]) - corner[0], float(prepared.y[0]) - corner[1])
-    covered = _covered(part, inside, prepared)
-    scored = classifier.score_stamps([part, *covered], x=inside[0], y=inside[1])
+    part, corner = _around(exposure, prepared, centre, _reach(prepared, is_view=True))
+    covered = _covered(part, (centre[0] - corner[0], centre[1] - corner[1]), prepared)
+    start = float(prepared.x[0]), float(prepared.y[0])
+    if brightest_near(exposure, *centre, spec.recentre) == centre:
+        start = float(centre[0]), float(centre[1])
+    scored = classifier.score_stamps([part, *covered], x=start[0] - corner[0], y=start[1] - corner[1])
     cutouts: Cutouts = prepared.cutter.cut(prepared.x, prepared.y)
     # Of a patch without which nothing can be scored nothing is known.
     fall = np.nan_to_num(scored.score[0] - scored.score[1:].astype(np.float64), nan=0.0)
@@ -156,7 +162,7 @@ def explain(
         seen=cutouts.pixels[0],
         star=prepared.psf,
         fit=fit,
-        shape=own_shape(window, *at, prepared.width.fwhm),
+        shape=own_shape(window, *at),
         neighbour=_neighbour(window - fit.sky, *at),
         star_neighbour=_neighbour(fit.model - fit.sky, fit.x, fit.y),
         influence=fall.reshape(_PATCHES, _PATCHES),
@@ -172,9 +178,11 @@ def _reach(prepared: Prepared, is_view: bool = False) -> int:
     return reach + int(np.ceil(cutter.spec.recentre)) + _MARGIN
 
 
-def _around(exposure: Exposure, prepared: Prepared, reach: int) -> tuple[Exposure, tuple[int, int]]:
-    """Return the part of an image so far around a position, and column and row of its corner."""
-    column, row = round(float(prepared.x[0])), round(float(prepared.y[0]))
+def _around(
+    exposure: Exposure, prepared: Prepared, centre: tuple[int, int], reach: int
+) -> tuple[Exposure, tuple[int, int]]:
+    """Return the part of an image so far around a pixel, and column and row of its corner."""
+    column, row = centre
     left, top = max(column - reach, 0), max(row - reach, 0)
     inside = np.s_[top : row + reach + 1, left : column + reach + 1]
 
@@ -193,7 +201,7 @@ def _around(exposure: Exposure, prepared: Prepared, reach: int) -> tuple[Exposur
     return part, (left, top)
 
 
-def _covered(part: Exposure, at: tuple[float, float], prepared: Prepared) -> list[Exposure]:
+def _covered(part: Exposure, at: tuple[int, int], prepared: Prepared) -> list[Exposure]:
     """Return copies in each of which one patch of the window is replaced by sky."""
     cutter = prepared.cutter
     half = (cutter.spec.size // 2) * cutter.scale

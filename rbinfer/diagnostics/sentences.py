@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from ..measure.single import NARROWEST, OwnShape
 from ..status import UNSCORED
 from ..status import explain as bits_in_words
 from .explain import Explanation
 
 _NARROW, _WIDE = 0.75, 1.35  # FWHM over that of the stars, outside of which it is told as another
-_PIXEL = 0.9  # FWHM in pixels below which an object has no shape
+_LITTLE_NARROWER, _LITTLE_WIDER = 0.9, 1.1  # outside of which it is not told as the same
 _LONG = 1.6  # ratio of the axes
 _LEFT = 0.35  # of its light that the star leaves, above which it is said not to fit
 _FAINT = 4.0  # S/N below which shapes are those of the noise
@@ -58,20 +59,42 @@ def _looks(found: Explanation) -> tuple[list[str], list[str]]:
         elif ratio > _WIDE:
             against.append(f"wider than {stars} ({numbers})")
         else:
-            like.append(f"as wide as {stars} ({numbers})")
-        if found.shape.ratio > _LONG and found.shape.fwhm > _PIXEL:
+            like.append(f"{_about_as_wide(ratio)} {stars} ({numbers})")
+        if found.shape.ratio > _LONG:  # not NaN
             against.append(f"elongated {found.shape.ratio:.1f} : 1{_beside_the_star(found)}")
     if np.isfinite(found.neighbour) and found.neighbour < _ALONE * found.star_neighbour:
         against.append(
             f"no neighbouring pixel above {100 * found.neighbour:.0f} % of the brightest, where a star "
             f"has {100 * found.star_neighbour:.0f} %"
         )
-    left = f"{100 * min(found.fit.unexplained, 1.0):.0f} % of its light"
+    share = f"{_explained(found):.0f} % of its light is explained by the frame's star"
     if found.fit.unexplained > _LEFT:
-        against.append(f"the frame's star leaves {left} unexplained")
+        against.append(f"only {share}")
     else:
-        like.append(f"the frame's star explains it, but for {left}")
+        like.append(share)
     return against, like
+
+
+def _about_as_wide(ratio: float) -> str:
+    """Compare a FWHM that is near that of the stars."""
+    if ratio < _LITTLE_NARROWER:
+        return "a little narrower than"
+    return "a little wider than" if ratio > _LITTLE_WIDER else "as wide as"
+
+
+def _explained(found: Explanation) -> float:
+    """Return how much of the light the frame's star explains, in per cent."""
+    return 100.0 * (1.0 - min(found.fit.unexplained, 1.0))
+
+
+def _of_its_own(shape: OwnShape | None) -> str:
+    """Say how wide and how long an object is, or why that can't be told."""
+    if shape is None:
+        return "too faint to measure its width"
+    axes = f"axes {shape.ratio:.2f} : 1"
+    if not np.isfinite(shape.ratio):
+        axes = f"too {'narrow' if shape.fwhm < NARROWEST else 'faint'} to measure its axes"
+    return f"FWHM {shape.fwhm:.2f} px, {axes}"
 
 
 def _beside_the_star(found: Explanation) -> str:
@@ -110,11 +133,9 @@ def in_words(found: Explanation) -> str:
         f"score    {found.score:.4f}; threshold {found.threshold:g}",
         f"stars    FWHM {width.fwhm:.2f} px ({width.source})",
     ]
-    if found.shape is not None:
-        axes = f", axes {found.shape.ratio:.2f} : 1" if found.shape.fwhm > _PIXEL else ""
-        lines.append(f"object   FWHM {found.shape.fwhm:.2f} px{axes}")
+    lines.append(f"object   {_of_its_own(found.shape)}")
     lines.append(f"S/N      {found.snr:.1f}")
-    lines.append(f"star fit {100 * found.fit.unexplained:.0f} % of its light left")
+    lines.append(f"star fit explains {_explained(found):.0f} % of its light")
     if found.classes:
         ordered = sorted(found.classes.items(), key=lambda each: -each[1])
         lines.append("classes  " + ", ".join(f"{name} {value:.3f}" for name, value in ordered))

@@ -9,17 +9,19 @@ from ..cutouts.star import star_at
 from ..io.exposure import Width
 from .candidates import rough_shapes
 from .mean_star import FWHM as STAMP_FWHM
-from .profiles import FWHM_PER_SIGMA, fit_ellipses, fit_round, pixel_integrals
+from .profiles import FWHM_PER_SIGMA, Fits, covariances, fit_ellipses, fit_round, pixel_integrals
 
 Floats = NDArray[np.float64]
 
-_RADIUS = 5  # pixels of the stamp that a Gaussian is fitted to, where nothing is wider
+#: FWHM in pixels below which an object has too few pixels for the axes of an ellipse.
+NARROWEST = 1.5
 _REACH = 2.2  # radius that is fitted, in FWHM
 _LEAST_REACH = 2.3  # and in pixels
-_STARTS = (0.4, 1.0, 2.0)  # in FWHM of the frame's stars
-_TIMES = 3  # that each is fitted, around what was found before
-_LONGEST = 2.5  # half difference of the logarithms of the axes beyond which none is told
-_WIDEST = 4.0  # in FWHM of the frame's stars
+_STARTS = (1.0, 2.0, 4.0, 8.0, 16.0)  # FWHM in pixels; those that the window has room for
+_TIMES = 4  # that each is fitted, around what was found before
+_WIDEST = 2.0  # sigma, in radii of what is fitted
+_UNSURE = 0.15  # standard error of the shape above which the axes are not told: 30 % of their ratio
+_UNSURE_WIDTH = 0.2  # and of the logarithm of the width, above which nothing is told
 _STEPS = (
     0.5,
     0.25,
@@ -37,7 +39,8 @@ class OwnShape(NamedTuple):
     fwhm : float
         Pixels; of an ellipse that of equal area.
     ratio : float
-        Long axis over the short one, blurred by the pixels.
+        Long axis over the short one, blurred by the pixels. NaN where the object is narrower than
+        `NARROWEST`, or too faint to tell.
     """
 
     fwhm: float
@@ -68,52 +71,91 @@ class StarFit(NamedTuple):
     unexplained: float
 
 
-def own_shape(window: Floats, x: float, y: float, fwhm: float) -> OwnShape | None:
-    """Fit a Gaussian to the object at a place.
+def own_shape(window: Floats, x: int, y: int) -> OwnShape | None:
+    """Fit a Gaussian to the object at a pixel, whatever the stars of the frame are like.
 
     Parameters
     ----------
     window : ndarray of float64, shape (ny, nx)
         NaN where bad.
-    x, y : float
-        Where it is, 0-based pixels.
-    fwhm : float
-        Of the frame's stars, pixels: where the fits start.
+    x, y : int
+        Its brightest pixel, 0-based. The centre is fitted, from there.
 
     Returns
     -------
     OwnShape or None
-        None where nothing stands out that could be fitted.
+        None where nothing stands out that could be fitted, or too little to measure its width.
     """
-    radius = max(_RADIUS, int(np.ceil(_REACH * fwhm)))
-    side = 2 * radius + 1
-    padded = np.pad(window, radius, constant_values=np.nan)
-    row, column = round(y), round(x)
-    cut = padded[row : row + side, column : column + side]
-    if cut.shape != (side, side) or not np.isfinite(cut).any():
-        return None
-    stamp = np.nan_to_num(cut - np.nanmedian(cut)).astype(np.float32)[None]
-    offsets = np.arange(-radius, radius + 1)
-    away = np.hypot(offsets[:, None], offsets)
+    room = max(window.shape) / 2.0
     best, least = None, np.inf
     for start in _STARTS:
-        width = start * fwhm
+        if start > _STARTS[0] and _REACH * start > room:
+            continue
+        width = start
         for _ in range(_TIMES):
-            near = np.isfinite(cut) & (away <= max(_REACH * width, _LEAST_REACH))
-            weights = near.astype(np.float32)[None]
-            sigma = np.array([width / FWHM_PER_SIGMA])
-            fit = fit_round(stamp, weights, sigma, _WIDEST * fwhm)
-            width = float(FWHM_PER_SIGMA * fit.sigma[0])
-        left = float(fit.residual[0] / near.sum())
-        if fit.flux[0] > 0 and left < least:
-            best, least = (fit, weights), left
+            found = _fit_round(window, x, y, width)
+            if found is None:
+                break
+            width = float(FWHM_PER_SIGMA * found.fit.sigma[0])
+        # What is left of the light, as a share: fits of different radii can be compared.
+        if found is not None and found.fit.flux[0] > 0 and found.left < least:
+            best, least = found, found.left
     if best is None:
         return None
-    fit, weights = best
-    ellipse = fit_ellipses(stamp, weights, fit.sigma, rough_shapes(stamp), _WIDEST * fwhm)
-    shape = ellipse.shape if ellipse.residual[0] < fit.residual[0] else fit.shape
-    ratio = float(np.exp(2.0 * min(float(np.hypot(*shape[0])), _LONGEST)))
-    return OwnShape(float(FWHM_PER_SIGMA * fit.sigma[0]), ratio)
+    fwhm = float(FWHM_PER_SIGMA * best.fit.sigma[0])
+    # What has one pixel has no error that means anything: it is narrow, whatever the width.
+    if fwhm >= NARROWEST and not _noise(best.fit) * float(best.fit.error[0]) < _UNSURE_WIDTH:
+        return None
+    return OwnShape(fwhm, _ratio(best))
+
+
+class _Round(NamedTuple):
+    """A round fit with what it was made of: stamp and weights, shape (1, side, side)."""
+
+    fit: Fits
+    stamp: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    left: float
+
+
+def _fit_round(window: Floats, x: int, y: int, width: float) -> _Round | None:
+    """Fit the pixels around one as far as such an object reaches; None where too few are good."""
+    reach = max(_REACH * width, _LEAST_REACH)
+    radius = int(np.ceil(reach))
+    side = 2 * radius + 1
+    padded = np.pad(window, radius, constant_values=np.nan)
+    cut = padded[y : y + side, x : x + side]
+    offsets = np.arange(-radius, radius + 1)
+    near = np.isfinite(cut) & (np.hypot(offsets[:, None], offsets) <= reach)
+    spread = float(near.sum() * cut[near].var()) if near.any() else 0.0
+    if not spread > 0:
+        return None
+    stamp = np.nan_to_num(cut - np.median(cut[near])).astype(np.float32)[None]
+    weights = near.astype(np.float32)[None]
+    fit = fit_round(stamp, weights, np.array([width / FWHM_PER_SIGMA]), _WIDEST * reach)
+    return _Round(fit, stamp, weights, float(fit.residual[0]) / spread)
+
+
+def _ratio(found: _Round) -> float:
+    """Return the ratio of the axes, both blurred by the pixels; NaN where it can't be told."""
+    fit = found.fit
+    if FWHM_PER_SIGMA * fit.sigma[0] < NARROWEST:
+        return float("nan")
+    radius = found.stamp.shape[1] / 2.0
+    ellipse = fit_ellipses(
+        found.stamp, found.weights, fit.sigma, rough_shapes(found.stamp), _WIDEST * radius
+    )
+    better = ellipse if ellipse.residual[0] < fit.residual[0] else fit
+    if not _noise(better) * float(better.shape_error[0]) < _UNSURE:
+        return float("nan")
+    size = np.array([[float(np.hypot(*better.shape[0])), 0.0]])
+    long, short, _ = covariances(np.log(better.sigma), size)[0]
+    return float(np.sqrt(long / short))
+
+
+def _noise(fit: Fits) -> float:
+    """Return the noise of a pixel, from what a fit leaves."""
+    return float(np.sqrt(fit.residual[0] / fit.freedom[0]))
 
 
 def fit_star(window: Floats, x: float, y: float, width: Width) -> StarFit:

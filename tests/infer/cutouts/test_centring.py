@@ -5,7 +5,7 @@ import pytest
 from astropy.table import Table
 
 from rbinfer import Classifier, InputError
-from rbinfer.cutouts.centring import centres
+from rbinfer.cutouts.centring import brightest_near, centres
 from rbinfer.io.exposure import as_exposure
 from rbinfer.io.positions import peaks
 
@@ -61,6 +61,16 @@ def test_halves_are_rounded_as_the_kernels_do(scene):
     edge[59:62, 64] += 880  # as high as the hit, in the box of (63, 60) and not in that of (62, 60)
     assert moved(edge, 62.5, 60.0, 66, 61) == (62.5, 60)
     assert moved(edge, 62.49, 60.0, 66, 61) == (66, 61)
+
+
+def test_the_brightest_pixel_near_a_place_is_good_and_the_nearest_of_equals():
+    image = np.zeros((9, 9), np.float32)
+    image[4, 5], image[3, 3], image[4, 6] = 10, 10, 50
+    assert brightest_near(as_exposure(image), 4.4, 3.6, 1) == (5, 4)
+    assert brightest_near(as_exposure(image), 4.5, 4, 1) == (6, 4)
+    assert brightest_near(as_exposure(image, mask=image > 20), 4.5, 4, 1) == (5, 4)
+    assert brightest_near(as_exposure(image), 4.5, 4, 0) == (5, 4)
+    assert brightest_near(as_exposure(image * np.nan), 8.2, 0, 1) == (8, 0)
 
 
 def test_masked_pixels_neither_attract_nor_count(scene):

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rbinfer.cli import main
+from rbinfer.cutouts.centring import brightest_near
 from rbinfer.diagnostics.explain import explain
 from rbinfer.diagnostics.sentences import in_words, sentence
 from rbinfer.errors import InputError
@@ -61,13 +65,42 @@ def test_what_speaks_against_a_star_comes_first(classifier, frame):
     mean = 1.0 / (1.0 - frame.width.ellipticity)
     assert sentence(smeared).startswith(
         f"Bogus: elongated 2.9 : 1, where the mean star has {mean:.2f} : 1; though as wide as the stars "
-        "of this frame (FWHM 3.1 against 3.1 px) and the frame's star explains it, but for 30 % of its "
-        "light: "
+        "of this frame (FWHM 3.1 against 3.1 px) and 70 % of its light is explained by the frame's "
+        "star: "
     )
     round_one = replace(smeared, shape=smeared.shape._replace(fwhm=3.1, ratio=1.1))
     assert sentence(round_one).startswith(
         "Bogus, though nothing measured here speaks against a star: as wide"
     )
+    narrower = replace(round_one, shape=round_one.shape._replace(fwhm=2.6))
+    assert "star: a little narrower than the stars of this frame (FWHM 2.6 " in sentence(narrower)
+    unlike = replace(round_one, fit=round_one.fit._replace(unexplained=0.6))
+    assert "Bogus: only 40 % of its light is explained by the frame's star; though" in sentence(unlike)
+
+
+@pytest.mark.parametrize("at", [STAR, HIT, HOT, GALAXY])
+@given(dx=st.floats(-0.49, 0.49), dy=st.floats(-0.49, 0.49))
+@settings(max_examples=8, deadline=None)
+def test_a_place_beside_it_is_told_the_same(classifier, frame, at, dx, dy):
+    peak = brightest_near(frame, *at, 1)
+    here = in_words(explain(classifier, frame, *peak)).splitlines()
+    beside = in_words(explain(classifier, frame, peak[0] + dx, peak[1] + dy)).splitlines()
+    assert [line for line in beside if not line.startswith("x, y")] == [
+        line for line in here if not line.startswith("x, y")
+    ]
+
+
+def test_its_own_shape_does_not_depend_on_the_frames_stars(classifier, frame):
+    own = {explain(classifier, frame, *STAR, fwhm=fwhm).shape for fwhm in (2.0, 3.1, 4.0)}
+    assert len(own) == 1
+
+
+def test_what_has_no_shape_says_why(classifier, frame):
+    assert re.search(
+        "object   FWHM 0.* px, too narrow to measure", in_words(explain(classifier, frame, *HOT))
+    )
+    faint = replace(explain(classifier, frame, *STAR), shape=None)
+    assert "object   too faint to measure its width" in in_words(faint)
 
 
 @pytest.mark.parametrize(
