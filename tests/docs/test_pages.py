@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import jinja2
 import pytest
@@ -151,6 +152,14 @@ def test_no_measured_figure_is_typed(name):
 def test_what_measured_means():
     typed = "453 MB, in 0.35 s, 107,310 objects per second, 40 times as fast, 0.995, 2.5 ms and 99.8 %"
     assert len(MEASURED.findall(typed)) == 7
+
+
+def test_what_reads_the_tables_of_a_night_is_installed_with_it():
+    text = PAGES["tutorials/a_night.md"]
+    assert 'Table.read("merged/detections.parquet")' in text
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    # Astropy reads Parquet with both.
+    assert {"pyarrow", "pandas"} <= {re.split(r"[<>=]", each)[0] for each in extras["night"]}
 
 
 def test_tutorials_are_run():
