@@ -30,6 +30,8 @@ exclude_patterns = ["_build", "_generated/*.md", "generate", "recipes/.snakemake
 templates_path = ["_templates"]
 default_role = "py:obj"
 
+smartquotes = False  # options are copied from pages: two hyphens stay two
+
 myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 4
 #: Figures in pages are taken from here, as ``{{ results.coldstart.import_s }}``.
