@@ -71,7 +71,12 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="DIR", required=True, help="directory for the results and the journal"
     )
     add_catalog_template(parser)
-    parser.add_argument("--format", choices=tuple(FORMATS), default="ecsv", help="of the results (ecsv)")
+    parser.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        default="ecsv",
+        help="of the results (ecsv); that of the catalogues is --catalog-format",
+    )
     add_overwrite_option(parser, "results that rbinfer did not write there too")
     parser.add_argument(
         "--regions",
@@ -229,7 +234,8 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
         *format_flags,
         dest="catalog_format",
         metavar="FORMAT",
-        help="that of the catalogue, such as CSV or DAOPHOT; told by its content if absent",
+        help="that of the catalogue, such as CSV or DAOPHOT; told by its content if absent"
+        + ("; both names mean the same" if len(format_flags) > 1 else ""),
     )
     group.add_argument(
         "--detector",

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 #: What suffixes say of the separator, for tables that were separated otherwise.
 _SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _SAMPLE = 100  # cells that are looked at
+_TOLD = 8  # columns that a message shows
 
 
 def is_csv(content: Content) -> bool:
@@ -39,6 +40,41 @@ def is_csv(content: Content) -> bool:
         return False
     has_names = bool(found.header) and numbers(found.names[:1]) is None
     return has_names and len(columns) > 1 and len(found.records) > 0
+
+
+def how_to_read(head: bytes) -> str:
+    """Say which columns a text without names would have, and how it is read.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes.
+
+    Returns
+    -------
+    str
+        Empty where it is no rows of several cells.
+    """
+    try:
+        found = parse(head[: head.rfind(b"\n") + 1] or head)
+        columns = found.columns
+    except ValueError:
+        return ""
+    if len(columns) < 2 or not found.records or found.header:
+        return ""
+    shown = [f"{name} ({cells[0]})" for name, cells in zip(found.names, columns, strict=True)]
+    more = ", ..." if len(shown) > _TOLD else ""
+    # A number without a fraction is rather that of the row.
+    broken = [
+        name
+        for name, cells in zip(found.names, columns, strict=True)
+        if any("." in cell and numbers([cell]) is not None for cell in cells[:_SAMPLE])
+    ]
+    x, y = (broken if len(broken) > 1 else found.names)[:2]
+    return (
+        f"as CSV it has the columns {', '.join(shown[:_TOLD])}{more}; say which are x and y, such as "
+        f"`catalog_format='CSV', x_col={x!r}, y_col={y!r}, origin=1`"
+    )
 
 
 def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":

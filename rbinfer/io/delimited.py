@@ -22,6 +22,8 @@ _SAMPLE = 100  # lines that are looked at
 _COMMENT = "#"
 #: How lines above the names begin; a row may begin with one of the others.
 _COMMENTS = (_COMMENT, "%", "!", "//")
+#: The last comment above the rows can name the columns, but for one that begins so.
+_NO_NAMES = "!"
 #: How Excel's files may say what separates their cells, in the first line.
 _DECLARED = re.compile('("?)sep=(.)\\1')
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
@@ -279,7 +281,8 @@ def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str,
     The line is that of a comment, or empty, where the first line that is none is a row.
     """
     cells = _cells(line, separator)
-    above = head[-1].strip().lstrip("".join(_COMMENTS)).strip() if head else ""
+    above = head[-1].strip() if head else ""
+    above = "" if above.startswith(_NO_NAMES) else above.lstrip("".join(_COMMENTS)).strip()
     in_comment = _cells(above, separator)
     can_be_names = len(in_comment) == len(cells) and not any(map(_is_number, in_comment))
     if can_be_names and any(map(_is_number, cells)):

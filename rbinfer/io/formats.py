@@ -21,7 +21,7 @@ from .ascii_tables import (
     read_sextractor,
 )
 from .content import Content, format_suffix
-from .csv_tables import is_csv, read_csv, rewrite_csv, stream_csv, write_csv
+from .csv_tables import how_to_read, is_csv, read_csv, rewrite_csv, stream_csv, write_csv
 from .ecsv import is_ecsv, read_ecsv, stream_ecsv, write_ecsv
 from .fits_tables import (
     is_astrometry_net,
@@ -178,7 +178,7 @@ def format_of(content: Content) -> Format:
     found = found or next((each for each in FORMATS if suffix in each.others), None)
     if found is None:
         known = ", ".join(each.name for each in FORMATS)
-        way_out = "" if b"\0" in content.head else f"; {_BARE_LIST}"
+        way_out = "" if b"\0" in content.head else f"; {how_to_read(content.head) or _BARE_LIST}"
         raise InputError(
             f"{content.path} is of no format that is known ({known}), nor is its suffix{way_out}"
         )

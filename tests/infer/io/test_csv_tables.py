@@ -97,7 +97,23 @@ def test_names_in_a_comment_and_no_names(tmp_path):
     np.testing.assert_array_equal(positions(table, "col1", "col2", 1), ([0.5, 2.5], [1.5, 3.5]))
 
 
-@pytest.mark.parametrize("sign", ["#", "%", "!", "//"])
+def test_a_comment_of_another_sign_names_nothing(tmp_path):
+    path = tmp_path / "t.mycat"
+    path.write_text("! MYCAT\n! id;x;y;mag\n0;29.832;1.171;15.78\n1;656.492;3;16.45\n")
+    with pytest.raises(InputError) as caught:
+        read_catalog(path)
+    assert str(caught.value).endswith(
+        "as CSV it has the columns col1 (0), col2 (29.832), col3 (1.171), col4 (15.78); say which are x "
+        "and y, such as `catalog_format='CSV', x_col='col2', y_col='col3', origin=1`"
+    )
+    table = read_catalog(path, format="csv")
+    assert table.colnames == ["col1", "col2", "col3", "col4"]
+    np.testing.assert_allclose(positions(table, "col2", "col3", 1), ([28.832, 655.492], [0.171, 2]))
+    with pytest.raises(InputError, match="it has col1, col2, col3, col4"):
+        positions(table)
+
+
+@pytest.mark.parametrize("sign", ["#", "%", "//"])
 def test_comments_of_every_sign(tmp_path, sign):
     path = tmp_path / "t.txt"
     path.write_text(f"{sign} saved by a program\n{sign} id x y\n007 1.5 2.5\n{sign}8 3.5 4.5\n009 5 6\n")
