@@ -19,11 +19,12 @@ def add_parser(verbs: Any) -> None:
         "models",
         summary="list models, describe one, check that it works, choose the default",
         description=(
-            "List the installed models, describe one, run its golden pairs, or choose your default."
+            "List the installed models, describe one, run its golden pairs, or choose your default. "
+            "Without an ACTION, they are listed."
         ),
-        example="rbinfer models list",
+        example="rbinfer models",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, text, takes_model in (
         ("list", "list the installed models", False),
         ("info", "say what a model is and how it decides", True),
@@ -37,7 +38,8 @@ def add_parser(verbs: Any) -> None:
             )
         add_common_options(action)
     _add_choices(actions)
-    parser.set_defaults(run=run)
+    # The actions have the common options; this is what these are without one.
+    parser.set_defaults(run=run, action="list", verbose=0, quiet=0, debug=False, log_file=None)
 
 
 def _add_choices(actions: Any) -> None:

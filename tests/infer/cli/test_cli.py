@@ -218,7 +218,7 @@ def test_debug_shows_the_traceback(capsys, tmp_path):
         ["classify", "x.fits", "--threads", "0"],
         ["classify", "x.fits", "--device", "tpu"],
         ["classify", "x.fits", "--real", ","],
-        ["models"],
+        ["models", "lst"],
     ],
 )
 def test_wrong_usage_exits_2(argv, capsys):
@@ -231,9 +231,10 @@ def test_wrong_usage_exits_2(argv, capsys):
 
 
 def test_models_list_info_verify(capsys, tmp_path):
-    code, out, _ = run(capsys, "models", "list")
-    assert code == 0
-    assert any(line.startswith(f"* {DEFAULT_MODEL} ") for line in out.splitlines())
+    listed = run(capsys, "models", "list")
+    assert listed[0] == 0
+    assert any(line.startswith(f"* {DEFAULT_MODEL} ") for line in listed[1].splitlines())
+    assert run(capsys, "models") == listed
     code, out, _ = run(capsys, "models", "info", DEFAULT_MODEL)
     assert code == 0
     facts = dict(line.split("  ", 1) for line in out.splitlines())
