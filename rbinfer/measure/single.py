@@ -120,7 +120,7 @@ class _Round(NamedTuple):
 
 def _fit_round(window: Floats, x: int, y: int, width: float) -> _Round | None:
     """Fit the pixels around one as far as such an object reaches; None where too few are good."""
-    reach = max(_REACH * width, _LEAST_REACH)
+    reach = min(max(_REACH * width, _LEAST_REACH), max(window.shape) / 2.0)
     radius = int(np.ceil(reach))
     side = 2 * radius + 1
     padded = np.pad(window, radius, constant_values=np.nan)

@@ -57,6 +57,13 @@ def test_what_is_too_faint_has_no_width():
     assert own_shape(noise + 300.0 * wide / wide.max(), 30, 30).fwhm == pytest.approx(6.0, rel=0.1)
 
 
+def test_a_slope_wider_than_the_window_is_fitted_within_it():
+    slope = np.add.outer(np.arange(41.0), np.arange(41.0))
+    found = own_shape(window(slope, 0.1), 20, 20)
+    assert found is None or found.fwhm < 10 * 41
+    assert own_shape(window(np.zeros((3, 3)), 0.0), 1, 1) is None
+
+
 def test_elongation_is_told():
     stamp = 3000.0 * fine_stamp(ellipse(4.0, 0.5, 0.6), 61, 0.1, 0.2)
     found = own_shape(window(stamp), 30, 30)
