@@ -31,7 +31,7 @@ _LIGHT_TESTS = (
     "pipeline",
     "test_light.py",
 )
-_TEST_TOOLS = ("pytest", "hypothesis", "psutil")
+_TEST_TOOLS = ("pytest", "hypothesis", "psutil", "scipy")
 
 
 @pytest.fixture(scope="module")
