@@ -284,7 +284,11 @@ def test_versions(tmp_path, tried, request, python, oldest):
     assert done.returncode == 0, done.stderr
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("ROBUST", "PYTHON"))
-    } | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "PYTHONDONTWRITEBYTECODE": "1"}
+    } | {
+        "NUMBA_CACHE_DIR": str(tmp_path / "kernels"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
     files = [f"tests/infer/{name}" for name in _LIGHT_TESTS]
     done = subprocess.run(
         [there, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
