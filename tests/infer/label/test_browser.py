@@ -27,6 +27,7 @@ class Person:
 
     def __init__(self, browser, address):
         self.browser = browser
+        browser.set_window_size(1400, 1000)  # tests of other pages leave it as narrow as a phone
         browser.get(address)
         _wait(self.shown)
 
