@@ -54,6 +54,9 @@ class Engine(NamedTuple):
         Scores
             In the order of the rows.
         """
+        parts = by_region(prepared)
+        if len(parts) == 1:
+            return self._score_alike(parts[0][1], progress, snr)
         result, n = self._empty(len(prepared.x)), len(prepared.x)
         done = 0
 
@@ -61,7 +64,7 @@ class Engine(NamedTuple):
             if progress is not None:
                 progress(done + scored, n)
 
-        for rows, part in by_region(prepared):
+        for rows, part in parts:
             of_part = np.full(len(rows), np.nan, np.float32)
             found = self._score_alike(part, tell, of_part)
             result.score[rows], result.status[rows] = found.score, found.status
@@ -83,8 +86,8 @@ class Engine(NamedTuple):
     def _score_alike(
         self,
         prepared: Prepared,
-        progress: Callable[[int, int], None],
-        snr: NDArray[np.float32],
+        progress: Callable[[int, int], None] | None,
+        snr: NDArray[np.float32] | None,
     ) -> Scores:
         """Score rows that one star stands for."""
         network, n = self.network, len(prepared.x)
@@ -107,13 +110,16 @@ class Engine(NamedTuple):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
                 own.room = Cutouts.empty(batch, size, around)
                 own.cut_into = prepared.cutter.cut_function()
-            snr[rows] = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
+            measured = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
+            if snr is not None:
+                snr[rows] = measured
             return len(rows)
 
         done = 0
         for rows in share_out(work, parts, min(threads, len(parts))):
             done += rows
-            progress(done, n)
+            if progress is not None:
+                progress(done, n)
         return result
 
     def _score_rows(

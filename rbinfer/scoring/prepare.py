@@ -149,8 +149,12 @@ def by_region(prepared: Prepared) -> list[tuple[NDArray[np.intp], Prepared]]:
 
 def cut(prepared: Prepared) -> Cutouts:
     """Cut what the network sees of each row, in the order of the rows."""
+    parts = by_region(prepared)
+    if len(parts) == 1:
+        only = parts[0][1]
+        return only.cutter.cut(only.x, only.y)
     cutouts = Cutouts.empty(len(prepared.x), prepared.cutter.spec.size)
-    for rows, part in by_region(prepared):
+    for rows, part in parts:
         for whole, own in zip(cutouts, part.cutter.cut(part.x, part.y), strict=True):
             whole[rows] = own
     return cutouts
