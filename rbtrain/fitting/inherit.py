@@ -117,6 +117,11 @@ def _kernel(layer: Any, weights: NDArray[Any]) -> NDArray[Any]:
     """Return the weights of a graph's layer as Keras has them: height and width first."""
     if weights.ndim == 2:
         return weights
+    if weights.shape[1] == 1 and not isinstance(layer, layers.DepthwiseConv2D):
+        # An image of several channels that is read as a wide one; see `rbtrain.export.layout`.
+        channels = layer.kernel.shape[2]
+        weights = weights.reshape(*weights.shape[:1], weights.shape[2], -1, channels)
+        return np.moveaxis(weights, 0, 3)
     kernel = np.moveaxis(weights, (2, 3), (0, 1))
     return kernel if isinstance(layer, layers.DepthwiseConv2D) else np.moveaxis(kernel, 2, 3)
 
