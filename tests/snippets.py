@@ -182,6 +182,7 @@ def fill(folder: Path) -> None:
     sky |= {"CRPIX1": 256.0, "CRPIX2": 256.0, "CDELT1": -3e-4, "CDELT2": 3e-4}
     cube = np.lib.stride_tricks.sliding_window_view(pixels, (41, 41))[::100, ::100]
     fits.writeto(folder / "cube.fits", cube.reshape(-1, 41, 41))
+    fits.writeto(folder / "colour.fits", np.stack([0.8 * pixels, pixels, 0.9 * pixels]))
     chips = [fits.ImageHDU(pixels, fits.Header(sky), name) for name in ("CHIP1", "CHIP2")]
     fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(folder / "mosaic.fits")
     (folder / "night").mkdir()

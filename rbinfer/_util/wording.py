@@ -13,6 +13,7 @@ OPTIONS = {
     "allow_off_image": "--allow-off-image",
     "anyway": "--anyway",
     "bad_bits": "--bad-bits",
+    "bayer": "--bayer",
     "catalog": "--catalog",
     "catalog_format": "--catalog-format",
     "classes": "--class",
@@ -79,6 +80,8 @@ def _as_options(quoted: re.Match[str]) -> str:
 def _as_option(option: str, value: Any) -> str:
     if value is True:
         return option
+    if value is False:
+        return option.replace("--", "--no-", 1)
     import shlex
 
     if not isinstance(value, tuple):

@@ -18,6 +18,9 @@ MEAN = "mean"
 #: Cards in which capture programs note the mosaic of colour filters of the sensor.
 _MOSAIC_CARDS = ("BAYERPAT", "COLORTYP", "CFAPAT", "CFATYPE", "BAYER", "CFA-PAT")
 _MOSAIC = re.compile("(?<![A-Z])[RGBCMYWE]{4}(?![A-Z])")
+#: Cards that name a filter, or the four of a colour sensor.
+_FILTER_CARDS = ("FILTER", "FILTERS", "FILTER1", "FILTNAME", "FILTERID", "INSFLNAM")
+_BAYER = re.compile("RGGB|BGGR|GRBG|GBRG")
 #: Units of pixels that are no longer linear, what undoes them, and how they are called.
 _STRETCHES: tuple[tuple[re.Pattern[str], Any, str], ...] = (
     (re.compile(r"\W*(log10|log|dex)(?![a-z]).*"), lambda v: 10.0**v, "logarithms"),
@@ -158,6 +161,9 @@ def mosaic_of(header: Mapping[str, Any]) -> str:
         # Also behind an underscore, as in BAYER_RGGB, or in quotes.
         found = _MOSAIC.search(str(header.get(card, "")).upper().replace("_", " "))
         if found and len(set(found[0])) > 1:
+            return found[0]
+    for card in _FILTER_CARDS:
+        if found := _BAYER.fullmatch(str(header.get(card, "")).strip().upper()):
             return found[0]
     return ""
 

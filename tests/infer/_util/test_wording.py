@@ -25,6 +25,7 @@ OF_THE_TERMINAL = ("cli", "report")
         ("`device='cuda'` failed; use `device='cpu'`", "--device cuda failed; use --device cpu"),
         ("`flip_x=True, shift_xy=(-1.5, 2.0)`", "--flip-x --shift-xy=-1.5,2.0"),
         ("`scale_xy=0.5` or `shift_xy=(3.0, 0.0)`", "--scale-xy 0.5 or --shift-xy=3.0,0.0"),
+        ("give `bayer=True`, or `bayer=False`", "give --bayer, or --no-bayer"),
         ("`shift_xy=()`", "`shift_xy=()`"),
         ("with `real=('star',)` or `real=('star', 'galaxy')`", "with --real star or --real star,galaxy"),
         ("`show`: there is no column `rb_scor`", "--columns: there is no column `rb_scor`"),

@@ -82,6 +82,26 @@ def test_a_colour_image_has_no_mosaic_any_more(tmp_path, caplog):
     assert "mosaic" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("card", "value", "mosaic"),
+    [
+        ("FILTER", "RGGB", "RGGB"),
+        ("FILTER", " grbg ", "GRBG"),
+        ("FILTERS", "BGGR", "BGGR"),
+        ("COLORTYP", "BAYER_GBRG", "GBRG"),
+        ("FILTER", "R", ""),
+        ("FILTER", "RGB", ""),
+        ("FILTER", "GREY", ""),
+        ("FILTER", "WCMY", ""),  # a wheel's filter may have such a name
+        ("FILTER", "no RGGB", ""),
+        ("BAYERPAT", "RRRR", ""),
+        ("OBJECT", "RGGB", ""),
+    ],
+)
+def test_cards_that_name_a_mosaic(card, value, mosaic):
+    assert mosaic_of(fits.Header({card: value})) == mosaic
+
+
 def test_an_asinh_stretch_is_undone(tmp_path, caplog):
     image, _ = field()
     stretched = 2.5 / np.log(10) * np.arcsinh((image - 480.0) / 2 / 12.5)

@@ -74,3 +74,17 @@ def test_what_is_left_out_is_told(file, caplog):
     assert not caplog.records
     given.tell_of(exposure)
     assert "1 of 2 images (HDU 1) was scored; `hdu='all'` scores each, `hdu='1'` this one" in caplog.text
+
+
+def test_a_mosaic_that_no_card_names_is_told(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    pixels = np.random.default_rng(6).normal(100, 5, (60, 70)).astype(np.float32)
+    pixels[::2, ::2] += 60
+    pixels[1::2, 1::2] += 30
+    path = str(tmp_path / "dslr.fits")
+    fits.writeto(path, pixels)
+    for bayer, told in ((None, True), (True, False), (False, False)):
+        caplog.clear()
+        given = frames(path, bayer=bayer)
+        given.tell_of(given.read(None))
+        assert ("behind the colour filters of a sensor" in caplog.text) is told
