@@ -82,6 +82,12 @@ class Explanation:
         """Whether the score lies above the threshold."""
         return bool(self.score > np.float32(self.threshold))
 
+    @property
+    def most_telling(self) -> tuple[int, int]:
+        """Row and column of the patch of `influence` that moves the score most."""
+        row, column = np.unravel_index(int(np.abs(self.influence).argmax()), self.influence.shape)
+        return int(row), int(column)
+
 
 def explain(
     classifier: Classifier,

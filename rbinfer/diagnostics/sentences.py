@@ -146,20 +146,25 @@ def in_words(found: Explanation) -> str:
 
 
 def _what_counts(found: Explanation) -> str:
-    """Say which patch moves the score most when it is covered by sky."""
-    row, column = np.unravel_index(int(np.abs(found.influence).argmax()), found.influence.shape)
-    fall = float(found.influence[row, column])
-    if abs(fall) < _LITTLE:
+    """Say which patch moves the score most when it is covered by sky, and what the centre does."""
+    row, column = found.most_telling
+    if abs(found.influence[row, column]) < _LITTLE:
         return f"no patch of the cutout alone moves the score by {_LITTLE:g}"
     middle = len(found.influence) // 2
-    across, up = int(column) - middle, int(row) - middle
-    where = "the centre"
-    if max(abs(across), abs(up)) > 1:
-        sides = [
-            ("larger" if n > 0 else "smaller") + f" {axis}"
-            for n, axis in ((across, "x"), (up, "y"))
-            if n
-        ]
-        where = f"the patch beside it at {' and '.join(sides)}"
+    across, up = column - middle, row - middle
+    centre = f"the centre {_speaks(found, middle, middle)}"
+    if not (across or up):
+        return centre
+    sides = [
+        ("larger" if n > 0 else "smaller") + f" {axis}" for n, axis in ((across, "x"), (up, "y")) if n
+    ]
+    away = "beside" if max(abs(across), abs(up)) == 1 else "away from"
+    said = f"the patch {away} the centre at {' and '.join(sides)} {_speaks(found, row, column)}"
+    return said if abs(found.influence[middle, middle]) < _LITTLE else f"{said}; {centre}"
+
+
+def _speaks(found: Explanation, row: int, column: int) -> str:
+    """Say what a patch speaks for, in the words of the picture's colours."""
+    fall = float(found.influence[row, column])
     speaks = "real" if fall > 0 else "bogus"
-    return f"{where} speaks for {speaks}: without it the score would be {found.score - fall:.3f}"
+    return f"speaks for {speaks}: without it the score would be {found.score - fall:.3f}"

@@ -9,6 +9,7 @@ from ..diagnostics.sentences import sentence
 from .gallery import new_figure, stretched
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -47,6 +48,7 @@ def draw(found: Explanation) -> "Figure":
     most = max(float(np.abs(found.influence).max()), 0.01)
     drawn = axes[1, 1].imshow(found.influence, vmin=-most, vmax=most, **signed)
     axes[1, 1].set_title("what counts")
+    _mark_most_telling(found, axes[1, 1])
     axes[1, 1].set_xlabel(
         "red speaks for real, blue for bogus:\nfall of the score without that patch", fontsize=8
     )
@@ -61,3 +63,12 @@ def draw(found: Explanation) -> "Figure":
         panel.set_yticks([])
     figure.suptitle(sentence(found), fontsize=9, wrap=True)
     return figure
+
+
+def _mark_most_telling(found: Explanation, axes: "Axes") -> None:
+    """Frame the patch that the words are about, and mark the middle, where the object is."""
+    row, column = found.most_telling
+    middle = len(found.influence) // 2
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5)])
+    axes.plot(column + corners[:, 0], row + corners[:, 1], color="black", linewidth=1.5)
+    axes.plot(middle, middle, "+", color="C1")

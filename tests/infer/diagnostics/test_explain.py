@@ -106,15 +106,20 @@ def test_what_has_no_shape_says_why(classifier, frame):
 @pytest.mark.parametrize(
     ("row", "column", "fall", "said"),
     [
-        (6, 7, 0.4, "the centre speaks for real: without it the score would be 0.100"),
+        (6, 6, 0.4, "the centre speaks for real: without it the score would be 0.100"),
+        (
+            6, 7, 0.4,
+            "the patch beside the centre at larger x speaks for real: without it the score would be 0.100",
+        ),
         (
             9, 2, -0.4,
-            "the patch beside it at smaller x and larger y speaks for bogus: without it the score would "
-            "be 0.900",
+            "the patch away from the centre at smaller x and larger y speaks for bogus: "
+            "without it the score would be 0.900",
         ),
         (
             6, 12, 0.2,
-            "the patch beside it at larger x speaks for real: without it the score would be 0.300",
+            "the patch away from the centre at larger x speaks for real: without it the score would "
+            "be 0.300",
         ),
         (6, 6, 0.004, "no patch of the cutout alone moves the score by 0.01"),
     ],
@@ -124,6 +129,17 @@ def test_what_counts_is_said_with_its_side(classifier, frame, row, column, fall,
     influence[row, column] = fall
     found = replace(explain(classifier, frame, *STAR), score=0.5, influence=influence)
     assert f"counts   {said}\n" in in_words(found) + "\n"
+
+
+def test_beside_a_patch_that_counts_more_the_centre_is_told_too(classifier, frame):
+    influence = np.zeros((13, 13))
+    influence[6, 6], influence[6, 7] = 0.3, -0.4
+    found = replace(explain(classifier, frame, *STAR), score=0.5, influence=influence)
+    assert found.most_telling == (6, 7)
+    assert (
+        "beside the centre at larger x speaks for bogus: without it the score would be 0.900; "
+        "the centre speaks for real: without it the score would be 0.200\n" in in_words(found) + "\n"
+    )
 
 
 def test_without_matplotlib_the_words_are_printed_all_the_same(tmp_path):
