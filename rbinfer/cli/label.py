@@ -84,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
             page = f"{address}/{token}/"
             # Not of the log, which others may read.
             print(f"rbinfer: label at {page}", file=sys.stderr, flush=True)
+            print("rbinfer: Ctrl-C ends it", file=sys.stderr, flush=True)
             if not options.no_browser and _open(page, folder):
                 # Some browsers, those of Snap and Flatpak, may not read the file that leads there.
                 print(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +90,17 @@ def _choose(options: argparse.Namespace) -> int:
     from ..model import choice
 
     if options.action == "history":
-        for each in choice.history():
+        made_so_far = choice.history()
+        for each in made_so_far:
             sys.stdout.write(f"{each.when}  {each.how:8s}  {each.model}  {each.sha256[:16]}\n")
+        if not made_so_far:
+            sys.stdout.write("no choice was made yet: the shipped model is your default\n")
         return 0
     made = (
         choice.rollback() if options.action == "rollback" else choice.use(options.model, options.anyway)
     )
-    sys.stdout.write(f"your default is {made.model} now\n")
+    name = "the shipped model" if made.model == "default" else made.model
+    sys.stdout.write(f"your default is {name} now\n")
     return 0
 
 
@@ -139,6 +144,7 @@ def _info(path: Path) -> int:
         ("file", str(path)),
         ("classes", ", ".join(spec.classes)),
         *_of_readings(spec),
+        ("rates", _of_rates(spec)),
         ("trained on FWHM", _span(spec.fwhm_range, " px")),
         ("trained on S/N", _span(spec.snr_range, "")),
         ("cutouts", f"{cut.preset} preset, {cut.size} x {cut.size}, to FWHM {cut.target_fwhm:g} px"),
@@ -170,6 +176,7 @@ def _of_adaptation(spec: "ModelSpec") -> list[tuple[str, str]]:
 def _of_readings(spec: "ModelSpec") -> list[tuple[str, str]]:
     """Say of each reading which classes are real, and which thresholds there are."""
     facts = []
+    before = spec.adaptation.get("rates_before", {})
     for reading in spec.readings:
         default = " (by default)" if len(spec.readings) > 1 and reading is spec.readings[0] else ""
         facts += [
@@ -179,12 +186,31 @@ def _of_readings(spec: "ModelSpec") -> list[tuple[str, str]]:
                 (
                     f"threshold {point.name}",
                     f"{point.threshold:.4g}: misses {point.missed:.3%} of the real, "
-                    f"passes {point.false:.3%} of the bogus",
+                    f"passes {point.false:.3%} of the bogus"
+                    + _of_parent(before.get(reading.name, {}).get(point.name)),
                 )
                 for point in reading.operating_points
             ),
         ]
     return facts
+
+
+def _of_parent(rates: Mapping[str, float] | None) -> str:
+    """Return the rates of the model before an adaptation, at its own threshold for the same aim."""
+    return "" if rates is None else f" (before: {rates['missed']:.3%}, {rates['false']:.3%})"
+
+
+def _of_rates(spec: "ModelSpec") -> str:
+    """Say what the rates were measured on: those on different frames can't be compared."""
+    told = spec.adaptation
+    if not told:
+        return "on simulated frames of its own training; do not compare them with another model's"
+    if "rates_before" not in told:
+        return "on simulated frames of 'rbtrain adapt'; do not compare them with another model's"
+    return (
+        f"on {told['rates_on']} simulated detections of 'rbtrain adapt'; 'before' is the model that was "
+        "adapted, on the same ones. Do not compare them with another model's"
+    )
 
 
 def _verify(path: Path) -> int:

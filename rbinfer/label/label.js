@@ -106,12 +106,12 @@ function showProgress(progress) {
 
 function showFacts(item) {
   const said = made("span", item.verdict, `verdict ${item.verdict}`);
-  const kind = item.class ? `, ${words(item.class)}` : "";
-  at("verdict").replaceChildren("Model: ", said, `${kind}: ${item.score.toPrecision(2)}`);
+  const kind = item.class ? `; likeliest class: ${words(item.class)}` : "";
+  at("verdict").replaceChildren("Model: ", said, `, score ${item.score.toPrecision(2)}${kind}`);
   const facts = [
     ["S/N", item.snr === null ? "…" : item.snr.toPrecision(3)],
     ["threshold", item.threshold.toPrecision(3), "more"],
-    ["night", item.night === null ? null : item.night.toPrecision(3)],
+    ["all frames", item.night === null ? null : item.night.toPrecision(3)],
     ["FWHM", item.fwhm === null ? null : `${item.fwhm.toFixed(2)} px`],
     ["x, y", `${item.x}, ${item.y}`],
     ["image", item.image, "more"],

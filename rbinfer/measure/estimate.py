@@ -34,6 +34,7 @@ def measure_width(
     exposure: Exposure,
     table: "Table | None" = None,
     borrow: Callable[[Exposure], Width | None] | None = None,
+    name: str = "",
 ) -> Width:
     """Find the FWHM of an image's stars.
 
@@ -49,21 +50,24 @@ def measure_width(
     borrow : callable, optional
         Asked for the width of other frames of the same camera and filter; returns None where there are
         none.
+    name : str
+        What messages call the image where it is one of several; by default they do not name it.
 
     Returns
     -------
     Width
     """
+    of = f"{name}: " if name else ""
     found = measure_psf(exposure)
     if found.fwhm is not None:
         if found.reason:
-            log.warning("%s", found.reason)
+            log.warning("%s%s", of, found.reason)
         return replace(measured_width(found), regions=widths_by_ninth(exposure, found))
-    log.info("FWHM not measured: %s", found.reason)
+    log.info("%sFWHM not measured: %s", of, found.reason)
     lent = None if borrow is None else borrow(exposure)
     if lent is not None:
-        text = "%s FWHM %.2f px is that of %d other frames"
-        log.warning(text, NO_STARS, lent.fwhm, lent.n_frames)
+        text = "%s%s FWHM %.2f px is that of %d other frames"
+        log.warning(text, of, NO_STARS, lent.fwhm, lent.n_frames)
         return replace(lent, n_stars=found.n_stars, n_fitted=found.n_fitted, note=NO_STARS)
     noted = header_fwhm(exposure.header)
     if noted is not None:
@@ -72,7 +76,7 @@ def measure_width(
         fwhm, source, where = own, "catalogue", "the catalogue's"
     else:
         fwhm, source, where = DEFAULT_FWHM, "assumed", "assumed"
-    log.warning("%s FWHM %.2f px is %s", NO_STARS, fwhm, where)
+    log.warning("%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
     return Width(fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS)
 
 

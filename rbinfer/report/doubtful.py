@@ -42,9 +42,10 @@ def write_doubtful(
         f"<header><h1>{escaped(title)}</h1>"
         '<p class="muted">The sources whose probability is nearest to 0.5, the nearest first; those '
         "below 0.1 and above 0.9 are there to compare. The "
-        "cutout is of the detection with the largest S/N; under it stand the probability by the whole "
-        "night, the score of that frame alone, how many of the frames that cover the place show it, its "
-        "id in sources.ecsv, and the row in the scored catalogue of the image.</p>"
+        "cutout is of the detection with the largest S/N. Under it stand: night, the probability by the "
+        "scores and repeats of all frames; this frame, score and class in the frame that is shown; how "
+        "many of the frames that cover the place show it; its id in sources.ecsv; and the row in the "
+        "scored catalogue of the image.</p>"
         f"{legend([('bogus', 'bogus'), ('real', 'real')])}</header>"
         f'<div class="cutouts">{figures}</div>'
         if doubts
@@ -69,11 +70,11 @@ def _figure(doubt: Doubt, url: str) -> str:
         if url
         else '<div class="gone">image not found</div>'
     )
-    single = "unscored" if doubt.score != doubt.score else f"alone {score(doubt.score)}"
-    kind = escaped(doubt.kind.replace("_", " "))
+    single = "unscored" if doubt.score != doubt.score else score(doubt.score)
+    kind = escaped(f", {doubt.kind.replace('_', ' ')}" if doubt.kind else "")
     return (
         f'<figure class="{"real" if doubt.probability > 0.5 else "bogus"}">{drawn}<figcaption>'
-        f"<b>{score(doubt.probability)}</b> {single} {kind}<br>"
+        f"night <b>{score(doubt.probability)}</b><br>this frame {single}{kind}<br>"
         f"in {doubt.n_seen} of {doubt.n_cover} frames<br>id {doubt.id}, row {doubt.row}<br>"
         f"{name}<br>{place}</figcaption></figure>"
     )

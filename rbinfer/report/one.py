@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..io.columns import NOTED, bare
 from ..io.images import load_image
 from ..io.merged import IMAGE_COLUMN
-from ..io.noted import options_in
+from ..io.noted import noted_image, options_in
 from ..io.positions import has_positions, scored_positions, sky_columns
 from ..io.tables import read_catalog
 from ..runs.journal import Line
@@ -258,27 +258,16 @@ def _threshold(meta: Mapping[str, Any], lacking: list[str]) -> float:
 
 
 def _find(noted: str, result: Path, images: Path | None, lacking: list[str]) -> Path | None:
-    """Find an image: the one that is given, as it is noted, beside its result, or by its name."""
+    """Find an image: the one that is given, or as `rbinfer.io.noted.noted_image` does."""
     if images is not None and images.is_file():
         return images
     if not noted:
         lacking.append("the image is not noted, so there are no cutouts of it")
         return None
-    places = [Path(noted), result.parent / noted]
-    if images is not None:
-        places.append(images / Path(noted).name)
-    found = next((place for place in places if _is_image(place, result)), None)
+    found = noted_image(noted, result, images)
     if found is None:
         lacking.append("the image was not found, so there are no cutouts of it (--images)")
     return found
-
-
-def _is_image(place: Path, result: Path) -> bool:
-    """Whether there is a file that may be the image; a result may have the name of its image."""
-    try:
-        return place.is_file() and not place.samefile(result)
-    except OSError:  # a name that is too long, or a folder that may not be entered
-        return False
 
 
 def _positions(

@@ -74,7 +74,7 @@ class Adapted:
     path : Path
         The new model file.
     spec : ModelSpec
-    method : {"layers", "head", "calibration", "threshold"}
+    method : {"layers", "head", "calibration", "threshold", "nothing"}
     why : str
         Why this was done and no other.
     comparison : Comparison
@@ -90,20 +90,20 @@ class Adapted:
     left_out: list[str]
 
     def in_words(self) -> list[str]:
-        """Say what was done, what came of it, and what to do next."""
-        lines = [f"{_DONE[self.method]}: {self.why}", *self.comparison.in_words()]
+        """Say what came of it, what was done, the rates before and after, and where the file is."""
+        lines = [self._verdict(), f"{_DONE[self.method]}: {self.why}", *self.comparison.in_words()]
         if self.left_out:
             lines.append(f"left out: {len(self.left_out)} images with labels that can't be used")
-        verdict = self.comparison.verdict
-        among = self.path.parent == user_directory()
-        if verdict == "worse":
-            lines.append(f"not to be used, it got worse: {'; '.join(self.comparison.what_got_worse())}")
-        elif verdict == "no better":
-            lines.append(f"not to be used: {self.comparison.no_better}")
-        else:
-            first = "" if among else f"copy it to {user_directory()} and "
-            lines.append(f"better: {first}use it with 'rbinfer models use {self.path.stem}'")
         return [*lines, f"{self.path}: {self.spec.name} {self.spec.version}"]
+
+    def _verdict(self) -> str:
+        verdict = self.comparison.verdict
+        if verdict == "worse":
+            return f"Not promoted, it got worse: {'; '.join(self.comparison.what_got_worse())}"
+        if verdict == "no better":
+            return f"Not promoted: {self.comparison.no_better}"
+        first = "" if self.path.parent == user_directory() else f"copy it to {user_directory()} and "
+        return f"Better: {first}use it with 'rbinfer models use {self.path.stem}'"
 
 
 _DONE = {
@@ -111,4 +111,5 @@ _DONE = {
     "head": "fitted the last layer",
     "calibration": "calibrated anew",
     "threshold": "chose the threshold anew",
+    "nothing": "left the model as it is",
 }

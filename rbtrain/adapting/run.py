@@ -91,6 +91,8 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
         material = Material.gather(options, frames, spec, twin, parent, found, progress, rng)
     tries = try_ways(parent_file, parent, material, all_layers, options.seed)
     chosen = next((one for one in tries if one.comparison.verdict == "better"), tries[0])
+    if tries[-1].method == "nothing":
+        chosen = tries[-1]
     with placed(options.name, options.output, chosen.comparison.verdict == "better") as (path, version):
         new = dataclasses.replace(
             spec,
@@ -110,6 +112,8 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
                     "frames": material.frames,
                 },
                 **chosen.comparison.as_dict(),
+                "rates_on": len(material.judged),
+                "rates_before": _rates_before(parent, material),
                 "tries": [one.as_dict() for one in tries],
                 "seen": sorted({*spec.adaptation.get("seen", ()), *marks_of(found.labels)}),
             },
@@ -130,7 +134,11 @@ def _check_enough(labels: Sequence[Label]) -> None:
 
 def _calibration(spec: ModelSpec, method: str) -> Mapping[str, Any]:
     """Return how the scores are calibrated: what a fit moved is not what the parent had."""
-    return spec.calibration if method == "threshold" else {"method": f"fitted to labels ({method})"}
+    return (
+        spec.calibration
+        if method in ("threshold", "nothing")
+        else {"method": f"fitted to labels ({method})"}
+    )
 
 
 def _readings(spec: ModelSpec, chosen: Try, material: Material) -> tuple[Reading, ...]:
@@ -142,6 +150,21 @@ def _readings(spec: ModelSpec, chosen: Try, material: Material) -> tuple[Reading
         dataclasses.replace(r, threshold=thresholds.get(frozenset(r.real), r.threshold))
         for r in measured_readings(material.config, labels, classes)
     )
+
+
+def _rates_before(parent: Head, material: Material) -> dict[str, Any]:
+    """Return the rates of the parent on the set of the readings, by reading and operating point.
+
+    Those that its own file tells are of other frames.
+    """
+    labels = np.asarray(material.judged_set.rows["label"])
+    return {
+        reading.name: {
+            point.name: {"missed": point.missed, "false": point.false}
+            for point in reading.operating_points
+        }
+        for reading in measured_readings(material.config, labels, parent.classes_of(material.judged))
+    }
 
 
 def _about_labels(given: GivenLabels, labels: Sequence[Label]) -> dict[str, Any]:

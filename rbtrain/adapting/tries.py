@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Method = Literal["layers", "head", "calibration", "threshold"]
+Method = Literal["layers", "head", "calibration", "threshold", "nothing"]
 #: Labels that each way of adapting needs: in all, and of real and of bogus.
 FOR_LAYERS, FOR_CALIBRATION, FOR_THRESHOLD = (100, 20), (20, 10), (10, 0)
 #: Of what is rehearsed, the share that is only looked at: of real ones no more than the second share may
 #: be missed there, and of bogus no more than the third let in.
 _LOOKED_AT, _MISSED, _LET_IN = 0.25, 0.004, 0.008
+_IN_WORDS = {
+    "layers": "a fit of all layers",
+    "head": "a fit of the last layer",
+    "calibration": "another calibration",
+    "threshold": "another threshold",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,7 @@ class Try:
 
     Attributes
     ----------
-    method : {"layers", "head", "calibration", "threshold"}
+    method : {"layers", "head", "calibration", "threshold", "nothing"}
     why : str
     network : Head or Layers
         Fitted to all labels.
@@ -96,6 +102,11 @@ def try_ways(
         else:
             fit = _fit_of_head(method, parent, rehearsed)
         found.append(Try(method, why, *_tried(method, fit, parent, looked_at, material)))
+        if method == "threshold" and _judges_worse(found[-1].comparison):
+            before = parent.calls_real(material.examples.features)
+            unchanged = _compared(parent, parent, material, before)
+            why += f"; {_of_threshold(found[-1])}"
+            found.append(Try("nothing", why, parent, [], unchanged))
         if found[-1].comparison.verdict == "better":
             break
     return found
@@ -178,11 +189,11 @@ def _tried(
     What is rehearsed weighs more from try to try, until nothing is forgotten, and nothing got worse or
     may have, as far as the labels tell.
     """
-    examples, fold, new = material.examples, material.fold, material.unseen
-    judged = material.judged
+    examples, fold = material.examples, material.fold
     holds = []
-    for hold in HOLDS if method != "threshold" else HOLDS[-1:]:
-        log.info("trying: %s, with a weight of %g on what is rehearsed", method, hold)
+    tried = HOLDS if method != "threshold" else HOLDS[-1:]
+    for number, hold in enumerate(tried, 1):
+        log.info("%s: try %d of at most %d", _IN_WORDS[method], number, len(tried))
         network = fit(examples, hold)
         missed, let_in = forgotten(network, looked_at)
         if hold < HOLDS[-1] and (missed > _MISSED or let_in > _LET_IN):
@@ -192,17 +203,38 @@ def _tried(
         for k in np.unique(fold):
             without = fit(examples.taken(fold != k), hold)
             after[fold == k] = called_real(without, examples.taken(fold == k))
-        comparison = compare(
-            examples.real[new],
-            parent.calls_real(examples.features[new]),
-            after[new],
-            material.by_person[new],
-            material.objects[new],
-            judged.kind.astype(np.int8),
-            parent.calls_real(judged.features),
-            called_real(network, judged),
-            parent.is_real,
-        )
+        comparison = _compared(parent, network, material, after)
         if comparison.verdict != "worse" and not comparison.what_may_be_worse():
             break
     return network, holds, comparison
+
+
+def _compared(parent: Head, network: "Head | Layers", material: Material, after: Bools) -> Comparison:
+    """Compare a network with its parent; `after` (n,) is what it calls real of the labels."""
+    examples, new, judged = material.examples, material.unseen, material.judged
+    return compare(
+        examples.real[new],
+        parent.calls_real(examples.features[new]),
+        after[new],
+        material.by_person[new],
+        material.objects[new],
+        judged.kind.astype(np.int8),
+        parent.calls_real(judged.features),
+        called_real(network, judged),
+        parent.is_real,
+    )
+
+
+def _judges_worse(comparison: Comparison) -> bool:
+    """Whether more labels are lost than won, each judged by a fit without it."""
+    rates = (comparison.kept, comparison.let_in)
+    return sum(rate.lost for rate in rates) > sum(rate.won for rate in rates)
+
+
+def _of_threshold(tried: Try) -> str:
+    rates = (tried.comparison.kept, tried.comparison.let_in)
+    won, lost = sum(rate.won for rate in rates), sum(rate.lost for rate in rates)
+    return (
+        f"of labels kept apart, another threshold ({tried.network.threshold:.2f}) judges {won} better "
+        f"and {lost} worse, so it stays"
+    )

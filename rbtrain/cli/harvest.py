@@ -45,6 +45,9 @@ def add_parser(verbs: Any) -> Parser:
     )
     parser.add_argument("--mask", metavar="FILE[HDU]", help="bad pixels of the camera")
     parser.add_argument(
+        "--images", metavar="DIR", help="where the images are now, if not where 'night' found them"
+    )
+    parser.add_argument(
         "--most",
         metavar="N",
         type=int,
@@ -75,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
         options.mask,
         options.most,
         options.seed,
+        options.images,
     )
     with progress_bar("darks", "frame", options.quiet or not options.darks) as progress:
         report = harvest(asked, options.output, progress)

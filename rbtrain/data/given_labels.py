@@ -63,7 +63,7 @@ def given_labels(files: Sequence[str | os.PathLike[str]], rng: np.random.Generat
     pure = [label for label in counting if label.evidence == PERSON or not label.purity < _LEAST_PURITY]
     if len(pure) < len(counting):
         log.warning(
-            "%d harvested labels are not taken: less than %.0f%% of such are right by estimate",
+            "harvested labels not taken: %d; less than %.0f %% of their kind are right by estimate",
             len(counting) - len(pure),
             100 * _LEAST_PURITY,
         )

@@ -16,8 +16,9 @@ from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
 from rbinfer.io.labels import FIRST_HDU, Label, LabelFile
-from rbinfer.io.noted import options_in
+from rbinfer.io.noted import noted_image, options_in
 from rbinfer.io.tables import read_catalog
+from rbinfer.night.parts import DETECTIONS
 from rbinfer.night.run import RESULTS
 from rbinfer.runs.journal import lines_of
 
@@ -52,6 +53,8 @@ class HarvestOptions:
     most : int
         Labels of each kind of evidence that are taken at most, drawn at random.
     seed : int
+    images : path or None
+        Folder in which the images are now, if they are not where the night was made.
     """
 
     night: str | os.PathLike[str] | None = None
@@ -61,8 +64,11 @@ class HarvestOptions:
     mask: str | None = None
     most: int = 1000
     seed: int = 0
+    images: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.images is not None and not os.path.isdir(self.images):
+            raise InputError(f"{self.images} is not a folder; name the one in which the images are")
         if self.night is None and not self.darks:
             raise InputError("nothing to harvest from: give the tables of a night, or darks")
         if self.night is None and (self.catalogue is not None or self.mask is not None):
@@ -156,7 +162,8 @@ def harvest(
         )
     table = found.table[_chosen(found.table, options.most, rng)]
     catalogues = {} if options.night is None else _catalogues(Path(options.night))
-    labels = [label for label in _labels(table, catalogues) if (label.key, label.label) not in before]
+    harvested_now = _labels(table, catalogues, options)
+    labels = [label for label in harvested_now if (label.key, label.label) not in before]
     for start in range(0, len(labels), _AT_ONCE):
         file.append(labels[start : start + _AT_ONCE])
     return _report(night, found, labels)
@@ -197,21 +204,21 @@ def _catalogues(night: Path) -> dict[str, str]:
     return {line.image: str(results / line.output) for line in lines_of(journal) if line.ok}
 
 
-def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
+def _labels(table: Table, catalogues: dict[str, str], options: HarvestOptions) -> list[Label]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
+    paths: dict[str, str] = {}
     hashes: dict[str, str] = {}
     places: dict[str, _Place] = {}
     labels = []
     for row in table:
         image = str(row["image"])
         if image not in hashes:
-            if not os.path.isfile(image):
-                raise InputError(f"{image} is not there any more; labels need the images themselves")
-            hashes[image] = digest(image)
-            places[image] = _scored_place(image, catalogues.get(image))
+            paths[image] = _path_of(image, options)
+            hashes[image] = digest(paths[image])
+            places[image] = _scored_place(paths[image], catalogues.get(image))
         labels.append(
             Label(
-                image=os.path.abspath(image),
+                image=paths[image],
                 hash=hashes[image],
                 x=float(row["x"]),
                 y=float(row["y"]),
@@ -230,6 +237,21 @@ def _labels(table: Table, catalogues: dict[str, str]) -> list[Label]:
             )
         )
     return labels
+
+
+def _path_of(image: str, options: HarvestOptions) -> str:
+    """Return where an image is now; a night notes it as it was named then."""
+    if options.night is None:
+        found = Path(image) if os.path.isfile(image) else None
+    else:
+        images = None if options.images is None else Path(options.images)
+        found = noted_image(image, Path(options.night) / DETECTIONS, images)
+    if found is None:
+        raise InputError(
+            f"the image {image} was not found, and labels need the images themselves: go to the folder "
+            "in which 'rbinfer night' ran, or name the folder of the images with --images"
+        )
+    return os.path.abspath(found)
 
 
 class _Place(NamedTuple):

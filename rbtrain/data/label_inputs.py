@@ -130,7 +130,8 @@ def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen
     near = np.hypot(noted.peak_x - x, noted.peak_y - y) <= _NEAR
     peak_x, peak_y = (np.where(near, values, np.nan) for values in (noted.peak_x, noted.peak_y))
     _fill_in(exposure, x, y, (peak_x, peak_y))
-    exposure = replace(exposure, width=_width(exposure, noted.width, frames.star(exposure.hdu)))
+    star = frames.star(exposure.hdu)
+    exposure = replace(exposure, width=_width(exposure, noted.width, star, first.image))
     prepared = prepare(exposure, preprocess, x, y, peaks=(peak_x, peak_y))
     cut = prepared.cutter.cut(prepared.x, prepared.y)
     stamps = Stamps.of(prepared.psf, preprocess.size, len(labels))
@@ -144,14 +145,16 @@ class _NotedWidth(NamedTuple):
     source: str
 
 
-def _width(exposure: Exposure, noted: _NotedWidth | None, star: NDArray[np.generic] | None) -> Width:
+def _width(
+    exposure: Exposure, noted: _NotedWidth | None, star: NDArray[np.generic] | None, image: str
+) -> Width:
     """Return the width that labels were scored with; measured where it is not noted."""
     if star is not None:
         return width_of_psf(star, noted.fwhm if noted is not None and noted.source == _GIVEN else None)
     if noted is None:
-        return measure_width(exposure)
+        return measure_width(exposure, name=image)
     if noted.source == MEASURED:  # with the star, which no catalogue holds
-        return replace(measure_width(exposure), fwhm=noted.fwhm)
+        return replace(measure_width(exposure, name=image), fwhm=noted.fwhm)
     return Width(noted.fwhm, _GIVEN)
 
 

@@ -200,14 +200,14 @@ class Comparison:
         }
 
     def in_words(self) -> list[str]:
-        """Say the rates in a line each."""
+        """Say the rates in a line each; those of a person's labels where there are others, too."""
+        of_all = (self.kept, self.let_in)
+        by_person = () if self.by_person == of_all else self.by_person
         return [
             f"{name:28s}{_in_words(rate)}"
             for name, rate in (
-                ("your labels, kept", self.kept),
-                ("your labels, let in", self.let_in),
-                ("a person's labels, kept", self.by_person[0]),
-                ("a person's labels, let in", self.by_person[1]),
+                *zip(("your labels, kept", "your labels, let in"), of_all, strict=True),
+                *zip(("a person's labels, kept", "a person's labels, let in"), by_person, strict=False),
                 ("simulated real, kept", self.simulated_kept),
                 ("simulated bogus, let in", self.simulated_let_in),
             )
@@ -309,8 +309,8 @@ def _in_words(rate: Rate) -> str:
 
     objects = "" if rate.objects == rate.n else f" ({rate.objects} objects)"
     return (
-        f"{one(rate.before, rate.before_interval)} -> {one(rate.after, rate.after_interval)} of {rate.n}"
-        f"{objects}"
+        f"before {one(rate.before, rate.before_interval)}, after "
+        f"{one(rate.after, rate.after_interval)} of {rate.n}{objects}"
     )
 
 

@@ -326,7 +326,7 @@ def _store_image(path: Path, loaded: Exposure, place: Path) -> _Image:
     bad = empty if loaded.mask is None else empty | loaded.mask
     _check_share(path, ~bad)
     found = detect(loaded.pixels, mask=bad)
-    measured = measure_width(replace(loaded, mask=bad))
+    measured = measure_width(replace(loaded, mask=bad), name=path.name)
     if measured.is_trusted:
         log.info("%s: FWHM %.2f px (%d detections)", path.name, measured.fwhm, len(found))
     else:

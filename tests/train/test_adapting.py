@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from rbinfer import Classifier
 from rbinfer._util.hashing import digest
+from rbinfer.cli import main as rbinfer_main
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label, LabelFile
@@ -20,9 +21,12 @@ from rbinfer.model.registry import resolve, shipped_model
 from rbinfer.model.session import read_spec, verify
 from rbtrain.adapting import AdaptOptions, adapt, material, tries
 from rbtrain.cli import main
+from rbtrain.config import CLASSES
 from rbtrain.data import kept
 from rbtrain.data.kept import Kept
 from rbtrain.export.last_layer import last_layer, write_features_model
+from rbtrain.fitting.examples import Examples
+from rbtrain.fitting.head import Head
 
 from ..infer.night.skies import add_star
 
@@ -88,7 +92,9 @@ def adapted(labels, small_sets, tmp_path_factory):
         return adapt(AdaptOptions([labels]))
 
 
-def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, labels, monkeypatch):
+def test_an_adapted_model_tells_what_the_shipped_one_does_not(
+    adapted, strange, labels, monkeypatch, capsys
+):
     models = next(folder for folder in adapted.path.parents if folder.name != "rejected")
     monkeypatch.setenv("RBINFER_MODELS", str(models))
     image = load_image(strange[0].image)
@@ -109,6 +115,13 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(adapted, strange, 
     assert spec.adaptation["labels"]["sha256"] == [digest(labels)]
     assert spec.adaptation["labels"]["real"] + spec.adaptation["labels"]["bogus"] == len(strange)
     assert spec.adaptation["verdict"] == adapted.comparison.verdict
+    # The rates of both models are of one set, and 'models info' shows them so.
+    on_one_set = spec.adaptation["rates_before"]["star,galaxy"]["missed 1.0%"]
+    assert on_one_set["missed"] == pytest.approx(0.01, abs=0.003)
+    assert rbinfer_main(["models", "info", str(adapted.path)]) == 0
+    told = capsys.readouterr().out
+    assert f"(before: {on_one_set['missed']:.3%}, {on_one_set['false']:.3%})" in told
+    assert f"on {spec.adaptation['rates_on']} simulated detections of 'rbtrain adapt'" in told
     assert spec.calibration == {"method": "fitted to labels (head)"}
     assert len(spec.adaptation["seen"]) == len(strange)
     assert len(spec.readings) == len(before.spec.readings)
@@ -234,6 +247,43 @@ def test_few_labels_move_no_layer_and_it_says_why(
         assert ratio == pytest.approx(np.full_like(ratio, np.median(ratio)), rel=1e-4)
 
 
+def scored(scores, real):
+    """Examples of one feature, the log odds of their score, each sure of its label."""
+    odds = np.log(np.array(scores) / (1 - np.array(scores)))
+    return Examples(
+        odds[:, np.newaxis].astype(np.float32),
+        np.array(real),
+        np.where(real, 0, 2).astype(np.intp),
+        np.ones(len(real)),
+    )
+
+
+@pytest.mark.parametrize(("bogus_at", "method"), [(0.45, "nothing"), (0.2, "threshold")])
+def test_a_threshold_that_is_worse_on_labels_kept_apart_is_not_chosen(bogus_at, method):
+    """Two faint stars ask for a lower threshold, at which a bogus one would be let in."""
+    kernel = np.array([[1, *[0] * 6]], np.float32)
+    bias = np.array([0, -20, 0, *[-20] * 4], np.float32)
+    parent = Head(kernel, bias, np.isin(CLASSES, ("star", "galaxy")), 0.5)
+    labels = scored([0.42, 0.42, 0.42, bogus_at, 0.01, 0.01], [True] * 3 + [False] * 3)
+    simulated = scored([0.999] * 40 + [0.001] * 40, [True] * 40 + [False] * 40)
+    fold = np.array([0, 1, 2, 3, 4, 4])
+    seen = np.ones(6, bool)
+    known = material.Material(
+        labels, fold, seen, seen, np.arange(6), simulated, simulated, None, None, []
+    )
+    found = tries.try_ways("none.onnx", parent, known, False, 0)
+    assert [one.method for one in found] == ["threshold", "nothing"][: 1 + (method == "nothing")]
+    last = found[-1]
+    if method == "nothing":
+        assert last.network.threshold == 0.5
+        assert (last.comparison.kept.lost, last.comparison.let_in.lost) == (0, 0)
+        assert last.comparison.verdict == "no better"
+        assert "judges 0 better and 1 worse, so it stays" in last.why
+    else:
+        assert last.network.threshold == pytest.approx(0.4)
+        assert last.comparison.kept.won == 3
+
+
 def test_too_few_labels_are_refused_with_what_to_do(strange, small_sets, models, tmp_path):
     skipped = [dataclasses.replace(label, label="skip") for label in strange[9:]]
     with pytest.raises(
@@ -267,7 +317,7 @@ def test_features_are_what_the_last_layer_gets(tmp_path, strange):
 def test_the_verb_promotes_only_what_is_better(strange, labels, small_sets, models, tmp_path, capsys):
     assert main(["adapt", "--labels", str(labels), "--use", "-q"]) == 0
     said = capsys.readouterr().out
-    better = "better: use it with 'rbinfer models use mine-1'" in said
+    better = "Better: use it with 'rbinfer models use mine-1'" in said
     assert better == ("mine-1 is your default now" in said)
     assert resolve(None) == (models / "mine-1.onnx" if better else shipped_model())
     # The opposite of the truth may be learned from, but not be used.
@@ -275,7 +325,7 @@ def test_the_verb_promotes_only_what_is_better(strange, labels, small_sets, mode
     few = [dataclasses.replace(label, label=turned[label.label]) for label in strange[:60]]
     wrong = written(tmp_path / "models", few)
     assert main(["adapt", "--labels", str(wrong), "--model", "default", "--use", "-q"]) == 0
-    assert "not to be used" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("Not promoted")
     assert resolve(None) == (models / "mine-1.onnx" if better else shipped_model())
 
 

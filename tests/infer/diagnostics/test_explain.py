@@ -109,7 +109,8 @@ def test_what_has_no_shape_says_why(classifier, frame):
         (6, 6, 0.4, "the centre speaks for real: without it the score would be 0.100"),
         (
             6, 7, 0.4,
-            "the patch beside the centre at larger x speaks for real: without it the score would be 0.100",
+            "the patch beside the centre at larger x speaks for real: without it the score would be "
+            "0.100",
         ),
         (
             9, 2, -0.4,

@@ -68,6 +68,16 @@ def test_the_choice_is_the_default_until_it_is_taken_back(models, capsys):
     assert read_spec(models / "mine-2.onnx").adaptation == {"verdict": "better"}  # the file stays
 
 
+def test_no_choice_is_told(models, capsys):
+    assert main(["models", "history"]) == 0
+    assert capsys.readouterr().out == "no choice was made yet: the shipped model is your default\n"
+    described(models / "mine-1.onnx", name="mine", adaptation={"verdict": "better"})
+    choice.use("mine")
+    capsys.readouterr()
+    assert main(["models", "rollback"]) == 0
+    assert capsys.readouterr().out == "your default is the shipped model now\n"
+
+
 def test_what_is_worse_is_refused_unless_asked_for(models):
     worse = {"verdict": "worse", "worse": ["kept of your labels 99% -> 80%"]}
     described(models / "mine-1.onnx", name="mine", adaptation=worse)

@@ -28,7 +28,7 @@ def test_harvested_labels_that_may_be_wrong_take_no_part(tmp_path, caplog):
     found = given_labels([path], np.random.default_rng(0))
     assert [one.x for one in found.labels] == [0, 10, 40, 50]
     assert found.sha256 == [digest(path)]
-    assert "2 harvested labels are not taken: less than 95%" in caplog.text
+    assert "harvested labels not taken: 2; less than 95 %" in caplog.text
 
 
 def test_all_of_a_person_and_some_of_the_harvested_are_taken(tmp_path):

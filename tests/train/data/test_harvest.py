@@ -14,7 +14,7 @@ from rbinfer.model.session import read_spec
 from rbinfer.night.run import run_night
 from rbinfer.pipeline.options import ScoreOptions
 from rbtrain.cli import main
-from rbtrain.data.harvest import HarvestOptions, _scored_place, harvest
+from rbtrain.data.harvest import HarvestOptions, _path_of, _scored_place, harvest
 from rbtrain.data.harvest_frames import from_catalogue, from_darks, from_mask
 from rbtrain.data.harvest_night import NightTables, from_night
 from rbtrain.data.harvested import harvested, joined
@@ -116,6 +116,21 @@ def test_labels_name_the_hdu_that_was_scored(noted, hdu, tmp_path):
     Table({"x": [1.0]}, meta={"rb_hdu": noted}).write(tmp_path / "scored.fits")
     assert _scored_place(str(tmp_path / "image.fits"), str(tmp_path / "scored.fits")) == (hdu, "")
     assert _scored_place(str(tmp_path / "image.fits"), None) == (-1, "")
+
+
+def test_images_are_found_from_another_folder_than_that_of_the_night(tmp_path, monkeypatch):
+    (tmp_path / "run" / "in").mkdir(parents=True)
+    (tmp_path / "run" / "in" / "a.fits").touch()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = HarvestOptions("../run/out")
+    assert _path_of("in/a.fits", made) == str(tmp_path / "run" / "in" / "a.fits")
+    moved = HarvestOptions("../run/out", images="../run/in")
+    assert _path_of("old/a.fits", moved) == str(tmp_path / "run" / "in" / "a.fits")
+    with pytest.raises(InputError, match=r"old/a\.fits was not found.* name the folder .* --images"):
+        _path_of("old/a.fits", made)
+    with pytest.raises(InputError, match="none is not a folder"):
+        HarvestOptions("../run/out", images="none")
 
 
 @pytest.mark.parametrize("noted", ["no JSON", '["1"]', "null", '"text"', 7])

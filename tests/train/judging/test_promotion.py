@@ -49,7 +49,7 @@ def test_what_chance_would_do_is_no_better(changes):
 def test_losses_are_worse_whatever_was_won_elsewhere():
     found = comparison(won=15, lost_real=6)
     assert found.verdict == "worse"
-    rates = "100.0% (92.9% to 100.0%) -> 88.0% (76.2% to 94.4%) of 50"
+    rates = "before 100.0% (92.9% to 100.0%), after 88.0% (76.2% to 94.4%) of 50"
     assert found.what_got_worse() == [
         f"kept of your labels {rates}",
         f"kept of what a person labelled {rates}",
