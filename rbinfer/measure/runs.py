@@ -65,7 +65,7 @@ def parted(found: Found, row: int) -> tuple[Found, Found]:
     reaches = found.runs[last, 0] == row
     _, _, at = _places(found.runs[reaches, 2], found.starts[reaches])
     runs = found.runs[reaches]
-    open_ones = Found(runs, begins(runs[:, 2]), found.pixels[:, at])
+    open_ones = Found(runs, begins(runs[:, 2]), np.take(found.pixels, at, axis=1))
     return Found(found.runs[~reaches], found.starts[~reaches], found.pixels), open_ones
 
 
