@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..io.scratch import release
 from ..kernels import constants as c
+from .gathered import Gathered
 from .runs import Found, Islands, begins, joined, parted, without_floods
 from .sky import Sky, measure_sky
 from .threads import Threads
@@ -17,9 +18,10 @@ from .threads import Threads
 _MESH = 64  # pixels; side of the background mesh
 _STRIP = 128  # rows that are walked over at a time
 _CHUNK = 50_000  # pixels of islands that are measured at a time
+_ROWS = 1 << 16  # rows that are moved at a time
 _CELL = 32  # pixels; side of the cells in which neighbours are looked for
 #: Pixels for each thread that are walked over before the islands that end there are measured, about.
-_BAND = 1 << 23
+_BAND = 1 << 22
 
 
 def find_detections(
@@ -38,11 +40,10 @@ def find_detections(
     ndarray of float64, shape (n, `rbinfer.kernels.constants.N_COLUMNS`)
     """
     pool = Threads(threads)
-    nothing = np.zeros((0, c.N_COLUMNS))
     sky = measure_sky(image, mask, _MESH, pool)
     if sky is None:
-        return nothing
-    parts, last_runs = [nothing], [np.zeros(0, np.int64)]
+        return np.zeros((0, c.N_COLUMNS))
+    gathered = Gathered()
     height, width = image.shape
     last, left = 0, Found.none()
     while last < height:
@@ -55,13 +56,8 @@ def find_detections(
             found, left = parted(found, last - 1)
         found, islands = without_floods(found, minarea, image.size, matched_filter)
         rows = _measure(found, islands, image.shape, minarea, deblend_cont, pool)
-        parts.append(rows)
-        last_runs.append(_last_runs(rows, found, islands, width))
-    rows = np.concatenate(parts)
-    del parts
-    place = np.concatenate(last_runs)
-    if np.any(place[1:] < place[:-1]):  # parts of a flood may end far above it
-        rows = rows[np.argsort(place, kind="stable")]
+        gathered.add(rows, _last_runs(rows, found, islands, width))
+    rows = gathered.in_order()
     return _without_wings(rows, image.shape) if len(rows) else rows
 
 
@@ -173,4 +169,15 @@ def _without_wings(rows: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray
     pairs = pairs[np.argsort(pairs.min(axis=1) * n + pairs.max(axis=1))]
     is_kept = np.ones(n, np.bool_)
     drop_wings(pairs, is_kept)
-    return rows[is_kept]
+    return _kept(rows, is_kept)
+
+
+def _kept(rows: NDArray[np.float64], is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return some of the rows, in their own place: there may be a million."""
+    n = 0
+    for first in range(0, len(rows), _ROWS):
+        part = slice(first, first + _ROWS)
+        kept = rows[part][is_kept[part]]
+        rows[n : n + len(kept)] = kept
+        n += len(kept)
+    return rows[:n]
