@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from .columns import bare
+from .text_rows import are_plain
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -101,6 +103,8 @@ def _misfit(column: Any, kind: str) -> str | None:
         return _KINDS["O"]
     if kind == "VOTable" and dtype == np.uint64 and np.any(column > np.iinfo(np.int64).max):
         return "has numbers of 2^63 and more"
+    if _is_plain_text(column):
+        return None
     unfit = _UNFIT_TEXTS.get(kind) if dtype.kind in "USO" else None
     texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
     if unfit is not None and re.search(unfit, "".join(texts)):
@@ -113,9 +117,16 @@ def _tell_of_changes(name: str, column: Any, kind: str) -> None:
     code = getattr(column, "dtype", np.dtype("O")).kind
     if code == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
         log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
-    lost = _WITHOUT_BLANKS.get(kind) if code in "US" else None
+    lost = None if _is_plain_text(column) or code not in "US" else _WITHOUT_BLANKS.get(kind)
     if lost is not None and re.search(lost, "\n".join(map(str, column.ravel().tolist()))):
         log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
+
+
+def _is_plain_text(column: Any) -> bool:
+    """Whether texts are such that every format holds them as they are."""
+    if getattr(column, "dtype", np.dtype("O")).kind != "U" or column.ndim != 1:
+        return False
+    return are_plain(bare(column)[0], "")
 
 
 def _with_integers(column: Any, kind: str) -> Any:

@@ -15,7 +15,7 @@ from .columns import NOTED, bare
 from .content import HEAD_SIZE, Content, format_suffix
 from .delimited import Delimited, Dialect, parse
 from .original import Original
-from .text_rows import Cells, Layout, blocks, has_digits, joined, texts_of
+from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -187,7 +187,11 @@ def _cells(
     """Return the values of a column as they are written, or the numbers that they are."""
     comma = comma and values.dtype.kind == "f"
     is_masked = bool(masked.any())
-    if has_digits(values) and not is_masked and not (comma and dialect.separator == ","):
+    if values.dtype.kind == "U":
+        is_ready = are_plain(values, f'"#{dialect.separator}')
+    else:
+        is_ready = has_digits(values) and not (comma and dialect.separator == ",")
+    if is_ready and not is_masked:
         return values
     if values.dtype.kind in "SUO":
         texts = [dialect.quoted(str(value)) for value in values.tolist()]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .columns import bare
 from .content import Content
-from .text_rows import Cells, Layout, blocks, has_digits, joined, texts_of
+from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 _HEADER = "# "
 _TAG = re.compile(r"![^\s,\[\]{}]*")
-#: What a cell has that is not written as it stands, and what makes it need quotes.
-_STRANGE, _TO_QUOTE = re.compile('[ "\t]'), re.compile('[ "]')
+#: What makes a cell need quotes.
+_TO_QUOTE = re.compile('[ "]')
 #: Tags that nearly every file has.
 _USUAL_TAGS = {"!!omap"}
 
@@ -93,14 +93,12 @@ def _rows(table: "Table") -> Iterator[bytes]:
 
 def _cells(values: NDArray[Any], masked: NDArray[np.bool_]) -> Cells:
     is_masked = bool(masked.any())
-    if has_digits(values) and not is_masked:
+    is_text = values.dtype.kind == "U"
+    if not is_masked and (are_plain(values, '"') if is_text else has_digits(values)):
         return values
-    if values.dtype.kind != "U":
-        cells = texts_of(values)
-    else:
-        cells = values.tolist()
-        if "" in cells or _STRANGE.search("\n".join(cells)):
-            cells = [_quoted(cell.strip(" \t")) for cell in cells]
+    cells = texts_of(values)
+    if is_text:
+        cells = [_quoted(cell.strip(" \t")) for cell in cells]
     if is_masked:
         cells = ['""' if gone else cell for cell, gone in zip(cells, masked.tolist(), strict=True)]
     return cells

@@ -8,6 +8,7 @@ Python does, with the same bytes.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,16 @@ from ..kernels.dispatch import write_rows
 
 #: Rows that are written at a time: their cells stay in the cache.
 BLOCK = 4096
+_BLANK, _DELETE = 32, 127  # around the visible characters of ASCII
 _LONGEST = {c.WHOLE: 20, c.DOUBLE: 24, c.SINGLE: 24}
 #: By NumPy's names of types; other numbers are written by Python.
 _KINDS = {"f8": c.DOUBLE, "f4": c.SINGLE} | dict.fromkeys(
     ("i1", "i2", "i4", "i8", "u1", "u2", "u4"), c.WHOLE
 )
 
-#: What a column holds: numbers, or cells as they are written.
-Cells = NDArray[np.generic] | list[str]
+#: What a column holds: numbers, texts that are written as they stand (see `are_plain`), or other cells
+#: as they are written.
+Cells = NDArray[Any] | list[str]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,35 @@ class Layout:
 def has_digits(values: NDArray[np.generic]) -> bool:
     """Whether numbers of a column are written as such; other values are to be texts."""
     return values.ndim == 1 and values.dtype.newbyteorder("=").str[1:] in _KINDS
+
+
+def are_plain(values: NDArray[np.str_], signs: str) -> bool:
+    """Whether texts are of visible ASCII, without certain signs and without an empty one among them.
+
+    Parameters
+    ----------
+    values : ndarray of str, shape (n,)
+    signs : str
+        Those that a cell must not have, to be written as it stands.
+    """
+    if values.size == 0 or values.dtype.itemsize == 0:
+        return False
+    codes = _code_points(values)
+    is_there = codes != 0
+    # Each text is filled up with zeros; within it they are a sign as any other.
+    is_whole = is_there[:, 0].all() and not (is_there[:, 1:] & ~is_there[:, :-1]).any()
+    return bool(
+        is_whole
+        and ((codes > _BLANK) | ~is_there).all()
+        and (codes < _DELETE).all()
+        and not any((codes == ord(sign)).any() for sign in signs)
+    )
+
+
+def _code_points(values: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return the characters of texts (n,) as numbers, a row each; zeros fill it."""
+    native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    return native.view(np.uint32).reshape(len(values), -1)
 
 
 def texts_of(values: NDArray[np.generic]) -> list[str]:
@@ -81,10 +113,9 @@ def joined(columns: Sequence[Cells], layout: Layout) -> bytes:
     if n == 0:
         return b""
     if layout.separator.isascii() and _has_kernel():
-        texts = [column for column in columns if isinstance(column, list)]
-        encoded = [_encoded(cells) for cells in texts]
-        if all(len(data) < c.TEXT_ROOM for data, _ in encoded):
-            return _written(columns, encoded, n, layout)
+        texts = {k: _encoded(column) for k, column in enumerate(columns) if _is_text(column)}
+        if all(int(text.lengths.max()) < c.TEXT_ROOM for text in texts.values()):
+            return _written(columns, texts, n, layout)
     parts = [_as_texts(column, layout.point) for column in columns]
     rows = map(layout.separator.join, zip(*parts, strict=True))
     return ("\n".join(rows) + "\n").encode()
@@ -99,6 +130,10 @@ def _has_kernel() -> bool:
         return False
 
 
+def _is_text(column: Cells) -> bool:
+    return isinstance(column, list) or column.dtype.kind == "U"
+
+
 def _as_texts(column: Cells, point: str) -> list[str]:
     if isinstance(column, list):
         return column
@@ -108,42 +143,49 @@ def _as_texts(column: Cells, point: str) -> list[str]:
     return [text.replace(".", point) for text in texts]
 
 
-def _written(
-    columns: Sequence[Cells],
-    encoded: list[tuple[bytes, NDArray[np.int64]]],
-    n: int,
-    layout: Layout,
-) -> bytes:
-    """Write rows by the kernel."""
-    cells = np.empty((n, len(columns)), np.int64)
-    kinds = np.empty(len(columns), np.int64)
-    room, before, left = 0, 0, iter(encoded)
-    for k, column in enumerate(columns):
-        if isinstance(column, list):
-            data, lengths = next(left)
-            kinds[k] = c.TEXT
-            cells[:, k] = (before + np.cumsum(lengths) - lengths) * c.TEXT_ROOM + lengths
-            before += len(data)
-            room += len(data) + n
-            continue
-        kinds[k] = kind = _KINDS[column.dtype.newbyteorder("=").str[1:]]
-        native = column.astype(column.dtype.newbyteorder("="), copy=False)
-        cells[:, k] = native if kind == c.WHOLE else native.view(f"i{native.dtype.itemsize}")
-        room += n * (_LONGEST[kind] + 1)
-    texts = np.frombuffer(b"".join(data for data, _ in encoded) or b" ", np.uint8)
-    out, size = np.empty(room, np.uint8), np.zeros(1, np.int64)
-    marks = ord(layout.separator), ord(layout.point)
-    write_rows(cells, kinds, texts, _powers(), *marks, _most_of_single(), out, size)
-    return out[: int(size[0])].tobytes()
+@dataclass(frozen=True)
+class _Texts:
+    """Cells in UTF-8: their bytes, and where each begins and how many it has."""
+
+    data: bytes
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
 
 
-def _encoded(cells: list[str]) -> tuple[bytes, NDArray[np.int64]]:
-    """Return cells one after another, and how many bytes each has."""
+def _encoded(cells: Cells) -> _Texts:
+    if not isinstance(cells, list):
+        codes = _code_points(cells)
+        starts = np.arange(len(cells)) * codes.shape[1]
+        return _Texts(codes.astype(np.uint8).tobytes(), starts, np.count_nonzero(codes, axis=1))
     text = "".join(cells)
     data = text.encode()
-    if len(data) == len(text):
-        return data, np.fromiter(map(len, cells), np.int64, len(cells))
-    return data, np.fromiter((len(cell.encode()) for cell in cells), np.int64, len(cells))
+    parts = cells if len(data) == len(text) else [cell.encode() for cell in cells]
+    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    return _Texts(data, np.cumsum(lengths) - lengths, lengths)
+
+
+def _written(columns: Sequence[Cells], texts: dict[int, _Texts], n: int, layout: Layout) -> bytes:
+    """Write rows by the kernel; `texts` are by the numbers of their columns."""
+    cells = np.empty((n, len(columns)), np.int64)
+    kinds = np.empty(len(columns), np.int64)
+    room, before = 0, 0
+    for k, column in enumerate(columns):
+        if k in texts:
+            kinds[k] = c.TEXT
+            cells[:, k] = (before + texts[k].starts) * c.TEXT_ROOM + texts[k].lengths
+            before += len(texts[k].data)
+            room += int(texts[k].lengths.sum()) + n
+            continue
+        values = np.asarray(column)
+        native = values.astype(values.dtype.newbyteorder("="), copy=False)
+        kinds[k] = kind = _KINDS[native.dtype.str[1:]]
+        cells[:, k] = native if kind == c.WHOLE else native.view(f"i{native.dtype.itemsize}")
+        room += n * (_LONGEST[kind] + 1)
+    data = np.frombuffer(b"".join(text.data for text in texts.values()) or b" ", np.uint8)
+    out, size = np.empty(room, np.uint8), np.zeros(1, np.int64)
+    marks = ord(layout.separator), ord(layout.point)
+    write_rows(cells, kinds, data, _powers(), *marks, _most_of_single(), out, size)
+    return out[: int(size[0])].tobytes()
 
 
 @cache
