@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .columns import bare
 from .content import Content
+from .ecsv_rows import read_rows
 from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _HEADER = "# "
 _TAG = re.compile(r"![^\s,\[\]{}]*")
 #: What makes a cell need quotes.
 _TO_QUOTE = re.compile('[ "]')
+#: What headers say of columns of arrays, objects, times and the like.
+_NOT_PLAIN = ("subtype:", "__serialized_columns__")
 #: Tags that nearly every file has.
 _USUAL_TAGS = {"!!omap"}
 
@@ -48,7 +51,12 @@ def read_ecsv(content: Content) -> "Iterator[tuple[str, Table]]":
             "%s: metadata with the tags %s are read as plain values", content.path, ", ".join(foreign)
         )
         lines[:end] = [_HEADER + line for line in header.split("\n")]
-    yield "", Table.read(lines, format="ascii.ecsv")
+        end = header.count("\n") + 1
+    rows = lines[end + 1 : -1] if lines[-1] == "" else lines[end + 1 :]
+    table = None
+    if rows and not any(word in header for word in _NOT_PLAIN):
+        table = read_rows(Table.read(lines[: end + 1], format="ascii.ecsv"), lines[end], rows)
+    yield "", Table.read(lines, format="ascii.ecsv") if table is None else table
 
 
 def write_ecsv(table: "Table", path: Path) -> None:
