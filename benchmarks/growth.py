@@ -4,9 +4,9 @@
     python benchmarks/growth.py laws --json FILE [--plot FILE]
 
 An axis is measured at the sizes that are named, or at all that are usual. Its rows in the JSON file are
-replaced, so that it can be done in pieces. Each row is of whole processes, start and output included: CPU
-seconds of it and its children (the least of N), wall seconds of the same run, and the memory of
-the largest of them. ``laws`` fits ``start + b * size ** p`` to CPU seconds and memory.
+replaced, so that it can be done in pieces. Each row is of whole processes, start and output included:
+the CPU seconds of it and its children (the least of N), the wall seconds of the same run, and the
+memory of the largest of them. ``laws`` fits ``start + b * size ** p`` to CPU seconds and memory.
 
 - ``pixels``: megapixels of a frame of 16-bit integers, sparse, ``rbinfer classify`` without a catalogue.
 - ``detections``: positions on a frame of 16 MP, in a FITS catalogue and back, ``rbinfer classify``.
