@@ -103,11 +103,11 @@ def _misfit(column: Any, kind: str) -> str | None:
         return _KINDS["O"]
     if kind == "VOTable" and dtype == np.uint64 and np.any(column > np.iinfo(np.int64).max):
         return "has numbers of 2^63 and more"
-    if _is_plain_text(column):
-        return None
     unfit = _UNFIT_TEXTS.get(kind) if dtype.kind in "USO" else None
-    texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
-    if unfit is not None and re.search(unfit, "".join(texts)):
+    if unfit is None or _is_plain_text(column):
+        return None
+    texts = [str(text) for text in column.ravel().tolist()]
+    if re.search(unfit, "".join(texts)):
         return f"has the text {next(text for text in texts if re.search(unfit, text))!r}"
     return None
 
@@ -117,8 +117,10 @@ def _tell_of_changes(name: str, column: Any, kind: str) -> None:
     code = getattr(column, "dtype", np.dtype("O")).kind
     if code == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
         log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
-    lost = None if _is_plain_text(column) or code not in "US" else _WITHOUT_BLANKS.get(kind)
-    if lost is not None and re.search(lost, "\n".join(map(str, column.ravel().tolist()))):
+    lost = _WITHOUT_BLANKS.get(kind) if code in "US" else None
+    if lost is None or _is_plain_text(column):
+        return
+    if re.search(lost, "\n".join(map(str, column.ravel().tolist()))):
         log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
 
 
