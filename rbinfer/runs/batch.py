@@ -140,8 +140,8 @@ class Executor(Protocol):
     def pending(self) -> int:
         """How many tasks have no outcome yet."""
 
-    def submit(self, task: Task) -> None:
-        """Take a task; one must be free."""
+    def submit(self, task: Task, following: Task | None = None) -> None:
+        """Take a task; one must be free. What will follow may be read ahead."""
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes."""
@@ -326,7 +326,7 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task,
     came: list[tuple[Task, Outcome]] = []
     while left or executor.pending or came:
         while left and executor.n_free > 0:
-            executor.submit(left.popleft())
+            executor.submit(left.popleft(), left[0] if left else None)
         for task, outcome in came:
             if outcome.kind is Kind.FATAL:
                 raise RbinferError(outcome.error)

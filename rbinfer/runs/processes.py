@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import Any
 
+from .._util.ahead import read_ahead
 from .._util.compiling import announce_compiling, told_of_compiling
 from .._util.interrupts import without_ctrl_c
 from .._util.machine import usable_cpus
@@ -107,9 +108,11 @@ class Workers:
         """How many tasks have no outcome yet."""
         return len(self._retries) + sum(worker.task is not None for worker in self._workers)
 
-    def submit(self, task: Task) -> None:
-        """Let a worker run a task; one must be free."""
+    def submit(self, task: Task, following: Task | None = None) -> None:
+        """Let a worker run a task; one must be free. The image of the following one is read ahead."""
         self._submit(task, 1)
+        if following is not None:
+            read_ahead(following.work.image)
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes.
