@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 from _night_frames import BEGINNING, READ_NOISE, SKY, NightMaker, NightPlan, Sky
@@ -91,7 +92,7 @@ class Target:
 
     @classmethod
     def drawn(cls, plan, rng, name):
-        plan = replace(plan, stars=int(300 * np.exp(rng.normal(0, 0.3))))
+        plan = replace(plan, stars=int(plan.stars * np.exp(rng.normal(0, 0.3))))
         sky = Sky.drawn(plan, rng)
         airmass, change = np.exp(rng.uniform(0.0, np.log(1.8))), rng.uniform(-0.015, 0.015)
         return cls(name, sky, float(airmass), float(change), float(np.exp(rng.normal(0, 0.05))))
@@ -116,11 +117,13 @@ class ChangingNight(NightMaker):
     folder : path
     """
 
+    #: As large as it takes to measure the stars: some thousand frames are drawn.
+    PLAN = partial(NightPlan, side=320, stars=160, hot_pixels=100, cosmic_rays=8)
     #: Share of frames that a satellite crosses, and how many frames of a target follow one another.
     SATELLITES, TURN = 0.02, 20
 
     def __init__(self, seed, camera, folder):
-        super().__init__(NightPlan(camera), folder)
+        super().__init__(self.PLAN(camera), folder)
         self.rng = np.random.default_rng((seed, camera))
         rng = self.rng
         self.tells = camera % 2 == 0
