@@ -168,8 +168,8 @@ class FitConfig(Settings):
         Of a fit that begins with the network of a model file: how far the network is moved back towards
         that one when it is exported, from 0 to 1, see `rbtrain.fitting.blend`.
     taught : float
-        Of a fit that begins with the network of a model file: the share of the targets that this network
-        gives, from 0 to 1, see `rbtrain.fitting.taught`; the labels give the rest.
+        Share of the targets that the network of a model file gives, from 0 to 1, see
+        `rbtrain.fitting.taught`; the labels give the rest.
     widths, bogus_weights : tuple of float
         Widths of a frame's stars (FWHM, pixels, rising) and the weights of bogus detections there, see
         `rbtrain.fitting.rates.width_weights`; in the last quarter of the epochs.

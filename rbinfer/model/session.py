@@ -36,7 +36,8 @@ GOLDEN_TOLERANCE = 1e-4
 _DAMAGED = 0.01
 #: How protobuf writes the key of an ONNX tensor's external file; its numbers may be padded.
 _EXTERNAL = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
-_CUDA = "CUDAExecutionProvider"
+#: The execution provider for GPUs.
+CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 # TensorFloat-32, the default on GPUs that have it, keeps ten bits of each factor: a score would
 # differ from the CPU's in the third digit.
@@ -99,23 +100,23 @@ class Session:
         if device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
         available = available_providers()
-        if device == "cuda" and _CUDA not in available:
+        if device == "cuda" and CUDA not in available:
             raise DeviceError(
                 f"`device='cuda'` was asked for but this ONNX Runtime offers {available}; "
                 "'pip uninstall onnxruntime' and 'pip install onnxruntime-gpu', or use `device='cpu'`"
             )
         wanted: list[_Provider] = [_CPU]
-        if device != "cpu" and _CUDA in available:
-            wanted.insert(0, (_CUDA, _CUDA_OPTIONS))
+        if device != "cpu" and CUDA in available:
+            wanted.insert(0, (CUDA, _CUDA_OPTIONS))
         self._session = _load(self.path, wanted)
         got = self._session.get_providers()
-        if device == "cuda" and _CUDA not in got:
+        if device == "cuda" and CUDA not in got:
             # ONNX Runtime falls back to the CPU in silence.
             raise DeviceError(
                 f"`device='cuda'` was asked for but the session got {got}; check the CUDA and cuDNN "
                 "libraries, or use `device='cpu'`"
             )
-        self.device = "cuda" if _CUDA in got else "cpu"
+        self.device = "cuda" if CUDA in got else "cpu"
         self.spec = _spec_of(self._session, self.path)
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
         self.reads_psf = _PSF_INPUTS[0] in self._inputs
@@ -127,7 +128,7 @@ class Session:
             self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
         self.reads_around = _around(self._inputs)
         log.info("%s: running on %s", self.path, self.device)
-        if device == "auto" and _CUDA in available and self.device == "cpu":
+        if device == "auto" and CUDA in available and self.device == "cpu":
             log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
 
     def run(

@@ -236,6 +236,7 @@ def fit(
     resume: bool = False,
     verbose: int = 1,
     parent: Path | None = None,
+    teacher: Path | None = None,
 ) -> keras.Model:
     """Fit a network and return the best of its epochs.
 
@@ -258,6 +259,8 @@ def fit(
         Model file whose network the fit begins with, see `rbtrain.fitting.inherit.inherit`. Which it is
         stands in ``parent.txt``, the network in ``parent.keras``. A fit that is resumed goes on from
         its own state.
+    teacher : Path, optional
+        Model file whose network teaches, where ``fit.taught`` asks for it; by default that of `parent`.
 
     Returns
     -------
@@ -278,7 +281,8 @@ def fit(
     where = Path(run)
     begun = _begin(config, where, resume)
     targets = targets_of(config, data.rows["label"])
-    batches, held_out = _batches(config, data, targets, _taught(config, data, targets, where, parent))
+    shown = _taught(config, data, targets, where / _TAUGHT, teacher or parent)
+    batches, held_out = _batches(config, data, targets, shown)
     try:
         model = build(config)
         model.optimizer.learning_rate = config.fit.learning_rate
@@ -346,19 +350,19 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     return begun
 
 
-def _taught(config: TrainConfig, data: Dataset, targets: F32, where: Path, parent: Path | None) -> F32:
-    """Return what a network is fitted to: the labels, or these and what its parent says."""
-    share, file = np.float32(config.fit.taught), where / _TAUGHT
+def _taught(config: TrainConfig, data: Dataset, targets: F32, file: Path, teacher: Path | None) -> F32:
+    """Return what a network is fitted to: the labels, or these and what another network says."""
+    share = np.float32(config.fit.taught)
     if share == 0:
         return targets
     if not file.exists():
-        if parent is None:
+        if teacher is None:
             raise ValueError(
                 f"fit.taught is {config.fit.taught}, but there is no network that could teach; name one "
-                "with --from"
+                "with --from or --teacher"
             )
         with replaced(file) as part, open(part, "wb") as stream:
-            np.save(stream, said_by(parent, data, targets))
+            np.save(stream, said_by(teacher, data, targets))
     said: F32 = np.load(file)
     return (1 - share) * targets + share * said
 

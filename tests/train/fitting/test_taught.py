@@ -12,6 +12,7 @@ from rbtrain.config import SOURCES, FitConfig
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import augment, targets_of
 from rbtrain.fitting.fit import fit
+from rbtrain.fitting.model import inputs_of
 from rbtrain.fitting.taught import free_logits, said_by
 
 _FITTED = FitConfig(epochs=3, widths=(1.3, 3.0), bogus_weights=(4.0, 1.0))
@@ -76,8 +77,20 @@ def test_a_fit_is_taught_and_goes_on_being_taught(star_config, star_data, teache
     assert not (tmp_path / "labels" / "taught.npy").exists()
     # It stays with the run: to go on needs no teacher.
     fitted("whole", 3, 0.9, parent=None, resume=True)
-    with pytest.raises(ValueError, match="no network that could teach; name one with --from"):
+    with pytest.raises(ValueError, match="no network that could teach; name one with"):
         fitted("alone", 1, 0.5, parent=None)
+
+
+def test_a_network_that_begins_anew_can_be_taught(star_config, star_data, teacher, targets, tmp_path):
+    def fitted(name, share):
+        settings = dataclasses.replace(_FITTED, epochs=2, taught=share)
+        config = dataclasses.replace(star_config, fit=settings)
+        model = fit(config, star_data, tmp_path / name, teacher=teacher, verbose=0)
+        found = model.predict(inputs_of(model, *star_data.inputs(slice(None))), verbose=0)
+        return np.abs(found - said).mean()
+
+    said = said_by(teacher, star_data, targets)
+    assert fitted("taught", 1.0) < fitted("labels", 0.0)
 
 
 def test_a_model_without_classes_teaches_nothing(star_data, targets):
