@@ -88,6 +88,13 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
         # It does not tell how many rows it should have.
         log.warning("%s ends within a line; is it cut short?", content.path)
     found = parse(data)
+    if found.passed_over:
+        log.warning(
+            "%s: the first %d lines are taken for free text, not for names and rows: %.60r",
+            content.path,
+            len(found.passed_over),
+            found.passed_over[0],
+        )
     if found.left_out:
         log.warning("%s: %d lines that begin with # are no rows", content.path, found.left_out)
     comma = found.dialect.separator != ","

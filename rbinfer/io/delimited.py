@@ -19,6 +19,7 @@ _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be
 #: any white space.
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SAMPLE = 100  # lines that are looked at
+_MOST_ABOVE = 20  # lines of free text above the names
 _COMMENT = "#"
 #: How lines above the names begin; a row may begin with one of the others.
 _COMMENTS = (_COMMENT, "%", "!", "//")
@@ -95,6 +96,8 @@ class Delimited:
         character; otherwise empty.
     left_out : int
         How many comments between the rows look as if they were rows.
+    passed_over : list of str
+        Lines of free text above the names.
     """
 
     dialect: Dialect
@@ -104,6 +107,7 @@ class Delimited:
     records: list[str]
     rows: list[list[str]] = field(default_factory=list)
     left_out: int = 0
+    passed_over: list[str] = field(default_factory=list)
 
     @cached_property
     def columns(self) -> list[list[str]]:
@@ -184,6 +188,9 @@ def parse(data: bytes) -> Delimited:
         raise ValueError("it has no line with the names of columns")
     if _is_title(lines[first], lines[first + 1 : first + 1 + _SAMPLE]):
         first = next(k for k in range(first + 1, len(lines)) if not _is_above(lines[k]))
+    free = 0 if _DECLARED.fullmatch(lines[first]) else _lines_above(lines[first : first + _SAMPLE])
+    passed_over = [line for line in lines[first : first + free] if not _is_beside(line)]
+    first += free
     declared = _DECLARED.fullmatch(lines[first])
     if declared is not None and first + 1 < len(lines):
         first += 1
@@ -203,13 +210,14 @@ def parse(data: bytes) -> Delimited:
     if len(names) < n:
         header = header[: header.rindex(separator)]
     if separator == " " or '"' in text:
-        return Delimited(dialect, head, header, names, *_records(body, separator, skip))
+        rows = _records(body, separator, skip)
+        return Delimited(dialect, head, header, names, *rows, passed_over=passed_over)
     if not _BESIDE.search(text, len(lines[0])):
-        return Delimited(dialect, head, header, names, body)
+        return Delimited(dialect, head, header, names, body, passed_over=passed_over)
     records = [line for line in body if not skip(line)]
     n = lines[first].count(separator)
     left_out = sum(line.count(separator) == n for line in body if skip(line) and not _is_empty(line))
-    return Delimited(dialect, head, header, names, records, left_out=left_out)
+    return Delimited(dialect, head, header, names, records, left_out=left_out, passed_over=passed_over)
 
 
 def _decoded(data: bytes) -> tuple[str, str, bytes]:
@@ -279,6 +287,27 @@ def _cells(line: str, separator: str) -> list[str]:
         line = line.strip().replace("\t", " ")
     cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     return [cell.strip() for cell in cells]
+
+
+def _lines_above(lines: Sequence[str]) -> int:
+    """Return how many lines of free text stand above the names.
+
+    The names are words, all different. Each row below has as many cells, some of them numbers; no line
+    above has as many.
+    """
+    for separator in _SEPARATORS:
+        cells = [[] if _is_beside(line) else _cells(line, separator) for line in lines]
+        full = [k for k, row in enumerate(cells) if row]
+        n = len(cells[full[-1]])
+        free = [k for k in full if len(cells[k]) != n]
+        if n > 1 and not free:
+            return 0
+        at, *rows = [k for k in full if not free or k > free[-1]]
+        names = cells[at]
+        are_names = len(set(names)) == n > 1 and all(names) and not any(map(_is_number, names))
+        if rows and are_names and all(any(map(_is_number, cells[k])) for k in rows):
+            return at if at <= _MOST_ABOVE else 0
+    return 0
 
 
 def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str, list[str]]:

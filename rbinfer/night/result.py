@@ -123,7 +123,7 @@ class NightResult:
         }
 
     def in_words(self) -> list[str]:
-        """Say in three lines what came of it, and what to do next."""
+        """Say in three or four lines what came of it, and what to do next."""
         moving, once = self.why["moving"], self.why.total() - self.why["moving"]
         real = self.kinds["sky"] + self.kinds["moving"]
         told = {"done before": self.batch.n_skipped, "failed": len(self.batch.failed)}
@@ -147,7 +147,18 @@ class NightResult:
             )
         else:
             mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with {self._masks()}"
-        return [first, look, mask]
+        return [first, look, mask, *self._calibration()]
+
+    def _calibration(self) -> list[str]:
+        """Say what became of darks, where some were there, and what they are good for."""
+        n = self.batch.left_out.get("dark", 0)
+        if not n:
+            return []
+        are = "1 dark was" if n == 1 else f"{n} darks were"
+        return [
+            f"{are} not scored and not used for the mask, which rests on the lights; 'rbtrain harvest "
+            f"{self.folder} --darks FILES' makes labels of them"
+        ]
 
     def _doubtful(self) -> str:
         """Say how many can't be told well, and where a person judges them."""

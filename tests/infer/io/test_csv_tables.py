@@ -138,6 +138,48 @@ def test_what_spreadsheets_have_above_the_names(tmp_path, above):
     assert written_back(path, table, tmp_path / "o.csv") == path.read_bytes()
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+@pytest.mark.parametrize(
+    "above",
+    [
+        ["Observatory log, 2012-06-16", "observer A. B. Cee and others"],
+        ["one two three four five", "a | b; c d", "", "# x y"],
+    ],
+)
+def test_free_text_above_the_names_is_passed_over_and_told(tmp_path, caplog, above, separator):
+    path = tmp_path / "t.txt"
+    body = [separator.join(("name", "x", "y", "mag"))]
+    body += [separator.join((f"s{k}", f"{k + 0.5}", f"{2 * k}", "12.5")) for k in range(4)]
+    path.write_text("\n".join([*above, *body]) + "\n")
+    table = read_catalog(path, "CSV")
+    assert table.colnames == ["name", "x", "y", "mag"]
+    np.testing.assert_array_equal(table["x"], [0.5, 1.5, 2.5, 3.5])
+    n = len([line for line in above if line and not line.startswith("#")])
+    assert f"the first {n} lines are taken for free text" in caplog.text
+    table["rb_score"] = 0.5
+    out = written_back(path, table, tmp_path / "out.txt").decode()
+    assert out.splitlines()[: len(above)] == above
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("x,y,name\n1,2,a\n3,4,b\n", 2),
+        ("x,y,name,flag\nlong,words,of,text\n1,2\n", 2),
+        ("a,b,c\nd,e\nf,g\n", 2),
+        ("1,2,3\n4,5,6\n", 2),
+    ],
+)
+def test_names_and_rows_are_not_taken_for_free_text(tmp_path, caplog, text, n):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    assert len(read_catalog(path, "CSV")) == n
+    assert "free text" not in caplog.text
+    path.write_text("x,y\n1,2\n3,4,5\n")
+    with pytest.raises(InputError, match="row 2 has 3 cells"):
+        read_catalog(path, "CSV")
+
+
 def test_exponents_of_fortran(tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("x y\n4.5D+02 1.25d1\n4.75D+02 0.5D-01\n")

@@ -216,15 +216,17 @@ def test_no_lights(tmp_path):
         run_night(tmp_path / "in", tmp_path / "out")
 
 
-def test_the_command_ends_with_three_lines_and_its_pages(dithered, tmp_path):
+def test_the_command_ends_with_what_came_of_it_and_its_pages(dithered, tmp_path):
     _, folder, _ = dithered
     code, out, err = runs.run("night", folder / "in", "-o", tmp_path / "out", "--json", patience=300)
     assert code == 0, err
-    lines = err.strip().splitlines()[-3:]
+    lines = err.strip().splitlines()[-4:]
     assert lines[0].startswith("6 frames in 1 group (M 1 R: 6): ")
     assert "candidates.ecsv: 1 moving" in lines[1]
     assert lines[1].endswith("seen once")
     assert lines[2].endswith(f"score with --mask {tmp_path / 'out' / 'hotpixels.fits'}")
+    assert lines[3].startswith("1 dark was not scored and not used for the mask")
+    assert lines[3].endswith(f"'rbtrain harvest {tmp_path / 'out'} --darks FILES' makes labels of them")
     assert '"moving": 1' in out
     page = (tmp_path / "out" / "doubtful.html").read_text()
     assert "data:image/png" in page
