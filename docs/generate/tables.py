@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from rbinfer.io.formats import FORMATS
 from rbinfer.io.masks_out import BITS
+from rbinfer.model.registry import shipped_model
+from rbinfer.model.session import read_spec
 from rbinfer.status import MEANING
 
 
@@ -15,12 +17,28 @@ def markdown(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def pieces() -> dict[str, str]:
     """Return the tables by name."""
-    return {"status-bits": _status(), "mask-bits": _masks(), "formats": _formats()}
+    return {
+        "status-bits": _status(),
+        "mask-bits": _masks(),
+        "formats": _formats(),
+        "thresholds": _thresholds(),
+    }
 
 
 def _status() -> str:
     rows = [(int(bit), f"`{bit.name}`", text) for bit, text in MEANING.items()]
     return markdown(("bit of `rb_status`", "name", "meaning"), rows)
+
+
+def _thresholds() -> str:
+    """Return what the shipped model's operating points cost, as its file tells, the lowest first."""
+    points = sorted(read_spec(shipped_model()).operating_points, key=lambda point: point.threshold)
+    rows = []
+    for point in points:
+        name, rate = point.name.split()
+        option = f"`--max-{name} {rate.replace('.0%', '%')}`"
+        rows.append((option, f"{point.threshold:.3f}", f"{point.missed:.1%}", f"{point.false:.1%}"))
+    return markdown(("option", "threshold", "of the real ones missed", "of the bogus let in"), rows)
 
 
 def _masks() -> str:

@@ -150,7 +150,7 @@ def _info(path: Path) -> int:
         ("cutouts", f"{cut.preset} preset, {cut.size} x {cut.size}, to FWHM {cut.target_fwhm:g} px"),
         ("calibration", str(spec.calibration.get("method", "none"))),
         ("configuration", spec.config_hash or "unknown"),
-        *([("network of", spec.parent)] if spec.parent else []),
+        *([("network of", _of_origin(spec))] if spec.parent else []),
         *_of_adaptation(spec),
         ("golden pairs", str(n_golden)),
     ]
@@ -158,6 +158,13 @@ def _info(path: Path) -> int:
     for name, value in facts:
         sys.stdout.write(f"{name.ljust(width)}  {value}\n")
     return 0
+
+
+def _of_origin(spec: "ModelSpec") -> str:
+    """Say which model the network is from; a release may go on from a fit of its own name."""
+    if spec.parent.startswith(f"{spec.name} {spec.version},"):
+        return f"an earlier fit that was called so, too: {spec.parent}"
+    return spec.parent
 
 
 def _of_adaptation(spec: "ModelSpec") -> list[tuple[str, str]]:

@@ -207,8 +207,8 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
     group.add_argument(
         "--psf",
         metavar="S",
-        help="a star of the images, centred and without sky, which tells the FWHM: FITS file, FILE[HDU] "
-        "or HDU of IMAGE",
+        help="a star of the images, without sky, near the middle, which tells the FWHM: FITS file, "
+        "FILE[HDU] or HDU of IMAGE",
     )
     group.add_argument(
         "--plane", metavar="P", help="plane of a cube: its number (from 0), R, G, B, or mean"

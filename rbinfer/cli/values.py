@@ -78,7 +78,10 @@ def bits(text: str) -> int:
 
 def pair(text: str) -> tuple[float, float]:
     """Read two finite numbers separated by a comma."""
-    parts = [_number(part) for part in text.split(",")]
+    try:
+        parts = [_number(part) for part in text.split(",")]
+    except argparse.ArgumentTypeError:
+        parts = []
     if len(parts) != 2 or not all(map(math.isfinite, parts)):
         raise argparse.ArgumentTypeError(
             f"{text} is not two numbers separated by a comma, such as 12,-3.5"

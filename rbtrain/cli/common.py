@@ -1,6 +1,7 @@
 """What the verbs share: where a training keeps its files, and progress bars."""
 
 import argparse
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from .._files import replaced
 
 if TYPE_CHECKING:
     from ..config import TrainConfig
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,28 @@ def open_training(options: argparse.Namespace) -> "tuple[TrainConfig, TrainingFo
     from ..config import TrainConfig
 
     config = TrainConfig.read(options.config)
+    _tell_of_version(config, options.config)
     return config, TrainingFolder(options.dir or Path("runs") / (config.name or options.config.stem))
+
+
+def _tell_of_version(config: "TrainConfig", path: Path) -> None:
+    """Warn of a version that was probably copied with the configuration of a shipped model."""
+    from rbinfer.model.registry import shipped_directory
+
+    from ..config import TrainConfig
+
+    shipped = shipped_directory() / "default" / "config.toml"
+    if not shipped.is_file():
+        return
+    default = TrainConfig.read(shipped)
+    if config.name not in ("", default.name) and config.version == default.version:
+        log.warning(
+            "%s: version %s is that of the shipped model %s; if this is a copy of its configuration, "
+            'give your model a version of its own: version = "1"',
+            path,
+            config.version,
+            default.name,
+        )
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import re
 from rbinfer.cli import build_parser
 from rbinfer.cli.parser import verbs_of
 from rbinfer.io.formats import FORMATS
+from rbinfer.model.registry import shipped_model
+from rbinfer.model.session import read_spec
 from rbinfer.status import MEANING, Status
 
 from ..snippets import ROOT
@@ -45,6 +47,17 @@ def test_tables_have_a_row_for_each(generate):
         "| `CSV` | `.csv` `.tsv` `.tab` `.txt` `.dat` `.asc` | 0 | `.csv`; others back |",
     ):
         assert row in rows
+
+
+def test_what_thresholds_cost_is_what_the_model_tells(generate):
+    rows = generate.tables.pieces()["thresholds"].splitlines()[2:]
+    points = read_spec(shipped_model()).operating_points
+    assert len(rows) == len(points)
+    for point in points:
+        kind, rate = point.name.split()
+        costs = f"| {point.threshold:.3f} | {point.missed:.1%} | {point.false:.1%} |"
+        assert f"| `--max-{kind} {float(rate[:-1]):g}%` {costs}" in rows
+    assert [row.split("|")[2] for row in rows] == sorted(row.split("|")[2] for row in rows)
 
 
 def test_figures_are_those_of_the_files(generate):

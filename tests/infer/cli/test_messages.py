@@ -45,6 +45,7 @@ def refused(capsys, *argv):
         ("batch x.fits --ouput y", "there is no option --ouput; did you mean --output?"),
         ("classify x.fits --threshold", "--threshold needs a value"),
         ("classify x.fits --fwhm wide", "--fwhm: 'wide' is not a number"),
+        ("explain x.fits --at 4.5;53", "--at: 4.5;53 is not two numbers separated by a comma, such as"),
         ("classify x.fits --device cup", "--device cannot be 'cup'; did you mean cpu?"),
         ("classify x.fits --device x", "--device cannot be 'x'; it is one of auto, cpu, cuda"),
         ("classify x.fits --origin 2", "--origin cannot be '2'; it is one of 0, 1"),
