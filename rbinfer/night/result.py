@@ -156,8 +156,8 @@ class NightResult:
             return []
         are = "1 dark was" if n == 1 else f"{n} darks were"
         return [
-            f"{are} not scored and not used for the mask, which rests on the lights; 'rbtrain harvest "
-            f"{self.folder} --darks FILES' makes labels of them"
+            f"{are} not scored and not used for the mask, which rests on the lights; 'rbtrain harvest' "
+            "makes labels of them"
         ]
 
     def _doubtful(self) -> str:

@@ -226,7 +226,7 @@ def test_the_command_ends_with_what_came_of_it_and_its_pages(dithered, tmp_path)
     assert lines[1].endswith("seen once")
     assert lines[2].endswith(f"score with --mask {tmp_path / 'out' / 'hotpixels.fits'}")
     assert lines[3].startswith("1 dark was not scored and not used for the mask")
-    assert lines[3].endswith(f"'rbtrain harvest {tmp_path / 'out'} --darks FILES' makes labels of them")
+    assert lines[3].endswith("which rests on the lights; 'rbtrain harvest' makes labels of them")
     assert '"moving": 1' in out
     page = (tmp_path / "out" / "doubtful.html").read_text()
     assert "data:image/png" in page
