@@ -7,8 +7,8 @@ from ..io.exposure import Exposure
 
 _CELLS = 5_000  # of 2 x 2 pixels, spread over the image
 _CLIP = 3.0  # sigma; beyond are stars and hits
-#: The levels of the sky differ by more than this share of the noise. 77 images of a dozen cameras without
-#: such filters reach 0.08, those of a DSLR under a bright sky 7.
+#: The levels of the sky differ by more than this share of the noise. 77 images of a dozen cameras
+#: without such filters reach 0.08, those of a DSLR under a bright sky 7.
 _DIFFER = 0.5
 #: Two filters on one diagonal, the green ones, differ by less than this share of the largest difference.
 #: Columns that are read by two amplifiers in turn differ on both diagonals.
