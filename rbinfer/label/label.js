@@ -106,7 +106,7 @@ function showProgress(progress) {
 
 function showFacts(item) {
   const said = made("span", item.verdict, `verdict ${item.verdict}`);
-  const kind = item.class ? `; likeliest class: ${words(item.class)}` : "";
+  const kind = item.class ? `; likeliest: ${words(item.class)}` : "";
   at("verdict").replaceChildren("Model: ", said, `, score ${item.score.toPrecision(2)}${kind}`);
   const facts = [
     ["S/N", item.snr === null ? "…" : item.snr.toPrecision(3)],

@@ -1,5 +1,6 @@
 """The page in a real browser: keys, undo, reload, two windows, a grid, a phone, 10,000 cutouts."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -96,6 +97,19 @@ def test_what_is_shown_is_what_is_labelled(person, results):
         assert label.x == pytest.approx(x, abs=0.006)
         assert label.verdict == says
         assert person.shown() != shown + 1
+
+
+def test_what_is_judged_is_marked_in_the_middle(person):
+    _wait(person.shown)
+    places = person.script(
+        "return ['near', 'marks'].map((id) => { const r = document.getElementById(id)"
+        ".getBoundingClientRect(); return [r.left, r.top, r.width, r.height]; })"
+    )
+    assert places[0] == pytest.approx(places[1], abs=2)
+    assert "Judge what lies between the marks." in person.text("single")
+    assert re.fullmatch(
+        r"Model: (real|bogus), score [0-9.e-]+; likeliest: [a-z ]+", person.text("verdict")
+    )
 
 
 def test_undo_and_reload(person, results):

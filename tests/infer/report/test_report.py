@@ -26,6 +26,7 @@ from rbinfer.pipeline.score_file import score_file
 from rbinfer.pipeline.summary import BINS
 from rbinfer.report import read_night, write_report
 from rbinfer.report.one import SOURCE
+from rbinfer.report.page import _options
 from rbinfer.report.reference import record_of_night, reference_scores
 from rbinfer.report.stars import draw_stars
 
@@ -513,6 +514,13 @@ def test_any_error_of_a_result_is_its_own(night, tmp_path, monkeypatch):
         ("im2.fits", "an error that rbinfer does not foresee: what nobody thought of")
     ]
     assert read.histogram.sum() == 30
+
+
+def test_lists_among_the_options_are_written_as_they_are_given():
+    assert _options('{"show": ["snr", "classes"], "fwhm": 2.5}') == [
+        ("show", "snr, classes"),
+        ("fwhm", "2.5"),
+    ]
 
 
 def test_odd_metadata_cost_what_they_say_alone(night, tmp_path):
