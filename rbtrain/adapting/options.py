@@ -74,7 +74,7 @@ class Adapted:
     path : Path
         The new model file.
     spec : ModelSpec
-    method : {"layers", "head", "calibration", "threshold", "nothing"}
+    method : {"layers", "head", "calibration", "threshold", "unchanged"}
     why : str
         Why this was done and no other.
     comparison : Comparison
@@ -111,5 +111,5 @@ _DONE = {
     "head": "fitted the last layer",
     "calibration": "calibrated anew",
     "threshold": "chose the threshold anew",
-    "nothing": "left the model as it is",
+    "unchanged": "left the model as it is",
 }

@@ -91,7 +91,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
         material = Material.gather(options, frames, spec, twin, parent, found, progress, rng)
     tries = try_ways(parent_file, parent, material, all_layers, options.seed)
     chosen = next((one for one in tries if one.comparison.verdict == "better"), tries[0])
-    if tries[-1].method == "nothing":
+    if tries[-1].method == "unchanged":
         chosen = tries[-1]
     with placed(options.name, options.output, chosen.comparison.verdict == "better") as (path, version):
         new = dataclasses.replace(
@@ -136,7 +136,7 @@ def _calibration(spec: ModelSpec, method: str) -> Mapping[str, Any]:
     """Return how the scores are calibrated: what a fit moved is not what the parent had."""
     return (
         spec.calibration
-        if method in ("threshold", "nothing")
+        if method in ("threshold", "unchanged")
         else {"method": f"fitted to labels ({method})"}
     )
 

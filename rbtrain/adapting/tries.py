@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Method = Literal["layers", "head", "calibration", "threshold", "nothing"]
+Method = Literal["layers", "head", "calibration", "threshold", "unchanged"]
 #: Labels that each way of adapting needs: in all, and of real and of bogus.
 FOR_LAYERS, FOR_CALIBRATION, FOR_THRESHOLD = (100, 20), (20, 10), (10, 0)
 #: Of what is rehearsed, the share that is only looked at: of real ones no more than the second share may
@@ -42,7 +42,7 @@ class Try:
 
     Attributes
     ----------
-    method : {"layers", "head", "calibration", "threshold", "nothing"}
+    method : {"layers", "head", "calibration", "threshold", "unchanged"}
     why : str
     network : Head or Layers
         Fitted to all labels.
@@ -106,7 +106,7 @@ def try_ways(
             before = parent.calls_real(material.examples.features)
             unchanged = _compared(parent, parent, material, before)
             why += f"; {_of_threshold(found[-1])}"
-            found.append(Try("nothing", why, parent, [], unchanged))
+            found.append(Try("unchanged", why, parent, [], unchanged))
         if found[-1].comparison.verdict == "better":
             break
     return found

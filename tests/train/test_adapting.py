@@ -258,7 +258,7 @@ def scored(scores, real):
     )
 
 
-@pytest.mark.parametrize(("bogus_at", "method"), [(0.45, "nothing"), (0.2, "threshold")])
+@pytest.mark.parametrize(("bogus_at", "method"), [(0.45, "unchanged"), (0.2, "threshold")])
 def test_a_threshold_that_is_worse_on_labels_kept_apart_is_not_chosen(bogus_at, method):
     """Two faint stars ask for a lower threshold, at which a bogus one would be let in."""
     kernel = np.array([[1, *[0] * 6]], np.float32)
@@ -272,9 +272,9 @@ def test_a_threshold_that_is_worse_on_labels_kept_apart_is_not_chosen(bogus_at, 
         labels, fold, seen, seen, np.arange(6), simulated, simulated, None, None, []
     )
     found = tries.try_ways("none.onnx", parent, known, False, 0)
-    assert [one.method for one in found] == ["threshold", "nothing"][: 1 + (method == "nothing")]
+    assert [one.method for one in found] == ["threshold", "unchanged"][: 1 + (method == "unchanged")]
     last = found[-1]
-    if method == "nothing":
+    if method == "unchanged":
         assert last.network.threshold == 0.5
         assert (last.comparison.kept.lost, last.comparison.let_in.lost) == (0, 0)
         assert last.comparison.verdict == "no better"
