@@ -35,6 +35,8 @@ SIZES = {
     "empty": (1, 10, 100, 1000, 10_000),
 }
 UNITS = {"pixels": "megapixels", "detections": "detections", "images": "images", "empty": "empty images"}
+#: What differs by less than this ratio over all sizes does not grow.
+FLAT = 1.1
 #: An exponent beyond 1 by more than this and twice its error is told.
 TOLERANCE = 0.05
 SIDE, STARS, KINDS = 128, 12, 20  # of small frames: pixels, stars, and how many differ
@@ -115,6 +117,8 @@ def law(rows, key):
     y = np.array([row[key] for row in rows])
     if len(x) < 4:
         return None
+    if y.max() < FLAT * y.min():
+        return {"start": float(y.mean()), "factor": 0.0, "exponent": 0.0, "error": 0.0}
 
     def model(x, start, b, p):
         return np.log(np.exp(start) + np.exp(b) * (x / x_last) ** p)
@@ -136,6 +140,9 @@ def show_laws(report):
             found = report["laws"].setdefault(axis, {})[key] = law(rows, key)
             if found is None:
                 print(f"{axis:10} {key:9} too few sizes for a law")
+                continue
+            if not found["factor"]:
+                print(f"{axis:10} {key:9} {found['start']:.3g} {unit}, whatever the size")
                 continue
             each = found["factor"] * rows[-1]["size"] ** found["exponent"] / rows[-1]["size"]
             is_worse = found["exponent"] - 2 * found["error"] > 1 + TOLERANCE
