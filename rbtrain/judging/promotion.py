@@ -119,7 +119,7 @@ class Comparison:
     def what_got_worse(self) -> list[str]:
         """Say what got worse, in a phrase each."""
         found = [
-            f"{name} of {whose} {_in_words(rate)}"
+            f"{name} of {whose}: {_in_words(rate)}"
             for whose, rates in (
                 ("your labels", (self.kept, self.let_in)),
                 ("what a person labelled", self.by_person),
@@ -129,14 +129,14 @@ class Comparison:
         ]
         lost = self.simulated_kept.before - self.simulated_kept.after
         if lost > _LOST:
-            found.append(f"kept of the simulated real ones {_in_words(self.simulated_kept)}")
+            found.append(f"kept of the simulated real ones: {_in_words(self.simulated_kept)}")
         if self.simulated_let_in.after - self.simulated_let_in.before > _LET_IN:
-            found.append(f"let in of the simulated bogus {_in_words(self.simulated_let_in)}")
+            found.append(f"let in of the simulated bogus: {_in_words(self.simulated_let_in)}")
         for name, rate in self.by_class.items():
             change = rate.after - rate.before
             worse = -change if CLASSES.index(name) in SOURCES else change
             if worse > _OF_CLASS and rate.is_worse:
-                found.append(f"simulated {name.replace('_', ' ')}s called real {_in_words(rate)}")
+                found.append(f"simulated {name.replace('_', ' ')}s called real: {_in_words(rate)}")
         return found
 
     def what_may_be_worse(self) -> list[str]:

@@ -76,8 +76,8 @@ def test_losses_are_worse_whatever_was_won_elsewhere():
     assert found.verdict == "worse"
     rates = "before 100.0% (92.9% to 100.0%), after 88.0% (76.2% to 94.4%) of 50"
     assert found.what_got_worse() == [
-        f"kept of your labels {rates}",
-        f"kept of what a person labelled {rates}",
+        f"kept of your labels: {rates}",
+        f"kept of what a person labelled: {rates}",
     ]
 
 
@@ -152,7 +152,7 @@ def test_what_a_person_labelled_is_not_lost_among_harvested_labels():
     # The same, but what was won is harvested, and what was lost a person labelled.
     found = comparison(**changes, harvested=range(50, 70))
     assert found.verdict == "worse"
-    assert found.what_got_worse()[0].startswith("let in of what a person labelled 0.0%")
+    assert found.what_got_worse()[0].startswith("let in of what a person labelled: before 0.0%")
     found = comparison(won=15, lost=1, harvested=range(50, 70))
     assert (found.verdict, found.no_better) == (
         "no better",
