@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.camera import exposure_of
+from ..io.camera import airmass_of, exposure_of, target_of
 from ..io.exposure import Exposure, Width
-from ..io.headers import first_headers
+from ..io.headers import first_headers, observed_at
 from ..io.original import Original
 from ..io.positions import peaks
 from ..io.records import Records
@@ -169,7 +169,15 @@ def _of_frame(image: str, exposure: Exposure, levels: Sequence[Level | None]) ->
     background, noise = map(float, np.median(known, axis=0)) if len(known) else (None, None)
     # The file's own header is another one where the image is in an extension.
     headers = [exposure.header, *(first_headers(image) if exposure.hdu else [])]
-    return {"background": background, "noise": noise, "exposure": exposure_of(headers)}
+    began = observed_at(headers)
+    return {
+        "background": background,
+        "noise": noise,
+        "exposure": exposure_of(headers),
+        "target": target_of(headers),
+        "airmass": airmass_of(headers),
+        "time": None if began is None else began.isoformat(),
+    }
 
 
 @dataclass(frozen=True, eq=False)
