@@ -2,14 +2,14 @@
 
     python benchmarks/drift.py [--cameras N] [--nights N] [--seed S] [--rows FOLDER] [--json FILE]
 
-Simulated nights of up to ten cameras. Seeing, sky and transparency wander, three targets of different density
-lie at different airmass, and there are three filters; the headers of every other camera note target and
-airmass. Three other nights of a camera are its reference. Faults begin after 5 good frames, and those of
-one filter are counted in its frames. By default there are 3,000 good frames: without an alarm in so many
-there is at most one in a thousand (95 %). What is measured of the frames is kept in FOLDER, if one is
-given: what was interrupted goes on, and other rules are tried in seconds. The constants of
-`rbinfer.diagnostics.drift` were chosen on other seeds and on figures drawn by the same laws; the results
-are of this one.
+Simulated nights of up to ten cameras. Seeing, sky and transparency wander, three targets of different
+density lie at different airmass, and there are three filters; the headers of every other camera note
+target and airmass. Three other nights of a camera are its reference. Faults begin after 5 good frames,
+and those of one filter are counted in its frames. By default there are 3,000 good frames: without an
+alarm in so many there is at most one in a thousand (95 %). What is measured of the frames is kept in
+FOLDER, if one is given: what was interrupted goes on, and other rules are tried in seconds. The
+constants of `rbinfer.diagnostics.drift` were chosen on other seeds and on figures drawn by the same
+laws; the results are of this one.
 """
 
 import argparse
