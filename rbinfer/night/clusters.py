@@ -5,6 +5,7 @@ without; and the pairs of a star that a thousand frames show are half a million,
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,36 @@ class Cells:
             yield self._rows[first[k] : first[k] + size[k]], bool(around[k] == 1)
 
 
+class Gathered(NamedTuple):
+    """Clusters of points.
+
+    Clusters are numbered in the order of turn, size (the largest first) and first, which tells how those
+    of the parts of a plane are numbered as a whole.
+
+    Attributes
+    ----------
+    label : ndarray of int, shape (n,)
+        Number of the cluster of each point, from 0; each point that is not finite is one of its own.
+    first : ndarray of int, shape (m,)
+        First point of the cell that each cluster began with.
+    turn : ndarray of int, shape (m,)
+        After how many searches through all that was left.
+    size : ndarray of int, shape (m,)
+        How many points of that cell were left; 0 for a point that is not finite.
+    """
+
+    label: Ints
+    first: Ints
+    turn: Ints
+    size: Ints
+
+
 def clusters(x: F64, y: F64, radius: float, frame: NDArray[np.int32] | None = None) -> Ints:
+    """Return the number of the cluster of each point, as of `gather`."""
+    return gather(x, y, radius, frame).label
+
+
+def gather(x: F64, y: F64, radius: float, frame: NDArray[np.int32] | None = None) -> Gathered:
     """Gather points that lie within a distance of a common centre, the densest places first.
 
     Parameters
@@ -115,31 +145,30 @@ def clusters(x: F64, y: F64, radius: float, frame: NDArray[np.int32] | None = No
 
     Returns
     -------
-    ndarray of int, shape (n,)
-        Number of the cluster of each point, from 0; each point that is not finite is one of its own.
+    Gathered
     """
     label = np.full(len(x), -1, np.intp)
-    n_found = 0
-    left = np.arange(len(x))
+    began: list[tuple[int, int, int]] = []
+    left, turn = np.arange(len(x)), 0
     while left.size:
         cells = Cells(x[left], y[left], radius)
         own = label[left]
         for seed, is_alone in cells.seeds():
             if is_alone and (len(seed) == 1 or frame is None):
-                own[seed] = n_found
-                n_found += 1
-                continue
-            start = seed[own[seed] < 0]
-            if start.size:
+                members = seed
+            elif (start := seed[own[seed] < 0]).size:
                 members = _around(cells, start, own, None if frame is None else frame[left])
-                own[members] = n_found
-                n_found += 1
+            else:
+                continue
+            own[members] = len(began)
+            began.append((int(left[seed[0]]), turn, len(seed)))
         for k in np.flatnonzero(~cells.placed):
-            own[k] = n_found
-            n_found += 1
+            own[k] = len(began)
+            began.append((int(left[k]), turn, 0))
         label[left] = own
-        left = left[own < 0]
-    return label
+        left, turn = left[own < 0], turn + 1
+    first, turns, size = np.array(began, np.intp).reshape(-1, 3).T
+    return Gathered(label, first, turns, size)
 
 
 def _around(cells: Cells, start: Ints, own: Ints, frame: NDArray[np.int32] | None) -> Ints:

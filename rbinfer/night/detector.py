@@ -1,20 +1,21 @@
 """What stands on the detector while the sky moves: hot pixels and other flaws, however they look."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .bands import Bands
 from .chance import least_beyond
-from .clusters import clusters
+from .clusters import clusters, gather
 from .repeats import RADIUS, least_images
 
-#: A detection of a camera: number of its frame, pixels, field (-1 where it is not known which part of
-#: the sky the frame shows), position on its plane, and whether it was called real.
+#: A detection of a camera: its number there, number of its frame, pixels, field (-1 where it is not
+#: known which part of the sky the frame shows), position on its plane, and whether it was called real.
 SPOT = np.dtype(
     [
+        ("index", np.int64),
         ("frame", np.int32),
         ("x", np.float32),
         ("y", np.float32),
@@ -24,6 +25,9 @@ SPOT = np.dtype(
         ("real", np.bool_),
     ]
 )
+#: What repeats there is gathered together with all that lies within so many pixels: whether a point
+#: belongs to one place or another depends on those around them, and hardly on what is three places away.
+MARGIN = 8.0 * RADIUS
 #: Positions on the sky further from each other than this, in pixels, are different ones.
 _APART = 3.0
 #: What stands on the detector was seen at so many positions of the sky at least. Two would do for a pair
@@ -66,13 +70,13 @@ class Standing:
     by_chance: float
 
 
-def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
+def find_standing(bands: Bands, n_frames: int, area: float) -> Standing:
     """Find positions of the detector that have detections at different positions of the sky.
 
     Parameters
     ----------
-    spots : structured ndarray of `SPOT`, shape (m,)
-        Of all frames of a camera.
+    bands : Bands of `SPOT`
+        Of all frames of a camera, across ``y`` with `MARGIN`.
     n_frames : int
         How many frames that are.
     area : float
@@ -81,34 +85,38 @@ def find_standing(spots: NDArray[Any], n_frames: int, area: float) -> Standing:
     Returns
     -------
     Standing
+        Only of what it tells of each detection does memory grow with their number, by 8 bytes.
     """
-    by_chance = len(spots) * np.pi * RADIUS**2 / max(area, 1.0)
+    by_chance = len(bands) * np.pi * RADIUS**2 / max(area, 1.0)
     least = least_images(n_frames)
     least_real = max(least, least_beyond(_GREED * by_chance, area / np.pi, _FALSE))
-    label = clusters(spots["x"].astype(np.float64), spots["y"].astype(np.float64), RADIUS)
-    order = np.argsort(label, kind="stable")
-    bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
-    number = np.full(len(spots), -1, np.int32)
-    repeats = np.zeros(len(spots), np.int32)
-    found: list[tuple[float, float, int, float]] = []
-    for start, stop in itertools.pairwise(bounds):
-        if stop - start < 2:
-            continue
-        rows = order[start:stop]
-        own = spots[rows]
-        frames = len(np.unique(own["frame"]))
-        real = float(np.mean(own["real"]))
-        may_stand = frames >= (least if real < _MOST_REAL else least_real)
-        places = _places(own) if may_stand or len(own) > _COUNTED else 0
-        repeats[rows] = _elsewhere(own) if len(own) <= _COUNTED else (frames - 1) * (places > 1)
-        if may_stand and places >= _LEAST_PLACES:
-            number[rows] = len(found)
-            x, y = float(np.median(own["x"])), float(np.median(own["y"]))
-            found.append((x, y, frames, real))
-    columns = np.array(found, np.float64).reshape(-1, 4).T
-    return Standing(
-        columns[0], columns[1], columns[2].astype(np.intp), columns[3], number, repeats, float(by_chance)
-    )
+    number = np.full(len(bands), -1, np.int32)
+    repeats = np.zeros(len(bands), np.int32)
+    found: list[tuple[float, ...]] = []
+    for spots, where in bands:
+        gathered = gather(spots["x"].astype(np.float64), spots["y"].astype(np.float64), RADIUS)
+        order = np.argsort(gathered.label, kind="stable")
+        bounds = np.searchsorted(gathered.label[order], np.arange(len(gathered.first) + 1))
+        for k in np.flatnonzero((where[gathered.first] == 0) & (np.diff(bounds) > 1)):
+            own = spots[order[bounds[k] : bounds[k + 1]]]
+            frames = len(np.unique(own["frame"]))
+            real = float(np.mean(own["real"]))
+            may_stand = frames >= (least if real < _MOST_REAL else least_real)
+            places = _places(own) if may_stand or len(own) > _COUNTED else 0
+            elsewhere = _elsewhere(own) if len(own) <= _COUNTED else (frames - 1) * (places > 1)
+            repeats[own["index"]] = elsewhere
+            if may_stand and places >= _LEAST_PLACES:
+                number[own["index"]] = len(found)
+                x, y = float(np.median(own["x"])), float(np.median(own["y"]))
+                rank = (int(gathered.turn[k]), -int(gathered.size[k]))
+                found.append((x, y, frames, real, *rank, int(spots["index"][gathered.first[k]])))
+    columns = np.array(found, np.float64).reshape(-1, 7).T
+    # In one order whatever the bands.
+    order = np.lexsort(columns[:3:-1])
+    new = np.full(len(found) + 1, -1, np.int32)  # the last is for what belongs to none
+    new[order] = np.arange(len(found))
+    x, y, frames_of, real_of = columns[:4, order]
+    return Standing(x, y, frames_of.astype(np.intp), real_of, new[number], repeats, float(by_chance))
 
 
 def _elsewhere(own: NDArray[Any]) -> NDArray[np.intp]:

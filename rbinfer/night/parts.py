@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: File of all detections with their sources.
 DETECTIONS = "detections.parquet"
 #: Rows that are written at a time: a table of them takes ten times what they take as arrays.
-_PART = 50_000
+_PART = 20_000
 #: Rows that are read at a time, to become text.
 _AT_ONCE = 5000
 

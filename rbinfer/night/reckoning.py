@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from ..io.regions import as_regions, write_regions
 from ..io.sky_out import SkyMap
+from .bands import Bands
 from .candidates import REAL, candidates, count_doubtful, doubtful, neighbours
 from .coverage import Cover
-from .detector import SPOT, Standing, find_standing
+from .detector import MARGIN, SPOT, Standing, find_standing
 from .fields import Fields, Place
 from .frames import Frame, plain
-from .merge import merge
+from .merge import Merged, merge
 from .parts import DETECTIONS, ParquetParts, arrow_columns, detection_columns, parts_of, texts
 from .result import REGIONS, Doubt, NightResult
-from .rows import ROW, Rows, read_rows
-from .sources import KINDS, Block, sources
+from .rows import Rows, read_rows
+from .sources import KINDS, Block
+from .stored import Stored
 from .tables import (
     frame_table,
     source_table,
@@ -130,16 +132,22 @@ class Reckoning:
             numbers = [n for n, frame in enumerate(self.frames) if frame.camera == camera]
             bounds = self._bounds(numbers)
             self.first_row.update(zip(numbers, bounds.tolist(), strict=False))
-            spots = np.zeros(bounds[-1], SPOT)
-            for number, start, stop in zip(numbers, bounds, bounds[1:], strict=False):
-                rows, place = self._read(number).rows, self.places[number]
-                own = spots[start:stop]
-                for name in ("frame", "x", "y", "u", "v", "real"):
-                    own[name] = rows[name]
-                known = self.fields.fields[place.field].is_known
-                own["field"] = place.field if known else -1
-            shape = self.frames[numbers[0]].shape
-            self.standing[camera] = find_standing(spots, len(numbers), float(shape[0] * shape[1]))
+            ny, nx = self.frames[numbers[0]].shape
+            span, n = (0.0, float(ny)), int(bounds[-1])
+            with Bands(self.night.folder, SPOT, "y", span, n, MARGIN) as bands:
+                for number, start in zip(numbers, bounds.tolist(), strict=False):
+                    bands.add(self._spots(number, start))
+                self.standing[camera] = find_standing(bands, len(numbers), float(ny * nx))
+
+    def _spots(self, number: int, start: int) -> NDArray[Any]:
+        """Return the rows of a frame as they are held against those of others of its camera."""
+        rows, place = self._read(number).rows, self.places[number]
+        spots = np.zeros(len(rows), SPOT)
+        spots["index"] = np.arange(start, start + len(rows))
+        for name in ("frame", "x", "y", "u", "v", "real"):
+            spots[name] = rows[name]
+        spots["field"] = place.field if self.fields.fields[place.field].is_known else -1
+        return spots
 
     def _bounds(self, numbers: Sequence[int]) -> NDArray[np.intp]:
         """Return where the rows of frames begin and end, one frame after the other."""
@@ -159,23 +167,13 @@ class Reckoning:
             ParquetParts(out / DETECTIONS) as all_rows,
         ):
             for (group, number, camera), numbers in sorted(members.items()):
-                # Nothing of a group is held while the next is read.
-                self._merge_one(
-                    *self._block(shown[group], number, camera, numbers), all_sources, all_rows
-                )
+                block = self._block(shown[group], number, camera, numbers)
+                with Stored(out, block, len(self.standing[camera].x)) as stored:
+                    self._store(stored, numbers, self.standing[camera])
+                    self._write_block(block, stored, merge(block, stored), all_sources, all_rows)
 
-    def _block(
-        self, group: tuple[str, str], field: int, camera: str, numbers: Sequence[int]
-    ) -> tuple[Block, NDArray[np.int32]]:
-        """Return what is merged at a time, and what of it stands on the detector."""
-        standing, bounds = self.standing[camera], self._bounds(numbers)
-        rows = np.zeros(bounds[-1], ROW)
-        which, repeats = (np.zeros(bounds[-1], np.int32) for _ in range(2))
-        for number, start, stop in zip(numbers, bounds, bounds[1:], strict=False):
-            first = self.first_row[number]
-            rows[start:stop] = self._read(number).rows
-            which[start:stop] = standing.number[first : first + stop - start]
-            repeats[start:stop] = standing.repeats[first : first + stop - start]
+    def _block(self, group: tuple[str, str], field: int, camera: str, numbers: Sequence[int]) -> Block:
+        """Return what is known of the frames that are merged at a time."""
         covers = [
             Cover(n, affine, self.frames[n].shape, float(self.hours[n]))
             for n in numbers
@@ -183,40 +181,44 @@ class Reckoning:
         ]
         widths = np.array([self.facts["fwhm"][n] for n in numbers])
         has_width = np.isfinite(widths)
-        block = Block(
+        return Block(
             group,
             camera,
-            rows,
             self.fields.fields[field],
             covers,
+            self.hours,
             len(numbers),
+            int(self._bounds(numbers)[-1]),
             float(np.median(widths[has_width])) if has_width.any() else float("nan"),
             float(np.median([self.thresholds[n] for n in numbers])),
-            repeats,
-            standing.by_chance,
+            self.standing[camera].by_chance,
         )
-        return block, which
 
-    def _merge_one(
+    def _store(self, stored: Stored, numbers: Sequence[int], standing: Standing) -> None:
+        """Read the rows of frames, with what of them stands on the detector."""
+        for number in numbers:
+            rows = self._read(number).rows
+            own = slice(self.first_row[number], self.first_row[number] + len(rows))
+            stored.add(rows, standing.number[own], standing.repeats[own])
+
+    def _write_block(
         self,
         block: Block,
-        standing: NDArray[np.int32],
+        stored: Stored,
+        merged: Merged,
         all_sources: ParquetParts,
         all_rows: ParquetParts,
     ) -> None:
-        merged = merge(block.rows, standing, block.covers, self.hours, block.fwhm, block.threshold)
-        found, _ = sources(block, merged)
-        names = list(self.classes)
+        names, found = list(self.classes), merged.found
         for part in parts_of(len(found)):
             table = source_table(block, found[part], self._ids(part), self.frames, names)
             all_sources.add(arrow_columns(table))
-        for part in parts_of(len(block.rows)):
+        for part in parts_of(block.n_rows):
             label = merged.label[part]
             ids = self.next_id + label.astype(np.int64)
             probability = found["probability"][label]
-            all_rows.add(
-                detection_columns(block.rows[part], block.field, ids, probability, self.frames, names)
-            )
+            rows = stored.read(part)
+            all_rows.add(detection_columns(rows, block.field, ids, probability, self.frames, names))
         self._sum_up(block, found)
         self.next_id += len(found)
 
@@ -236,32 +238,32 @@ class Reckoning:
         index, why = candidates(found, away)
         night.why.update(why)
         chosen = source_table(block, found[index], self._ids(index), self.frames, list(self.classes))
-        best = block.rows[found["best"][index]]
+        best = found[index]
         chosen["why"] = texts(why)
         chosen["neighbour"] = np.where(np.isfinite(away[index]), away[index], np.nan)
-        chosen["image"] = texts([self.frames[k].image for k in best["frame"]])
-        chosen["row"], chosen["x_image"], chosen["y_image"] = best["row"], best["x"], best["y"]
+        chosen["image"] = texts([self.frames[k].image for k in best["best_frame"]])
+        for name, of in (("row", "best_row"), ("x_image", "best_x"), ("y_image", "best_y")):
+            chosen[name] = best[of]
         self.chosen.append((chosen, [_RANK[word] for word in why]))
         night.n_doubtful += count_doubtful(found)
         for k in doubtful(found, _MOST_DOUBTFUL):
-            night.doubtful.append(self._doubt(block, found[k], self.next_id + int(k)))
+            night.doubtful.append(self._doubt(found[k], self.next_id + int(k)))
         night.doubtful.sort(key=lambda doubt: (abs(doubt.probability - REAL), doubt.id))
         del night.doubtful[_MOST_DOUBTFUL:]
         self._write_regions(block, found)
 
-    def _doubt(self, block: Block, source: Any, number: int) -> Doubt:
-        row = block.rows[source["best"]]
-        frame = int(row["frame"])
+    def _doubt(self, source: Any, number: int) -> Doubt:
+        frame = int(source["best_frame"])
         kind = int(source["class"])
         return Doubt(
             number,
             self.frames[frame].image,
             self.hdus[frame],
-            int(row["row"]),
-            float(row["x"]),
-            float(row["y"]),
+            int(source["best_row"]),
+            float(source["best_x"]),
+            float(source["best_y"]),
             float(self.facts["fwhm"][frame]),
-            float(row["score"]),
+            float(source["best_score"]),
             float(source["probability"]),
             int(source["n_seen"]),
             int(source["n_cover"]),

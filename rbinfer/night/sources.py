@@ -11,13 +11,17 @@ from .combine import APART, Evidence, evidence, logit, probability
 from .coverage import Cover, counted
 from .fields import Field
 from .grouped import Grouped
-from .merge import Merged, radius_of
+from .tracks import Track
 
 F64 = NDArray[np.float64]
 
+#: Detections within this share of the FWHM of their median are one source; in pixels no less than
+#: _LEAST: faint positions scatter by 0.15 FWHM, and frames are aligned to 0.2 pixels.
+_RADIUS, _LEAST = 0.5, 1.2
 #: What a source is: seen at a position of the sky, moving over it, or standing on the detector.
 KINDS = ("sky", "moving", "detector")
-#: A source.
+#: A source; ``first`` and ``last`` are numbers of frames, and ``best_*`` are of the detection with the
+#: largest S/N.
 SOURCE = np.dtype(
     [
         ("kind", np.int8),
@@ -37,7 +41,11 @@ SOURCE = np.dtype(
         ("snr", np.float64),
         ("first", np.int32),
         ("last", np.int32),
-        ("best", np.int64),
+        ("best_frame", np.int32),
+        ("best_row", np.int32),
+        ("best_x", np.float64),
+        ("best_y", np.float64),
+        ("best_score", np.float32),
         ("rate_u", np.float64),
         ("rate_v", np.float64),
     ]
@@ -46,62 +54,88 @@ SOURCE = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The detections of a group on one field, and what they are part of.
+    """What is merged at a time: the detections of a group and a camera on one field.
 
     Attributes
     ----------
     group : (str, str)
         Target and filter, as they are shown.
     camera : str
-    rows : structured ndarray of `rbinfer.night.rows.ROW`, shape (n,)
     field : Field
     covers : sequence of Cover
         Frames with a known place.
-    n_frames : int
-        All of them.
-    fwhm, threshold : float
-    repeats : ndarray of int32, shape (n,)
-        As of `rbinfer.night.detector.Standing`.
+    hours : ndarray of float64
+        Middle of the exposure by the number of a frame, of all frames of the night.
+    n_frames, n_rows : int
+        All frames of the block, and their detections.
+    fwhm : float
+        Typical width of a star, pixels.
+    threshold : float
+        Scores above it are real.
     by_chance : float
         How many detections lie within a pixel of any position, over the frames of the camera.
     """
 
     group: tuple[str, str]
     camera: str
-    rows: NDArray[Any]
     field: Field
     covers: Sequence[Cover]
+    hours: F64
     n_frames: int
+    n_rows: int
     fwhm: float
     threshold: float
-    repeats: NDArray[np.int32]
     by_chance: float
 
+    @property
+    def radius(self) -> float:
+        """How far detections of one source may be from their median, in pixels."""
+        return max(_LEAST, _RADIUS * self.fwhm) if np.isfinite(self.fwhm) else _LEAST
 
-def sources(block: Block, merged: Merged) -> tuple[NDArray[Any], Evidence]:
-    """Sum up each source of a block.
+    @property
+    def density(self) -> float:
+        """Detections in a pixel of a frame."""
+        area = sum(cover.shape[0] * cover.shape[1] for cover in self.covers)
+        return self.n_rows / area if area else 0.0
+
+
+def sources(
+    block: Block,
+    rows: NDArray[Any],
+    label: NDArray[np.intp],
+    kind: str = "sky",
+    tracks: Sequence[Track] = (),
+) -> tuple[NDArray[Any], Evidence]:
+    """Sum up sources of a block.
 
     Parameters
     ----------
     block : Block
-    merged : Merged
+    rows : structured ndarray, shape (n,)
+        All detections of these sources, with the fields of `rbinfer.night.rows.ROW` and ``repeats``, as
+        of `rbinfer.night.detector.Standing`.
+    label : ndarray of int, shape (n,)
+        To which of them each row belongs; from 0, none without a row.
+    kind : str
+        One of `KINDS`.
+    tracks : sequence of Track
+        Those of sources that move.
 
     Returns
     -------
     sources : structured ndarray of `SOURCE`
-        In the order of their labels; ``first`` and ``last`` are numbers of frames, ``best`` is the row
-        of the block with the largest S/N.
+        In the order of their labels.
     known : Evidence
         What the probabilities rest on.
     """
-    rows, label = block.rows, merged.label
     n = int(label.max(initial=-1)) + 1
     found = np.zeros(n, SOURCE)
     if not n:
         return found, evidence(*np.zeros((8, 0)))
+    found["kind"] = KINDS.index(kind)
     groups = Grouped(label, rows["frame"])
     _sum_up(found, groups, rows)
-    found["n_detector"] = groups.median(block.repeats.astype(np.float64))
+    found["n_detector"] = groups.median(rows["repeats"].astype(np.float64))
     first = groups.first
     away = np.hypot(rows["x"] - rows["x"][first][label], rows["y"] - rows["y"][first][label]) > APART
     seen = groups.total(away.astype(np.float64)).astype(np.int32)
@@ -110,16 +144,14 @@ def sources(block: Block, merged: Merged) -> tuple[NDArray[Any], Evidence]:
     found["n_cover"], could = counted(
         block.covers, found["u"], found["v"], rows["x"][first], rows["y"][first], APART
     )
-    by_chance = _density(block) * np.pi * radius_of(block.fwhm) ** 2 * could
-    _set_tracks(found, merged, block, seen, could)
-    for k in merged.standing:
-        found["kind"][k] = KINDS.index("detector")
-        found["n_detector"][k] = found["n_seen"][k]
-        found["n_cover"][k] = block.n_frames
-        seen[k] = could[k] = still[k] = 0
+    by_chance = block.density * np.pi * block.radius**2 * could
+    _set_tracks(found, tracks, rows, block, seen, could)
+    if kind == "detector":
+        found["n_detector"], found["n_cover"] = found["n_seen"], block.n_frames
+        seen[:] = could[:] = still[:] = 0
     # A frame that shows it covers it, however close to an edge it lies.
     found["n_cover"] = np.maximum(found["n_cover"], found["n_seen"])
-    standing = np.where(found["kind"] == KINDS.index("moving"), 0, found["n_detector"])
+    standing = np.zeros(n, np.int32) if kind == "moving" else found["n_detector"]
     chance = np.full(n, block.by_chance)
     alone = np.where(found["n_seen"] == 1, found["n_cover"] - 1, 0)
     known = evidence(mean, found["snr"], seen, alone, by_chance, standing, chance, still)
@@ -137,29 +169,31 @@ def _sum_up(found: NDArray[Any], groups: Grouped, rows: NDArray[Any]) -> None:
     found["score_mean"], found["score_min"] = groups.mean(scores), groups.least(scores)
     found["score_max"] = groups.most(scores)
     found["class"] = groups.commonest(rows["kind"])
-    found["best"] = groups.best(rows["snr"].astype(np.float64))
-    found["snr"] = rows["snr"][found["best"]]
+    best = rows[groups.best(rows["snr"].astype(np.float64))]
+    found["snr"] = best["snr"]
+    for name in ("frame", "row", "x", "y", "score"):
+        found[f"best_{name}"] = best[name]
     numbers = rows["frame"].astype(np.float64)  # frames are numbered in the order of time
     found["first"], found["last"] = groups.least(numbers), groups.most(numbers)
 
 
 def _set_tracks(
     found: NDArray[Any],
-    merged: Merged,
+    tracks: Sequence[Track],
+    rows: NDArray[Any],
     block: Block,
     seen: NDArray[np.int32],
     could: NDArray[np.int32],
 ) -> None:
-    """Mark what moves; two of its positions make a line, and only the others repeat."""
-    for k, track in merged.tracks.items():
-        found["kind"][k] = KINDS.index("moving")
+    """Set what differs where sources move; two positions make a line, and only the others repeat."""
+    for k, track in enumerate(tracks):
         found["rate_u"][k], found["rate_v"][k] = track.u[1], track.v[1]
         cover = 0
         for each in block.covers:
             u, v = track.at(each.hours)
             cover += bool(each.pixels(np.array([u]), np.array([v]))[2][0])
-        own = block.rows[track.members]
-        u, v = track.at(np.array([_hours_of(block, frame) for frame in own["frame"]]))
+        own = rows[track.members]
+        u, v = track.at(block.hours[own["frame"]])
         found["scatter"][k] = np.sqrt(np.mean((own["u"] - u) ** 2 + (own["v"] - v) ** 2))
         # Where it was first seen.
         found["u"][k], found["v"][k] = own["u"][0], own["v"][0]
@@ -167,13 +201,3 @@ def _set_tracks(
         found["n_cover"][k] = cover
         seen[k] = len(own) - 2
         could[k] = max(cover - 2, len(own) - 2)
-
-
-def _hours_of(block: Block, frame: int) -> float:
-    return next(cover.hours for cover in block.covers if cover.frame == frame)
-
-
-def _density(block: Block) -> float:
-    """Return the detections in a pixel of a frame."""
-    area = sum(cover.shape[0] * cover.shape[1] for cover in block.covers)
-    return len(block.rows) / area if area else 0.0

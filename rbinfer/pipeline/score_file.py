@@ -16,6 +16,7 @@ from ..io.headers import first_headers, observed_at
 from ..io.original import Original
 from ..io.positions import peaks
 from ..io.records import Records
+from ..io.scratch import bands
 from ..io.tables import check_fit, takes_records, write_catalog
 from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
@@ -249,11 +250,14 @@ def _as_table(columns: Mapping[str, NDArray[Any]]) -> "Table":
 
 def _tell_of_pixels(name: str, pixels: NDArray[np.float32]) -> None:
     """Say what there is where nothing was detected: a dead frame looks like an empty sky."""
-    good = pixels[np.isfinite(pixels)]
-    values = f", from {good.min():g} to {good.max():g}" if good.size else ""
+    n, low, high = 0, np.inf, -np.inf
+    for rows in bands(pixels):
+        good = pixels[rows][np.isfinite(pixels[rows])]
+        n += good.size
+        low, high = good.min(initial=low), good.max(initial=high)
     log.warning(
         "%s: nothing was detected; %.3g %% of the pixels are finite%s",
         name,
-        100 * good.size / pixels.size,
-        values,
+        100 * n / pixels.size,
+        f", from {low:g} to {high:g}" if n else "",
     )

@@ -9,7 +9,7 @@ import pytest
 
 from rbinfer.night.affine import align
 from rbinfer.night.run import OUTPUTS, run_night
-from tests.infer.night.skies import write_night
+from tests.infer.night.skies import of_kind, write_night
 from tests.infer.night.test_affine import error, scattered, turned
 from tests.infer.night.test_tracks import N, field_of, merged
 from tests.infer.night.test_tracks import rows_of as detections
@@ -79,7 +79,7 @@ def test_movers(tried):
         own = 350.0 + way + rng.normal(0, 0.12, way.shape)
         parts += [detections(k, *own[k], snr=77.0) for k in range(N)]
         rows, found = merged(parts)
-        assert len(found.tracks) == 1, seed
-        [number] = found.tracks
+        assert of_kind(found, "moving").size == 1, seed
+        [number] = of_kind(found, "moving")
         assert np.count_nonzero((rows["snr"] == 77.0) & (found.label == number)) >= 0.8 * N, seed
     tried(n)

@@ -1,12 +1,18 @@
 """Small nights made with plain NumPy: stars, hot pixels, a mover, offsets; and their truth."""
 
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from rbinfer.night.fields import Field
+from rbinfer.night.merge import merge
 from rbinfer.night.rows import ROW
+from rbinfer.night.sources import KINDS, Block
+from rbinfer.night.stored import Stored
 
 SIDE = 200
 SIGMA = 1.3
@@ -93,3 +99,20 @@ def rows_of(frame, u, v, x=None, y=None, score=0.99, flux=1000.0, snr=50.0):
     rows["score"], rows["flux"], rows["snr"] = score, flux, snr
     rows["real"] = rows["score"] > 0.5
     return rows
+
+
+def merge_rows(rows, covers, hours, standing=None, fwhm=3.5):
+    """Merge the rows of a block; `standing` tells what each is a repeat of on the detector."""
+    standing = np.full(len(rows), -1) if standing is None else standing
+    block = Block(("", ""), "", Field(), covers, hours, len(covers), len(rows), fwhm, 0.5, 0.0)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Stored(Path(folder), block, int(standing.max(initial=-1)) + 1) as stored,
+    ):
+        stored.add(rows, standing, np.zeros(len(rows), np.int32))
+        return merge(block, stored)
+
+
+def of_kind(merged, kind):
+    """Return the numbers of the sources of a kind."""
+    return np.flatnonzero(merged.found["kind"] == KINDS.index(kind))

@@ -1,7 +1,8 @@
 import numpy as np
 
+from rbinfer.night.bands import Bands
 from rbinfer.night.clusters import clusters
-from rbinfer.night.detector import _APART, SPOT, _places, find_standing
+from rbinfer.night.detector import _APART, MARGIN, SPOT, _places, find_standing
 
 SIDE = 500
 
@@ -23,10 +24,17 @@ def spots_of(n_frames, offsets, n_stars=150, n_hot=40, field=0, seed=0):
     return np.concatenate(parts), is_hot
 
 
-def test_hot_pixels_are_told_from_stars_by_dithering():
+def standing_of(folder, spots, n_frames):
+    with Bands(folder, SPOT, "y", (0.0, SIDE), len(spots), MARGIN) as bands:
+        spots["index"] = np.arange(len(spots))
+        bands.add(spots)
+        return find_standing(bands, n_frames, SIDE**2)
+
+
+def test_hot_pixels_are_told_from_stars_by_dithering(tmp_path):
     rng = np.random.default_rng(1)
     spots, is_hot = spots_of(12, rng.normal(0, 15, (12, 2)))
-    found = find_standing(spots, 12, SIDE**2)
+    found = standing_of(tmp_path, spots, 12)
     assert len(found.x) == 40
     assert np.all(found.frames >= 11)
     assert np.mean(found.number[is_hot] >= 0) > 0.98
@@ -36,36 +44,36 @@ def test_hot_pixels_are_told_from_stars_by_dithering():
     assert np.all(found.real < 0.3)
 
 
-def test_a_slow_drift_suffices():
+def test_a_slow_drift_suffices(tmp_path):
     spots, is_hot = spots_of(20, np.outer(np.arange(20), [0.6, 0.3]))
-    found = find_standing(spots, 20, SIDE**2)
+    found = standing_of(tmp_path, spots, 20)
     assert np.mean(found.number[is_hot] >= 0) > 0.98
     assert np.mean(found.number[~is_hot] >= 0) < 0.02
 
 
-def test_where_the_sky_stands_still_nothing_is_told():
+def test_where_the_sky_stands_still_nothing_is_told(tmp_path):
     spots, _ = spots_of(20, np.zeros((20, 2)))
-    found = find_standing(spots, 20, SIDE**2)
+    found = standing_of(tmp_path, spots, 20)
     assert len(found.x) == 0
     assert not found.repeats.any()
 
 
-def test_frames_of_an_unknown_sky_tell_nothing():
+def test_frames_of_an_unknown_sky_tell_nothing(tmp_path):
     rng = np.random.default_rng(1)
     spots, _ = spots_of(12, rng.normal(0, 15, (12, 2)), field=-1)
-    assert len(find_standing(spots, 12, SIDE**2).x) == 0
+    assert len(standing_of(tmp_path, spots, 12).x) == 0
 
 
-def test_crowding_alone_makes_no_hot_pixels():
+def test_crowding_alone_makes_no_hot_pixels(tmp_path):
     rng = np.random.default_rng(3)
     spots, _ = spots_of(20, rng.normal(0, 40, (20, 2)), n_stars=2500, n_hot=0)
-    found = find_standing(spots, 20, SIDE**2)
+    found = standing_of(tmp_path, spots, 20)
     assert found.by_chance > 0.6
     assert len(found.x) == 0
 
 
-def test_no_detections():
-    found = find_standing(np.zeros(0, SPOT), 3, SIDE**2)
+def test_no_detections(tmp_path):
+    found = standing_of(tmp_path, np.zeros(0, SPOT), 3)
     assert (len(found.x), len(found.number), found.by_chance) == (0, 0, 0.0)
 
 
@@ -86,9 +94,9 @@ def test_places_are_those_that_are_gathered_up_to_three():
     assert {0, 1, 2, 3, 4} <= set(counts)
 
 
-def test_what_repeats_too_often_to_be_compared_counts_all_other_frames():
+def test_what_repeats_too_often_to_be_compared_counts_all_other_frames(tmp_path):
     rng = np.random.default_rng(2)
     spots, is_hot = spots_of(520, rng.normal(0, 15, (520, 2)), n_stars=3, n_hot=2)
-    found = find_standing(spots, 520, SIDE**2)
+    found = standing_of(tmp_path, spots, 520)
     assert len(found.x) == 2
     assert set(found.repeats[is_hot & (found.number >= 0)]) == {519}

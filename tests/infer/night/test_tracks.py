@@ -3,10 +3,10 @@ import pytest
 
 from rbinfer.night.affine import Affine
 from rbinfer.night.coverage import Cover, counted
-from rbinfer.night.merge import _named, merge
+from rbinfer.night.lines import complete
 from rbinfer.night.tracks import Track, _Linker, find_tracks
 
-from .skies import rows_of
+from .skies import merge_rows, of_kind, rows_of
 
 N = 15
 HOURS = np.arange(N) / 12
@@ -25,8 +25,7 @@ def field_of(rng, n_stars=60, n_once=20):
 
 def merged(parts):
     rows = np.concatenate(parts)
-    none = np.full(len(rows), -1)
-    return rows, merge(rows, none, COVERS, HOURS, 3.5, 0.5)
+    return rows, merge_rows(rows, COVERS, HOURS)
 
 
 @pytest.mark.parametrize("step", [0.8, 1.8, 6.0, 15.0])
@@ -39,18 +38,18 @@ def test_a_mover_is_one_source_however_slow(step, seed):
     parts += [rows_of(k, *(own[k] + rng.normal(0, 0.1, 2)), snr=77.0) for k in range(N)]
     rows, found = merged(parts)
     is_mover = rows["snr"] == 77.0
-    [number] = found.tracks
+    [number] = of_kind(found, "moving")
     assert np.count_nonzero(is_mover & (found.label == number)) >= N - 1
     assert not np.any(~is_mover & (found.label == number))
-    track = found.tracks[number]
-    assert np.hypot(track.u[1], track.v[1]) == pytest.approx(12 * step, rel=0.03)
+    moves = found.found[number]
+    assert np.hypot(moves["rate_u"], moves["rate_v"]) == pytest.approx(12 * step, rel=0.03)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_chance_makes_no_tracks(seed):
     rng = np.random.default_rng(seed)
     _, found = merged(field_of(rng, n_once=60))
-    assert not found.tracks
+    assert not of_kind(found, "moving").size
 
 
 def test_stars_that_scatter_and_blends_make_no_tracks():
@@ -61,7 +60,7 @@ def test_stars_that_scatter_and_blends_make_no_tracks():
         for k in range(N):
             parts.append(rows_of(k, *star))
             parts.append(rows_of(k, *(star + rng.normal(0, 3.0, 2))))
-    assert not merged(parts)[1].tracks
+    assert not of_kind(merged(parts)[1], "moving").size
 
 
 def test_three_positions_suffice_where_nothing_else_is():
@@ -71,16 +70,16 @@ def test_three_positions_suffice_where_nothing_else_is():
     stars = rng.uniform(300, 690, (20, 2))
     parts += [rows_of(k, *(stars + rng.normal(0, 0.1, stars.shape)).T) for k in range(3)]
     rows = np.concatenate(parts)
-    found = merge(rows, np.full(len(rows), -1), covers, HOURS, 3.5, 0.5)
-    assert len(found.tracks) == 1
+    found = merge_rows(rows, covers, HOURS)
+    assert of_kind(found, "moving").size == 1
 
 
 def test_without_times_nothing_is_linked_and_all_is_merged():
     rng = np.random.default_rng(0)
     rows = np.concatenate(field_of(rng))
     covers = [Cover(c.frame, c.affine, c.shape, np.nan) for c in COVERS]
-    found = merge(rows, np.full(len(rows), -1), covers, np.full(N, np.nan), 3.5, 0.5)
-    assert not found.tracks
+    found = merge_rows(rows, covers, np.full(N, np.nan))
+    assert not of_kind(found, "moving").size
     assert np.sort(np.bincount(found.label))[-60] >= N - 1
 
 
@@ -91,10 +90,9 @@ def test_what_stands_on_the_detector_is_one_source_and_no_track():
     parts += [rows_of(k, 300 + 3 * k, 310.0, 50.0, 60.0, snr=33.0) for k in range(N)]
     rows = np.concatenate(parts)
     standing = np.where(rows["snr"] == 33.0, 0, -1)
-    found = merge(rows, standing, COVERS, HOURS, 3.5, 0.5)
-    assert not found.tracks
-    [(number, which)] = found.standing.items()
-    assert which == 0
+    found = merge_rows(rows, COVERS, HOURS, standing)
+    assert not of_kind(found, "moving").size
+    [number] = of_kind(found, "detector")
     np.testing.assert_array_equal(found.label == number, standing == 0)
 
 
@@ -107,10 +105,10 @@ def test_a_star_keeps_its_detections_where_it_crosses_a_hot_pixel():
     ]
     rows = np.concatenate([*parts, *star, *hot])
     standing = np.where((rows["snr"] == 33.0) | ((rows["snr"] == 44.0) & (rows["frame"] == 10)), 0, -1)
-    found = merge(rows, standing, COVERS, HOURS, 3.5, 0.5)
+    found = merge_rows(rows, COVERS, HOURS, standing)
     own = found.label[rows["snr"] == 44.0]
     assert len(set(own)) == 1
-    [(number, _)] = found.standing.items()
+    [number] = of_kind(found, "detector")
     np.testing.assert_array_equal(found.label == number, rows["snr"] == 33.0)
 
 
@@ -127,9 +125,9 @@ def test_coverage_counts_frames_and_those_that_moved():
 
 def test_a_group_with_nothing_but_hot_pixels():
     rows = np.concatenate([rows_of(k, [3.0 * k, 9.0 - k], [50.0, 60.0], 50.0, 60.0) for k in range(N)])
-    found = merge(rows, np.tile([0, 1], N), COVERS, HOURS, 3.5, 0.5)
-    assert not found.tracks
-    assert sorted(found.standing.values()) == [0, 1]
+    found = merge_rows(rows, COVERS, HOURS, np.tile([0, 1], N))
+    assert not of_kind(found, "moving").size
+    assert of_kind(found, "detector").tolist() == [0, 1]
     np.testing.assert_array_equal(np.bincount(found.label), [N, N])
 
 
@@ -139,11 +137,10 @@ def test_no_track_is_completed_with_a_piece_of_another():
     rows = np.concatenate(parts)
     first, second = np.arange(N - 1), np.arange(N - 1, 2 * N - 1)
     found = [Track.fitted(rows, HOURS, members) for members in (first, second)]
-    label = np.arange(len(rows))
-    tracks = _named(found, rows, label, np.zeros(len(rows), bool), COVERS, HOURS, 1.75)
-    np.testing.assert_array_equal(tracks[29].members, first)
-    np.testing.assert_array_equal(tracks[30].members, second)
-    np.testing.assert_array_equal(label, np.repeat([29, 30], [N - 1, N]))
+    whole, tracks = complete(found, rows, COVERS, HOURS, 1.75)
+    np.testing.assert_array_equal(whole, rows)
+    np.testing.assert_array_equal(tracks[0].members, first)
+    np.testing.assert_array_equal(tracks[1].members, second)
 
 
 @pytest.mark.parametrize("seed", range(4))
