@@ -195,7 +195,7 @@ def main():
     if args.rows is not None:
         args.rows.mkdir(parents=True, exist_ok=True)
     good, references, faulty = simulated(args.seed, args.cameras, args.nights, args.rows)
-    report = {"processor": processor(), "seed": args.seed}
+    report = {"processor": processor(), "seed": args.seed, "cameras": args.cameras}
     one, three = ({c: reference_of(each[:n]) for c, each in references.items()} for n in (1, None))
     for name, expectations in (
         ("against three nights", three),
