@@ -1,9 +1,11 @@
 """Frames of nights that change as nights do, and of nights with a fault, by the simulator."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 
 import numpy as np
-from _night_frames import READ_NOISE, SKY, NightMaker, NightPlan, Sky
+from _night_frames import BEGINNING, READ_NOISE, SKY, NightMaker, NightPlan, Sky
 from astropy.io import fits
 
 from rbtrain.simulate import defects
@@ -68,30 +70,65 @@ FAULTS = {
 }
 
 
+@dataclass
+class Target:
+    """Where the telescope points.
+
+    Attributes
+    ----------
+    name : str
+    sky : Sky
+    airmass, change : float
+        Of the first frame, and what a frame adds.
+    glow : float
+        Factor of the sky's light there.
+    """
+
+    name: str
+    sky: Sky
+    airmass: float
+    change: float
+    glow: float
+
+    @classmethod
+    def drawn(cls, plan, rng, name):
+        plan = replace(plan, stars=int(plan.stars * np.exp(rng.normal(0, 0.3))))
+        sky = Sky.drawn(plan, rng)
+        airmass, change = np.exp(rng.uniform(0.0, np.log(1.8))), rng.uniform(-0.015, 0.015)
+        return cls(name, sky, float(airmass), float(change), float(np.exp(rng.normal(0, 0.05))))
+
+    def at(self, number):
+        """Return the airmass of the frame `number` of this target."""
+        return float(np.clip(self.airmass + self.change * number, 1.0, 2.2))
+
+
 class ChangingNight(NightMaker):
     """A night of one camera: seeing, sky and transparency wander, targets differ, satellites cross.
+
+    The seeing grows with the airmass by the power 0.6 (Fried 1966, JOSA 56, 1372), the sky by 0.3 of
+    what is beyond 1, and the atmosphere takes 0.15 mag an airmass.
 
     Parameters
     ----------
     seed : int
         Of the night; the detector is that of `camera`.
     camera : int
-        Seed of the hot pixels.
+        Seed of the hot pixels. The headers of even ones note target and airmass.
     folder : path
     """
 
-    #: Share of frames that a satellite crosses.
-    SATELLITES = 0.02
+    #: As large as it takes to measure the stars: some thousand frames are drawn.
+    PLAN = partial(NightPlan, side=320, stars=160, hot_pixels=100, cosmic_rays=8)
+    #: Share of frames that a satellite crosses, and how many frames of a target follow one another.
+    SATELLITES, TURN = 0.02, 20
 
     def __init__(self, seed, camera, folder):
-        super().__init__(NightPlan(camera), folder)
+        super().__init__(self.PLAN(camera), folder)
         self.rng = np.random.default_rng((seed, camera))
         rng = self.rng
-        self.skies = [
-            Sky.drawn(replace(self.plan, stars=int(300 * np.exp(rng.normal(0, 0.3)))), rng)
-            for _ in range(3)
-        ]
-        self.seeing, self.level = 3.0 * np.exp(rng.normal(0, 0.1)), SKY * np.exp(rng.normal(0, 0.1))
+        self.tells = camera % 2 == 0
+        self.targets = [Target.drawn(self.plan, rng, f"Target {k}") for k in range(3)]
+        self.seeing, self.level = 2.7 * np.exp(rng.normal(0, 0.12)), SKY * np.exp(rng.normal(0, 0.1))
         self.wander = np.zeros(2)
         self.number = 0
 
@@ -102,9 +139,11 @@ class ChangingNight(NightMaker):
         name = FILTERS[number % len(FILTERS)]
         fault = fault if fault.only in (None, name) else Fault()
         self.wander = 0.9 * self.wander + np.sqrt(1 - 0.9**2) * rng.normal(0, (0.08, 0.08))
-        sky = self.skies[number // 20 % len(self.skies)]
-        psf = PSF.moffat(float(self.seeing * np.exp(self.wander[0])) * fault.defocus)
-        level = self.level * np.exp(self.wander[1])
+        target = self.targets[number // self.TURN % len(self.targets)]
+        airmass, sky = target.at(number % self.TURN), target.sky
+        seeing = self.seeing * np.exp(self.wander[0]) * airmass**0.6
+        psf = PSF.moffat(float(seeing * fault.defocus))
+        level = self.level * np.exp(self.wander[1]) * target.glow * (1 + 0.3 * (airmass - 1))
         image = np.full(self.shape, level, np.float32)
         image += (
             fault.leak
@@ -112,7 +151,7 @@ class ChangingNight(NightMaker):
             * np.outer(np.linspace(1, 0, self.plan.side), np.linspace(1, 0, self.plan.side))
         )
         dx, dy = rng.normal(0, self.plan.dither, 2)
-        through = rng.uniform(0.85, 1.0) * fault.clear
+        through = rng.uniform(0.85, 1.0) * fault.clear * 10 ** (-0.4 * 0.15 * (airmass - 1))
         steps = (
             np.linspace(-0.5, 0.5, 2 * int(fault.trail) + 1) * fault.trail
             if fault.trail
@@ -134,6 +173,9 @@ class ChangingNight(NightMaker):
         header["INSTRUME"] = "Simulated camera"
         header["EXPTIME"] = 120.0 + SHUTTER * (number % 5)
         header["FILTER"], header["IMAGETYP"] = name, "LIGHT"
+        header["DATE-OBS"] = (BEGINNING + timedelta(minutes=2.5 * number)).strftime("%Y-%m-%dT%H:%M:%S")
+        if self.tells:
+            header["OBJECT"], header["AIRMASS"] = target.name, round(airmass, 3)
         fits.writeto(path, np.rint(np.clip(taken, 0, 65535)).astype(np.uint16), header, overwrite=True)
         self.truth.clear()
         return is_crossed

@@ -25,6 +25,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "no star of the frame": {"network": {"psf": False}},
     "none of these": {"network": {"core": False, "context": False, "psf": False}},
     "twice the channels": {"network": {"filters": (32, 128, 256)}},
+    "fewer late features": {"network": {"native": 48, "judged": 64}},
+    "taught by the shipped network": {"fit": {"taught": 0.5}},
     "linear channel by peak": {"preprocess": {"linear_norm": "peak"}},
     "asinh channel by centre": {"preprocess": {"asinh_norm": "centre"}},
     "target FWHM 3": {"preprocess": {"target_fwhm": 3.0}},
@@ -49,14 +51,16 @@ def configured(changes: dict[str, dict[str, Any]], frames: int, epochs: int) -> 
         changed = dataclasses.replace(getattr(simulate, part), **changes.get(part, {}))
         simulate = dataclasses.replace(simulate, **{part: changed})
     data = {"frames": frames, "test_frames": 150, **changes.get("data", {})}
+    # From the beginning: no parent to be moved back to or taught by.
+    alone = {"epochs": epochs, "parent_share": 0.0, "taught": 0.0}
+    fit_settings: dict[str, Any] = alone | changes.get("fit", {})
     return dataclasses.replace(
         config,
         preprocess=dataclasses.replace(config.preprocess, **changes.get("preprocess", {})),
         simulate=simulate,
         data=dataclasses.replace(config.data, **data),
         network=dataclasses.replace(config.network, **changes.get("network", {})),
-        # From the beginning: no parent to be moved back to.
-        fit=dataclasses.replace(config.fit, epochs=epochs, parent_share=0.0, **changes.get("fit", {})),
+        fit=dataclasses.replace(config.fit, **fit_settings),
     )
 
 
@@ -65,6 +69,7 @@ def measure(
 ) -> dict[str, Any]:
     """Train one variant and measure it on the frames of the shipped simulator and on real images."""
     from rbinfer import Classifier
+    from rbinfer.model.registry import resolve
     from rbtrain.config import CLASSES
     from rbtrain.data.dataset import build_dataset
     from rbtrain.export.release import export_run
@@ -80,7 +85,7 @@ def measure(
         where = Path(folder)
         data = build_dataset(config, where / "train", workers=workers)
         test = build_dataset(asked, where / "test", part="test", workers=workers)
-        fit(config, data, where / "fit", verbose=0)
+        fit(config, data, where / "fit", verbose=0, teacher=resolve("default"))
         export_run(config, data, where / "fit" / "best.keras", where / "model.onnx")
         simulated = evaluate_simulation(where / "model.onnx", test)
         result = {

@@ -33,7 +33,7 @@ from rbinfer.scoring.classifier import Classifier
 STEPS = {
     "background": "measure_sky",
     "one walk": "_walk",
-    "islands": "_without_floods",
+    "islands": "without_floods",
     "shapes": "_measure",
     "wings": "_without_wings",
 }

@@ -13,9 +13,10 @@ import sys
 
 import numpy as np
 from _common import add_json, processor, write_json
+from scipy.stats import binom
 
 from rbtrain.config import CLASSES
-from rbtrain.judging.promotion import Comparison, compare
+from rbtrain.judging.promotion import Comparison, compare, not_inferior, objects_to_decide
 
 #: Labels, real and bogus.
 LABELS = ((40, 160), (100, 100), (170, 30))
@@ -32,6 +33,8 @@ WORLDS = {
     "the same, 10 % of the bogus lost": (0.0, 0.1, 0.1, 0.0),
 }
 MISTAKES = (0.0, 0.03)
+#: Shares of the labelled objects that are won and lost, where it is asked how many labels show it.
+GAINS = ((0.01, 0.0), (0.02, 0.0), (0.02, 0.005), (0.03, 0.01), (0.05, 0.02), (0.012, 0.002))
 
 
 def judged(n_labels: tuple[int, int], world: tuple, mistakes: float, rng) -> Comparison:
@@ -45,6 +48,65 @@ def judged(n_labels: tuple[int, int], world: tuple, mistakes: float, rng) -> Com
     sources = np.isin(CLASSES, ("star", "galaxy"))
     everything = np.ones(len(real), bool), np.arange(len(real)), kinds, sources, sources, sources
     return compare(labels, real != is_won, real != is_lost, *everything)
+
+
+def needed(lost: int) -> int:
+    """Return how many objects of a kind rule out that a tenth is lost, where so many are."""
+    return next(n for n in range(1, 1000) if not_inferior(0, lost, n, 0.1) < 0.05)
+
+
+def without_margin(rng, cases: int = 5000) -> dict:
+    """Return how often a rule that forgives no loss on balance promotes, and the present one."""
+    found = [judged((60, 140), WORLDS["25 % of the bogus won"], 0.03, rng) for _ in range(cases)]
+    strict = [
+        each.kept.lost <= each.kept.won
+        and each.let_in.lost <= each.let_in.won
+        and binom.sf(each.let_in.won + each.kept.won - 1, _changed(each), 0.5) < 0.05
+        for each in found
+    ]
+    return {
+        "no more lost than won of either kind": round(float(np.mean(strict)), 3),
+        "the present rule": round(float(np.mean([each.verdict == "better" for each in found])), 3),
+    }
+
+
+def _changed(found: Comparison) -> int:
+    return sum(rate.won + rate.lost for rate in (found.kept, found.let_in))
+
+
+def said_to_decide(won: float, lost: float, rng, n: int = 200, cases: int = 20_000) -> dict:
+    """Compare the number of objects that is said to show a gain with that which does.
+
+    Of labels of `n` objects that don't show it: how often a number is said, its quantiles over the
+    number that shows it in four of five cases, and how often labels of as many objects as said do.
+    """
+    drawn = rng.multinomial(n, [won, lost, 1 - won - lost], cases)
+    not_shown = drawn[~shown(drawn)]
+    said = np.array([objects_to_decide(int(w), int(m), n) or 0 for w, m, _ in not_shown])
+    sizes = np.arange(20, 5000, 20)
+    enough = next(
+        size
+        for size in sizes
+        if shown(rng.multinomial(size, [won, lost, 1 - won - lost], 4000)).mean() >= 0.8
+    )
+    given = said[said > 0]
+    promoted = [
+        shown(rng.multinomial(size, [won, lost, 1 - won - lost], 20)).mean() for size in given[:2000]
+    ]
+    quantiles = np.quantile(given / enough, (0.1, 0.5, 0.9))
+    return {
+        "needed": int(enough),
+        "not shown": round(len(not_shown) / cases, 3),
+        "a number is said": round(len(given) / len(not_shown), 3),
+        "said over needed: 10, 50, 90 %": [round(float(q), 2) for q in quantiles],
+        "shown by as many": round(float(np.mean(promoted)), 3),
+    }
+
+
+def shown(drawn: np.ndarray) -> np.ndarray:
+    """Tell whether a gain of so many won and lost, shape (n, 3), is more than chance makes."""
+    won, lost = drawn[:, 0], drawn[:, 1]
+    return binom.sf(won - 1, won + lost, 0.5) < 0.025
 
 
 def main() -> int:
@@ -70,7 +132,19 @@ def main() -> int:
             ]
             print(f"{name:36s}", *(f"{rate:11.3f}" for rate in rates), flush=True)
             figures[f"{name}, {mistakes:.0%} wrong"] = [round(float(rate), 4) for rate in rates]
-    write_json(options.json, {"labels": LABELS, "called better": figures})
+    report = {
+        "labels": LABELS,
+        "cases": options.cases,
+        "called better": figures,
+        "objects needed where 0, 1, 2 are lost": [needed(lost) for lost in range(3)],
+        "no margin, 25 % of 140 bogus won, none of 60 real lost, 3% wrong": without_margin(rng),
+        "labels said to decide": {
+            f"{won:.1%} won, {lost:.1%} lost": said_to_decide(won, lost, rng) for won, lost in GAINS
+        },
+    }
+    for name in list(report)[3:]:
+        print(name, report[name])
+    write_json(options.json, report)
     return 0
 
 

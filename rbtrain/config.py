@@ -120,6 +120,10 @@ class NetworkConfig(Settings):
         Whether it also reads the native pixels around the object.
     context : bool
         Whether it also reads the wide view; only together with `core`.
+    native : int
+        Features that it makes of the native pixels.
+    judged : int
+        Features of all that it sees, which the star weighs.
     """
 
     architecture: str = "compact"
@@ -129,6 +133,8 @@ class NetworkConfig(Settings):
     psf: bool = field(default=False, metadata=LATER)
     core: bool = field(default=False, metadata=LATER)
     context: bool = field(default=False, metadata=LATER)
+    native: int = field(default=48, metadata=LATER)
+    judged: int = field(default=64, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -137,6 +143,10 @@ class NetworkConfig(Settings):
         if self.context and not self.core:
             raise ValueError(
                 "context = true needs core = true: a network that sees far also looks close"
+            )
+        if min(self.native, self.judged) < 1:
+            raise ValueError(
+                f"native and judged must be 1 or more features, not {self.native} and {self.judged}"
             )
 
 
@@ -157,6 +167,9 @@ class FitConfig(Settings):
     parent_share : float
         Of a fit that begins with the network of a model file: how far the network is moved back towards
         that one when it is exported, from 0 to 1, see `rbtrain.fitting.blend`.
+    taught : float
+        Share of the targets that the network of a model file gives, from 0 to 1, see
+        `rbtrain.fitting.taught`; the labels give the rest.
     widths, bogus_weights : tuple of float
         Widths of a frame's stars (FWHM, pixels, rising) and the weights of bogus detections there, see
         `rbtrain.fitting.rates.width_weights`; in the last quarter of the epochs.
@@ -173,6 +186,7 @@ class FitConfig(Settings):
     balance: float = 0.5
     precision: str = "float32"
     parent_share: float = field(default=0.0, metadata=LATER)
+    taught: float = field(default=0.0, metadata=LATER)
     widths: tuple[float, ...] = field(default=(1.0,), metadata=LATER)
     bogus_weights: tuple[float, ...] = field(default=(1.0,), metadata=LATER)
 
@@ -185,6 +199,8 @@ class FitConfig(Settings):
             )
         if not 0 <= self.parent_share <= 1:
             raise ValueError(f"parent_share must lie in [0, 1], not {self.parent_share}")
+        if not 0 <= self.taught <= 1:
+            raise ValueError(f"taught must lie in [0, 1], not {self.taught}")
         rising = all(low < high for low, high in pairwise((0.0, *self.widths)))
         are_pairs = len(self.widths) == len(self.bogus_weights) > 0
         if not (rising and are_pairs and min(self.bogus_weights) > 0):

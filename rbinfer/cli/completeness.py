@@ -153,9 +153,10 @@ def _in_words(
     let_in: dict[str, tuple[int, int]],
 ) -> str:
     gain = found.trial.gain
-    noise = f"gain {gain:g} by {gain_card}"
     if gain is None:
         noise = "the gain is not known, so they have no noise of their own; --gain tells it"
+    else:
+        noise = f"gain {gain:g} by {gain_card}"
     lines = [f"{options.image}: {len(found.score)} stars planted ({noise}; seed {options.seed})"]
     lines.append("  S/N            n  detected  called real  median score")
     for row in found.by_snr():
@@ -165,19 +166,27 @@ def _in_words(
         )
     for (name, part), snr in _depths(found).items():
         what = "detected" if name == "detected" else "called real"
-        lines.append(f"  {100 * part:.0f} % {what}: {_depth(found, snr, options.zeropoint)}")
+        depth = _beyond(found, part, name) if snr is None else _depth(found, snr, options.zeropoint)
+        lines.append(f"  {100 * part:.0f} % {what}: {depth}")
     for name, (detected, passed) in let_in.items():
         lines.append(f"  on {name}: {passed} of {detected} detections are called real")
     return "\n".join(lines)
 
 
-def _depth(found: "Completeness", snr: float | None, zeropoint: float | None) -> str:
+def _beyond(found: "Completeness", part: float, name: str) -> str:
+    """Say on which side of the stars that were planted a depth lies."""
+    from ..diagnostics.completeness import SNR_RANGE
+
+    table = found.by_snr()
+    brightest = table[name][table["n"] > 0][-1]
+    return f"above S/N {SNR_RANGE[1]:g}" if brightest < part else f"below S/N {SNR_RANGE[0]:g}"
+
+
+def _depth(found: "Completeness", snr: float, zeropoint: float | None) -> str:
     import math
 
     import numpy as np
 
-    if snr is None:
-        return "not between S/N 2 and 50"
     if zeropoint is None:
         return f"S/N {snr:.1f}"
     flux = float(found.flux_at(np.array([snr]))[0])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._util.arguments import unmasked
 from ..errors import InputError, one_line
 from ..kernels.constants import LARGEST
+from .scratch import taken
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def values_at(
     height, width = pixels.shape
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     at = np.where(inside, y, 0), np.where(inside, x, 0)
-    values = pixels[at]
+    values = taken(pixels, *at)
     good = inside & (np.abs(values) < LARGEST)
     if mask is not None:
         good &= ~mask[at]

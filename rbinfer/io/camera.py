@@ -31,6 +31,14 @@ _MOST_GAIN = 50.0  # electrons per unit; what is more is a setting
 #: Cards with the time of exposure in seconds; asked in this order.
 _EXPOSURES = ("EXPTIME", "EXPOSURE", "EXP_TIME", "ITIME", "TEXPTIME")
 
+#: Cards that name the target, asked in this order.
+_TARGETS = ("OBJECT", "OBJNAME", "TARGET", "TARGNAME")
+
+#: Cards with the airmass, and with the altitude of the target in degrees. ALTITUDE is left out: in most
+#: headers it is the height of the site.
+_AIRMASSES, _ALTITUDES = ("AIRMASS", "SECZ"), ("CENTALT", "OBJCTALT", "TELALT")
+_MOST_AIRMASS = 40.0  # at the horizon
+
 
 def exposure_of(headers: "Sequence[Header]") -> float | None:
     """Return the time of exposure that headers note, in seconds; None where none does.
@@ -45,6 +53,34 @@ def exposure_of(headers: "Sequence[Header]") -> float | None:
             value: Any = value_of(header, card)
             if isinstance(value, int | float) and 0 < value < 1e7:
                 return float(value)
+    return None
+
+
+def target_of(headers: "Sequence[Header]") -> str:
+    """Return the name of the target that headers note; empty where none does."""
+    for card in _TARGETS:
+        for header in headers:
+            value: Any = value_of(header, card)
+            if isinstance(value, str) and value.strip():
+                return " ".join(value.split())
+    return ""
+
+
+def airmass_of(headers: "Sequence[Header]") -> float | None:
+    """Return the airmass that headers note, or that of the altitude that they note; None without both.
+
+    Of an altitude it is the secant of the distance from the zenith, right within 2 % above 15 degrees.
+    """
+    for card in _AIRMASSES:
+        for header in headers:
+            value = _number(value_of(header, card))
+            if value is not None and 1 <= value <= _MOST_AIRMASS:
+                return value
+    for card in _ALTITUDES:
+        for header in headers:
+            value = _number(value_of(header, card))
+            if value is not None and 2 <= value <= 90:
+                return 1 / math.sin(math.radians(value))
     return None
 
 
@@ -95,6 +131,15 @@ def camera_of(headers: "Sequence[Header]", shape: tuple[int, int]) -> str:
 def filter_of(headers: "Sequence[Header]") -> str:
     """Name the filter of an image by the same cards; empty where none is there."""
     return ", ".join(text for card in _CARDS["filter"] if (text := _first(headers, card)))
+
+
+def _number(value: Any) -> float | None:
+    """Return the number of a card, which some programs write as text; None where there is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _first(headers: "Sequence[Header]", card: str) -> str:

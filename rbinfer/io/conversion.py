@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from .columns import bare
+from .text_rows import are_plain
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -102,8 +104,10 @@ def _misfit(column: Any, kind: str) -> str | None:
     if kind == "VOTable" and dtype == np.uint64 and np.any(column > np.iinfo(np.int64).max):
         return "has numbers of 2^63 and more"
     unfit = _UNFIT_TEXTS.get(kind) if dtype.kind in "USO" else None
-    texts = [] if unfit is None else [str(text) for text in column.ravel().tolist()]
-    if unfit is not None and re.search(unfit, "".join(texts)):
+    if unfit is None or _is_plain_text(column):
+        return None
+    texts = [str(text) for text in column.ravel().tolist()]
+    if re.search(unfit, "".join(texts)):
         return f"has the text {next(text for text in texts if re.search(unfit, text))!r}"
     return None
 
@@ -114,8 +118,17 @@ def _tell_of_changes(name: str, column: Any, kind: str) -> None:
     if code == "b" and kind == "FITS" and np.any(getattr(column, "mask", False)):
         log.warning("column %s: FITS has no masked truth values; they are written as they are", name)
     lost = _WITHOUT_BLANKS.get(kind) if code in "US" else None
-    if lost is not None and re.search(lost, "\n".join(map(str, column.ravel().tolist()))):
+    if lost is None or _is_plain_text(column):
+        return
+    if re.search(lost, "\n".join(map(str, column.ravel().tolist()))):
         log.warning("column %s: %s does not keep blanks at the ends of texts", name, kind)
+
+
+def _is_plain_text(column: Any) -> bool:
+    """Whether texts are such that every format holds them as they are."""
+    if getattr(column, "dtype", np.dtype("O")).kind != "U" or column.ndim != 1:
+        return False
+    return are_plain(bare(column)[0], "")
 
 
 def _with_integers(column: Any, kind: str) -> Any:

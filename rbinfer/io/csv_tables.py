@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cells import column_of, numbers
 from .columns import NOTED, bare
 from .content import HEAD_SIZE, Content, format_suffix
 from .delimited import Delimited, Dialect, parse
 from .original import Original
+from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -101,29 +103,26 @@ def write_csv(table: "Table", path: Path) -> None:
         # Coordinates and times.
         table.write(path, format="ascii.csv", strip_whitespace=False)
         return
-    dialect = Dialect()
-    path.write_bytes(dialect.encoded([_header(table, dialect), *_lines(table, dialect)]))
+    stream_csv(table, len(table), [table], path)
 
 
 def stream_csv(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
     """Write many tables as one, as `write_csv` does; see `rbinfer.io.formats.Format.stream`."""
     dialect = Dialect()
     with path.open("wb") as file:
-        file.write(dialect.encoded([_header(empty, dialect)]))
+        file.write(dialect.encoded([",".join(map(dialect.quoted, empty.colnames))]))
         for table in tables:
-            file.write(dialect.encoded(_lines(table, dialect)))
+            file.writelines(_rows(table, dialect))
 
 
-def _header(table: "Table", dialect: Dialect) -> str:
-    return ",".join(map(dialect.quoted, table.colnames))
-
-
-def _lines(table: "Table", dialect: Dialect) -> list[str]:
-    """Return the rows of a table, with commas."""
-    columns = [_texts(column, dialect, comma=False) for column in table.itercols()]
-    if len(columns) == 1:  # an empty line would be no row
-        columns = [[cell or '""' for cell in columns[0]]]
-    return list(map(",".join, zip(*columns, strict=True)))
+def _rows(table: "Table", dialect: Dialect) -> Iterator[bytes]:
+    """Yield the rows of a table, with commas, some at a time."""
+    columns = [bare(column) for column in table.itercols()]
+    for part in blocks(len(table) if columns else 0):
+        cells = [_cells(values[part], masked[part], dialect) for values, masked in columns]
+        if len(cells) == 1 and isinstance(cells[0], list):  # an empty line would be no row
+            cells = [[cell or '""' for cell in cells[0]]]
+        yield joined(cells, Layout(dialect.separator))
 
 
 def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
@@ -136,26 +135,32 @@ def rewrite_csv(table: "Table", original: Original, path: Path) -> None:
     dialect = replace(found.dialect, separator=_separator(found.dialect, original.content.path, path))
     old = [name for name in table.colnames if name in found.names and not name.startswith(NOTED)]
     comma = _has_decimal_commas(found)
-    columns = {n: _texts(table[n], dialect, comma) for n in table.colnames if n not in old}
+    new = {n: bare(table[n]) for n in table.colnames if n not in old}
     where = original.rows.tolist()
     names = [dialect.quoted(name) for name in table.colnames]
     if old == found.names == table.colnames[: len(old)] and dialect == found.dialect:
         # The rows as they stand, then what is new.
         names = [found.header or dialect.separator.join(names[: len(old)]), *names[len(old) :]]
-        records = found.whole_records()
-        parts = [[records[row] for row in where], *columns.values()]
+        order, kept = [None, *new], {None: found.whole_records()}
     else:
         if dialect == found.dialect:
             cells = [list(column) for column in zip(*found.as_written(), strict=True)]
         else:
             cells = [[dialect.quoted(cell) for cell in column] for column in found.columns]
-        for name in old if where else ():
-            column = cells[found.names.index(name)]
-            columns[name] = [column[row] for row in where]
-        parts = [columns.get(name, []) for name in table.colnames]
-    rows = map(dialect.separator.join, zip(*parts, strict=True))
+        order = table.colnames
+        kept = {name: cells[found.names.index(name)] for name in old if where}
+    layout = Layout(dialect.separator, "," if comma else ".")
     header = dialect.separator.join(names)
-    path.write_bytes(dialect.encoded([*found.head, header, *rows]))
+    with path.open("wb") as file:
+        file.write(dialect.encoded([*found.head, header]))
+        for part in blocks(len(where)):
+            parts = [
+                _cells(new[name][0][part], new[name][1][part], dialect, comma)
+                if name in new
+                else [kept[name][row] for row in where[part]]
+                for name in order
+            ]
+            file.write(dialect.recoded(joined(parts, layout)))
 
 
 def _separator(dialect: Dialect, source: Path, path: Path) -> str:
@@ -176,18 +181,25 @@ def _has_decimal_commas(found: Delimited) -> bool:
     return False
 
 
-def _texts(column: Any, dialect: Dialect, comma: bool) -> list[str]:
-    """Return the values of a column as cells."""
-    values, masked = bare(column)
+def _cells(
+    values: NDArray[Any], masked: NDArray[np.bool_], dialect: Dialect, comma: bool = False
+) -> Cells:
+    """Return the values of a column as they are written, or the numbers that they are."""
+    comma = comma and values.dtype.kind == "f"
+    is_masked = bool(masked.any())
+    if values.dtype.kind == "U":
+        is_ready = are_plain(values, f'"#{dialect.separator}')
+    else:
+        is_ready = has_digits(values) and not (comma and dialect.separator == ",")
+    if is_ready and not is_masked:
+        return values
     if values.dtype.kind in "SUO":
         texts = [dialect.quoted(str(value)) for value in values.tolist()]
     else:
-        # Python writes its own numbers faster than NumPy does, with the same digits.
-        is_pythons = values.dtype.kind in "iu" or values.dtype == np.float64
-        texts = list(map(str, values.tolist())) if is_pythons else values.astype(str).tolist()
-        if comma and values.dtype.kind == "f":
+        texts = texts_of(values)
+        if comma:
             texts = [dialect.quoted(text.replace(".", ",")) for text in texts]
-    if not masked.any():
+    if not is_masked:
         return texts
     empty = dialect.quoted("")
     return [empty if gone else text for text, gone in zip(texts, masked.tolist(), strict=True)]

@@ -68,6 +68,12 @@ class Dialect:
             text = text.replace("\n", self.newline)
         return self.mark + text.encode(self.encoding)
 
+    def recoded(self, lines: bytes) -> bytes:
+        """Return lines of UTF-8, each with a line feed, as this dialect has them further below."""
+        if self.newline == "\n" and self.encoding == "utf-8":
+            return lines
+        return lines.decode().replace("\n", self.newline).encode(self.encoding)
+
 
 @dataclass(frozen=True)
 class Delimited:

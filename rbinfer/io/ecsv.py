@@ -5,9 +5,15 @@ import re
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import bare
 from .content import Content
+from .ecsv_rows import read_rows
+from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -16,6 +22,10 @@ log = logging.getLogger(__name__)
 
 _HEADER = "# "
 _TAG = re.compile(r"![^\s,\[\]{}]*")
+#: What makes a cell need quotes.
+_TO_QUOTE = re.compile('[ "]')
+#: What headers say of columns of arrays, objects, times and the like.
+_NOT_PLAIN = ("subtype:", "__serialized_columns__")
 #: Tags that nearly every file has.
 _USUAL_TAGS = {"!!omap"}
 
@@ -41,21 +51,71 @@ def read_ecsv(content: Content) -> "Iterator[tuple[str, Table]]":
             "%s: metadata with the tags %s are read as plain values", content.path, ", ".join(foreign)
         )
         lines[:end] = [_HEADER + line for line in header.split("\n")]
-    yield "", Table.read(lines, format="ascii.ecsv")
+        end = header.count("\n") + 1
+    rows = lines[end + 1 : -1] if lines[-1] == "" else lines[end + 1 :]
+    table = None
+    if rows and not any(word in header for word in _NOT_PLAIN):
+        table = read_rows(Table.read(lines[: end + 1], format="ascii.ecsv"), lines[end], rows)
+    yield "", Table.read(lines, format="ascii.ecsv") if table is None else table
 
 
 def write_ecsv(table: "Table", path: Path) -> None:
     """Write a table with its types, units and metadata."""
-    table.write(path, format="ascii.ecsv")
+    if _is_plain(table):
+        stream_ecsv(table[:0], len(table), [table], path)
+    else:
+        table.write(path, format="ascii.ecsv")
 
 
 def stream_ecsv(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
     """Write many tables as one; see `rbinfer.io.formats.Format.stream`."""
     head = _as_text(empty)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(head)
+    with path.open("wb") as file:
+        file.write(head.encode())
         for table in tables:
-            file.write(_as_text(table).removeprefix(head))
+            if _is_plain(table):
+                file.writelines(_rows(table))
+            else:
+                file.write(_as_text(table).removeprefix(head).encode())
+
+
+def _is_plain(table: "Table") -> bool:
+    """Whether cells hold one number, truth value or text each, and masked ones nothing."""
+    from astropy.table import Column, MaskedColumn
+
+    return all(
+        type(column) in (Column, MaskedColumn)
+        and column.ndim == 1
+        and column.dtype.kind in "biufU"
+        and (type(column) is Column or column.info.serialize_method["ecsv"] == "null_value")
+        for column in table.itercols()
+    )
+
+
+def _rows(table: "Table") -> Iterator[bytes]:
+    """Yield the rows as Astropy writes them, some at a time."""
+    columns = [bare(column) for column in table.itercols()]
+    for part in blocks(len(table) if columns else 0):
+        yield joined([_cells(values[part], masked[part]) for values, masked in columns], Layout(" "))
+
+
+def _cells(values: NDArray[Any], masked: NDArray[np.bool_]) -> Cells:
+    is_masked = bool(masked.any())
+    is_text = values.dtype.kind == "U"
+    if not is_masked and (are_plain(values, '"') if is_text else has_digits(values)):
+        return values
+    cells = texts_of(values)
+    if is_text:
+        cells = [_quoted(cell.strip(" \t")) for cell in cells]
+    if is_masked:
+        cells = ['""' if gone else cell for cell, gone in zip(cells, masked.tolist(), strict=True)]
+    return cells
+
+
+def _quoted(cell: str) -> str:
+    if cell and not _TO_QUOTE.search(cell):
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def _as_text(table: "Table") -> str:

@@ -34,7 +34,14 @@ from .fits_tables import (
 )
 from .foreign import told_of
 from .original import Original
-from .parquet import is_parquet, read_parquet, rewrite_parquet, stream_parquet, write_parquet
+from .parquet import (
+    is_parquet,
+    need_pyarrow,
+    read_parquet,
+    rewrite_parquet,
+    stream_parquet,
+    write_parquet,
+)
 from .regions import is_regions, read_regions
 from .votables import is_votable, read_votable, stream_votable, write_votable
 
@@ -74,6 +81,8 @@ class Format:
         What files of this format call the first pixel where the names of the columns leave it open.
     hint : str
         What to do about a file that cannot be read.
+    check : callable
+        Raises `InputError` where a package is not installed that this format needs.
     """
 
     name: str
@@ -87,6 +96,7 @@ class Format:
     is_verbatim: bool = False
     first_pixel: int | None = None
     hint: str = ""
+    check: Callable[[], None] = lambda: None
 
     @property
     def limits(self) -> str:
@@ -121,7 +131,7 @@ FORMATS = (
     ),
     Format(
         "Parquet", is_parquet, read_parquet, (".parquet", ".pq"), write_parquet, stream_parquet,
-        rewrite=rewrite_parquet, is_verbatim=True,
+        rewrite=rewrite_parquet, is_verbatim=True, check=need_pyarrow,
     ),
     # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
     Format(

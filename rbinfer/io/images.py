@@ -218,7 +218,7 @@ def read_plane(
             of_image = _companion(path, hdus, of, hdu)
             hdu = hdu if of_image is None else of_image
         _, found = _plane(path, hdus, hdu)
-        return found.astype(found.dtype.newbyteorder("="))
+        return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 def _read_hdu(

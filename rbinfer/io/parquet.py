@@ -32,7 +32,7 @@ def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows; nulls are masked."""
     from astropy.table import MaskedColumn, Table
 
-    _need_pyarrow()
+    need_pyarrow()
     from pyarrow import parquet
 
     data = content.read()
@@ -74,13 +74,13 @@ def _values(column: Any) -> NDArray[Any]:
 
 def write_parquet(table: "Table", path: Path) -> None:
     """Write a table with its metadata, as Astropy does."""
-    _need_pyarrow()
+    need_pyarrow()
     table.write(path, format="parquet")
 
 
 def stream_parquet(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
     """Write many tables as one, a row group each; see `rbinfer.io.formats.Format.stream`."""
-    _need_pyarrow()
+    need_pyarrow()
     from pyarrow.parquet import ParquetWriter
 
     schema = as_arrow(empty).schema
@@ -102,7 +102,7 @@ def as_arrow(table: "Table") -> Any:
     pyarrow.Table
         What rbinfer noted in ``table.meta`` is in its metadata, as JSON.
     """
-    _need_pyarrow()
+    need_pyarrow()
     import pyarrow
 
     arrays, fields = [], []
@@ -144,7 +144,8 @@ def rewrite_parquet(table: "Table", original: Original, path: Path) -> None:
     parquet.write_table(arrow_table(columns).replace_schema_metadata({**metadata, **noted}), path)
 
 
-def _need_pyarrow() -> None:
+def need_pyarrow() -> None:
+    """Refuse to go on without PyArrow; raises `InputError`."""
     try:
         import pyarrow.parquet  # noqa: F401 - old releases of Astropy do not say what is absent
     except ImportError as error:

@@ -23,6 +23,7 @@ from ..errors import InputError
 from .cards import PlainHeader
 from .content import PIECE
 from .layout import BLOCK, MOST_AXES, Place, Stored, is_gzip, places_of
+from .scratch import release, room_for, written
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -99,7 +100,8 @@ class PlainHdu:
             return None
         kind = self._kind
         n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
-        pixels = np.empty(n, np.result_type(wanted, zero) if zero else wanted)
+        made = np.result_type(wanted, zero) if zero else wanted
+        pixels = room_for((n,)) if made == np.float32 else np.empty(n, made)
         with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
             for start in range(0, n, _PART):  # the file's own type beside it would be half as much again
@@ -109,6 +111,8 @@ class PlainHdu:
                     raise OSError("it ends before its data do")
                 part = np.frombuffer(stored, kind)
                 pixels[start : start + size] = part + zero if zero else part
+                release(pixels)
+        written(pixels)
         return pixels.reshape(self.shape)
 
 

@@ -38,3 +38,13 @@ MERGED, TRUNCATED, SINGULAR = 1, 2, 8
 N_LINES = 16
 #: What `rbinfer.kernels.deblend` works with for each pixel of an island.
 N_NUMBERS = 17
+
+#: What the columns of a table hold that is written as text: whole numbers, reals of 64 and of 32 bits,
+#: and texts.
+WHOLE, DOUBLE, SINGLE, TEXT = range(4)
+#: A text is told by where it begins, times this, and its length in bytes.
+TEXT_ROOM = 2**20
+#: The powers of ten that reals of 64 bits need to be written, each as a number of so many bits.
+LOWEST_POWER, HIGHEST_POWER, POWER_BITS = -292, 324, 126
+#: Digits before the point beyond which reals of 64 bits are written with an exponent.
+MOST_OF_DOUBLE = 16

@@ -238,7 +238,8 @@ measure_islands = Kernel(
 )
 find_wings = Kernel("find_wings", "d2 q1 q1 q q q q2 q1")
 drop_wings = Kernel("drop_wings", "q2 ?1")
+write_rows = Kernel("write_rows", "q2 q1 B1 Q2 q q q B1 q1")
 KERNELS = (
     cut_default, cut_reference, *preprocess_reference.values(), measure_mesh, find_runs, label_runs,
-    group_runs, measure_islands, find_wings, drop_wings,
+    group_runs, measure_islands, find_wings, drop_wings, write_rows,
 )  # fmt: skip

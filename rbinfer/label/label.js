@@ -347,6 +347,7 @@ const KEYS = {
   "-": () => rezoom(1),
   "?": help,
   h: help,
+  escape: () => at("help").hidden || help(),
 };
 
 document.addEventListener("keydown", (event) => {

@@ -6,7 +6,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .maxima import RADIUS, Maxima, Pixels, binned, find_maxima, joined, measure_sky, spread
+from .layers import Layer, Pixels
+from .maxima import RADIUS, Maxima, find_maxima, joined, measure_sky, spread
 from .profiles import FWHM_PER_SIGMA, Fits, fit_ellipses, fit_round
 
 Floats = NDArray[np.float64]
@@ -82,12 +83,12 @@ class Pyramid:
 
     Attributes
     ----------
-    images : list of ndarray of float32
+    layers : list of Layer
         By the factors 1, 2, 4, 8, as far as the image is large enough.
     maxima : list of Maxima
     """
 
-    images: list[Pixels]
+    layers: list[Layer]
     maxima: list[Maxima]
 
     @classmethod
@@ -102,14 +103,14 @@ class Pyramid:
             Maxima at or above it are left out. Without it, a level that several maxima share is taken
             for saturation.
         """
-        images, found = [image], []
+        layers, found = [Layer(image)], []
         for factor in FACTORS:
             if factor > 1:
-                images.append(binned(images[-1]))
-            found.append(find_maxima(images[-1], measure_sky(images[-1]), saturation, factor))
-            if min(images[-1].shape) < 4 * (2 * RADIUS + 1):
+                layers.append(layers[-1].halved())
+            found.append(find_maxima(layers[-1], measure_sky(layers[-1]), saturation, factor))
+            if min(layers[-1].shape) < 4 * (2 * RADIUS + 1):
                 break
-        return cls(images, found)
+        return cls(layers, found)
 
 
 def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
@@ -200,8 +201,8 @@ def _chosen(pyramid: Pyramid, maxima: list[Maxima], most: int) -> Maxima:
     ceiling = int(ceilings[affordable][-1])
     return joined(
         [
-            each[spread(each, image.shape, ceiling)]
-            for each, image in zip(maxima, pyramid.images, strict=True)
+            each[spread(each, layer.shape, ceiling)]
+            for each, layer in zip(maxima, pyramid.layers, strict=True)
         ]
     )
 

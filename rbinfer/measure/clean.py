@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
 from .nodata import no_data_areas
 
@@ -53,13 +54,13 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
     image = _marked(pixels, mask)
     areas = {} if is_mask_whole else no_data_areas(pixels, mask)
     for area in areas.values():
-        image = image.copy() if image is pixels else image
+        image = copy_of(image) if image is pixels else image
         image[area] = np.nan
     levels, noise = _levels(image)
     if not np.ptp(levels) > _DIFFERENT * noise:
         return CleanFrame(image, False)
     if image is pixels:
-        image = pixels.copy()
+        image = copy_of(pixels)
     for j in (0, 1):
         for i in (0, 1):
             image[j::2, i::2] -= np.float32(levels[j, i] - levels.mean())
@@ -69,16 +70,20 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
 
 def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
     # NaN compares false.
-    is_finite = pixels.size == 0 or bool(pixels.min() > -LARGEST and pixels.max() < LARGEST)
+    is_finite = pixels.size == 0 or all(
+        pixels[rows].min() > -LARGEST and pixels[rows].max() < LARGEST for rows in bands(pixels)
+    )
     if mask is not None and not mask.any():
         mask = None
     if is_finite and mask is None:
         return pixels
-    image = pixels.copy()
-    if not is_finite:
-        np.copyto(image, np.float32(np.nan), where=~(np.abs(pixels) < LARGEST))
-    if mask is not None:
-        np.copyto(image, np.float32(np.nan), where=mask)
+    image = copy_of(pixels)
+    for rows in bands(image):
+        part = image[rows]
+        if not is_finite:
+            np.copyto(part, np.float32(np.nan), where=~(np.abs(part) < LARGEST))
+        if mask is not None:
+            np.copyto(part, np.float32(np.nan), where=mask[rows])
     return image
 
 

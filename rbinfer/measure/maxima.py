@@ -6,6 +6,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .layers import Layer
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -15,7 +17,6 @@ Pixels = NDArray[np.float32]
 RADIUS = 5
 #: Noise of a pixel over the distance of the 16th percentile from the median of normal deviates.
 _LOWER_SIGMA = 1.0056
-_BAND = 256  # rows that are binned at a time
 _BLOCK = 8  # one maximum at most for each block of this side
 _CELL = 64  # side of the cells that sky and noise are measured in
 _SAMPLES = 4  # every so many pixels of a cell are looked at, along both axes
@@ -93,7 +94,7 @@ class Maxima:
         return self.stamps[:, RADIUS, RADIUS]
 
 
-def measure_sky(image: Pixels) -> Sky:
+def measure_sky(layer: Layer) -> Sky:
     """Measure sky and noise in cells of about 64 pixels.
 
     The noise is the distance of the 16th percentile from the median: light only adds to pixels, so
@@ -101,13 +102,23 @@ def measure_sky(image: Pixels) -> Sky:
 
     Parameters
     ----------
-    image : ndarray of float32, shape (ny, nx)
-        NaN where bad.
+    layer : Layer
     """
-    ny, nx = image.shape
+    ny, nx = layer.shape
     rows, columns = max(1, round(ny / _CELL)), max(1, round(nx / _CELL))
     height, width = ny // rows, nx // columns
-    cells = image[: rows * height, : columns * width].reshape(rows, height, columns, width)
+    parts = [
+        _measured(layer.rows(first, last)[:, : columns * width], height, width)
+        for first, last in layer.bands(height, rows)
+    ]
+    level, noise = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Sky(level, noise, height, width)
+
+
+def _measured(band: Pixels, height: int, width: int) -> tuple[Floats, Floats]:
+    """Return level and noise of the cells of some rows of an image."""
+    rows, columns = band.shape[0] // height, band.shape[1] // width
+    cells = band.reshape(rows, height, columns, width)
     step = _SAMPLES if min(height, width) >= _CELL // 2 else 1
     # Every second line is shifted, so that both halves of an alternating pattern are seen.
     lines = [cells[:, k::step, :, k % step :: step] for k in (0, step // 2 + 1)][: 1 + (step > 1)]
@@ -130,10 +141,7 @@ def measure_sky(image: Pixels) -> Sky:
         noise[flat] = _noise_in_steps(samples[flat], level[flat], good[flat])
     known = (noise > 0) & (good >= 0.3 * samples.shape[1])
     shape = rows, columns
-    return Sky(
-        np.where(known, level, np.nan).reshape(shape), np.where(known, noise, np.nan).reshape(shape),
-        height, width,
-    )  # fmt: skip
+    return np.where(known, level, np.nan).reshape(shape), np.where(known, noise, np.nan).reshape(shape)
 
 
 def _noise_in_steps(samples: Pixels, level: Floats, good: Ints) -> Floats:
@@ -144,13 +152,12 @@ def _noise_in_steps(samples: Pixels, level: Floats, good: Ints) -> Floats:
     return np.where(part > 0, np.where(part > 0, step, 0.0) * np.sqrt(part), 0.0)
 
 
-def find_maxima(image: Pixels, sky: Sky, saturation: float | None, factor: int = 1) -> Maxima:
+def find_maxima(layer: Layer, sky: Sky, saturation: float | None, factor: int = 1) -> Maxima:
     """Find local maxima well above the noise, the brightest of each block of 8 x 8 pixels at most.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (ny, nx)
-        NaN where bad.
+    layer : Layer
     sky : Sky
     saturation : float or None
         Maxima at or above it are left out. Without it, a level that several maxima share is taken for
@@ -164,16 +171,17 @@ def find_maxima(image: Pixels, sky: Sky, saturation: float | None, factor: int =
         Of at most 1500: of more, the brightest half, and of the others evenly many of any brightness.
         They have raised neighbours: those of single pixels are left out.
     """
-    ny, nx = image.shape
+    ny, nx = layer.shape
     side = 2 * RADIUS + 1
     if min(ny, nx) < max(side, _BLOCK):
         return _none()
-    y, x = _block_maxima(image, sky, saturation, max(_POOL // factor, _LEAST_POOL))
+    y, x = _block_maxima(layer, sky, saturation, max(_POOL // factor, _LEAST_POOL))
     inside = (y >= RADIUS) & (y < ny - RADIUS) & (x >= RADIUS) & (x < nx - RADIUS)
     y, x = y[inside], x[inside]
-    windows = np.lib.stride_tricks.sliding_window_view(image, (side, side))
     level, noise = sky.at(y, x)
-    stamps = windows[y - RADIUS, x - RADIUS] - level[:, None, None].astype(np.float32)
+    around = np.arange(-RADIUS, RADIUS + 1)
+    stamps = layer.at((y[:, None] + around)[:, :, None], (x[:, None] + around)[:, None])
+    stamps -= level[:, None, None].astype(np.float32)
     stamps /= noise[:, None, None].astype(np.float32)
     height = stamps[:, RADIUS, RADIUS]
     core = stamps[:, RADIUS - 1 : RADIUS + 2, RADIUS - 1 : RADIUS + 2]
@@ -216,26 +224,41 @@ def _distance() -> Floats:
     return np.hypot(offsets[:, None], offsets[None, :])
 
 
-def _block_maxima(image: Pixels, sky: Sky, saturation: float | None, most: int) -> tuple[Ints, Ints]:
+def _block_maxima(layer: Layer, sky: Sky, saturation: float | None, most: int) -> tuple[Ints, Ints]:
     """Return places of the brightest pixels of blocks, of the pool at most."""
-    ny, nx = image.shape
-    rows, columns = ny // _BLOCK, nx // _BLOCK
-    whole = image[: rows * _BLOCK, : columns * _BLOCK]
-    tall = np.fmax.reduce(whole.reshape(rows, _BLOCK, columns * _BLOCK), axis=1)
+    rows, columns = (n // _BLOCK for n in layer.shape)
+    parts = [_bright_blocks(layer, first, last, sky) for first, last in layer.bands(_BLOCK, rows)]
+    place, top, level, excess = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if saturation is None:
+        saturation = _shared_level(top, level)
+    chosen = np.flatnonzero(top < saturation)
+    order = chosen[np.argsort(-excess[chosen], kind="stable")]
+    order = place[order[thinned(len(order), most)]]
+    y, x = order // columns * _BLOCK, order % columns * _BLOCK
+    inner = np.arange(_BLOCK)
+    blocks = layer.at((y[:, None] + inner)[:, :, None], (x[:, None] + inner)[:, None])
+    blocks = blocks.reshape(len(order), _BLOCK**2)
+    brightest = np.where(np.isnan(blocks), -np.inf, blocks).argmax(axis=1)
+    return y + brightest // _BLOCK, x + brightest % _BLOCK
+
+
+def _bright_blocks(layer: Layer, first: int, last: int, sky: Sky) -> tuple[Ints, Pixels, Floats, Floats]:
+    """Return the blocks of some rows that are well above the noise.
+
+    That is their number in the image, the brightest pixel, the level of the sky, and what that pixel has
+    above it in units of the noise.
+    """
+    rows, columns = (last - first) // _BLOCK, layer.shape[1] // _BLOCK
+    band = layer.rows(first, last)[:, : columns * _BLOCK]
+    tall = np.fmax.reduce(band.reshape(rows, _BLOCK, columns * _BLOCK), axis=1)
     top = np.fmax.reduce([tall[:, k::_BLOCK] for k in range(_BLOCK)])
     middle = np.arange(max(rows, columns)) * _BLOCK + _BLOCK // 2
-    level, noise = sky.at(middle[:rows, None], middle[None, :columns])
+    level, noise = sky.at(first + middle[:rows, None], middle[None, :columns])
     with np.errstate(invalid="ignore"):
         excess = (top - level) / noise
-        if saturation is None:
-            saturation = _shared_level(top[excess > _THRESHOLD], level[excess > _THRESHOLD])
-        chosen = np.flatnonzero((excess > _THRESHOLD) & (top < saturation))
-    order = chosen[np.argsort(-excess.ravel()[chosen], kind="stable")]
-    order = order[thinned(len(order), most)]
-    j, i = order // columns, order % columns
-    blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK)[j, :, i, :].reshape(len(order), _BLOCK**2)
-    brightest = np.where(np.isnan(blocks), -np.inf, blocks).argmax(axis=1)
-    return j * _BLOCK + brightest // _BLOCK, i * _BLOCK + brightest % _BLOCK
+        is_bright = excess > _THRESHOLD
+    place = first // _BLOCK * columns + np.flatnonzero(is_bright)
+    return place, top[is_bright], level[is_bright], excess[is_bright]
 
 
 def _shared_level(top: Pixels, sky: Floats) -> float:
@@ -284,15 +307,3 @@ def spread(maxima: Maxima, shape: tuple[int, int], most: int) -> Ints:
     rest = best[half:]
     rest = rest[np.argsort(-maxima.height[rest], kind="stable")]
     return np.concatenate([best[:half], rest[np.linspace(0, len(rest) - 1, most - half).astype(int)]])
-
-
-def binned(image: Pixels) -> Pixels:
-    """Return the means of 2 x 2 pixels; NaN where one of them is."""
-    ny, nx = (n // 2 * 2 for n in image.shape)
-    small = np.empty((ny // 2, nx // 2), image.dtype)
-    for top in range(0, ny, _BAND):  # sums of rows take half an image
-        band = image[top : min(top + _BAND, ny), :nx]
-        rows = band[0::2] + band[1::2]
-        small[top // 2 : (top + len(band)) // 2] = rows[:, 0::2] + rows[:, 1::2]
-    small *= np.float32(0.25)
-    return small

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .candidates import FACTORS, Candidates, Pyramid
+from .layers import Layer
 from .profiles import FWHM_PER_SIGMA, covariances, fit_ellipses, pixel_integrals
 
 Floats = NDArray[np.float64]
@@ -89,12 +90,12 @@ def average_stars(pyramid: Pyramid, stars: Candidates, fwhm: float) -> MeanStar:
     MeanStar
     """
     spacing = fwhm / FWHM
-    level = _level(spacing, len(pyramid.images))
+    level = _level(spacing, len(pyramid.layers))
     factor = FACTORS[level]
     radius = int(np.ceil(_MIDDLE * spacing / factor)) + 1
     n = int(np.clip(_SAMPLES // (2 * radius + 1) ** 2, _FEWEST, _MOST))
     stars = stars[np.argsort(-stars.snr, kind="stable")[:n]]
-    samples = _sampled(pyramid.images[level], factor, radius, stars, fwhm)
+    samples = _sampled(pyramid.layers[level], factor, radius, stars, fwhm)
     samples = _clipped(samples, _splat(samples, samples.residual))
     residual = _splat(samples, samples.residual)
     # To share pixels out smooths; what that took away is added once more.
@@ -170,20 +171,18 @@ def _gaussian(offsets: Floats, fwhm: float) -> Floats:
     return pixel_integrals(np.zeros(len(offsets)), sigma, offsets)[0]
 
 
-def _sampled(
-    image: NDArray[np.float32], factor: int, radius: int, stars: Candidates, fwhm: float
-) -> _Samples:
+def _sampled(layer: Layer, factor: int, radius: int, stars: Candidates, fwhm: float) -> _Samples:
     """Take pixels around stars."""
     middle = 0.5 * (factor - 1)
     x, y = (stars.x - middle) / factor, (stars.y - middle) / factor
     offsets = np.arange(-radius, radius + 1)
     columns = np.rint(x).astype(np.int64)[:, None] + offsets
     rows = np.rint(y).astype(np.int64)[:, None] + offsets
-    height, width = image.shape
+    height, width = layer.shape
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    values = image[
+    values = layer.at(
         np.clip(rows, 0, height - 1)[:, :, None], np.clip(columns, 0, width - 1)[:, None, :]
-    ].astype(np.float64)
+    ).astype(np.float64)
     by_x, by_y = columns - x[:, None], rows - y[:, None]
     scale = FWHM * factor / fwhm
     # A binned image has means, and the flux is of a pixel of the image.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.exposure import Exposure
+from ..io.scratch import release, taken
 from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 Mask = NDArray[np.bool_]
 
 _BLOCK = 5  # pixels on a side: that many of one value are what an area is made of
+_BAND = 1 << 20  # pixels that are looked at together
 _STEP = 4  # an area is looked for in every so-manieth row
 _LEAST_SHARE = 1e-3  # of the image that an area takes at least,
 _LEAST_PIXELS = 400  # and pixels
@@ -86,7 +88,7 @@ def lies_in_no_data(
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             at = np.clip(row + dy, 0, height - 1), np.clip(column + dx, 0, width - 1)
-            here = np.isnan(exposure.pixels[at])
+            here = np.isnan(taken(exposure.pixels, *at))
             if areas is not None and areas.size:
                 here |= areas[at]
             empty &= here
@@ -121,23 +123,33 @@ def no_data_areas(pixels: NDArray[np.float32], mask: Mask | None = None) -> dict
 
 def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
     """Return values that runs of pixels have, the most frequent first; a quick look at some rows."""
-    reach = _BLOCK - 1
-    rows = pixels[::_STEP]
-    n = rows.shape[1] - reach
-    if n < 1:
-        return []
-    same = rows[:, :n] == rows[:, reach:]
     least = max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size) / _STEP / _BLOCK
-    if np.count_nonzero(same) < least:  # as in nearly all images
-        return []
-    for k in range(1, reach):
-        same &= rows[:, k : n + k] == rows[:, :n]
-    same &= np.abs(rows[:, :n]) < LARGEST
-    if mask is not None:
-        same &= ~mask[::_STEP, :n]
-    values, counts = np.unique(rows[:, :n][same], return_counts=True)
+    parts = []
+    step = max(_BAND // pixels.shape[1], 1) * _STEP
+    for first in range(0, len(pixels), step):
+        band = slice(first, first + step, _STEP)
+        parts.append(_repeated(pixels[band], None if mask is None else mask[band]))
+        release(pixels)
+    values, part = np.unique(np.concatenate([values for values, _ in parts]), return_inverse=True)
+    counts = np.bincount(part, np.concatenate([counts for _, counts in parts]), len(values))
     order = np.argsort(-counts, kind="stable")[:_MOST_VALUES]
     return [float(values[k]) for k in order if counts[k] >= least]
+
+
+def _repeated(
+    rows: NDArray[np.float32], mask: Mask | None
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return values of pixels that as many to the right as a block has have too, and how often."""
+    reach = _BLOCK - 1
+    n = max(rows.shape[1] - reach, 0)
+    same = rows[:, :n] == rows[:, reach:]
+    if same.any():
+        for k in range(1, reach):
+            same &= rows[:, k : n + k] == rows[:, :n]
+        if mask is not None:
+            same &= ~mask[:, :n]
+    values = rows[:, :n][same]
+    return np.unique(values[np.abs(values) < LARGEST], return_counts=True)
 
 
 def _blocks_of(same: Mask, side: int = _BLOCK) -> Mask:

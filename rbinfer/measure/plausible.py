@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..io.arrays import noise_of_steps, spread_over, values_at
 from ..io.exposure import Exposure
+from ..io.scratch import taken
 
 _SAMPLE = 20_000
 _NARROW = 16  # pixels; a side below, with another so many times as long, is that of a spectrum
@@ -72,7 +73,8 @@ def _is_crossed(pixels: NDArray[np.float32], noise: float) -> bool:
         return False
     places = np.arange(_PARTS * _COLUMNS) * nx // (_PARTS * _COLUMNS)
     # Nearly always the first part says no already.
-    return all(_has_band(pixels[:, part], noise) for part in places.reshape(_PARTS, _COLUMNS))
+    rows = np.arange(ny)[:, None]
+    return all(_has_band(taken(pixels, rows, part), noise) for part in places.reshape(_PARTS, _COLUMNS))
 
 
 def _has_band(part: NDArray[np.float32], noise: float) -> bool:

@@ -252,7 +252,7 @@ def _unmeasured(n: int, group: Group | None) -> FramePsf:
 def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) -> FramePsf:
     mean = average_stars(pyramid, stars, group.fwhm)
     bright, faint = _by_brightness(stars)
-    regions = _by_region(stars, pyramid.images[0].shape)
+    regions = _by_region(stars, pyramid.layers[0].shape)
     known = regions[np.isfinite(regions)]
     reason = ""
     if group.fwhm < _AMBIGUOUS:

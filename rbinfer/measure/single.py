@@ -18,10 +18,12 @@ NARROWEST = 1.5
 _REACH = 2.2  # radius that is fitted, in FWHM
 _LEAST_REACH = 2.3  # and in pixels
 _STARTS = (1.0, 2.0, 4.0, 8.0, 16.0)  # FWHM in pixels; those that the window has room for
+_MAD = 0.6745  # of a normal distribution, in its widths
 _TIMES = 4  # that each is fitted, around what was found before
 _WIDEST = 2.0  # sigma, in radii of what is fitted
 _UNSURE = 0.15  # standard error of the shape above which the axes are not told: 30 % of their ratio
 _UNSURE_WIDTH = 0.2  # and of the logarithm of the width, above which nothing is told
+_PEAK = 6.0  # noise of a pixel; of what is narrow and lower, the noise makes the width
 _STEPS = (
     0.5,
     0.25,
@@ -60,7 +62,8 @@ class StarFit(NamedTuple):
         Units of the pixels; the peak is that of the star above the sky.
     unexplained : float
         Root sum of squares of what the fit leaves, over that of the object above the sky, both within
-        one FWHM of the centre; 0 for a perfect star.
+        one FWHM of the centre and without the share that the noise of the pixels has in them; 0 for a
+        perfect star.
     """
 
     model: Floats
@@ -103,10 +106,25 @@ def own_shape(window: Floats, x: int, y: int) -> OwnShape | None:
     if best is None:
         return None
     fwhm = float(FWHM_PER_SIGMA * best.fit.sigma[0])
+    if fwhm < NARROWEST and not _peak(window, x, y) > _PEAK * _noise_of_pixels(window):
+        return None
     # What has one pixel has no error that means anything: it is narrow, whatever the width.
     if fwhm >= NARROWEST and not _noise(best.fit) * float(best.fit.error[0]) < _UNSURE_WIDTH:
         return None
     return OwnShape(fwhm, _ratio(best))
+
+
+def _peak(window: Floats, x: int, y: int) -> float:
+    """Return the brightest pixel at a place or beside it, above the median of the window."""
+    near = window[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+    return float(np.max(near[np.isfinite(near)], initial=-np.inf) - np.nanmedian(window))
+
+
+def _noise_of_pixels(window: Floats) -> float:
+    """Return the noise of a pixel, from the differences of neighbours; 0 where there are none."""
+    steps = np.diff(window, axis=1)
+    steps = steps[np.isfinite(steps)]
+    return float(np.median(np.abs(steps))) / (_MAD * np.sqrt(2.0)) if steps.size else 0.0
 
 
 class _Round(NamedTuple):
@@ -190,9 +208,14 @@ def fit_star(window: Floats, x: float, y: float, width: Width) -> StarFit:
     flux, sky = _solved(window[near], star[near])
     model = sky + max(flux, 0.0) * star
     core = np.isfinite(window) & (np.hypot(columns - x, rows - y) <= max(width.fwhm, 1.5))
-    light = float(np.sqrt(((window - sky)[core] ** 2).sum()))
-    left = float(np.sqrt(((window - model)[core] ** 2).sum()))
-    return StarFit(model, x, y, sky, max(flux, 0.0), left / light if light > 0 else 1.0)
+    return StarFit(model, x, y, sky, max(flux, 0.0), _unexplained(window - sky, window - model, core))
+
+
+def _unexplained(above: Floats, left: Floats, core: NDArray[np.bool_]) -> float:
+    """Return the share of an object that a fit leaves, without that of the noise."""
+    of_noise = float(core.sum()) * _noise_of_pixels(above) ** 2
+    light, rest = (max(float((v[core] ** 2).sum()) - of_noise, 0.0) for v in (above, left))
+    return float(np.sqrt(rest / light)) if light > 0 else 1.0
 
 
 def _solved(values: Floats, star: Floats) -> tuple[float, float]:

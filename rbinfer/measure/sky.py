@@ -2,10 +2,12 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.scratch import release
 from ..kernels.constants import MOST_LEVELS
 from .threads import Threads
 
@@ -39,6 +41,7 @@ class Sky:
     typical: float
     floor: float
 
+    @cached_property
     def splines(self) -> Floats:
         """Return what `rbinfer.kernels.runs.find_runs` interpolates, shape (2, 4, rows, columns)."""
         parts = []
@@ -108,6 +111,7 @@ def _measured(
             image, masked, mask is not None, side, k, k + 1, least_share, least_good, level, noise,
             highest, columns, below,
         )  # fmt: skip
+        release(image)
 
     threads.map(measure_row, shape[0])
     return level, noise, highest

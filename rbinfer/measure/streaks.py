@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .candidates import FACTORS, Candidates, Pyramid
-from .maxima import Pixels
+from .layers import Layer
 from .profiles import FWHM_PER_SIGMA, fit_ellipses
 
 Floats = NDArray[np.float64]
@@ -47,13 +47,13 @@ def fit_streaks(pyramid: Pyramid, stars: Candidates) -> Candidates:
 def _fitted(pyramid: Pyramid, stars: Candidates, fwhm: float, shape: Floats) -> Candidates:
     ratio = float(np.exp(np.hypot(*shape)))
     along, across = fwhm * ratio, fwhm / ratio
-    level = _level(along, across, len(pyramid.images))
+    level = _level(along, across, len(pyramid.layers))
     factor = FACTORS[level]
     along, across = along / factor, across / factor
     radius = int(np.ceil(_REACH_ALONG * along + _MORE))
     middle = 0.5 * (factor - 1)
     x, y = (np.rint((each - middle) / factor).astype(np.int64) for each in (stars.x, stars.y))
-    stamps = _stamps(pyramid.images[level], x, y, radius) - stars.sky[:, None, None]
+    stamps = _stamps(pyramid.layers[level], x, y, radius) - stars.sky[:, None, None]
     height = np.nanmax(np.where(np.isfinite(stamps), stamps, 0.0), axis=(1, 2)) + 1e-30
     weights = np.isfinite(stamps) & _inside(radius, along, across, shape)
     fits = fit_ellipses(
@@ -83,14 +83,14 @@ def _level(along: float, across: float, n: int) -> int:
     return n - 1
 
 
-def _stamps(image: Pixels, x: NDArray[np.int64], y: NDArray[np.int64], radius: int) -> Floats:
+def _stamps(layer: Layer, x: NDArray[np.int64], y: NDArray[np.int64], radius: int) -> Floats:
     """Cut square stamps; NaN off the image."""
     offsets = np.arange(-radius, radius + 1)
     rows, columns = y[:, None] + offsets, x[:, None] + offsets
-    height, width = image.shape
-    values = image[
+    height, width = layer.shape
+    values = layer.at(
         np.clip(rows, 0, height - 1)[:, :, None], np.clip(columns, 0, width - 1)[:, None, :]
-    ].astype(np.float64)
+    ).astype(np.float64)
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
     return np.where(inside, values, np.nan)
 

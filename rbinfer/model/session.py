@@ -20,10 +20,12 @@ from .stamps import Stamps
 
 log = logging.getLogger(__name__)
 
-#: Rows a CPU session takes at a time: cutouts and activations stay in the core's cache. Half as many
-#: with a network whose file is larger than `_LARGE` bytes: it gains nothing from more, an object alone
+#: Rows a CPU session takes at a time: cutouts and activations stay in the core's cache. More with a
+#: network that reads stars: it has many small layers, each of which costs something a call. Half as many
+#: with another whose file is larger than `_LARGE` bytes: it gains nothing from more, an object alone
 #: takes as long as a batch, and the last thread ends a batch after the others.
 CPU_BATCH = 64
+_STAR_BATCH = 96
 _LARGE = 384 * 1024
 #: Rows a GPU session takes at a time.
 GPU_BATCH = 4096
@@ -34,7 +36,8 @@ GOLDEN_TOLERANCE = 1e-4
 _DAMAGED = 0.01
 #: How protobuf writes the key of an ONNX tensor's external file; its numbers may be padded.
 _EXTERNAL = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
-_CUDA = "CUDAExecutionProvider"
+#: The execution provider for GPUs.
+CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 # TensorFloat-32, the default on GPUs that have it, keeps ten bits of each factor: a score would
 # differ from the CPU's in the third digit.
@@ -97,33 +100,35 @@ class Session:
         if device not in ("auto", "cpu", "cuda"):
             raise InputError(f"device must be 'auto', 'cpu' or 'cuda', not {device!r}")
         available = available_providers()
-        if device == "cuda" and _CUDA not in available:
+        if device == "cuda" and CUDA not in available:
             raise DeviceError(
                 f"`device='cuda'` was asked for but this ONNX Runtime offers {available}; "
                 "'pip uninstall onnxruntime' and 'pip install onnxruntime-gpu', or use `device='cpu'`"
             )
         wanted: list[_Provider] = [_CPU]
-        if device != "cpu" and _CUDA in available:
-            wanted.insert(0, (_CUDA, _CUDA_OPTIONS))
+        if device != "cpu" and CUDA in available:
+            wanted.insert(0, (CUDA, _CUDA_OPTIONS))
         self._session = _load(self.path, wanted)
         got = self._session.get_providers()
-        if device == "cuda" and _CUDA not in got:
+        if device == "cuda" and CUDA not in got:
             # ONNX Runtime falls back to the CPU in silence.
             raise DeviceError(
                 f"`device='cuda'` was asked for but the session got {got}; check the CUDA and cuDNN "
                 "libraries, or use `device='cpu'`"
             )
-        self.device = "cuda" if _CUDA in got else "cpu"
-        if self.device == "cuda":
-            self.batch = GPU_BATCH
-        else:
-            self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
+        self.device = "cuda" if CUDA in got else "cpu"
         self.spec = _spec_of(self._session, self.path)
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
         self.reads_psf = _PSF_INPUTS[0] in self._inputs
+        if self.device == "cuda":
+            self.batch = GPU_BATCH
+        elif self.reads_psf:
+            self.batch = _STAR_BATCH
+        else:
+            self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
         self.reads_around = _around(self._inputs)
         log.info("%s: running on %s", self.path, self.device)
-        if device == "auto" and _CUDA in available and self.device == "cpu":
+        if device == "auto" and CUDA in available and self.device == "cpu":
             log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")
 
     def run(

@@ -7,15 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..io.camera import camera_of, exposure_of, filter_of
+from ..io.camera import camera_of, exposure_of, filter_of, target_of
 from ..io.frame_types import kind_of
 from ..io.headers import first_headers, image_headers, observed_at, value_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-#: Cards that name the target, asked in this order.
-_TARGETS = ("OBJECT", "OBJNAME", "TARGET", "TARGNAME")
 #: Words of folders that name no target: dates, what capture programs call their folders, filters.
 _NO_TARGET = re.compile(
     r"[\d\W_]+|\d*(raw|cal|calibrated|reduced|images?|autorun|plan|live|capture|captures|frames?|fits?"
@@ -91,7 +89,7 @@ def read_frame(image: str, folders: Sequence[str], result: Path) -> Frame:
     return Frame(
         image,
         result,
-        target=_text(headers, _TARGETS) or _target_of(folders, filter),
+        target=target_of(headers) or _target_of(folders, filter),
         filter=filter,
         camera=camera,
         shape=shape,
@@ -125,13 +123,4 @@ def _target_of(folders: Sequence[str], filter: str) -> str:
     for name in reversed(folders):
         if kind_of(name) is None and not _NO_TARGET.fullmatch(name) and plain(name) != plain(filter):
             return name
-    return ""
-
-
-def _text(headers: "Sequence[Header]", cards: Sequence[str]) -> str:
-    for card in cards:
-        for header in headers:
-            value: Any = value_of(header, card)
-            if isinstance(value, str) and value.strip():
-                return " ".join(value.split())
     return ""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.camera import exposure_of
+from ..io.camera import airmass_of, exposure_of, target_of
 from ..io.exposure import Exposure, Width
-from ..io.headers import first_headers
+from ..io.headers import first_headers, observed_at
 from ..io.original import Original
 from ..io.positions import peaks
 from ..io.records import Records
+from ..io.scratch import bands
 from ..io.tables import check_fit, takes_records, write_catalog
 from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
@@ -168,7 +169,15 @@ def _of_frame(image: str, exposure: Exposure, levels: Sequence[Level | None]) ->
     background, noise = map(float, np.median(known, axis=0)) if len(known) else (None, None)
     # The file's own header is another one where the image is in an extension.
     headers = [exposure.header, *(first_headers(image) if exposure.hdu else [])]
-    return {"background": background, "noise": noise, "exposure": exposure_of(headers)}
+    began = observed_at(headers)
+    return {
+        "background": background,
+        "noise": noise,
+        "exposure": exposure_of(headers),
+        "target": target_of(headers),
+        "airmass": airmass_of(headers),
+        "time": None if began is None else began.isoformat(),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,11 +250,14 @@ def _as_table(columns: Mapping[str, NDArray[Any]]) -> "Table":
 
 def _tell_of_pixels(name: str, pixels: NDArray[np.float32]) -> None:
     """Say what there is where nothing was detected: a dead frame looks like an empty sky."""
-    good = pixels[np.isfinite(pixels)]
-    values = f", from {good.min():g} to {good.max():g}" if good.size else ""
+    n, low, high = 0, np.inf, -np.inf
+    for rows in bands(pixels):
+        good = pixels[rows][np.isfinite(pixels[rows])]
+        n += good.size
+        low, high = good.min(initial=low), good.max(initial=high)
     log.warning(
         "%s: nothing was detected; %.3g %% of the pixels are finite%s",
         name,
-        100 * good.size / pixels.size,
-        values,
+        100 * n / pixels.size,
+        f", from {low:g} to {high:g}" if n else "",
     )

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -108,7 +108,7 @@ def by_record(record: Record | str) -> Watcher | str:
 
 
 def drift_of(folder: Path, watcher: Watcher | str) -> Drift | str:
-    """Compare what the journals of a directory note, in the order of the names of the results.
+    """Compare what the journals of a directory note, in the order of the exposures.
 
     Parameters
     ----------
@@ -121,9 +121,18 @@ def drift_of(folder: Path, watcher: Watcher | str) -> Drift | str:
     lines = read_journals(folder)
     if not lines:
         return "there is no journal of 'rbinfer batch' or 'watch'"
-    for name in sorted(lines, key=natural):
-        watcher.take(lines[name])
+    for line in _in_time(lines):
+        watcher.take(line)
     return watcher.drift
+
+
+def _in_time(lines: Mapping[str, Line]) -> list[Line]:
+    """Return lines in the order of the exposures; in that of the names where one's time is not known."""
+    named = [lines[name] for name in sorted(lines, key=natural)]
+    began = [(line.summary or {}).get("time") for line in named if line.ok]
+    if not all(isinstance(time, str) for time in began):
+        return named
+    return sorted(named, key=lambda line: (line.summary or {}).get("time") or "")
 
 
 def read_reference(folder: Path, night: Path) -> Reference:

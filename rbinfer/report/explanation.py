@@ -9,7 +9,11 @@ from ..diagnostics.sentences import sentence
 from .gallery import new_figure, stretched
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_GREY: dict[str, Any] = {"origin": "lower", "cmap": "gray", "interpolation": "nearest"}
+_SIGNED: dict[str, Any] = {"origin": "lower", "cmap": "RdBu_r", "interpolation": "nearest"}
 
 
 def draw(found: Explanation) -> "Figure":
@@ -23,41 +27,58 @@ def draw(found: Explanation) -> "Figure":
     -------
     Figure
     """
-    figure = new_figure(9.6, 7.4)
-    axes = figure.subplots(2, 3)
-    ny, nx = found.window.shape
-    left, top = found.corner
-    extent = (left - 0.5, left + nx - 0.5, top - 0.5, top + ny - 0.5)
-    grey: dict[str, Any] = {"origin": "lower", "cmap": "gray", "interpolation": "nearest"}
-    axes[0, 0].imshow(stretched(found.window), extent=extent, **grey)
-    axes[0, 0].plot(found.x, found.y, "+", color="C1")
-    axes[0, 0].set_title("the image")
-    axes[0, 1].imshow(found.seen[:, :, 1], **grey)
-    axes[0, 1].set_title("what the network sees")
+    figure = new_figure(9.6, 7.8)
+    upper, lower = figure.subplots(2, 3)
+    _draw_pixels(found, upper[0], lower[0])
+    upper[1].imshow(found.seen[:, :, 1], **_GREY)
+    upper[1].set_title("what the network sees")
     if found.star is None:
-        axes[0, 2].text(0.5, 0.5, "not known", ha="center", transform=axes[0, 2].transAxes)
+        upper[2].text(0.5, 0.5, "not known", ha="center", transform=upper[2].transAxes)
     else:
-        axes[0, 2].imshow(np.sqrt(np.maximum(found.star, 0.0)), **grey)
-    axes[0, 2].set_title(f"the frame's star, FWHM {found.width.fwhm:.2f} px")
-    left_over = found.window - found.fit.model
-    top_value = max(float(np.nanmax(np.abs(found.window - found.fit.sky))), 1e-30)
-    signed: dict[str, Any] = {"origin": "lower", "cmap": "RdBu_r", "interpolation": "nearest"}
-    axes[1, 0].imshow(left_over / top_value, extent=extent, vmin=-0.5, vmax=0.5, **signed)
-    axes[1, 0].set_title("what that star leaves")
+        upper[2].imshow(np.sqrt(np.maximum(found.star, 0.0)), **_GREY)
+    upper[2].set_title(f"the frame's star, FWHM {found.width.fwhm:.2f} px")
     most = max(float(np.abs(found.influence).max()), 0.01)
-    drawn = axes[1, 1].imshow(found.influence, vmin=-most, vmax=most, **signed)
-    axes[1, 1].set_title("what counts")
-    axes[1, 1].set_xlabel(
-        "red speaks for real, blue for bogus:\nfall of the score without that patch", fontsize=8
-    )
-    figure.colorbar(drawn, ax=axes[1, 1], shrink=0.7)
+    drawn = lower[1].imshow(found.influence, vmin=-most, vmax=most, **_SIGNED)
+    lower[1].set_title("what counts")
+    bar = figure.colorbar(drawn, ax=lower[1], orientation="horizontal", shrink=0.9, pad=0.02)
+    bar.set_label("fall of the score without a patch:\nred speaks for real, blue for bogus", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     names = list(found.classes) or ["score"]
     values = list(found.classes.values()) or [np.nan_to_num(found.score)]
-    axes[1, 2].barh([name.replace("_", " ") for name in names], values, color="0.4")
-    axes[1, 2].set(xlim=(0, 1), title=f"score {found.score:.3f}, threshold {found.threshold:.3g}")
-    axes[1, 2].invert_yaxis()
-    for panel in (axes[0, 1], axes[0, 2], axes[1, 1]):
+    lower[2].barh([name.replace("_", " ") for name in names], values, color="0.4")
+    lower[2].set(xlim=(0, 1), title=f"score {found.score:.3f}, threshold {found.threshold:.3g}")
+    lower[2].invert_yaxis()
+    lower[2].set_box_aspect(1)
+    for panel in (upper[1], upper[2], lower[1]):
         panel.set_xticks([])
         panel.set_yticks([])
     figure.suptitle(sentence(found), fontsize=9, wrap=True)
     return figure
+
+
+def _draw_pixels(found: Explanation, image: "Axes", rest: "Axes") -> None:
+    """Draw the pixels around an object, and what the frame's star leaves of them."""
+    ny, nx = found.window.shape
+    left, top = found.corner
+    extent = (left - 0.5, left + nx - 0.5, top - 0.5, top + ny - 0.5)
+    image.imshow(stretched(found.window), extent=extent, **_GREY)
+    # Lines beside it, so that an object of one pixel stays to be seen.
+    gap, length = max(found.width.fwhm, 2.0), 0.12 * nx
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        from_to = np.array([gap, gap + length])
+        image.plot(found.x + dx * from_to, found.y + dy * from_to, color="C1", linewidth=1.2)
+    image.set(xlim=extent[:2], ylim=extent[2:], title="the image")
+    leaves = found.window - found.fit.model
+    leaves -= np.nanmedian(leaves)
+    most = max(_half_of_object(found), 1e-30)
+    rest.imshow(leaves, extent=extent, vmin=-most, vmax=most, **_SIGNED)
+    rest.set_title("what that star leaves")
+
+
+def _half_of_object(found: Explanation) -> float:
+    """Return half of the height of an object above the sky; brighter neighbours don't count."""
+    ny, nx = found.window.shape
+    columns, rows = np.arange(nx) + found.corner[0], np.arange(ny)[:, None] + found.corner[1]
+    near = np.hypot(columns - found.x, rows - found.y) <= max(found.width.fwhm, 1.5)
+    own = np.abs(found.window - found.fit.sky)[near]
+    return 0.5 * float(np.max(own[np.isfinite(own)], initial=0.0))

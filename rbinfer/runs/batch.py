@@ -140,8 +140,8 @@ class Executor(Protocol):
     def pending(self) -> int:
         """How many tasks have no outcome yet."""
 
-    def submit(self, task: Task) -> None:
-        """Take a task; one must be free."""
+    def submit(self, task: Task, following: Task | None = None) -> None:
+        """Take a task; one must be free. What will follow may be read ahead."""
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes."""
@@ -256,7 +256,8 @@ def run_batch(
                 progress(result, total)
         noted: dict[str, str | None] = {}
         results: dict[str, ImageResult] = {}
-        executor = _executor(store.recipe, workers, scheduler, uses_detector(options, catalog, beside))
+        detects = uses_detector(options, catalog, beside)
+        executor = _executor(store.recipe, workers, scheduler, detects, len(works))
         try:
             for task, outcome in _all_outcomes(store, executor, works):
                 for text in outcome.warnings:
@@ -287,7 +288,9 @@ def _missing(pattern: str, about: str, folder: Path) -> ImageResult:
     return ImageResult(pattern, folder, False, False, about, None, 0.0)
 
 
-def _executor(recipe: Recipe, workers: int | None, scheduler: Any, detects: bool) -> Executor:
+def _executor(
+    recipe: Recipe, workers: int | None, scheduler: Any, detects: bool, n_tasks: int
+) -> Executor:
     # What is not asked for need not be installed, or loaded.
     if scheduler is not None:
         from .dask import Cluster
@@ -295,7 +298,7 @@ def _executor(recipe: Recipe, workers: int | None, scheduler: Any, detects: bool
         return Cluster(recipe, scheduler)
     from .processes import Workers
 
-    return Workers(recipe, workers, detects)
+    return Workers(recipe, workers, detects, n_tasks)
 
 
 def _all_outcomes(
@@ -323,7 +326,7 @@ def _outcomes(executor: Executor, tasks: Sequence[Task]) -> Iterator[tuple[Task,
     came: list[tuple[Task, Outcome]] = []
     while left or executor.pending or came:
         while left and executor.n_free > 0:
-            executor.submit(left.popleft())
+            executor.submit(left.popleft(), left[0] if left else None)
         for task, outcome in came:
             if outcome.kind is Kind.FATAL:
                 raise RbinferError(outcome.error)

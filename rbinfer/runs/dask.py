@@ -63,8 +63,8 @@ class Cluster:
         """How many tasks have no outcome yet."""
         return len(self._tasks)
 
-    def submit(self, task: Task) -> None:
-        """Send a task; one must be free."""
+    def submit(self, task: Task, following: Task | None = None) -> None:
+        """Send a task; one must be free. What will follow is not read here."""
         self._count += 1
         key = f"rbinfer-{self._run}-{self._count}"
         self._tasks[key] = task

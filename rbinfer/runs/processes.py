@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import Any
 
+from .._util.ahead import read_ahead
 from .._util.compiling import announce_compiling, told_of_compiling
 from .._util.interrupts import without_ctrl_c
 from .._util.machine import usable_cpus
 from ..errors import RbinferError
+from ..kernels import library
 from ..measure.warmup import warmup
+from ..model.session import CUDA, available_providers
 from .outcome import Kind, Outcome
 from .task import Recipe, Task, prepared, run_task
 
@@ -56,6 +59,9 @@ class Workers:
         By default one for each CPU that the process may use, or a single one for a GPU.
     detects : bool
         Whether the kernels of the detection are made ready too.
+    n_tasks : int
+        How many tasks there will be at least: so many workers are started together where none of them
+        has to compile kernels for the others; otherwise one, and more when there is work for them.
 
     Raises
     ------
@@ -63,26 +69,33 @@ class Workers:
         The first worker cannot start: no such model, no such device.
     """
 
-    def __init__(self, recipe: Recipe, count: int | None = None, detects: bool = True) -> None:
+    def __init__(
+        self, recipe: Recipe, count: int | None = None, detects: bool = True, n_tasks: int = 1
+    ) -> None:
         self._recipe, self._detects = recipe, detects
         self._workers: list[_Worker] = []
         self._retries: deque[Task] = deque()
-        # Alone until it is ready: the kernels are compiled once, not by all at once.
         try:
             first = self._start()
         except OSError as error:
             raise RbinferError(f"no worker process can be started: {error.strerror or error}") from error
         try:
+            if library.find().library is not None:
+                with suppress(OSError):  # those that there are will do
+                    for _ in range(1, min(n_tasks, count or _default_count(recipe.options.device))):
+                        self._start()
             device = self._wait_until_ready(first)
         except (EOFError, OSError) as error:
+            how = self._reap(first)
+            self.close()
             raise RbinferError(
-                f"a worker process ended while it started ({self._reap(first)}); a script must start "
-                "workers under 'if __name__ == \"__main__\":'"
+                f"a worker process ended while it started ({how}); a script must start workers under "
+                "'if __name__ == \"__main__\":'"
             ) from error
         except BaseException:
             self.close()
             raise
-        self.count = count or (1 if device == "cuda" else usable_cpus())
+        self.count = count or _default_count(device)
 
     @property
     def n_free(self) -> int:
@@ -95,9 +108,11 @@ class Workers:
         """How many tasks have no outcome yet."""
         return len(self._retries) + sum(worker.task is not None for worker in self._workers)
 
-    def submit(self, task: Task) -> None:
-        """Let a worker run a task; one must be free."""
+    def submit(self, task: Task, following: Task | None = None) -> None:
+        """Let a worker run a task; one must be free. The image of the following one is read ahead."""
         self._submit(task, 1)
+        if following is not None:
+            read_ahead(following.work.image)
 
     def wait(self, timeout: float | None = None) -> list[tuple[Task, Outcome]]:
         """Wait for outcomes.
@@ -206,6 +221,12 @@ class Workers:
             raise RbinferError(error)
         worker.is_ready = True
         return str(device)
+
+
+def _default_count(device: str) -> int:
+    """Return how many workers a device suits; one for the GPU that "auto" takes if there is one."""
+    is_gpu = device == "cuda" or (device == "auto" and CUDA in available_providers())
+    return 1 if is_gpu else usable_cpus()
 
 
 def _serve(pipe: Any, recipe: Recipe, detects: bool) -> None:

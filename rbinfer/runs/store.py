@@ -13,7 +13,7 @@ from typing import Self
 from .._util.hashing import digest
 from .._util.interrupts import uninterrupted
 from ..errors import RbinferError
-from ..io.tables import write_catalog
+from ..io.formats import output_format
 from ..pipeline.options import ScoreOptions
 from .beside import beside, check_beside
 from .journal import KINDS_BESIDE, WRITERS, Journal, Line, Notes, journal_of, lines_of, shortened
@@ -23,6 +23,8 @@ from .plan import Work
 from .task import Recipe, Task, fingerprint
 
 log = logging.getLogger(__name__)
+
+_TRIAL = 4096  # bytes
 
 
 class Store:
@@ -221,9 +223,8 @@ class Store:
         shutil.rmtree(self._staging, ignore_errors=True)
 
     def _check_writable(self) -> None:
-        """Write a small result, for the reasons why none could be written."""
-        from astropy.table import Table
-
+        """Write a small file, for the reasons why no result could be written."""
         trial = self._staging / f"trial{self._suffix}"
-        write_catalog(Table({"x": [0.0]}), trial)
+        output_format(trial).check()
+        trial.write_bytes(bytes(_TRIAL))
         trial.unlink()

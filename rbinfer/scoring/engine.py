@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cutouts.cutter import CutFunction, Cutouts
+from ..io.scratch import release
 from ..model.networks import Network, run_network
 from ..model.session import Output, Session
 from ..model.stamps import Stamps
@@ -15,6 +16,9 @@ from ..status import UNSCORED, Status
 from .prepare import Prepared, by_region
 from .rows import by_strips, share_out, tasks
 from .verdicts import Scores
+
+#: Rows after which the pixels around them may leave the memory, where they are in a file.
+_ROWS_IN_MEMORY = 4096
 
 
 class Engine(NamedTuple):
@@ -115,9 +119,12 @@ class Engine(NamedTuple):
                 snr[rows] = measured
             return len(rows)
 
-        done = 0
+        done = let_go = 0
         for rows in share_out(work, parts, min(threads, len(parts))):
             done += rows
+            if done - let_go > _ROWS_IN_MEMORY:
+                release(prepared.exposure.pixels)
+                let_go = done
             if progress is not None:
                 progress(done, n)
         return result

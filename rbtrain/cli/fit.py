@@ -28,6 +28,12 @@ def add_parser(verbs: Any) -> Parser:
         metavar="MODEL",
         help="begin with the network of this .onnx file (or the model of this name), of the same layers",
     )
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="model that gives a share of the targets, where fit.taught asks for it (default: that of "
+        "--from)",
+    )
     return parser
 
 
@@ -45,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         where.fit,
         resume=options.resume,
         parent=None if options.parent is None else resolve(options.parent),
+        teacher=None if options.teacher is None else resolve(options.teacher),
         verbose=0 if options.quiet else 1,
     )
     return 0

@@ -91,10 +91,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
             images.append(psf)
         if self._core:
             inputs.append(cores)
-            images.append(_square(cores, CORE_SIDE))
+            images.append(square(cores, CORE_SIDE))
         if self._context:
             inputs.append(views)
-            images.append(_square(views, CONTEXT_SIDE))
+            images.append(square(views, CONTEXT_SIDE))
         if self._seed is not None:
             # A cutout has no up or down: one of the eight symmetries of the square for each quarter.
             rng = np.random.default_rng([self._seed, self._epoch, index])
@@ -113,8 +113,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         return tuple(inputs) if len(inputs) > 1 else pixels, self._targets[rows], self._weights[rows]
 
 
-def _square(numbers: F32, side: int) -> F32:
-    """Return a view (n, side, side, 1) of the first numbers of each row."""
+def square(numbers: F32, side: int) -> F32:
+    """Return a view (n, side, side, 1) of the first numbers of each row (n, m)."""
     return numbers[:, : side**2].reshape(len(numbers), side, side, 1)
 
 

@@ -23,13 +23,16 @@ from .inherit import inherit
 from .lineage import lineage
 from .model import create_compact_model, create_realbogus_model
 from .rates import width_weights
+from .taught import said_by
 
 log = logging.getLogger(__name__)
 
-#: Files of a run. A resumed fit needs only `_LAST`.
+#: Files of a run. A resumed fit needs `_LAST`, and `_TAUGHT` where a network teaches.
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 #: Files of a run that begins with the network of a model: which it is, and the network.
 PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
+#: What that network says of the training set, where it teaches.
+_TAUGHT = "taught.npy"
 #: Share of the epochs in which bogus are weighed by width, see `width_weights`.
 _LATE = 0.25
 #: Cutouts that statistics are measured on where a fit begins with the network of a model file.
@@ -55,6 +58,8 @@ def build(config: TrainConfig) -> keras.Model:
             network.psf,
             network.core,
             network.context,
+            network.native,
+            network.judged,
         )
     finally:
         keras.config.set_dtype_policy(before)
@@ -231,6 +236,7 @@ def fit(
     resume: bool = False,
     verbose: int = 1,
     parent: Path | None = None,
+    teacher: Path | None = None,
 ) -> keras.Model:
     """Fit a network and return the best of its epochs.
 
@@ -243,8 +249,8 @@ def fit(
     config : TrainConfig
     data : Dataset
     run : path
-        Directory for ``best.keras``, ``last.npz`` (all that is needed to go on), ``state.json`` (the
-        history) and ``config.toml``.
+        Directory for ``best.keras``, ``last.npz`` (with ``taught.npy``, where a network teaches, all
+        that is needed to go on), ``state.json`` (the history) and ``config.toml``.
     resume : bool
         Go on where the last fit stopped instead of refusing a directory that is in use.
     verbose : int
@@ -253,6 +259,8 @@ def fit(
         Model file whose network the fit begins with, see `rbtrain.fitting.inherit.inherit`. Which it is
         stands in ``parent.txt``, the network in ``parent.keras``. A fit that is resumed goes on from
         its own state.
+    teacher : Path, optional
+        Model file whose network teaches, where ``fit.taught`` asks for it; by default that of `parent`.
 
     Returns
     -------
@@ -264,14 +272,17 @@ def fit(
     FileExistsError
         The directory holds a run, and `resume` is not set.
     ValueError
-        The run to go on with was begun with another configuration, or cannot be read.
+        The run to go on with was begun with another configuration, or cannot be read; or a network is
+        to teach and there is none.
     FloatingPointError
         The validation loss is not finite; names the epoch.
     """
     keep_freed_memory()
     where = Path(run)
     begun = _begin(config, where, resume)
-    batches, held_out = _batches(config, data)
+    targets = targets_of(config, data.rows["label"])
+    shown = _taught(config, data, targets, where / _TAUGHT, teacher or parent)
+    batches, held_out = _batches(config, data, targets, shown)
     try:
         model = build(config)
         model.optimizer.learning_rate = config.fit.learning_rate
@@ -332,18 +343,33 @@ def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
     if not begun:
         # It is left from a fit that was killed within its first epoch, or whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
-        for name in (PARENT, PARENT_NETWORK):
+        for name in (PARENT, PARENT_NETWORK, _TAUGHT):
             (where / name).unlink(missing_ok=True)
     with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
     return begun
 
 
-def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
-    """Return the batches for training, and those for validation."""
-    labels = data.rows["label"]
-    targets = targets_of(config, labels)
-    weights = class_weights(balance_groups(targets, labels), config.fit.balance)
+def _taught(config: TrainConfig, data: Dataset, targets: F32, file: Path, teacher: Path | None) -> F32:
+    """Return what a network is fitted to: the labels, or these and what another network says."""
+    share = np.float32(config.fit.taught)
+    if share == 0:
+        return targets
+    if not file.exists():
+        if teacher is None:
+            raise ValueError(
+                f"fit.taught is {config.fit.taught}, but there is no network that could teach; name one "
+                "with --from or --teacher"
+            )
+        with replaced(file) as part, open(part, "wb") as stream:
+            np.save(stream, said_by(teacher, data, targets))
+    said: F32 = np.load(file)
+    return (1 - share) * targets + share * said
+
+
+def _batches(config: TrainConfig, data: Dataset, targets: F32, taught: F32) -> tuple[Batches, Batches]:
+    """Return the batches for training, and those for validation, which is by the labels alone."""
+    weights = class_weights(balance_groups(targets, data.rows["label"]), config.fit.balance)
     training, validation = data.split(config.data.validation)
     network = config.network
     reads: dict[str, Any] = {"psf": network.psf, "core": network.core, "context": network.context}
@@ -351,7 +377,7 @@ def _batches(config: TrainConfig, data: Dataset) -> tuple[Batches, Batches]:
     # What is best is judged by the weights that the fit ends with.
     last = weights * width_weights(data.rows, config.fit.widths, config.fit.bogus_weights)
     late = round((1 - _LATE) * config.fit.epochs), last
-    shuffled = Batches(data, training, targets, weights, size, seed, late=late, **reads)
+    shuffled = Batches(data, training, taught, weights, size, seed, late=late, **reads)
     return shuffled, Batches(data, validation, targets, last, 1024, **reads)
 
 
@@ -382,5 +408,5 @@ def save_atomically(model: keras.Model, path: Path) -> None:
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
-    for name in (_BEST, _LAST, _HISTORY, _CONFIG):
+    for name in (_BEST, _LAST, _HISTORY, _CONFIG, _TAUGHT):
         part_of(run / name).unlink(missing_ok=True)

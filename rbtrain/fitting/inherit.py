@@ -24,7 +24,9 @@ def inherit(model: keras.Model, model_file: str | os.PathLike[str], cutouts: F32
     the statistics that it has on some cutouts, and the scale and the shift that undo it, so that the
     network computes what the file does and can be fitted further. What the file does not read, but the
     network does, begins with no weight: of a file that reads cutouts alone the layers of those and the
-    last are taken, of one that reads stars and native pixels all.
+    last are taken, of one that reads stars and native pixels all. So do features that the network has
+    more of than the file: they are drawn, but nothing looks at them (Chen et al. 2016,
+    arXiv:1511.05641).
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ def _inherit(
     if "core" in graph.inputs:
         _inherit_others(model, graph, model_file)
     # Features that the file does not have come last, and are not looked at for now.
-    _set(last, [_with_more(kernel, last), bias], model_file)
+    _set(last, [_with_more(kernel, last, np.arange(len(kernel))), bias], model_file)
 
 
 def _inherit_others(model: keras.Model, graph: "_Graph", model_file: str | os.PathLike[str]) -> None:
@@ -82,26 +84,74 @@ def _inherit_others(model: keras.Model, graph: "_Graph", model_file: str | os.Pa
         if name not in graph.inputs:
             continue
         of_file = graph.branch(name)
-        readers = [each for each in model.layers if each.name.startswith(f"{name}_") and each.weights]
+        readers = _readers(model, name)
         if len(of_file) != len(readers):
             raise ValueError(f"{model_file} has {len(of_file)} layers of {name}, not {len(readers)}")
         for layer, (weights, bias) in zip(readers, of_file, strict=True):
-            _set(layer, [_kernel(layer, weights), bias], model_file)
+            _set(layer, _grown(layer, _kernel(layer, weights), bias), model_file)
     judged = model.get_layer(JUDGED)
-    _set(judged, [_with_more(graph.joined("core"), judged)], model_file)
+    kernel = graph.joined("core")
+    _set(judged, [_with_more(kernel, judged, _places(model, graph, len(kernel)))], model_file)
+
+
+def _readers(model: keras.Model, name: str) -> list[Any]:
+    """Return the layers that read an input alone."""
+    return [each for each in model.layers if each.name.startswith(f"{name}_") and each.weights]
+
+
+def _places(model: keras.Model, graph: "_Graph", n: int) -> NDArray[np.intp]:
+    """Return which of the features that are joined those (n,) of a file are.
+
+    Those of the cutout come first, then those of the native pixels, of which there may be more, and then
+    those of the wide view.
+    """
+    of_file = len(graph.branch("core")[-1][1])
+    ours = _readers(model, "core")[-1].units
+    of_view = len(graph.branch("context")[-1][1]) if "context" in graph.inputs else 0
+    places = np.arange(n)
+    places[n - of_view :] += ours - of_file
+    return places
 
 
 def _kernel(layer: Any, weights: NDArray[Any]) -> NDArray[Any]:
     """Return the weights of a graph's layer as Keras has them: height and width first."""
     if weights.ndim == 2:
         return weights
+    if weights.shape[1] == 1 and not isinstance(layer, layers.DepthwiseConv2D):
+        # An image of several channels that is read as a wide one; see `rbtrain.export.layout`.
+        channels = layer.kernel.shape[2]
+        weights = weights.reshape(*weights.shape[:1], weights.shape[2], -1, channels)
+        return np.moveaxis(weights, 0, 3)
     kernel = np.moveaxis(weights, (2, 3), (0, 1))
     return kernel if isinstance(layer, layers.DepthwiseConv2D) else np.moveaxis(kernel, 2, 3)
 
 
-def _with_more(kernel: NDArray[Any], layer: Any) -> NDArray[Any]:
-    """Return a kernel with zeros for what else a layer takes."""
-    return np.pad(kernel, ((0, max(layer.kernel.shape[0] - len(kernel), 0)), (0, 0)))
+def _grown(layer: Any, kernel: NDArray[Any], bias: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the weights of a layer that may take and give more features than that of a file."""
+    if kernel.ndim > 2:
+        return [kernel, bias]
+    more = max(layer.units - len(bias), 0)
+    return [_with_more(kernel, layer, np.arange(len(kernel))), np.pad(bias, (0, more))]
+
+
+def _with_more(kernel: NDArray[Any], layer: Any, places: NDArray[np.intp]) -> NDArray[Any]:
+    """Return a kernel with zeros for what else a layer takes, and what is drawn for what else it gives.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (n, m)
+    layer : keras.layers.Dense
+        Takes `n` numbers or more, and gives `m` or more; of others the kernel is returned as it is.
+    places : ndarray of int, shape (n,)
+        Which of those that the layer takes the kernel's are.
+    """
+    grown = np.array(layer.get_weights()[0])
+    given = kernel.shape[1]
+    if np.any(np.less(grown.shape, kernel.shape)) or places[-1] >= len(grown):
+        return kernel
+    grown[:, :given] = 0.0
+    grown[places, :given] = kernel
+    return grown
 
 
 def _of_cutouts(model: keras.Model) -> list[tuple[Any, Any]]:

@@ -16,10 +16,6 @@ from .._arrays import F32
 _MOMENTUM = 0.95
 #: Numbers that a star is summed up in, from -1 to 1, and the noise that they get in a fit.
 _STAR_NUMBERS, _STAR_NOISE = 16, 0.2
-#: Features of the cutout that the star weighs and shifts.
-_JUDGED = 64
-#: Features of the native pixels.
-_CORE_FEATURES = 48
 #: Features of the wide view: of its first layer, and of what the next makes of them.
 _CONTEXT_FEATURES = 96, 48
 #: Layer that ends the part which reads the star.
@@ -93,6 +89,8 @@ def create_compact_model(
     psf: bool = False,
     core: bool = False,
     context: bool = False,
+    native: int = 48,
+    judged: int = 64,
 ) -> keras.Model:
     """Create a small depthwise-separable network with one softmax over the classes.
 
@@ -126,6 +124,10 @@ def create_compact_model(
         Read the native pixels, too: a further input (27,), see `rbinfer.cutouts.cutter.Cutouts`.
     context : bool
         With `core`, read the wide view, too: a further input (169,).
+    native : int
+        Features of the native pixels, in each of two layers.
+    judged : int
+        Features of all that is seen, which the star weighs.
 
     Returns
     -------
@@ -144,24 +146,24 @@ def create_compact_model(
     x = layers.BatchNormalization(momentum=_MOMENTUM)(layers.Flatten()(x))
     x = layers.ReLU()(x)
     inputs = [cutouts]
-    native = None
+    around = None
     if core:
         cores = keras.Input((CORE,), name="core")
-        native = cores
+        around = cores
         for i in range(2):
-            native = layers.Dense(_CORE_FEATURES, activation="relu", name=f"core_{i}")(native)
+            around = layers.Dense(native, activation="relu", name=f"core_{i}")(around)
     if context:
         view = keras.Input((CONTEXT,), name="context")
         seen = view
         for i, n in enumerate(_CONTEXT_FEATURES):
             seen = layers.Dense(n, activation="relu", name=f"context_{i}")(seen)
-        native = layers.Concatenate()([native, seen])
+        around = layers.Concatenate()([around, seen])
     if psf:
         stars = keras.Input((size, size, 1), name="psf"), keras.Input((1,), name="psf_known")
-        x = _beside(x, native, _star_features(*stars, filters))
+        x = _beside(x, around, _star_features(*stars, filters, judged), judged)
         inputs += stars
     elif core:
-        y = layers.Dense(_JUDGED, activation="relu", name=JUDGED)(layers.Concatenate()([x, native]))
+        y = layers.Dense(judged, activation="relu", name=JUDGED)(layers.Concatenate()([x, around]))
         x = layers.Concatenate()([x, y])
     inputs += [cores] if core else []
     inputs += [view] if context else []
@@ -172,7 +174,7 @@ def create_compact_model(
     return model
 
 
-def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
+def _star_features(star: Any, known: Any, filters: Sequence[int], judged: int) -> Any:
     """Return a vector of features of a star, 0 where none is known.
 
     All that is said of a star goes through a few noisy numbers: a fit sees thousands of stars, not
@@ -189,18 +191,18 @@ def _star_features(star: Any, known: Any, filters: Sequence[int]) -> Any:
     x = layers.Flatten()(layers.DepthwiseConv2D(x.shape[1], padding="valid", name=next(names))(x))
     x = layers.Dense(_STAR_NUMBERS, activation="tanh", name=next(names))(layers.ReLU()(x))
     x = layers.GaussianNoise(_STAR_NOISE)(x)
-    x = layers.Dense(filters[-1] + _JUDGED, name=next(names))(x)
+    x = layers.Dense(filters[-1] + judged, name=next(names))(x)
     return layers.Multiply(name=_STAR_FEATURES)([x, known])
 
 
-def _beside(x: Any, native: Any, star: Any) -> Any:
+def _beside(x: Any, around: Any, star: Any, judged: int) -> Any:
     """Put beside the features of a cutout others, of all that is seen, that the star weighs."""
     n = x.shape[-1]
     weighed = layers.Multiply()([x, star[:, :n]])
     seen = layers.Add()([x, weighed])
-    if native is not None:
-        seen = layers.Concatenate()([seen, native])
-    y = layers.Dense(_JUDGED, use_bias=False, name=JUDGED)(seen)
+    if around is not None:
+        seen = layers.Concatenate()([seen, around])
+    y = layers.Dense(judged, use_bias=False, name=JUDGED)(seen)
     y = layers.ReLU()(layers.Add()([y, star[:, n:]]))
     return layers.Concatenate()([x, y])
 

@@ -62,8 +62,25 @@ def width_weights(rows: NDArray[np.void], widths: Sequence[float], weights: Sequ
     -------
     ndarray of float32, shape (n,)
     """
-    of_bogus = np.interp(np.log(rows["fwhm"]), np.log(widths), weights)
+    of_bogus = weight_of_bogus(rows["fwhm"], widths, weights)
     return np.where(np.isin(rows["label"], SOURCES), 1, of_bogus).astype(np.float32)
+
+
+def weight_of_bogus(fwhm: F32, widths: Sequence[float], weights: Sequence[float]) -> F32:
+    """Return the weight that a bogus row has among stars of each width; see `width_weights`.
+
+    Parameters
+    ----------
+    fwhm : ndarray of float32, shape (n,)
+        In pixels.
+    widths, weights : sequence of float
+        As `width_weights` takes them.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+    """
+    return np.interp(np.log(fwhm), np.log(widths), weights).astype(np.float32)
 
 
 def operating_points(

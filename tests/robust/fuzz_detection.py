@@ -10,12 +10,13 @@ import os
 import sys
 import warnings
 from collections import Counter
+from unittest import mock
 
 import numpy as np
 
 from rbinfer import InputError
 from rbinfer.kernels import constants as c
-from rbinfer.measure import islands
+from rbinfer.measure import islands, runs
 from rbinfer.measure.detect import _columns_of
 from rbinfer.measure.sep_detector import extract
 
@@ -23,7 +24,7 @@ SIDES = (1, 2, 3, 5, 17, 31, 32, 33, 63, 64, 70, 90)
 ODD = np.array([np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 1e30])
 KINDS = (
     "blank", "noise", "stars", "blends", "plateaus", "hits", "lines", "slope", "negative", "integers",
-    "huge", "tiny", "not finite", "masked", "lattice", "patches",
+    "huge", "tiny", "not finite", "masked", "lattice", "patches", "saturated", "steep",
 )  # fmt: skip
 
 
@@ -60,6 +61,13 @@ def patches(rng, shape):
     return image
 
 
+def steep(rng, shape):
+    """Draw a sky that rises to 1 at a place within the image or beside it."""
+    y, x = np.indices(shape)
+    cy, cx = rng.uniform(-30, 30 + np.array(shape))
+    return np.exp(-np.hypot(y - cy, x - cx) / rng.uniform(3, 60))
+
+
 def some_image(rng, kind):
     """Draw an image of a kind, and a mask for some."""
     shape = tuple(rng.choice(SIDES, 2))
@@ -87,10 +95,14 @@ def some_image(rng, kind):
         image[rng.random(shape[0]) < 0.03] += 30
     elif kind != "noise":
         image += stars(rng, shape, int(rng.integers(0, 12)), float(rng.choice([0.6, 1.3, 2.5])))
-    if kind == "slope":
+    if kind == "steep":
+        image += 10.0 ** rng.uniform(1, 5) * steep(rng, shape)
+    elif kind == "slope":
         image += np.add.outer(np.arange(shape[0]), np.arange(shape[1])) * rng.uniform(0, 0.3)
     image = rng.choice([3.0, 20.0]) * image + 1000
-    if kind == "negative":
+    if kind == "saturated":
+        image = np.minimum(image, 1000 + rng.uniform(20, 300))
+    elif kind == "negative":
         image = 900 - image
     elif kind == "integers":
         image = np.round(image * rng.choice([1.0, 0.2]))
@@ -155,15 +167,21 @@ def one(rng, kind):
         minarea = 1
     smooths, contrast = bool(rng.integers(0, 2)), float(rng.choice([0.0, 0.005, 0.1, 1.0]))
     how = threshold, minarea, smooths, contrast
-    rows = islands.find_detections(image, mask, *how, 1)
+    # An island that is cut at higher thresholds is none of SEP's.
+    flood = int(rng.integers(1, 200)) if rng.random() < 0.1 else runs._FLOOD_PIXELS
+    with mock.patch.object(runs, "_FLOOD_PIXELS", flood):
+        rows = islands.find_detections(image, mask, *how, 1)
     check_rows(rows, image.shape)
-    kept = islands._STRIP, islands._CHUNK
-    try:
-        islands._STRIP, islands._CHUNK = int(rng.integers(1, 40)), int(rng.integers(1, 300))
+    with (
+        mock.patch.object(islands, "_STRIP", int(rng.integers(1, 40))),
+        mock.patch.object(islands, "_CHUNK", int(rng.integers(1, 300))),
+        mock.patch.object(islands, "_BAND", int(rng.integers(1, 3000))),
+        mock.patch.object(runs, "_FLOOD_PIXELS", flood),
+    ):
         again = islands.find_detections(image, mask, *how, int(rng.integers(1, 3)))
-    finally:
-        islands._STRIP, islands._CHUNK = kept
-    assert again.tobytes() == rows.tobytes(), "strips, chunks or threads matter"
+    assert again.tobytes() == rows.tobytes(), "strips, bands, chunks or threads matter"
+    if flood < runs._FLOOD_PIXELS:
+        return Counter()
     try:
         seps = extract(image, mask, *how)
     except InputError:

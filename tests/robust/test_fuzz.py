@@ -22,6 +22,9 @@ from rbinfer.io.tables import read_catalog, write_catalog
 
 from .scale import times
 
+#: Seeds of the pieces that detections are tried in: a piece takes a few minutes.
+PIECES = range(times(1, 10))
+
 
 def fuzz(cases, seed, module="fuzz_kernels", **environment):
     done = subprocess.run(
@@ -50,8 +53,9 @@ def test_kernels_within_bounds(tried, bounds_checked):
 
 
 @pytest.mark.promise("Fuzzing", "random small images through the detector, which finds what SEP does")
-def test_detection(tried):
-    found = fuzz(times(700, 100_000), 5, "fuzz_detection")
+@pytest.mark.parametrize("seed", PIECES)
+def test_detection(seed, tried):
+    found = fuzz(times(700, 10_000), seed, "fuzz_detection")
     # SEP raises the threshold of what bad pixels touch.
     counts = [Counter(n) for kind, n in found["found"].items() if kind not in ("not finite", "masked")]
     total = sum(counts, Counter())
@@ -67,8 +71,9 @@ def test_detection(tried):
 
 
 @pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
-def test_detection_within_bounds(tried, bounds_checked):
-    found = fuzz(times(140, 100_000), 6, "fuzz_detection", **bounds_checked)
+@pytest.mark.parametrize("seed", PIECES)
+def test_detection_within_bounds(seed, tried, bounds_checked):
+    found = fuzz(times(140, 10_000), 100 + seed, "fuzz_detection", **bounds_checked)
     assert found["bounds_checked"]
     tried(found["cases"])
 

@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .expected import Deviation
+from .deviations import Deviation
 
 #: Background and noise by the same factor: another gain. Noise by the root of that: more light.
 _GAIN = (0.8, 1.25)
 _LEAST_CHANGE = 0.05  # of the logarithm, of either
+#: More light shows in the background itself, from this z on.
+_LEAST_LIGHT = 2.0
 #: Counts of sources fall with the limit in flux by this power at most (sources of one brightness, evenly
 #: in space); what falls further than the noise explains is hidden.
 _STEEPEST = 1.5
@@ -93,7 +95,8 @@ def _of_levels(beyond: Beyond, all_figures: Beyond) -> Cause:
         low, high = _GAIN
         if low < noise / background < high:
             return GAIN
-    if background is not None and background > _LEAST_CHANGE:
+    is_lit = "background" in all_figures and all_figures["background"].z > _LEAST_LIGHT
+    if is_lit and background is not None and background > _LEAST_CHANGE:
         real = _change(all_figures.get("real"))
         hidden = -_STEEPEST * max(noise or 0.0, 0.0) - _LEAST_CHANGE
         return CLOUDS if "real" in beyond and real is not None and real < hidden else LIGHT

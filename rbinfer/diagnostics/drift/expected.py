@@ -3,63 +3,37 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .deviations import BEYOND, Deviation, Spread
+from .distances import doubt_distance, of_distance, score_distance
 from .figures import FIGURES, Figure, figure_of_class
 from .frames import FrameFigures
 from .transfer import Transfer
+from .within import LEAST, Night, allowed, baseline, in_order
 
 F64 = NDArray[np.float64]
 
 #: A kind of frame with fewer in the reference has no scatter to judge by.
 LEAST_FRAMES = 8
-#: The scatter of few frames is uncertain: it is widened by 1 + this / n.
-_FEW = 3.0
-#: From the median to the upper or lower tenth of a normal distribution, and the MAD, in its widths.
-_TENTH, _MAD = 1.2816, 0.6745
-#: The distance of Kolmogorov and Smirnov times the root of the number of scores: by chance, its mean and
-#: its scatter (from the distribution's moments, sqrt(pi / 2) ln 2 and pi^2 / 12 - mean^2).
-_KS_MEAN, _KS_SCATTER = 0.8687, 0.2603
 #: Distances differ by this much more among frames that are alike.
 _KS_FLOOR = 0.02
 #: By how much good frames of any kind may be more in doubt than the model's record: middle and scatter.
 _RECORD_MIDDLE, _RECORD_SCATTER = 0.0, 0.03
-#: With fewer scores a distance says nothing.
-_LEAST_SCORES = 30
-#: Stands for a figure that is out of all bounds, in units of the scatter.
-BEYOND = 20.0
+#: The limit beside the frames that came before, in units of the scatter. It is narrower than that beside
+#: a reference night: another seeing is off all night.
+_LIMIT_WITHIN = 3.5
 #: If so many frames of the reference show stars, all should.
 _ALL = 0.9
 #: Classes that are counted each for itself.
 CLASSES = ("hot_pixel", "cosmic_ray", "trail")
+#: Figures whose changes within a night are looked at.
+_WITHIN = tuple(figure for figure in FIGURES if figure.within is not None)
 #: Figures that another model, threshold or choice of real classes changes.
 _BY_SCORES = ("real", "bogus_fraction", *CLASSES)
-
-
-class Deviation(NamedTuple):
-    """How a figure of a frame differs from what is expected.
-
-    Attributes
-    ----------
-    figure, label : str
-    z : float
-        In units of the reference's scatter; positive where there is more, 0 in a direction that is no
-        drift.
-    value, expected : float
-        As people know them.
-    told : str
-        Both, in words.
-    """
-
-    figure: str
-    label: str
-    z: float
-    value: float
-    expected: float
-    told: str
 
 
 class Expectation(Protocol):
@@ -69,108 +43,30 @@ class Expectation(Protocol):
         """Return the deviations by figure; None for a frame that cannot be compared."""
         ...
 
+    def changes(self, frame: FrameFigures, earlier: Sequence[FrameFigures]) -> dict[str, Deviation]:
+        """Return by figure how a frame differs from those of its own night that `Night.before` gives."""
+        ...
+
     def gap(self, frame: FrameFigures) -> str | None:
         """Say what of a frame is not compared and why, alike for all of its kind; None for nothing."""
         ...
-
-
-def score_distance(scores: F64, shares: F64) -> float | None:
-    """Return the distance of Kolmogorov and Smirnov between a frame's scores and what is expected.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (2, n)
-        Real and bogus detections in bins of the score.
-    shares : ndarray of float64, shape (2, n)
-        Those of the reference, in any units: they are scaled to as many real and bogus, so that another
-        mix of both is no distance.
-
-    Returns
-    -------
-    float or None
-        Largest difference of the cumulative distributions, taken at the edges of the bins; None where
-        the bins differ or there are too few scores.
-    """
-    total = scores.sum()
-    if scores.shape != shares.shape or total < _LEAST_SCORES:
-        return None
-    sums = shares.sum(axis=1, keepdims=True)
-    if np.any((sums[:, 0] == 0) & (scores.sum(axis=1) > 0)):
-        return None
-    expected = (shares / np.where(sums > 0, sums, 1.0) * scores.sum(axis=1, keepdims=True)).sum(axis=0)
-    away = np.cumsum(scores.sum(axis=0) - expected) / total
-    return float(np.max(np.abs(away)))
-
-
-def doubt_distance(scores: F64, shares: F64) -> float | None:
-    """Return how much nearer to the middle the scores are than expected, as a distance of one side.
-
-    Parameters
-    ----------
-    scores, shares : ndarray of float64, shape (2, n)
-        As for `score_distance`.
-
-    Returns
-    -------
-    float or None
-        The largest difference of the cumulative distributions in the direction of lower scores for real
-        and of higher ones for bogus detections, as a share of both together: a frame that is easier than
-        what was expected is none the worse. None as for `score_distance`.
-    """
-    if score_distance(scores, shares) is None:
-        return None
-    sums = shares.sum(axis=1, keepdims=True)
-    expected = shares / np.where(sums > 0, sums, 1.0) * scores.sum(axis=1, keepdims=True)
-    real, bogus = np.cumsum(scores - expected, axis=1)
-    return float(max(real.max(), (-bogus).max(), 0.0) / scores.sum())
-
-
-def _of_scores(
-    frame: FrameFigures, distance: float | None, middle: float, scatter: float
-) -> Deviation | None:
-    """Return how odd a distance of the scores is, beyond what chance makes of so few."""
-    if distance is None or not frame.scored:
-        return None
-    root = np.sqrt(frame.scored)
-    expected = max(middle, _KS_MEAN / root)
-    z = (distance - expected) / float(np.hypot(scatter, _KS_SCATTER / root))
-    told = f"distance of the scores {distance:.3f} where {expected:.3f} is expected"
-    return Deviation("scores", "distance of the scores", z, distance, expected, told)
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """The frames of a reference in one figure: their median, and the scatter below and above it."""
-
-    middle: float
-    below: float
-    above: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """Measure it such that a few odd frames do not widen it, and a tail of many does."""
-        low, middle, high = (float(q) for q in np.quantile(values, (0.1, 0.5, 0.9)))
-        mad = float(np.median(np.abs(np.asarray(values) - middle))) / _MAD
-        more = 1.0 + _FEW / len(values)
-        return cls(
-            middle, more * max(mad, (middle - low) / _TENTH), more * max(mad, (high - middle) / _TENTH)
-        )
 
 
 class _Group:
     """What is expected of one kind of frame."""
 
     def __init__(self, frames: Sequence[FrameFigures]) -> None:
-        self.spreads: dict[str, tuple[Figure, _Spread]] = {}
+        self.spreads: dict[str, tuple[Figure, Spread]] = {}
         for figure in (*FIGURES, *map(figure_of_class, CLASSES)):
             values = [v for v in map(figure.value, frames) if v is not None]
             if len(values) >= LEAST_FRAMES:
-                self.spreads[figure.name] = figure, _Spread.of(values)
+                self.spreads[figure.name] = figure, Spread.of(values)
         seen = [frame.has_stars for frame in frames if frame.has_stars is not None]
         self.shows_stars = len(seen) >= LEAST_FRAMES and float(np.mean(seen)) >= _ALL
         self.shares, self.distance = _shares_of(frames)
         self.transfer = Transfer.of(frames, LEAST_FRAMES)
         self.scorers = {frame.scorer for frame in frames}
+        self.frames = frames
 
     def is_scored_alike(self, frame: FrameFigures) -> bool:
         """Whether model, threshold and real classes are those of the reference."""
@@ -181,15 +77,25 @@ class _Group:
         is_alike = self.is_scored_alike(frame)
         for figure, spread in self.spreads.values():
             value = figure.value(frame) if is_alike or figure.name not in _BY_SCORES else None
+            if value is not None and figure.name == "fwhm":
+                spread = spread.raised(value, allowed(frame, self.frames))
             deviation = None if value is None else _deviation(figure, frame, value, spread)
             if deviation is not None:
                 found[figure.name] = deviation
         if is_alike and self.shares is not None and self.distance is not None:
             distance = None if frame.scores is None else score_distance(frame.scores, self.shares)
-            scores = _of_scores(frame, distance, self.distance.middle, self.distance.above)
+            scores = of_distance(distance, frame.scored, self.distance.middle, self.distance.above)
             if scores is not None:
                 found["scores"] = scores
         return found
+
+    def residual(self, figure: Figure, frame: FrameFigures) -> float | None:
+        """Return how far a figure is from the middle of this kind, on its scale."""
+        spread = self.spreads.get(figure.name)
+        if spread is None or (figure.name in _BY_SCORES and not self.is_scored_alike(frame)):
+            return None
+        value = figure.value(frame)
+        return None if value is None else value - spread[1].middle
 
     def _of_frame(self, frame: FrameFigures) -> dict[str, Deviation]:
         """Return what is no figure of a list: whether there are stars, and the photon transfer."""
@@ -208,7 +114,7 @@ class _Group:
         return found
 
 
-def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: _Spread) -> Deviation | None:
+def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: Spread) -> Deviation | None:
     """Return how odd a value is; None where neither frame nor reference has any scatter at all."""
     scatter = spread.above if value > spread.middle else spread.below
     # Not the root of both squares: the scatter that was measured has that of one frame in it.
@@ -224,7 +130,22 @@ def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: _Sprea
     return Deviation(figure.name, figure.label, z, plain, expected, told)
 
 
-def _shares_of(frames: Sequence[FrameFigures]) -> tuple[F64 | None, _Spread | None]:
+def _changed(
+    figure: Figure, frame: FrameFigures, change: tuple[float, float], scatter: Spread, group: _Group
+) -> Deviation:
+    """Return how odd a change within a night is."""
+    away, residual = change
+    middle = group.spreads[figure.name][1].middle
+    before = middle + residual - away
+    floor = 0.0 if figure.within is None else figure.within(frame, before)
+    width = max(scatter.above if figure.up else scatter.below, floor)
+    z = away / width if (away > 0) == figure.up else 0.0
+    told = f"{figure.label} {figure.told(middle + residual)} where {figure.told(before)} came before"
+    value, expected = figure.plain(middle + residual), figure.plain(before)
+    return Deviation(figure.name, figure.label, z, value, expected, told, _LIMIT_WITHIN)
+
+
+def _shares_of(frames: Sequence[FrameFigures]) -> tuple[F64 | None, Spread | None]:
     """Return the scores of all frames, and how far those of each are from those of the others."""
     known = [frame.scores for frame in frames if frame.scores is not None]
     known = [scores for scores in known if scores.shape == known[0].shape]
@@ -235,8 +156,8 @@ def _shares_of(frames: Sequence[FrameFigures]) -> tuple[F64 | None, _Spread | No
     given = [distance for distance in distances if distance is not None]
     if len(given) < LEAST_FRAMES:
         return None, None
-    spread = _Spread.of(given)
-    return total, _Spread(spread.middle, spread.below, max(spread.above, _KS_FLOOR))
+    spread = Spread.of(given)
+    return total, Spread(spread.middle, spread.below, max(spread.above, _KS_FLOOR))
 
 
 class Reference:
@@ -260,7 +181,8 @@ class Reference:
     def __init__(self, frames: Iterable[FrameFigures]) -> None:
         by_kind: dict[str, list[FrameFigures]] = {}
         by_camera: dict[str, list[FrameFigures]] = {}
-        for frame in frames:
+        given = in_order(frames)
+        for frame in given:
             by_kind.setdefault(frame.kind, []).append(frame)
             by_camera.setdefault(frame.camera, []).append(frame)
         self.kinds = {kind: len(those) for kind, those in by_kind.items()}
@@ -271,6 +193,7 @@ class Reference:
             for camera, those in by_camera.items()
             if any(frame.exposure is None for frame in those)
         }
+        self._within = self._scatter_within(given)
 
     @property
     def is_usable(self) -> bool:
@@ -281,6 +204,48 @@ class Reference:
         """Return the deviations by figure; None for a frame of a kind that the reference lacks."""
         group = self._group(frame)
         return None if group is None else group.deviations(frame)
+
+    def changes(self, frame: FrameFigures, earlier: Sequence[FrameFigures]) -> dict[str, Deviation]:
+        """Return by figure how a frame differs from earlier ones of its own night."""
+        group, found = self._group(frame), {}
+        for figure in _WITHIN if group is not None and len(earlier) >= LEAST else ():
+            change, scatter = self._change(figure, frame, earlier), self._within.get(figure.name)
+            if change is None or scatter is None or group is None:
+                continue
+            found[figure.name] = _changed(figure, frame, change, scatter, group)
+        return found
+
+    def _change(
+        self, figure: Figure, frame: FrameFigures, earlier: Sequence[FrameFigures]
+    ) -> tuple[float, float] | None:
+        """Return how far a figure is from where earlier frames lead to expect it, and from the usual."""
+        group = self._group(frame)
+        residual = None if group is None else group.residual(figure, frame)
+        if residual is None:
+            return None
+        groups = [self._group(other) for other in earlier]
+        residuals = [
+            None if own is None else own.residual(figure, other)
+            for own, other in zip(groups, earlier, strict=True)
+        ]
+        base = baseline(figure, frame, earlier, residuals)
+        if base is None:
+            return None
+        away = residual - base
+        if figure.name == "fwhm":
+            away -= min(max(away, 0.0), allowed(frame, earlier))
+        return away, residual
+
+    def _scatter_within(self, frames: Sequence[FrameFigures]) -> dict[str, Spread]:
+        """Return by figure how the frames of the reference differ from those before them."""
+        night, away = Night(), {figure.name: list[float]() for figure in _WITHIN}
+        for frame in frames:
+            earlier = night.before(frame)
+            for figure in _WITHIN:
+                if (change := self._change(figure, frame, earlier)) is not None:
+                    away[figure.name].append(change[0])
+            night.add(frame)
+        return {name: Spread.of(those) for name, those in away.items() if len(those) >= LEAST_FRAMES}
 
     def gap(self, frame: FrameFigures) -> str | None:
         """Say what of a frame is not compared and why, alike for all of its kind; None for nothing."""
@@ -327,7 +292,7 @@ class Record:
         """Return the deviations by figure."""
         found = {}
         distance = None if frame.scores is None else doubt_distance(frame.scores, self.shares)
-        scores = _of_scores(frame, distance, _RECORD_MIDDLE, _RECORD_SCATTER)
+        scores = of_distance(distance, frame.scored, _RECORD_MIDDLE, _RECORD_SCATTER)
         if scores is not None:
             found["scores"] = scores
         low, high = self.fwhm_range
@@ -336,6 +301,10 @@ class Record:
             told = f"FWHM {frame.fwhm:.2f} px where the model was trained on {low:g} to {high:g} px"
             found["fwhm"] = Deviation("fwhm", "FWHM", z, frame.fwhm, high, told)
         return found
+
+    def changes(self, frame: FrameFigures, earlier: Sequence[FrameFigures]) -> dict[str, Deviation]:
+        """Nothing: a record knows of no night how much it changes."""
+        return {}
 
     def gap(self, frame: FrameFigures) -> None:
         """Nothing: a record knows no kinds of frames."""

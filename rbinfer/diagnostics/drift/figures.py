@@ -1,7 +1,7 @@
 """The figures that are watched: on which scale, with which scatter, and in which direction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,12 @@ class Figure:
         How the number is written, a format.
     up, down : bool
         Whether more, and whether less, is a drift.
+    within : callable, optional
+        As `floor`, of frames of one night: the least scatter by which a change from the frames before is
+        judged. None where such changes are not looked at. Where more is a drift, only more is a change:
+        a fault that ends is none.
+    of_field : bool
+        Whether another field of the sky changes it.
     """
 
     name: str
@@ -41,6 +47,8 @@ class Figure:
     unit: str
     up: bool = True
     down: bool = False
+    within: Callable[[FrameFigures, float], float] | None = None
+    of_field: bool = False
 
     def told(self, value: float) -> str:
         """Return a value of the scale as people read it."""
@@ -101,14 +109,25 @@ def _of_stars(frame: FrameFigures, expected: float) -> float:
     return float(np.hypot(1.0, 0.1 * expected))
 
 
-def _logarithmic(name: str, label: str, unit: str, change: float, down: bool = False) -> Figure:
+def _of_level_within(frame: FrameFigures, expected: float) -> float:
+    """Return a thirtieth of the background and, where that is subtracted, a tenth of the noise."""
+    return float(np.hypot(0.03 * expected, 0.1 * (frame.noise or 0.0)))
+
+
+def _of_stars_within(frame: FrameFigures, expected: float) -> float:
+    """Return the scatter by counting and by what thin haze hides."""
+    return float(np.hypot(1.0, 0.05 * expected))
+
+
+def _logarithmic(name: str, label: str, unit: str, change: float, within: float) -> Figure:
     """Return a figure whose change by a share of itself is what counts."""
     value, floor = partial(_logarithm, name=name), partial(_fixed, floor=change)
-    return Figure(name, label, value, floor, lambda v: float(np.exp(v)), unit, down=down)
+    closer = partial(_fixed, floor=within)
+    return Figure(name, label, value, floor, lambda v: float(np.exp(v)), unit, within=closer)
 
 
 FIGURES = (
-    _logarithmic("fwhm", "FWHM", "{:.2f} px", 0.12),
+    _logarithmic("fwhm", "FWHM", "{:.2f} px", 0.12, 0.05),
     Figure(
         "ellipticity",
         "ellipticity",
@@ -116,6 +135,7 @@ FIGURES = (
         partial(_fixed, floor=0.02),
         float,
         "{:.2f}",
+        within=partial(_fixed, floor=0.02),
     ),
     Figure(
         "background",
@@ -125,9 +145,22 @@ FIGURES = (
         float,
         "{:.4g}",
         down=True,
+        within=_of_level_within,
+        of_field=True,
     ),
-    _logarithmic("noise", "noise", "{:.3g}", 0.06, down=True),
-    Figure("real", "real detections", _root_of_real, _of_stars, _count, "{:.0f}", up=False, down=True),
+    replace(_logarithmic("noise", "noise", "{:.3g}", 0.06, 0.03), down=True, of_field=True),
+    Figure(
+        "real",
+        "real detections",
+        _root_of_real,
+        _of_stars,
+        _count,
+        "{:.0f}",
+        up=False,
+        down=True,
+        within=_of_stars_within,
+        of_field=True,
+    ),
     Figure(
         "bogus_fraction",
         "bogus fraction",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -67,6 +68,11 @@ class FrameFigures:
         In the units of the image.
     exposure : float or None
         Seconds.
+    target : str
+        As the header names it; empty where it does not.
+    airmass : float or None
+    time : datetime or None
+        When the exposure began.
     scorer : Scorer
     """
 
@@ -82,6 +88,9 @@ class FrameFigures:
     background: float | None = None
     noise: float | None = None
     exposure: float | None = None
+    target: str = ""
+    airmass: float | None = None
+    time: datetime | None = None
     scorer: Scorer = _NOT_KNOWN
 
     @classmethod
@@ -113,6 +122,9 @@ class FrameFigures:
             _number(summary, "background"),
             _number(summary, "noise", 0),
             _number(summary, "exposure", 0) or None,
+            _text(summary, "target"),
+            _number(summary, "airmass", 1),
+            _time(summary.get("time")),
             _scorer(summary),
         )
 
@@ -140,6 +152,19 @@ def _count(found: Mapping[str, Any], key: str) -> int | None:
     return None if number is None else int(number)
 
 
+def _text(found: Mapping[str, Any], key: str) -> str:
+    text = found.get(key)
+    return text if isinstance(text, str) else ""
+
+
+def _time(found: Any) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(found)
+    except (TypeError, ValueError):
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
 def _classes(found: Any) -> dict[str, int] | None:
     if not isinstance(found, dict):
         return None
@@ -160,9 +185,9 @@ def _scores(found: Any) -> NDArray[np.float64] | None:
 
 
 def _scorer(summary: Mapping[str, Any]) -> Scorer:
-    model, version, real = (summary.get(key) for key in ("model", "version", "real_classes"))
+    version, real = summary.get("version"), summary.get("real_classes")
     return Scorer(
-        model if isinstance(model, str) else None,
+        _text(summary, "model") or None,
         None if version is None else str(version),
         number_of(summary, "threshold"),
         tuple(sorted(map(str, real))) if isinstance(real, list) else None,

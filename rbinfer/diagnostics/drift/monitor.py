@@ -1,9 +1,12 @@
 """Frames one after another, and an alarm where they drift.
 
-A figure is off if it is beyond a limit in units of the reference's scatter, in the same direction, in
-three of the last five frames: chance would have to strike three times. A trail stands in one frame
-alone, and one frame is enough for it. A figure is told once, until it is within its limits in all five
-frames again. How often good frames give an alarm is measured by ``benchmarks/drift.py``.
+A figure is off if it is beyond a limit, in the same direction, in three of the last five frames: chance
+would have to strike three times. It is judged beside the reference, in units of its scatter, and beside
+the frames of its own night that came before, in units of how much such frames differ in the reference
+(`rbinfer.diagnostics.drift.within`): the first tells what is off all night, the second what changes.
+A trail stands in one frame alone, and one frame is enough for it. A figure is told once, until it is
+within its limits in all five frames again. How often good frames give an alarm is measured by
+``benchmarks/drift.py``.
 """
 
 from collections import OrderedDict, deque
@@ -12,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .causes import Cause, cause_of
-from .expected import Deviation, Expectation
+from .deviations import Deviation
+from .expected import Expectation
 from .frames import FrameFigures
+from .within import Night
 
-#: A figure is off if it is beyond the limit in `NEEDED` of `WINDOW` frames.
-LIMIT, NEEDED, WINDOW = 4.0, 3, 5
+#: A figure is off if it is beyond its limit in `NEEDED` of `WINDOW` frames.
+NEEDED, WINDOW = 3, 5
 #: One frame with so many trails is enough, if its stars are as they should be.
 _AT_ONCE = 8.0
 _STARS = ("fwhm", "ellipticity", "no_stars")
@@ -85,6 +90,7 @@ class Monitor:
         self.n_compared = self.n_others = self.n_little = 0
         self._expectation = expectation
         self._all = _Window()
+        self._night = Night()
         self._by_kind: OrderedDict[str, _Window] = OrderedDict()
 
     def add(self, frame: FrameFigures) -> list[Alarm]:
@@ -104,6 +110,10 @@ class Monitor:
         if found is None:
             self.n_others += 1
             return []
+        for name, change in self._expectation.changes(frame, self._night.before(frame)).items():
+            if change.is_beyond and not (name in found and found[name].is_beyond):
+                found[name] = change
+        self._night.add(frame)
         if not found:
             self.n_little += 1
             return []
@@ -171,7 +181,7 @@ class _Window:
         beyond: dict[_Key, list[int]] = {}
         for k, (_, found) in enumerate(self._last):
             for name, each in found.items():
-                if abs(each.z) > LIMIT:
+                if each.is_beyond:
                     beyond.setdefault((name, each.z > 0), []).append(k)
         return beyond
 
@@ -193,7 +203,7 @@ def _at_once(image: str, found: dict[str, Deviation]) -> Alarm | None:
     trail = found.get("trail")
     if trail is None or trail.z < _AT_ONCE:
         return None
-    if any(name in found and found[name].z > LIMIT for name in _STARS):
+    if any(name in found and found[name].z > 0 and found[name].is_beyond for name in _STARS):
         return None
     return Alarm(cause_of({"trail": trail}, found), (trail,), (image,))
 

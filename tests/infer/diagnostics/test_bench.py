@@ -10,7 +10,8 @@ from rbinfer.diagnostics import bench
 from rbinfer.errors import RbinferError
 from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.estimate import measure_width
-from rbinfer.model.session import CPU_BATCH
+from rbinfer.model.registry import resolve
+from rbinfer.model.session import Session
 from rbinfer.scoring.classifier import Classifier
 
 
@@ -31,7 +32,7 @@ def test_report_names_the_machine_and_the_model(measured):
     assert found["cpus"] == usable_cpus()
     assert found["quick"] is True
     assert found["model"]["name"] == "default"
-    assert found["batch"] == CPU_BATCH
+    assert found["batch"] == Session(resolve("default"), "cpu").batch == 96
     assert found["device"] == "cpu"
     assert text.startswith(found["cpu"])
     for word in ("objects/s", "p99", "cold start", "peak memory", "MB"):
@@ -41,7 +42,7 @@ def test_report_names_the_machine_and_the_model(measured):
 def test_report_has_every_number_of_threads_and_batch(measured):
     found, text = measured
     cells = {(row["threads"], row["batch"]) for row in found["throughput"]}
-    batches = (CPU_BATCH // 4, CPU_BATCH, 4 * CPU_BATCH)
+    batches = (found["batch"] // 4, found["batch"], 4 * found["batch"])
     assert cells == {(t, b) for t in bench.thread_counts() for b in batches}
     assert all(row["objects_per_s"] > 0 and row["runs"] >= 3 for row in found["throughput"])
     assert f"{round(found['throughput'][0]['objects_per_s']):,}" in text

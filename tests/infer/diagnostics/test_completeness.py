@@ -231,3 +231,17 @@ def test_command_line_writes_table_and_picture(frame, tmp_path, capsys):
     assert (tmp_path / "image.fits").read_bytes() == content
     assert main(["completeness", str(tmp_path / "image.fits"), *files]) == 1
     assert "exists and is kept" in capsys.readouterr().err
+
+
+def test_without_a_gain_it_is_said_and_a_depth_outside_the_stars_is_named(frame, tmp_path, capsys):
+    fits.writeto(tmp_path / "image.fits", frame.pixels)
+    command = ["completeness", str(tmp_path / "image.fits"), "--stars", "150"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "150 stars planted (the gain is not known, so they have no noise of their own" in out
+    assert main([*command, "--threshold", "1", "--gain", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "50 % called real: above S/N 50" in out
+    # By so low a gain stars of S/N 2 are bright against the noise of the sky.
+    assert main([*command, "--gain", "0.001"]) == 0
+    assert "50 % detected: below S/N 2" in capsys.readouterr().out

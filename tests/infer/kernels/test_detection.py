@@ -14,6 +14,7 @@ from rbinfer.kernels import cleaning, deblend, mesh, numerics, runs, shapes
 from rbinfer.kernels import constants as c
 from rbinfer.measure import islands
 from rbinfer.measure.islands import find_detections
+from rbinfer.measure.runs import grouped
 from rbinfer.measure.threads import Threads
 
 EIGHT = np.ones((3, 3))
@@ -97,7 +98,7 @@ def test_islands_are_those_of_scipy(seed, share, minarea):
     all_runs = np.column_stack([y, first, np.nonzero(edges == -1)[1] - first]).astype(np.int32)
     if len(all_runs) == 0:
         return
-    got = islands._grouped(all_runs, minarea)
+    got = grouped(all_runs, minarea)
     labels, _ = ndimage.label(above, EIGHT)
     wanted = [np.flatnonzero(labels == k) for k in range(1, labels.max() + 1)]
     wanted = sorted(tuple(w) for w in wanted if len(w) >= minarea)
@@ -224,18 +225,20 @@ def test_parts_share_out_all_pixels_of_their_islands(scene, threshold, smooths):
     sky = islands.measure_sky(image, mask, 64, pool)
     if sky is None:
         return
-    found = islands._walk(image, mask, sky, threshold, smooths, pool)
+    found = islands._walk(image, mask, sky, threshold, smooths, 0, len(image), pool)
     if len(found.runs) == 0:
         return
-    grouped = islands._grouped(found.runs, 1)
+    together = grouped(found.runs, 1)
     for contrast in (0.0, 0.005):
-        rows = islands._measure(found, grouped, image.shape, 1, contrast, pool)
+        rows = islands._measure(found, together, image.shape, 1, contrast, pool)
         assert rows[:, c.N_PIXELS].sum() == found.runs[:, 2].sum()
         assert rows[:, c.FLUX].sum() == pytest.approx(
             found.pixels[0].sum(dtype=float), rel=1e-5, abs=1e-2
         )
-    whole = islands._measure(found, grouped, image.shape, 1, 1.0, pool)
-    assert len(whole) == len(grouped.ends) <= len(rows)
+    whole = islands._measure(found, together, image.shape, 1, 1.0, pool)
+    assert len(whole) == len(together.ends) <= len(rows)
+    sizes, pixels = np.cumsum(together.islands[:, 0]), np.cumsum(rows[:, c.N_PIXELS])
+    assert np.isin(sizes, pixels).all()  # parts of one island follow each other, and have all of it
 
 
 BOUNDS = """
@@ -273,8 +276,8 @@ def test_peaks_that_do_not_touch_are_detections_each():
     image = np.random.default_rng(0).normal(0, 1, (64, 128)).astype(np.float32)
     image[30:33:2, 20:100:2], image[31, 21:99:2] = 1000, 50
     sky, pool = islands.measure_sky(image, None, 64, Threads(1)), Threads(1)
-    found = islands._walk(image, None, sky, 5.0, False, pool)
-    rows = islands._measure(found, islands._grouped(found.runs, 1), image.shape, 1, 0.0, pool)
+    found = islands._walk(image, None, sky, 5.0, False, 0, len(image), pool)
+    rows = islands._measure(found, grouped(found.runs, 1), image.shape, 1, 0.0, pool)
     assert len(rows) == 80
     assert rows[:, c.N_PIXELS].sum() == 80 + 39
 

@@ -8,9 +8,11 @@ import pytest
 
 from rbinfer import PreprocessSpec, preprocess_cutout
 from rbinfer.cutouts.cutter import Cutter
+from rbinfer.io import text_rows
 from rbinfer.io.exposure import as_exposure
+from rbinfer.kernels import constants as c
 from rbinfer.kernels import library
-from rbinfer.kernels.dispatch import KERNELS
+from rbinfer.kernels.dispatch import KERNELS, write_rows
 from rbinfer.kernels.library import LEVELS, Found, LibraryError, find, opened
 from rbinfer.measure.islands import find_detections
 
@@ -174,6 +176,21 @@ def detect_all(scene):
                 yield rows
 
 
+def write_all(scene):
+    rng = np.random.default_rng(4)
+    doubles = rng.integers(0, 2**64, 2000, np.uint64).view(np.float64)
+    singles = rng.integers(0, 2**32, 2000, np.uint32).view(np.float32)
+    bits = [rng.integers(-(2**63), 2**63 - 1, 2000), doubles.view(np.int64), singles.view(np.int32)]
+    starts = rng.integers(0, 90, 2000)
+    cells = np.stack([*bits, starts * c.TEXT_ROOM + starts % 10], axis=1)
+    out, size = np.zeros(2000 * 100, np.uint8), np.zeros(1, np.int64)
+    kinds = np.array([c.WHOLE, c.DOUBLE, c.SINGLE, c.TEXT])
+    texts = np.arange(33, 133, dtype=np.uint8)
+    write_rows(cells, kinds, texts, text_rows._powers(), 32, 46, 6, out, size)
+    assert out[: size[0]].tobytes().count(b"\n") == 2000
+    yield out[: size[0]]
+
+
 def run_by(monkeypatch, found, work, scene):
     """Do some work by the code of a library, or by Numba where there is none."""
     with monkeypatch.context() as patched:
@@ -188,7 +205,7 @@ def run_by(monkeypatch, found, work, scene):
         return arrays
 
 
-@pytest.mark.parametrize("work", [cut_all, preprocess_all, detect_all])
+@pytest.mark.parametrize("work", [cut_all, preprocess_all, detect_all, write_all])
 def test_every_level_gives_numbas_bits(monkeypatch, made, scene, work):
     numbas = run_by(monkeypatch, Found(None), work, scene)
     for level in (each for each in LEVELS if each <= made.level):

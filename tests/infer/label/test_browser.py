@@ -342,6 +342,9 @@ def test_by_keyboard_alone_every_button_is_reached(person):
     assert {"bogus", "real", "skip", "undo", "mode", "stretch", "in", "out", "ask"} <= names
     person.press("?")
     assert "take the last answer back" in person.text("help")
+    for _ in range(2):  # the second time there is nothing to hide
+        person.press(["Escape"])
+        assert person.script("return document.getElementById('help').hidden")
 
 
 def test_ten_thousand_cutouts_do_not_make_it_slow(browser, tmp_path):

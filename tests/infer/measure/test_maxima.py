@@ -1,18 +1,23 @@
 """Sky, maxima, and what is done to a frame before."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
+from rbinfer.measure import layers
+from rbinfer.measure.candidates import Pyramid
 from rbinfer.measure.clean import cleaned
+from rbinfer.measure.layers import Layer
 from rbinfer.measure.lines import is_close, line_through_most, needed_on_line
-from rbinfer.measure.maxima import RADIUS, binned, find_maxima, measure_sky, spread
+from rbinfer.measure.maxima import RADIUS, find_maxima, measure_sky, spread
 
 from .frames import NOISE, SKY, add, add_hot_pixels, gaussian_stamp, star_frame
 
 
 def test_sky_and_noise_in_a_field_of_stars():
     image = star_frame(np.random.default_rng(1), 200, 3.0)
-    sky = measure_sky(image)
+    sky = measure_sky(Layer(image))
     assert np.median(sky.level) == pytest.approx(SKY, abs=1.0)
     assert np.median(sky.noise) == pytest.approx(NOISE, rel=0.1)
 
@@ -21,13 +26,15 @@ def test_sky_and_noise_in_a_field_of_stars():
 def test_noise_below_one_unit_of_whole_numbers(noise):
     image = np.rint(np.random.default_rng(2).normal(40.2, noise, (256, 256))).astype(np.float32)
     # Rounding adds 1/12 to the variance.
-    assert np.median(measure_sky(image).noise) == pytest.approx(np.hypot(noise, 12**-0.5), rel=0.5)
+    assert np.median(measure_sky(Layer(image)).noise) == pytest.approx(
+        np.hypot(noise, 12**-0.5), rel=0.5
+    )
 
 
 def test_a_constant_area_tells_nothing():
     image = star_frame(np.random.default_rng(3), 50, 3.0)
     image[:, 200:] = 7.0
-    sky = measure_sky(image)
+    sky = measure_sky(Layer(image))
     assert np.isnan(sky.level[:, -2:]).all()
     assert np.isfinite(sky.level[:, :2]).all()
 
@@ -40,7 +47,7 @@ def test_bright_stars_are_found_and_single_pixels_are_not():
         add(image, gaussian_stamp(21, 0.2, -0.1, 3.0, 80 * NOISE * 9), row, column)
     image = image.astype(np.float32)
     add_hot_pixels(rng, image, 100)
-    found = find_maxima(image, measure_sky(image), None)
+    found = find_maxima(Layer(image), measure_sky(Layer(image)), None)
     assert {(int(y), int(x)) for y, x in zip(found.y, found.x, strict=True)} >= set(places)
     assert len(found) < len(places) + 10
     stars = np.isin(found.y * 320 + found.x, [row * 320 + column for row, column in places])
@@ -49,30 +56,53 @@ def test_bright_stars_are_found_and_single_pixels_are_not():
 
 def test_maxima_of_one_height_are_saturated():
     image = star_frame(np.random.default_rng(5), 80, 3.0)
-    sky = measure_sky(image)
-    level = float(np.quantile(find_maxima(image, sky, None).height, 0.7)) * NOISE + SKY
+    sky = measure_sky(Layer(image))
+    level = float(np.quantile(find_maxima(Layer(image), sky, None).height, 0.7)) * NOISE + SKY
     clipped = np.minimum(image, np.float32(level))
-    found = find_maxima(clipped, sky, None)
+    found = find_maxima(Layer(clipped), sky, None)
     assert len(found) > 10
     assert found.height.max() * NOISE + SKY < level
-    assert len(find_maxima(image, sky, level)) == pytest.approx(len(found), abs=3)
+    assert len(find_maxima(Layer(image), sky, level)) == pytest.approx(len(found), abs=3)
 
 
 def test_maxima_are_chosen_all_over_the_image():
     image = star_frame(np.random.default_rng(6), 600, 1.5, size=640)
     image[:320] += 20.0 * (image[:320] - np.float32(SKY))  # the brightest are all in one half
-    found = find_maxima(image, measure_sky(image), None)
+    found = find_maxima(Layer(image), measure_sky(Layer(image)), None)
     chosen = found[spread(found, image.shape, 100)]
     assert len(chosen) == len(np.unique(chosen.y * 640 + chosen.x)) == 100
     assert 30 < np.count_nonzero(chosen.y < 320) < 70
     assert chosen.y.min() >= RADIUS
 
 
-def test_binning_is_the_mean_of_four():
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_half_is_the_mean_of_four(monkeypatch, kept):
+    monkeypatch.setattr(layers, "_KEPT", kept)
     image = np.arange(35, dtype=np.float32).reshape(5, 7)
-    assert binned(image) == pytest.approx(image[:4, :6].reshape(2, 2, 3, 2).mean(axis=(1, 3)))
+    half = Layer(image).halved()
+    assert half.is_halved == (kept == 0)
+    assert half.shape == (2, 3)
+    assert half.rows(0, 2) == pytest.approx(image[:4, :6].reshape(2, 2, 3, 2).mean(axis=(1, 3)))
     image[0, 0] = np.nan
-    assert np.isnan(binned(image)[0, 0])
+    assert np.isnan(Layer(image).halved().rows(0, 1)[0, 0])
+
+
+def test_layers_are_the_same_kept_or_computed(monkeypatch):
+    image = star_frame(np.random.default_rng(9), 60, 4.0, size=333)
+    image[200, 100:105] = np.nan
+    expected = Pyramid.of(image, None)
+    monkeypatch.setattr(layers, "_KEPT", 1000)
+    monkeypatch.setattr(layers, "_BAND", 5000)
+    found = Pyramid.of(image, None)
+    assert [layer.is_halved for layer in found.layers] == [False, True, False, True]
+    assert not any(layer.is_halved for layer in expected.layers)
+    y, x = np.mgrid[3:30:2, 5:25]
+    for one, other in zip(found.layers, expected.layers, strict=True):
+        np.testing.assert_array_equal(one.rows(1, 40), other.rows(1, 40))
+        np.testing.assert_array_equal(one.at(y, x), other.at(y, x))
+    for one, other in zip(found.maxima, expected.maxima, strict=True):
+        for field in fields(one):
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
 def test_a_frame_that_needs_nothing_is_not_copied():

@@ -11,7 +11,7 @@ from rbinfer.measure.threads import Threads
 def maps(image, mask=None, side=64, threads=1):
     """Return maps of background and noise, from the kernel that the detection takes them from."""
     sky = measure_sky(image, mask, side, Threads(threads))
-    splines, out = sky.splines(), np.empty((2, *image.shape), np.float32)
+    splines, out = sky.splines, np.empty((2, *image.shape), np.float32)
     for part in (0, 1):
         for y, line in enumerate(out[part]):
             runs._interpolate(splines[part], y, side, line)

@@ -261,8 +261,8 @@ def test_tasks_are_all_rows_in_order(n, threads, batch):
     assert max(sizes, default=0) <= max(512, batch)
 
 
-@pytest.mark.parametrize(("name", "batch"), [("default", 64), ("reference", 32)])
-def test_batch_by_the_size_of_the_network(name, batch):
+@pytest.mark.parametrize(("name", "batch"), [("default", 96), ("reference", 32)])
+def test_batch_by_the_kind_of_network(name, batch):
     assert Session(resolve(name), "cpu").batch == batch
 
 

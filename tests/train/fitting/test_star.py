@@ -8,8 +8,7 @@ import pytest
 from rbinfer import Classifier
 from rbinfer.model.session import Session, verify
 from rbinfer.model.stamps import Stamps
-from rbtrain.config import CLASSES, SOURCES, DataConfig, NetworkConfig
-from rbtrain.data.dataset import build_dataset
+from rbtrain.config import CLASSES, SOURCES, NetworkConfig
 from rbtrain.export.convert import keras_outputs
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, targets_of
@@ -17,23 +16,6 @@ from rbtrain.fitting.fit import PARENT, build, fit, load_network
 from rbtrain.fitting.inherit import inherit
 from rbtrain.fitting.model import inputs_of
 from rbtrain.judging.evaluate import evaluate_simulation
-
-
-@pytest.fixture(scope="module")
-def star_config(config):
-    return dataclasses.replace(
-        config,
-        data=DataConfig(frames=40, test_frames=2, seed=9, per_class=30, sources=60, measured=0.8),
-        network=NetworkConfig(
-            "compact", filters=(8, 16, 16), dropout=0.0, psf=True, core=True, context=True
-        ),
-        fit=dataclasses.replace(config.fit, epochs=3),
-    )
-
-
-@pytest.fixture(scope="module")
-def star_data(star_config, tmp_path_factory):
-    return build_dataset(star_config, tmp_path_factory.mktemp("stars") / "train", workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +229,19 @@ def test_a_network_may_be_moved_back_towards_its_parent(star_config, star_data, 
 
 def _best(star_config, run):
     return load_network(star_config, run / "best.keras")
+
+
+def test_a_larger_network_goes_on_from_a_smaller_one(star_config, star_data, exported):
+    cutouts, stamps, cores = star_data.inputs(slice(0, 500))
+    network = dataclasses.replace(star_config.network, native=70, judged=100)
+    model = build(dataclasses.replace(star_config, network=network))
+    inherit(model, exported[0], cutouts)
+    found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
+    of_file = Session(exported[0], "cpu").run(cutouts, stamps, cores).classes
+    np.testing.assert_allclose(found, of_file, atol=1e-5)
+    # What it has more of is drawn, so that a fit can use it.
+    assert np.abs(model.get_layer("judged").get_weights()[0][:, 64:]).min() > 0
+    network = dataclasses.replace(star_config.network, judged=40)
+    smaller = build(dataclasses.replace(star_config, network=network))
+    with pytest.raises(ValueError, match="is of another network"):
+        inherit(smaller, exported[0], cutouts)

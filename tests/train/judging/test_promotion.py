@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from rbtrain.config import CLASSES
-from rbtrain.judging.promotion import Rate, compare, not_inferior, wilson
+from rbtrain.judging.promotion import Rate, compare, not_inferior, objects_to_decide, wilson
 
 IS_REAL = np.array([name in ("star", "galaxy") for name in CLASSES])
 N = 2000
@@ -44,6 +44,31 @@ def test_wins_beyond_chance_are_better():
 @pytest.mark.parametrize("changes", [{}, {"won": 2}, {"won": 4}, {"won": 6, "lost": 5}])
 def test_what_chance_would_do_is_no_better(changes):
     assert comparison(**changes).verdict == "no better"
+
+
+def test_a_gain_that_may_be_chance_says_how_many_labels_would_show_it():
+    assert comparison(won=4).no_better == (
+        "on your labels it is better, but that may be chance: of 100 objects 4 won and 0 lost; "
+        "if it is not, about 190 would show it (a third to three times as many)"
+    )
+    assert comparison(won=1).no_better.endswith("of 100 objects 1 won and 0 lost")
+    assert comparison(won=1, lost=1).no_better == (
+        "on your labels it is no better: of 100 objects 1 won and 1 lost"
+    )
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0.02, 0.0), (0.03, 0.01), (0.05, 0.02), (0.1, 0.05)])
+def test_so_many_objects_show_a_gain_in_four_of_five_cases(won, lost):
+    n = objects_to_decide(round(10_000 * won), round(10_000 * lost), 10_000)
+    assert n == 10_000  # never fewer than there are
+    share, gain = won + lost, won - lost
+    n = objects_to_decide(round(100 * won), round(100 * lost), 100)
+    rng = np.random.default_rng(1)
+    cases = rng.multinomial(n, [won, lost, 1 - share], 4000)
+    shown = binom.sf(cases[:, 0] - 1, cases[:, 0] + cases[:, 1], 0.5) < 0.025
+    assert 0.72 < shown.mean() < 0.86
+    assert gain * n > 5
+    assert objects_to_decide(3, 2, 100) is None
 
 
 def test_losses_are_worse_whatever_was_won_elsewhere():

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import kstwobign
 
-from rbinfer.diagnostics.drift.expected import (
+from rbinfer.diagnostics.drift.distances import (
     _KS_MEAN,
     _KS_SCATTER,
-    Record,
-    Reference,
     doubt_distance,
     score_distance,
 )
+from rbinfer.diagnostics.drift.expected import Record, Reference
 from rbinfer.diagnostics.drift.frames import FrameFigures
 from rbinfer.diagnostics.drift.monitor import WINDOW, Monitor, find_alarms
 from rbinfer.diagnostics.drift.transfer import Transfer

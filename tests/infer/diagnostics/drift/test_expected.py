@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rbinfer.diagnostics.drift.expected import BEYOND, Reference
+from rbinfer.diagnostics.drift.deviations import BEYOND
+from rbinfer.diagnostics.drift.expected import Reference
 from rbinfer.diagnostics.drift.frames import Scorer
 from rbinfer.diagnostics.drift.monitor import find_alarms
 from rbinfer.diagnostics.drift.transfer import Transfer

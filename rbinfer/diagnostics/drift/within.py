@@ -1,0 +1,108 @@
+"""How a figure changes within a night: a frame beside those that came before it.
+
+The seeing of one night is not that of another, so a reference night tells little of how wide stars may
+be; but it tells how much they change from frame to frame. A frame is therefore also compared with its
+own night: with the median of earlier frames, a few frames back, so that what has just begun is no part
+of it. What wanders slowly is followed by that median and is no change.
+
+Frames of a night are not independent, and sums of what they are off by (Page 1954, Biometrika 41, 100)
+or their running means (Roberts 1959, Technometrics 1, 239) add up what wanders, too. Both were tried on
+these changes in place of the rule of `rbinfer.diagnostics.drift.monitor`: at the same rate of false
+alarms they caught no more.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import numpy as np
+
+from .figures import Figure
+from .frames import FrameFigures
+
+#: The frames just before one are not looked at, as many as may show the same fault; of those before them
+#: so many at most, and so many at least.
+_SKIPPED, _KEPT, LEAST = 2, 5, 3
+#: Frames that lie further apart are of two nights.
+_NIGHT = timedelta(hours=5)
+#: Stars are wider by this power of the airmass at most: by the seeing (Fried 1966, JOSA 56, 1372), less
+#: where the optics make the width.
+_OF_AIRMASS = 0.6
+
+
+class Night:
+    """The frames of a night so far, as many as later ones are compared with."""
+
+    def __init__(self) -> None:
+        self._last: deque[FrameFigures] = deque(maxlen=_SKIPPED + _KEPT)
+
+    def before(self, frame: FrameFigures) -> list[FrameFigures]:
+        """Return the frames that one is compared with; none where it begins another night."""
+        if self._last and is_another_night(self._last[-1], frame):
+            self._last.clear()
+        return list(self._last)[:-_SKIPPED]
+
+    def add(self, frame: FrameFigures) -> None:
+        """Note a frame."""
+        self._last.append(frame)
+
+
+def is_another_night(frame: FrameFigures, later: FrameFigures) -> bool:
+    """Whether two frames are of two nights, as far as their times are known."""
+    if frame.time is None or later.time is None:
+        return False
+    return abs(later.time - frame.time) > _NIGHT
+
+
+def in_order(frames: Iterable[FrameFigures]) -> list[FrameFigures]:
+    """Return frames in the order of their times; as they come if one's is not known."""
+    given = list(frames)
+    times = [frame.time for frame in given]
+    if any(time is None for time in times):
+        return given
+    return sorted(given, key=lambda frame: frame.time)  # type: ignore[arg-type, return-value]
+
+
+def baseline(
+    figure: Figure,
+    frame: FrameFigures,
+    earlier: Sequence[FrameFigures],
+    residuals: Sequence[float | None],
+) -> float | None:
+    """Return what earlier frames lead to expect of a figure, on its scale, from what is usual.
+
+    Parameters
+    ----------
+    figure : Figure
+    frame : FrameFigures
+        The one that is judged.
+    earlier : sequence of FrameFigures
+        From `Night.before`.
+    residuals : sequence of float or None
+        Of each of these, how far the figure is from the middle of its kind.
+
+    Returns
+    -------
+    float or None
+        The median; None with too few frames. What another field changes is compared within a target, and
+        not where that has no name.
+    """
+    if figure.of_field and not frame.target:
+        return None
+    known = [
+        residual
+        for other, residual in zip(earlier, residuals, strict=True)
+        if residual is not None and (not figure.of_field or other.target == frame.target)
+    ]
+    return float(np.median(known)) if len(known) >= LEAST else None
+
+
+def allowed(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:
+    """Return the logarithm by which the airmass may widen the stars beyond those of other frames.
+
+    0 where the airmass is not known, or is no larger.
+    """
+    known = [other.airmass for other in others if other.airmass is not None]
+    if frame.airmass is None or not known:
+        return 0.0
+    return _OF_AIRMASS * max(0.0, float(np.log(frame.airmass / np.median(known))))

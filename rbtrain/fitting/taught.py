@@ -1,0 +1,117 @@
+"""Targets that a network gives to the one that goes on from it (distillation)."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbinfer.model.session import Session
+from rbinfer.model.spec import CONTEXT_SIDE, CORE, CORE_SIDE
+from rbinfer.model.stamps import Stamps
+
+from .._arrays import F32
+from ..config import CLASSES, SOURCES
+from ..data.dataset import Dataset
+from .batches import augment, square
+from .rates import weight_of_bogus
+from .temperature import fit_temperature
+
+#: The symmetries of the square; see `rbtrain.fitting.batches.augment`.
+_TURNS = 8
+#: Rows at a time, of few frames, and rows that the calibration is measured on.
+_AT_ONCE, _TO_CALIBRATE = 1024, 200_000
+#: Probabilities below this are rounded up before their logarithm is taken.
+_LEAST = 1e-7
+_IS_SOURCE = np.isin(np.arange(len(CLASSES)), SOURCES)
+
+
+def said_by(model_file: str | os.PathLike[str], data: Dataset, targets: F32) -> F32:
+    """Return what a network says of a dataset, as targets for the one that goes on from it.
+
+    Labels of a simulation are certain, but what is seen is not: a hit on a faint star may look like
+    either. The probabilities of a network say so, and a small network learns from them what it does not
+    from labels alone (Hinton et al. 2015, arXiv:1503.02531). These are means over the eight symmetries
+    of the square, which are better than the network itself (Dieleman et al. 2015, MNRAS 450, 1441),
+    freed from the mix and the weights of the model file and calibrated on the labels.
+
+    Parameters
+    ----------
+    model_file : path
+        A compact model.
+    data : Dataset
+    targets : ndarray of float32, shape (n, k)
+        Labels, one-hot.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+
+    Raises
+    ------
+    ValueError
+        The model has one score and no classes.
+    """
+    session = Session(model_file, "cpu")
+    classes, calibration = _mean_classes(data, session), session.spec.calibration
+    widths, weights = calibration.get("widths", (1.0,)), calibration.get("bogus_weights", (1.0,))
+    logits = free_logits(classes, weight_of_bogus(data.rows["fwhm"], widths, weights))
+    some = np.random.default_rng(0).permutation(len(data))[:_TO_CALIBRATE]
+    temperature, shift = fit_temperature(
+        logits[some].astype(float), targets[some], np.ones(len(some)), _IS_SOURCE.astype(float)
+    )
+    logits = logits / temperature + shift * _IS_SOURCE
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
+
+
+def free_logits(classes: F32, of_bogus: F32) -> F32:
+    """Return logits of probabilities, freed from the weights that bogus rows had.
+
+    Parameters
+    ----------
+    classes : ndarray of float32, shape (n, k)
+        Probabilities.
+    of_bogus : ndarray of float32, shape (n,)
+        The weight that each row has if it is bogus.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+        Each row's up to a constant.
+    """
+    weights = np.where(_IS_SOURCE, np.float32(1), of_bogus[:, np.newaxis])
+    return np.asarray(np.log(np.maximum(classes, _LEAST)) - np.log(weights), np.float32)
+
+
+def _mean_classes(data: Dataset, session: Session) -> F32:
+    """Return probabilities (n, k), means over the eight symmetries."""
+    mean = np.empty((len(data), len(CLASSES)), np.float32)
+
+    def fill(start: int) -> None:
+        rows = slice(start, start + _AT_ONCE)
+        pixels, stamps, around = data.inputs(rows)
+        used, index = np.unique(stamps.index, return_inverse=True)
+        stamps = Stamps(stamps.psf[used], stamps.known[used], index.astype(np.int64))
+        said = [_turned(session, pixels, stamps, around, turn) for turn in range(_TURNS)]
+        mean[rows] = np.mean(said, axis=0)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(fill, range(0, len(data), _AT_ONCE)):
+            pass
+    return mean
+
+
+def _turned(
+    session: Session, pixels: F32, stamps: Stamps, around: F32, turn: int
+) -> NDArray[np.float32]:
+    """Return the probabilities (n, k) of what is seen, turned."""
+    around = around.copy()
+    for numbers, side in ((around, CORE_SIDE), (around[:, CORE:], CONTEXT_SIDE)):
+        image = square(numbers, side)
+        image[...] = augment(image.copy(), turn)
+    star = Stamps(np.ascontiguousarray(augment(stamps.psf, turn)), stamps.known, stamps.index)
+    classes = session.run(np.ascontiguousarray(augment(pixels, turn)), star, around).classes
+    if classes is None:
+        raise ValueError(f"{session.path} has one score and no classes: it has nothing to teach")
+    return classes

@@ -1,0 +1,90 @@
+"""An image that lies in a file, and is walked over in bands, has the scores of one in memory."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from rbinfer.diagnostics.bench import make_scene
+from rbinfer.io import scratch
+from rbinfer.io.images import load_image
+from rbinfer.measure import islands, layers, nodata, plausible
+from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
+from rbinfer.scoring import engine
+
+
+@pytest.fixture
+def in_bands(monkeypatch):
+    """Let an image of more than 10,000 pixels be large, and as little as can be in memory."""
+
+    def begin():
+        for module, name, value in (
+            (scratch, "LARGE", 10_000),
+            (scratch, "_BAND", 3000),
+            (scratch, "_SCATTERED", 100),
+            (islands, "_BAND", 7000),
+            (layers, "_BAND", 7000),
+            (layers, "_KEPT", 10_000),
+            (nodata, "_BAND", 3000),
+            (engine, "_ROWS_IN_MEMORY", 64),
+        ):
+            monkeypatch.setattr(module, name, value)
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Draw stars on a sky of whole numbers."""
+    return np.clip(np.round(make_scene(700, 400).image), 0, 65535)
+
+
+def written(frame, kind, path):
+    """Write the frame as a file of a kind."""
+    if kind == "integers":
+        fits.writeto(path, frame.astype(np.uint16))
+        return
+    pixels = frame.astype(np.float32)
+    hdus = [fits.PrimaryHDU(pixels)]
+    if kind == "bad pixels":
+        pixels[100:103, 200:400] = np.nan
+        pixels[::50, ::31] = -np.inf
+    elif kind == "no data":
+        pixels[:, 500:] = -999.0
+    elif kind == "masked":
+        mask = np.zeros(frame.shape, np.uint8)
+        mask[300:320, :] = 1
+        hdus.append(fits.ImageHDU(mask, name="MASK"))
+    fits.HDUList(hdus).writeto(path)
+
+
+@pytest.mark.parametrize("kind", ["integers", "floats", "bad pixels", "no data", "masked"])
+def test_rows_are_the_same_to_the_bit(frame, kind, in_bands, classifier, tmp_path):
+    path = tmp_path / "frame.fits"
+    written(frame, kind, path)
+    expected = score_file(str(path), None, ScoreOptions(), classifier)
+    assert len(expected.table) > 100
+    in_bands()
+    pixels = load_image(path).pixels
+    assert scratch._file_of(pixels) is not None
+    found = score_file(str(path), None, ScoreOptions(), classifier)
+    assert found.table.colnames == expected.table.colnames
+    for name in expected.table.colnames:
+        assert found.table[name].tobytes() == expected.table[name].tobytes(), name
+    assert {k: v for k, v in found.summary.items() if k != "seconds"} == {
+        k: v for k, v in expected.summary.items() if k != "seconds"
+    }
+
+
+def test_what_is_strange_is_said_of_a_large_image_too(in_bands, tmp_path):
+    image = np.random.default_rng(0).normal(100, 5, (300, 400)).astype(np.float32)
+    image[140:160] += 500.0
+    told = plausible.implausible(load_image(saved(image, tmp_path / "a.fits")))
+    assert told.startswith("a bright band crosses it")
+    in_bands()
+    assert plausible.implausible(load_image(tmp_path / "a.fits")) == told
+
+
+def saved(image, path):
+    fits.writeto(path, image)
+    return path
