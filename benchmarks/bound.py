@@ -1,17 +1,22 @@
 """How well anyone could tell real from bogus on simulated frames: a likelihood ratio and the network.
 
-``python benchmarks/bound.py [--model NAME] [--frames N] [--size F] [--json FILE]`` draws frames of which
-each object, the PSF and the laws of all classes are known, and detects on them as a pipeline would. Two
-say of each detection how likely it is real: the likelihood ratio, told all but what it is, and the
-shipped network, which measures the frame itself or is given its width. By FWHM and S/N the script prints
-the AUC, what is kept and let in, and whether the probabilities of the likelihood ratio are right.
+``python benchmarks/bound.py [--model NAME] [--frames N] [--size F] [--kept FILE] [--json FILE]`` draws
+frames of which each object, the PSF and the laws of all classes are known, and detects on them as a
+pipeline would. Two say of each detection how likely it is real: the likelihood ratio, told all but what
+it is, and the shipped network, which measures the frame itself or is given its width. By FWHM and S/N
+the script prints the AUC, what is kept and let in, and whether the probabilities of the likelihood ratio
+are right.
+The likelihood ratio takes hours and knows of no network: with ``--kept`` its figures are those of an
+earlier run of as many frames, and the network alone is measured, on the same detections.
 """
 
 import argparse
 import dataclasses
+import json
 import logging
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +48,8 @@ SHARES = (1.0, 0.4, 0.2, 0.2, 0.2)
 KINDS = ("undersampled", "thick", "survey", "infrared")
 #: So much below the likelihood ratio may the network's AUC be, below 1.5 pixels with the width measured.
 WITHIN = 0.02
+#: Parts of a report that are the likelihood ratio's.
+_OF_RATIO = ("oracle", "oracle_of_kind", "calibration", "calibration_of_doubtful")
 _WHO = {
     "oracle": "likelihood ratio, hits of the frame known",
     "oracle_of_kind": "likelihood ratio, kind known",
@@ -69,12 +76,14 @@ def draw_frames(
         yield number, kind, known, rng
 
 
-def judge(classifier: Classifier, config: TrainConfig, width: int, numbers: range, size: Size) -> Rows:
-    """Judge the detections on frames of a bin of widths."""
+def judge(
+    classifier: Classifier, config: TrainConfig, width: int, numbers: range, size: Size | None
+) -> Rows:
+    """Judge the detections on frames of a bin of widths; without a size, by the network alone."""
     data = dataclasses.replace(config.data, per_class=10**6, sources=10**6)
     parts = []
     for number, kind, known, rng in draw_frames(config.simulate, width, numbers):
-        judged = judge_frame(known, data, rng, size=size)
+        judged = judge_frame(known, data, rng, size=size, likelihood=size is not None)
         if judged.label.size == 0:
             continue
         peaks = judged.xpeak, judged.ypeak
@@ -106,6 +115,22 @@ def report_of(rows: Rows, threshold: float) -> dict[str, Any]:
         "calibration": calibration(rows),
         "calibration_of_doubtful": calibration(rows, (0.1, 0.9)),
     }
+
+
+def with_kept(report: Any, kept: Any, at: str = "") -> Any:
+    """Return a report with the figures of the likelihood ratio of another, of the same detections."""
+    if not isinstance(report, dict):
+        return report
+    result = {}
+    for key, value in report.items():
+        where = f"{at} {key}".strip()
+        if key in _OF_RATIO:
+            result[key] = kept[key]
+        elif key.startswith("n") and key != "noise" and value != kept[key]:
+            raise SystemExit(f"other detections than those of --kept: {where} {value}, not {kept[key]}")
+        else:
+            result[key] = with_kept(value, kept[key], where)
+    return result
 
 
 def _by_snr(rows: Rows, threshold: float) -> dict[str, Any]:
@@ -161,18 +186,24 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--frames", type=int, default=40, help="below 1.5 px; fewer of the others")
     parser.add_argument("--size", type=float, default=1.0, help="factor on the number of templates")
+    parser.add_argument("--kept", type=Path, help="result whose figures of the likelihood ratio stay")
     add_json(parser)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     classifier = Classifier(options.model)
     config = TrainConfig.read(ROOT / "models" / "default" / "config.toml")
-    size = Size().times(options.size)
+    kept = None if options.kept is None else json.loads(options.kept.read_text())
+    if kept is not None and (kept["frames"], kept["size"]) != (options.frames, options.size):
+        parser.error(f"{options.kept} is of {kept['frames']} frames and size {kept['size']}")
+    size = Size().times(options.size) if kept is None else None
     counts = [max(1, round(options.frames * share)) for share in SHARES]
     rows = np.concatenate(
         [judge(classifier, config, width, range(n), size) for width, n in enumerate(counts)]
     )
     print(f"{processor()}; model {classifier.spec.name} {classifier.spec.version}")
     report = report_of(rows, classifier.spec.threshold)
+    if kept is not None:
+        report = with_kept(report, kept)
     show(report)
     narrow = next(iter(report["by_width"].values()))
     lost = narrow["oracle_of_kind"]["auc"] - narrow["measured"]["auc"]

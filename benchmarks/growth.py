@@ -35,6 +35,8 @@ SIZES = {
     "empty": (1, 10, 100, 1000, 10_000),
 }
 UNITS = {"pixels": "megapixels", "detections": "detections", "images": "images", "empty": "empty images"}
+#: What differs by less than this ratio from the smallest does not stand out; so many must for a law.
+FLAT, ENOUGH = 1.1, 3
 #: An exponent beyond 1 by more than this and twice its error is told.
 TOLERANCE = 0.05
 SIDE, STARS, KINDS = 128, 12, 20  # of small frames: pixels, stars, and how many differ
@@ -108,21 +110,25 @@ def measure(axis, size, repeats):
 
 
 def law(rows, key):
-    """Fit ``start + b * size ** p``, by relative differences; returns the three and the error of p."""
+    """Fit ``start + factor * size ** exponent`` by relative differences, with the exponent's error.
+
+    The exponent is None where fewer than `ENOUGH` sizes stand out from the smallest: the peak of memory
+    is then that of another stage. The factor is that of a line from the first size to the last then.
+    """
     from scipy.optimize import curve_fit
 
     x = np.array([row["size"] for row in rows], float)
     y = np.array([row[key] for row in rows])
-    if len(x) < 4:
-        return None
+    if np.count_nonzero(y > FLAT * y.min()) < ENOUGH:
+        factor = float((y[-1] - y[0]) / (x[-1] - x[0])) if y.max() > FLAT * y.min() else 0.0
+        return {"start": float(y[0]), "factor": factor, "exponent": None, "error": None}
 
     def model(x, start, b, p):
         return np.log(np.exp(start) + np.exp(b) * (x / x_last) ** p)
 
     x_last = x[-1]
     first = (np.log(y[0]), np.log(max(y[-1] - y[0], 0.01 * y[-1])), 1.0)
-    found, covariance = curve_fit(model, x, np.log(y), p0=first, maxfev=20_000)
-    start, b, p = found
+    (start, b, p), covariance = curve_fit(model, x, np.log(y), p0=first, maxfev=20_000)
     return {
         "start": float(np.exp(start)), "factor": float(np.exp(b) / x_last**p), "exponent": float(p),
         "error": float(np.sqrt(covariance[2, 2])),
@@ -132,18 +138,18 @@ def law(rows, key):
 def show_laws(report):
     """Print and keep the laws."""
     for axis, rows in report["axes"].items():
+        last = rows[-1]["size"]
         for key, unit in (("cpu_s", "s"), ("memory_mb", "MB")):
             found = report["laws"].setdefault(axis, {})[key] = law(rows, key)
-            if found is None:
-                print(f"{axis:10} {key:9} too few sizes for a law")
-                continue
-            each = found["factor"] * rows[-1]["size"] ** found["exponent"] / rows[-1]["size"]
-            is_worse = found["exponent"] - 2 * found["error"] > 1 + TOLERANCE
-            print(
-                f"{axis:10} {key:9} {found['start']:.3g} {unit} + {each:.3g} {unit} for each of the "
-                f"{rows[-1]['size']:,}; exponent {found['exponent']:.3f} +- {found['error']:.3f}"
-                f"{'   GROWS FASTER THAN LINEAR' if is_worse else ''}"
-            )
+            power = found["exponent"] or 1.0
+            told = f"{axis:10} {key:9} {found['start']:.3g} {unit}"
+            if found["factor"]:
+                told += f" + {found['factor'] * last ** (power - 1):.3g} {unit} for each of {last:,}"
+            if found["exponent"] is not None:
+                told += f"; exponent {power:.3f} +- {found['error']:.3f}"
+                if power - 2 * found["error"] > 1 + TOLERANCE:
+                    told += "   GROWS FASTER THAN LINEAR"
+            print(told)
 
 
 def draw(report, path):
@@ -158,12 +164,14 @@ def draw(report, path):
         for panel, key in zip(column, ("cpu_s", "memory_mb"), strict=True):
             panel.loglog(x, [row[key] for row in rows], "o")
             found = report["laws"][axis][key]
-            if found is not None:
+            if found["exponent"] is not None:
                 fine = np.geomspace(x[0], x[-1], 100)
                 exponent = f"{found['exponent']:.2f} $\\pm$ {found['error']:.2f}"
                 fitted = found["start"] + found["factor"] * fine ** found["exponent"]
                 panel.loglog(fine, fitted, "-", label=f"exponent {exponent}")
                 panel.legend(fontsize="small")
+            low, high = panel.get_ylim()
+            panel.set_ylim(low / 1.5, high * 1.5)
             panel.set(xlabel=UNITS[axis], ylabel={"cpu_s": "CPU (s)", "memory_mb": "memory (MB)"}[key])
     figure.suptitle(f"{report['cpu']}, {report['cpus']} CPUs", fontsize="small")
     figure.savefig(path, dpi=120)

@@ -56,10 +56,12 @@ class Lenders:
     def __init__(self, how: str, most: int | None = None) -> None:
         self._how, self._most = how, most
         self._frames: dict[str, dict[str, _Lender]] = {}
+        self._lent: dict[str, Lent] = {}  # as long as no frame of the camera is noted
 
     def note(self, line: Line) -> None:
         """Take a frame if its stars were measured; the newest line of a result counts."""
         summary = line.summary or {}
+        self._lent.pop(line.camera, None)
         frames = self._frames.setdefault(line.camera, {})
         frames.pop(line.output, None)
         if not line.ok or line.how != self._how or summary.get("fwhm_source") != MEASURED:
@@ -70,7 +72,12 @@ class Lenders:
 
     def lent_to(self, camera: str) -> Lent:
         """Return what a frame of a camera and filter borrows, whatever the order of the others."""
-        frames = self._frames.get(camera, {}).values()
+        if camera not in self._lent:
+            self._lent[camera] = self._median(list(self._frames.get(camera, {}).values()))
+        return self._lent[camera]
+
+    @staticmethod
+    def _median(frames: list[_Lender]) -> Lent:
         if not frames:
             return Lent()
         fwhm = float(np.median([frame.fwhm for frame in frames]))

@@ -83,6 +83,7 @@ def judge_frame(
     rng: np.random.Generator,
     most: int = 15,
     size: Size | None = None,
+    likelihood: bool = True,
 ) -> Judged:
     """Detect the objects of a frame, label them, and judge them by their likelihood.
 
@@ -99,17 +100,20 @@ def judge_frame(
         So many of each class are taken, drawn at random.
     size : Size, optional
         Of the libraries.
+    likelihood : bool
+        False to choose the same detections only; all evidences and rates are 1 then.
     """
     found = find_detections(known.frame, data, rng)
     rows, label, own, shares = _choose(known, found, most, rng)
-    oracle = _Oracle(known, rng, size or Size())
-    evidences = np.full((2, rows.size, len(JUDGED)), -np.inf)
     x, y = np.asarray(found["xpeak"], np.int64)[rows], np.asarray(found["ypeak"], np.int64)[rows]
-    with np.errstate(divide="ignore"):
-        log_shares = np.log(shares)
-    for k in range(rows.size):
-        evidences[:, k] = oracle.log_evidence(x[k], y[k], own[k]) + log_shares
-    rates = np.tile(oracle.log_rates + log_shares, (rows.size, 1))
+    evidences, rates = np.zeros((2, rows.size, len(JUDGED))), np.zeros((rows.size, len(JUDGED)))
+    if likelihood:
+        oracle = _Oracle(known, rng, size or Size())
+        with np.errstate(divide="ignore"):
+            log_shares = np.log(shares)
+        for k in range(rows.size):
+            evidences[:, k] = oracle.log_evidence(x[k], y[k], own[k]) + log_shares
+        rates[:] = oracle.log_rates + log_shares
     snr = aperture_snr(known.frame, x, y)
     centre_x, centre_y = (np.asarray(found[name], float)[rows] for name in ("x", "y"))
     return Judged(centre_x, centre_y, x, y, label, snr, evidences[0], evidences[1], rates)

@@ -4,17 +4,20 @@ import errno
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
-from rbinfer.errors import RbinferError
+from rbinfer.errors import InputError, RbinferError
+from rbinfer.kernels import library
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Journal, Line
 from rbinfer.runs.processes import Workers
+from rbinfer.runs.store import Store
 from rbinfer.runs.task import Recipe
 
 from . import folders as runs
@@ -151,3 +154,28 @@ def test_workers_that_cannot_be_started_are_told(monkeypatch):
     monkeypatch.setattr("multiprocessing.process.BaseProcess.start", full)
     with pytest.raises(RbinferError, match="no worker process can be started: Resource temporarily"):
         Workers(Recipe(ScoreOptions(), "", "", "", "", False), 1)
+
+
+@pytest.mark.parametrize(
+    ("has_library", "n_tasks", "n_started"), [(True, 5, 2), (True, 1, 1), (False, 5, 1)]
+)
+def test_workers_start_together_where_none_has_to_compile(
+    tmp_path, monkeypatch, kernels_as_library, has_library, n_tasks, n_started
+):
+    if not has_library:
+        monkeypatch.setattr(library, "find", lambda: library.Found(None))
+    with Store(tmp_path, "batch", ScoreOptions(), ".ecsv", overwrite=False) as store:
+        workers = Workers(store.recipe, 2, detects=False, n_tasks=n_tasks)
+        try:
+            assert len(workers._workers) == n_started
+            assert (workers.count, workers.n_free, workers.pending) == (2, 2, 0)
+        finally:
+            workers.close()
+
+
+def test_a_batch_without_what_its_format_needs_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    store = Store(tmp_path, "batch", ScoreOptions(), ".parquet", overwrite=False)
+    with pytest.raises(InputError, match=r"Parquet needs a package that is not installed"), store:
+        pass
+    assert not (tmp_path / ".rbinfer-batch").exists()
