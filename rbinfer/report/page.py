@@ -120,7 +120,9 @@ def _options(text: str) -> list[tuple[str, str]]:
         options = json.loads(text or "{}")
     except json.JSONDecodeError:
         return [("options", text)]
-    return [(str(k), str(v)) for k, v in options.items()] if isinstance(options, dict) else []
+    if not isinstance(options, dict):
+        return []
+    return [(str(k), " ".join(map(str, v if isinstance(v, list) else [v]))) for k, v in options.items()]
 
 
 def _failures(night: Night) -> str:
