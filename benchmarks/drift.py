@@ -1,15 +1,15 @@
 """How soon drift is noticed, what is named as its cause, and how often good nights give an alarm.
 
-    python benchmarks/drift.py [--nights N] [--seed S] [--rows FOLDER] [--json FILE]
+    python benchmarks/drift.py [--cameras N] [--nights N] [--seed S] [--rows FOLDER] [--json FILE]
 
-Simulated nights of ten cameras. Seeing, sky and transparency wander, three targets of different density
-lie at different airmass, and there are three filters; the headers of every other camera note target and
-airmass. Three other nights of a camera are its reference. Faults begin after 5 good frames, and those of
-one filter are counted in its frames. By default there are 3,000 good frames: without an alarm in so many
-there is at most one in a thousand (95 %). What is measured of the frames is kept in FOLDER, if one is
-given: what was interrupted goes on, and other rules are tried in seconds. The constants of
-`rbinfer.diagnostics.drift` were chosen on other seeds and on figures drawn by the same laws; the results
-are of this one.
+Simulated nights of up to ten cameras. Seeing, sky and transparency wander, three targets of different
+density lie at different airmass, and there are three filters; the headers of every other camera note
+target and airmass. Three other nights of a camera are its reference. Faults begin after 5 good frames,
+and those of one filter are counted in its frames. By default there are 3,000 good frames: without an
+alarm in so many there is at most one in a thousand (95 %). What is measured of the frames is kept in
+FOLDER, if one is given: what was interrupted goes on, and other rules are tried in seconds. The
+constants of `rbinfer.diagnostics.drift` were chosen on other seeds and on figures drawn by the same
+laws; the results are of this one.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from rbinfer.model.session import read_spec
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
 
-REFERENCE, REFERENCES, GOOD, BEFORE, FAULTY, CAMERAS = 45, 3, 60, 5, 6, 10
+REFERENCE, REFERENCES, GOOD, BEFORE, FAULTY = 45, 3, 60, 5, 6
 #: Causes that are right, by the first word of a fault.
 RIGHT = {
     "defocus": {"focus", "no_stars"},
@@ -186,21 +186,21 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--nights", type=int, default=50)
-    parser.add_argument("--faulty", type=int, default=10, help="nights with each fault")
+    parser.add_argument("--cameras", type=int, default=10)
+    parser.add_argument("--nights", type=int, default=5, help="good nights of each")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--rows", type=Path, help="folder for what is measured of the frames")
     add_json(parser)
     args = parser.parse_args()
     if args.rows is not None:
         args.rows.mkdir(parents=True, exist_ok=True)
-    good, references, faulty = simulated(args.seed, args.nights, args.faulty, args.rows)
-    report = {"processor": processor(), "seed": args.seed}
+    good, references, faulty = simulated(args.seed, args.cameras, args.nights, args.rows)
+    report = {"processor": processor(), "seed": args.seed, "cameras": args.cameras}
     one, three = ({c: reference_of(each[:n]) for c, each in references.items()} for n in (1, None))
     for name, expectations in (
         ("against three nights", three),
         ("against one night", one),
-        ("against the model's record", dict.fromkeys(range(CAMERAS), record())),
+        ("against the model's record", dict.fromkeys(range(args.cameras), record())),
     ):
         report[name] = {
             "good nights": false_alarms(good, expectations),
@@ -225,28 +225,30 @@ def reference_of(nights):
     )
 
 
-def simulated(seed, n_nights, n_faulty, folder):
+def simulated(seed, n_cameras, n_nights, folder):
     """Return good nights, the nights of a reference by camera, and nights by their fault.
 
-    Nights and cameras come in turn, so that night ``k`` is of camera ``k % CAMERAS``.
+    Each camera has one night with each fault.
     """
+    cameras = range(n_cameras)
     references = [
         Job(f"ref-{camera}-{k}", 500_000 + 1000 * seed + k, camera, REFERENCE)
-        for camera in range(CAMERAS)
+        for camera in cameras
         for k in range(REFERENCES)
     ]
     faulty = [
-        Job(f"fault-{slug(name)}-{k}", 900_000 + 1000 * seed + k, k % CAMERAS, BEFORE, name)
-        for k in range(n_faulty)
+        Job(f"fault-{slug(name)}-{camera}", 900_000 + 1000 * seed + camera, camera, BEFORE, name)
+        for camera in cameras
         for name in FAULTS
     ]
-    good = [Job(f"good-{k}", 1000 * seed + k, k % CAMERAS, GOOD) for k in range(n_nights)]
+    numbers = [camera + 10 * k for k in range(n_nights) for camera in cameras]
+    good = [Job(f"good-{k}", 1000 * seed + k, k % 10, GOOD) for k in numbers]
     jobs = references + faulty + good
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         nights = dict(
             zip(jobs, tqdm(pool.map(night_of, jobs, repeat(folder)), total=len(jobs)), strict=True)
         )
-    by_camera = {c: [nights[job] for job in references if job.camera == c] for c in range(CAMERAS)}
+    by_camera = {c: [nights[job] for job in references if job.camera == c] for c in cameras}
     by_fault = {name: [nights[job] for job in faulty if job.fault == name] for name in FAULTS}
     return [nights[job] for job in good], by_camera, by_fault
 

@@ -25,7 +25,7 @@ from astropy.io import fits
 from astropy.table import Table
 from pyarrow import parquet
 
-from rbinfer.night import reckoning
+from rbinfer.night import merge
 from rbinfer.night.combine import WEIGHTS, Evidence, Weights
 from rbinfer.night.run import run_night
 from rbinfer.pipeline.options import ScoreOptions
@@ -67,25 +67,36 @@ def labelled(detections, truth):
 
 def night_of(plan, keep=None):
     """Make a night and run it; returns its tables, truth labels, and the evidence of its sources."""
-    known = []
-    of_package = reckoning.sources
-
-    def noted(*args):
-        found, evidence = of_package(*args)
-        known.append(evidence)
-        return found, evidence
-
     with tempfile.TemporaryDirectory() as folder:
         truth = NightMaker(plan, Path(folder) / "night").write()
-        reckoning.sources = noted
-        try:
-            run_night(Path(folder) / "night", Path(folder) / "out", options=ScoreOptions(device="cpu"))
-        finally:
-            reckoning.sources = of_package
+        evidence = run_noting(Path(folder) / "night", Path(folder) / "out")
         sources, detections, candidates, mask = tables_of(Path(folder) / "out")
     detections["what"], detections["number"] = labelled(detections, truth)
-    evidence = Evidence(*(np.concatenate(each) for each in zip(*known, strict=True)))
     return sources, detections, candidates, mask, truth, evidence
+
+
+def run_noting(folder, out):
+    """Run a night; returns the evidence of its sources, in the order of their table."""
+    noted = []
+    of_package = merge.sources
+
+    def noting(*given):
+        found, evidence = of_package(*given)
+        noted.append((found[["best_frame", "best_row"]], evidence))
+        return found, evidence
+
+    merge.sources = noting
+    try:
+        night = run_night(folder, out, options=ScoreOptions(device="cpu"))
+    finally:
+        merge.sources = of_package
+    # Sources are summed up in bands: the best detection of each tells where it is in the table.
+    rows = parquet.read_table(out / "detections.parquet", columns=["image", "row", "source"])
+    place = {(image, row): n - 1 for image, row, n in zip(*rows.to_pydict().values(), strict=True)}
+    best = np.concatenate([of for of, _ in noted])
+    order = np.argsort([place[night.frames[frame].image, row] for frame, row in best.tolist()])
+    columns = zip(*(evidence for _, evidence in noted), strict=True)
+    return Evidence(*(np.concatenate(each)[order] for each in columns))
 
 
 def tables_of(out):

@@ -20,7 +20,7 @@ from rbinfer import Classifier
 from rbtrain.config import CLASSES, TrainConfig
 from rbtrain.data.cutting import find_detections, frame_rng
 from rbtrain.judging.evaluate import figures
-from rbtrain.simulate import SimulateConfig, draw_frame
+from rbtrain.simulate import ScenesConfig, SimulateConfig, draw_frame
 
 SEED = 777
 PLAIN_PSF = {"trailed": 0.0, "aberrated": 0.0, "wide_fraction": 0.0, "varying": 0.0}
@@ -48,7 +48,9 @@ REGIMES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def configured(simulate: SimulateConfig, changes: dict[str, dict[str, Any]]) -> SimulateConfig:
-    """Return the simulator of a regime."""
+    """Return the simulator of a regime: without special scenes, which have ranges of their own."""
+    if changes:
+        simulate = dataclasses.replace(simulate, scenes=ScenesConfig())
     parts = {
         part: dataclasses.replace(getattr(simulate, part), **values) for part, values in changes.items()
     }

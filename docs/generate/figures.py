@@ -5,6 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from rbinfer.diagnostics.drift.deviations import LIMIT
+from rbinfer.diagnostics.drift.expected import LIMIT_WITHIN
+
 from .tables import markdown
 
 #: Labelled telescope images, and what they show.
@@ -48,6 +51,9 @@ def substitutions(root: Path) -> dict[str, Any]:
     printed = results(root)
     return {
         "rivals_ahead": rivals_ahead(printed["rivals"]),
+        "drift_limits": {"reference": LIMIT, "within": LIMIT_WITHIN},
+        "irac": too_few_labels(printed["adapt"]["irac"], printed["promotion"]["said_to_decide"]),
+        "promoted": losses_promoted(printed["promotion"]["called better"]),
         "results": printed,
         "install_mb": sum(printed["install"]["bytes"].values()) / 1e6,
         "config": model_config(root),
@@ -67,6 +73,11 @@ def pieces(root: Path) -> dict[str, str]:
         "install": _install(printed["install"]["bytes"]),
         "masks": _masks(printed["masks"]),
         "bound": _bound(printed["bound"]["by_width"]),
+        "promotion": _promotion(printed["promotion"]),
+        "deciding": _deciding(printed["promotion"]["said_to_decide"]),
+        "adapted": _adapted({"last": printed["adapt"], "all": printed["adapt_layers"]}),
+        "drift": _drift(printed["drift"]),
+        "false-alarms": _false_alarms(printed["drift"]),
     }
 
 
@@ -133,6 +144,113 @@ def rivals_ahead(found: dict[str, Any]) -> str:
     """Say on which groups of images another tool has the higher AUC, and which tool."""
     groups = {group: names for group, names in found["higher_than_ours"].items() if names}
     return "; ".join(f"`{group}` ({', '.join(names)})" for group, names in groups.items())
+
+
+def losses_promoted(rates: dict[str, list[float]]) -> dict[str, str]:
+    """Return how often a loss is promoted at most: by its size, and without wrong labels."""
+    return {
+        f"{size}{suffix}": _rate(
+            max(
+                max(each)
+                for name, each in rates.items()
+                if f", {size} % of" in name and name.endswith(f"lost, {wrong} wrong")
+            ),
+            2,
+        )
+        for size in (5, 10)
+        for suffix, wrong in (("", "3%"), ("_right", "0%"))
+    }
+
+
+def too_few_labels(group: dict[str, Any], deciding: dict[str, Any]) -> dict[str, str]:
+    """Return what an adaptation won that its labels don't show, and how many would: the last row."""
+    apart, labels = group["kept apart"].values(), group["on the labels"]
+    counts = {key: sum(rate[key] for rate in apart) for key in ("objects", "won", "lost")}
+    return {
+        **{key: f"{n:,}" for key, n in counts.items()},
+        "won_of_labels": str(labels["kept"]["won"] + labels["let_in"]["won"]),
+        "needed": f"{list(deciding.values())[-1]['needed']:,}",
+    }
+
+
+def _promotion(found: dict[str, Any]) -> str:
+    heading = ("truth", *(f"{real} real, {bogus} bogus" for real, bogus in found["labels"]))
+    rows = [
+        (name.removesuffix(", 3% wrong"), *(_rate(rate, 3) for rate in rates))
+        for name, rates in found["called better"].items()
+        if name.endswith(", 3% wrong")
+    ]
+    return markdown(heading, rows)
+
+
+def _deciding(found: dict[str, Any]) -> str:
+    """Return how many labels show a gain, and what is said of that by 200 that don't."""
+    rows = []
+    for name, each in found.items():
+        low, middle, high = each["said over needed: 10, 50, 90 %"]
+        said = f"{_rate(middle, 2)} ({_rate(low, 2)} to {_rate(high, 2)})"
+        rates = (_rate(each[key], 2) for key in ("a number is said", "shown by as many"))
+        rows.append((name, f"{each['needed']:,}", *rates, said))
+    heads = ("truth", "objects that show it", "a number is said", "as many show it", "said over needed")
+    return markdown(heads, rows)
+
+
+def _adapted(found: dict[str, dict[str, Any]]) -> str:
+    """Return what adaptations did to the detections kept apart, by group and by what was fitted."""
+    heading = (
+        "group", "labels", "layers fitted", "verdict",
+        "kept before", "after", "n", "", "let in before", "after", "n", "",
+    )  # fmt: skip
+    rows = []
+    for group in found["last"]:
+        for layers, groups in found.items():
+            if group in groups:
+                each = groups[group]
+                rates = (each["kept apart"][key] for key in ("kept", "let in"))
+                cells = [cell for rate in rates for cell in _before_and_after(rate)]
+                rows.append((group, each["labels"]["all"], layers, each["verdict"], *cells))
+    return markdown(heading, rows)
+
+
+def _before_and_after(rate: dict[str, Any]) -> tuple[str, ...]:
+    shares = (
+        f"{_rate(rate[name], 3)} ({_rate(rate[f'{name}_interval'][0], 3)}-"
+        f"{_rate(rate[f'{name}_interval'][1], 3)})"
+        for name in ("before", "after")
+    )
+    return *shares, f"{rate['n']:,}", f"+{rate['won']} -{rate['lost']}"
+
+
+def _against(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix("against "): each for name, each in found.items() if name.startswith("against")
+    }
+
+
+def _drift(found: dict[str, Any]) -> str:
+    """Return in how many nights faults are told within five frames, by what they are compared with."""
+    against = _against(found)
+    rows = []
+    for fault in next(iter(against.values()))["faults"]:
+        cells = []
+        for each in against.values():
+            told = each["faults"][fault]
+            cells.append(f"{told['within 5 frames']} of {told['nights']}")
+        first = next(iter(against.values()))["faults"][fault]
+        cells.append(f"{first['cause named']} of {first['nights']}")
+        rows.append((fault, *cells))
+    return markdown(("fault", *against, "cause named"), rows)
+
+
+def _false_alarms(found: dict[str, Any]) -> str:
+    rows = []
+    for name, each in _against(found).items():
+        good = each["good nights"]
+        causes = ", ".join(f"{cause} {n}" for cause, n in good["causes"].items()) or "-"
+        at_most = _rate(good["at most (95 %)"], 1)
+        rows.append((name, f"{good['frames']:,}", good["false alarms"], at_most, causes))
+    heads = ("compared with", "good frames", "false alarms", "in 1,000 at most (95 %)", "causes named")
+    return markdown(heads, rows)
 
 
 def _throughput(found: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ _OBJECT = 5.0
 _SHARE = 0.6
 _RING = 12
 _SAMPLE = 50_000
+_ROWS = 1 << 16  # that are looked at together: each takes a kilobyte
 
 
 def centres(
@@ -50,19 +51,38 @@ def centres(
     -------
     x, y : ndarray of float64, shape (n,)
     """
-    image, mask, saturation = exposure.pixels, exposure.mask, exposure.saturation
-    fwhm = DEFAULT_FWHM if exposure.fwhm is None else exposure.fwhm
-    height, width = image.shape
+    height, width = exposure.shape
     with np.errstate(invalid="ignore"):  # NaN compares false
         near = (np.abs(xpeak - x) <= reach) & (np.abs(ypeak - y) <= reach)
     near &= (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     near &= (xpeak >= 0) & (xpeak <= width - 1) & (ypeak >= 0) & (ypeak <= height - 1)
     rows = np.flatnonzero(near)
-    level, noise = _level_and_noise(image, mask)
+    level, noise = _level_and_noise(exposure.pixels, exposure.mask)
     if len(rows) == 0 or level is None:
         return x, y
     # The pixels that the kernels take: np.rint would round halves to even.
     px, py, cx, cy = (np.floor(place[rows] + 0.5).astype(np.int64) for place in (xpeak, ypeak, x, y))
+    moved = np.zeros(len(rows), np.bool_)
+    for first in range(0, len(rows), _ROWS):
+        part = slice(first, first + _ROWS)
+        moved[part] = _is_elsewhere(exposure, level, noise, px[part], py[part], cx[part], cy[part])
+    x, y = x.copy(), y.copy()
+    x[rows[moved]], y[rows[moved]] = px[moved], py[moved]
+    return x, y
+
+
+def _is_elsewhere(
+    exposure: Exposure,
+    level: np.float32,
+    noise: np.float32,
+    px: Ints,
+    py: Ints,
+    cx: Ints,
+    cy: Ints,
+) -> NDArray[np.bool_]:
+    """Tell of brightest pixels whether they are other objects than those at the centroids."""
+    image, mask, saturation = exposure.pixels, exposure.mask, exposure.saturation
+    fwhm = DEFAULT_FWHM if exposure.fwhm is None else exposure.fwhm
     peak = values_at(image, mask, py, px)
     dy, dx = (d.reshape(9, 1) for d in np.mgrid[-1:2, -1:2])
     here = np.fmax.reduce(values_at(image, mask, cy + dy, cx + dx), axis=0)
@@ -78,13 +98,11 @@ def centres(
     # All but a quarter lie lower: a hit at the rim covers less of the ring, a slope more.
     around = ring[3 * _RING // 4]
     with np.errstate(invalid="ignore", over="ignore"):
-        moved = (peak > level) & ~(peak - here <= _CLEARLY * (peak - level))
+        moved: NDArray[np.bool_] = (peak > level) & ~(peak - here <= _CLEARLY * (peak - level))
         moved &= ~(here - around > np.maximum(_OBJECT * noise, _SHARE * (peak - level)))
         if saturation is not None:
             moved &= peak < saturation
-    x, y = x.copy(), y.copy()
-    x[rows[moved]], y[rows[moved]] = px[moved], py[moved]
-    return x, y
+    return moved
 
 
 def brightest_near(exposure: Exposure, x: float, y: float, reach: int) -> tuple[int, int]:

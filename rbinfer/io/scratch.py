@@ -126,4 +126,7 @@ def _file_of(pixels: NDArray[np.generic]) -> mmap.mmap | None:
 def _place() -> str:
     if "TMPDIR" not in os.environ and os.access(_ON_DISK, os.W_OK):
         return _ON_DISK
-    return tempfile.gettempdir()
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # nothing can be written anywhere
+        return _ON_DISK

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 Mask = NDArray[np.bool_]
 
 _BLOCK = 5  # pixels on a side: that many of one value are what an area is made of
-_BAND = 1 << 20  # pixels that are looked at together
+_LOOKED_AT = 1 << 20  # pixels, together
 _STEP = 4  # an area is looked for in every so-manieth row
 _LEAST_SHARE = 1e-3  # of the image that an area takes at least,
 _LEAST_PIXELS = 400  # and pixels
@@ -125,7 +125,7 @@ def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
     """Return values that runs of pixels have, the most frequent first; a quick look at some rows."""
     least = max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size) / _STEP / _BLOCK
     parts = []
-    step = max(_BAND // pixels.shape[1], 1) * _STEP
+    step = max(_LOOKED_AT // pixels.shape[1], 1) * _STEP
     for first in range(0, len(pixels), step):
         band = slice(first, first + step, _STEP)
         parts.append(_repeated(pixels[band], None if mask is None else mask[band]))

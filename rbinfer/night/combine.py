@@ -1,7 +1,8 @@
 """The probability that a source is real, from its scores and from where it was seen again.
 
 A logistic model of five figures. Its weights were fitted to simulated nights (``benchmarks/night.py``,
-which prints them), not to real ones.
+which prints them), not to real ones, and suppose that half of all sources are real. Of what is bright
+and was seen once that is far from so, and the night itself tells how far.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,11 @@ _CLIP = 1e-3
 _BRIGHT = 10.0
 #: Even thousands of repeats are worth no more than this many e-folds each.
 _MOST = 5.0
+#: No other frame misses a source of this S/N, six times the limit of detection, if it is there.
+_NEVER_MISSED = 30.0
+#: So many real ones, and as many that are not, are taken to be among them besides: few tell little.
+_BESIDES = 2.0
+_ROUNDS, _CLOSE = 1000, 1e-9  # of finding their share
 
 
 class Evidence(NamedTuple):
@@ -121,6 +127,37 @@ def probability(known: Evidence, weights: Weights = WEIGHTS) -> F64:
     for name in Evidence._fields:
         total += getattr(weights, name) * getattr(known, name)
     return np.asarray(1.0 / (1.0 + np.exp(-total)), np.float64)
+
+
+def is_hit(snr: F64, n_seen: NDArray[np.integer], n_cover: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Tell which sources of the sky are too bright for other frames to miss, and yet were seen once."""
+    return np.asarray((n_seen == 1) & (n_cover > 1) & (np.nan_to_num(snr) >= _NEVER_MISSED), np.bool_)
+
+
+def by_their_share(p: F64) -> F64:
+    """Correct the probabilities of what `is_hit` by how many of them are real.
+
+    There are few cosmic rays to such a flash or a thousand, by camera, exposure and site. The share is
+    found together with the probabilities that it corrects (Saerens, Latinne & Decaestecker 2002, Neural
+    Computation 14, 21).
+
+    Parameters
+    ----------
+    p : ndarray of float64, shape (n,)
+        Where half of all are real, each below 1; those of all such sources of a group.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    odds, share, before = p / (1.0 - p), 0.5, 0.0
+    for _ in range(_ROUNDS):
+        now = odds * share / (1.0 - share)
+        now = now / (1.0 + now)
+        if abs(share - before) < _CLOSE:
+            break
+        before, share = share, float(now.sum() + _BESIDES) / (len(p) + 2.0 * _BESIDES)
+    return np.asarray(now, np.float64)
 
 
 def logit(score: NDArray[np.floating]) -> F64:

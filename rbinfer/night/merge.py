@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from .bands import Band, RowFile
 from .clusters import Cells, gather
+from .combine import by_their_share, is_hit
 from .coverage import counted
 from .lines import complete, near_lines
-from .sources import SOURCE, Block, sources
+from .sources import KINDS, SOURCE, Block, sources
 from .stored import ITEM, Stored
 from .tracks import Track, find_tracks
 
@@ -106,6 +107,9 @@ def merge(block: Block, stored: Stored) -> Merged:
     sum_up(moving, n_sky, n_sky + n_moving, "moving", tracks)
     for band in stored.detector:
         sum_up(band.rows, n_sky + n_moving, np.inf, "detector")
+    hits = is_hit(found["snr"], found["n_seen"], found["n_cover"])
+    hits &= found["kind"] == KINDS.index("sky")
+    found["probability"][hits] = by_their_share(found["probability"][hits])
     return Merged(found, label)
 
 

@@ -121,12 +121,12 @@ def drift_of(folder: Path, watcher: Watcher | str) -> Drift | str:
     lines = read_journals(folder)
     if not lines:
         return "there is no journal of 'rbinfer batch' or 'watch'"
-    for line in _in_time(lines):
+    for line in in_time(lines):
         watcher.take(line)
     return watcher.drift
 
 
-def _in_time(lines: Mapping[str, Line]) -> list[Line]:
+def in_time(lines: Mapping[str, Line]) -> list[Line]:
     """Return lines in the order of the exposures; in that of the names where one's time is not known."""
     named = [lines[name] for name in sorted(lines, key=natural)]
     began = [(line.summary or {}).get("time") for line in named if line.ok]

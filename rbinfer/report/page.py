@@ -122,9 +122,7 @@ def _options(text: str) -> list[tuple[str, str]]:
         return [("options", text)]
     if not isinstance(options, dict):
         return []
-    return [
-        (str(k), ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for k, v in options.items()
-    ]
+    return [(str(k), " ".join(map(str, v if isinstance(v, list) else [v]))) for k, v in options.items()]
 
 
 def _failures(night: Night) -> str:

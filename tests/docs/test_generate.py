@@ -70,3 +70,22 @@ def test_figures_are_those_of_the_files(generate):
     assert re.search(
         r"^\| `oscaar_dark` .* \| - \| - \| 0\.0000 \|$", pieces["real-frames"], re.MULTILINE
     )
+
+
+def test_figures_of_decisions_are_read_from_the_files(generate):
+    results, pieces = generate.figures.results(ROOT), generate.figures.pieces(ROOT)
+    rates = results["promotion"]["called better"]["25 % of the bogus won, 3% wrong"]
+    assert f"| 25 % of the bogus won | {rates[0]:.3f} |" in pieces["promotion"]
+    for file, layers in (("adapt", "last"), ("adapt_layers", "all")):
+        for group, found in results[file].items():
+            [row] = [
+                line
+                for line in pieces["adapted"].splitlines()
+                if line.startswith(f"| {group} | {found['labels']['all']} | {layers} |")
+            ]
+            assert f"+{found['kept apart']['kept']['won']} -" in row
+    for fault, found in results["drift"]["against three nights"]["faults"].items():
+        assert f"| {fault} | {found['within 5 frames']} of {found['nights']} |" in pieces["drift"]
+    for page in ("decisions/adapt.md", "explanation/drift.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert not re.findall(r"\b0\.\d{3,}\b|\d of \d", text)

@@ -23,7 +23,7 @@ from rbinfer.io.tables import read_catalog, write_catalog
 from .scale import times
 
 #: Seeds of the pieces that detections are tried in: a piece takes a few minutes.
-PIECES = range(times(1, 10))
+PIECES = range(times(1, 25))
 
 
 def fuzz(cases, seed, module="fuzz_kernels", **environment):
@@ -55,7 +55,7 @@ def test_kernels_within_bounds(tried, bounds_checked):
 @pytest.mark.promise("Fuzzing", "random small images through the detector, which finds what SEP does")
 @pytest.mark.parametrize("seed", PIECES)
 def test_detection(seed, tried):
-    found = fuzz(times(700, 10_000), seed, "fuzz_detection")
+    found = fuzz(times(700, 4000), seed, "fuzz_detection")
     # SEP raises the threshold of what bad pixels touch.
     counts = [Counter(n) for kind, n in found["found"].items() if kind not in ("not finite", "masked")]
     total = sum(counts, Counter())
@@ -73,7 +73,7 @@ def test_detection(seed, tried):
 @pytest.mark.promise("Fuzzing", "the same with Numba's bounds checking")
 @pytest.mark.parametrize("seed", PIECES)
 def test_detection_within_bounds(seed, tried, bounds_checked):
-    found = fuzz(times(140, 10_000), 100 + seed, "fuzz_detection", **bounds_checked)
+    found = fuzz(times(140, 4000), 100 + seed, "fuzz_detection", **bounds_checked)
     assert found["bounds_checked"]
     tried(found["cases"])
 

@@ -258,13 +258,19 @@ def scored(scores, real):
     )
 
 
-@pytest.mark.parametrize(("bogus_at", "method"), [(0.45, "unchanged"), (0.2, "threshold")])
-def test_a_threshold_that_is_worse_on_labels_kept_apart_is_not_chosen(bogus_at, method):
-    """Two faint stars ask for a lower threshold, at which a bogus one would be let in."""
+@pytest.mark.parametrize(
+    ("scores", "method"),
+    [
+        ([0.42, 0.9, 0.9, 0.45, 0.01, 0.01], "unchanged"),
+        ([0.42, 0.42, 0.42, 0.2, 0.01, 0.01], "threshold"),
+    ],
+)
+def test_a_threshold_that_is_worse_on_labels_kept_apart_is_not_chosen(scores, method):
+    """Faint stars ask for a lower threshold, at which a bogus one may be let in that was not seen."""
     kernel = np.array([[1, *[0] * 6]], np.float32)
     bias = np.array([0, -20, 0, *[-20] * 4], np.float32)
     parent = Head(kernel, bias, np.isin(CLASSES, ("star", "galaxy")), 0.5)
-    labels = scored([0.42, 0.42, 0.42, bogus_at, 0.01, 0.01], [True] * 3 + [False] * 3)
+    labels = scored(scores, [True] * 3 + [False] * 3)
     simulated = scored([0.999] * 40 + [0.001] * 40, [True] * 40 + [False] * 40)
     fold = np.array([0, 1, 2, 3, 4, 4])
     seen = np.ones(6, bool)

@@ -25,7 +25,7 @@ _KS_FLOOR = 0.02
 _RECORD_MIDDLE, _RECORD_SCATTER = 0.0, 0.03
 #: The limit beside the frames that came before, in units of the scatter. It is narrower than that beside
 #: a reference night: another seeing is off all night.
-_LIMIT_WITHIN = 3.5
+LIMIT_WITHIN = 3.5
 #: If so many frames of the reference show stars, all should.
 _ALL = 0.9
 #: Classes that are counted each for itself.
@@ -142,7 +142,7 @@ def _changed(
     z = away / width if (away > 0) == figure.up else 0.0
     told = f"{figure.label} {figure.told(middle + residual)} where {figure.told(before)} came before"
     value, expected = figure.plain(middle + residual), figure.plain(before)
-    return Deviation(figure.name, figure.label, z, value, expected, told, _LIMIT_WITHIN)
+    return Deviation(figure.name, figure.label, z, value, expected, told, LIMIT_WITHIN)
 
 
 def _shares_of(frames: Sequence[FrameFigures]) -> tuple[F64 | None, Spread | None]:

@@ -5,7 +5,8 @@ would have to strike three times. It is judged beside the reference, in units of
 the frames of its own night that came before, in units of how much such frames differ in the reference
 (`rbinfer.diagnostics.drift.within`): the first tells what is off all night, the second what changes.
 A trail stands in one frame alone, and one frame is enough for it. A figure is told once, until it is
-within its limits in all five frames again. How often good frames give an alarm is measured by
+well within its limits in all five frames again, and so are figures that follow it with the same cause.
+How often good frames give an alarm is measured by
 ``benchmarks/drift.py``.
 """
 
@@ -22,6 +23,8 @@ from .within import Night
 
 #: A figure is off if it is beyond its limit in `NEEDED` of `WINDOW` frames.
 NEEDED, WINDOW = 3, 5
+#: A figure that was told is well again within this share of its limit: one near its limit is told once.
+_WELL = 0.75
 #: One frame with so many trails is enough, if its stars are as they should be.
 _AT_ONCE = 8.0
 _STARS = ("fwhm", "ellipticity", "no_stars")
@@ -122,14 +125,18 @@ class Monitor:
         for window in windows:
             window.add(frame.image, found)
         known = windows[0].told | windows[1].told
+        causes = known.values()
         alarms = []
         for window in windows:
             off = {key: where for key, where in window.off().items() if key not in known}
             if off:
-                alarms.append(window.alarm(off))
-                known |= off.keys()
+                alarm = window.alarm(off)
+                # A figure that only follows another tells nothing new.
+                if alarm.cause.name not in causes:
+                    alarms.append(alarm)
+                known |= dict.fromkeys(off, alarm.cause.name)
         for window in windows:
-            window.told |= known & window.off().keys()
+            window.told |= {key: known[key] for key in known.keys() & window.off().keys()}
         if _TRAIL not in known and (crossed := _at_once(frame.image, found)) is not None:
             alarms.append(crossed)
         return alarms
@@ -149,15 +156,16 @@ class Monitor:
 
 
 class _Window:
-    """The last frames, and which of their figures were told, until none of the frames is beyond."""
+    """The last frames, and with which cause their figures were told, until all is well again."""
 
     def __init__(self) -> None:
-        self.told: set[_Key] = set()
+        self.told: dict[_Key, str] = {}
         self._last: deque[tuple[str, dict[str, Deviation]]] = deque(maxlen=WINDOW)
 
     def add(self, image: str, found: dict[str, Deviation]) -> None:
         self._last.append((image, found))
-        self.told &= self._beyond().keys()
+        still = self._beyond(_WELL)
+        self.told = {key: cause for key, cause in self.told.items() if key in still}
 
     def off(self) -> dict[_Key, list[int]]:
         """Return the figures that are off, with the sign, and the frames that show it."""
@@ -177,11 +185,12 @@ class _Window:
         images = tuple(self._last[k][0] for k in frames)
         return Alarm(cause_of(middle, everything), _sorted(middle), images)
 
-    def _beyond(self) -> dict[_Key, list[int]]:
+    def _beyond(self, share: float = 1.0) -> dict[_Key, list[int]]:
+        """Return the figures that are beyond a share of their limits, and the frames that show it."""
         beyond: dict[_Key, list[int]] = {}
         for k, (_, found) in enumerate(self._last):
             for name, each in found.items():
-                if each.is_beyond:
+                if abs(each.z) > share * each.limit:
                     beyond.setdefault((name, each.z > 0), []).append(k)
         return beyond
 

@@ -7,8 +7,8 @@ of it. What wanders slowly is followed by that median and is no change.
 
 Frames of a night are not independent, and sums of what they are off by (Page 1954, Biometrika 41, 100)
 or their running means (Roberts 1959, Technometrics 1, 239) add up what wanders, too. Both were tried on
-these changes in place of the rule of `rbinfer.diagnostics.drift.monitor`: at the same rate of false
-alarms they caught no more.
+these changes, of the FWHM of simulated nights, in place of the rule of
+`rbinfer.diagnostics.drift.monitor`: at the same rate of false alarms they caught no more.
 """
 
 from collections import deque

@@ -5,7 +5,7 @@ import pytest
 
 from rbinfer.errors import InputError
 from rbinfer.kernels import constants as c
-from rbinfer.measure import islands
+from rbinfer.measure import gathered, islands, runs
 from rbinfer.measure.detect import detect
 from rbinfer.measure.islands import find_detections
 from rbinfer.measure.sep_detector import extract
@@ -131,14 +131,17 @@ def rows_of(image, threads, **changes):
     return find_detections(image, None, threads=threads, **how)
 
 
-def test_threads_strips_and_chunks_change_no_bit(monkeypatch):
+def test_threads_strips_bands_and_chunks_change_no_bit(monkeypatch):
     image = crowded(9)
     want = rows_of(image, 1)
     assert len(want) > 300
     assert rows_of(image, 3).tobytes() == want.tobytes()
     monkeypatch.setattr(islands, "_STRIP", 17)
     monkeypatch.setattr(islands, "_CHUNK", 100)
-    assert rows_of(image, 2).tobytes() == want.tobytes()
+    monkeypatch.setattr(gathered, "_BLOCK", 40)
+    for band in (1, 7 * image.shape[1], 40 * image.shape[1]):
+        monkeypatch.setattr(islands, "_BAND", band)
+        assert rows_of(image, 2).tobytes() == want.tobytes()
 
 
 def test_a_step_does_not_flood():
@@ -166,11 +169,15 @@ def test_a_flood_comes_apart_at_a_higher_threshold(monkeypatch):
     image += (600 * np.exp(-((x - 250.0) ** 2 + (y - 250.0) ** 2) / (2 * 20**2))).astype(np.float32)
     largest = detect(image, detector="rbinfer", deblend_cont=1.0)["npix"].max()
     assert largest > 600
-    monkeypatch.setattr(islands, "_FLOOD_PIXELS", 300)
-    monkeypatch.setattr(islands, "_FLOOD_SHARE", 0.0)
+    monkeypatch.setattr(runs, "_FLOOD_PIXELS", 300)
+    monkeypatch.setattr(runs, "_FLOOD_SHARE", 0.0)
     found = detect(image, detector="rbinfer", deblend_cont=1.0)
     assert found["npix"].max() <= 300
     assert len(found) > 100
+    # Its parts end in bands above that where it ends, and come in the order of their ends all the same.
+    want = rows_of(image, 1)
+    monkeypatch.setattr(islands, "_BAND", 3 * image.shape[1])
+    assert rows_of(image, 2).tobytes() == want.tobytes()
 
 
 def test_an_unknown_detector_is_refused():

@@ -109,3 +109,30 @@ def test_a_seed_that_is_given_is_used():
     given, own = (triangles._Random.default_rng(*seed).integers(1 << 30) for seed in ((7,), ()))
     assert given == np.random.default_rng(7).integers(1 << 30)
     assert own == triangles._Random.default_rng().integers(1 << 30) != given
+
+
+def test_triangles_of_other_sizes_are_not_tried_and_the_map_is_the_same(monkeypatch):
+    astroalign = pytest.importorskip("astroalign")
+    rng = np.random.default_rng(7)
+    stars, others = scattered(rng, 40), scattered(rng, 40)
+    there = turned(stars) + rng.normal(0, 0.2, stars.shape)
+    mixed = np.vstack([there, scattered(rng, 20)])[rng.permutation(60)]
+    maps, tried = [], []
+    of_library = astroalign._MatchTransform.get_error
+    for scale in (triangles._SCALE, 1e9):
+        monkeypatch.setattr(triangles, "_SCALE", scale)
+        maps.append(align(mixed, stars).matrix)
+        sizes = []
+        monkeypatch.setattr(
+            astroalign._MatchTransform,
+            "get_error",
+            lambda own, data, found, sizes=sizes: (
+                sizes.append(len(data)) or of_library(own, data, found)
+            ),
+        )
+        assert similar_triangles(others, stars) is None
+        monkeypatch.setattr(astroalign._MatchTransform, "get_error", of_library)
+        tried.append(sum(sizes))
+    np.testing.assert_array_equal(*maps)
+    assert tried[1] > 1e5
+    assert tried[0] < 0.06 * tried[1]  # each against all others

@@ -25,7 +25,7 @@ def in_bands(monkeypatch):
             (islands, "_BAND", 7000),
             (layers, "_BAND", 7000),
             (layers, "_KEPT", 10_000),
-            (nodata, "_BAND", 3000),
+            (nodata, "_LOOKED_AT", 3000),
             (engine, "_ROWS_IN_MEMORY", 64),
         ):
             monkeypatch.setattr(module, name, value)

@@ -14,7 +14,14 @@ from rbinfer.diagnostics.drift.expected import Record
 from rbinfer.diagnostics.drift.frames import FrameFigures
 from rbinfer.errors import InputError
 from rbinfer.report import write_report
-from rbinfer.report.drift import Watcher, by_reference, drift_of, read_reference, section
+from rbinfer.report.drift import (
+    Watcher,
+    by_reference,
+    drift_of,
+    in_time,
+    read_reference,
+    section,
+)
 from rbinfer.report.live import LivePage
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Line
@@ -142,6 +149,22 @@ def changed(nights, folder, count=10, **other):
 
 def drift(nights, folder):
     return drift_of(folder, by_reference(nights / "good", folder))
+
+
+def test_frames_are_taken_in_the_order_of_their_exposures(nights, tmp_path):
+    found = runs.lines(nights / "good" / "batch.jsonl")
+    names = [line["output"] for line in found]
+
+    def order(times):
+        lines = {
+            line["output"]: Line.parse(json.dumps(line | {"summary": line["summary"] | {"time": time}}))
+            for line, time in zip(found, times, strict=True)
+        }
+        return [line.output for line in in_time(lines)]
+
+    late_first = [f"2026-03-14T20:{59 - k}:00+00:00" for k in range(len(found))]
+    assert order(late_first) == names[::-1]
+    assert order([*late_first[:-1], None]) == names  # by the names: one time is not known
 
 
 def test_two_images_are_too_few_to_say_that_nothing_is_off(nights, tmp_path):

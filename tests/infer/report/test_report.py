@@ -518,7 +518,7 @@ def test_any_error_of_a_result_is_its_own(night, tmp_path, monkeypatch):
 
 def test_lists_among_the_options_are_written_as_they_are_given():
     assert _options('{"show": ["snr", "classes"], "fwhm": 2.5}') == [
-        ("show", "snr, classes"),
+        ("show", "snr classes"),
         ("fwhm", "2.5"),
     ]
 

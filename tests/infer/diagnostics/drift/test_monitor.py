@@ -68,6 +68,36 @@ def test_a_fault_that_lasts_hides_no_later_one(reference, first, second, expecte
     assert all(not a & b for a, b in pairwise(told))
 
 
+def lit(reference, rng, z):
+    """Return a frame with a background that is so odd."""
+    one = frame(rng)
+    high = replace(one, background=5000.0)
+    middle = replace(one, background=500.0)
+    top, low = (reference.deviations(each)["background"].z for each in (high, middle))
+    return replace(one, background=500.0 + 4500.0 * (z - low) / (top - low))
+
+
+def test_a_figure_near_its_limit_is_told_once(reference):
+    rng = np.random.default_rng(6)
+    near = [lit(reference, rng, z) for z in [0.0] * 6 + [4.6] * 4 + [3.4] * 8 + [4.6] * 4]
+    assert causes(find_alarms(near, reference)[0]) == ["light"]
+    well = [lit(reference, rng, z) for z in [0.0] * 6 + [4.6] * 4 + [2.5] * 8 + [4.6] * 4]
+    assert causes(find_alarms(well, reference)[0]) == ["light", "light"]
+
+
+def test_a_figure_that_follows_another_tells_nothing_new(reference):
+    rng = np.random.default_rng(7)
+    frames = [frame(rng) for _ in range(6)]
+    frames += [frame(rng, background=1500.0) for _ in range(5)]
+    frames += [frame(rng, background=1500.0, noise=32.0) for _ in range(5)]
+    alarms, _ = find_alarms(frames, reference)
+    assert causes(alarms) == ["light"]
+    assert {each.figure for each in alarms[0].figures} == {"background"}
+    # Once that is over, the noise is told for what it is.
+    frames += [frame(rng) for _ in range(8)] + [frame(rng, noise=40.0) for _ in range(5)]
+    assert causes(find_alarms(frames, reference)[0]) == ["light", "noise"]
+
+
 def test_what_is_off_is_told_once_more_after_a_new_start(reference):
     rng = np.random.default_rng(4)
     monitor = Monitor(reference)
