@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -56,7 +56,9 @@ class RowFile:
 
     def close(self) -> None:
         """Remove it."""
-        self._file.close()
+        # What is not written yet is not needed any more, and the disk may be full.
+        with suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -139,7 +139,9 @@ def _changed(
     before = middle + residual - away
     floor = 0.0 if figure.within is None else figure.within(frame, before)
     width = max(scatter.above if figure.up else scatter.below, floor)
-    z = away / width if (away > 0) == figure.up else 0.0
+    z = away / width if width > 0 else math.copysign(BEYOND, away)
+    if away == 0 or (away > 0) != figure.up:
+        z = 0.0
     told = f"{figure.label} {figure.told(middle + residual)} where {figure.told(before)} came before"
     value, expected = figure.plain(middle + residual), figure.plain(before)
     return Deviation(figure.name, figure.label, z, value, expected, told, LIMIT_WITHIN)

@@ -19,7 +19,7 @@ from .causes import Cause, cause_of
 from .deviations import Deviation
 from .expected import Expectation
 from .frames import FrameFigures
-from .within import Night
+from .within import KINDS, Night
 
 #: A figure is off if it is beyond its limit in `NEEDED` of `WINDOW` frames.
 NEEDED, WINDOW = 3, 5
@@ -31,8 +31,6 @@ _STARS = ("fwhm", "ellipticity", "no_stars")
 #: A figure, and whether it is above what is expected.
 _Key = tuple[str, bool]
 _TRAIL: _Key = ("trail", True)
-#: Kinds of frames whose last frames are kept.
-_KINDS = 64
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ class Monitor:
         """Return the frames of a kind; of very many kinds those that came last are kept."""
         window = self._by_kind.setdefault(kind, _Window())
         self._by_kind.move_to_end(kind)
-        if len(self._by_kind) > _KINDS:
+        if len(self._by_kind) > KINDS:
             self._by_kind.popitem(last=False)
         return window
 

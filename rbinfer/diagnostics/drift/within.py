@@ -11,7 +11,7 @@ these changes, of the FWHM of simulated nights, in place of the rule of
 `rbinfer.diagnostics.drift.monitor`: at the same rate of false alarms they caught no more.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -23,6 +23,8 @@ from .frames import FrameFigures
 #: The frames just before one are not looked at, as many as may show the same fault; of those before them
 #: so many at most, and so many at least.
 _SKIPPED, _KEPT, LEAST = 2, 5, 3
+#: Kinds of frames that are kept apart, at most.
+KINDS = 64
 #: Frames that lie further apart are of two nights.
 _NIGHT = timedelta(hours=5)
 #: Stars are wider by this power of the airmass at most: by the seeing (Fried 1966, JOSA 56, 1372), less
@@ -31,20 +33,32 @@ _OF_AIRMASS = 0.6
 
 
 class Night:
-    """The frames of a night so far, as many as later ones are compared with."""
+    """The frames of a night so far, as many of each kind as later ones of it are compared with.
+
+    Filters and cameras may alternate: the sky of one is not that of another, nor are its stars.
+    """
 
     def __init__(self) -> None:
-        self._last: deque[FrameFigures] = deque(maxlen=_SKIPPED + _KEPT)
+        self._by_kind: OrderedDict[str, deque[FrameFigures]] = OrderedDict()
 
     def before(self, frame: FrameFigures) -> list[FrameFigures]:
         """Return the frames that one is compared with; none where it begins another night."""
-        if self._last and is_another_night(self._last[-1], frame):
-            self._last.clear()
-        return list(self._last)[:-_SKIPPED]
+        last = self._of_kind(frame.kind)
+        if last and is_another_night(last[-1], frame):
+            last.clear()
+        return list(last)[:-_SKIPPED]
 
     def add(self, frame: FrameFigures) -> None:
         """Note a frame."""
-        self._last.append(frame)
+        self._of_kind(frame.kind).append(frame)
+
+    def _of_kind(self, kind: str) -> deque[FrameFigures]:
+        """Return the frames of a kind; of very many kinds those that came last are kept."""
+        last = self._by_kind.setdefault(kind, deque(maxlen=_SKIPPED + _KEPT))
+        self._by_kind.move_to_end(kind)
+        if len(self._by_kind) > KINDS:
+            self._by_kind.popitem(last=False)
+        return last
 
 
 def is_another_night(frame: FrameFigures, later: FrameFigures) -> bool:

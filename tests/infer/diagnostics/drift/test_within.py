@@ -111,6 +111,25 @@ def test_another_field_or_one_without_a_name_is_no_change():
         assert find_alarms(other, reference)[0] == []
 
 
+def test_filters_and_cameras_that_alternate_are_compared_with_their_own():
+    def mixed(seed, brighter=1.0, sharper=1.0):
+        one, other = (night(seed + k, sky=sky) for k, sky in enumerate((1000.0, 300.0)))
+        other = [replace(f, camera="camera, B", fwhm=f.fwhm * sharper) for f in other]
+        frames = [each for pair in zip(one, other, strict=True) for each in pair]
+        return [replace(f, background=f.background * brighter) for f in frames]
+
+    reference = Reference([f for seed in (100, 200, 300) for f in mixed(seed)])
+    for changed in ({"brighter": 1.2}, {"sharper": 0.8}):
+        told = causes(find_alarms(mixed(410, **changed), reference)[0])
+        assert not {"light", "focus"} & set(told)
+
+
+def test_a_reference_of_zeros_is_no_error():
+    zeros = [replace(f, background=0.0, noise=0.0) for f in nights(11)]
+    frames = [replace(f, background=5.0 if k >= 30 else 0.0, noise=0.0) for k, f in enumerate(night(12))]
+    assert find_alarms(frames, Reference(zeros))[0] != []
+
+
 def test_a_night_begins_anew_after_a_day():
     kept = Night()
     frames = [f for day in (0, 1) for f in night(day, n=10, day=day)]
