@@ -1,6 +1,7 @@
 """Files that are needed soon: read by the system while something else is done."""
 
 import os
+import stat
 from contextlib import suppress
 
 
@@ -14,8 +15,9 @@ def read_ahead(path: str | os.PathLike[str]) -> None:
     """
     if not hasattr(os, "posix_fadvise"):
         return
-    with suppress(OSError):
-        # Of a pipe, to open it would wait for a writer otherwise.
+    with suppress(OSError, ValueError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return  # to open a pipe and close it ends its writer
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)

@@ -90,7 +90,7 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
     found = parse(data)
     if found.passed_over:
         log.warning(
-            "%s: the first %d lines are taken for free text, not for names and rows: %.60r",
+            "%s: %d line(s) above the names are taken for free text: %.60r",
             content.path,
             len(found.passed_over),
             found.passed_over[0],

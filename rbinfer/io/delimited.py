@@ -293,21 +293,30 @@ def _lines_above(lines: Sequence[str]) -> int:
     """Return how many lines of free text stand above the names.
 
     The names are words, all different. Each row below has as many cells, some of them numbers; no line
-    above has as many.
+    above has as many. A first line that could be the names of longer rows is: rows may leave out cells.
     """
     for separator in _SEPARATORS:
-        cells = [[] if _is_beside(line) else _cells(line, separator) for line in lines]
+        try:
+            cells = [[] if _is_beside(line) else _cells(line, separator) for line in lines]
+        except csv.Error:  # a cell is longer than free text would be
+            return 0
         full = [k for k, row in enumerate(cells) if row]
         n = len(cells[full[-1]])
         free = [k for k in full if len(cells[k]) != n]
-        if n > 1 and not free:
+        # Between blanks, free text has many words.
+        could_be_names = separator != " " and len(cells[full[0]]) > n and _are_names(cells[full[0]])
+        if n > 1 and (not free or could_be_names):
             return 0
         at, *rows = [k for k in full if not free or k > free[-1]]
-        names = cells[at]
-        are_names = len(set(names)) == n > 1 and all(names) and not any(map(_is_number, names))
-        if rows and are_names and all(any(map(_is_number, cells[k])) for k in rows):
+        have_numbers = all(any(map(_is_number, cells[k])) for k in rows)
+        if rows and n > 1 and _are_names(cells[at]) and have_numbers:
             return at if at <= _MOST_ABOVE else 0
     return 0
+
+
+def _are_names(cells: Sequence[str]) -> bool:
+    """Whether cells are words, all different."""
+    return len(set(cells)) == len(cells) and all(cells) and not any(map(_is_number, cells))
 
 
 def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str, list[str]]:

@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.float32]
 
+
+class _Scratch(mmap.mmap):
+    """A file of ours; of others what is changed could be lost by letting it go."""
+
+
 #: Pixels above which an image is large.
 LARGE = 100_000_000
 #: Pixels that are in memory together, about.
@@ -50,11 +55,11 @@ def room_for(shape: tuple[int, ...]) -> Pixels:
         with tempfile.TemporaryFile(dir=place) as file:
             # Else a full disk would end the process when a page is written.
             os.posix_fallocate(file.fileno(), 0, 4 * size)
-            mapped = mmap.mmap(file.fileno(), 4 * size)
+            mapped = _Scratch(file.fileno(), 4 * size)
     except OSError as error:
         log.warning(
-            "the image is kept in memory: %s has no room for its %.2g GB (%s); set TMPDIR to a "
-            "folder that has",
+            "the image is kept in memory: %s cannot hold its %.2g GB (%s); set TMPDIR to a folder "
+            "that can",
             place, 4e-9 * size, error.strerror,
         )  # fmt: skip
         return np.empty(shape, np.float32)
@@ -115,16 +120,16 @@ def taken(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64]) -> Pixels:
     return values.reshape(shape)
 
 
-def _file_of(pixels: NDArray[np.generic]) -> mmap.mmap | None:
-    """Return the file that an array is of, or a view of it; None for one in memory."""
+def _file_of(pixels: NDArray[np.generic]) -> _Scratch | None:
+    """Return the file of ours that an array is of, or a view of it; None for any other array."""
     base: object = pixels
     while isinstance(base, np.ndarray):
         base = base.base
-    return base if isinstance(base, mmap.mmap) else None
+    return base if isinstance(base, _Scratch) else None
 
 
 def _place() -> str:
-    if "TMPDIR" not in os.environ and os.access(_ON_DISK, os.W_OK):
+    if not {"TMPDIR", "TEMP", "TMP"} & set(os.environ) and os.access(_ON_DISK, os.W_OK):
         return _ON_DISK
     try:
         return tempfile.gettempdir()

@@ -46,7 +46,10 @@ def shows_mosaic(exposure: Exposure) -> bool:
     noise = 1.4826 * float(np.median(off))
     if noise == 0.0:
         return False
-    levels = np.average(cells, axis=1, weights=off < _CLIP * noise)
+    is_sky = off < _CLIP * noise
+    if not is_sky.any(axis=1).all():
+        return False
+    levels = np.average(cells, axis=1, weights=is_sky)
     largest = float(np.ptp(levels))
     diagonals = abs(levels[0] - levels[3]), abs(levels[1] - levels[2])
     return bool(largest > _DIFFER * noise and min(diagonals) < _GREEN * largest)

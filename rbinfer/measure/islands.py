@@ -69,7 +69,7 @@ def _last_runs(
     sizes, pixels = np.cumsum(islands.islands[:, 0]), np.cumsum(rows[:, c.N_PIXELS])
     island = np.searchsorted(sizes, pixels)
     runs = found.runs[islands.order[islands.ends[island] - 1]]
-    place: NDArray[np.int64] = runs[:, 0] * np.int64(width) + runs[:, 1]
+    place: NDArray[np.int64] = runs[:, 0].astype(np.int64) * width + runs[:, 1]
     return place
 
 

@@ -123,6 +123,8 @@ def no_data_areas(pixels: NDArray[np.float32], mask: Mask | None = None) -> dict
 
 def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
     """Return values that runs of pixels have, the most frequent first; a quick look at some rows."""
+    if pixels.size == 0:
+        return []
     least = max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size) / _STEP / _BLOCK
     parts = []
     step = max(_LOOKED_AT // pixels.shape[1], 1) * _STEP

@@ -42,8 +42,8 @@ def read_side_by_side(proto: onnx.ModelProto) -> onnx.ModelProto:
         users = [other for other in graph.node if node.output[0] in other.input]
         if (
             node.op_type == "Transpose"
-            and list(_attributes(node)["perm"]) == _TO_CHANNELS_FIRST
-            and all(sides.get(node.input[0], [0])[1:])
+            and list(_attributes(node).get("perm", [])) == _TO_CHANNELS_FIRST
+            and all(sides.get(node.input[0], [0, 0])[1:])
             and len(users) == 1
             and _is_plain(users[0], constants)
             and sum(users[0].input[1] in other.input for other in graph.node) == 1

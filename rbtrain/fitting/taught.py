@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from rbinfer._util.machine import usable_cpus
 from rbinfer.model.session import Session
 from rbinfer.model.spec import CONTEXT_SIDE, CORE, CORE_SIDE
 from rbinfer.model.stamps import Stamps
@@ -96,7 +97,7 @@ def _mean_classes(data: Dataset, session: Session) -> F32:
         said = [_turned(session, pixels, stamps, around, turn) for turn in range(_TURNS)]
         mean[rows] = np.mean(said, axis=0)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for _ in pool.map(fill, range(0, len(data), _AT_ONCE)):
             pass
     return mean

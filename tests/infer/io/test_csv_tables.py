@@ -155,10 +155,33 @@ def test_free_text_above_the_names_is_passed_over_and_told(tmp_path, caplog, abo
     assert table.colnames == ["name", "x", "y", "mag"]
     np.testing.assert_array_equal(table["x"], [0.5, 1.5, 2.5, 3.5])
     n = len([line for line in above if line and not line.startswith("#")])
-    assert f"the first {n} lines are taken for free text" in caplog.text
+    assert f"{n} line(s) above the names are taken for free text" in caplog.text
     table["rb_score"] = 0.5
     out = written_back(path, table, tmp_path / "out.txt").decode()
     assert out.splitlines()[: len(above)] == above
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,x,y,comment\nA,n/a,none\nB,1,2\nC,2,3\n",
+        "name;x;y;q;comment\nunit;pix;px;bits\n1;2;3;4\n5;6;7;8\n",
+    ],
+)
+def test_names_of_rows_that_leave_out_cells_are_no_free_text(tmp_path, caplog, text):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    table = read_catalog(path)
+    assert table.colnames[:3] == ["name", "x", "y"]
+    assert len(table) == 3
+    assert "free text" not in caplog.text
+
+
+def test_a_cell_may_be_longer_than_any_free_text(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y,outline\n" + "".join(f"{k},{2 * k},{'1 2 ' * 35_000}\n" for k in range(3)))
+    table = read_catalog(path)
+    np.testing.assert_array_equal(table["y"], [0, 2, 4])
 
 
 @pytest.mark.parametrize(

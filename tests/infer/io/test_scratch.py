@@ -74,7 +74,7 @@ def test_without_room_on_the_disk_it_is_in_memory(in_file, monkeypatch, caplog, 
     monkeypatch.setattr(os, "posix_fallocate", full)
     assert scratch.room_for((50, 60)).base is None
     assert re.search(
-        rf"kept in memory: {tmp_path} has no room for its 1\.2e-05 GB \(No space left on device\); "
+        rf"kept in memory: {tmp_path} cannot hold its 1\.2e-05 GB \(No space left on device\); "
         "set TMPDIR",
         caplog.text,
     )
@@ -105,3 +105,15 @@ def test_128_megabytes_are_walked_over_in_fewer():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 40
+
+
+def test_maps_of_others_are_left_alone(in_file, tmp_path):
+    image = np.random.default_rng(1).normal(size=(50, 60)).astype(np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mapped = np.load(tmp_path / "image.npy", mmap_mode="c")
+    mapped += np.float32(1000)
+    scratch.release(mapped)
+    for _ in scratch.bands(mapped):
+        pass
+    np.testing.assert_array_equal(mapped, image + np.float32(1000))
+    np.testing.assert_array_equal(scratch.copy_of(mapped), image + np.float32(1000))

@@ -62,3 +62,9 @@ def test_bad_pixels_do_not_hide_it():
 )
 def test_other_images_are_not_taken_for_one(pixels):
     assert not shows_mosaic(as_exposure(pixels))
+
+
+def test_tiny_images_are_no_error():
+    for seed in range(200):
+        noise = np.random.default_rng(seed).normal(100, 5, (4, 4)).astype(np.float32)
+        assert shows_mosaic(as_exposure(noise)) in (False, True)

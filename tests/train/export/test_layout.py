@@ -80,6 +80,20 @@ def test_what_it_cannot_read_so_stays(settings):
     assert read_side_by_side(proto).SerializeToString() == proto.SerializeToString()
 
 
+def test_other_transpositions_stay():
+    rng = np.random.default_rng(2)
+    nodes = [
+        helper.make_node("Relu", ["image"], ["made"]),
+        helper.make_node("Transpose", ["made"], ["first"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["first", "weights"], ["end"]),
+        helper.make_node("Transpose", ["end"], ["end_too"]),
+    ]
+    inputs = {"image": (TensorProto.FLOAT, (None, HEIGHT, WIDTH, CHANNELS))}
+    weights = rng.normal(size=(4, CHANNELS, 3, 3)).astype(np.float32)
+    proto = model(nodes, inputs, {"weights": weights}, 4)
+    assert read_side_by_side(proto).SerializeToString() == proto.SerializeToString()
+
+
 def rows_model(starts, stops, more=()):
     cuts = {"starts": starts, "stops": stops, "starts_2": [0, 4], "stops_2": [2**31 - 1] * 2}
     constants = {name: np.array(values, np.int64) for name, values in cuts.items()}
