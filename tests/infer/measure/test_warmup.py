@@ -15,7 +15,8 @@ assert 0 < seconds < 600
 
 def test_warmup_readies_every_kernel():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["11", "0"]
+    # Numba never compiles the one that writes tables: without a library, Python writes them.
+    assert done.stdout.split() == ["12", "1"]
 
 
 WITHOUT = """
@@ -30,5 +31,5 @@ def test_warmup_without_a_detection_leaves_its_kernels():
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [
         "measure_mesh", "find_runs", "label_runs", "group_runs", "measure_islands", "find_wings",
-        "drop_wings",
+        "drop_wings", "write_rows",
     ]  # fmt: skip

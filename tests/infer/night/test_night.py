@@ -164,7 +164,7 @@ def test_where_the_sky_stands_still_it_says_that_repeats_cannot_tell(tmp_path):
     night = run_night(tmp_path / "in", tmp_path / "out", workers=1)
     assert not night.moved
     assert night.hot_pixels == 0
-    assert "can't tell" in night.in_words()[-1]
+    assert any("can't tell" in line for line in night.in_words()[-2:])
     assert not fits.getdata(tmp_path / "out" / "hotpixels.fits").any()
 
 
@@ -267,7 +267,7 @@ def test_each_camera_has_a_mask_and_regions_of_its_own(tmp_path):
     assert names == ["m1_r_1_camera1.reg", "m1_r_1_camera2.reg"]
     for k, name in enumerate("AB"):
         path = f"{tmp_path / 'out' / 'hotpixels.fits'}[MASK{k + 1}]"
-        assert f"`mask='{path}'`" in night.in_words()[-1]
+        assert f"`mask='{path}'`" in " ".join(night.in_words()[-2:])
         assert f"instrument camera {name}" in list(night.masks)[k]
         image = next((tmp_path / "in" / name / "M 1" / "LIGHT").iterdir())
         assert np.count_nonzero(read_map(path, image, (SIDE, SIDE), "mask")) == counts[k]

@@ -147,6 +147,7 @@ def test_simulation_is_drawn_again(config):
     pytest.importorskip("astroscrappy")
     from rbinfer.model.registry import resolve
     from rbinfer.model.session import Session
+    from rbinfer.model.stamps import Stamps
     from rbtrain.data.cutting import cut_frame, frame_rng
     from rbtrain.data.dataset import TEST_FRAMES_FROM
     from rbtrain.simulate import draw_frame
@@ -157,9 +158,10 @@ def test_simulation_is_drawn_again(config):
     for k in range(2):
         rng = frame_rng(config.data.seed, TEST_FRAMES_FROM + k)
         frame = draw_frame(config.simulate, rng)
-        pixels, rows, *_ = cut_frame(frame, config.preprocess, config.data, rng)
-        labels.append(rows["label"])
-        scores.append(session.run(pixels.astype(np.float32)).score)
+        cut = cut_frame(frame, config.preprocess, config.data, rng)
+        labels.append(cut.rows["label"])
+        stamps = Stamps.of(cut.star, config.preprocess.size, len(cut.rows))
+        scores.append(session.run(cut.pixels.astype(np.float32), stamps, cut.cores).score)
     label, score = np.concatenate(labels), np.concatenate(scores)
     # The same rows as in a dataset, and the same scores.
     counts = {name: int((label == i).sum()) for i, name in enumerate(CLASSES) if (label == i).any()}
