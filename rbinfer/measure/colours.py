@@ -6,6 +6,8 @@ from ..io.arrays import spread_over, values_at
 from ..io.exposure import Exposure
 
 _CELLS = 5_000  # of 2 x 2 pixels, spread over the image
+#: Good cells; of fewer, noise alone looks like a mosaic.
+_LEAST_CELLS = 256
 _CLIP = 3.0  # sigma; beyond are stars and hits
 #: The levels of the sky differ by more than this share of the noise. 77 images of a dozen cameras
 #: without such filters reach 0.08, those of a DSLR under a bright sky 7.
@@ -38,7 +40,7 @@ def shows_mosaic(exposure: Exposure) -> bool:
         ]
     )
     cells = cells[:, np.isfinite(cells).all(axis=0)]
-    if not cells.size:
+    if cells.shape[1] < _LEAST_CELLS:
         return False
     # Within a cell, a gradient of the sky or a star changes little.
     cells -= cells.mean(axis=0)
