@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from .._arrays import F32
-from .layout import gather_last, read_side_by_side
+from .layout import copied, gather_last, read_side_by_side
 
 
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -40,8 +40,7 @@ def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
     onnx.ModelProto
         Nodes in the order in which the outputs ask for them, constants in that of their first use.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result: onnx.ModelProto = copied(proto)
     graph = result.graph
     if _has_branches(graph):
         return result
@@ -74,7 +73,7 @@ def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
     for constant in kept:
         constant.name = new[constant.name]
     for field, values in ((graph.node, ordered), (graph.initializer, kept)):
-        copies = [_copy(value) for value in values]
+        copies = [copied(value) for value in values]
         del field[:]
         field.extend(copies)
     del graph.value_info[:]  # shapes of names that are no more; they can be inferred
@@ -98,8 +97,7 @@ def fold_scalings(proto: onnx.ModelProto) -> onnx.ModelProto:
     -------
     onnx.ModelProto
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result: onnx.ModelProto = copied(proto)
     if _has_branches(result.graph):
         return result
     editor = _Editor(result.graph, _shapes(proto))
@@ -126,8 +124,7 @@ def leave_out_unused(proto: onnx.ModelProto) -> onnx.ModelProto:
     -------
     onnx.ModelProto
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result: onnx.ModelProto = copied(proto)
     shapes = _shapes(proto)
     editor = _Editor(result.graph, shapes)
     for pool in [node for node in result.graph.node if node.op_type == "MaxPool"]:
@@ -203,12 +200,6 @@ class _Scaling(NamedTuple):
 def _has_branches(graph: onnx.GraphProto) -> bool:
     """Tell whether there are branches or loops, which see names from outside."""
     return any(a.type in (a.GRAPH, a.GRAPHS) for node in graph.node for a in node.attribute)
-
-
-def _copy(value: Any) -> Any:
-    copy = type(value)()
-    copy.CopyFrom(value)
-    return copy
 
 
 class _Editor:

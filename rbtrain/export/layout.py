@@ -14,6 +14,13 @@ from onnx import helper, numpy_helper
 _TO_CHANNELS_FIRST = [0, 3, 1, 2]
 
 
+def copied(message: Any) -> Any:
+    """Return a copy of a model, a node or a constant."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
 def read_side_by_side(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same function with its first convolution on the image as it lies in memory.
 
@@ -30,8 +37,7 @@ def read_side_by_side(proto: onnx.ModelProto) -> onnx.ModelProto:
     -------
     onnx.ModelProto
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result: onnx.ModelProto = copied(proto)
     graph = result.graph
     sides = {
         value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
@@ -72,8 +78,7 @@ def gather_last(proto: onnx.ModelProto) -> onnx.ModelProto:
     -------
     onnx.ModelProto
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
+    result: onnx.ModelProto = copied(proto)
     graph = result.graph
     constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
     outputs = {output.name for output in graph.output}
@@ -99,11 +104,7 @@ def gather_last(proto: onnx.ModelProto) -> onnx.ModelProto:
                 ]
             else:
                 nodes.append(node)
-        copies = []
-        for node in nodes:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            copies.append(copy)
+        copies = [copied(node) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
     return result
