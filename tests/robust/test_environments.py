@@ -25,6 +25,7 @@ _LIGHT_TESTS = (
     "cli/test_cli.py",
     "cli/test_exposure_options.py",
     "cli/test_outputs.py",
+    "io/test_ecsv_rows.py",
     "io/test_tables.py",
     "io/test_images.py",
     "io/test_positions.py",
