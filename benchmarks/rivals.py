@@ -9,13 +9,11 @@ Labelled images are read as ``rbtrain evaluate --images`` reads them. Frames wit
 simulator that ours was trained on.
 
 Each rival runs in an environment of its own, made by pip below ``--cache``, with the weights that its
-package has. Its masks are kept there too, so that a second run costs what ours costs. Times are processor
-times; those of a mask are of the run that made it. ``--times`` takes those of another run.
+package has. Its masks are kept there too, so that a second run costs what ours costs.
 """
 
 import argparse
 import dataclasses
-import json
 import logging
 import os
 import time
@@ -367,21 +365,6 @@ def report_of(cases: Sequence[Case], verdicts: dict[str, Verdicts]) -> dict[str,
     }
 
 
-def read_times(path: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Read the JSON of another run of the same contestants.
-
-    Raises
-    ------
-    ValueError
-        It is of other versions, and has no times for these.
-    """
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("ours", "rivals"):
-        if found[key] != about[key]:
-            raise ValueError(f"{path} is of other versions: {found[key]}, not {about[key]}; time these")
-    return found
-
-
 def main() -> None:
     """Run all contestants, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -389,9 +372,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="simulated frames")
     parser.add_argument("--model", default="default", help="name or file of ours")
     parser.add_argument("--cache", type=Path, default=CACHE, help="environments and masks of the rivals")
-    parser.add_argument(
-        "--times", type=Path, help="JSON of another run, on a quiet machine, whose times are taken"
-    )
     add_json(parser)
     options = parser.parse_args()
     if not options.images and options.frames < 1:
@@ -401,14 +381,6 @@ def main() -> None:
     classifier = Classifier(options.model, device="cpu", threads=1, real_source_types=SKY)
     spec, threshold = classifier.spec, classifier.threshold
     what = f"{spec.name} {spec.version}, threshold {threshold:g}"
-    about = {
-        "cpu": processor(),
-        "ours": what,
-        "rivals": {tool.title: list(tool.requirements) for tool in TOOLS},
-        "frames": options.frames,
-        "seed": SEED,
-    }
-    times = read_times(options.times, about) if options.times else None
     print(
         f"{processor()}; ours: {what}; " + "; ".join(f"{t.title} {t.version}" for t in TOOLS), flush=True
     )
@@ -416,16 +388,15 @@ def main() -> None:
     verdicts = {OURS: ours(cases, threshold)}
     for tool in TOOLS:
         verdicts[tool.title] = theirs(tool, cases, options.cache)
-    about["timed"] = {"images": len(cases), "megapixels": sum(case.image.size for case in cases) / 1e6}
-    if times:
-        about["timed"] = times["timed"]
-        verdicts = {
-            name: dataclasses.replace(
-                verdict, seconds_per_megapixel=times["summary"][name]["seconds_per_megapixel"]
-            )
-            for name, verdict in verdicts.items()
-        }
-    write_json(options.json, about | report_of(cases, verdicts))
+    report = report_of(cases, verdicts)
+    about = {
+        "cpu": processor(),
+        "ours": what,
+        "rivals": {tool.title: tool.requirements for tool in TOOLS},
+        "frames": options.frames,
+        "seed": SEED,
+    }
+    write_json(options.json, about | report)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Rivals: what a mask says of detections, who wins a group, and masks kept on disk."""
 
 import dataclasses
-import json
 import math
 import sys
 
@@ -21,7 +20,7 @@ from _rival_tools import (
     read_mask,
 )
 from astroscrappy import detect_cosmics
-from rivals import OURS, SIMULATED, Case, Verdicts, by_group, by_kind, compare, read_times
+from rivals import OURS, SIMULATED, Case, Verdicts, by_group, by_kind, compare
 
 SCRAPPY = next(tool for tool in TOOLS if tool.key == "astroscrappy")
 
@@ -180,16 +179,6 @@ def test_classes_are_those_of_simulated_cases():
 
 
 # ---------------------------------------------------------------------------- what they are fed
-
-
-def test_times_are_taken_of_the_same_contestants_alone(tmp_path):
-    about = {"ours": "default 8", "rivals": {"astroscrappy": ["astroscrappy==1.3.0"]}}
-    path = tmp_path / "times.json"
-    path.write_text(json.dumps(about | {"timed": {"images": 2}}))
-    assert read_times(path, about)["timed"] == {"images": 2}
-    for key, value in (("ours", "default 9"), ("rivals", {})):
-        with pytest.raises(ValueError, match="is of other versions"):
-            read_times(path, about | {key: value})
 
 
 def test_a_small_image_is_mirrored_around_itself():
