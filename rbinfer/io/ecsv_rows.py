@@ -31,6 +31,11 @@ def read_rows(empty: "Table", head: str, lines: Sequence[str]) -> "Table | None"
     Table or None
         None where a cell is in quotes and not empty, masked though not text, or of another kind, and
         where the rows are laid out in another way.
+
+    Raises
+    ------
+    ValueError
+        A cell is not the number that the header promises; the message names it.
     """
     from astropy.table import Table
 
@@ -41,6 +46,10 @@ def read_rows(empty: "Table", head: str, lines: Sequence[str]) -> "Table | None"
         return None
     columns = _numbers(lines, {k: empty[name].dtype for k, name in enumerate(names)})
     if columns is None:
+        # With NumPy 1 Astropy would wrap an integer that is too large for its type.
+        is_masked = any(_EMPTY in line for line in lines)
+        if not is_masked and (fault := cell_at_fault(empty, names, lines, " ")):
+            raise ValueError(fault)
         return None
     for k, name in enumerate(names):
         if k not in columns:

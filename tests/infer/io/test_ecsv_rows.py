@@ -128,6 +128,22 @@ def test_large_integers_lose_no_digit(tmp_path, by_column):
     assert by_column == [True]
 
 
+def check_named(tmp_path, cell, column, kind, delimiter=" ", above=()):
+    """A table whose last row has another cell in a column is refused, and why."""
+    table = Table({"n": [1, 2, 3], "x": [1.5, 2.5, 3.5], "k": np.array([4, 5, 6], np.uint8)})
+    text = StringIO()
+    table.write(text, format="ascii.ecsv", delimiter=delimiter)
+    lines = text.getvalue().splitlines()
+    cells = lines[-1].split(delimiter)
+    cells[table.colnames.index(column)] = cell
+    lines[-1:] = [*above, delimiter.join(cells)]
+    path = tmp_path / "t.ecsv"
+    path.write_text("\n".join(lines) + "\n")
+    told = f"t.ecsv cannot be read as ECSV: row 3, column {column}: '{cell}' is no {kind}"
+    with pytest.raises(InputError, match=re.escape(told)):
+        read_catalog(path)
+
+
 @pytest.mark.parametrize(
     ("cell", "column", "kind"),
     [
@@ -136,20 +152,14 @@ def test_large_integers_lose_no_digit(tmp_path, by_column):
         ("1.5.2", "x", "float64"), ("one", "x", "float64"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("delimiter", [" ", ","])
-def test_a_cell_of_another_type_is_named(tmp_path, cell, column, kind, delimiter):
-    table = Table({"n": [1, 2, 3], "x": [1.5, 2.5, 3.5], "k": np.array([4, 5, 6], np.uint8)})
-    text = StringIO()
-    table.write(text, format="ascii.ecsv", delimiter=delimiter)
-    lines = text.getvalue().splitlines()
-    cells = lines[-1].split(delimiter)
-    cells[table.colnames.index(column)] = cell
-    lines[-1:] = ["# a remark", delimiter.join(cells)]
-    path = tmp_path / "t.ecsv"
-    path.write_text("\n".join(lines) + "\n")
-    told = f"t.ecsv cannot be read as ECSV: row 3, column {column}: '{cell}' is no {kind}"
-    with pytest.raises(InputError, match=re.escape(told)):
-        read_catalog(path)
+def test_a_cell_of_another_type_is_named(tmp_path, cell, column, kind):
+    check_named(tmp_path, cell, column, kind)
+
+
+@pytest.mark.parametrize(("cell", "column", "kind"), [("1e3", "n", "int64"), ("one", "x", "float64")])
+@pytest.mark.parametrize("layout", [{"delimiter": ","}, {"above": ["# a remark", ""]}], ids=str)
+def test_and_where_astropy_reads_the_rows(tmp_path, cell, column, kind, layout):
+    check_named(tmp_path, cell, column, kind, **layout)
 
 
 @pytest.mark.parametrize("rows", ["1.5 1.5 a\n", "1 1.5\n", "1 1.5 a b\n", "x 1.5 a\n", "1 1.5 a\n2\n"])
