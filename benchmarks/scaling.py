@@ -25,7 +25,7 @@ from _common import (
 
 from rbinfer._util.machine import usable_cpus
 from rbinfer.diagnostics.bench import FWHM, make_scene, measure_memory
-from rbinfer.scoring import classifier as classifier_module
+from rbinfer.scoring import engine
 from rbinfer.scoring.classifier import Classifier
 
 OBJECTS = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -55,7 +55,7 @@ def check_bits():
         )
     for rows in (32, 96, 2048):
         parts = [slice(start, start + rows) for start in range(0, len(scene.x), rows)]
-        with mock.patch.object(classifier_module, "tasks", lambda *_, parts=parts: parts):
+        with mock.patch.object(engine, "tasks", lambda *_, parts=parts: parts):
             found[f"tasks of {rows} rows"] = score(two, scene)
     order = np.random.default_rng(0).permutation(3000)
     mixed = score(two, scene, order)
