@@ -50,7 +50,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--sort",
         choices=("score", "doubtful"),
-        help="which cutouts, and their order: at even steps through all scores (score), or those nearest "
+        help="which cutouts, in which order: at even steps through all scores (score), or those nearest "
         "to the threshold, the nearest first",
     )
     parser.add_argument(
