@@ -413,7 +413,7 @@ class _Watch:
             return
         name = os.path.relpath(image, self._places.source)
         if outcome.kind is Kind.CUT and self._arrivals.postpone(name):
-            log.warning("%s ends early, and the rest is waited for: %s", image, outcome.error)
+            log.warning("%s ends early: the rest of it is waited for", image)
             return
         is_unsettled = outcome.kind is Kind.UNSETTLED
         self._arrivals.release(name, again=is_unsettled)
