@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._util.plain_number import number_of
+from ...io.camera import without_filter
 from ...io.exposure import MEASURED
 
 KINDS = ("real", "bogus")
@@ -135,6 +136,11 @@ class FrameFigures:
             return self.camera
         about = math.exp(_SAME_EXPOSURE * round(math.log(self.exposure) / _SAME_EXPOSURE))
         return f"{self.camera}; about {float(f'{about:.2g}'):g} s"
+
+    @property
+    def telescope(self) -> str:
+        """Telescope and camera, whatever the filter and the time of exposure."""
+        return without_filter(self.camera)
 
     @property
     def scored(self) -> int | None:
