@@ -47,7 +47,7 @@ def add_parser(verbs: Any) -> None:
         "--zeropoint",
         type=finite,
         metavar="Z",
-        help="magnitude of a flux of 1: tells depths in it too",
+        help="magnitude of a flux of 1: tells depths in it too, and OUT has a column of it",
     )
     parser.add_argument("--dark", metavar="DARK", help="also count what is let in on this dark")
     add_model_options(parser)
@@ -105,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(_in_words(found, options, told[1], let_in) + "\n")
     if options.output:
         table = found.by_snr()
+        if options.zeropoint is not None:
+            table["magnitude"] = options.zeropoint - 2.5 * np.log10(table["flux"])
         table.meta.update(_noted(found, options, let_in))
         write_catalog(table, options.output, options.overwrite)
     if options.plot:

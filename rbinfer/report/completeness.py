@@ -152,7 +152,7 @@ def _fractions(found: Completeness) -> list[tuple[float, float]]:
 
 def _table(depths: Sequence[Depth]) -> str:
     heads = ["Chosen", "Image", "FWHM (px)", "Planted"]
-    heads += [f"{part:.0%} {what}" for what in ("detected", "called real") for part in FRACTIONS]
+    heads += [f"{100 * part:.0f} % {what}" for what in ("detected", "called real") for part in FRACTIONS]
     heads += ["Let in", "of"]
     rows = []
     for each in depths:

@@ -272,6 +272,7 @@ def test_command_line_writes_table_and_picture(frame, tmp_path, capsys):
     table = Table.read(tmp_path / "d.ecsv")
     assert table["n"].sum() == 200
     assert table.meta["seed"] == 1
+    np.testing.assert_allclose(table["magnitude"], 25 - 2.5 * np.log10(table["flux"]))
     assert 3 < table.meta["detected_50"] < 15
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "image.fits").read_bytes() == content
