@@ -103,6 +103,11 @@ def _of_level(frame: FrameFigures, expected: float) -> float:
     return float(np.hypot(0.1 * expected, 0.2 * (frame.noise or 0.0)))
 
 
+def _of_range(frame: FrameFigures, expected: float) -> float:
+    """Return a twentieth of the background, which flat fields and the Moon make uneven, and some noise."""
+    return float(np.hypot(0.05 * (frame.background or 0.0), 0.3 * (frame.noise or 0.0)))
+
+
 def _of_stars(frame: FrameFigures, expected: float) -> float:
     """Return the scatter by counting and, since fields differ in their stars, a fifth of them."""
     # A count that is larger by a fifth has a root that is larger by a tenth.
@@ -147,6 +152,14 @@ FIGURES = (
         down=True,
         within=_of_level_within,
         of_field=True,
+    ),
+    Figure(
+        "background_range",
+        "difference of the background over the frame",
+        partial(_as_it_is, name="background_range"),
+        _of_range,
+        float,
+        "{:.4g}",
     ),
     replace(_logarithmic("noise", "noise", "{:.3g}", 0.06, 0.03), down=True, of_field=True),
     Figure(
