@@ -167,9 +167,9 @@ def _of_frame(image: str, exposure: Exposure, levels: Sequence[Level | None]) ->
     """Return what the summary tells of the frame itself; of a mosaic the medians of its images."""
     known = np.array([level for level in levels if level is not None])
     found = np.median(known, axis=0) if len(known) else ()
-    background, noise, uneven = (
-        [float(value) if np.isfinite(value) else None for value in found] or [None] * 3
-    )
+    background, noise, uneven = [float(value) if np.isfinite(value) else None for value in found] or [
+        None
+    ] * 3
     # The file's own header is another one where the image is in an extension.
     headers = [exposure.header, *(first_headers(image) if exposure.hdu else [])]
     began = observed_at(headers)

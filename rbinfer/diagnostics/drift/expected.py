@@ -13,7 +13,7 @@ from .distances import doubt_distance, of_distance, score_distance
 from .figures import FIGURES, Figure, figure_of_class
 from .frames import FrameFigures
 from .transfer import Transfer
-from .within import Earlier, Night, allowed, baseline, in_order
+from .within import Earlier, Night, allowed, baseline, in_order, unknown
 
 F64 = NDArray[np.float64]
 
@@ -130,6 +130,11 @@ def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: Spread
     return Deviation(figure.name, figure.label, z, plain, expected, told)
 
 
+def _less(away: float, most: float) -> float:
+    """Return how far more it is than what may be, which explains no less."""
+    return away - min(max(away, 0.0), most)
+
+
 def _changed(
     figure: Figure, frame: FrameFigures, change: tuple[float, float], scatter: Spread, group: _Group
 ) -> Deviation:
@@ -215,6 +220,8 @@ class Reference:
             scatter = self._within.get(figure.name)
             if change is None or scatter is None or group is None:
                 continue
+            if figure.name == "fwhm":
+                change = _less(change[0], unknown(frame, earlier.of(figure))), change[1]
             found[figure.name] = _changed(figure, frame, change, scatter, group)
         return found
 
@@ -236,7 +243,7 @@ class Reference:
             return None
         away = residual - base
         if figure.name == "fwhm":
-            away -= min(max(away, 0.0), allowed(frame, earlier))
+            away = _less(away, allowed(frame, earlier))
         return away, residual
 
     def _scatter_within(self, frames: Sequence[FrameFigures]) -> dict[str, Spread]:

@@ -31,6 +31,8 @@ _NIGHT = timedelta(hours=5)
 #: Stars are wider by this power of the airmass at most: by the seeing (Fried 1966, JOSA 56, 1372), less
 #: where the optics make the width.
 _OF_AIRMASS = 0.6
+#: Where no header tells airmass or target, the telescope may have turned to this from the zenith.
+_UNKNOWN = 1.25
 
 
 class Earlier(NamedTuple):
@@ -138,6 +140,18 @@ def baseline(
         if residual is not None and (not figure.of_field or other.target == frame.target)
     ]
     return float(np.median(known)) if len(known) >= LEAST else None
+
+
+def unknown(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:
+    """Return the logarithm by which another altitude may widen the stars where no header tells it.
+
+    0 where the airmass is known, or the target is that of the others.
+    """
+    if frame.airmass is not None and any(other.airmass is not None for other in others):
+        return 0.0
+    if frame.target and any(other.target == frame.target for other in others):
+        return 0.0
+    return _OF_AIRMASS * float(np.log(_UNKNOWN))
 
 
 def allowed(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:

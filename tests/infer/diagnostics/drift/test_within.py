@@ -8,7 +8,7 @@ import pytest
 
 from rbinfer.diagnostics.drift.expected import Reference
 from rbinfer.diagnostics.drift.monitor import find_alarms
-from rbinfer.diagnostics.drift.within import Night, allowed, in_order
+from rbinfer.diagnostics.drift.within import Night, allowed, in_order, unknown
 
 from .skies import frame
 
@@ -82,6 +82,23 @@ def test_airmass_explains_as_much_as_it_can():
     one, two, unknown = (replace(night(4)[0], airmass=x) for x in (1.0, 2.0, None))
     assert allowed(two, [one]) == pytest.approx(np.log(2**0.6))
     assert allowed(one, [two]) == allowed(two, [unknown]) == allowed(unknown, [one]) == 0.0
+
+
+def test_where_no_header_tells_it_another_altitude_is_allowed_for():
+    one = night(4)[0]
+    untold, named = replace(one, airmass=None, target=""), replace(one, airmass=None)
+    assert unknown(untold, [untold]) == pytest.approx(np.log(1.25**0.6))
+    assert unknown(replace(named, target="M 42"), [named]) == pytest.approx(np.log(1.25**0.6))
+    assert unknown(named, [named]) == unknown(one, [one]) == 0.0
+    reference = Reference(
+        replace(f, airmass=None, target="") for day in range(3) for f in night(300 + day, day=day)
+    )
+    frames = night(4, defocus=1.45)
+    bare = [replace(f, airmass=None, target="") for f in frames]
+    assert causes(find_alarms(frames, Reference(nights(3)))[0]) == ["focus"]
+    assert find_alarms(bare, reference)[0] == []
+    wider = [replace(f, airmass=None, target="") for f in night(4, defocus=1.8)]
+    assert causes(find_alarms(wider, reference)[0]) == ["focus"]
 
 
 @pytest.mark.parametrize(
