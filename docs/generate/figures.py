@@ -7,6 +7,7 @@ from typing import Any
 
 from rbinfer.diagnostics.drift.deviations import LIMIT
 from rbinfer.diagnostics.drift.expected import LIMIT_WITHIN
+from rbinfer.diagnostics.drift.within import UNKNOWN_AIRMASS
 
 from .tables import markdown
 
@@ -51,7 +52,7 @@ def substitutions(root: Path) -> dict[str, Any]:
     printed = results(root)
     return {
         "rivals_ahead": rivals_ahead(printed["rivals"]),
-        "drift_limits": {"reference": LIMIT, "within": LIMIT_WITHIN},
+        "drift_limits": {"reference": LIMIT, "within": LIMIT_WITHIN, "unknown": UNKNOWN_AIRMASS},
         "irac": too_few_labels(printed["adapt"]["irac"], printed["promotion"]["said_to_decide"]),
         "promoted": losses_promoted(printed["promotion"]["called better"]),
         "results": printed,

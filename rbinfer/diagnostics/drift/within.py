@@ -32,7 +32,7 @@ _NIGHT = timedelta(hours=5)
 #: where the optics make the width.
 _OF_AIRMASS = 0.6
 #: Where no header tells airmass or target, the telescope may have turned to this from the zenith.
-_UNKNOWN = 1.25
+UNKNOWN_AIRMASS = 1.25
 
 
 class Earlier(NamedTuple):
@@ -151,7 +151,7 @@ def unknown(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:
         return 0.0
     if frame.target and any(other.target == frame.target for other in others):
         return 0.0
-    return _OF_AIRMASS * float(np.log(_UNKNOWN))
+    return _OF_AIRMASS * float(np.log(UNKNOWN_AIRMASS))
 
 
 def allowed(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:
