@@ -34,6 +34,11 @@ _STARS = ("fwhm", "ellipticity", "no_stars")
 #: A figure, and whether it is above what is expected.
 _Key = tuple[str, bool]
 _TRAIL: _Key = ("trail", True)
+#: Stars that are wide or drawn out are too faint for a measurement in some frames: these count with the
+#: frames in which they are off, if there are so many.
+_OF_STARS: tuple[_Key, ...] = (("fwhm", True), ("ellipticity", True))
+_STARLESS: _Key = ("no_stars", True)
+_LEAST_MEASURED = 2
 
 
 @dataclass(frozen=True)
@@ -170,14 +175,21 @@ class _Window:
 
     def off(self) -> dict[_Key, list[int]]:
         """Return the figures that are off, with the sign, and the frames that show it."""
-        beyond = self._beyond().items()
-        return {key: where for key, where in beyond if len(where) >= _NEEDED_OF.get(key[0], NEEDED)}
+        beyond = self._beyond()
+        for key in _OF_STARS:
+            measured = beyond.get(key, [])
+            if len(measured) >= _LEAST_MEASURED:
+                beyond[key] = sorted({*measured, *beyond.get(_STARLESS, [])})
+        return {
+            key: where for key, where in beyond.items() if len(where) >= _NEEDED_OF.get(key[0], NEEDED)
+        }
 
     def alarm(self, off: dict[_Key, list[int]]) -> Alarm:
         """Return the alarm of some of the figures that are off."""
         frames = sorted({k for where in off.values() for k in where})
         middle = {
-            key[0]: _median([self._last[k][1][key[0]] for k in where]) for key, where in off.items()
+            key[0]: _median([self._last[k][1][key[0]] for k in where if key[0] in self._last[k][1]])
+            for key, where in off.items()
         }
         seen = [self._last[k][1] for k in frames]
         everything = {

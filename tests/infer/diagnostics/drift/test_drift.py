@@ -94,6 +94,20 @@ def test_frames_without_stars_lose_the_measurement_and_are_told(reference):
     assert [alarm.cause.name for alarm in find_alarms(good + shut, reference)[0]] == ["clouds"]
 
 
+def test_stars_that_are_too_faint_for_a_width_out_of_focus_count_with_those_that_are_wide(reference):
+    rng = np.random.default_rng(3)
+    lost = {"fwhm": None, "ellipticity": None, "has_stars": False}
+    good = [frame(rng) for _ in range(9)]
+    bad = [frame(rng, f"bad{k}.fits", fwhm=9.0) for k in range(5)]
+    bad[1:4] = [replace(each, **lost) for each in bad[1:4]]
+    [wide] = find_alarms(good + bad, reference)[0]
+    assert wide.cause.name == "focus"
+    assert wide.images == tuple(f"bad{k}.fits" for k in range(5))
+    assert wide.figures[0].value == pytest.approx(9.0, rel=0.2)
+    # One wide frame among frames without stars may be chance.
+    assert find_alarms(good + bad[:3], reference)[0] == []
+
+
 def test_light_that_is_uneven_is_told_where_its_level_may_be_another_night():
     rng = np.random.default_rng(8)
 
