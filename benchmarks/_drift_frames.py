@@ -117,13 +117,15 @@ class ChangingNight(NightMaker):
     folder : path
     """
 
-    #: As large as it takes to measure the stars: some thousand frames are drawn.
-    PLAN = partial(NightPlan, side=320, stars=160, hot_pixels=100, cosmic_rays=8)
+    #: Small, as some thousand frames are drawn.
+    PLAN = partial(NightPlan, side=320, hot_pixels=100, cosmic_rays=8)
+    #: Stars of the fields of a camera, most too faint to be detected: 20, 40 or 80 real ones are.
+    STARS = (160, 320, 640)
     #: Share of frames that a satellite crosses, and how many frames of a target follow one another.
     SATELLITES, TURN = 0.02, 20
 
     def __init__(self, seed, camera, folder):
-        super().__init__(self.PLAN(camera), folder)
+        super().__init__(self.PLAN(camera, stars=self.STARS[camera % len(self.STARS)]), folder)
         self.rng = np.random.default_rng((seed, camera))
         rng = self.rng
         self.tells = camera % 2 == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from rbinfer.diagnostics.drift.deviations import LIMIT
 from rbinfer.diagnostics.drift.expected import LIMIT_WITHIN
+from rbinfer.diagnostics.drift.within import UNKNOWN_AIRMASS
 
 from .tables import markdown
 
@@ -51,8 +52,8 @@ def substitutions(root: Path) -> dict[str, Any]:
     printed = results(root)
     return {
         "rivals_ahead": rivals_ahead(printed["rivals"]),
-        "drift_limits": {"reference": LIMIT, "within": LIMIT_WITHIN},
-        "irac": too_few_labels(printed["adapt"]["irac"], printed["promotion"]["said_to_decide"]),
+        "drift_limits": {"reference": LIMIT, "within": LIMIT_WITHIN, "unknown": UNKNOWN_AIRMASS},
+        "bin2": undecided(printed["adapt"]["saao_bin2_val"]),
         "promoted": losses_promoted(printed["promotion"]["called better"]),
         "results": printed,
         "install_mb": sum(printed["install"]["bytes"].values()) / 1e6,
@@ -162,15 +163,18 @@ def losses_promoted(rates: dict[str, list[float]]) -> dict[str, str]:
     }
 
 
-def too_few_labels(group: dict[str, Any], deciding: dict[str, Any]) -> dict[str, str]:
-    """Return what an adaptation won that its labels don't show, and how many would: the last row."""
-    apart, labels = group["kept apart"].values(), group["on the labels"]
-    counts = {key: sum(rate[key] for rate in apart) for key in ("objects", "won", "lost")}
-    return {
-        **{key: f"{n:,}" for key, n in counts.items()},
-        "won_of_labels": str(labels["kept"]["won"] + labels["let_in"]["won"]),
-        "needed": f"{list(deciding.values())[-1]['needed']:,}",
-    }
+def undecided(group: dict[str, Any]) -> dict[str, str]:
+    """Return what an adaptation won and lost apart, and on its labels, by kind."""
+    apart, labels = group["kept apart"], group["on the labels"]
+    found = {}
+    for name, rates in (
+        ("kept", apart["kept"]),
+        ("let_in", apart["let in"]),
+        ("labels_kept", labels["kept"]),
+        ("labels_let_in", labels["let_in"]),
+    ):
+        found |= {f"{name}_{key}": f"{rates[key]:,}" for key in ("objects", "won", "lost")}
+    return found
 
 
 def _promotion(found: dict[str, Any]) -> str:

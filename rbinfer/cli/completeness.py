@@ -31,6 +31,11 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--plot", metavar="PICTURE", help=".png, .pdf, .svg, ...")
     add_overwrite_option(parser, "OUT and PICTURE if they exist")
     parser.add_argument("--stars", type=count, default=1000, metavar="N", help="stars to plant (1000)")
+    parser.add_argument(
+        "--on-galaxies",
+        action="store_true",
+        help="plant them on the galaxies of the image, where their light is, and not anywhere",
+    )
     parser.add_argument("--seed", type=whole, default=1, metavar="S", help="of the random numbers (1)")
     parser.add_argument(
         "--gain",
@@ -42,7 +47,7 @@ def add_parser(verbs: Any) -> None:
         "--zeropoint",
         type=finite,
         metavar="Z",
-        help="magnitude of a flux of 1: tells depths in it too",
+        help="magnitude of a flux of 1: tells depths in it too, and OUT has a column of it",
     )
     parser.add_argument("--dark", metavar="DARK", help="also count what is let in on this dark")
     add_model_options(parser)
@@ -61,7 +66,13 @@ def run(options: argparse.Namespace) -> int:
 
     import numpy as np
 
-    from ..diagnostics.completeness import Trial, count_let_in, measure_completeness, negative_of
+    from ..diagnostics.completeness import (
+        Trial,
+        count_let_in,
+        find_galaxies,
+        measure_completeness,
+        negative_of,
+    )
     from ..io.camera import gain_of
     from ..io.images import load_image
     from ..io.tables import write_catalog
@@ -84,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
     noted = gain_of(exposure.header)
     told = (options.gain, "--gain") if options.gain is not None else noted or (None, "")
     threshold = classifier.threshold if options.threshold is None else options.threshold
-    trial = Trial(options.stars, told[0], threshold)
+    on = find_galaxies(classifier, exposure, threshold) if options.on_galaxies else None
+    trial = Trial(options.stars, told[0], threshold, on)
     found = measure_completeness(classifier, exposure, trial, np.random.default_rng(options.seed))
     let_in = {"the negative image": count_let_in(classifier, negative_of(exposure), threshold)}
     if options.dark:
@@ -93,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(_in_words(found, options, told[1], let_in) + "\n")
     if options.output:
         table = found.by_snr()
+        if options.zeropoint is not None:
+            table["magnitude"] = options.zeropoint - 2.5 * np.log10(table["flux"])
         table.meta.update(_noted(found, options, let_in))
         write_catalog(table, options.output, options.overwrite)
     if options.plot:
@@ -140,6 +154,8 @@ def _noted(
         "gain": found.trial.gain,
         "threshold": found.trial.threshold,
     }
+    if found.trial.on is not None:
+        noted["galaxies"] = len(found.trial.on.x)
     for (name, part), snr in _depths(found).items():
         noted[f"{name}_{100 * part:.0f}"] = snr
     noted["let_in"] = {name: list(counts) for name, counts in let_in.items()}
@@ -157,7 +173,8 @@ def _in_words(
         noise = "the gain is not known, so they have no noise of their own; --gain tells it"
     else:
         noise = f"gain {gain:g} by {gain_card}"
-    lines = [f"{options.image}: {len(found.score)} stars planted ({noise}; seed {options.seed})"]
+    on = "" if found.trial.on is None else f" on {len(found.trial.on.x)} galaxies"
+    lines = [f"{options.image}: {len(found.score)} stars planted{on} ({noise}; seed {options.seed})"]
     lines.append("  S/N            n  detected  called real  median score")
     for row in found.by_snr():
         lines.append(

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
@@ -43,6 +44,12 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--catalog", metavar="CAT", help="catalogue, also one that was scored")
     parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf, .svg, ...")
     add_overwrite_option(parser, "PICTURE if it exists")
+    parser.add_argument(
+        "--labels",
+        metavar="TABLE",
+        help="labels of 'rbinfer label' or 'rbtrain harvest': also show the labelled detections of "
+        "which the network sees nearly the same",
+    )
     add_scoring_options(parser, ("--format", "--catalog-format"))
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -50,9 +57,11 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
+    from ..diagnostics.examples import nearest_labelled
     from ..diagnostics.explain import explain
     from ..diagnostics.sentences import in_words
     from ..errors import InputError
+    from ..io.labels import read_labels
     from ..pipeline.one import detection_at
     from ..pipeline.options import ScoreOptions
 
@@ -62,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         from ..report.gallery import check_picture
 
         check_picture(options.output, options.overwrite)
+    labels = read_labels(Path(options.labels)) if options.labels else []
     if options.at is not None and options.origin is not None:
         options.at = (options.at[0] - options.origin, options.at[1] - options.origin)
         options.origin = None
@@ -77,7 +87,10 @@ def run(options: argparse.Namespace) -> int:
         peak=of.peak,
         threshold=how.threshold if point is None else point.threshold,
     )
-    sys.stdout.write(in_words(found) + "\n")
+    examples = []
+    if options.labels:
+        examples = nearest_labelled(found.seen, labels, how, classifier.spec.preprocess)
+    sys.stdout.write(in_words(found, examples) + "\n")
     if options.output:  # after the words, which need no matplotlib
         from .._util.extras import needed
 
@@ -85,5 +98,5 @@ def run(options: argparse.Namespace) -> int:
         from ..report.explanation import draw
         from ..report.gallery import save
 
-        save(draw(found), options.output, options.overwrite)
+        save(draw(found, examples), options.output, options.overwrite)
     return 0

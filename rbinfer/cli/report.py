@@ -31,6 +31,13 @@ def add_parser(verbs: Any) -> None:
         "--images", metavar="DIR", help="where the images are, if not where the results note them"
     )
     add_reference_option(parser)
+    parser.add_argument(
+        "--completeness",
+        type=count,
+        metavar="N",
+        help="plant N stars in copies of the sharpest image, a middling one and the widest, and tell "
+        "how faint stars may be, as 'rbinfer completeness' does; 1000 are enough",
+    )
     parser.add_argument("--title", metavar="T", help="title of the page; the name of DIR by default")
     parser.add_argument(
         "--most", type=count, default=12, metavar="N", help="cutouts of each kind at most (12)"
@@ -52,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         options.title,
         options.most,
         options.reference,
+        options.completeness,
     )
     if not options.quiet:
         found = sum(image.detections for image in night.images)

@@ -14,7 +14,7 @@ from ..io.exposure import Exposure
 from ..measure.detect import detect
 from ..scoring.classifier import Classifier
 from ..status import is_real
-from .planting import Planted, flux_of, noise_pixels, places, plant
+from .planting import Galaxies, Planted, flux_of, noise_pixels, places, plant
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -30,6 +30,7 @@ _BINS = 12
 _REACH, _LEAST_REACH = 0.7, 1.5  # how far a detection may lie from its star: FWHM, and pixels
 _MESH = 64  # pixels; of the map of the noise
 _MOST_ROUNDS = 500
+_GALAXY = "galaxy"  # the class
 _PAIRS = 2**22  # of stars and detections whose distances are in memory at a time
 #: Fractions whose depth is told.
 FRACTIONS = (0.5, 0.9)
@@ -47,11 +48,14 @@ class Trial:
         Electrons per unit of the image; None leaves out the Poisson noise of the planted stars.
     threshold : float
         Scores above it are real.
+    on : Galaxies or None
+        Where they are planted; None for anywhere.
     """
 
     n: int
     gain: float | None
     threshold: float
+    on: Galaxies | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +157,8 @@ def measure_completeness(
 ) -> Completeness:
     """Plant stars in copies of an image, detect and score them.
 
-    Their places are anywhere that has data, so that crowding, columns and the edge take their share.
+    Their places are anywhere that has data, so that crowding, columns and the edge take their share; or
+    on galaxies. The S/N is by the sky around either way: the light of a galaxy has more noise.
     A star on a detection of the image that is at least as bright is lost: what is found there is that.
 
     Parameters
@@ -182,7 +187,7 @@ def measure_completeness(
     rounds: list[tuple[Planted, Bools, Floats]] = []
     done = 0
     while done < trial.n and len(rounds) < _MOST_ROUNDS:
-        x, y = places(exposure, trial.n - done, rng)
+        x, y = places(exposure, trial.n - done, rng, trial.on)
         if not len(x):
             raise InputError("the image has no room for a star: it is too small, or nearly all masked")
         snr = np.exp(rng.uniform(math.log(SNR_RANGE[0]), math.log(SNR_RANGE[1]), len(x)))
@@ -214,6 +219,39 @@ def measure_completeness(
         float(np.median(noise)),
         pixels,
     )  # fmt: skip
+
+
+def find_galaxies(classifier: Classifier, exposure: Exposure, threshold: float) -> Galaxies:
+    """Find the galaxies of an image: what is detected, called real, and most probably a galaxy.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    exposure : Exposure
+        With the width of the frame's stars.
+    threshold : float
+        Scores above it are real.
+
+    Returns
+    -------
+    Galaxies
+
+    Raises
+    ------
+    InputError
+        The model has no such class, or the image shows none.
+    """
+    classes = classifier.spec.classes
+    if _GALAXY not in classes:
+        raise InputError(f"this model does not tell galaxies from stars: it has no class {_GALAXY!r}")
+    found = detect(exposure.pixels, mask=exposure.mask)
+    scores = classifier.score(exposure, found["x"], found["y"], peaks=(found["xpeak"], found["ypeak"]))
+    assert scores.classes is not None
+    is_one = scores.classes.argmax(axis=1) == classes.index(_GALAXY)
+    chosen = found[is_one & is_real(scores.score, threshold)]
+    if not len(chosen):
+        raise InputError(f"none of {len(found)} detections is called real and a galaxy")
+    return Galaxies(*(np.asarray(chosen[name], np.float64) for name in ("x", "y", "a", "b", "theta")))
 
 
 def count_let_in(classifier: Classifier, exposure: Exposure, threshold: float) -> tuple[int, int]:

@@ -40,6 +40,27 @@ class Planted:
     snr: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Galaxies:
+    """Where galaxies of an image lie, and how their light is spread.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        Centroids, 0-based pixels.
+    a, b : ndarray of float64, shape (n,)
+        rms along the axes, pixels.
+    theta : ndarray of float64, shape (n,)
+        Angle of the long axis from that of x, radians.
+    """
+
+    x: Floats
+    y: Floats
+    a: Floats
+    b: Floats
+    theta: Floats
+
+
 def noise_pixels(exposure: Exposure) -> float:
     """Return how many pixels of noise the flux of the frame's star has, if it is measured optimally.
 
@@ -116,7 +137,9 @@ def plant(exposure: Exposure, stars: Planted, gain: float | None, rng: np.random
     return replace(exposure, pixels=pixels.astype(np.float32))
 
 
-def places(exposure: Exposure, most: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def places(
+    exposure: Exposure, most: int, rng: np.random.Generator, on: Galaxies | None = None
+) -> tuple[Floats, Floats]:
     """Draw places over an image, anywhere that has data, and not close to one another.
 
     Parameters
@@ -126,6 +149,8 @@ def places(exposure: Exposure, most: int, rng: np.random.Generator) -> tuple[Flo
         Fewer are drawn where there is no room: one for a square of 25 FWHM, so that they change neither
         the background nor its noise, and 10 anyway.
     rng : Generator
+    on : Galaxies, optional
+        Only on these, each as likely as the others, spread as a Gaussian that has their axes.
 
     Returns
     -------
@@ -136,7 +161,12 @@ def places(exposure: Exposure, most: int, rng: np.random.Generator) -> tuple[Flo
     ny, nx = exposure.shape
     most = min(most, max(int(nx * ny / (_ROOM * exposure.fwhm) ** 2), _FEWEST))
     margin = min(_MARGIN * exposure.fwhm, 0.25 * min(nx, ny))
-    drawn = rng.uniform((margin, margin), (nx - 1 - margin, ny - 1 - margin), (most * _TRIES, 2))
+    low, high = (margin, margin), (nx - 1 - margin, ny - 1 - margin)
+    if on is None:
+        drawn = rng.uniform(low, high, (most * _TRIES, 2))
+    else:
+        drawn = _drawn_on(on, most * _TRIES, rng)
+        drawn = drawn[np.all((drawn >= low) & (drawn <= high), axis=1)]
     columns, rows = np.rint(drawn).astype(np.int64).T
     has_data = np.isfinite(exposure.pixels[rows, columns])
     if exposure.mask is not None:
@@ -149,6 +179,15 @@ def places(exposure: Exposure, most: int, rng: np.random.Generator) -> tuple[Flo
         if ((taken - place) ** 2).sum(axis=1).min(initial=np.inf) >= nearest:
             taken = np.vstack([taken, place])
     return taken[:, 0], taken[:, 1]
+
+
+def _drawn_on(galaxies: Galaxies, n: int, rng: np.random.Generator) -> Floats:
+    """Draw places as the light of galaxies lies, shape (n, 2)."""
+    k = rng.integers(0, len(galaxies.x), n)
+    along, across = rng.normal(0, 1, (2, n)) * (galaxies.a[k], galaxies.b[k])
+    cos, sin = np.cos(galaxies.theta[k]), np.sin(galaxies.theta[k])
+    x = galaxies.x[k] + along * cos - across * sin
+    return np.column_stack([x, galaxies.y[k] + along * sin + across * cos])
 
 
 def _half(exposure: Exposure) -> int:

@@ -1,10 +1,15 @@
 """An explanation in words."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from ..io.labels import PERSON
 from ..measure.single import NARROWEST, OwnShape
 from ..status import UNSCORED
 from ..status import explain as bits_in_words
+from .examples import Example
 from .explain import Explanation
 
 _NARROW, _WIDE = 0.75, 1.35  # FWHM over that of the stars, outside of which it is told as another
@@ -115,12 +120,14 @@ def _bits(found: Explanation) -> list[str]:
     return bits_in_words(found.status)
 
 
-def in_words(found: Explanation) -> str:
+def in_words(found: Explanation, examples: Sequence[Example] = ()) -> str:
     """Describe an explanation in some lines of text.
 
     Parameters
     ----------
     found : Explanation
+    examples : sequence of Example
+        The nearest labelled detections.
 
     Returns
     -------
@@ -143,7 +150,19 @@ def in_words(found: Explanation) -> str:
     if not found.status & UNSCORED:
         lines.append(f"counts   {_what_counts(found)}")
     lines += [f"status   {text}" for text in _bits(found)]
+    lines += [f"like     {example_in_words(each)}" for each in examples]
     return "\n".join([sentence(found), *lines])
+
+
+def example_in_words(example: Example) -> str:
+    """Say how a detection is labelled, by whom, where it is, and how much it differs."""
+    label = example.label
+    kind = f", {label.kind.replace('_', ' ')}" if label.kind else ""
+    by = (label.who or "a person") if label.evidence == PERSON else label.evidence
+    return (
+        f"{label.label}{kind} by {by}: {Path(label.image).name} at {label.x:.1f}, {label.y:.1f} "
+        f"(differs by {example.distance:.3f})"
+    )
 
 
 def _moved(found: Explanation) -> list[str]:

@@ -128,6 +128,11 @@ def camera_of(headers: "Sequence[Header]", shape: tuple[int, int]) -> str:
     return "; ".join(parts)
 
 
+def without_filter(camera: str) -> str:
+    """Return what `camera_of` names, without the filter."""
+    return camera.partition("; filter ")[0]
+
+
 def filter_of(headers: "Sequence[Header]") -> str:
     """Name the filter of an image by the same cards; empty where none is there."""
     return ", ".join(text for card in _CARDS["filter"] if (text := _first(headers, card)))

@@ -9,6 +9,8 @@ from ..io.exposure import Exposure
 
 _PIXELS = 1 << 18  # that are looked at, about
 _LEAST = 100  # good pixels; fewer tell nothing
+_LEAST_PARTS = 4  # of nine; of fewer the frame's evenness is not known
+_EVERY = 2  # columns, of which one is enough for the medians of parts
 _KEPT = 0.9  # of the differences; the largest are of sources and hits
 #: RMS of a normal distribution of width 1 without the tenth that is furthest from its middle:
 #: sqrt(1 - 2 a phi(a) / 0.9) with a = 1.6449.
@@ -16,14 +18,24 @@ _TRIMMED = 0.7893
 
 
 class Level(NamedTuple):
-    """Background and noise of a pixel, in the units of the image."""
+    """The background of a frame, and the noise of a pixel.
+
+    Attributes
+    ----------
+    background, noise : float
+        Units of the image.
+    range : float
+        The largest less the smallest median of nine parts of the frame, units of the image; NaN where
+        too few of them have good pixels enough.
+    """
 
     background: float
     noise: float
+    range: float
 
 
 def measure_level(exposure: Exposure) -> Level | None:
-    """Measure background and noise on rows that are spread over the frame.
+    """Measure background, noise and evenness on rows that are spread over the frame.
 
     The background is the median. The noise is from the differences of neighbours in a row, which
     gradients do not widen: their RMS without the largest tenth. Noise that is correlated between
@@ -49,7 +61,16 @@ def measure_level(exposure: Exposure) -> Level | None:
     if min(good.size, steps.size) < _LEAST:
         return None
     away = np.abs(steps - np.median(steps))
-    return Level(float(np.median(good)), float(_trimmed_rms(away) / np.sqrt(2.0)))
+    noise = float(_trimmed_rms(away) / np.sqrt(2.0))
+    return Level(float(np.median(good)), noise, _range(pixels[:, ::_EVERY]))
+
+
+def _range(pixels: NDArray[np.float64]) -> float:
+    """Return by how much the medians of nine parts of the rows differ."""
+    parts = (part for rows in np.array_split(pixels, 3) for part in np.array_split(rows, 3, axis=1))
+    good = (part[np.isfinite(part)] for part in parts)
+    medians = [float(np.median(part)) for part in good if part.size >= _LEAST]
+    return max(medians) - min(medians) if len(medians) >= _LEAST_PARTS else float("nan")
 
 
 def _trimmed_rms(away: NDArray[np.float64]) -> float:

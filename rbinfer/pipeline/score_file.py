@@ -166,13 +166,17 @@ def score_file(
 def _of_frame(image: str, exposure: Exposure, levels: Sequence[Level | None]) -> dict[str, Any]:
     """Return what the summary tells of the frame itself; of a mosaic the medians of its images."""
     known = np.array([level for level in levels if level is not None])
-    background, noise = map(float, np.median(known, axis=0)) if len(known) else (None, None)
+    found = np.median(known, axis=0) if len(known) else ()
+    background, noise, uneven = [float(value) if np.isfinite(value) else None for value in found] or [
+        None
+    ] * 3
     # The file's own header is another one where the image is in an extension.
     headers = [exposure.header, *(first_headers(image) if exposure.hdu else [])]
     began = observed_at(headers)
     return {
         "background": background,
         "noise": noise,
+        "background_range": uneven,
         "exposure": exposure_of(headers),
         "target": target_of(headers),
         "airmass": airmass_of(headers),

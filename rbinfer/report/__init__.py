@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..io.files import check_distinct, check_place, written_whole
 from ..night.repeats import find_repeats
+from .completeness import measure_depths
 from .drift import by_record, by_reference, drift_of
 from .page import render
 from .pictures import draw_groups
@@ -29,6 +30,7 @@ def write_report(
     title: str | None = None,
     most: int = 12,
     reference: str | PathLike[str] | None = None,
+    planted: int | None = None,
 ) -> Night:
     """Write a page about a directory of results that needs no other file and no network.
 
@@ -50,6 +52,9 @@ def write_report(
     reference : str or path, optional
         Results of a night that was as it should be, with their journal, to compare the frames with;
         without it they are compared with the model's own record.
+    planted : int, optional
+        How many stars to plant in the sharpest image, a middling one and the widest, to tell how faint
+        stars may be; none by default, as it takes seconds an image.
 
     Returns
     -------
@@ -84,6 +89,7 @@ def write_report(
         stars,
         reference_scores(night, record),
         drift_of(folder, watcher or by_record(record)),
+        None if planted is None else measure_depths(night, planted),
         title or f"Night report: {folder.resolve().name}",
     )
     with written_whole(output, output.suffix) as beside:

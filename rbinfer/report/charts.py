@@ -12,6 +12,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 36
 _MAP = 420  # side of a detector map
 _CELL = 3  # points of a map that lie closer than this are drawn once
 _CROWD = 200  # marks on a map that need small circles
+_SNR_TICKS = (2, 3, 5, 10, 20, 50)  # of planted stars, from end to end
 _FLOOR = 0.5  # lowest count on a logarithmic axis
 
 
@@ -132,6 +133,36 @@ def trend(
     parts += [_tick(x(k), str(k)) for k in numbers]
     parts.append(_axis_title(f"number of the image, {order}"))
     return _svg(parts, f"{what} of each image", _WIDTH, _HEIGHT)
+
+
+def completeness(lines: Sequence[Sequence[tuple[float, float]]]) -> str:
+    """Draw which fractions of planted stars are found, against S/N on a logarithmic axis.
+
+    Parameters
+    ----------
+    lines : sequence of sequence of (float, float)
+        Of each image, S/N and fraction.
+
+    Returns
+    -------
+    str
+        SVG; the lines have the classes ``line0``, ``line1`` and so on.
+    """
+    low, high = (math.log(_SNR_TICKS[k]) for k in (0, -1))
+
+    def x(snr: float) -> float:
+        return _LEFT + (math.log(snr) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(fraction: float) -> float:
+        return _HEIGHT - _BOTTOM - fraction * (_HEIGHT - _BOTTOM - _TOP)
+
+    parts = [_grid_line(y(k / 4), f"{25 * k} %") for k in range(5)]
+    for k, points in enumerate(lines):
+        path = " ".join(f"{x(snr):.1f},{y(part):.1f}" for snr, part in points)
+        parts.append(f'<polyline class="line{k}" points="{path}"/>')
+    parts += [_tick(x(snr), f"{snr}") for snr in _SNR_TICKS]
+    parts.append(_axis_title("S/N of the planted star"))
+    return _svg(parts, "Fraction of planted stars that are called real, by S/N", _WIDTH, _HEIGHT)
 
 
 def detector_map(

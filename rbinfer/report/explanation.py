@@ -1,34 +1,42 @@
-"""A picture of an explanation: six panels, drawn by matplotlib."""
+"""A picture of an explanation: six panels and labelled detections like it, drawn by matplotlib."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..diagnostics.examples import NEAREST, Example
 from ..diagnostics.explain import Explanation
 from ..diagnostics.sentences import sentence
 from .gallery import new_figure, stretched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 _GREY: dict[str, Any] = {"origin": "lower", "cmap": "gray", "interpolation": "nearest"}
 _SIGNED: dict[str, Any] = {"origin": "lower", "cmap": "RdBu_r", "interpolation": "nearest"}
 
 
-def draw(found: Explanation) -> "Figure":
+def draw(found: Explanation, examples: Sequence[Example] = ()) -> "Figure":
     """Draw what is seen of an object, what a star is like, and what counts.
 
     Parameters
     ----------
     found : Explanation
+    examples : sequence of Example
+        The nearest labelled detections, in a row of their own.
 
     Returns
     -------
     Figure
     """
-    figure = new_figure(9.6, 7.8)
-    upper, lower = figure.subplots(2, 3)
+    figure = new_figure(9.6, 10.4 if examples else 7.8)
+    part: Figure | SubFigure = figure
+    if examples:
+        part, below = figure.subfigures(2, 1, height_ratios=(7.6, 2.8), squeeze=False)[:, 0]
+        _draw_examples(examples, below.subplots(1, NEAREST))
+    upper, lower = part.subplots(2, 3)
     _draw_pixels(found, upper[0], lower[0])
     upper[1].imshow(found.seen[:, :, 1], **_GREY)
     upper[1].set_title("what the network sees")
@@ -55,6 +63,17 @@ def draw(found: Explanation) -> "Figure":
         panel.set_yticks([])
     figure.suptitle(sentence(found), fontsize=9, wrap=True)
     return figure
+
+
+def _draw_examples(examples: Sequence[Example], panels: "Sequence[Axes]") -> None:
+    """Draw what the network sees of labelled detections."""
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, example in zip(panels, examples, strict=False):
+        panel.imshow(example.seen[:, :, 1], **_GREY)
+        label = example.label
+        kind = f", {label.kind.replace('_', ' ')}" if label.kind else ""
+        panel.set_title(f"labelled {label.label}{kind}\ndiffers by {example.distance:.3f}", fontsize=9)
 
 
 def _draw_pixels(found: Explanation, image: "Axes", rest: "Axes") -> None:

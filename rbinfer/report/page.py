@@ -9,7 +9,8 @@ import numpy as np
 
 from ..night.repeats import RADIUS, Repeat, Repeats, least_images
 from ..pipeline.summary import BINS
-from . import charts
+from . import charts, completeness
+from .completeness import Depth
 from .drift import Drift, section
 from .markup import Cell, escaped, legend, maybe, part, percent, score, sortable, whole, words
 from .one import FIRST, ImageResult
@@ -31,6 +32,7 @@ def render(
     stars: Sequence[Star],
     reference: Reference,
     drift: Drift | str,
+    depths: Sequence[Depth] | None,
     title: str,
 ) -> str:
     """Return the page.
@@ -44,6 +46,8 @@ def render(
     reference : Reference
     drift : Drift or str
         The reason why nothing is compared.
+    depths : sequence of Depth or None
+        What became of planted stars; None where none were asked for.
     title : str
 
     Returns
@@ -58,6 +62,7 @@ def render(
         _images(night),
         _trends(night),
         _stars(stars),
+        "" if depths is None else completeness.section(depths),
         _scores(night, reference),
         _classes(night),
         _cutouts(night, groups),

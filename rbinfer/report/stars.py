@@ -28,8 +28,8 @@ class Star(NamedTuple):
     url: str
 
 
-def draw_stars(night: Night) -> list[Star]:
-    """Choose images by the FWHM of their own stars, measure these again and draw them.
+def by_width(night: Night) -> list[tuple[str, ImageResult, Path]]:
+    """Choose images by the FWHM of their own stars: the sharpest, a middling one and the widest.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def draw_stars(night: Night) -> list[Star]:
 
     Returns
     -------
-    list of Star
-        At most three; fewer where images are gone, or are mosaics.
+    list of (str, ImageResult, Path)
+        Why each was chosen, and where it is; fewer than three of a night with fewer.
     """
     measured = [
         (image.fwhm, k, image, image.path)
@@ -49,8 +49,24 @@ def draw_stars(night: Night) -> list[Star]:
         return []
     measured.sort()
     places = {0: "Sharpest", (len(measured) - 1) // 2: "Median", len(measured) - 1: "Widest"}
-    chosen = [(places[k], *measured[k][2:]) for k in sorted(places)]
-    return [Star(title, image, url) for title, image, path in chosen if (url := _drawn(image, path))]
+    return [(places[k], *measured[k][2:]) for k in sorted(places)]
+
+
+def draw_stars(night: Night) -> list[Star]:
+    """Measure the stars of the images that `by_width` chooses again, and draw them.
+
+    Parameters
+    ----------
+    night : Night
+
+    Returns
+    -------
+    list of Star
+        At most three; fewer where images are gone, or are mosaics.
+    """
+    return [
+        Star(title, image, url) for title, image, path in by_width(night) if (url := _drawn(image, path))
+    ]
 
 
 def _drawn(image: ImageResult, path: Path) -> str:

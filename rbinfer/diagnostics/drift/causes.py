@@ -75,6 +75,7 @@ _FIRST = (
     ("fwhm", FOCUS),
     ("hot_pixel", HOT_PIXELS),
     ("trail", TRAIL),
+    ("background_range", LIGHT),
 )
 _LAST = (
     ("no_stars", NO_STARS),

@@ -13,7 +13,7 @@ from .distances import doubt_distance, of_distance, score_distance
 from .figures import FIGURES, Figure, figure_of_class
 from .frames import FrameFigures
 from .transfer import Transfer
-from .within import LEAST, Night, allowed, baseline, in_order
+from .within import Earlier, Night, allowed, baseline, in_order, unknown
 
 F64 = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Expectation(Protocol):
         """Return the deviations by figure; None for a frame that cannot be compared."""
         ...
 
-    def changes(self, frame: FrameFigures, earlier: Sequence[FrameFigures]) -> dict[str, Deviation]:
+    def changes(self, frame: FrameFigures, earlier: Earlier) -> dict[str, Deviation]:
         """Return by figure how a frame differs from those of its own night that `Night.before` gives."""
         ...
 
@@ -130,6 +130,11 @@ def _deviation(figure: Figure, frame: FrameFigures, value: float, spread: Spread
     return Deviation(figure.name, figure.label, z, plain, expected, told)
 
 
+def _less(away: float, most: float) -> float:
+    """Return how far more it is than what may be, which explains no less."""
+    return away - min(max(away, 0.0), most)
+
+
 def _changed(
     figure: Figure, frame: FrameFigures, change: tuple[float, float], scatter: Spread, group: _Group
 ) -> Deviation:
@@ -207,13 +212,16 @@ class Reference:
         group = self._group(frame)
         return None if group is None else group.deviations(frame)
 
-    def changes(self, frame: FrameFigures, earlier: Sequence[FrameFigures]) -> dict[str, Deviation]:
+    def changes(self, frame: FrameFigures, earlier: Earlier) -> dict[str, Deviation]:
         """Return by figure how a frame differs from earlier ones of its own night."""
         group, found = self._group(frame), {}
-        for figure in _WITHIN if group is not None and len(earlier) >= LEAST else ():
-            change, scatter = self._change(figure, frame, earlier), self._within.get(figure.name)
+        for figure in _WITHIN if group is not None else ():
+            change = self._change(figure, frame, earlier.of(figure))
+            scatter = self._within.get(figure.name)
             if change is None or scatter is None or group is None:
                 continue
+            if figure.name == "fwhm":
+                change = _less(change[0], unknown(frame, earlier.of(figure))), change[1]
             found[figure.name] = _changed(figure, frame, change, scatter, group)
         return found
 
@@ -235,7 +243,7 @@ class Reference:
             return None
         away = residual - base
         if figure.name == "fwhm":
-            away -= min(max(away, 0.0), allowed(frame, earlier))
+            away = _less(away, allowed(frame, earlier))
         return away, residual
 
     def _scatter_within(self, frames: Sequence[FrameFigures]) -> dict[str, Spread]:
@@ -244,7 +252,7 @@ class Reference:
         for frame in frames:
             earlier = night.before(frame)
             for figure in _WITHIN:
-                if (change := self._change(figure, frame, earlier)) is not None:
+                if (change := self._change(figure, frame, earlier.of(figure))) is not None:
                     away[figure.name].append(change[0])
             night.add(frame)
         return {name: Spread.of(those) for name, those in away.items() if len(those) >= LEAST_FRAMES}
@@ -304,7 +312,7 @@ class Record:
             found["fwhm"] = Deviation("fwhm", "FWHM", z, frame.fwhm, high, told)
         return found
 
-    def changes(self, frame: FrameFigures, earlier: Sequence[FrameFigures]) -> dict[str, Deviation]:
+    def changes(self, frame: FrameFigures, earlier: Earlier) -> dict[str, Deviation]:
         """Nothing: a record knows of no night how much it changes."""
         return {}
 

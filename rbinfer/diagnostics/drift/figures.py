@@ -99,8 +99,17 @@ def _of_angle(frame: FrameFigures, expected: float) -> float:
 
 
 def _of_level(frame: FrameFigures, expected: float) -> float:
-    """Return a tenth of the background and, where that is subtracted, a fifth of the noise."""
-    return float(np.hypot(0.1 * expected, 0.2 * (frame.noise or 0.0)))
+    """Return the share of the background by which good nights differ, and some noise where it is 0.
+
+    A tenth below and 0.15 above: at the limit both are about the same ratio.
+    """
+    share = 0.15 if frame.background is not None and frame.background > expected else 0.1
+    return float(np.hypot(share * expected, 0.2 * (frame.noise or 0.0)))
+
+
+def _of_range(frame: FrameFigures, expected: float) -> float:
+    """Return a twentieth of the background, as flat fields make it uneven, and some noise."""
+    return float(np.hypot(0.05 * (frame.background or 0.0), 0.3 * (frame.noise or 0.0)))
 
 
 def _of_stars(frame: FrameFigures, expected: float) -> float:
@@ -147,6 +156,14 @@ FIGURES = (
         down=True,
         within=_of_level_within,
         of_field=True,
+    ),
+    Figure(
+        "background_range",
+        "difference of the background over the frame",
+        partial(_as_it_is, name="background_range"),
+        _of_range,
+        float,
+        "{:.4g}",
     ),
     replace(_logarithmic("noise", "noise", "{:.3g}", 0.06, 0.03), down=True, of_field=True),
     Figure(

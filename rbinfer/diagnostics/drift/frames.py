@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._util.plain_number import number_of
+from ...io.camera import without_filter
 from ...io.exposure import MEASURED
 
 KINDS = ("real", "bogus")
@@ -66,6 +67,8 @@ class FrameFigures:
         Whether it showed stars to measure a width on; None where that was not tried.
     background, noise : float or None
         In the units of the image.
+    background_range : float or None
+        By how much the background of parts of the frame differs, in the same units.
     exposure : float or None
         Seconds.
     target : str
@@ -87,6 +90,7 @@ class FrameFigures:
     has_stars: bool | None = None
     background: float | None = None
     noise: float | None = None
+    background_range: float | None = None
     exposure: float | None = None
     target: str = ""
     airmass: float | None = None
@@ -121,6 +125,7 @@ class FrameFigures:
             True if is_measured else False if source in _WITHOUT_STARS else None,
             _number(summary, "background"),
             _number(summary, "noise", 0),
+            _number(summary, "background_range", 0),
             _number(summary, "exposure", 0) or None,
             _text(summary, "target"),
             _number(summary, "airmass", 1),
@@ -135,6 +140,11 @@ class FrameFigures:
             return self.camera
         about = math.exp(_SAME_EXPOSURE * round(math.log(self.exposure) / _SAME_EXPOSURE))
         return f"{self.camera}; about {float(f'{about:.2g}'):g} s"
+
+    @property
+    def telescope(self) -> str:
+        """Telescope and camera, whatever the filter and the time of exposure."""
+        return without_filter(self.camera)
 
     @property
     def scored(self) -> int | None:

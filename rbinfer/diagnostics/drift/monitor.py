@@ -1,9 +1,10 @@
 """Frames one after another, and an alarm where they drift.
 
 A figure is off if it is beyond a limit, in the same direction, in three of the last five frames: chance
-would have to strike three times. It is judged beside the reference, in units of its scatter, and beside
-the frames of its own night that came before, in units of how much such frames differ in the reference
-(`rbinfer.diagnostics.drift.within`): the first tells what is off all night, the second what changes.
+would have to strike three times (four, where stars are too few for a width). It is judged beside the
+reference, in units of its scatter, and beside the frames of its own night that came before, in units of
+how much such frames differ in the reference (`rbinfer.diagnostics.drift.within`): the first tells what
+is off all night, the second what changes.
 A trail stands in one frame alone, and one frame is enough for it. A figure is told once, until it is
 well within its limits in all five frames again, and so are figures that follow it with the same cause.
 How often good frames give an alarm is measured by
@@ -23,6 +24,8 @@ from .within import KINDS, Night
 
 #: A figure is off if it is beyond its limit in `NEEDED` of `WINDOW` frames.
 NEEDED, WINDOW = 3, 5
+#: Chance has a large say in whether a poor field shows stars enough for a width: it takes one more.
+_NEEDED_OF = {"no_stars": 4}
 #: A figure that was told is well again within this share of its limit: one near its limit is told once.
 _WELL = 0.75
 #: One frame with so many trails is enough, if its stars are as they should be.
@@ -31,6 +34,11 @@ _STARS = ("fwhm", "ellipticity", "no_stars")
 #: A figure, and whether it is above what is expected.
 _Key = tuple[str, bool]
 _TRAIL: _Key = ("trail", True)
+#: Stars that are wide or drawn out are too faint for a measurement in some frames: these count with the
+#: frames in which they are off, if there are so many.
+_OF_STARS: tuple[_Key, ...] = (("fwhm", True), ("ellipticity", True))
+_STARLESS: _Key = ("no_stars", True)
+_LEAST_MEASURED = 2
 
 
 @dataclass(frozen=True)
@@ -167,13 +175,21 @@ class _Window:
 
     def off(self) -> dict[_Key, list[int]]:
         """Return the figures that are off, with the sign, and the frames that show it."""
-        return {key: where for key, where in self._beyond().items() if len(where) >= NEEDED}
+        beyond = self._beyond()
+        for key in _OF_STARS:
+            measured = beyond.get(key, [])
+            if len(measured) >= _LEAST_MEASURED:
+                beyond[key] = sorted({*measured, *beyond.get(_STARLESS, [])})
+        return {
+            key: where for key, where in beyond.items() if len(where) >= _NEEDED_OF.get(key[0], NEEDED)
+        }
 
     def alarm(self, off: dict[_Key, list[int]]) -> Alarm:
         """Return the alarm of some of the figures that are off."""
         frames = sorted({k for where in off.values() for k in where})
         middle = {
-            key[0]: _median([self._last[k][1][key[0]] for k in where]) for key, where in off.items()
+            key[0]: _median([self._last[k][1][key[0]] for k in where if key[0] in self._last[k][1]])
+            for key, where in off.items()
         }
         seen = [self._last[k][1] for k in frames]
         everything = {

@@ -14,6 +14,7 @@ these changes, of the FWHM of simulated nights, in place of the rule of
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,35 +31,65 @@ _NIGHT = timedelta(hours=5)
 #: Stars are wider by this power of the airmass at most: by the seeing (Fried 1966, JOSA 56, 1372), less
 #: where the optics make the width.
 _OF_AIRMASS = 0.6
+#: Where no header tells airmass or target, the telescope may have turned to this from the zenith.
+UNKNOWN_AIRMASS = 1.25
+
+
+class Earlier(NamedTuple):
+    """The frames of a night that a later one is compared with.
+
+    Attributes
+    ----------
+    of_telescope : list of FrameFigures
+        Of any filter and exposure: seeing, focus and tracking are the telescope's.
+    of_kind : list of FrameFigures
+        Of the frame's own filter and exposure: the sky of one is not that of another.
+    """
+
+    of_telescope: list[FrameFigures]
+    of_kind: list[FrameFigures]
+
+    def of(self, figure: Figure) -> list[FrameFigures]:
+        """Return those that a figure is compared with."""
+        return self.of_kind if figure.of_field else self.of_telescope
 
 
 class Night:
-    """The frames of a night so far, as many of each kind as later ones of it are compared with.
-
-    Filters and cameras may alternate: the sky of one is not that of another, nor are its stars.
-    """
+    """The frames of a night so far, as many as later ones are compared with."""
 
     def __init__(self) -> None:
-        self._by_kind: OrderedDict[str, deque[FrameFigures]] = OrderedDict()
+        self._by_telescope, self._by_kind = _Last(), _Last()
 
-    def before(self, frame: FrameFigures) -> list[FrameFigures]:
+    def before(self, frame: FrameFigures) -> Earlier:
         """Return the frames that one is compared with; none where it begins another night."""
-        last = self._of_kind(frame.kind)
-        if last and is_another_night(last[-1], frame):
-            last.clear()
-        return list(last)[:-_SKIPPED]
+        return Earlier(
+            self._by_telescope.before(frame.telescope, frame), self._by_kind.before(frame.kind, frame)
+        )
 
     def add(self, frame: FrameFigures) -> None:
         """Note a frame."""
-        self._of_kind(frame.kind).append(frame)
+        self._by_telescope.of(frame.telescope).append(frame)
+        self._by_kind.of(frame.kind).append(frame)
 
-    def _of_kind(self, kind: str) -> deque[FrameFigures]:
-        """Return the frames of a kind; of very many kinds those that came last are kept."""
-        last = self._by_kind.setdefault(kind, deque(maxlen=_SKIPPED + _KEPT))
-        self._by_kind.move_to_end(kind)
-        if len(self._by_kind) > KINDS:
-            self._by_kind.popitem(last=False)
+
+class _Last:
+    """The last frames by a name; of very many names those that came last are kept."""
+
+    def __init__(self) -> None:
+        self._named: OrderedDict[str, deque[FrameFigures]] = OrderedDict()
+
+    def of(self, name: str) -> deque[FrameFigures]:
+        last = self._named.setdefault(name, deque(maxlen=_SKIPPED + _KEPT))
+        self._named.move_to_end(name)
+        if len(self._named) > KINDS:
+            self._named.popitem(last=False)
         return last
+
+    def before(self, name: str, frame: FrameFigures) -> list[FrameFigures]:
+        last = self.of(name)
+        if last and is_another_night(last[-1], frame):
+            last.clear()
+        return list(last)[:-_SKIPPED]
 
 
 def is_another_night(frame: FrameFigures, later: FrameFigures) -> bool:
@@ -91,7 +122,7 @@ def baseline(
     frame : FrameFigures
         The one that is judged.
     earlier : sequence of FrameFigures
-        From `Night.before`.
+        From `Earlier.of` this figure.
     residuals : sequence of float or None
         Of each of these, how far the figure is from the middle of its kind.
 
@@ -109,6 +140,18 @@ def baseline(
         if residual is not None and (not figure.of_field or other.target == frame.target)
     ]
     return float(np.median(known)) if len(known) >= LEAST else None
+
+
+def unknown(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:
+    """Return the logarithm by which another altitude may widen the stars where no header tells it.
+
+    0 where the airmass is known, or the target is that of the others.
+    """
+    if frame.airmass is not None and any(other.airmass is not None for other in others):
+        return 0.0
+    if frame.target and any(other.target == frame.target for other in others):
+        return 0.0
+    return _OF_AIRMASS * float(np.log(UNKNOWN_AIRMASS))
 
 
 def allowed(frame: FrameFigures, others: Sequence[FrameFigures]) -> float:

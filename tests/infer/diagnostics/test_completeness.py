@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,16 +12,21 @@ from rbinfer.diagnostics.completeness import (
     Completeness,
     Trial,
     count_let_in,
+    find_galaxies,
     measure_completeness,
     negative_of,
 )
-from rbinfer.diagnostics.planting import Planted, flux_of, noise_pixels, places, plant
+from rbinfer.diagnostics.planting import Galaxies, Planted, flux_of, noise_pixels, places, plant
 from rbinfer.errors import InputError
 from rbinfer.io.camera import gain_of
 from rbinfer.io.exposure import Exposure, Width
 from rbinfer.measure.estimate import measure_width
+from rbinfer.pipeline.one import open_frame
+from rbinfer.pipeline.options import ScoreOptions
 
 from ..measure.frames import NOISE, add_hot_pixels, star_frame
+
+FIELD = str(Path(__file__).parents[3] / "benchmarks" / "example" / "field.fits")
 
 
 def measured(image, **known):
@@ -132,6 +138,46 @@ def test_a_star_on_a_brighter_source_is_lost(classifier, frame, monkeypatch):
     assert not found.detected[found.stars.flux < np.asarray(bright["flux"])].any()
 
 
+def test_stars_lie_where_the_light_of_galaxies_is(frame):
+    on = Galaxies(
+        *map(np.array, ([200.0, 400.0], [300.0, 100.0], [40.0, 20.0], [4.0, 20.0], [0.5, 0.0]))
+    )
+    rng = np.random.default_rng(1)
+    drawn = np.array([places(frame, 1, rng, on) for _ in range(400)])[:, :, 0]
+    first = drawn[:, 0] < 320
+    assert 150 < first.sum() < 250
+    dx, dy = drawn[first, 0] - 200, drawn[first, 1] - 300
+    along, across = dx * np.cos(0.5) + dy * np.sin(0.5), dy * np.cos(0.5) - dx * np.sin(0.5)
+    assert np.std(along) == pytest.approx(40, rel=0.15)
+    assert np.std(across) == pytest.approx(4, rel=0.15)
+
+
+def test_on_galaxies_fewer_stars_are_told_apart(classifier):
+    field = open_frame(FIELD, ScoreOptions())
+    on = find_galaxies(classifier, field, 0.5)
+    truth = Table.read(Path(FIELD).with_name("truth.ecsv"))
+    places_of = {kind: truth[truth["type"] == kind] for kind in ("star", "galaxy")}
+    nearest = {
+        kind: np.hypot(on.x[:, None] - each["x"], on.y[:, None] - each["y"]).min(axis=1)
+        for kind, each in places_of.items()
+    }
+    assert len(on.x) >= 6
+    assert np.mean(nearest["galaxy"] < nearest["star"]) >= 0.8
+    anywhere, there = (
+        measure_completeness(classifier, field, Trial(300, 2.0, 0.5, where), np.random.default_rng(1))
+        for where in (None, on)
+    )
+    bright = anywhere.stars.snr > 10, there.stars.snr > 10
+    assert there.detected[bright[1]].mean() < anywhere.detected[bright[0]].mean() - 0.1
+
+
+def test_without_galaxies_none_can_carry_a_star(classifier, frame):
+    with pytest.raises(InputError, match=r"none of \d+ detections is called real and a galaxy"):
+        find_galaxies(classifier, frame, 1.0)
+    with pytest.raises(InputError, match="has no class 'galaxy'"):
+        find_galaxies(SimpleNamespace(spec=SimpleNamespace(classes=("star",))), frame, 0.5)
+
+
 def by_hand(fractions):
     """Return 100 stars a bin, of which these fractions are detected and accepted."""
     edges = np.geomspace(*SNR_RANGE, len(fractions) + 1)
@@ -226,6 +272,7 @@ def test_command_line_writes_table_and_picture(frame, tmp_path, capsys):
     table = Table.read(tmp_path / "d.ecsv")
     assert table["n"].sum() == 200
     assert table.meta["seed"] == 1
+    np.testing.assert_allclose(table["magnitude"], 25 - 2.5 * np.log10(table["flux"]))
     assert 3 < table.meta["detected_50"] < 15
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "image.fits").read_bytes() == content

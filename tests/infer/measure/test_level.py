@@ -34,3 +34,17 @@ def test_bad_pixels_do_not_count():
     assert level.noise == pytest.approx(1, rel=0.05)
     assert measure_level(Exposure(image, mask=np.ones(image.shape, bool))) is None
     assert measure_level(Exposure(np.zeros((3, 3), np.float32))) is None
+
+
+@pytest.mark.parametrize("side", [320, 2000])
+def test_how_uneven_the_background_is(side):
+    rng = np.random.default_rng(3)
+    flat = rng.normal(300, 15, (side, side))
+    assert measure_level(Exposure(np.float32(flat))).range < 3
+    corner = np.outer(np.linspace(1, 0, side), np.linspace(1, 0, side))
+    found = measure_level(Exposure(np.float32(flat + 200 * corner))).range
+    # Parts of a third a side: their middles have (5 / 6)^2 and (1 / 6)^2 of what the corner has.
+    assert found == pytest.approx(200 * (25 - 1) / 36, rel=0.05)
+    mask = np.zeros(flat.shape, bool)
+    mask[:, side // 4 :] = True
+    assert np.isnan(measure_level(Exposure(np.float32(flat), mask=mask)).range)

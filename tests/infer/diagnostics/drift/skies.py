@@ -33,5 +33,5 @@ def frame(
         True,
         background * float(np.exp(rng.normal(0, 0.05))),
         noise * float(np.exp(rng.normal(0, 0.03))),
-        60.0,
+        exposure=60.0,
     )

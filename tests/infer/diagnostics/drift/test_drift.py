@@ -80,13 +80,49 @@ def test_the_photon_transfer_tells_another_gain_from_light_whatever_the_offset()
 
 def test_frames_without_stars_lose_the_measurement_and_are_told(reference):
     rng = np.random.default_rng(3)
-    dark = [
-        replace(frame(rng, f"bad{k}.fits", real=3), fwhm=None, ellipticity=None, has_stars=False)
-        for k in range(3)
+    starless = [
+        replace(frame(rng, f"bad{k}.fits"), fwhm=None, ellipticity=None, has_stars=False)
+        for k in range(4)
     ]
-    [alarm] = find_alarms([frame(rng) for _ in range(9)] + dark, reference)[0]
+    good = [frame(rng) for _ in range(9)]
+    # Chance alone may do that in three frames of a poor field.
+    assert find_alarms(good + starless[:3], reference)[0] == []
+    [alarm] = find_alarms(good + starless, reference)[0]
     assert alarm.cause.name == "no_stars"
-    assert alarm.images == ("bad0.fits", "bad1.fits", "bad2.fits")
+    assert alarm.images == tuple(f"bad{k}.fits" for k in range(4))
+    shut = [replace(each, real=0) for each in starless[:3]]
+    assert [alarm.cause.name for alarm in find_alarms(good + shut, reference)[0]] == ["clouds"]
+
+
+def test_stars_that_are_too_faint_for_a_width_out_of_focus_count_with_those_that_are_wide(reference):
+    rng = np.random.default_rng(3)
+    lost = {"fwhm": None, "ellipticity": None, "has_stars": False}
+    good = [frame(rng) for _ in range(9)]
+    bad = [frame(rng, f"bad{k}.fits", fwhm=9.0) for k in range(5)]
+    bad[1:4] = [replace(each, **lost) for each in bad[1:4]]
+    [wide] = find_alarms(good + bad, reference)[0]
+    assert wide.cause.name == "focus"
+    assert wide.images == tuple(f"bad{k}.fits" for k in range(5))
+    assert wide.figures[0].value == pytest.approx(9.0, rel=0.2)
+    # One wide frame among frames without stars may be chance.
+    assert find_alarms(good + bad[:3], reference)[0] == []
+
+
+def test_light_that_is_uneven_is_told_where_its_level_may_be_another_night():
+    rng = np.random.default_rng(8)
+
+    def lit(name="f.fits", level=500.0, uneven=20.0):
+        return replace(frame(rng, name, background=level), background_range=uneven + rng.normal(0, 5))
+
+    reference = Reference(lit() for _ in range(40))
+    assert find_alarms([lit(level=650.0) for _ in range(20)], reference)[0] == []
+    # As uneven as a twentieth of the level is, flat fields are.
+    assert find_alarms([lit(uneven=60.0) for _ in range(20)], reference)[0] == []
+    leaks = [lit(f"leak{k}.fits", 600.0, 220.0) for k in range(3)]
+    [alarm] = find_alarms([*(lit() for _ in range(8)), *leaks], reference)[0]
+    assert alarm.cause.name == "light"
+    assert alarm.images == ("leak0.fits", "leak1.fits", "leak2.fits")
+    assert "difference of the background over the frame 2" in alarm.message
 
 
 def test_one_frame_is_enough_for_a_trail_and_not_for_the_focus(reference):

@@ -8,7 +8,7 @@ import pytest
 
 from rbinfer.diagnostics.drift.expected import Reference
 from rbinfer.diagnostics.drift.monitor import find_alarms
-from rbinfer.diagnostics.drift.within import Night, allowed, in_order
+from rbinfer.diagnostics.drift.within import Night, allowed, in_order, unknown
 
 from .skies import frame
 
@@ -84,6 +84,23 @@ def test_airmass_explains_as_much_as_it_can():
     assert allowed(one, [two]) == allowed(two, [unknown]) == allowed(unknown, [one]) == 0.0
 
 
+def test_where_no_header_tells_it_another_altitude_is_allowed_for():
+    one = night(4)[0]
+    untold, named = replace(one, airmass=None, target=""), replace(one, airmass=None)
+    assert unknown(untold, [untold]) == pytest.approx(np.log(1.25**0.6))
+    assert unknown(replace(named, target="M 42"), [named]) == pytest.approx(np.log(1.25**0.6))
+    assert unknown(named, [named]) == unknown(one, [one]) == 0.0
+    reference = Reference(
+        replace(f, airmass=None, target="") for day in range(3) for f in night(300 + day, day=day)
+    )
+    frames = night(4, defocus=1.45)
+    bare = [replace(f, airmass=None, target="") for f in frames]
+    assert causes(find_alarms(frames, Reference(nights(3)))[0]) == ["focus"]
+    assert find_alarms(bare, reference)[0] == []
+    wider = [replace(f, airmass=None, target="") for f in night(4, defocus=1.8)]
+    assert causes(find_alarms(wider, reference)[0]) == ["focus"]
+
+
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
@@ -124,6 +141,36 @@ def test_filters_and_cameras_that_alternate_are_compared_with_their_own():
         assert not {"light", "focus"} & set(told)
 
 
+def of_filters(seed, day=0, n=36, before=5, **fault):
+    """Return a night of three filters in turn, whose stars and skies differ; faults begin early."""
+    frames = []
+    for k, each in enumerate(night(seed, n=n, day=day)):
+        name = "LRB"[k % 3]
+        width, sky = {"L": (1.0, 2.0), "R": (0.9, 1.0), "B": (1.2, 0.5)}[name]
+        fwhm, background = each.fwhm * width, each.background * sky
+        one = replace(each, camera=f"camera; filter {name}", fwhm=fwhm, background=background)
+        is_faulty = k >= before and name in fault.get("only", "LRB")
+        frames.append(replace(one, fwhm=fwhm * fault.get("defocus", 1.0)) if is_faulty else one)
+    return frames
+
+
+def test_focus_is_the_telescopes_whatever_the_filter():
+    def reference(seed):
+        return Reference([f for day in range(3) for f in of_filters(100 * seed + day, day)])
+
+    caught = in_one = false = 0
+    for seed in range(20):
+        expected = reference(seed + 50)
+        false += len(find_alarms(of_filters(seed), expected)[0])
+        alarms, _ = find_alarms(of_filters(seed, defocus=1.5), expected)
+        caught += bool(alarms) and "05.fits" <= alarms[0].images[-1] <= "09.fits"
+        alarms, _ = find_alarms(of_filters(seed, defocus=1.5, only="R"), expected)
+        in_one += bool(alarms) and "07.fits" <= alarms[0].images[-1] <= "19.fits"
+    assert caught >= 18
+    assert in_one >= 16
+    assert false <= 1  # of 720 frames
+
+
 def test_a_reference_of_zeros_is_no_error():
     zeros = [replace(f, background=0.0, noise=0.0) for f in nights(11)]
     frames = [replace(f, background=5.0 if k >= 30 else 0.0, noise=0.0) for k, f in enumerate(night(12))]
@@ -135,13 +182,13 @@ def test_a_night_begins_anew_after_a_day():
     frames = [f for day in (0, 1) for f in night(day, n=10, day=day)]
     seen = []
     for each in frames:
-        seen.append(len(kept.before(each)))
+        seen.append(len(kept.before(each).of_telescope))
         kept.add(each)
     assert seen == [0, 0, 0, 1, 2, 3, 4, 5, 5, 5] * 2
     # Without times nothing tells nights apart.
     kept, seen = Night(), []
     for each in frames:
-        seen.append(len(kept.before(replace(each, time=None))))
+        seen.append(len(kept.before(replace(each, time=None)).of_kind))
         kept.add(replace(each, time=None))
     assert seen[10:] == [5] * 10
 
