@@ -46,6 +46,7 @@ JUDGED = {
 #: Detections within so many pixels of something may be of it.
 REACH = {"mover": 2.0, "star": 2.0, "hot_pixel": 1.5, "cosmic_ray": 4.0, "satellite": 4.0}
 REAL = ("star", "mover")
+UNKNOWN = "without truth"
 WORDS = ("moving", "seen once", "seen once, near a brighter source")
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
@@ -146,6 +147,7 @@ def judged(plan):
     """Return the figures of a night."""
     sources, detections, candidates, mask, truth, _ = night_of(plan)
     return verdicts(detections, np.asarray(detections["what"]).astype(str)) | {
+        "reliability of sources": reliability_of_sources(sources, detections),
         "candidates": of_candidates(sources, detections, candidates),
         "hot pixels": of_mask(mask, truth),
     }
@@ -163,9 +165,10 @@ def judged_by_table(folder):
     kind = np.asarray(sources["kind"]).astype(str)[np.asarray(detections["source"]) - 1]
     mover = what == "mover"
     moving = np.unique(np.asarray(detections["source"])[mover & (kind == "moving")])
-    detections["what"] = np.where(known, what, "without truth")
+    detections["what"] = np.where(known, what, UNKNOWN)
     return found | {
-        "without truth": int((~known).sum()),
+        "reliability of sources": reliability_of_sources(sources, detections),
+        UNKNOWN: int((~known).sum()),
         "movers": {
             "of the truth": len(np.unique(truth["id"][truth["kind"] == "mover"])),
             "positions": int((truth["kind"] == "mover").sum()),
@@ -192,7 +195,13 @@ def verdicts(detections, what):
             "purity": float(real[said].mean()),
             **{f"{k} let in": float(said[what == k].mean()) for k in np.unique(what[~real])},
         }
-    figures["reliability"] = [
+    figures["reliability"] = reliability(p, real)
+    return figures
+
+
+def reliability(p, real):
+    """Hold probabilities against the share that is real, by intervals of the probability."""
+    return [
         {
             "from": a,
             "to": b,
@@ -203,7 +212,13 @@ def verdicts(detections, what):
         for a, b in itertools.pairwise(BINS)
         if (of := (p >= a) & (p <= b if b == 1 else p < b)).any()
     ]
-    return figures
+
+
+def reliability_of_sources(sources, detections):
+    """Do so for sources, whose probability it is: detections of one are right or wrong together."""
+    is_what = what_sources_are(sources, detections)
+    known = is_what != UNKNOWN
+    return reliability(np.asarray(sources["probability"])[known], np.isin(is_what[known], REAL))
 
 
 def of_candidates(sources, detections, candidates):
