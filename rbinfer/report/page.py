@@ -188,24 +188,27 @@ def _status(night: Night) -> str:
 
 
 def _trends(night: Night) -> str:
-    if len(night.images) < 2:
+    images, order = list(night.images), "by name"
+    if len(images) < 2:
         return ""
-    names = [image.name for image in night.images]
-    is_assumed = [image.fwhm_source in _ASSUMED for image in night.images]
-    fwhm = charts.trend([image.fwhm for image in night.images], names, "FWHM", hollow=is_assumed)
-    ellipticities = [image.ellipticity for image in night.images]
+    if all(image.observed for image in images):
+        images, order = sorted(images, key=lambda image: image.observed), "by time"
+    names = [image.name for image in images]
+    is_assumed = [image.fwhm_source in _ASSUMED for image in images]
+    widths = [image.fwhm for image in images]
+    fwhm = charts.trend(widths, names, "FWHM", hollow=is_assumed, order=order)
+    ellipticities = [image.ellipticity for image in images]
     shape = ""
     if any(value is not None for value in ellipticities):
-        chart = charts.trend(ellipticities, names, "Ellipticity")
+        chart = charts.trend(ellipticities, names, "Ellipticity", order=order)
         shape = f"<div><h3>Ellipticity of the stars (1 - b / a)</h3>{chart}</div>"
     said = (
         ""
         if not any(is_assumed)
         else ('<p class="muted">Hollow: of images without stars, whose FWHM is borrowed or assumed.</p>')
     )
-    fraction = charts.trend(
-        [image.bogus_fraction for image in night.images], names, "Bogus fraction", percent=True
-    )
+    fractions = [image.bogus_fraction for image in images]
+    fraction = charts.trend(fractions, names, "Bogus fraction", percent=True, order=order)
     return (
         '<h2>Through the night</h2><div class="charts">'
         f"<div><h3>FWHM (px)</h3>{fwhm}{said}</div>{shape}"

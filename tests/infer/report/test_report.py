@@ -26,7 +26,7 @@ from rbinfer.pipeline.score_file import score_file
 from rbinfer.pipeline.summary import BINS
 from rbinfer.report import read_night, write_report
 from rbinfer.report.one import SOURCE
-from rbinfer.report.page import _options
+from rbinfer.report.page import _options, _trends
 from rbinfer.report.reference import record_of_night, reference_scores
 from rbinfer.report.stars import draw_stars
 
@@ -372,6 +372,25 @@ def test_the_page_shows_stars_and_their_shape(night, page, tmp_path):
     assert text.count('class="trend hollow"') == 1
     assert "borrowed" in text
     assert text.count('alt="mean star of ') == 1
+
+
+def test_trends_are_in_the_order_of_time_where_each_image_has_one(night):
+    read = read_night(night[1], None, 5)
+    read.images = read.images[:3]
+    names = [image.name for image in read.images]
+
+    def shown():
+        text = _trends(read)
+        [order] = set(re.findall("number of the image, (by [a-z]+)", text))
+        fwhm = text[: text.index("</svg>")]
+        return order, [name for name in re.findall(r"<title>(.*?): ", fwhm) if name in names]
+
+    assert shown() == ("by name", names)
+    for k, image in enumerate(read.images):
+        read.images[k] = dataclasses.replace(image, observed=f"2026-11-28 0{3 - k}:00:00")
+    assert shown() == ("by time", names[::-1])
+    read.images[0] = dataclasses.replace(read.images[0], observed="")
+    assert shown() == ("by name", names)
 
 
 def test_a_result_with_the_name_of_its_image(night, tmp_path):
