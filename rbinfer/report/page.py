@@ -331,7 +331,8 @@ def _figure(night: Night, picture: Picture) -> str:
     source = picture.source
     image = night.images[source["image"]]
     place = f"x {source['x']:.1f}, y {source['y']:.1f}"
-    place += f", HDU {source['hdu']}" if len(night.images_of_hdu) > 1 and source["hdu"] != FIRST else ""
+    if len(night.images_of_hdu) > 1 and source["hdu"] != FIRST:
+        place += f", HDU\u00a0{source['hdu']}"
     drawn = (
         f'<img src="{picture.url}" alt="cutout of {escaped(image.name)} at {place}">'
         if picture.url
