@@ -366,7 +366,8 @@ def _repeats(night: Night, repeats: Repeats) -> str:
 
 
 def _map(night: Night, hdu: int, found: Sequence[Repeat]) -> str:
-    of = night.bogus[night.bogus["hdu"] == hdu]
+    parts = (part[part["hdu"] == hdu] for part in night.bogus.parts())
+    places = ((of["x"], of["y"]) for of in parts)
     marked = [
         (repeat.x, repeat.y, f"x {repeat.x:.1f}, y {repeat.y:.1f}: {repeat.images} images")
         for repeat in found
@@ -374,8 +375,9 @@ def _map(night: Night, hdu: int, found: Sequence[Repeat]) -> str:
     title = "" if hdu == FIRST else f", HDU {hdu}"
     return (
         f"<div><h3>Bogus on the detector{title}</h3>"
-        f'<p class="muted">{len(of):,} detections, {len(found):,} positions that repeat (circles).</p>'
-        f"{charts.detector_map(of['x'], of['y'], marked, night.extent[hdu])}</div>"
+        f'<p class="muted">{night.bogus_of_hdu[hdu]:,} detections, {len(found):,} positions that repeat '
+        "(circles).</p>"
+        f"{charts.detector_map(places, marked, night.extent[hdu])}</div>"
     )
 
 

@@ -9,6 +9,7 @@ import struct
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.cli import main
-from rbinfer.errors import InputError
+from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.tables import write_catalog
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import read_spec
+from rbinfer.night import bands
+from rbinfer.night.bands import RowFile
 from rbinfer.night.repeats import find_repeats, least_images
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
@@ -98,7 +101,7 @@ def page(night, tmp_path_factory):
 
 
 def test_counts_are_those_of_the_tables(night):
-    read = read_night(night[1], None, 8)
+    read = night_in(night[1], None, 8)
     names = [STRANGE if k == 10 else f"im{k + 1}.fits" for k in range(N)]
     assert [image.name for image in read.images] == names  # numbers as numbers
     for image in read.images:
@@ -128,8 +131,8 @@ def test_formats_alike(night, tmp_path, suffix, caplog):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     write_catalog(table, tmp_path / f"a.{suffix}")
-    (image,) = (read := read_night(tmp_path, night[0], 5)).images
-    (expected, *_) = read_night(night[1], None, 5).images
+    (image,) = (read := night_in(tmp_path, night[0], 5)).images
+    (expected, *_) = night_in(night[1], None, 5).images
     for key in ("detections", "real", "bogus", "unscored", "threshold", "classes", "status"):
         assert getattr(image, key) == getattr(expected, key)
     if suffix == "csv":
@@ -162,7 +165,7 @@ def test_a_csv_and_its_journal(night, tmp_path):
     entry = first | {"output": "im1.csv"}
     entry["summary"] = first["summary"] | {"threshold": 0.25}
     (tmp_path / "batch.jsonl").write_text(json.dumps(entry))
-    (image,) = (read := read_night(tmp_path, None, 5)).images
+    (image,) = (read := night_in(tmp_path, None, 5)).images
     assert (image.threshold, image.path, image.model) == (0.25, night[0] / "im1.fits", "default")
     assert image.fwhm == table.meta["rb_fwhm"]
     assert not read.notes
@@ -185,6 +188,17 @@ def test_unscored_rows_and_no_rows(night, tmp_path):
     assert any("each is counted" in note for note in read.notes)
 
 
+def night_in(folder, images, most):
+    return read_night(folder, images, most, RowFile(Path(gettempdir()), SOURCE))
+
+
+def stored(rows):
+    """Return rows as a night keeps them."""
+    file = RowFile(Path(gettempdir()), SOURCE)
+    file.add(rows)
+    return file
+
+
 def _sources(rows):
     out = np.zeros(len(rows), SOURCE)
     for k, (image, hdu, x, y) in enumerate(rows):
@@ -202,7 +216,7 @@ def test_repeating_positions():
     rows += [(k, 1, 7.3, 9.1) for k in range(3)]
     rows += [(0, 0, np.nan, 5.0), (1, 0, 1e300, 5.0), (2, 0, np.inf, 5.0)]
     rows += [(k, 0, *rng.uniform(150, 1000, 2)) for k in range(6)]
-    sources = _sources(rows)
+    sources = stored(_sources(rows))
     repeats = find_repeats(sources, {0: 6, 1: 6})
     assert [(one.hdu, one.images) for one in repeats.found] == [(0, 6), (1, 3)]
     assert (repeats.found[0].x, repeats.found[0].y) == (50.5, 80.5)
@@ -213,15 +227,31 @@ def test_repeating_positions():
     assert not find_repeats(sources, {0: 100, 1: 100}).found
 
 
+def test_a_page_from_many_bands_is_the_page(night, page, tmp_path, monkeypatch):
+    monkeypatch.setattr(bands, "_ROWS", 17)
+    again = tmp_path / page.name
+    write_report(night[1], again, most=8)
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_full_disk_is_told_and_is_no_fault_of_the_results(night, tmp_path):
+    class Full(RowFile):
+        def add(self, rows):
+            raise RbinferError("no room")
+
+    with pytest.raises(RbinferError, match="no room"):
+        read_night(night[1], None, 5, Full(tmp_path, SOURCE))
+
+
 def test_neighbouring_hot_pixels_stay_apart():
     rows = [(k, 0, 30.0 + 2 * n, 40.0) for k in range(5) for n in range(3)]
     rows += [(0, 0, 31.0, 40.0)]  # a stray one between
-    found = find_repeats(_sources(rows), {0: 5}).found
+    found = find_repeats(stored(_sources(rows)), {0: 5}).found
     assert sorted(one.x for one in found) == [30.0, 32.0, 34.0]
 
 
 def test_hot_pixels_of_the_night_are_found(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     found = {(one.x, one.y): one.images for one in find_repeats(read.bogus, read.images_of_hdu).found}
     assert found.keys() == set(map(tuple, HOT))
     assert min(found.values()) >= N - 2
@@ -233,7 +263,7 @@ def reference_of(read):
 
 def test_reference_of_the_model(night, monkeypatch):
     """Shares of real and bogus times their numbers; only for the model that made the scores."""
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     shares = {"real": [0.0] * 19 + [1.0], "bogus": [0.5, 0.5] + [0.0] * 18}
     spec = with_scores(shares)
     monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path: spec)
@@ -268,7 +298,7 @@ def with_scores(shares):
 
 
 def test_reference_of_another_reading(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     read.images = [dataclasses.replace(image, real_classes=("star",)) for image in read.images]
     stars = read_spec(resolve(None)).reading(("star",)).scores
     n_bogus = len(read.bogus)
@@ -341,7 +371,7 @@ def test_images_that_are_gone_cost_the_cutouts_alone(night, tmp_path, capsys):
 
 
 def test_the_stars_of_the_sharpest_a_middling_and_the_widest_image(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     stars = draw_stars(read)
     assert [star.title for star in stars] == ["Sharpest", "Median", "Widest"]
     widths = sorted(image.fwhm for image in read.images if image.fwhm_source == "measured")
@@ -375,7 +405,7 @@ def test_the_page_shows_stars_and_their_shape(night, page, tmp_path):
 
 
 def test_trends_are_in_the_order_of_time_where_each_image_has_one(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     read.images = read.images[:3]
     names = [image.name for image in read.images]
 
@@ -397,8 +427,8 @@ def test_a_result_with_the_name_of_its_image(night, tmp_path):
     table = Table.read(night[1] / "im1.ecsv")
     table.meta["rb_image"] = "im1.fits"
     write_catalog(table, tmp_path / "im1.fits")
-    assert read_night(tmp_path, None, 5).images[0].path is None
-    assert read_night(tmp_path, night[0], 5).images[0].path == night[0] / "im1.fits"
+    assert night_in(tmp_path, None, 5).images[0].path is None
+    assert night_in(tmp_path, night[0], 5).images[0].path == night[0] / "im1.fits"
 
 
 def test_positions_on_the_sky_by_the_image(night, tmp_path):
@@ -413,11 +443,11 @@ def test_positions_on_the_sky_by_the_image(night, tmp_path):
     sky = Table({"ra": ra, "dec": dec, "rb_score": table["rb_score"]}, meta=dict(table.meta))
     sky.meta["rb_image"] = "sky.fits"
     sky.write(tmp_path / "a.ecsv")
-    read = read_night(tmp_path, None, 5)
+    read = night_in(tmp_path, None, 5)
     expected = np.asarray(table["x"])[np.asarray(table["rb_score"]) <= 0.5]
-    np.testing.assert_allclose(read.bogus["x"], expected, atol=1e-5)
+    np.testing.assert_allclose(read.bogus.read()["x"], expected, atol=1e-5)
     (tmp_path / "sky.fits").unlink()
-    assert np.isnan(read_night(tmp_path, None, 5).bogus["x"]).all()
+    assert np.isnan(night_in(tmp_path, None, 5).bogus.read()["x"]).all()
 
 
 def test_mosaics_keep_their_hdus_apart(tmp_path):
@@ -429,7 +459,8 @@ def test_mosaics_keep_their_hdus_apart(tmp_path):
         table["rb_hdu"] = np.int32([1, 2, 2])
         table.meta.update(rb_threshold=0.5, rb_fwhm=3.0, rb_hdu="all", rb_image=f"m{k}.fits")
         write_catalog(table, tmp_path / "r" / f"m{k}.fits")
-    read = write_report(tmp_path / "r", tmp_path / "n.html")
+    write_report(tmp_path / "r", tmp_path / "n.html")
+    read = night_in(tmp_path / "r", None, 5)
     found = find_repeats(read.bogus, read.images_of_hdu).found
     assert [(one.hdu, one.x, one.y, one.images) for one in found] == [(1, 30, 40, 4), (2, 30, 40, 4)]
     assert "Bogus on the detector, HDU 2" in (tmp_path / "n.html").read_text()
@@ -491,7 +522,7 @@ def _odd(night, **changes):
 def test_an_odd_result_does_not_end_the_report(night, tmp_path):
     """It is left out with the reason, and nothing of it is counted."""
     shutil.copy(night[1] / "im1.ecsv", tmp_path)
-    expected = read_night(tmp_path, None, 5)
+    expected = night_in(tmp_path, None, 5)
     n = len(Table.read(night[1] / "im2.fits"))
     odd = {
         "a_pairs": {"rb_score": np.zeros((n, 2), np.float32)},
@@ -527,7 +558,7 @@ def test_any_error_of_a_result_is_its_own(night, tmp_path, monkeypatch):
         return {}
 
     monkeypatch.setattr(one, "_status", fail)
-    read = read_night(tmp_path, None, 5)
+    read = night_in(tmp_path, None, 5)
     assert [image.name for image in read.images] == ["im1.fits"]
     assert read.skipped == [
         ("im2.fits", "an error that rbinfer does not foresee: what nobody thought of")
@@ -576,7 +607,7 @@ def test_a_journal_that_cannot_be_read_costs_itself(night, tmp_path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert len(read_night(tmp_path, None, 5).images) == 1
+    assert len(night_in(tmp_path, None, 5).images) == 1
     assert "batch.jsonl cannot be read" in caplog.text
 
 
@@ -603,15 +634,15 @@ def test_columns_of_positions_by_the_journal(night, tmp_path):
     summary = {"threshold": 0.5, "x_col": "px", "y_col": "py", "origin": 1}
     entry = {"image": "im1.fits", "output": "im1.csv", "ok": True, "summary": summary}
     (tmp_path / "batch.jsonl").write_text(json.dumps(entry))
-    read = read_night(tmp_path, None, 5)
-    np.testing.assert_allclose(read.bogus["x"], expected.bogus["x"])
-    np.testing.assert_allclose(read.bogus["y"], expected.bogus["y"])
+    read = night_in(tmp_path, None, 5)
+    np.testing.assert_allclose(read.bogus.read()["x"], expected.bogus.read()["x"])
+    np.testing.assert_allclose(read.bogus.read()["y"], expected.bogus.read()["y"])
 
 
 def read_night_of(table, folder, name):
     folder.mkdir()
     table.write(folder / name)
-    return read_night(folder, None, 5)
+    return night_in(folder, None, 5)
 
 
 def test_written_whole_or_not_at_all(night, tmp_path, monkeypatch):
