@@ -304,7 +304,7 @@ def _night(found: dict[str, Any]) -> str:
 
 
 def _candidates(nights: dict[str, Any]) -> str:
-    """Return how complete and pure the candidates are, and how much they would be by the scores alone."""
+    """Return how complete and pure the candidates are, and what they would be by the scores alone."""
     rows = []
     for name, each in nights.items():
         once = (each["candidates"][f"seen once, by {how}"] for how in ("single score", "probability"))
