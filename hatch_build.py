@@ -13,10 +13,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-#: Of what a wheel without a library needs; those that pyproject.toml names for other platforms.
-_JIT = ["llvmlite>=0.44", "numba>=0.61"]
-#: Of the build: the passes of LLVM that it runs are of these.
-_BUILD = ["llvmlite>=0.45", "numba>=0.62", "numpy>=1.26"]
+#: Of what a wheel without a library needs; those that pyproject.toml names for other platforms. Earlier
+#: ones lack a pass of LLVM that the build runs.
+_JIT = ["llvmlite>=0.45", "numba>=0.62"]
+_BUILD = [*_JIT, "numpy>=1.26"]
 
 
 class KernelsHook(BuildHookInterface):

@@ -144,9 +144,9 @@ def _rivals(found: dict[str, Any]) -> str:
 
 
 def rivals_ahead(found: dict[str, Any]) -> str:
-    """Say on which groups of images another tool has the higher AUC, and which tool."""
+    """Say on which groups of images another tool keeps more less what it lets in, and which tool."""
     groups = {group: names for group, names in found["higher_than_ours"].items() if names}
-    return "; ".join(f"`{group}` ({', '.join(names)})" for group, names in groups.items())
+    return "; ".join(f"`{group}` ({', '.join(names)})" for group, names in groups.items()) or "none"
 
 
 def losses_promoted(rates: dict[str, list[float]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .columns import bare
 from .content import Content
-from .ecsv_rows import read_rows
+from .ecsv_rows import cell_at_fault, read_rows
 from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,25 @@ def read_ecsv(content: Content) -> "Iterator[tuple[str, Table]]":
     table = None
     if rows and not any(word in header for word in _NOT_PLAIN):
         table = read_rows(Table.read(lines[: end + 1], format="ascii.ecsv"), lines[end], rows)
-    yield "", Table.read(lines, format="ascii.ecsv") if table is None else table
+    yield "", _read_by_astropy(lines, end) if table is None else table
+
+
+def _read_by_astropy(lines: list[str], end: int) -> "Table":
+    """Read a table; its names stand in the line `end`. A `ValueError` names the cell at fault."""
+    from astropy.table import Table
+
+    try:
+        return Table.read(lines, format="ascii.ecsv")
+    except ValueError as error:
+        if "failed to convert" not in str(error):
+            raise
+        # Astropy names the column, but not the row.
+        delimiter = "," if "," in lines[end] else " "
+        empty = Table.read(lines[: end + 1], format="ascii.ecsv")
+        fault = cell_at_fault(empty, lines[end].split(delimiter), lines[end + 1 :], delimiter)
+        if fault is None:
+            raise
+        raise ValueError(fault) from error
 
 
 def write_ecsv(table: "Table", path: Path) -> None:

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._util.extras import needed
 from ..errors import InputError, RbinferError, one_line
 from .content import format_suffix
 from .files import collect_warnings
@@ -30,7 +31,7 @@ class Listeners:
 
     Parameters
     ----------
-    client : astropy.samp.SAMPIntegratedClient
+    client : astropy.samp.SAMPIntegratedClient or pyvo.samp.SAMPIntegratedClient
         Connected.
     """
 
@@ -81,20 +82,18 @@ class Listeners:
     def _notify(self, mtype: str, params: dict[str, str]) -> int:
         try:
             told = self._client.notify_all({"samp.mtype": mtype, "samp.params": params})
-        except Exception as error:  # of XML-RPC, sockets and astropy.samp
+        except Exception as error:  # of XML-RPC, sockets and SAMP
             raise RbinferError(f"the SAMP hub does not take {mtype}: {one_line(error)}") from error
         return len(told or ())
 
 
 def _samp() -> Any:
-    """Import Astropy's SAMP, which Astropy 8 announces to be moved elsewhere."""
+    """Import Astropy's SAMP, which is deprecated since Astropy 8, or what follows it, PyVO's."""
     with collect_warnings():
         try:
             return import_module("astropy.samp")
-        except ImportError as error:
-            raise InputError(
-                "this version of Astropy has no SAMP (astropy.samp) any more; version 8.0 has it"
-            ) from error
+        except ImportError:
+            return needed("pyvo.samp", "with this version of Astropy, SAMP needs", "samp")
 
 
 @contextmanager
@@ -108,10 +107,10 @@ def listeners() -> Iterator[Listeners]:
     Raises
     ------
     InputError
-        There is none.
+        There is none, or no package that speaks SAMP.
     """
     samp = _samp()
-    # Else Astropy asks the internet for the name of this machine.
+    # Else the package asks the internet for the name of this machine.
     with samp.conf.set_temp("use_internet", False):
         metadata = {"samp.name": "rbinfer", "samp.description.text": "Real/bogus scores"}
         client = samp.SAMPIntegratedClient(metadata=metadata, callable=False)

@@ -56,8 +56,10 @@ def test_kernels_within_bounds(tried, bounds_checked):
 @pytest.mark.parametrize("seed", PIECES)
 def test_detection(seed, tried):
     found = fuzz(times(700, 4000), seed, "fuzz_detection")
-    # SEP raises the threshold of what bad pixels touch.
-    counts = [Counter(n) for kind, n in found["found"].items() if kind not in ("not finite", "masked")]
+    # SEP raises the threshold of what bad pixels touch, and where most of an image has no noise but
+    # parts of it do, its noise is that of these parts.
+    others = ("not finite", "masked", "patches")
+    counts = [Counter(n) for kind, n in found["found"].items() if kind not in others]
     total = sum(counts, Counter())
     assert total["ours"] > found["cases"]
     for same, of in (

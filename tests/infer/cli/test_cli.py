@@ -1,88 +1,53 @@
+"""The verbs that score one image, and those that tell of models and of the program."""
+
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import ascii as ascii_io
-from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer import __version__
 from rbinfer._util.plain import plain
 from rbinfer.cli import main
-from rbinfer.errors import RbinferError
-from rbinfer.io.regions import as_regions
 from rbinfer.io.tables import read_catalog
 from rbinfer.model.registry import DEFAULT_MODEL, resolve
 from rbinfer.model.session import Session
 from rbinfer.status import Status
 
-FWHM = 3.0
+from .conftest import FWHM, run
 
 
-@pytest.fixture(scope="session")
-def scene():
-    """Return an image of 40 Gaussian stars, with 10 hot pixels, and its catalogue."""
-    rng = np.random.default_rng(7)
-    image = rng.normal(500, 8, (256, 256))
-    gx, gy = np.meshgrid(np.arange(20, 240, 32), np.arange(20, 240, 32))
-    x = gx.ravel() + rng.uniform(-3, 3, gx.size)
-    y = gy.ravel() + rng.uniform(-3, 3, gx.size)
-    yy, xx = np.mgrid[:256, :256]
-    for k in range(gx.size):
-        if k < 10:
-            x[k], y[k] = round(x[k]), round(y[k])
-            image[int(y[k]), int(x[k])] += 3000
-        else:
-            image += 3000 * np.exp(-4 * np.log(2) * ((xx - x[k]) ** 2 + (yy - y[k]) ** 2) / FWHM**2)
-    table = Table({"id": np.arange(gx.size), "x": x, "y": y})
-    return image.astype(np.float32), table
-
-
-@pytest.fixture
-def inputs(scene, tmp_path):
-    image, table = scene
-    fits.writeto(tmp_path / "im age.fits", image)
-    table.write(tmp_path / "cat.ecsv")
-    return str(tmp_path / "im age.fits"), str(tmp_path / "cat.ecsv")
-
-
-def run(capsys, *argv):
-    code = main([str(a) for a in argv])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_classify_to_stdout_keeps_rows_and_order(inputs, scene, capsys):
+def test_classify_to_stdout_keeps_rows_and_order(inputs, field, capsys):
     image, catalog = inputs
     code, out, err = run(capsys, "classify", image, "--catalog", catalog)
     assert code == 0
     got = ascii_io.read(out, format="ecsv")
-    np.testing.assert_array_equal(got["id"], scene[1]["id"])
-    np.testing.assert_array_equal(got["x"], scene[1]["x"])
+    np.testing.assert_array_equal(got["id"], field[1]["id"])
+    np.testing.assert_array_equal(got["x"], field[1]["x"])
     assert got["rb_score"].dtype == np.float32
     assert got["rb_status"].dtype == np.int32
     assert np.all((got["rb_score"] >= 0) & (got["rb_score"] <= 1))
     assert got.meta["rb_model"] == DEFAULT_MODEL
-    # The scene is sampled, not integrated over pixels, which the estimate takes off.
+    # The field is sampled, not integrated over pixels, which the estimate takes off.
     assert got.meta["rb_fwhm"] == pytest.approx(np.sqrt(FWHM**2 - 8 * np.log(2) / 12), rel=0.02)
     assert "49 detections from" in err
     assert "FWHM 2.92 px (measured" in err
     assert f"model {DEFAULT_MODEL}" in err
 
 
-def test_classify_without_catalogue_detects_stars(inputs, scene, capsys):
+def test_classify_without_catalogue_detects_stars(inputs, field, capsys):
     code, out, err = run(capsys, "classify", inputs[0], "--json")
     assert code == 0
     result = json.loads(out)
     assert result["summary"]["catalog"] is None
     assert result["summary"]["detections"] == len(result["rows"])
     found = np.array([(row["x"], row["y"]) for row in result["rows"]])
-    for x, y in zip(scene[1]["x"][10:], scene[1]["y"][10:], strict=True):
+    for x, y in zip(field[1]["x"][10:], field[1]["y"][10:], strict=True):
         assert np.min(np.hypot(found[:, 0] - x, found[:, 1] - y)) < 0.3
     assert "detections by rbinfer" in err
 
@@ -91,8 +56,8 @@ def test_classify_detects_by_sep_when_told_to(inputs, capsys):
     assert "detections by SEP" in run(capsys, "classify", inputs[0], "--detector", "sep", "--json")[2]
 
 
-def test_classify_json_says_why_there_is_no_score(inputs, scene, capsys, tmp_path):
-    table = scene[1].copy()
+def test_classify_json_says_why_there_is_no_score(inputs, field, capsys, tmp_path):
+    table = field[1].copy()
     table["x"][[0, 1, 2]] = [np.nan, -40.0, 1e300]
     table["flux"] = np.ma.array(np.ones(len(table)), mask=np.arange(len(table)) == 3)
     table.write(tmp_path / "odd.fits")
@@ -117,13 +82,13 @@ def test_classify_json_says_why_there_is_no_score(inputs, scene, capsys, tmp_pat
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot", ".xml"])
-def test_classify_to_a_file(inputs, scene, capsys, tmp_path, suffix):
+def test_classify_to_a_file(inputs, field, capsys, tmp_path, suffix):
     out_file = tmp_path / f"out{suffix}"
     code, out, _ = run(capsys, "classify", inputs[0], "--catalog", inputs[1], "-o", out_file)
     assert code == 0
     assert out == ""
     got = read_catalog(out_file)
-    np.testing.assert_allclose(got["x"], scene[1]["x"])
+    np.testing.assert_allclose(got["x"], field[1]["x"])
     assert got.colnames[:5] == ["id", "x", "y", "rb_score", "rb_status"]
 
 
@@ -372,10 +337,10 @@ def test_a_share_lies_between_none_and_all(inputs, capsys, value):
     assert value in capsys.readouterr().err
 
 
-def test_position_columns_and_origin_by_name(inputs, scene, capsys, tmp_path):
+def test_position_columns_and_origin_by_name(inputs, field, capsys, tmp_path):
     """The same scores from columns of any name, with the first pixel called 1."""
     image, catalog = inputs
-    _, table = scene
+    _, table = field
     renamed = Table({"x": table["y"] * 0, "col": table["x"] + 1, "row": table["y"] + 1, "y": table["y"]})
     renamed.write(tmp_path / "other.ecsv")
     options = ("--x-col", "col", "--y-col", "row", "--origin", "1", "--fwhm", FWHM)
@@ -395,36 +360,6 @@ def test_position_options_need_a_catalogue(inputs, capsys):
     assert "--catalog" in err
 
 
-def test_regions(inputs, scene, capsys, tmp_path):
-    """One circle a row, counted from 1, coloured by verdict; kept unless told otherwise."""
-    image, catalog = inputs
-    _, table = scene
-    path = tmp_path / "verdicts.reg"
-    code, out, _ = run(capsys, "classify", image, "--catalog", catalog, "--regions", path)
-    assert code == 0
-    score = ascii_io.read(out, format="ecsv")["rb_score"]
-    circles = [line for line in path.read_text().splitlines() if line.startswith("circle(")]
-    assert len(circles) == len(table)
-    for line, row, s in zip(circles, table, score, strict=True):
-        x, y, _ = (float(v) for v in line[7 : line.index(")")].split(","))
-        assert (x, y) == pytest.approx((row["x"] + 1, row["y"] + 1), abs=1e-3)
-        assert f"color={'deepskyblue' if s > 0.5 else 'orangered'} " in line
-    assert any("text={hot_pixel" in line or "text={cosmic_ray" in line for line in circles)
-    before = path.read_text()
-    code, _, err = run(capsys, "classify", image, "--catalog", catalog, "--regions", path)
-    assert code == 1
-    assert "--overwrite" in err
-    assert path.read_text() == before
-
-
-def test_regions_of_what_has_no_score_or_position():
-    text = as_regions([1.0, np.nan, 3.0], [1.0, 2.0, 3.0], [np.nan, 0.9, 0.9], 0.5)
-    assert [line.split("#")[1] for line in text.splitlines() if line.startswith("circle")] == [
-        " color=gold text={} tag={unscored}",
-        " color=deepskyblue text={0.90} tag={real}",
-    ]
-
-
 def test_status_in_words(capsys):
     code, out, _ = run(capsys, "status", "4352")
     assert code == 0
@@ -437,95 +372,3 @@ def test_status_in_words(capsys):
     with pytest.raises(SystemExit):
         main(["status", "-3"])
     assert run(capsys, "status", "near_edge")[1].startswith("NEAR_EDGE: part of the cutout")
-
-
-def test_mask_bits_noise_and_saturation(inputs, scene, capsys, tmp_path):
-    """Extensions of the image's own file, or files; each says so in the status or the score."""
-    image, table = scene
-    x, y = round(float(table["x"][20])), round(float(table["y"][20]))
-    flags = np.zeros(image.shape, np.int16)
-    flags[y - 20 : y + 21, x - 20 : x + 21] = 4
-    path = tmp_path / "mef.fits"
-    hdus = [
-        fits.PrimaryHDU(image),
-        fits.ImageHDU(flags, name="DQ"),
-        fits.ImageHDU(image * 0 + 8, name="ERR"),
-    ]
-    fits.HDUList(hdus).writeto(path)
-
-    def status(*more):
-        options = ("--catalog", inputs[1], "--fwhm", FWHM, *more)
-        code, out, err = run(capsys, "classify", path, *options)
-        assert code == 0, err
-        return ascii_io.read(out, format="ecsv")
-
-    plain_run, masked, bits = status(), status("--mask", "DQ"), status("--mask", "DQ", "--bad-bits", "3")
-    assert plain_run["rb_status"][20] == 0
-    assert masked["rb_status"][20] & Status.TOO_FEW_GOOD_PIXELS
-    np.testing.assert_array_equal(bits["rb_score"], plain_run["rb_score"])
-    noise = status("--err", f"{path}[ERR]")
-    assert not np.array_equal(noise["rb_score"], plain_run["rb_score"])
-    np.testing.assert_allclose(noise["rb_score"], plain_run["rb_score"], atol=0.2)
-    saturated = status("--saturation", "2000")["rb_status"] & Status.SATURATED
-    assert saturated[20]
-    code, _, err = run(capsys, "classify", path, "--catalog", inputs[1], "--bad-bits", "3")
-    assert (code, "--mask" in err) == (1, True)
-
-
-def test_psf_is_a_file_or_an_hdu(inputs, scene, capsys, tmp_path):
-    image, _ = scene
-    y, x = np.indices((25, 25)) - 12
-    star = np.exp(-4 * np.log(2) * (x**2 + y**2) / 4.0**2).astype(np.float32)
-    path, alone = tmp_path / "mef.fits", tmp_path / "psf.fits"
-    fits.HDUList([fits.PrimaryHDU(image), fits.ImageHDU(star, name="PSF")]).writeto(path)
-    fits.writeto(alone, star)
-    found = []
-    for where in ("PSF", alone, f"{path}[PSF]"):
-        code, out, _ = run(
-            capsys, "classify", path, "--catalog", inputs[1], "--psf", where, "--json", "--quiet"
-        )
-        assert code == 0
-        found.append(json.loads(out))
-    assert found[0]["summary"]["fwhm"] == pytest.approx(4.0, rel=0.02)
-    assert found[0]["summary"]["fwhm_source"] == "psf"
-    assert found[0]["rows"] == found[1]["rows"] == found[2]["rows"]
-    code, _, err = run(capsys, "classify", path, "--psf", "none.fits")
-    assert (code, err.strip()) == (1, "rbinfer: error: the PSF none.fits does not exist")
-    before = alone.read_bytes()
-    code, _, err = run(capsys, "classify", path, "--psf", alone, "-o", alone, "--overwrite")
-    assert (code, alone.read_bytes()) == (1, before), err
-
-
-def test_outputs_are_distinct_from_each_other_and_the_inputs(inputs, capsys, tmp_path):
-    image, catalog = inputs
-    before = Path(image).read_bytes()
-    same = tmp_path / "same.ecsv"
-    for options in (("-o", same, "--regions", same), ("--regions", image, "--overwrite")):
-        code, _, err = run(capsys, "classify", image, "--catalog", catalog, *options)
-        assert (code, "named twice, or is what is read" in err) == (1, True)
-    assert not same.exists()
-    assert Path(image).read_bytes() == before
-
-
-def test_what_is_no_file_is_not_replaced(inputs, capsys, tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    code, _, err = run(capsys, "classify", inputs[0], "--regions", pipe, "--overwrite")
-    assert (code, "device or a pipe" in err, pipe.is_fifo()) == (1, True, True)
-
-
-def test_rows_are_there_when_the_regions_cannot_be_written(inputs, capsys, tmp_path, monkeypatch):
-    def refuse(*args):
-        raise RbinferError("no room")
-
-    monkeypatch.setattr("rbinfer.io.regions.write_regions", refuse)
-    rows, marks = tmp_path / "rows.ecsv", tmp_path / "marks.reg"
-    code, _, err = run(capsys, "classify", inputs[0], "-o", rows, "--regions", marks)
-    assert (code, "no room" in err) == (1, True)
-    assert len(read_catalog(rows)) > 0
-
-
-def test_labels_cannot_end_a_region():
-    text = as_regions([1.0], [1.0], [0.1], 0.5, classes=["a}\ncircle(9,9,9) # text={b"])
-    assert sum(line.startswith("circle") for line in text.splitlines()) == 1
-    assert text.count("{") == 2

@@ -1,5 +1,6 @@
 """Plain ECSV read by column is what Astropy reads of it, and anything else is left to Astropy."""
 
+import re
 from io import StringIO
 
 import numpy as np
@@ -104,12 +105,11 @@ def test_numbers_that_are_none(tmp_path, by_column):
     [
         '1 1.5 "a b"\n2 2.5 c\n', '1 "" a\n2 2.5 b\n', '"" 1.5 a\n2 2.5 b\n', "1 1.5  a\n2 2.5 b\n",
         "1 1.5 a\n# 2 2.5 b\n3 3.5 c\n", "1 1.5 a\n\n2 2.5 b\n", " 1 1.5 a\n", "1 1.5 a\t\n",
-        "9007199254740993 1.5 a\n2 2.5 b\n", "-9223372036854775808 1 a\n",
-        '1 1.5 "a""b"\n', '1 1.5 a"b\n',
+        '1 1.5 "a""b"\n', '1 1.5 a"b\n', "1_0 1.5 a\n",
     ],
     ids=[
         "quoted", "masked number", "masked whole", "two blanks", "comment", "empty line", "blank before",
-        "tab", "large", "least", "quotes", "a quote",
+        "tab", "quotes", "a quote", "underscore",
     ],
 )  # fmt: skip
 def test_what_is_not_plain_is_left_to_astropy(tmp_path, by_column, rows):
@@ -117,6 +117,49 @@ def test_what_is_not_plain_is_left_to_astropy(tmp_path, by_column, rows):
     path.write_text(HEAD + rows)
     check_same(read_catalog(path), Table.read(path, format="ascii.ecsv"))
     assert True not in by_column
+
+
+def test_large_integers_lose_no_digit(tmp_path, by_column):
+    path = tmp_path / "t.ecsv"
+    path.write_text(
+        HEAD + "9007199254740993 1.5 a\n-9223372036854775808 2.5 b\n9223372036854775807 3 c\n"
+    )
+    assert read_catalog(path)["n"].tolist() == [2**53 + 1, -(2**63), 2**63 - 1]
+    assert by_column == [True]
+
+
+def check_named(tmp_path, cell, column, kind, delimiter=" ", above=()):
+    """A table whose last row has another cell in a column is refused, and why."""
+    table = Table({"n": [1, 2, 3], "x": [1.5, 2.5, 3.5], "k": np.array([4, 5, 6], np.uint8)})
+    text = StringIO()
+    table.write(text, format="ascii.ecsv", delimiter=delimiter)
+    lines = text.getvalue().splitlines()
+    cells = lines[-1].split(delimiter)
+    cells[table.colnames.index(column)] = cell
+    lines[-1:] = [*above, delimiter.join(cells)]
+    path = tmp_path / "t.ecsv"
+    path.write_text("\n".join(lines) + "\n")
+    told = f"t.ecsv cannot be read as ECSV: row 3, column {column}: '{cell}' is no {kind}"
+    with pytest.raises(InputError, match=re.escape(told)):
+        read_catalog(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "column", "kind"),
+    [
+        ("1e3", "n", "int64"), ("1.0", "n", "int64"), ("9223372036854775808", "n", "int64"),
+        ("0x10", "n", "int64"), ("1e3", "k", "uint8"), ("256", "k", "uint8"), ("-1", "k", "uint8"),
+        ("1.5.2", "x", "float64"), ("one", "x", "float64"),
+    ],
+)  # fmt: skip
+def test_a_cell_of_another_type_is_named(tmp_path, cell, column, kind):
+    check_named(tmp_path, cell, column, kind)
+
+
+@pytest.mark.parametrize(("cell", "column", "kind"), [("1e3", "n", "int64"), ("one", "x", "float64")])
+@pytest.mark.parametrize("layout", [{"delimiter": ","}, {"above": ["# a remark", ""]}], ids=str)
+def test_and_where_astropy_reads_the_rows(tmp_path, cell, column, kind, layout):
+    check_named(tmp_path, cell, column, kind, **layout)
 
 
 @pytest.mark.parametrize("rows", ["1.5 1.5 a\n", "1 1.5\n", "1 1.5 a b\n", "x 1.5 a\n", "1 1.5 a\n2\n"])

@@ -1,23 +1,31 @@
-"""Against a hub of Astropy's and a client that listens as TOPCAT and DS9 do."""
+"""Against a hub and a client that listens as TOPCAT and DS9 do, with each package that speaks SAMP."""
 
 import queue
+import sys
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import numpy as np
 import pytest
-from astropy import samp
 from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.cli import main
-from rbinfer.errors import RbinferError
+from rbinfer.errors import InputError, RbinferError
 from rbinfer.io.samp import listeners
 
 
+@pytest.fixture(params=["astropy.samp", "pyvo.samp"])
+def samp(request, monkeypatch):
+    """The only package that speaks SAMP."""
+    for other in {"astropy.samp", "pyvo.samp"} - {request.param}:
+        monkeypatch.setitem(sys.modules, other, None)
+    return pytest.importorskip(request.param)
+
+
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(samp, tmp_path, monkeypatch):
     lock = tmp_path / "hub.lock"
     monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -33,7 +41,7 @@ def hub(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def received(hub):
+def received(samp, hub):
     """Return what a client that loads tables and images is told, as it comes."""
     client = samp.SAMPIntegratedClient({"samp.name": "viewer"})
     client.connect()
@@ -89,7 +97,7 @@ def test_without_a_listener_it_is_told_and_the_rows_are_written(image, hub, tmp_
     assert output.exists()
 
 
-def test_without_a_hub_nothing_is_done(image, tmp_path, monkeypatch, capsys):
+def test_without_a_hub_nothing_is_done(image, samp, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{(tmp_path / 'none').as_uri()}")
     output = tmp_path / "scored.vot"
     assert main(["classify", str(image), "-o", str(output), "--samp", "-q"]) == 1
@@ -115,3 +123,13 @@ def test_rows_of_a_plain_fits_table_are_sent_as_a_votable(image, received, scene
     written = Table.read(output)
     assert sent.colnames == written.colnames
     np.testing.assert_array_equal(sent["rb_score"], written["rb_score"])
+
+
+def test_without_a_package_it_is_said_which_to_install(monkeypatch):
+    for name in ("astropy.samp", "pyvo.samp"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with (
+        pytest.raises(InputError, match=r'SAMP needs pyvo\.samp.*pip install "rbinfer\[samp\]"'),
+        listeners(),
+    ):
+        pass

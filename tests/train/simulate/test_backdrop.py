@@ -1,7 +1,6 @@
 """Frames on real pixels: darks bring their own noise and defects, sky images what nobody knows."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -10,12 +9,9 @@ from astropy.io import fits
 from rbinfer.errors import InputError
 from rbinfer.measure.detect import detect
 from rbinfer.measure.psf import measure_psf
-from rbtrain.cli import main
-from rbtrain.config import CLASSES, DataConfig, TrainConfig
-from rbtrain.data.dataset import build_dataset
+from rbtrain.config import CLASSES
 from rbtrain.data.label import AMBIGUOUS, label_detections
 from rbtrain.simulate import (
-    PSF,
     Artefact,
     ArtefactConfig,
     DetectorConfig,
@@ -28,10 +24,9 @@ from rbtrain.simulate import (
 )
 
 from ..data.test_dataset import label_at, made_frame
+from .conftest import N_HOT, SIZE
 
 STAR, GALAXY, CR, HOT, TRAIL, SPIKE, NOISE = range(len(CLASSES))
-SIZE = 192
-N_HOT = 30
 
 
 def plain_config(**field):
@@ -82,57 +77,6 @@ SPARSE = {
     "bright_stars": (8.0, 9.0),
     "brightest": (0.2, 0.3),
 }
-
-
-@pytest.fixture(scope="module")
-def hot():
-    """Where the camera has hot pixels, and how hot: apart from one another and from the track."""
-    rng = np.random.default_rng(3)
-    cells = rng.choice(11 * 12, N_HOT, replace=False)
-    y, x = 8 + 16 * (cells // 12), 8 + 16 * (cells % 12)
-    return y, x, rng.uniform(200, 3000, N_HOT)
-
-
-@pytest.fixture(scope="module")
-def darks(hot, tmp_path_factory):
-    """Three darks of one camera: 6 ADU of noise; the first has the track of a particle."""
-    folder, paths = tmp_path_factory.mktemp("darks"), []
-    for k in range(3):
-        rng = np.random.default_rng(k)
-        pixels = 500 + rng.normal(0, 6, (SIZE, SIZE))
-        pixels[hot[0], hot[1]] += hot[2] * rng.uniform(0.9, 1.1, N_HOT)
-        pixels[20, 40] -= 300
-        if k == 0:
-            pixels[185, 60:66] += 400
-        paths.append(folder / f"dark_{k}.fits")
-        fits.writeto(paths[-1], np.rint(pixels).astype(np.int16))
-    return paths
-
-
-@pytest.fixture(scope="module")
-def stars():
-    """Positions and peaks (ADU) of what is in the sky image."""
-    rng = np.random.default_rng(11)
-    cells = rng.permutation(64)[:40]
-    x, y = (
-        12 + 24 * (cells % 8) + rng.uniform(-3, 3, 40),
-        12 + 24 * (cells // 8) + rng.uniform(-3, 3, 40),
-    )
-    return x, y, np.exp(rng.uniform(np.log(150), np.log(4000), 40))
-
-
-@pytest.fixture(scope="module")
-def sky_image(stars, tmp_path_factory):
-    """A sky of 800 ADU with 10 ADU of noise and stars of 4 pixels FWHM."""
-    psf, light = PSF.moffat(4.0, 3.0), np.zeros((SIZE, SIZE), np.float32)
-    x, y, peak = stars
-    psf.add_points(light, x, y, peak / psf.peaks.mean(), 0.1)
-    rng = np.random.default_rng(12)
-    pixels = 800 + light + rng.normal(0, 10, light.shape)
-    path = tmp_path_factory.mktemp("sky") / "sky.fits"
-    header = fits.Header({"EGAIN": 1.5, "GAIN": 120, "SATURATE": 30000.0})
-    fits.writeto(path, np.rint(pixels).astype(np.float32), header)
-    return path
 
 
 def patches(n, darks=(), images=(), shape=(SIZE, SIZE)):
@@ -378,112 +322,6 @@ def test_pieces_are_cut_from_anywhere_and_turned(tmp_path):
         places.add(tuple(min(tuple(np.argwhere(pixels == c)[0]) for c in corners)))
     assert 15 < sum(p is not None for p in drawn) < 45
     assert len(places) > 10
-
-
-TINY = dict(frames=10, test_frames=2, seed=5, per_class=20, sources=40)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TrainConfig(name="t", simulate=SimulateConfig(width=128, height=128), data=DataConfig(**TINY))
-
-
-def test_the_dataset_depends_on_seeds_and_files_alone(tiny, darks, sky_image, tmp_path):
-    made = []
-    for workers, given in ((1, darks), (2, darks[::-1])):
-        with open_backdrops(identify(given, [sky_image]), (128, 128), 0.6) as backdrops:
-            made.append(
-                build_dataset(tiny, tmp_path / str(workers), workers=workers, backdrops=backdrops)
-            )
-    assert made[0].rows.tobytes() == made[1].rows.tobytes()
-    assert made[0].pixels.tobytes() == made[1].pixels.tobytes()
-    # Frames that draw no backdrop are those that there are without any.
-    plain = build_dataset(tiny, tmp_path / "plain", workers=1)
-    same = []
-    for k in range(tiny.data.frames):
-        ours, theirs = made[0].rows["frame"] == k, plain.rows["frame"] == k
-        same.append(made[0].pixels[ours].tobytes() == plain.pixels[theirs].tobytes())
-    assert 0 < sum(same) < len(same)
-
-
-def test_the_command_records_and_checks_its_backdrops(tiny, darks, sky_image, tmp_path, capsys):
-    (tmp_path / "c.toml").write_text(tiny.to_toml())
-    command = [
-        "simulate",
-        str(tmp_path / "c.toml"),
-        "--dir",
-        str(tmp_path / "run"),
-        "--workers",
-        "1",
-        "-q",
-    ]
-    given = ["--darks", *map(str, darks), "--images", str(sky_image)]
-    assert main([*command, *given]) == 0
-    about = json.loads((tmp_path / "run" / "train" / "dataset.json").read_text())["backdrops"]
-    assert about["fraction"] == 0.5
-    assert {f["name"] for f in about["files"]} == {
-        "dark_0.fits",
-        "dark_1.fits",
-        "dark_2.fits",
-        "sky.fits",
-    }
-    assert {f["bytes"] for f in about["files"]} == {f.stat().st_size for f in (*darks, sky_image)}
-    assert all(len(f["sha256"]) == 64 and str(tmp_path) not in str(f) for f in about["files"])
-    before = (tmp_path / "run" / "train" / "rows.npy").stat().st_mtime_ns
-    assert main([*command, *given]) == 0
-    assert (tmp_path / "run" / "train" / "rows.npy").stat().st_mtime_ns == before
-    for other in ([], given[:4], [*given, "--backdrop-fraction", "0.7"]):
-        assert main([*command, *other]) == 1
-        error = capsys.readouterr().err
-        assert "was simulated with dark dark_" in error
-        assert "another --dir" in error
-    assert main([*command, "--backdrop-fraction", "0.7"]) == 1
-    assert "without --darks or --images" in capsys.readouterr().err
-
-
-def test_bad_files_are_refused_before_anything_is_written(tiny, darks, tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    (tmp_path / "text.fits").write_text("no image\n")
-    fits.writeto(tmp_path / "cube.fits", rng.normal(size=(3, 150, 150)).astype(np.float32))
-    fits.writeto(tmp_path / "small.fits", rng.normal(size=(150, 100)).astype(np.float32))
-    fits.writeto(tmp_path / "constant.fits", np.full((150, 150), 7, np.int16))
-    fits.writeto(tmp_path / "nan.fits", np.full((150, 150), np.nan, np.float32))
-    empty = np.zeros((150, 150), np.float32)
-    empty[:40] = rng.normal(500, 9, (40, 150))
-    fits.writeto(tmp_path / "empty.fits", empty)
-    (tmp_path / "copy.fits").write_bytes(darks[0].read_bytes())
-    (tmp_path / "c.toml").write_text(tiny.to_toml())
-    says = {
-        "missing.fits": ["does not exist"],
-        "text.fits": ["cannot be read as FITS"],
-        "cube.fits": ["cube of 3 planes of 150 x 150 pixels"],
-        "small.fits": ["100 x 150 pixels", "frames of 128 x 128", "[simulate]"],
-        "constant.fits": ["constant", "7"],
-        "nan.fits": ["0 % good pixels"],
-        "empty.fits": ["27 % good pixels", "empty"],
-        "copy.fits": ["same bytes", "dark_0.fits"],
-    }
-    for option in ("--darks", "--images"):
-        for name, words in says.items():
-            if option == "--darks" and name == "empty.fits":
-                continue  # a dark may be zero over large parts
-            files = [str(tmp_path / name)]
-            command = [
-                "simulate",
-                str(tmp_path / "c.toml"),
-                "--dir",
-                str(tmp_path / "run"),
-                option,
-                *files,
-            ]
-            if option == "--darks":
-                command += map(str, darks)
-            elif name == "copy.fits":
-                command += ["--darks", *map(str, darks)]
-            assert main([*command, "-q"]) == 1
-            error = capsys.readouterr().err
-            assert all(word in error for word in [name, *words]), error
-            assert not (tmp_path / "run").exists()
 
 
 def test_senseless_options_are_refused(darks, sky_image):
