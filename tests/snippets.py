@@ -23,7 +23,7 @@ from .infer.night.skies import write_night
 ROOT = Path(__file__).parents[1]
 FIELD = ROOT / "benchmarks" / "example" / "field.fits"
 #: How a line begins that a clone's user gives before rbinfer itself.
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/"
+INSTALL = "python3 -m venv .venv && source .venv/bin/activate && pip install -q . && "
 #: What differs from run to run, or from machine to machine, and what stands for it.
 CHANGING = (
     (r"\d+\.\d+ s\b", "# s"),

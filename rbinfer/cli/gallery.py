@@ -28,9 +28,13 @@ def add_parser(verbs: Any) -> None:
         summary="draw cutouts, an overlay or a histogram of a scored catalogue",
         description=(
             "Draw a scored catalogue: a sheet of cutouts in the order of their scores, the image with "
-            "a circle around each detection, or a histogram of the scores. The origin is lower left."
+            "a circle around each detection, or a histogram of the scores. The origin is lower left. "
+            "Each cutout has the number of its row: 'rbinfer explain IMAGE --catalog SCORED --row N'."
         ),
-        example="rbinfer gallery image.fits scored.fits -o sheet.png",
+        example=(
+            "rbinfer gallery image.fits scored.fits -o sheet.png\n"
+            "rbinfer gallery image.fits scored.fits -o doubtful.png --sort doubtful"
+        ),
     )
     parser.add_argument(
         "image", metavar="IMAGE", help="FITS file, also .gz and .fz; a histogram does without it"
@@ -42,6 +46,12 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--kind", choices=("cutouts", "overlay", "histogram"), default="cutouts")
     parser.add_argument(
         "--most", type=count, metavar="N", help="cutouts at most (60, and no more than 600)"
+    )
+    parser.add_argument(
+        "--sort",
+        choices=("score", "doubtful"),
+        help="which cutouts, in which order: at even steps through all scores (score), or those nearest "
+        "to the threshold, the nearest first",
     )
     parser.add_argument(
         "--threshold",
@@ -69,7 +79,10 @@ def run(options: argparse.Namespace) -> int:
 
     if options.most is not None and options.kind != "cutouts":
         raise InputError(f"--most is about cutouts; leave it out with --kind {options.kind}")
-    picture = _Picture(options.image, options.hdu, options.kind, options.most or 60)
+    if options.sort is not None and options.kind != "cutouts":
+        raise InputError(f"--sort is about cutouts; leave it out with --kind {options.kind}")
+    is_doubtful_first = options.sort == "doubtful"
+    picture = _Picture(options.image, options.hdu, options.kind, options.most or 60, is_doubtful_first)
     columns = {"x_col": options.x_col, "y_col": options.y_col, "origin": options.origin}
     check_picture(options.output, options.overwrite)
     check_distinct([Path(options.output)], [Path(options.image), Path(options.catalog)])
@@ -95,6 +108,7 @@ class _Picture:
     hdu: str | None
     kind: str
     most: int
+    is_doubtful_first: bool
 
     def drawn(
         self,
@@ -114,8 +128,10 @@ class _Picture:
         if numbers is not None and self.hdu is None:
             hdu = _only(numbers)
         image = load_image(self.image, hdu)
+        rows = None
         if numbers is not None:
-            table = table[numbers == image.hdu]
+            rows = (numbers == image.hdu).nonzero()[0]
+            table = table[rows]
             if not len(table):
                 raise InputError(
                     f"the catalogue has no rows of HDU {image.hdu}, but of {_listed(numbers)}"
@@ -129,7 +145,17 @@ class _Picture:
         fwhm = _noted(meta, "rb_fwhm", DEFAULT_FWHM, 100.0)
         if self.kind == "overlay":
             return overlay(image.pixels, x, y, table, threshold, fwhm)
-        return cutout_sheet(image.pixels, x, y, table, threshold, fwhm, self.most)
+        return cutout_sheet(
+            image.pixels,
+            x,
+            y,
+            table,
+            threshold,
+            fwhm,
+            self.most,
+            is_doubtful_first=self.is_doubtful_first,
+            numbers=rows,
+        )
 
 
 def _numbers(table: "Table") -> "NDArray[Any] | None":

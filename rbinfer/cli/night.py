@@ -47,7 +47,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     add_scoring_options(parser)
     add_common_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

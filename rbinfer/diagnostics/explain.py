@@ -28,8 +28,11 @@ class Explanation:
     Attributes
     ----------
     x, y : float
-        The position, 0-based pixels of the image. What is measured starts at the pixel that its
-        cutout is centred on.
+        The position that is scored, 0-based pixels of the image. What is measured starts at the pixel
+        that its cutout is centred on.
+    asked : (float, float)
+        The position that was asked for. Another one is scored where the brightest pixel of the
+        detection lies beside it and is clearly brighter.
     score, threshold : float
         The score is NaN where there is none.
     status : int
@@ -61,6 +64,7 @@ class Explanation:
 
     x: float
     y: float
+    asked: tuple[float, float]
     score: float
     threshold: float
     status: int
@@ -157,6 +161,7 @@ def explain(
     return Explanation(
         x=float(prepared.x[0]),
         y=float(prepared.y[0]),
+        asked=(x, y),
         score=float(scored.score[0]),
         threshold=classifier.threshold if threshold is None else threshold,
         status=int(scored.status[0]),

@@ -130,6 +130,7 @@ def in_words(found: Explanation) -> str:
     width = found.width
     lines = [
         f"x, y     {found.x:.2f}, {found.y:.2f} (pixels from 0)",
+        *_moved(found),
         f"score    {found.score:.4f}; threshold {found.threshold:g}",
         f"stars    FWHM {width.fwhm:.2f} px ({width.source})",
     ]
@@ -143,6 +144,18 @@ def in_words(found: Explanation) -> str:
         lines.append(f"counts   {_what_counts(found)}")
     lines += [f"status   {text}" for text in _bits(found)]
     return "\n".join([sentence(found), *lines])
+
+
+def _moved(found: Explanation) -> list[str]:
+    """Say that another place is scored than the one that was asked for, if that is so."""
+    x, y = found.asked
+    away = float(np.hypot(found.x - x, found.y - y))
+    if away == 0.0:
+        return []
+    return [
+        f"moved    by {away:.1f} px to the brightest pixel of the detection; to judge its x, y instead: "
+        f"--at {x:.2f},{y:.2f}"
+    ]
 
 
 def _what_counts(found: Explanation) -> str:

@@ -86,7 +86,9 @@ def read_csv(content: Content) -> "Iterator[tuple[str, Table]]":
     data = content.read()
     if not data.endswith((b"\n", b"\r", b"\n\0")):
         # It does not tell how many rows it should have.
-        log.warning("%s ends within a line; is it cut short?", content.path)
+        log.warning(
+            "%s has no line break at its end; if it was cut short, rows are missing", content.path
+        )
     found = parse(data)
     if found.passed_over:
         log.warning(

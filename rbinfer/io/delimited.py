@@ -202,7 +202,7 @@ def parse(data: bytes) -> Delimited:
     beside = (f" {separator}", f"{separator} ")
     padded = separator != " " and any(pair in lines[first] for pair in beside)
     dialect = Dialect(separator, newline, encoding, mark, padded)
-    head, header, names = _header(lines[:first], lines[first], separator)
+    head, header, names = _header(lines[:first], lines[first], sample, separator)
     if header != lines[first]:
         body = lines[first:]
     n = len(names)
@@ -319,7 +319,9 @@ def _are_names(cells: Sequence[str]) -> bool:
     return len(set(cells)) == len(cells) and all(cells) and not any(map(_is_number, cells))
 
 
-def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str, list[str]]:
+def _header(
+    head: list[str], line: str, sample: Sequence[str], separator: str
+) -> tuple[list[str], str, list[str]]:
     """Return the lines above the names, the line with the names, and these.
 
     The line is that of a comment, or empty, where the first line that is none is a row.
@@ -331,9 +333,26 @@ def _header(head: list[str], line: str, separator: str) -> tuple[list[str], str,
     can_be_names = len(in_comment) == len(cells) and not any(map(_is_number, in_comment))
     if can_be_names and any(map(_is_number, cells)):
         return head[:-1], head[-1], in_comment
-    if any(cells) and all(not cell or _is_number(cell) for cell in cells):
+    if _is_row(cells, sample, separator):
         return head, "", [f"col{k}" for k in range(1, len(cells) + 1)]
     return head, line, cells
+
+
+def _is_row(cells: Sequence[str], sample: Sequence[str], separator: str) -> bool:
+    """Whether cells are a row, as those below, and no names.
+
+    They are if all are numbers. With text among them, such as the name of a star, they are if at least
+    two are numbers and all below is text wherever they are.
+    """
+    texts = [k for k, cell in enumerate(cells) if cell and not _is_number(cell)]
+    there = sum(map(bool, cells))
+    if not texts or there - len(texts) < 2:
+        return there > 0 and not texts
+    try:
+        rows = [row for row in (_cells(line, separator) for line in sample) if len(row) == len(cells)]
+    except csv.Error:
+        return False
+    return bool(rows) and not any(_is_number(row[k]) or not row[k] for row in rows for k in texts)
 
 
 def _is_number(cell: str) -> bool:

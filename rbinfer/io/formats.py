@@ -135,7 +135,7 @@ FORMATS = (
     ),
     # The centre of the first pixel is (1, 1) in DAOPHOT and in IRAF, as in FITS.
     Format(
-        "DAOPHOT", is_daophot, read_daophot, first_pixel=1, hint=_BARE_LIST,
+        "DAOPHOT", is_daophot, read_daophot, first_pixel=1,
         others=(".coo", ".als", ".nst", ".ap", ".lst", ".grp", ".alf"),
     ),
     Format("IRAF", is_iraf, read_iraf, first_pixel=1, others=(".mag", ".coo", ".als", ".nst")),

@@ -16,6 +16,7 @@ from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
 from .headers import as_header, readable
+from .look_alikes import look_alikes
 from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
@@ -98,8 +99,6 @@ SKY_COLUMNS: tuple[tuple[str, str], ...] = (
 _LIKE_SKY = re.compile("_*(ra|dec?|alpha|delta)($|[^a-z]|j2000|mean|deg)", re.IGNORECASE)
 
 _FEW = 3  # pairs of names in a message
-#: Letters that tell the y of an x by its name.
-_TWINS = {"x": "y", "X": "Y"}
 
 
 def positions(
@@ -141,7 +140,7 @@ def positions(
         if pair is None:
             known = "; ".join(f"{x}, {y}" for x, y, _ in POSITION_COLUMNS[:_FEW])
             raise InputError(
-                f"the catalogue has no position columns ({known}; ...); {_look_alikes(table)}"
+                f"the catalogue has no position columns ({known}; ...); {look_alikes(table)}"
             )
         x_col, y_col = pair
     else:
@@ -164,9 +163,7 @@ def _first_pixel(table: "Table", x_col: str, y_col: str) -> float:
     if by_name is not None and (x_col, y_col) not in _OF_MANY:
         return by_name
     noted = {str(key).lower(): value for key, value in table.meta.items()}.get(FIRST_PIXEL)
-    found = noted if isinstance(noted, int) and noted in (0, 1) else by_name or 0
-    log.info("the first pixel of %s, %s is taken to be called %g", x_col, y_col, found)
-    return found
+    return noted if isinstance(noted, int) and noted in (0, 1) else by_name or 0
 
 
 def has_positions(table: "Table") -> bool:
@@ -240,7 +237,12 @@ def find_positions(
     """
     by_name = not (x_col is None and y_col is None)
     names = sky_columns(table)
-    if wcs is not None and not by_name and not has_positions(table) and names:
+    if not by_name and not has_positions(table) and names:
+        if wcs is None:
+            raise InputError(
+                f"the catalogue has positions in {' and '.join(names)}, which needs the WCS of the "
+                "image: give it as `wcs`, or give x and y"
+            )
         if origin is not None:
             raise InputError(
                 f"an origin of {origin} is about columns of pixels, but the catalogue has "
@@ -424,24 +426,6 @@ def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
         out = (out * units.Unit(unit)).to_value(units.deg)
     out[masked] = np.nan
     return out
-
-
-def _look_alikes(table: "Table") -> str:
-    """Name the columns that may be meant as positions, and how to say so."""
-    have = list(table.colnames)
-    pairs = []
-    for x in have:
-        # The y of an x: the same name with one letter exchanged.
-        twins = {x[:k] + y + x[k + 1 :] for k, c in enumerate(x) for y in _TWINS.get(c, "")}
-        pairs += [(x, y) for y in have if y in twins and table[x].dtype.kind in "fiu"]
-    if not pairs:
-        return f"it has {_names(have)}; name them by `x_col` and `y_col`"
-    listed = " or ".join(f"{x}, {y}" for x, y in pairs[:6])
-    x, y = pairs[0]
-    return (
-        f"what may be meant is {listed}: name them by `x_col={x!r}, y_col={y!r}`, with an "
-        "origin of 1 if the first pixel is called 1"
-    )
 
 
 def _names(columns: list[str]) -> str:

@@ -145,6 +145,8 @@ class NightResult:
                 "the sky hardly moved over the detector, so repeats can't tell stars from hot pixels: "
                 "dither next time"
             )
+        elif not self.hot_pixels:
+            mask = "no hot pixel was found that stands while the sky moves"
         else:
             mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with {self._masks()}"
         return [first, look, mask, *self._calibration()]

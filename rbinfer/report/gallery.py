@@ -65,8 +65,11 @@ def cutout_sheet(
     fwhm: float,
     most: int = 60,
     columns: int = 10,
+    *,
+    is_doubtful_first: bool = False,
+    numbers: NDArray[np.int64] | None = None,
 ) -> "Figure":
-    """Draw cutouts in the order of their scores, with class and score under each.
+    """Draw cutouts in the order of their scores, with class, score and number of the row under each.
 
     Parameters
     ----------
@@ -84,6 +87,10 @@ def cutout_sheet(
         steps of rank.
     columns : int
         Cutouts in a line.
+    is_doubtful_first : bool
+        Draw those whose scores are nearest to the threshold instead, the nearest first.
+    numbers : ndarray of int64, shape (n,), optional
+        What the rows are called; their numbers from 0 by default.
 
     Returns
     -------
@@ -100,11 +107,14 @@ def cutout_sheet(
     rows = np.flatnonzero(np.isfinite(score) & np.isfinite(x) & np.isfinite(y))
     if rows.size == 0:
         raise InputError("no row of the catalogue has a score and a position; there is nothing to draw")
-    rows = rows[np.argsort(score[rows], kind="stable")]
-    if rows.size > most:
+    key = np.abs(score[rows] - threshold) if is_doubtful_first else score[rows]
+    rows = rows[np.argsort(key, kind="stable")]
+    if is_doubtful_first:
+        rows = rows[:most]
+    elif rows.size > most:
         rows = rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(int)]
     lines = -(-rows.size // columns)
-    figure = new_figure(1.25 * columns, 1.6 * lines + 0.5)
+    figure = new_figure(1.25 * columns, 1.75 * lines + 0.5)
     names = np.asarray(table["rb_class"]).astype(str) if "rb_class" in table.colnames else None
     half = half_width(fwhm)
     for k, row in enumerate(rows):
@@ -116,9 +126,11 @@ def cutout_sheet(
         for spine in axes.spines.values():
             spine.set(color=COLOURS[str(verdict[row])], linewidth=2)
         name = "" if names is None else f"{names[row].replace('_', ' ')}\n"
-        axes.set_xlabel(f"{name}{score[row]:.3f}", fontsize=8, labelpad=2)
+        number = row if numbers is None else numbers[row]
+        axes.set_xlabel(f"{name}{score[row]:.3f}\nrow {number}", fontsize=8, labelpad=2)
+    order = "the nearest to the threshold first" if is_doubtful_first else "by score"
     figure.suptitle(
-        f"{rows.size} of {len(table)} detections by score; frame blue: real (above {threshold:.3g}), "
+        f"{rows.size} of {len(table)} detections, {order}; frame blue: real (above {threshold:.3g}), "
         f"orange: bogus; {2 * half + 1} x {2 * half + 1} pixels",
         fontsize=9,
     )

@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 #: Names of FITS images end so, but for the suffix of a compression.
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 _COMPRESSED = (".gz", ".fz")
+#: Formats that programs at the telescope save images in, other than FITS.
+_RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2")
+_OTHER_IMAGES = (".xisf", ".tif", ".tiff", ".ser", *_RAW)
+_PICTURES = (".jpg", ".jpeg", ".png")
 _TOLD = 3  # ways in which the type of frames was told, in a message
 _LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -49,6 +53,12 @@ class Found:
 def is_fits_name(name: str) -> bool:
     """Whether a file's name is that of a FITS image that is there for good."""
     return not name.startswith(".") and without_compression(name).lower().endswith(FITS_SUFFIXES)
+
+
+def other_format(name: str) -> str:
+    """Return the suffix of an image in a format that is not read, such as ``.xisf``; else nothing."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if suffix in _OTHER_IMAGES and not name.startswith(".") else ""
 
 
 def without_compression(name: str) -> str:
@@ -134,8 +144,13 @@ def _about(unmatched: Sequence[str], recursive: bool) -> str:
 def _with_reason(name: str) -> str:
     """Return a name or pattern, and why no file is found under it if the system tells."""
     try:
-        with os.scandir(name):
+        with os.scandir(name) as entries:
+            suffixes = Counter(os.path.splitext(entry.name)[1].lower() for entry in entries)
+        others = {end: n for end in (*_OTHER_IMAGES, *_PICTURES) if (n := suffixes[end])}
+        if not others:
             return name
+        kinds = ", ".join(f"{n} {end}" for end, n in sorted(others.items()))
+        return f"{name} (it has {kinds}, which are not read: save images as FITS)"
     except (NotADirectoryError, FileNotFoundError, ValueError):
         if os.path.exists(name) or glob.has_magic(name):
             return name
@@ -207,7 +222,11 @@ def as_text(told: Sequence[FrameType]) -> str:
     return ", ".join(parts)
 
 
-def walk(directory: str, refused: Callable[[OSError], None]) -> Iterator[tuple[str, str]]:
+def walk(
+    directory: str,
+    refused: Callable[[OSError], None],
+    passed_over: Callable[[str], None] = lambda name: None,
+) -> Iterator[tuple[str, str]]:
     """Yield folder and name of each FITS file in a directory and its folders, but for hidden ones.
 
     Parameters
@@ -215,6 +234,8 @@ def walk(directory: str, refused: Callable[[OSError], None]) -> Iterator[tuple[s
     directory : str
     refused : callable
         Called with the error of each folder in it that cannot be read.
+    passed_over : callable
+        Called with the name of each other file.
 
     Yields
     ------
@@ -249,6 +270,8 @@ def walk(directory: str, refused: Callable[[OSError], None]) -> Iterator[tuple[s
                         left.append(os.path.join(below, entry.name))
                 elif is_fits_name(entry.name) and entry.is_file():
                     yield below, entry.name
+                else:
+                    passed_over(entry.name)
 
 
 def _warn(error: OSError) -> None:

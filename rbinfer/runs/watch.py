@@ -24,7 +24,7 @@ from .lending import Lenders, Lent
 from .outcome import Kind, Outcome, of_image
 from .plan import Work, catalog_of, is_searched, work_of
 from .processes import Workers
-from .search import as_text, is_fits_name, type_of, walk
+from .search import as_text, is_fits_name, other_format, type_of, walk
 from .store import Store
 from .task import Task, signature
 
@@ -83,6 +83,7 @@ class Arrivals:
         self._left_out: set[str] = set()
         self._without_catalog: dict[str, float] = {}
         self._unreadable: set[str] = set()
+        self._passed_over: set[str] = set()
         self._is_lost = False
 
     @property
@@ -137,18 +138,28 @@ class Arrivals:
     def _names(self) -> Iterator[str]:
         # One at a time: there may be very many, and most are known.
         if self._recursive:
-            yield from (os.path.join(*place) for place in walk(self._folder, self._tell_of_folder))
+            places = walk(self._folder, self._tell_of_folder, self._tell_of_format)
+            yield from (os.path.join(*place) for place in places)
             return
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if is_fits_name(entry.name) and entry.is_file():
                     yield entry.name
+                else:
+                    self._tell_of_format(entry.name)
 
     def _tell_of_folder(self, error: OSError) -> None:
         """Warn once of a folder that cannot be read; one that is gone is none to speak of."""
         if not isinstance(error, FileNotFoundError) and error.filename not in self._unreadable:
             log.warning("%s cannot be read (%s); waiting for it", error.filename, error.strerror)
             self._unreadable.add(error.filename)
+
+    def _tell_of_format(self, name: str) -> None:
+        """Warn once of each other format that images have."""
+        suffix = other_format(name)
+        if suffix and suffix not in self._passed_over:
+            log.warning("%s is passed over, as all files %s: save images as FITS", name, suffix)
+            self._passed_over.add(suffix)
 
     def _changed(self) -> dict[str, tuple[int, ...]]:
         """Return names and states of images that are new or have changed; forget those that are gone."""
@@ -402,7 +413,7 @@ class _Watch:
             return
         name = os.path.relpath(image, self._places.source)
         if outcome.kind is Kind.CUT and self._arrivals.postpone(name):
-            log.warning("%s ends early, and the rest is waited for: %s", image, outcome.error)
+            log.warning("%s ends early: the rest of it is waited for", image)
             return
         is_unsettled = outcome.kind is Kind.UNSETTLED
         self._arrivals.release(name, again=is_unsettled)

@@ -151,13 +151,17 @@ def classify_realbogus(
     *,
     real_source_types: Sequence[str] | None = None,
     psf: ArrayLike | os.PathLike[str] | None = None,
+    x_col: str | None = None,
+    y_col: str | None = None,
+    origin: int | None = None,
+    wcs: Any = None,
 ) -> "Table":
     """Classify detected objects as real or bogus.
 
     Parameters
     ----------
     obj : Table or anything that `rbinfer.io.tables.as_table` takes
-        Catalogue with columns ``x`` and ``y`` in 0-based pixels. Not modified.
+        Catalogue with columns ``x`` and ``y`` in 0-based pixels, or other usual names. Not modified.
     image : array_like, shape (height, width)
         Science image.
     model : Classifier or Keras-like model, optional
@@ -189,6 +193,9 @@ def classify_realbogus(
         Classes that count as real, for a model with classes; the model's own unless given.
     psf : array_like, shape (ny, nx), or path, optional
         A star of the image, centred and without sky, in its pixels; see `Classifier.score`.
+    x_col, y_col, origin, wcs : optional
+        Names of the position columns, and what they call the first pixel; the WCS of the image, for a
+        catalogue of right ascension and declination; see `Classifier.classify`.
 
     Returns
     -------
@@ -219,4 +226,5 @@ def classify_realbogus(
         return classifier.classify(
             obj, image, bg=bg, err=err, mask=mask, fwhm=fwhm, psf=psf, asinh_softening=asinh_softening,
             threshold=threshold, add_score=add_score, flag_bogus=flag_bogus,
+            x_col=x_col, y_col=y_col, origin=origin, wcs=wcs,
         )  # fmt: skip

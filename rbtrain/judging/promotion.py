@@ -156,7 +156,7 @@ class Comparison:
             if rate.lost > rate.won and rate.may_be_worse
         ]
         return [
-            f"{name} {whose}, of {rate.objects} objects {rate.won} won and {rate.lost} lost"
+            f"{name} {whose}, of {rate.objects} objects {_turned(rate.won, rate.lost)}"
             for name, whose, rate in found
         ]
 
@@ -330,14 +330,20 @@ def objects_to_decide(won: int, lost: int, n: int) -> int | None:
 def _may_be_chance(won: int, lost: int, n: int) -> str:
     """Say that labels show no gain and, where that can be estimated, how many would."""
     if won <= lost:
-        return f"on your labels it is no better: of {n} objects {won} won and {lost} lost"
-    said = (
-        f"on your labels it is better, but that may be chance: of {n} objects {won} won and {lost} lost"
-    )
+        return f"on your labels it is no better: of {n} objects {_turned(won, lost)}"
+    said = f"on your labels it is better, but that may be chance: of {n} objects {_turned(won, lost)}"
     enough = objects_to_decide(won, lost, n)
     if enough is None:
         return said
-    return f"{said}; if it is not, about {enough:,} would show it (a third to three times as many)"
+    return (
+        f"{said}; if it is better indeed, labels of about {enough:,} objects would show that (a third "
+        "to three times as many)"
+    )
+
+
+def _turned(won: int, lost: int) -> str:
+    """Say how many were judged wrongly before and are not now, and the other way round."""
+    return f"{won} became right and {lost} became wrong"
 
 
 def _by_chance(more: int, fewer: int) -> float:

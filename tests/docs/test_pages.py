@@ -20,6 +20,7 @@ DOCS = ROOT / "docs"
 NOT_RUN = {
     "python3 -m venv": "installs; the tests run where that was done",
     "pip ": "installs",
+    "RBINFER_LEVELS=2,3,4 pip wheel": "compiles for minutes; nox builds the wheels",
     "rbinfer serve": "until it is ended; tests/infer/serve runs it",
     "curl -s localhost": "asks that service; tests/infer/serve does",
     "docker ": "needs a builder of containers",

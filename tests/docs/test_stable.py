@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.io.labels import Label, LabelFile
 from rbinfer.io.tables import read_catalog
+from rbinfer.measure.detect import detect
 from rbinfer.model.registry import shipped_directory
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.status import MEANING, UNSCORED
@@ -97,6 +99,24 @@ def test_columns_and_keys_are_as_documented(place, suffix):
         found = ours[name].dtype
         assert found.kind in "UOS" if dtype == "text" else found.newbyteorder("=") == dtype, name
     assert set(mosaic["rb_hdu"]) == {1, 2}
+
+
+def test_columns_of_own_detections_are_as_documented():
+    named = [name for cell, _ in table("column of a detection") for name in names_in(cell)]
+    assert named == detect(np.zeros((70, 70), np.float32)).colnames
+    # A blend, an object at the edge, and one of pixels in one line.
+    pixels = np.random.default_rng(1).normal(0, 1, (128, 128)).astype(np.float32)
+    y, x = np.mgrid[:128, :128]
+    for at, row in ((40, 40), (46, 40), (100, 0)):
+        pixels += 500 * np.exp(-((x - at) ** 2 + (y - row) ** 2) / 4).astype(np.float32)
+    pixels[90, 60:64] += 500
+    flags = {
+        (round(float(each["x"])), round(float(each["y"]))): int(each["flags"])
+        for each in detect(pixels, minarea=3, matched_filter=False)
+    }
+    assert flags[40, 40] == flags[46, 40] == 1
+    assert flags[100, 1] == 2 or flags[100, 0] == 2
+    assert flags[62, 90] == 8
 
 
 def test_json_summary_is_as_documented(place):

@@ -48,6 +48,15 @@ def test_oldest_is_a_minor_release_with_its_corrections():
         oldest("numpy<2")
 
 
+def test_citations_have_the_version():
+    for name, line in (
+        ("CITATION.cff", f"\nversion: {rbinfer.__version__}\n"),
+        ("docs/how-to/cite.md", f"version = {{{rbinfer.__version__}}}\n"),
+        ("docs/how-to/cite.md", f"with rbinfer {rbinfer.__version__} and its model default "),
+    ):
+        assert line in (ROOT / name).read_text(encoding="utf-8"), (name, line)
+
+
 def test_recipe_has_the_version_and_the_dependencies_of_the_project():
     recipe = (ROOT / "release" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -212,6 +212,31 @@ def test_command_line_by_place_by_row_and_as_a_picture(tmp_path, capsys):
     assert "exists and is kept" in capsys.readouterr().err
 
 
+def test_what_was_moved_to_its_brightest_pixel_says_so(classifier, frame, tmp_path, capsys):
+    """A star with a hot pixel beside it, which a catalogue names as its brightest pixel."""
+    pixels = frame.pixels.copy()
+    x, y = STAR
+    column, row = round(x) + 3, round(y) + 1
+    near = pixels[row - 4 : row + 4, column - 5 : column + 1]
+    pixels[row, column] += 10 * (near.max() - np.median(pixels))
+    image, catalog = str(tmp_path / "i.fits"), str(tmp_path / "c.csv")
+    fits.writeto(image, pixels)
+    Table({"x": [x], "y": [y], "xpeak": [column], "ypeak": [row]}).write(catalog)
+    assert main(["explain", image, "--catalog", catalog, "--row", "0", "--trust-positions"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("Bogus")
+    assert lines[0] == f"x, y     {column:.2f}, {row:.2f} (pixels from 0)"
+    away = np.hypot(column - x, row - y)
+    assert lines[1] == (
+        f"moved    by {away:.1f} px to the brightest pixel of the detection; to judge its x, y instead: "
+        f"--at {x:.2f},{y:.2f}"
+    )
+    assert main(["explain", image, "--at", f"{x},{y}"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Real")
+    assert "moved" not in out
+
+
 def test_a_mosaic_and_an_area_without_data_are_refused(tmp_path, capsys, frame):
     assert main(["explain", FIELD, "--at", "1,1", "--hdu", "all"]) == 1
     assert "instead of 'all'" in capsys.readouterr().err

@@ -80,6 +80,11 @@ def test_daophot_that_is_damaged_or_has_no_header(tmp_path):
     (tmp_path / "b.coo").write_text("  11.25   7.5\n 200.5  12.125\n  30.0  99.0\n")
     with pytest.raises(InputError, match="`catalog_format='CSV', x_col='col1', y_col='col2', origin=1`"):
         read_catalog(tmp_path / "b.coo")
+    (tmp_path / "c.lst").write_text("S0001;33.04;422.52;41020\nS0002;33.22;457.37;153300\n")
+    with pytest.raises(
+        InputError, match=r"as CSV it has the columns col1 \(S0001\), col2 \(33.04\), col3"
+    ):
+        read_catalog(tmp_path / "c.lst")
     table = read_catalog(tmp_path / "b.coo", format="csv")
     np.testing.assert_array_equal(positions(table, "col1", "col2", 1), (X - 1, Y - 1))
 

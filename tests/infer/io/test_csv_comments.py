@@ -20,9 +20,24 @@ def test_names_in_a_comment_and_no_names(tmp_path):
     path.write_text("1.5 2.5\n3.5 4.5\n")
     table = read_catalog(path)
     assert len(table) == 2  # the first row is no header
-    with pytest.raises(InputError, match="it has col1, col2; name them"):
+    shown = r"it has col1 \(1.5\), col2 \(2.5\); name them by `x_col='col1', y_col='col2'`"
+    with pytest.raises(InputError, match=shown):
         positions(table)
     np.testing.assert_array_equal(positions(table, "col1", "col2", 1), ([0.5, 2.5], [1.5, 3.5]))
+
+
+@pytest.mark.parametrize("separator", [";", " | ", "\t", " "])
+def test_a_first_row_with_text_in_it_is_no_line_of_names(tmp_path, separator):
+    path = tmp_path / "t.txt"
+    rows = [["S0000", "33.04", "422.52", "41020"], ["S0001", "33.22", "457.37", "153300"]]
+    path.write_text("\n".join(separator.join(row) for row in rows) + "\n")
+    table = read_catalog(path, format="csv")
+    assert table.colnames == ["col1", "col2", "col3", "col4"]
+    assert table["col1"].tolist() == ["S0000", "S0001"]
+    np.testing.assert_allclose(positions(table, "col3", "col2", 1), ([421.52, 456.37], [32.04, 32.22]))
+    # Where the text stands above numbers, it is a name.
+    path.write_text("id;x;0.5;1.0\nS0000;33.04;422.52;41020\nS0001;33.22;457.37;153300\n")
+    assert read_catalog(path, format="csv").colnames == ["id", "x", "0.5", "1.0"]
 
 
 def test_a_comment_of_another_sign_names_nothing(tmp_path):
@@ -37,7 +52,8 @@ def test_a_comment_of_another_sign_names_nothing(tmp_path):
     table = read_catalog(path, format="csv")
     assert table.colnames == ["col1", "col2", "col3", "col4"]
     np.testing.assert_allclose(positions(table, "col2", "col3", 1), ([28.832, 655.492], [0.171, 2]))
-    with pytest.raises(InputError, match="it has col1, col2, col3, col4"):
+    shown = r"it has col1 \(0\), col2 \(29.832\), col3 \(1.171\), col4 \(15.78\); "
+    with pytest.raises(InputError, match=shown):
         positions(table)
 
 

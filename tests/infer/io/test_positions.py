@@ -155,6 +155,11 @@ def test_options_about_pixels_are_not_dropped_in_silence():
         find_positions(table, y_col="dec", wcs=wcs())
 
 
+def test_without_a_wcs_it_is_asked_for():
+    with pytest.raises(InputError, match=r"positions in ra and dec, which needs the WCS .* as `wcs`"):
+        find_positions(Table({"ra": [150.0], "dec": [2.0]}))
+
+
 @pytest.mark.parametrize(
     ("header", "words"), [(3, "is a int"), (wcs(("HPLN-TAN", "HPLT-TAN"), (0.0, 0.0)), "frame")]
 )

@@ -107,7 +107,8 @@ def test_positions_refuses_what_is_no_number(column, text):
 
 
 def test_positions_absent_names_what_is_there():
-    with pytest.raises(InputError, match=r"no position columns \(x, y; .*\); it has ra, dec"):
+    shown = r"no position columns \(x, y; .*\); it has ra \(1.0\), dec \(2.0\); "
+    with pytest.raises(InputError, match=shown):
         positions(Table({"ra": [1.0], "dec": [2.0]}))
     with pytest.raises(InputError, match="it has no columns"):
         positions(Table())
@@ -122,7 +123,7 @@ def test_positions_absent_names_what_may_be_meant():
         positions(Table({"x [pix]": [1.0], "y [pix]": [2.0]}))
     assert "--x-col 'x [pix]' --y-col 'y [pix]'" in in_options(str(caught.value))
     # Text is no candidate.
-    with pytest.raises(InputError, match=r"it has X1, Y1; name them"):
+    with pytest.raises(InputError, match=r"it has X1 \(a\), Y1 \(b\); name them"):
         positions(Table({"X1": ["a"], "Y1": ["b"]}))
 
 

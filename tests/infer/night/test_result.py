@@ -82,3 +82,9 @@ def test_frames_that_were_done_before_or_failed_are_counted():
 
     results = [result(True, True)] * 5 + [result(True, False)] * 3 + [result(False, False)] * 2
     assert night_of(results=results).in_words()[0].startswith("8 frames (5 done before, 2 failed) in ")
+
+
+def test_without_hot_pixels_no_mask_is_offered():
+    night = night_of()
+    night.moved = True
+    assert night.in_words()[2] == "no hot pixel was found that stands while the sky moves"

@@ -33,13 +33,25 @@ def test_cutouts_in_the_order_of_scores(scored):
     figure = cutout_sheet(image, table["x"], table["y"], table, 0.5, fwhm, most=20)
     assert len(figure.axes) == 20
     labels = [axes.get_xlabel().split("\n") for axes in figure.axes]
-    scores = [float(score) for _, score in labels]
+    scores = [float(score) for _, score, _ in labels]
     assert scores == sorted(scores)
+    for _, score, row in labels:
+        assert float(score) == pytest.approx(table["rb_score"][int(row.removeprefix("row "))], abs=6e-4)
     assert scores[0] == pytest.approx(np.nanmin(table["rb_score"]), abs=1e-3)
     assert scores[-1] == pytest.approx(np.nanmax(table["rb_score"]), abs=1e-3)
     for axes, score in zip(figure.axes, scores, strict=True):
         colour = COLOURS["real" if score > 0.5 else "bogus"]
         assert axes.spines["left"].get_edgecolor() == to_rgba(colour)
+
+
+def test_the_doubtful_first(scored):
+    image, table, fwhm = scored
+    figure = cutout_sheet(
+        image, table["x"], table["y"], table, 0.5, fwhm, most=5, is_doubtful_first=True
+    )
+    rows = [int(axes.get_xlabel().split("row ")[1]) for axes in figure.axes]
+    away = np.abs(np.asarray(table["rb_score"]) - 0.5)
+    assert rows == np.argsort(away, kind="stable")[:5].tolist()
 
 
 def test_the_right_way_up():
@@ -181,7 +193,7 @@ def test_of_a_mosaic_the_rows_of_an_hdu_are_drawn(mosaic, tmp_path, monkeypatch,
     image, scores, sizes = mosaic
     drawn = {}
 
-    def draw(data, x, y, table, threshold, *rest):
+    def draw(data, x, y, table, threshold, *rest, **how):
         drawn.update(data=data, rows=table)
         return histogram(table, threshold)
 
@@ -193,6 +205,15 @@ def test_of_a_mosaic_the_rows_of_an_hdu_are_drawn(mosaic, tmp_path, monkeypatch,
     assert len(drawn["rows"]) == sizes[number]
     assert set(drawn["rows"]["rb_hdu"]) == {number + 1}
     np.testing.assert_array_equal(drawn["data"], fits.getdata(image, number + 1))
+
+
+def test_of_a_mosaic_rows_have_their_numbers_in_the_catalogue(mosaic, tmp_path, monkeypatch):
+    image, catalog, _ = mosaic
+    drawn = []
+    monkeypatch.setattr("rbinfer.report.gallery.save", lambda figure, *_: drawn.append(figure))
+    assert main(["gallery", str(image), str(catalog), "--hdu", "2", "-o", str(tmp_path / "a.png")]) == 0
+    rows = sorted(int(axes.get_xlabel().split("row ")[1]) for axes in drawn[0].axes)
+    assert rows == np.flatnonzero(Table.read(catalog)["rb_hdu"] == 2).tolist()
 
 
 def test_of_a_mosaic_an_hdu_must_be_chosen(mosaic, tmp_path, capsys):
@@ -230,6 +251,13 @@ def test_a_histogram_needs_no_image(mosaic, tmp_path, monkeypatch):
     assert main(["gallery", "gone.fits", scores, *argv]) == 0
     assert main(["gallery", image, scores, *argv, "--hdu", "B"]) == 0
     assert counted == [sum(sizes), sizes[1]]
+
+
+def test_the_order_is_about_cutouts(mosaic, tmp_path, capsys):
+    image, catalog, _ = map(str, mosaic)
+    out = str(tmp_path / "h.png")
+    assert main(["gallery", image, catalog, "-o", out, "--kind", "histogram", "--sort", "doubtful"]) == 1
+    assert "--sort is about cutouts" in capsys.readouterr().err
 
 
 def test_most_is_about_cutouts_and_bounded(mosaic, tmp_path, capsys):

@@ -3,6 +3,8 @@
 import os
 import time
 
+import pytest
+
 from rbinfer.runs.watch import Arrivals
 
 
@@ -45,6 +47,15 @@ def test_arrivals_name_the_catalogue_that_does_not_come(tmp_path, caplog, monkey
     assert caplog.messages == [
         f"{tmp_path}/a.fits waits for its catalogue {tmp_path}/a.cta, which is not there"
     ]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_arrivals_tell_once_of_images_in_another_format(tmp_path, caplog, recursive):
+    arrivals = Arrivals(str(tmp_path), None, settle=5, recursive=recursive)
+    for name in ("a.XISF", ".b.tif", "c.txt", "d.jpg"):
+        (tmp_path / name).touch()
+    assert arrivals.look() == arrivals.look() == []
+    assert caplog.messages == ["a.XISF is passed over, as all files .xisf: save images as FITS"]
 
 
 def test_arrivals_see_a_file_of_the_same_size_and_time_moved_over_another(tmp_path):

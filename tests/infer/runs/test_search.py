@@ -95,6 +95,17 @@ def test_directories_patterns_and_the_same_file_again(tmp_path):
         find_images([])
 
 
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_of_other_formats_says_which(tmp_path, recursive):
+    for name in ("a.xisf", "b.XISF", "c.cr2", "d.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError) as caught:
+        find_images([tmp_path], recursive)
+    assert f"{tmp_path} (it has 1 .cr2, 1 .jpg, 2 .xisf, which are not read: save im" in str(
+        caught.value
+    )
+
+
 def test_names_of_results_and_catalogues(tmp_path):
     stems = {"d/a.fits.fz": "a", "a.b.FITS": "a.b", "a.fit.gz": "a", "a.fz": "a", "a.img": "a.img"}
     assert {name: stem_of(name) for name in stems} == stems

@@ -147,7 +147,7 @@ def test_a_file_that_is_still_being_written_is_never_told_as_failed(night, tmp_p
     assert (name, line["ok"], line["final"]) == ("cut.fits", False, False)
     code, err = watch.end(signal.SIGTERM)
     assert code == 0
-    assert "cut.fits ends early, and the rest is waited for" in err
+    assert "cut.fits ends early: the rest of it is waited for" in err
     assert err.count(f"rbinfer: {inbox}/cut.fits cannot be read") == 1
 
 

@@ -54,6 +54,18 @@ def test_the_callers_table_is_left_alone(scene):
     assert {"rb_score", "rb_status"} <= set(out.colnames)
 
 
+def test_columns_of_positions_are_named_as_the_message_says(scene):
+    image, table, fwhm = scene
+    named = Table({"XPOS": table["x"] + 1, "YPOS": table["y"] + 1})
+    with pytest.raises(InputError, match="name them by `x_col='XPOS', y_col='YPOS'`, with `origin=1`"):
+        classify_realbogus(named, image, fwhm=fwhm)
+    found = classify_realbogus(
+        named, image, fwhm=fwhm, flag_bogus=False, x_col="XPOS", y_col="YPOS", origin=1
+    )
+    wanted = classify_realbogus(table["x", "y"], image, fwhm=fwhm, flag_bogus=False)
+    np.testing.assert_allclose(found["rb_score"], wanted["rb_score"], atol=1e-5)
+
+
 def test_flag_bogus_returns_the_real_ones(scene):
     image, table, fwhm = scene
     table = Table(table)

@@ -48,12 +48,13 @@ def test_what_chance_would_do_is_no_better(changes):
 
 def test_a_gain_that_may_be_chance_says_how_many_labels_would_show_it():
     assert comparison(won=4).no_better == (
-        "on your labels it is better, but that may be chance: of 100 objects 4 won and 0 lost; "
-        "if it is not, about 190 would show it (a third to three times as many)"
+        "on your labels it is better, but that may be chance: of 100 objects 4 became right and "
+        "0 became wrong; if it is better indeed, labels of about 190 objects would show that (a third "
+        "to three times as many)"
     )
-    assert comparison(won=1).no_better.endswith("of 100 objects 1 won and 0 lost")
+    assert comparison(won=1).no_better.endswith("of 100 objects 1 became right and 0 became wrong")
     assert comparison(won=1, lost=1).no_better == (
-        "on your labels it is no better: of 100 objects 1 won and 1 lost"
+        "on your labels it is no better: of 100 objects 1 became right and 1 became wrong"
     )
 
 
@@ -115,7 +116,7 @@ def test_a_loss_that_may_be_chance_is_borne_where_it_is_small_for_sure():
     assert (found.verdict, found.no_better) == (
         "no better",
         "your labels don't rule out a loss of more than 10%: "
-        "kept of your labels, of 50 objects 0 won and 2 lost",
+        "kept of your labels, of 50 objects 0 became right and 2 became wrong",
     )
     assert comparison(won=3, lost_real=1).verdict == "no better"
 
@@ -157,7 +158,7 @@ def test_what_a_person_labelled_is_not_lost_among_harvested_labels():
     assert (found.verdict, found.no_better) == (
         "no better",
         "your labels don't rule out a loss of more than 10%: "
-        "let in of what a person labelled, of 30 objects 0 won and 1 lost",
+        "let in of what a person labelled, of 30 objects 0 became right and 1 became wrong",
     )
 
 
