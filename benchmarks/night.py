@@ -36,15 +36,18 @@ FITTED = {
     "drifting": NightPlan(103, dither=0.2, drift=0.6),
     "still": NightPlan(104, dither=0.2),
 }
+#: Nothing was chosen with an eye on nights of these seeds.
 JUDGED = {
-    "dithered": NightPlan(201),
-    "dithered, by its stars": NightPlan(202, has_wcs=False),
-    "drifting": NightPlan(203, dither=0.2, drift=0.5),
-    "still": NightPlan(204, dither=0.1),
+    "dithered": NightPlan(301),
+    "dithered, by its stars": NightPlan(302, has_wcs=False),
+    "drifting": NightPlan(303, dither=0.2, drift=0.5),
+    "still": NightPlan(304, dither=0.1),
 }
 #: Detections within so many pixels of something may be of it.
 REACH = {"mover": 2.0, "star": 2.0, "hot_pixel": 1.5, "cosmic_ray": 4.0, "satellite": 4.0}
 REAL = ("star", "mover")
+UNKNOWN = "without truth"
+WORDS = ("moving", "seen once", "seen once, near a brighter source")
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
@@ -144,6 +147,7 @@ def judged(plan):
     """Return the figures of a night."""
     sources, detections, candidates, mask, truth, _ = night_of(plan)
     return verdicts(detections, np.asarray(detections["what"]).astype(str)) | {
+        "reliability of sources": reliability_of_sources(sources, detections),
         "candidates": of_candidates(sources, detections, candidates),
         "hot pixels": of_mask(mask, truth),
     }
@@ -161,8 +165,10 @@ def judged_by_table(folder):
     kind = np.asarray(sources["kind"]).astype(str)[np.asarray(detections["source"]) - 1]
     mover = what == "mover"
     moving = np.unique(np.asarray(detections["source"])[mover & (kind == "moving")])
+    detections["what"] = np.where(known, what, UNKNOWN)
     return found | {
-        "without truth": int((~known).sum()),
+        "reliability of sources": reliability_of_sources(sources, detections),
+        UNKNOWN: int((~known).sum()),
         "movers": {
             "of the truth": len(np.unique(truth["id"][truth["kind"] == "mover"])),
             "positions": int((truth["kind"] == "mover").sum()),
@@ -171,7 +177,7 @@ def judged_by_table(folder):
             "as sources": len(moving),
             "other sources that move": int((sources["kind"] == "moving").sum()) - len(moving),
         },
-        "candidates": dict(Counter(np.asarray(candidates["why"]).astype(str).tolist())),
+        "candidates": what_candidates_are(what_sources_are(sources, detections), *chosen_of(candidates)),
         "unmerged": len(result.unmerged),
         "hot pixels in the mask": int(np.count_nonzero(mask)),
     }
@@ -189,7 +195,13 @@ def verdicts(detections, what):
             "purity": float(real[said].mean()),
             **{f"{k} let in": float(said[what == k].mean()) for k in np.unique(what[~real])},
         }
-    figures["reliability"] = [
+    figures["reliability"] = reliability(p, real)
+    return figures
+
+
+def reliability(p, real):
+    """Hold probabilities against the share that is real, by intervals of the probability."""
+    return [
         {
             "from": a,
             "to": b,
@@ -200,26 +212,73 @@ def verdicts(detections, what):
         for a, b in itertools.pairwise(BINS)
         if (of := (p >= a) & (p <= b if b == 1 else p < b)).any()
     ]
-    return figures
+
+
+def reliability_of_sources(sources, detections):
+    """Do so for sources, whose probability it is: detections of one are right or wrong together."""
+    is_what = what_sources_are(sources, detections)
+    known = is_what != UNKNOWN
+    return reliability(np.asarray(sources["probability"])[known], np.isin(is_what[known], REAL))
 
 
 def of_candidates(sources, detections, candidates):
-    """Count what the candidates are, and how many of the movers that were detected are among them."""
+    """Tell what the candidates are, and how many of those that should be among them are."""
     is_what = what_sources_are(sources, detections)
-    found = {}
-    for why in ("moving", "seen once", "seen once, near a brighter source"):
-        ids = np.asarray(candidates["id"])[np.asarray(candidates["why"]).astype(str) == why] - 1
-        found[why] = {str(k): int(n) for k, n in Counter(is_what[ids.astype(int)].tolist()).items()}
-    files = [str(name).rsplit("_", 2)[-2] for name in detections["image"]]
-    movers = detections["what"] == "mover"
-    keys = [(f, int(n)) for f, n, m in zip(files, detections["number"], movers, strict=True) if m]
-    possible = {key for key, n in Counter(keys).items() if n >= 4}
-    moving = np.asarray(sources["kind"])[np.asarray(detections["source"]) - 1] == "moving"
-    linked = {
-        (f, int(n)) for f, n, m in zip(files, detections["number"], movers & moving, strict=True) if m
+    chosen, why = chosen_of(candidates)
+    by_score = np.flatnonzero(seen_once(sources) & (sources["score_max"] > 0.5))
+    return what_candidates_are(is_what, chosen, why) | {
+        "movers linked": linked(sources, detections),
+        "seen once, by probability": of_once(sources, detections, is_what, chosen[why != "moving"]),
+        "seen once, by single score": of_once(sources, detections, is_what, by_score),
     }
-    found["movers linked"] = f"{len(possible & linked)} of {len(possible)} detected 4 times"
-    return found
+
+
+def chosen_of(candidates):
+    """Return which sources the candidates are, and why they are."""
+    return np.asarray(candidates["id"]).astype(int) - 1, np.asarray(candidates["why"]).astype(str)
+
+
+def what_candidates_are(is_what, chosen, why):
+    """Count what the candidates are, by why they are."""
+    return {word: dict(Counter(is_what[chosen[why == word]].tolist())) for word in WORDS}
+
+
+def linked(sources, detections):
+    """Count the movers that a filter shows four times, and those of them that are known to move."""
+    kind = np.asarray(sources["kind"])[np.asarray(detections["source"]) - 1]
+    mover = np.asarray(detections["what"]) == "mover"
+    keys = np.array(keys_of(sources, detections), object)
+    possible = {key for key, n in Counter(keys[mover]).items() if n >= 4}
+    found = possible & set(keys[mover & (kind == "moving")])
+    return f"{len(found)} of {len(possible)} detected 4 times"
+
+
+def of_once(sources, detections, is_what, chosen):
+    """Hold sources that were chosen from those seen once against what is real and was detected once."""
+    source = np.asarray(detections["source"]) - 1
+    keys = keys_of(sources, detections)
+    times = Counter(keys)
+    is_once = np.array([times[key] == 1 for key in keys]) & np.isin(detections["what"], REAL)
+    is_once &= np.asarray(sources["n_cover"])[source] >= 3
+    return {
+        "chosen": len(chosen),
+        "purity": float(np.isin(is_what[chosen], REAL).mean()),
+        "real and detected once": int(is_once.sum()),
+        "complete": float(np.isin(source[is_once], chosen).mean()),
+    }
+
+
+def seen_once(sources):
+    """Tell which sources may be candidates for having been seen once."""
+    kind = np.asarray(sources["kind"]).astype(str)
+    return (kind == "sky") & (sources["n_seen"] == 1) & (sources["n_cover"] >= 3)
+
+
+def keys_of(sources, detections):
+    """Return of each detection the filter and the object of the truth, whose number tells its target."""
+    filters = np.asarray(sources["filter"]).astype(str)[np.asarray(detections["source"]) - 1]
+    columns = (filters, detections["what"], detections["number"])
+    return ["/".join(map(str, row)) for row in zip(*columns, strict=True)]
 
 
 def of_mask(mask, truth):

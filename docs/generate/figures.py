@@ -73,6 +73,9 @@ def pieces(root: Path) -> dict[str, str]:
         "pixels": _pixels(printed["pixels"]["frames"]),
         "install": _install(printed["install"]["bytes"]),
         "masks": _masks(printed["masks"]),
+        "night": _night(printed["night"]),
+        "night-candidates": _candidates(printed["night"]["nights"]),
+        "night-seconds": _seconds_of_a_night(printed["night_memory"]["nights"][-1]),
         "bound": _bound(printed["bound"]["by_width"]),
         "promotion": _promotion(printed["promotion"]),
         "deciding": _deciding(printed["promotion"]["said_to_decide"]),
@@ -291,3 +294,32 @@ def _masks(found: dict[str, Any]) -> str:
         if isinstance(each, dict)
     ]
     return markdown(("mask", "true pixels", "completeness", "purity"), rows)
+
+
+def _night(found: dict[str, Any]) -> str:
+    """Return what each frame alone and the whole night say of the detections."""
+    ways = ("single frame", "whole night")
+    rows = []
+    for name, each in {**found["nights"], **found["real"]}.items():
+        rates = (_rate(each[way][what]) for what in ("real kept", "purity") for way in ways)
+        rows.append((name, f"{each['detections']:,}", f"{each['real']:,}", *rates))
+    heads = (f"{what}, {way}" for what in ("real kept", "purity") for way in ("frame alone", "night"))
+    return markdown(("night", "detections", "real", *heads), rows)
+
+
+def _candidates(nights: dict[str, Any]) -> str:
+    """Return how complete and pure the candidates are, and what they would be by the scores alone."""
+    rows = []
+    for name, each in nights.items():
+        once = (each["candidates"][f"seen once, by {how}"] for how in ("single score", "probability"))
+        cells = (f"{_rate(of['complete'], 3)}, {_rate(of['purity'], 3)}" for of in once)
+        rows.append((name, each["candidates"]["movers linked"], *cells))
+    heads = ("by the score", "by the probability")
+    titles = (f"seen once, {how}: complete, pure" for how in heads)
+    return markdown(("night", "movers linked", *titles), rows)
+
+
+def _seconds_of_a_night(night: dict[str, Any]) -> str:
+    """Return the milliseconds that each part of a night takes for a frame."""
+    rows = [(part, f"{1e3 * spent / night['frames']:.0f}") for part, spent in night["seconds"].items()]
+    return markdown(("part", "ms a frame"), rows)

@@ -115,6 +115,8 @@ def told(
     """Name what fails, and draw a bar on a terminal, whose clock goes from the first second."""
     from tqdm import tqdm
 
+    from ..runs.outcome import of_image
+
     bar: Any = tqdm(unit="image", disable=True if options.quiet else None, dynamic_ncols=True)
     is_over = threading.Event()
 
@@ -130,9 +132,7 @@ def told(
     def tell(result: "ImageResult", total: int) -> None:
         bar.total = total
         if not result.ok:
-            # What cannot be read is mostly named by its error already.
-            is_named = (result.error or "").startswith(result.image)
-            log.error("%s", result.error if is_named else f"{result.image}: {result.error}")
+            log.error("%s", of_image(result.image, result.error or ""))
         bar.update()
 
     def merging(done: int, total: int) -> None:

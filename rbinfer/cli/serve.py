@@ -21,10 +21,11 @@ def add_parser(verbs: Any) -> None:
         description=(
             "Answer POST /classify until SIGTERM (exit code 0) or Ctrl-C: JSON with the path of an "
             "image in a folder that --allow names, or a form with its bytes (FITS or npy) as the part "
-            "'image'; a catalogue, or positions, beside it. The answer is that of 'rbinfer classify "
-            "--json', or a stream of Arrow: curl -s localhost:8787/classify -F image=@image.fits. GET "
-            "/health and /metrics say how it goes. It listens on this machine alone unless there is a "
-            "token."
+            "'image'; beside it a catalogue, or JSON with positions as the part 'request'. The answer "
+            "is that of 'rbinfer classify --json', or a stream of Arrow with the header 'Accept: "
+            "application/vnd.apache.arrow.stream': curl -s localhost:8787/classify -F "
+            "image=@image.fits. GET /health and /metrics say how it goes. It listens on this machine "
+            "alone unless there is a token."
         ),
         example=(
             "rbinfer serve --allow /data/night\n"

@@ -158,25 +158,26 @@ def load_stamps(path: str | PathLike[str]) -> list[Exposure]:
 def _opened(path: Path) -> Iterator[Any]:
     """Open a FITS file; whatever goes wrong with it becomes an `InputError`."""
     check_file(path)
-    with collect_warnings() as told:
-        try:
+    try:
+        with collect_warnings():
             if (plain := plain_hdus(path)) is not None:
                 yield plain
                 return
+        # Before warnings are collected: imported for the first time, Astropy takes them for itself.
+        from astropy.io import fits
+
+        with collect_warnings() as told, ExitStack() as opened:
             # Which reads to the end, where a sum tells what is damaged within what is compressed.
             check_axes(path)
-            from astropy.io import fits
-
-            with ExitStack() as opened:
-                source: Any = opened.enter_context(gzip.open(path)) if is_gzip(path) else path
-                # A memory map could not be scaled, and the pixels are converted at once anyway.
-                # Integers that stand for unsigned ones become real numbers: else Astropy forgets BLANK.
-                yield opened.enter_context(fits.open(source, memmap=False, uint=False))
-        except InputError:
-            raise
-        except Exception as error:
-            # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
-            raise InputError(f"{path} cannot be read as FITS: {_fault(path, error)}") from error
+            source: Any = opened.enter_context(gzip.open(path)) if is_gzip(path) else path
+            # A memory map could not be scaled, and the pixels are converted at once anyway.
+            # Integers that stand for unsigned ones become real numbers: else Astropy forgets BLANK.
+            yield opened.enter_context(fits.open(source, memmap=False, uint=False))
+    except InputError:
+        raise
+    except Exception as error:
+        # Astropy raises nearly anything on damaged files: OSError, EOFError, ValueError, ...
+        raise InputError(f"{path} cannot be read as FITS: {_fault(path, error)}") from error
     if any(text.startswith("Error validating header") for text in told):
         log.warning("%s has something behind its last HDU that is none; is it cut short?", path)
 

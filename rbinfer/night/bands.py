@@ -27,7 +27,7 @@ class RowFile:
     """
 
     def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
-        self._folder, self._dtype, self._n = folder, dtype, 0
+        self.folder, self.dtype, self._n = folder, dtype, 0
         self._file = self._tried(lambda: tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
 
     def __len__(self) -> int:
@@ -47,11 +47,16 @@ class RowFile:
     def read(self, part: slice = slice(None)) -> NDArray[Any]:
         """Return rows, all or a part of them."""
         start, stop, _ = part.indices(self._n)
-        rows = np.empty(max(stop - start, 0), self._dtype)
-        self._tried(lambda: self._file.seek(start * self._dtype.itemsize))
+        rows = np.empty(max(stop - start, 0), self.dtype)
+        self._tried(lambda: self._file.seek(start * self.dtype.itemsize))
         self._tried(lambda: self._file.readinto(rows.view(np.uint8)))
         self._tried(lambda: self._file.seek(0, 2))
         return rows
+
+    def parts(self) -> Iterator[NDArray[Any]]:
+        """Yield all rows in their order, so many at a time as a band has."""
+        for start in range(0, self._n, _ROWS):
+            yield self.read(slice(start, start + _ROWS))
 
     def close(self) -> None:
         """Remove it."""
@@ -70,7 +75,7 @@ class RowFile:
             return action()
         except OSError as error:
             reason = error.strerror or error
-            raise RbinferError(f"rows cannot be kept on the disk of {self._folder}: {reason}") from error
+            raise RbinferError(f"rows cannot be kept on the disk of {self.folder}: {reason}") from error
 
 
 class Band(NamedTuple):

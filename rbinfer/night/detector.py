@@ -25,9 +25,6 @@ SPOT = np.dtype(
         ("real", np.bool_),
     ]
 )
-#: What repeats there is gathered together with all that lies within so many pixels: whether a point
-#: belongs to one place or another depends on those around them, and hardly on what is three places away.
-MARGIN = 8.0 * RADIUS
 #: Positions on the sky further from each other than this, in pixels, are different ones.
 _APART = 3.0
 #: What stands on the detector was seen at so many positions of the sky at least. Two would do for a pair

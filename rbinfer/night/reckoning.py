@@ -14,11 +14,12 @@ from ..io.sky_out import SkyMap
 from .bands import Bands
 from .candidates import REAL, candidates, count_doubtful, doubtful, neighbours
 from .coverage import Cover
-from .detector import MARGIN, SPOT, Standing, find_standing
+from .detector import SPOT, Standing, find_standing
 from .fields import Fields, Place
 from .frames import Frame, plain
 from .merge import Merged, merge
 from .parts import DETECTIONS, ParquetParts, arrow_columns, detection_columns, parts_of, texts
+from .repeats import MARGIN
 from .result import REGIONS, Doubt, NightResult
 from .rows import Rows, read_rows
 from .sources import KINDS, Block

@@ -2,16 +2,21 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .clusters import clusters
+from .bands import Band, Bands, RowFile
+from .clusters import gather
 
 #: Detections within this distance (pixels) of each other are at one position.
 RADIUS = 1.0
+#: What repeats is gathered together with all that lies within so many pixels: whether a point belongs to
+#: one place or another depends on those around them, and hardly on what is three places away.
+MARGIN = 8.0 * RADIUS
 #: A position repeats when this share of the images has it, and at least so many.
 LEAST_SHARE = 0.2
 LEAST_IMAGES = 3
@@ -59,12 +64,12 @@ def least_images(n_images: int) -> int:
     return max(LEAST_IMAGES, math.ceil(LEAST_SHARE * n_images))
 
 
-def find_repeats(bogus: NDArray[Any], images_of_hdu: Mapping[int, int]) -> Repeats:
-    """Find the positions that repeat.
+def find_repeats(bogus: RowFile, images_of_hdu: Mapping[int, int]) -> Repeats:
+    """Find the positions that repeat, a band of the detector at a time.
 
     Parameters
     ----------
-    bogus : structured ndarray of `rbinfer.report.one.SOURCE`
+    bogus : RowFile of `rbinfer.report.one.SOURCE`
     images_of_hdu : mapping of int to int
         How many images have an HDU.
 
@@ -73,32 +78,55 @@ def find_repeats(bogus: NDArray[Any], images_of_hdu: Mapping[int, int]) -> Repea
     Repeats
     """
     taken = np.zeros(len(bogus), np.bool_)
-    placed = np.isfinite(bogus["x"]) & np.isfinite(bogus["y"])
-    found = []
+    found: list[Repeat] = []
     for hdu, n_images in images_of_hdu.items():
-        rows = np.flatnonzero(placed & (bogus["hdu"] == hdu))
-        found += _of_hdu(bogus, rows, hdu, n_images, taken)
+        with _in_bands(bogus, hdu) as bands:
+            for band in bands:
+                found += _of_band(band, hdu, n_images, taken)
     found.sort(key=lambda repeat: (-repeat.images, repeat.hdu, repeat.y, repeat.x))
     return Repeats(found, taken)
 
 
-def _of_hdu(
-    bogus: NDArray[Any], rows: NDArray[np.intp], hdu: int, n_images: int, taken: NDArray[np.bool_]
-) -> list[Repeat]:
-    """Find those of an HDU; `taken` is set for the rows that belong to one."""
-    least = least_images(n_images)
-    label = clusters(bogus["x"][rows], bogus["y"][rows], RADIUS)
-    order = np.argsort(label, kind="stable")
-    bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
+@contextmanager
+def _in_bands(bogus: RowFile, hdu: int) -> Iterator[Bands]:
+    """Sort the rows of an HDU that have a position into bands across the detector."""
+    dtype = np.dtype([*bogus.dtype.descr, ("index", np.int64)])
+
+    def rows() -> Iterator[NDArray[Any]]:
+        start = 0
+        for part in bogus.parts():
+            own = (part["hdu"] == hdu) & np.isfinite(part["x"]) & np.isfinite(part["y"])
+            items = np.zeros(np.count_nonzero(own), dtype)
+            for name in bogus.dtype.names or ():
+                items[name] = part[name][own]
+            items["index"] = start + np.flatnonzero(own)
+            start += len(part)
+            yield items
+
+    n, top = 0, 0.0
+    for part in rows():
+        n, top = n + len(part), max(top, float(part["y"].max(initial=0.0)))
+    with Bands(bogus.folder, dtype, "y", (0.0, top), n, MARGIN) as bands:
+        for part in rows():
+            bands.add(part)
+        yield bands
+
+
+def _of_band(band: Band, hdu: int, n_images: int, taken: NDArray[np.bool_]) -> list[Repeat]:
+    """Find those of a band; `taken` is set for the rows that belong to one."""
+    bogus, least = band.rows, least_images(n_images)
+    gathered = gather(bogus["x"], bogus["y"], RADIUS)
+    order = np.argsort(gathered.label, kind="stable")
+    bounds = np.searchsorted(gathered.label[order], np.arange(len(gathered.first) + 1))
     found = []
-    for start, stop in itertools.pairwise(bounds):
-        if stop - start < least:
+    for which, (start, stop) in enumerate(itertools.pairwise(bounds)):
+        if stop - start < least or band.where[gathered.first[which]] != 0:
             continue
-        near = rows[order[start:stop]]
+        near = order[start:stop]
         images = len(np.unique(bogus["image"][near]))
         if images < least:
             continue
-        taken[near] = True
+        taken[bogus["index"][near]] = True
         kinds, times = np.unique(bogus["kind"][near], return_counts=True)
         bright = np.nan_to_num(bogus["bright"][near], nan=-np.inf)
         found.append(
@@ -110,7 +138,7 @@ def _of_hdu(
                 share=images / n_images,
                 kind=int(kinds[np.argmax(times)]),
                 score=float(np.mean(bogus["score"][near], dtype=np.float64)),
-                member=int(near[np.argmax(bright)]),
+                member=int(bogus["index"][near[np.argmax(bright)]]),
             )
         )
     return found

@@ -99,7 +99,7 @@ def run_night(
     )
     frames = _frames(batch, out / RESULTS)
     if not frames:
-        raise InputError(f"no image in {folder} could be scored; 'rbinfer batch' tells why of each")
+        raise InputError(f"no image in {folder} could be scored; the first: {batch.failed[0].error}")
     night = NightResult(out, batch, frames)
     night.seconds["scoring"] = time.perf_counter() - start
     Reckoning(night, merging).run()

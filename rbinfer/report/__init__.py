@@ -6,9 +6,11 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import check_distinct, check_place, written_whole
+from ..night.bands import RowFile
 from ..night.repeats import find_repeats
 from .completeness import measure_depths
 from .drift import by_record, by_reference, drift_of
+from .one import SOURCE
 from .page import render
 from .pictures import draw_groups
 from .reference import record_of_night, reference_scores
@@ -75,23 +77,24 @@ def write_report(
     if images is not None and not Path(images).is_dir():
         raise InputError(f"the folder of images {images} does not exist")
     watcher = None if reference is None else by_reference(reference, folder)
-    night = read_night(folder, None if images is None else Path(images), most)
-    check_distinct([output], [image.result for image in night.images])
-    repeats = find_repeats(night.bogus, night.images_of_hdu)
-    log.info("%d positions with bogus detections repeat", len(repeats.found))
-    groups = draw_groups(night, repeats, most)
-    stars = draw_stars(night)
-    record = record_of_night(night)
-    text = render(
-        night,
-        repeats,
-        groups,
-        stars,
-        reference_scores(night, record),
-        drift_of(folder, watcher or by_record(record)),
-        None if planted is None else measure_depths(night, planted),
-        title or f"Night report: {folder.resolve().name}",
-    )
+    with RowFile(output.parent, SOURCE) as bogus:
+        night = read_night(folder, None if images is None else Path(images), most, bogus)
+        check_distinct([output], [image.result for image in night.images])
+        repeats = find_repeats(night.bogus, night.images_of_hdu)
+        log.info("%d positions with bogus detections repeat", len(repeats.found))
+        groups = draw_groups(night, repeats, most)
+        stars = draw_stars(night)
+        record = record_of_night(night)
+        text = render(
+            night,
+            repeats,
+            groups,
+            stars,
+            reference_scores(night, record),
+            drift_of(folder, watcher or by_record(record)),
+            None if planted is None else measure_depths(night, planted),
+            title or f"Night report: {folder.resolve().name}",
+        )
     with written_whole(output, output.suffix) as beside:
         # Names of files need not be UTF-8.
         beside.write_text(text, encoding="utf-8", errors="replace")

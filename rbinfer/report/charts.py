@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,8 +166,7 @@ def completeness(lines: Sequence[Sequence[tuple[float, float]]]) -> str:
 
 
 def detector_map(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    places: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]],
     marked: Sequence[tuple[float, float, str]],
     extent: tuple[float, float],
 ) -> str:
@@ -175,8 +174,8 @@ def detector_map(
 
     Parameters
     ----------
-    x, y : ndarray of float64, shape (n,)
-        All of them; those that would lie on one another are drawn once.
+    places : iterable of (ndarray of float64, ndarray of float64)
+        All of them in parts, x and y; those that would lie on one another are drawn once.
     marked : sequence of (float, float, str)
         Positions to mark, and what to say of them.
     extent : (float, float)
@@ -191,10 +190,11 @@ def detector_map(
     scale = _MAP / span
     width, height = max(extent[0] * scale, 40.0), max(extent[1] * scale, 40.0)
     left, bottom = float(_LEFT), _TOP + height
-    seen = np.isfinite(x) & np.isfinite(y)
-    cells = np.unique(
-        np.rint(np.column_stack([x[seen], y[seen]]) * scale / _CELL).astype(np.int64), axis=0
-    )
+    cells = np.zeros((0, 2), np.int64)
+    for x, y in places:
+        seen = np.isfinite(x) & np.isfinite(y)
+        own = np.rint(np.column_stack([x[seen], y[seen]]) * scale / _CELL).astype(np.int64)
+        cells = np.unique(np.concatenate([cells, own]), axis=0)
     dots = "".join(f"M{left + _CELL * i:g} {bottom - _CELL * j:.1f}h0" for i, j in cells)
     parts = [f'<rect class="frame" x="{left}" y="{_TOP}" width="{width:.1f}" height="{height:.1f}"/>']
     if dots:

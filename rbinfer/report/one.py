@@ -104,8 +104,10 @@ class ImageResult:
         What made the scores; empty where it is not noted.
     real_classes : tuple of str
         Sorted.
+    observed : str
+        When the exposure began, in UTC, as the journal notes it; empty if it is not known.
     finished : str
-        When, in UTC; empty if it is not known.
+        When it was scored, in UTC; empty if it is not known.
     seconds : float or None
     """
 
@@ -130,6 +132,7 @@ class ImageResult:
     release: str
     options: str
     real_classes: tuple[str, ...]
+    observed: str
     finished: str
     seconds: float | None
 
@@ -236,6 +239,7 @@ def read_one(path: Path, images: Path | None, line: Line) -> OneResult:
         release=_text(meta.get("rb_rel")),
         options=_text(meta.get("rb_opts")),
         real_classes=_names(meta.get("rb_real")),
+        observed=utc((line.summary or {}).get("time")),
         finished=utc(line.finished),
         seconds=_number(line.seconds, math.inf),
     )

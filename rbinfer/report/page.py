@@ -193,24 +193,27 @@ def _status(night: Night) -> str:
 
 
 def _trends(night: Night) -> str:
-    if len(night.images) < 2:
+    images, order = list(night.images), "by name"
+    if len(images) < 2:
         return ""
-    names = [image.name for image in night.images]
-    is_assumed = [image.fwhm_source in _ASSUMED for image in night.images]
-    fwhm = charts.trend([image.fwhm for image in night.images], names, "FWHM", hollow=is_assumed)
-    ellipticities = [image.ellipticity for image in night.images]
+    if all(image.observed for image in images):
+        images, order = sorted(images, key=lambda image: image.observed), "by time"
+    names = [image.name for image in images]
+    is_assumed = [image.fwhm_source in _ASSUMED for image in images]
+    widths = [image.fwhm for image in images]
+    fwhm = charts.trend(widths, names, "FWHM", hollow=is_assumed, order=order)
+    ellipticities = [image.ellipticity for image in images]
     shape = ""
     if any(value is not None for value in ellipticities):
-        chart = charts.trend(ellipticities, names, "Ellipticity")
+        chart = charts.trend(ellipticities, names, "Ellipticity", order=order)
         shape = f"<div><h3>Ellipticity of the stars (1 - b / a)</h3>{chart}</div>"
     said = (
         ""
         if not any(is_assumed)
         else ('<p class="muted">Hollow: of images without stars, whose FWHM is borrowed or assumed.</p>')
     )
-    fraction = charts.trend(
-        [image.bogus_fraction for image in night.images], names, "Bogus fraction", percent=True
-    )
+    fractions = [image.bogus_fraction for image in images]
+    fraction = charts.trend(fractions, names, "Bogus fraction", percent=True, order=order)
     return (
         '<h2>Through the night</h2><div class="charts">'
         f"<div><h3>FWHM (px)</h3>{fwhm}{said}</div>{shape}"
@@ -333,7 +336,8 @@ def _figure(night: Night, picture: Picture) -> str:
     source = picture.source
     image = night.images[source["image"]]
     place = f"x {source['x']:.1f}, y {source['y']:.1f}"
-    place += f", HDU {source['hdu']}" if len(night.images_of_hdu) > 1 and source["hdu"] != FIRST else ""
+    if len(night.images_of_hdu) > 1 and source["hdu"] != FIRST:
+        place += f", HDU\u00a0{source['hdu']}"
     drawn = (
         f'<img src="{picture.url}" alt="cutout of {escaped(image.name)} at {place}">'
         if picture.url
@@ -367,7 +371,8 @@ def _repeats(night: Night, repeats: Repeats) -> str:
 
 
 def _map(night: Night, hdu: int, found: Sequence[Repeat]) -> str:
-    of = night.bogus[night.bogus["hdu"] == hdu]
+    parts = (part[part["hdu"] == hdu] for part in night.bogus.parts())
+    places = ((of["x"], of["y"]) for of in parts)
     marked = [
         (repeat.x, repeat.y, f"x {repeat.x:.1f}, y {repeat.y:.1f}: {repeat.images} images")
         for repeat in found
@@ -375,8 +380,9 @@ def _map(night: Night, hdu: int, found: Sequence[Repeat]) -> str:
     title = "" if hdu == FIRST else f", HDU {hdu}"
     return (
         f"<div><h3>Bogus on the detector{title}</h3>"
-        f'<p class="muted">{len(of):,} detections, {len(found):,} positions that repeat (circles).</p>'
-        f"{charts.detector_map(of['x'], of['y'], marked, night.extent[hdu])}</div>"
+        f'<p class="muted">{night.bogus_of_hdu[hdu]:,} detections, {len(found):,} positions that repeat '
+        "(circles).</p>"
+        f"{charts.detector_map(places, marked, night.extent[hdu])}</div>"
     )
 
 

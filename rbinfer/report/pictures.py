@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import RbinferError
 from ..io.images import load_image
 from ..model.spec import DEFAULT_FWHM
+from ..night.bands import RowFile
 from ..night.repeats import Repeats
 from .gallery import half_width, stretched, window_at
 from .one import FIRST
@@ -52,12 +53,10 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
     -------
     list of Group
     """
-    once = night.bogus[~repeats.rows]
-    once = once[np.isfinite(once["x"]) & np.isfinite(once["y"])]
+    bright, lowest = _outstanding(night.bogus, repeats.rows, most)
     edge = night.borderline[np.isfinite(night.borderline["x"]) & np.isfinite(night.borderline["y"])]
     thresholds = np.array([image.threshold for image in night.images])
     away = np.abs(edge["score"].astype(np.float64) - thresholds[edge["image"]])
-    bright = once[np.isfinite(once["bright"])]
     by = " or ".join(night.brightness)
     chosen = [
         (
@@ -65,7 +64,7 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
             f"The most to lose if the verdict is wrong; by {by}."
             if by
             else "The catalogues have no column of flux, magnitude or S/N that is known.",
-            bright[np.argsort(-bright["bright"], kind="stable")][:most],
+            bright,
         ),
         (
             "Borderline",
@@ -76,12 +75,12 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
             "Lowest scores",
             "What the model is surest of; a star among these means that something is wrong with the "
             "image or its FWHM.",
-            once[np.argsort(once["score"], kind="stable")][:most],
+            lowest,
         ),
         (
             "Repeating positions",
             "One detection of each of the positions that repeat most.",
-            night.bogus[[repeat.member for repeat in repeats.found[:most]]],
+            _rows(night.bogus, [repeat.member for repeat in repeats.found[:most]]),
         ),
     ]
     urls = _draw(night, np.concatenate([rows for _, _, rows in chosen]))
@@ -89,6 +88,27 @@ def draw_groups(night: Night, repeats: Repeats, most: int) -> list[Group]:
     for title, text, rows in chosen:
         groups.append(Group(title, text, [Picture(row, urls.pop(0)) for row in rows]))
     return groups
+
+
+def _outstanding(
+    bogus: RowFile, repeats: NDArray[np.bool_], most: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the brightest rows and those of the lowest scores, of what has a place and is no repeat."""
+    bright = lowest = bogus.read(slice(0))
+    start = 0
+    for part in bogus.parts():
+        once = part[~repeats[start : start + len(part)]]
+        once = once[np.isfinite(once["x"]) & np.isfinite(once["y"])]
+        bright = np.concatenate([bright, once[np.isfinite(once["bright"])]])
+        bright = bright[np.argsort(-bright["bright"], kind="stable")][:most]
+        lowest = np.concatenate([lowest, once])
+        lowest = lowest[np.argsort(lowest["score"], kind="stable")][:most]
+        start += len(part)
+    return bright, lowest
+
+
+def _rows(bogus: RowFile, numbers: Sequence[int]) -> NDArray[Any]:
+    return np.concatenate([bogus.read(slice(0)), *(bogus.read(slice(k, k + 1)) for k in numbers)])
 
 
 def _draw(night: Night, rows: NDArray[Any]) -> list[str]:

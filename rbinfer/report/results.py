@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +17,12 @@ from .._util.wording import in_options
 from ..errors import InputError, RbinferError
 from ..io.labels import LABELS_FILE
 from ..io.tables import check_output
+from ..night.bands import RowFile
 from ..pipeline.summary import BINS
 from ..runs.beside import SUFFIXES
 from ..runs.journal import Line
 from .journal import read_journals
-from .one import BRIGHTNESS, SOURCE, ImageResult, read_one, utc
+from .one import BRIGHTNESS, SOURCE, ImageResult, OneResult, read_one, utc
 
 log = logging.getLogger(__name__)
 
@@ -42,20 +43,22 @@ class Night:
 
     Attributes
     ----------
+    bogus : RowFile of `SOURCE`
+        All the bogus detections, as long as the file is open.
     images : list of ImageResult
         In the order of the names of the results, numbers as numbers.
     failed : list of Failure
     skipped : list of (str, str)
         Files that are no scored catalogues, with the reason.
     classes : list of str
-    bogus : structured ndarray of `SOURCE`
-        All the bogus detections.
     borderline : structured ndarray of `SOURCE`
         The scored detections of each image that are nearest to the threshold.
     histogram : ndarray of int64, shape (2, BINS)
         Bogus and real detections by score.
     images_of_hdu : dict of int to int
         How many images have an HDU.
+    bogus_of_hdu : Counter of int
+        How many bogus detections an HDU has.
     extent : dict of int to (float, float)
         Largest x and y of the detections in an HDU.
     brightness : list of str
@@ -64,20 +67,21 @@ class Night:
         What a reader should know.
     """
 
+    bogus: RowFile
     images: list[ImageResult] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
-    bogus: NDArray[Any] = field(default_factory=lambda: np.zeros(0, SOURCE))
     borderline: NDArray[Any] = field(default_factory=lambda: np.zeros(0, SOURCE))
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
     images_of_hdu: dict[int, int] = field(default_factory=dict)
+    bogus_of_hdu: Counter[int] = field(default_factory=Counter)
     extent: dict[int, tuple[float, float]] = field(default_factory=dict)
     brightness: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def read_night(folder: Path, images: Path | None, most: int) -> Night:
+def read_night(folder: Path, images: Path | None, most: int, bogus: RowFile) -> Night:
     """Read all results in a directory.
 
     Parameters
@@ -87,6 +91,8 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
         Where else the images may be.
     most : int
         How many borderline detections of each image are kept.
+    bogus : RowFile of `SOURCE`
+        Takes the bogus detections, of which there may be too many to be held.
 
     Returns
     -------
@@ -96,19 +102,23 @@ def read_night(folder: Path, images: Path | None, most: int) -> Night:
     ------
     InputError
         There is no such directory, or neither results nor failures in it.
+    RbinferError
+        There is no room for the bogus detections.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a directory; give the one with the results")
     journal = read_journals(folder)
-    reader = _Reader(images, most, journal)
+    reader = _Reader(most, bogus)
     for name in names_of_results(folder, journal):
         try:
-            reader.add(folder / name, name)
+            one = read_one(folder / name, images, journal.get(name, Line()))
         except RbinferError as error:
             reader.night.skipped.append((name, str(error)))
         except Exception as error:
             # Columns and metadata of others' files may hold anything; the other results count.
             reader.night.skipped.append((name, unforeseen(error)))
+        else:
+            reader.add(one)
     night = reader.finish()
     for key, line in journal.items():
         if line.ok is False:
@@ -175,21 +185,16 @@ def _may_be_result(path: Path) -> bool:
 class _Reader:
     """Adds up a night, result by result."""
 
-    def __init__(self, images: Path | None, most: int, journal: Mapping[str, Line]) -> None:
-        self.night = Night()
-        self._images = images
+    def __init__(self, most: int, bogus: RowFile) -> None:
+        self.night = Night(bogus)
         self._most = most
-        self._journal = journal
         self._kinds: dict[str, int] = {}
-        self._bogus: list[NDArray[Any]] = []
         self._borderline: list[NDArray[Any]] = []
         self._brightness: set[str] = set()
         self._lacking: Counter[str] = Counter()
 
-    def add(self, path: Path, name: str) -> None:
-        """Add a result by its path and name; where that raises anything, nothing of it was added."""
-        one = read_one(path, self._images, self._journal.get(name, Line()))
-        # From here on nothing depends on what the file holds.
+    def add(self, one: OneResult) -> None:
+        """Add a result."""
         kinds = [self._kinds.setdefault(name, len(self._kinds)) for name in one.classes]
         one.sources["kind"] = np.array([*kinds, -1], np.int32)[one.sources["kind"]]
         one.sources["image"] = len(self.night.images)
@@ -205,8 +210,7 @@ class _Reader:
         night = self.night
         night.classes = list(self._kinds)
         night.brightness = [name for name, _ in BRIGHTNESS if name in self._brightness]
-        if self._bogus:
-            night.bogus = np.concatenate(self._bogus)
+        if self._borderline:
             night.borderline = np.concatenate(self._borderline)
         n = len(night.images)
         for what, times in self._lacking.items():
@@ -233,7 +237,9 @@ class _Reader:
             if there.size:
                 x, y = night.extent.get(number, (0.0, 0.0))
                 night.extent[number] = max(x, float(there["x"].max())), max(y, float(there["y"].max()))
-        self._bogus.append(sources[verdict == "bogus"])
+        bogus = sources[verdict == "bogus"]
+        night.bogus.add(bogus)
+        night.bogus_of_hdu.update(bogus["hdu"].tolist())
         scored = sources[verdict != "unscored"]
         away = np.abs(scored["score"].astype(np.float64) - threshold)
         self._borderline.append(scored[np.argsort(away, kind="stable")[: self._most]])

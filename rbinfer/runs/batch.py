@@ -20,7 +20,7 @@ from ..pipeline.options import ScoreOptions
 from .beside import uses_detector
 from .formats import suffix_of
 from .merge import check_merge, counts_of, merge_results, noted_summaries
-from .outcome import Kind, Outcome
+from .outcome import Kind, Outcome, of_image
 from .plan import Work, check_apart, plan
 from .search import search_images, select
 from .store import Store
@@ -261,7 +261,7 @@ def run_batch(
         try:
             for task, outcome in _all_outcomes(store, executor, works):
                 for text in outcome.warnings:
-                    log.warning("%s: %s", task.work.image, text)
+                    log.warning("%s", of_image(task.work.image, text))
                 if not outcome.skipped:
                     store.keep(task, outcome)
                 elif outcome.ok:

@@ -37,6 +37,11 @@ class Kind(Enum):
         return self in (Kind.UNCHANGED, Kind.STILL_UNUSABLE)
 
 
+def of_image(image: str, text: str) -> str:
+    """Return what is said of an image with its name in front, unless it is named there already."""
+    return text if text.startswith(image) else f"{image}: {text}"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a task.

@@ -21,7 +21,7 @@ from .beside import SUFFIXES, uses_detector
 from .formats import suffix_of
 from .journal import lines_of
 from .lending import Lenders, Lent
-from .outcome import Kind, Outcome
+from .outcome import Kind, Outcome, of_image
 from .plan import Work, catalog_of, is_searched, work_of
 from .processes import Workers
 from .search import as_text, is_fits_name, other_format, type_of, walk
@@ -427,10 +427,10 @@ class _Watch:
             if outcome.ok:
                 log.info("%s: nothing changed since it was scored", image)
             else:
-                log.warning("%s: %s", image, outcome.error)
+                log.warning("%s", of_image(image, outcome.error or ""))
             return
         for text in outcome.warnings:
-            log.warning("%s: %s", image, text)
+            log.warning("%s", of_image(image, text))
         with uninterrupted():
             line = self._store.keep(task, outcome)
             if self._lenders is not None:
@@ -438,6 +438,6 @@ class _Watch:
             if line.ok:
                 log.info("%s: scored in %.2f s, %s", image, outcome.seconds, task.work.output)
             else:
-                log.error("%s: %s", image, line.error)
+                log.error("%s", of_image(image, line.error or ""))
             self._report(line.as_dict())
         self._n_scored += outcome.ok

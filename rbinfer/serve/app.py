@@ -150,6 +150,7 @@ def make_app(service: Service, at_once: int) -> App:
     from anyio import CapacityLimiter
     from anyio.to_thread import run_sync
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
@@ -188,12 +189,19 @@ def make_app(service: Service, at_once: int) -> App:
         body, kind = service.metrics.as_text()
         return Response(body, media_type=kind)
 
+    async def elsewhere(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        asked = f"{request.method} {request.url.path}"
+        text = f"there is no {asked}; there are POST /classify, GET /health and GET /metrics"
+        return JSONResponse({"error": text}, error.status_code, error.headers)
+
     routes = [
         Route("/classify", classify, methods=["POST"]),
         Route("/health", health),
         Route("/metrics", metrics),
     ]
-    return Guard(Starlette(routes=routes), service.limits, service.metrics)
+    app = Starlette(routes=routes, exception_handlers={404: elsewhere, 405: elsewhere})
+    return Guard(app, service.limits, service.metrics)
 
 
 async def _read(request: Any, most_bytes: int) -> tuple[Asked, dict[str, Any]]:
@@ -210,7 +218,7 @@ async def _read(request: Any, most_bytes: int) -> tuple[Asked, dict[str, Any]]:
                 what = "a text" if is_text else "a file"
                 raise RefusedError(
                     400, f"the part {name!r} is {what}; known are the files image and catalog, and the "
-                    "text request"
+                    "text request, JSON that may have positions and options"
                 )  # fmt: skip
             uploads[name] = value
         text = uploads.pop("request", "{}")

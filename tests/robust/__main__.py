@@ -25,6 +25,7 @@ GROUPS = (
     "Fuzzing",
     "Faults",
     "Load",
+    "Service",
     "Environments",
     "Numbers",
 )

@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
-from .__main__ import as_table, merged
+from .__main__ import GROUPS, HERE, as_table, merged
 from .environments import ROOT
 
 _TESTS = """
@@ -67,3 +68,9 @@ def test_rows(tmp_path):
         "| cut off | `test_some.py::test_cut_off` | 5 | **BROKEN**; it was cut off |",
     ):
         assert row in table, table
+
+
+def test_every_promise_is_of_a_group_of_the_table():
+    texts = [path.read_text() for path in HERE.glob("test_*.py") if path.name != "test_table.py"]
+    used = {name for text in texts for name in re.findall(r'mark\.promise\(\s*"([^"]+)"', text)}
+    assert used == set(GROUPS)

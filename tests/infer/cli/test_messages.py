@@ -219,3 +219,17 @@ def test_numba_that_does_not_compile_is_told(tmp_path, argv):
         "as they are; unset it\n"
     )
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_damaged_image_is_one_sentence_in_a_new_process(tmp_path):
+    # What Astropy warns of while it is first imported must not reach the terminal either.
+    path = tmp_path / "half.fits"
+    path.write_bytes(FIELD.read_bytes()[:200_000])
+    done = subprocess.run(
+        [sys.executable, "-m", "rbinfer", "classify", str(path)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    sentence = f"rbinfer: error: {path} cannot be read as FITS: it is truncated"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1

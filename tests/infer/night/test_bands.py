@@ -12,7 +12,8 @@ from rbinfer.night import bands
 from rbinfer.night.affine import Affine
 from rbinfer.night.bands import Bands, RowFile
 from rbinfer.night.coverage import Cover
-from rbinfer.night.detector import MARGIN, SPOT, find_standing
+from rbinfer.night.detector import SPOT, find_standing
+from rbinfer.night.repeats import MARGIN
 from rbinfer.night.run import run_night
 
 from .skies import merge_rows, of_kind, rows_of

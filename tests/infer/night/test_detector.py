@@ -2,7 +2,8 @@ import numpy as np
 
 from rbinfer.night.bands import Bands
 from rbinfer.night.clusters import clusters
-from rbinfer.night.detector import _APART, MARGIN, SPOT, _places, find_standing
+from rbinfer.night.detector import _APART, SPOT, _places, find_standing
+from rbinfer.night.repeats import MARGIN
 
 SIDE = 500
 

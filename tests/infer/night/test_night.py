@@ -212,8 +212,12 @@ def test_options_that_a_night_cannot_follow_are_refused(tmp_path, options):
 
 def test_no_lights(tmp_path):
     (tmp_path / "in").mkdir()
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="no images are found for"):
         run_night(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in" / "a.fits").write_text("no image")
+    reason = r"no image in .*in could be scored; the first: .*a\.fits cannot be read as FITS"
+    with pytest.raises(InputError, match=reason):
+        run_night(tmp_path / "in", tmp_path / "out", workers=1)
 
 
 def test_the_command_ends_with_what_came_of_it_and_its_pages(dithered, tmp_path):

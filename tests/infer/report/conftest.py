@@ -2,6 +2,8 @@
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from astropy.table import Table
 
 from rbinfer.cli import main
 from rbinfer.io.tables import write_catalog
+from rbinfer.night.bands import RowFile
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
+from rbinfer.report import read_night
+from rbinfer.report.one import SOURCE
 
 N = 12
 HOT = [(23, 12), (163, 124), (102, 58), (65, 17), (41, 156)]
@@ -78,6 +83,19 @@ def page(night, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "a night.html"
     assert main(["report", str(night[1]), "-o", str(path), "--most", "8"]) == 0
     return path
+
+
+def stored(*parts):
+    """Return rows as a night keeps them."""
+    file = RowFile(Path(gettempdir()), SOURCE)
+    for rows in parts:
+        file.add(rows)
+    return file
+
+
+def night_in(folder, images, most):
+    """Return what a folder of results says."""
+    return read_night(folder, images, most, stored())
 
 
 class Page(HTMLParser):

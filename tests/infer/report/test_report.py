@@ -12,9 +12,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from rbinfer.errors import RbinferError
 from rbinfer.io.tables import write_catalog
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import read_spec
+from rbinfer.night.bands import RowFile
 from rbinfer.night.repeats import find_repeats, least_images
 from rbinfer.pipeline.summary import BINS
 from rbinfer.report import read_night, write_report
@@ -22,11 +24,11 @@ from rbinfer.report.one import SOURCE
 from rbinfer.report.reference import record_of_night, reference_scores
 from rbinfer.report.stars import draw_stars
 
-from .conftest import HOT, STRANGE, N, image_of
+from .conftest import HOT, STRANGE, N, image_of, night_in, stored
 
 
 def test_counts_are_those_of_the_tables(night):
-    read = read_night(night[1], None, 8)
+    read = night_in(night[1], None, 8)
     names = [STRANGE if k == 10 else f"im{k + 1}.fits" for k in range(N)]
     assert [image.name for image in read.images] == names  # numbers as numbers
     for image in read.images:
@@ -56,8 +58,8 @@ def test_formats_alike(night, tmp_path, suffix, caplog):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     write_catalog(table, tmp_path / f"a.{suffix}")
-    (image,) = (read := read_night(tmp_path, night[0], 5)).images
-    (expected, *_) = read_night(night[1], None, 5).images
+    (image,) = (read := night_in(tmp_path, night[0], 5)).images
+    (expected, *_) = night_in(night[1], None, 5).images
     for key in ("detections", "real", "bogus", "unscored", "threshold", "classes", "status"):
         assert getattr(image, key) == getattr(expected, key)
     if suffix == "csv":
@@ -90,7 +92,7 @@ def test_a_csv_and_its_journal(night, tmp_path):
     entry = first | {"output": "im1.csv"}
     entry["summary"] = first["summary"] | {"threshold": 0.25}
     (tmp_path / "batch.jsonl").write_text(json.dumps(entry))
-    (image,) = (read := read_night(tmp_path, None, 5)).images
+    (image,) = (read := night_in(tmp_path, None, 5)).images
     assert (image.threshold, image.path, image.model) == (0.25, night[0] / "im1.fits", "default")
     assert image.fwhm == table.meta["rb_fwhm"]
     assert not read.notes
@@ -130,7 +132,7 @@ def test_repeating_positions():
     rows += [(k, 1, 7.3, 9.1) for k in range(3)]
     rows += [(0, 0, np.nan, 5.0), (1, 0, 1e300, 5.0), (2, 0, np.inf, 5.0)]
     rows += [(k, 0, *rng.uniform(150, 1000, 2)) for k in range(6)]
-    sources = _sources(rows)
+    sources = stored(_sources(rows))
     repeats = find_repeats(sources, {0: 6, 1: 6})
     assert [(one.hdu, one.images) for one in repeats.found] == [(0, 6), (1, 3)]
     assert (repeats.found[0].x, repeats.found[0].y) == (50.5, 80.5)
@@ -141,15 +143,24 @@ def test_repeating_positions():
     assert not find_repeats(sources, {0: 100, 1: 100}).found
 
 
+def test_a_full_disk_is_told_and_is_no_fault_of_the_results(night, tmp_path):
+    class Full(RowFile):
+        def add(self, rows):
+            raise RbinferError("no room")
+
+    with pytest.raises(RbinferError, match="no room"):
+        read_night(night[1], None, 5, Full(tmp_path, SOURCE))
+
+
 def test_neighbouring_hot_pixels_stay_apart():
     rows = [(k, 0, 30.0 + 2 * n, 40.0) for k in range(5) for n in range(3)]
     rows += [(0, 0, 31.0, 40.0)]  # a stray one between
-    found = find_repeats(_sources(rows), {0: 5}).found
+    found = find_repeats(stored(_sources(rows)), {0: 5}).found
     assert sorted(one.x for one in found) == [30.0, 32.0, 34.0]
 
 
 def test_hot_pixels_of_the_night_are_found(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     found = {(one.x, one.y): one.images for one in find_repeats(read.bogus, read.images_of_hdu).found}
     assert found.keys() == set(map(tuple, HOT))
     assert min(found.values()) >= N - 2
@@ -161,7 +172,7 @@ def reference_of(read):
 
 def test_reference_of_the_model(night, monkeypatch):
     """Shares of real and bogus times their numbers; only for the model that made the scores."""
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     shares = {"real": [0.0] * 19 + [1.0], "bogus": [0.5, 0.5] + [0.0] * 18}
     spec = with_scores(shares)
     monkeypatch.setattr("rbinfer.model.session.read_spec", lambda path: spec)
@@ -196,7 +207,7 @@ def with_scores(shares):
 
 
 def test_reference_of_another_reading(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     read.images = [dataclasses.replace(image, real_classes=("star",)) for image in read.images]
     stars = read_spec(resolve(None)).reading(("star",)).scores
     n_bogus = len(read.bogus)
@@ -207,7 +218,7 @@ def test_reference_of_another_reading(night):
 
 
 def test_the_stars_of_the_sharpest_a_middling_and_the_widest_image(night):
-    read = read_night(night[1], None, 5)
+    read = night_in(night[1], None, 5)
     stars = draw_stars(read)
     assert [star.title for star in stars] == ["Sharpest", "Median", "Widest"]
     widths = sorted(image.fwhm for image in read.images if image.fwhm_source == "measured")
@@ -226,8 +237,8 @@ def test_a_result_with_the_name_of_its_image(night, tmp_path):
     table = Table.read(night[1] / "im1.ecsv")
     table.meta["rb_image"] = "im1.fits"
     write_catalog(table, tmp_path / "im1.fits")
-    assert read_night(tmp_path, None, 5).images[0].path is None
-    assert read_night(tmp_path, night[0], 5).images[0].path == night[0] / "im1.fits"
+    assert night_in(tmp_path, None, 5).images[0].path is None
+    assert night_in(tmp_path, night[0], 5).images[0].path == night[0] / "im1.fits"
 
 
 def test_positions_on_the_sky_by_the_image(night, tmp_path):
@@ -242,11 +253,11 @@ def test_positions_on_the_sky_by_the_image(night, tmp_path):
     sky = Table({"ra": ra, "dec": dec, "rb_score": table["rb_score"]}, meta=dict(table.meta))
     sky.meta["rb_image"] = "sky.fits"
     sky.write(tmp_path / "a.ecsv")
-    read = read_night(tmp_path, None, 5)
+    read = night_in(tmp_path, None, 5)
     expected = np.asarray(table["x"])[np.asarray(table["rb_score"]) <= 0.5]
-    np.testing.assert_allclose(read.bogus["x"], expected, atol=1e-5)
+    np.testing.assert_allclose(read.bogus.read()["x"], expected, atol=1e-5)
     (tmp_path / "sky.fits").unlink()
-    assert np.isnan(read_night(tmp_path, None, 5).bogus["x"]).all()
+    assert np.isnan(night_in(tmp_path, None, 5).bogus.read()["x"]).all()
 
 
 def test_mosaics_keep_their_hdus_apart(tmp_path):
@@ -258,7 +269,8 @@ def test_mosaics_keep_their_hdus_apart(tmp_path):
         table["rb_hdu"] = np.int32([1, 2, 2])
         table.meta.update(rb_threshold=0.5, rb_fwhm=3.0, rb_hdu="all", rb_image=f"m{k}.fits")
         write_catalog(table, tmp_path / "r" / f"m{k}.fits")
-    read = write_report(tmp_path / "r", tmp_path / "n.html")
+    write_report(tmp_path / "r", tmp_path / "n.html")
+    read = night_in(tmp_path / "r", None, 5)
     found = find_repeats(read.bogus, read.images_of_hdu).found
     assert [(one.hdu, one.x, one.y, one.images) for one in found] == [(1, 30, 40, 4), (2, 30, 40, 4)]
     assert "Bogus on the detector, HDU 2" in (tmp_path / "n.html").read_text()
@@ -287,12 +299,12 @@ def test_columns_of_positions_by_the_journal(night, tmp_path):
     summary = {"threshold": 0.5, "x_col": "px", "y_col": "py", "origin": 1}
     entry = {"image": "im1.fits", "output": "im1.csv", "ok": True, "summary": summary}
     (tmp_path / "batch.jsonl").write_text(json.dumps(entry))
-    read = read_night(tmp_path, None, 5)
-    np.testing.assert_allclose(read.bogus["x"], expected.bogus["x"])
-    np.testing.assert_allclose(read.bogus["y"], expected.bogus["y"])
+    read = night_in(tmp_path, None, 5)
+    np.testing.assert_allclose(read.bogus.read()["x"], expected.bogus.read()["x"])
+    np.testing.assert_allclose(read.bogus.read()["y"], expected.bogus.read()["y"])
 
 
 def read_night_of(table, folder, name):
     folder.mkdir()
     table.write(folder / name)
-    return read_night(folder, None, 5)
+    return night_in(folder, None, 5)

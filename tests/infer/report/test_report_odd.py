@@ -8,9 +8,9 @@ import numpy as np
 from astropy.table import Table
 
 from rbinfer.cli import main
-from rbinfer.report import read_night, write_report
+from rbinfer.report import write_report
 
-from .conftest import Page
+from .conftest import Page, night_in
 
 
 def test_all_failed_is_a_report_too(tmp_path):
@@ -69,7 +69,7 @@ def _odd(night, **changes):
 def test_an_odd_result_does_not_end_the_report(night, tmp_path):
     """It is left out with the reason, and nothing of it is counted."""
     shutil.copy(night[1] / "im1.ecsv", tmp_path)
-    expected = read_night(tmp_path, None, 5)
+    expected = night_in(tmp_path, None, 5)
     n = len(Table.read(night[1] / "im2.fits"))
     odd = {
         "a_pairs": {"rb_score": np.zeros((n, 2), np.float32)},
@@ -105,7 +105,7 @@ def test_any_error_of_a_result_is_its_own(night, tmp_path, monkeypatch):
         return {}
 
     monkeypatch.setattr(one, "_status", fail)
-    read = read_night(tmp_path, None, 5)
+    read = night_in(tmp_path, None, 5)
     assert [image.name for image in read.images] == ["im1.fits"]
     assert read.skipped == [
         ("im2.fits", "an error that rbinfer does not foresee: what nobody thought of")
@@ -147,5 +147,5 @@ def test_a_journal_that_cannot_be_read_costs_itself(night, tmp_path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert len(read_night(tmp_path, None, 5).images) == 1
+    assert len(night_in(tmp_path, None, 5).images) == 1
     assert "batch.jsonl cannot be read" in caplog.text

@@ -1,5 +1,6 @@
 """The page of a night: what it shows and refers to, and what a real headless browser makes of it."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,10 +12,11 @@ from astropy.table import Table
 
 from rbinfer.cli import main
 from rbinfer.errors import InputError
+from rbinfer.night import bands
 from rbinfer.report import write_report
-from rbinfer.report.page import _options
+from rbinfer.report.page import _options, _trends
 
-from .conftest import HOT, STRANGE, N, Page
+from .conftest import HOT, STRANGE, N, Page, night_in
 
 
 def test_page_refers_to_nothing_outside(page):
@@ -181,3 +183,29 @@ def test_origin_is_lower_left_in_a_browser(browser, tmp_path):
     red = np.array(pixels).reshape(-1, width, 4)[:, :, 0]
     half = width // 2
     assert np.unravel_index(red.argmax(), red.shape) == (half - 4, half - 4)
+
+
+def test_a_page_from_many_bands_is_the_page(night, page, tmp_path, monkeypatch):
+    monkeypatch.setattr(bands, "_ROWS", 17)
+    again = tmp_path / page.name
+    write_report(night[1], again, most=8)
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_trends_are_in_the_order_of_time_where_each_image_has_one(night):
+    read = night_in(night[1], None, 5)
+    read.images = read.images[:3]
+    names = [image.name for image in read.images]
+
+    def shown():
+        text = _trends(read)
+        [order] = set(re.findall("number of the image, (by [a-z]+)", text))
+        fwhm = text[: text.index("</svg>")]
+        return order, [name for name in re.findall(r"<title>(.*?): ", fwhm) if name in names]
+
+    assert shown() == ("by name", names)
+    for k, image in enumerate(read.images):
+        read.images[k] = dataclasses.replace(image, observed=f"2026-11-28 0{3 - k}:00:00")
+    assert shown() == ("by time", names[::-1])
+    read.images[0] = dataclasses.replace(read.images[0], observed="")
+    assert shown() == ("by name", names)

@@ -148,7 +148,7 @@ def test_a_file_that_is_still_being_written_is_never_told_as_failed(night, tmp_p
     code, err = watch.end(signal.SIGTERM)
     assert code == 0
     assert "cut.fits ends early: the rest of it is waited for" in err
-    assert err.count(f"rbinfer: {inbox}/cut.fits: ") == 1
+    assert err.count(f"rbinfer: {inbox}/cut.fits cannot be read") == 1
 
 
 def test_lines_commands_page_regions_and_log(night, tmp_path):
@@ -167,7 +167,7 @@ def test_lines_commands_page_regions_and_log(night, tmp_path):
     assert max(map(len, done[1].splitlines())) < 300
     assert [lines[name]["ok"] for name in ("f0.fits", "f1.fits", "bad.fits")] == [True, True, False]
     assert lines["f0.fits"].keys() == {"image", "output", "ok", "seconds", "summary"}
-    assert f"rbinfer: {inbox}/bad.fits: " in done[2]
+    assert f"rbinfer: {inbox}/bad.fits cannot be read" in done[2]
 
     called = sorted((tmp_path / "called").read_text().splitlines())
     assert called == [f"{inbox}/{name}.fits {out}/{name}.ecsv" for name in ("f0", "f1")]
@@ -177,7 +177,7 @@ def test_lines_commands_page_regions_and_log(night, tmp_path):
     assert "<b>2</b>images" in page.read_text()
     assert "bad.fits" in page.read_text()
     logged = log.read_text()
-    for words in ("f0.fits: scored in", "bad.fits: ", "the command is done: "):
+    for words in ("f0.fits: scored in", "bad.fits cannot be read", "the command is done: "):
         assert words in logged
 
     # Regions are ours as long as they are as they were noted, and made again where they are gone.

@@ -316,8 +316,10 @@ def test_a_catalogue_is_measured_unpacked(service, folder, expected, pack):
 def test_other_mistakes(service, folder):
     assert service.ask("POST", "/classify", b"{", {"Content-Type": "application/json"})[0] == 400
     assert service.ask("POST", "/classify", b"x", {"Content-Type": "image/fits"})[0] == 415
-    assert service.ask("GET", "/classify")[0] == 405
-    assert service.ask("GET", "/none")[0] == 404
+    for path, code in (("/classify", 405), ("/none", 404)):
+        status, _, answer = service.ask("GET", path)
+        assert status == code
+        assert f"there is no GET {path}; there are POST /classify," in json.loads(answer)["error"]
     wrong = {"Content-Type": "multipart/form-data; boundary=b"}
     assert service.ask("POST", "/classify", b"no form", wrong)[0] == 400
     status, found = service.classify(image=b"no image")
