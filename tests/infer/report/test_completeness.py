@@ -12,10 +12,11 @@ from rbinfer.io.tables import write_catalog
 from rbinfer.pipeline.one import open_frame
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
-from rbinfer.report import charts, read_night
+from rbinfer.report import charts
 from rbinfer.report.completeness import measure_depths, section
 
 from ..measure.frames import star_frame
+from .conftest import night_in
 
 N = 200
 WIDTHS = (3.4, 2.6, 4.4)
@@ -36,7 +37,7 @@ def results(tmp_path_factory, classifier):
 
 @pytest.fixture(scope="module")
 def depths(results):
-    return measure_depths(read_night(results, None, 8), N)
+    return measure_depths(night_in(results, None, 8), N)
 
 
 def test_figures_are_those_of_the_command(depths, results, classifier):
@@ -78,7 +79,7 @@ def test_what_cannot_be_measured_is_said(results, tmp_path, caplog):
         if path.name == "im1.ecsv":
             text = re.sub(r"(rb_hash: )\w+", r"\g<1>abc", text)
         (other / path.name).write_text(text)
-    depths = measure_depths(read_night(other, None, 8), 20)
+    depths = measure_depths(night_in(other, None, 8), 20)
     assert [each.found is None for each in depths] == [True, False, False]
     assert "im1.fits: the installed model &#x27;default&#x27; is not the one that was used" in section(
         depths
