@@ -134,18 +134,17 @@ def _about(unmatched: Sequence[str], recursive: bool) -> str:
     """Say what to do about patterns without a file."""
     deeper = any(map(_has_folders, unmatched)) and not recursive
     hint = "; `recursive=True` looks into folders" if deeper else ""
-    names = ", ".join(map(_with_reason, unmatched))
+    names = ", ".join(_with_reason(pattern, recursive) for pattern in unmatched)
     return (
         f"no images are found for {names}; name files, directories with FITS files, or "
         f"patterns in quotes{hint}"
     )
 
 
-def _with_reason(name: str) -> str:
-    """Return a name or pattern, and why no file is found under it if the system tells."""
+def _with_reason(name: str, recursive: bool) -> str:
+    """Return a name or pattern, and why no file is found under it if that can be told."""
     try:
-        with os.scandir(name) as entries:
-            suffixes = Counter(os.path.splitext(entry.name)[1].lower() for entry in entries)
+        suffixes = Counter(os.path.splitext(file)[1].lower() for file in _files(name, recursive))
         others = {end: n for end in (*_OTHER_IMAGES, *_PICTURES) if (n := suffixes[end])}
         if not others:
             return name
@@ -159,6 +158,17 @@ def _with_reason(name: str) -> str:
         return f"{name} (it does not exist)"
     except OSError as error:
         return f"{name} (it cannot be read: {error.strerror})"
+
+
+def _files(directory: str, recursive: bool) -> list[str]:
+    """Return the names of the files in a directory without FITS files, but for hidden ones."""
+    names: list[str] = []
+    if recursive:
+        list(walk(directory, lambda error: None, names.append))  # it has warned when it was searched
+    else:
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries if entry.is_file()]
+    return [name for name in names if not name.startswith(".")]
 
 
 def select(images: Sequence[Found], all_frames: bool = False) -> tuple[list[Found], dict[str, int]]:

@@ -145,7 +145,7 @@ class Arrivals:
             for entry in entries:
                 if is_fits_name(entry.name) and entry.is_file():
                     yield entry.name
-                else:
+                elif entry.is_file():
                     self._tell_of_format(entry.name)
 
     def _tell_of_folder(self, error: OSError) -> None:

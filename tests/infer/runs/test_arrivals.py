@@ -54,6 +54,7 @@ def test_arrivals_tell_once_of_images_in_another_format(tmp_path, caplog, recurs
     arrivals = Arrivals(str(tmp_path), None, settle=5, recursive=recursive)
     for name in ("a.XISF", ".b.tif", "c.txt", "d.jpg"):
         (tmp_path / name).touch()
+    (tmp_path / "e.cr2").mkdir()
     assert arrivals.look() == arrivals.look() == []
     assert caplog.messages == ["a.XISF is passed over, as all files .xisf: save images as FITS"]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -95,15 +96,25 @@ def test_directories_patterns_and_the_same_file_again(tmp_path):
         find_images([])
 
 
-@pytest.mark.parametrize("recursive", [False, True])
-def test_a_folder_of_other_formats_says_which(tmp_path, recursive):
-    for name in ("a.xisf", "b.XISF", "c.cr2", "d.jpg", "notes.txt"):
+@pytest.mark.parametrize(
+    ("recursive", "kinds"), [(False, "1 .cr2, 1 .jpg, 2 .xisf"), (True, "1 .cr2, 1 .jpg, 3 .xisf")]
+)
+def test_a_folder_of_other_formats_says_which(tmp_path, recursive, kinds):
+    (tmp_path / "f.tif" / "LIGHT").mkdir(parents=True)
+    for name in ("a.xisf", "b.XISF", "c.cr2", "d.jpg", "notes.txt", "._a.xisf", "f.tif/LIGHT/e.xisf"):
         (tmp_path / name).touch()
-    with pytest.raises(InputError) as caught:
+    told = f"{tmp_path} (it has {kinds}, which are not read: save images as FITS)"
+    with pytest.raises(InputError, match=re.escape(told)):
         find_images([tmp_path], recursive)
-    assert f"{tmp_path} (it has 1 .cr2, 1 .jpg, 2 .xisf, which are not read: save im" in str(
-        caught.value
-    )
+
+
+def test_a_folder_with_other_formats_below_alone_says_which_or_to_look_there(tmp_path):
+    (tmp_path / "LIGHT").mkdir()
+    (tmp_path / "LIGHT" / "a.xisf").touch()
+    with pytest.raises(InputError, match=r"\(it has 1 \.xisf, which are not read: save images"):
+        find_images([tmp_path], recursive=True)
+    with pytest.raises(InputError, match=r"`recursive=True` looks into folders$"):
+        find_images([tmp_path])
 
 
 def test_names_of_results_and_catalogues(tmp_path):
