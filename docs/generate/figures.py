@@ -138,14 +138,14 @@ def _rivals(found: dict[str, Any]) -> str:
             f"{tool} {releases[name]}{comma}{how}" if name in releases else f"rbinfer ({found['ours']})"
         )
         rates = (_rate(each[key], 3) for key in ("auc", "lowest_auc", "kept", "let_in"))
-        rows.append((label, *rates, f"{each['seconds_per_megapixel']:.2f}"))
+        rows.append((label, *rates, f"{each['seconds_per_megapixel']:.2g}"))
     rates_of = ("mean AUC", "lowest AUC", "mean real kept", "mean bogus let in")
     heading = ("tool", *rates_of, "s per megapixel, one core")
     return markdown(heading, rows)
 
 
 def rivals_ahead(found: dict[str, Any]) -> str:
-    """Say on which groups of images another tool keeps more less what it lets in, and which tool."""
+    """Say where another tool has the higher share kept minus let in: groups of images and tools."""
     groups = {group: names for group, names in found["higher_than_ours"].items() if names}
     return "; ".join(f"`{group}` ({', '.join(names)})" for group, names in groups.items()) or "none"
 

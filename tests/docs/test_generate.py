@@ -65,6 +65,8 @@ def test_figures_are_those_of_the_files(generate):
     rivals = generate.figures.results(ROOT)["rivals"]
     ours = next(line for line in pieces["rivals"].splitlines() if line.startswith("| rbinfer"))
     assert f"| {rivals['summary']['ours']['auc']:.3f} |" in ours
+    seconds = [line.split("|")[-2].strip() for line in pieces["rivals"].splitlines()[2:]]
+    assert all(len(each.replace(".", "").lstrip("0")) <= 2 for each in seconds), seconds
     frames = generate.figures.model_metrics(ROOT)["images"]
     assert pieces["real-frames"].count("\n") == len(frames) + 2
     assert re.search(
