@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
         except KeyboardInterrupt:
-            goes_on = "; the same command goes on where it was" if "goes_on" in options else ""
+            goes_on = "; the same command goes on where it stopped" if "goes_on" in options else ""
             log.error("interrupted%s", goes_on)
             return INTERRUPTED
         except Exception as error:

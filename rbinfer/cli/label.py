@@ -31,7 +31,7 @@ def add_parser(verbs: Any) -> None:
             "part for honest rates. Every answer is appended to a table at once. The page is for this "
             "machine alone and for who has its address; over SSH forward the port (ssh -L "
             "8800:127.0.0.1:8800 HOST, with --port 8800) and open the address that is printed. Ctrl-C "
-            "ends it; the next time it goes on where it was."
+            "ends it; the next time it goes on where it stopped."
         ),
         example="rbinfer label results/\nrbinfer label image.fits scored.ecsv --goal 100",
     )

@@ -148,14 +148,16 @@ def test_the_terminal_knows_no_parameters(capsys, tmp_path):
     assert err.endswith("error: --flip-y --shift-xy=-1.5,2.0 is about a catalogue; give --catalog too\n")
 
 
-@pytest.mark.parametrize(("verb", "goes_on"), [("batch", True), ("night", True), ("classify", False)])
+@pytest.mark.parametrize(
+    ("verb", "goes_on"), [("batch", True), ("night", True), ("watch", True), ("classify", False)]
+)
 def test_what_is_interrupted_says_how_it_goes_on(capsys, monkeypatch, tmp_path, verb, goes_on):
     def interrupted(options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"rbinfer.cli.{verb}.run", interrupted)
     assert main([verb, FIELD.as_posix(), "-o", str(tmp_path / "out.fits")]) == 130
-    said = "; the same command goes on where it was" if goes_on else ""
+    said = "; the same command goes on where it stopped" if goes_on else ""
     assert capsys.readouterr().err == f"rbinfer: interrupted{said}\n"
 
 

@@ -87,6 +87,7 @@ def test_the_frames_star_reaches_what_scores(classifier, scene):
     # What an exposure knows is not measured again.
     known = as_exposure(image, fwhm=5.0)
     assert prepare(known, spec, *place).width is known.width
+    assert (known.width.fwhm, known.width.source) == (5.0, "given")
 
 
 def test_every_row_is_scored_or_told_why(classifier, scene):
