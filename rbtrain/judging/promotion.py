@@ -336,7 +336,7 @@ def _may_be_chance(won: int, lost: int, n: int) -> str:
     if enough is None:
         return said
     return (
-        f"{said}; if it is better indeed, labels of about {enough:,} objects would show that (a third "
+        f"{said}; if it really is better, labels of about {enough:,} objects would show that (a third "
         "to three times as many)"
     )
 

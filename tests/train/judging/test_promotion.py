@@ -49,7 +49,7 @@ def test_what_chance_would_do_is_no_better(changes):
 def test_a_gain_that_may_be_chance_says_how_many_labels_would_show_it():
     assert comparison(won=4).no_better == (
         "on your labels it is better, but that may be chance: of 100 objects 4 became right and "
-        "0 became wrong; if it is better indeed, labels of about 190 objects would show that (a third "
+        "0 became wrong; if it really is better, labels of about 190 objects would show that (a third "
         "to three times as many)"
     )
     assert comparison(won=1).no_better.endswith("of 100 objects 1 became right and 0 became wrong")
