@@ -173,7 +173,7 @@ def _moved(found: Explanation) -> list[str]:
         return []
     return [
         f"moved    by {away:.1f} px to the brightest pixel of the detection; to judge its x, y instead: "
-        f"--at {x:.2f},{y:.2f}"
+        f"--at {x:.2f},{y:.2f} --origin 0"
     ]
 
 
