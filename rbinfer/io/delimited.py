@@ -27,12 +27,12 @@ _COMMENTS = (_COMMENT, "%", "!", "//")
 _NO_NAMES = "!"
 #: How Excel's files may say what separates their cells, in the first line.
 _DECLARED = re.compile('("?)sep=(.)\\1')
-#: Of which the names are made of columns that identify objects, such as source_id.
-_WORDS_OF_NAMES = frozenset(
-    ("id", "ids", "ident", "identifier", "name", "names", "label", "designation", "key", "number")
-    + ("num", "no", "nr", "index", "main", "star", "stars", "object", "obj", "source", "src")
-    + ("target", "band", "filter")
+#: What the first column is usually called, such as id or source_id.
+_WORD_OF_NAMES = (
+    "ids?|ident|identifier|names?|label|designation|key|number|num|no|nr|index|main|stars?|object|obj"
+    "|source|src|target|band|filter"
 )
+_USUAL_NAME = re.compile(f"({_WORD_OF_NAMES})([ _.]+({_WORD_OF_NAMES}))*[.]?", re.IGNORECASE)
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
@@ -360,14 +360,9 @@ def _is_row(cells: Sequence[str], sample: Sequence[str], separator: str) -> bool
         return False
     if sample and not rows:
         return False
-    is_named = _is_usual_name(cells[0]) and all(row[0] != cells[0] for row in rows)
+    is_named = bool(_USUAL_NAME.fullmatch(cells[0])) and all(row[0] != cells[0] for row in rows)
     # A cell without a value speaks neither for a number nor against it.
     return not is_named and not any(_is_number(row[k]) for row in rows for k in texts)
-
-
-def _is_usual_name(cell: str) -> bool:
-    """Whether a cell is what columns of names and numbers of objects are called."""
-    return bool(cell) and _WORDS_OF_NAMES.issuperset(re.split("[ _.]+", cell.lower().rstrip(".")))
 
 
 def _is_number(cell: str) -> bool:

@@ -197,18 +197,7 @@ def format_of(content: Content) -> Format:
 
 
 def way_out(head: bytes) -> str:
-    """Say how a text is read whose content tells no format.
-
-    Parameters
-    ----------
-    head : bytes
-        Its first bytes.
-
-    Returns
-    -------
-    str
-        Empty where it is no text.
-    """
+    """Say how a text is read whose first bytes tell no format; nothing of what is no text."""
     return "" if b"\0" in head else how_to_read(head) or _BARE_LIST
 
 

@@ -280,7 +280,7 @@ def test_cutouts_of_columns_that_are_named():
     got, valid = extract_cutouts(named, image, fwhm=3.0, x_col="colour", y_col="other", origin=1)
     np.testing.assert_array_equal(got, found)
     np.testing.assert_array_equal(valid, rows)
-    with pytest.raises(InputError, match="it has colour .*; name them by `x_col` and `y_col`"):
+    with pytest.raises(InputError, match=r"it has colour .*; name them by `x_col` and `y_col`"):
         extract_cutouts(named, image, fwhm=3.0)
 
 
