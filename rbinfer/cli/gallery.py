@@ -121,10 +121,11 @@ class _Picture:
         from ..io.images import load_image
         from ..io.positions import scored_positions
         from ..model.spec import DEFAULT_FWHM
+        from ..pipeline.mosaic import hdus_of_rows
         from ..report.gallery import cutout_sheet, histogram, overlay
 
         hdu = meta.get("rb_hdu") if self.hdu is None else self.hdu
-        numbers = _numbers(table)
+        numbers = hdus_of_rows(table)
         if numbers is not None and self.hdu is None:
             hdu = _only(numbers)
         image = load_image(self.image, hdu)
@@ -156,19 +157,6 @@ class _Picture:
             is_doubtful_first=self.is_doubtful_first,
             numbers=rows,
         )
-
-
-def _numbers(table: "Table") -> "NDArray[Any] | None":
-    """Return the HDU of each row of a mosaic's catalogue, or None."""
-    from ..io.columns import bare
-    from ..pipeline.mosaic import HDU_COLUMN
-
-    if HDU_COLUMN not in table.colnames or not len(table):
-        return None
-    numbers = bare(table[HDU_COLUMN])[0]
-    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
-        raise InputError(f"{HDU_COLUMN} does not hold the number of an HDU in each row")
-    return numbers
 
 
 def _only(numbers: "NDArray[Any]") -> int:

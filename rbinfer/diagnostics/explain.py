@@ -30,6 +30,8 @@ class Explanation:
     x, y : float
         The position that is scored, 0-based pixels of the image. What is measured starts at the pixel
         that its cutout is centred on.
+    hdu : int
+        Number of the HDU that the image is from.
     asked : (float, float)
         The position that was asked for. Another one is scored where the brightest pixel of the
         detection lies beside it and is clearly brighter.
@@ -64,6 +66,7 @@ class Explanation:
 
     x: float
     y: float
+    hdu: int
     asked: tuple[float, float]
     score: float
     threshold: float
@@ -161,6 +164,7 @@ def explain(
     return Explanation(
         x=float(prepared.x[0]),
         y=float(prepared.y[0]),
+        hdu=exposure.hdu,
         asked=(x, y),
         score=float(scored.score[0]),
         threshold=classifier.threshold if threshold is None else threshold,

@@ -14,6 +14,7 @@ from .cells import column_of, numbers
 from .columns import NOTED, bare
 from .content import HEAD_SIZE, Content, format_suffix
 from .delimited import Delimited, Dialect, parse
+from .look_alikes import likely_positions, with_first_values
 from .original import Original
 from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 #: What suffixes say of the separator, for tables that were separated otherwise.
 _SEPARATOR_OF = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _SAMPLE = 100  # cells that are looked at
-_TOLD = 8  # columns that a message shows
 
 
 def is_csv(content: Content) -> bool:
@@ -64,17 +64,13 @@ def how_to_read(head: bytes) -> str:
         return ""
     if len(columns) < 2 or not found.records or found.header:
         return ""
-    shown = [f"{name} ({cells[0]})" for name, cells in zip(found.names, columns, strict=True)]
-    more = ", ..." if len(shown) > _TOLD else ""
-    # A number without a fraction is rather that of the row.
-    broken = [
-        name
-        for name, cells in zip(found.names, columns, strict=True)
-        if any("." in cell and numbers([cell]) is not None for cell in cells[:_SAMPLE])
-    ]
-    x, y = (broken if len(broken) > 1 else found.names)[:2]
+    from astropy.table import Table
+
+    comma = found.dialect.separator != ","
+    table = Table([column_of(cells, decimal_comma=comma) for cells in columns], names=found.names)
+    x, y = likely_positions(table) or found.names[:2]
     return (
-        f"as CSV it has the columns {', '.join(shown[:_TOLD])}{more}; say which are x and y, such as "
+        f"as CSV it has the columns {with_first_values(table)}; say which are x and y, such as "
         f"`catalog_format='CSV', x_col={x!r}, y_col={y!r}, origin=1`"
     )
 

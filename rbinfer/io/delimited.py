@@ -27,6 +27,12 @@ _COMMENTS = (_COMMENT, "%", "!", "//")
 _NO_NAMES = "!"
 #: How Excel's files may say what separates their cells, in the first line.
 _DECLARED = re.compile('("?)sep=(.)\\1')
+#: What the first column is usually called, such as id or source_id.
+_WORD_OF_NAMES = (
+    "ids?|ident|identifier|names?|label|designation|key|number|num|no|nr|index|main|stars?|object|obj"
+    "|source|src|target|band|filter"
+)
+_USUAL_NAME = re.compile(f"({_WORD_OF_NAMES})([ _.]+({_WORD_OF_NAMES}))*[.]?", re.IGNORECASE)
 _BESIDE = re.compile(rf"\n[ \t]*(?:\n|{_COMMENT})")
 _QUOTED = re.compile('"(?:[^"]|"")*"')
 
@@ -342,17 +348,21 @@ def _is_row(cells: Sequence[str], sample: Sequence[str], separator: str) -> bool
     """Whether cells are a row, as those below, and no names.
 
     They are if all are numbers. With text among them, such as the name of a star, they are if at least
-    two are numbers and all below is text wherever they are.
+    two are numbers, no number stands below text, and the first is no usual name of a column.
     """
-    texts = [k for k, cell in enumerate(cells) if cell and not _is_number(cell)]
-    there = sum(map(bool, cells))
-    if not texts or there - len(texts) < 2:
-        return there > 0 and not texts
+    n_numbers = sum(map(_is_number, cells))
+    texts = [k for k, cell in enumerate(cells) if cell not in MISSING and not _is_number(cell)]
+    if not texts or n_numbers < 2:
+        return n_numbers > 0 and not texts
     try:
         rows = [row for row in (_cells(line, separator) for line in sample) if len(row) == len(cells)]
     except csv.Error:
         return False
-    return bool(rows) and not any(_is_number(row[k]) or not row[k] for row in rows for k in texts)
+    if sample and not rows:
+        return False
+    is_named = bool(_USUAL_NAME.fullmatch(cells[0])) and all(row[0] != cells[0] for row in rows)
+    # A cell without a value speaks neither for a number nor against it.
+    return not is_named and not any(_is_number(row[k]) for row in rows for k in texts)
 
 
 def _is_number(cell: str) -> bool:

@@ -188,11 +188,17 @@ def format_of(content: Content) -> Format:
     found = found or next((each for each in FORMATS if suffix in each.others), None)
     if found is None:
         known = ", ".join(each.name for each in FORMATS)
-        way_out = "" if b"\0" in content.head else f"; {how_to_read(content.head) or _BARE_LIST}"
+        hint = way_out(content.head)
+        end = f"; {hint}" if hint else ""
         raise InputError(
-            f"{content.path} is of no format that is known ({known}), nor is its suffix{way_out}"
+            f"{content.path} is of no format that is known ({known}), nor is its suffix{end}"
         )
     return found
+
+
+def way_out(head: bytes) -> str:
+    """Say how a text is read whose first bytes tell no format; nothing of what is no text."""
+    return "" if b"\0" in head else how_to_read(head) or _BARE_LIST
 
 
 def output_format(path: Path, kind: Format | None = None) -> Format:

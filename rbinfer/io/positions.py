@@ -16,7 +16,7 @@ from ..errors import InputError
 from .columns import bare, in_pixels
 from .files import collect_warnings
 from .headers import as_header, readable
-from .look_alikes import look_alikes
+from .look_alikes import look_alikes, printable
 from .tables import FIRST_PIXEL, as_table
 
 if TYPE_CHECKING:
@@ -429,4 +429,4 @@ def _degrees(column: Any, unit_of_text: str = "deg") -> NDArray[np.float64]:
 
 
 def _names(columns: list[str]) -> str:
-    return ", ".join(columns) if columns else "no columns"
+    return ", ".join(map(printable, columns)) if columns else "no columns"

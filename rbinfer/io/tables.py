@@ -13,10 +13,9 @@ from ..errors import InputError, RbinferError
 from .columns import NOTED
 from .content import Content, compress, format_suffix
 from .conversion import fitted
-from .csv_tables import how_to_read
 from .files import check_file, check_place, collect_warnings, written_whole
 from .fits_tables import read_records, write_records
-from .formats import Format, format_named, format_of, output_format, told_by_content
+from .formats import Format, format_named, format_of, output_format, told_by_content, way_out
 from .original import Original
 from .records import Records
 
@@ -176,7 +175,7 @@ def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "l
             content = Content(path)
             told = told_by_content(content)
             # Where the suffix alone told the format, it may be a list of another program.
-            hint = kind.hint or (how_to_read(content.head) if told is None else "")
+            hint = kind.hint or (way_out(content.head) if told is None else "")
             if format is not None and told is not None and told is not kind:
                 hint = f"it looks like a file of {told.name}; leave the format out"
             end = f"; {hint}" if hint else ""

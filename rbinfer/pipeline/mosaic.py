@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.columns import bare
 from ..io.content import Content
 from ..io.formats import Format
 from ..io.images import list_images
@@ -165,10 +166,10 @@ def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     fwhm = [part.meta["rb_fwhm"] for part in parts]
     for part, number in zip(parts, numbers, strict=True):
         part[HDU_COLUMN] = np.full(len(part), number, np.int32)
-    bare = [part.copy(copy_data=False) for part in parts]
-    for part in bare:
+    without_meta = [part.copy(copy_data=False) for part in parts]
+    for part in without_meta:
         part.meta.clear()  # joined, its lists would be one after another
-    joined: Table = vstack(bare)
+    joined: Table = vstack(without_meta)
     joined.meta.update(parts[0].meta)
     joined.meta.update(rb_fwhm=float(np.median(fwhm)), rb_fwhm_source="median of the images")
     joined.meta.pop("rb_theta", None)  # that of the first image
@@ -181,6 +182,27 @@ def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     for key in ("rb_npsf", "rb_nfit"):
         joined.meta[key] = sum(part.meta[key] for part in parts)
     return joined
+
+
+def hdus_of_rows(table: "Table") -> NDArray[np.integer] | None:
+    """Return the HDU of each row of a scored mosaic, shape (n,).
+
+    Returns
+    -------
+    ndarray of int or None
+        None where the table has no column ``rb_hdu``, or no rows.
+
+    Raises
+    ------
+    InputError
+        The column does not hold whole numbers.
+    """
+    if HDU_COLUMN not in table.colnames or not len(table):
+        return None
+    numbers = bare(table[HDU_COLUMN])[0]
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        raise InputError(f"{HDU_COLUMN} does not hold the number of an HDU in each row")
+    return numbers
 
 
 def _is_of_many(tables: "list[tuple[str, Table]]") -> bool:

@@ -1,6 +1,10 @@
 """One detection of an image file: found, with all that scoring it takes."""
 
+import logging
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.exposure import Exposure
@@ -8,8 +12,11 @@ from ..io.positions import peaks
 from ..io.tables import as_table, read_catalog
 from ..measure.estimate import measure_width
 from .frames import Frames
+from .mosaic import HDU_COLUMN, hdus_of_rows
 from .options import ScoreOptions
 from .places import CatalogueOptions
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +90,7 @@ def detection_at(
     row : int, optional
         Counted from 0; of the catalogue, or else of what is detected.
     catalog : str, optional
+        Of a scored one, the row tells the HDU unless `options` do.
 
     Returns
     -------
@@ -91,29 +99,72 @@ def detection_at(
     Raises
     ------
     InputError
-        The file cannot be read, or there is no such row.
+        The file cannot be read, there is no such row, or it is of another HDU than `options` say.
     """
     options.check(catalog)
+    if at is None and catalog is not None:
+        return _listed(image, options, row, catalog)
     exposure = open_frame(image, options)
     if at is not None:
         return Detection(exposure, *at, None)
-    if catalog is None:
-        from ..measure.detect import detect
+    from ..measure.detect import detect
 
-        table = detect(exposure.pixels, mask=exposure.mask, detector=options.detector)
-        what = "what is detected here"
-        x, y, brightest = table["x"], table["y"], peaks(table)
-    else:
-        table, what = as_table(read_catalog(catalog, options.catalog_format)), catalog
-        how = CatalogueOptions(
-            options.catalog_format,
-            **options.columns,
-            placement=options.placement,
-            trust_positions=options.trust_positions,
-            allow_off_image=options.allow_off_image,
-        )
-        x, y, brightest = how.places(table, exposure, image)
-    if row is None or not 0 <= row < len(table):
-        raise InputError(f"there is no row {row} in {what}: it has {len(table)}, counted from 0")
+    table = detect(exposure.pixels, mask=exposure.mask, detector=options.detector)
+    row = _checked(row, len(table), "what is detected here")
+    return _at_row(exposure, table["x"], table["y"], peaks(table), row)
+
+
+def _listed(image: str, options: ScoreOptions, row: int | None, catalog: str) -> Detection:
+    """Find a detection by its row in a catalogue, on the HDU that the catalogue tells."""
+    table = as_table(read_catalog(catalog, options.catalog_format))
+    row = _checked(row, len(table), catalog)
+    hdus = hdus_of_rows(table)
+    noted = {str(key).lower(): value for key, value in table.meta.items()}.get(HDU_COLUMN)
+    hdu = noted if hdus is None else int(hdus[row])
+    exposure = _frame_of_row(image, options, hdu, f"row {row} of {catalog}")
+    if hdus is not None:
+        if exposure.hdu != hdu:
+            raise InputError(
+                f"row {row} of {catalog} is of HDU {hdu}, not of HDU {exposure.hdu}; leave `hdu` out"
+            )
+        row = int((hdus[:row] == hdu).sum())
+        table = table[hdus == hdu]
+    elif isinstance(hdu, int) and exposure.hdu != hdu:
+        # A copy of the image may have another number: compression puts it behind an empty first HDU.
+        log.warning("%s notes HDU %d, but HDU %d of %s is taken", catalog, hdu, exposure.hdu, image)
+    how = CatalogueOptions(
+        options.catalog_format,
+        **options.columns,
+        placement=options.placement,
+        trust_positions=options.trust_positions,
+        allow_off_image=options.allow_off_image,
+    )
+    x, y, brightest = how.places(table, exposure, image)
+    return _at_row(exposure, x, y, brightest, row)
+
+
+def _frame_of_row(image: str, options: ScoreOptions, hdu: int | str | None, row: str) -> Exposure:
+    """Read the image that is asked for, or else that of a row."""
+    if options.hdu is not None or hdu is None:
+        return open_frame(image, options)
+    try:
+        return open_frame(image, replace(options, hdu=str(hdu)))
+    except InputError as error:
+        raise InputError(f"{error}; HDU {hdu} is noted for {row}, another is chosen by `hdu`") from error
+
+
+def _checked(row: int | None, n_rows: int, what: str) -> int:
+    if row is None or not 0 <= row < n_rows:
+        raise InputError(f"there is no row {row} in {what}: it has {n_rows}, counted from 0")
+    return row
+
+
+def _at_row(
+    exposure: Exposure,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    brightest: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    row: int,
+) -> Detection:
     peak = None if brightest is None else (float(brightest[0][row]), float(brightest[1][row]))
     return Detection(exposure, float(x[row]), float(y[row]), peak)

@@ -82,13 +82,17 @@ def extract_cutouts(
     target_fwhm: float = 3.0,
     asinh_softening: float | None = None,
     verbose: Verbose = False,
+    *,
+    x_col: str | None = None,
+    y_col: str | None = None,
+    origin: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Extract and preprocess the cutouts of all objects, as the reference implementation does.
 
     Parameters
     ----------
     obj : Table or anything that `rbinfer.io.tables.as_table` takes
-        Catalogue with columns ``x`` and ``y`` in 0-based pixels.
+        Catalogue with columns ``x`` and ``y`` in 0-based pixels, or other usual names.
     image : array_like, shape (height, width)
         Science image.
     bg, err : array_like, shape (height, width), or float, optional
@@ -106,6 +110,9 @@ def extract_cutouts(
         Softening in units of the noise; 3.0 unless given.
     verbose : bool or callable
         Tell how many were extracted.
+    x_col, y_col, origin : optional
+        Names of the position columns, and what they call the first pixel; see
+        `rbinfer.io.positions.positions`.
 
     Returns
     -------
@@ -122,7 +129,9 @@ def extract_cutouts(
     spec = reference_spec(as_whole(radius, "radius", 2), target_fwhm, asinh_softening)
     table = as_table(obj)
     # An empty table need not name the columns that it has no rows for.
-    x, y = positions(table) if table.colnames else (np.zeros(0), np.zeros(0))
+    x, y = np.zeros(0), np.zeros(0)
+    if table.colnames:
+        x, y = positions(table, x_col, y_col, origin)
     if fwhm is None:
         fwhm = catalogue_fwhm(table) or DEFAULT_FWHM
     with reporting(verbose):

@@ -212,7 +212,7 @@ def test_command_line_by_place_by_row_and_as_a_picture(tmp_path, capsys):
     assert "exists and is kept" in capsys.readouterr().err
 
 
-def test_what_was_moved_to_its_brightest_pixel_says_so(classifier, frame, tmp_path, capsys):
+def test_what_was_moved_to_its_brightest_pixel_says_so(frame, tmp_path, capsys, monkeypatch):
     """A star with a hot pixel beside it, which a catalogue names as its brightest pixel."""
     pixels = frame.pixels.copy()
     x, y = STAR
@@ -220,20 +220,26 @@ def test_what_was_moved_to_its_brightest_pixel_says_so(classifier, frame, tmp_pa
     near = pixels[row - 4 : row + 4, column - 5 : column + 1]
     pixels[row, column] += 10 * (near.max() - np.median(pixels))
     image, catalog = str(tmp_path / "i.fits"), str(tmp_path / "c.csv")
-    fits.writeto(image, pixels)
-    Table({"x": [x], "y": [y], "xpeak": [column], "ypeak": [row]}).write(catalog)
-    assert main(["explain", image, "--catalog", catalog, "--row", "0", "--trust-positions"]) == 0
+    images = [fits.ImageHDU(np.zeros_like(pixels)), fits.ImageHDU(pixels)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(image)
+    # Catalogues here count from 1. The command that is printed holds all the same.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rbinfer.toml").write_text("[explain]\norigin = 1\n")
+    Table({"x": [x + 1], "y": [y + 1], "xpeak": [column], "ypeak": [row]}).write(catalog)
+    of_row = ["--catalog", catalog, "--row", "0", "--trust-positions", "--hdu", "2"]
+    assert main(["explain", image, *of_row]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.startswith("Bogus")
     assert lines[0] == f"x, y     {column:.2f}, {row:.2f} (pixels from 0)"
     away = np.hypot(column - x, row - y)
     assert lines[1] == (
         f"moved    by {away:.1f} px to the brightest pixel of the detection; to judge its x, y instead: "
-        f"--at {x:.2f},{y:.2f}"
+        f"--at {x:.2f},{y:.2f} --origin 0 --hdu 2"
     )
-    assert main(["explain", image, "--at", f"{x},{y}"]) == 0
+    assert main(["explain", image, *lines[1].split("instead: ")[1].split()]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Real")
+    assert f"x, y     {x:.2f}, {y:.2f} (pixels from 0)" in out
     assert "moved" not in out
 
 

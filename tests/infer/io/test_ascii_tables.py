@@ -85,6 +85,14 @@ def test_daophot_that_is_damaged_or_has_no_header(tmp_path):
         InputError, match=r"as CSV it has the columns col1 \(S0001\), col2 \(33.04\), col3"
     ):
         read_catalog(tmp_path / "c.lst")
+    # Rows that cannot be told apart, and one column: it is not known what they would be called.
+    for name, text in (("d.als", "1 2 3\n1 2\n1 2 3\n"), ("e.lst", "1.5\n2.5\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=r"as DAOPHOT: .*; a list without a header is read with"):
+            read_catalog(tmp_path / name)
+    (tmp_path / "f.coo").write_bytes(b"\x00\x01\x02\x03")
+    with pytest.raises(InputError, match=r"as DAOPHOT: [^;]*$"):
+        read_catalog(tmp_path / "f.coo")
     table = read_catalog(tmp_path / "b.coo", format="csv")
     np.testing.assert_array_equal(positions(table, "col1", "col2", 1), (X - 1, Y - 1))
 

@@ -40,6 +40,49 @@ def test_a_first_row_with_text_in_it_is_no_line_of_names(tmp_path, separator):
     assert read_catalog(path, format="csv").colnames == ["id", "x", "0.5", "1.0"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HD 1;42.19;65.76\n;45.90;155.67\n;104.38;43.82\n",  # few have a name
+        "S1;1.5;2.5;ok\nS2;3.5;4.5;\n",
+        "S1;1.5;2.5;--\nS2;3.5;4.5;6.5\n",  # no value above one
+        "S1 12.5 20.5\n",  # a list of one
+        "star 1.5 2.5\ngalaxy 3.5 4.5\nstar 5.5 6.5\n",
+        "Barnard's Star;12.5;20.5\nHD 1;42.19;65.76\n",
+    ],
+)
+def test_the_first_star_is_not_lost_for_what_the_others_lack(tmp_path, text):
+    path = tmp_path / "t.dat"
+    path.write_text(text)
+    table = read_catalog(path, "CSV")
+    first = text.split("\n")[0].split(";" if ";" in text else " ")
+    assert table.colnames == [f"col{k + 1}" for k in range(len(first))]
+    assert len(table) == text.count("\n")
+    assert table["col1"][0] == first[0]
+    assert [table["col2"][0], table["col3"][0]] == [float(first[1]), float(first[2])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,3.6,4.5,5.8,8.0\nS1,1,2,3,4\n",  # magnitudes in bands
+        "id,1,2\nA,3,4\n",
+        "Source_ID;1;2\nA;3;4\n",
+        "No.,1,2,remark\nA,3,4,\n",
+        "line,1,2\n5,3,4\n",  # a number below the text
+    ],
+)
+def test_names_that_are_numbers_are_names_below_a_usual_one(tmp_path, text):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    table = read_catalog(path)
+    header, row = text.splitlines()
+    separator = ";" if ";" in text else ","
+    assert table.colnames == header.split(separator)
+    assert len(table) == 1
+    assert str(table[table.colnames[1]][0]) == row.split(separator)[1]
+
+
 def test_a_comment_of_another_sign_names_nothing(tmp_path):
     path = tmp_path / "t.mycat"
     path.write_text("! MYCAT\n! id;x;y;mag\n0;29.832;1.171;15.78\n1;656.492;3;16.45\n")
@@ -52,9 +95,30 @@ def test_a_comment_of_another_sign_names_nothing(tmp_path):
     table = read_catalog(path, format="csv")
     assert table.colnames == ["col1", "col2", "col3", "col4"]
     np.testing.assert_allclose(positions(table, "col2", "col3", 1), ([28.832, 655.492], [0.171, 2]))
-    shown = r"it has col1 \(0\), col2 \(29.832\), col3 \(1.171\), col4 \(15.78\); "
+    shown = (
+        r"it has col1 \(0\), col2 \(29.832\), col3 \(1.171\), col4 \(15.78\); name them by "
+        r"`x_col='col2', y_col='col3'`"
+    )
     with pytest.raises(InputError, match=shown):
         positions(table)
+
+
+def test_values_and_names_reach_a_terminal_without_its_control_characters(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("S\x1b[2J 1.5 2.5\nS2 3.5 4.5\n")
+    with pytest.raises(InputError) as caught:
+        positions(read_catalog(path))
+    assert r"it has col1 ('S\x1b[2J'), col2 (1.5), col3 (2.5); name" in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        read_catalog(path.rename(tmp_path / "t.unknown"))
+    assert r"the columns col1 ('S\x1b[2J'), col2 (1.5), " in str(caught.value)
+    path.write_text("a\x1b[2J,b\x07\n1.5,2.5\n")
+    with pytest.raises(InputError) as caught:
+        positions(read_catalog(path))
+    assert r"it has 'a\x1b[2J' (1.5), 'b\x07' (2.5); name" in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        positions(read_catalog(path), "x", "y")
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("sign", ["#", "%", "//"])

@@ -10,7 +10,7 @@ from astropy.utils.masked import Masked
 
 from rbinfer._util.wording import in_options
 from rbinfer.errors import InputError, RbinferError
-from rbinfer.io.positions import positions
+from rbinfer.io.positions import find_positions, positions
 from rbinfer.io.tables import as_table, read_catalog, write_catalog
 
 SEXTRACTOR = """\
@@ -107,9 +107,16 @@ def test_positions_refuses_what_is_no_number(column, text):
 
 
 def test_positions_absent_names_what_is_there():
-    shown = r"no position columns \(x, y; .*\); it has ra \(1.0\), dec \(2.0\); "
-    with pytest.raises(InputError, match=shown):
-        positions(Table({"ra": [1.0], "dec": [2.0]}))
+    # A name says more than that numbers have fractions: none is recommended.
+    for names in (("ra", "dec"), ("ra_gaia", "dec_gaia"), ("flux", "mag"), ("42.19", "65.76")):
+        with pytest.raises(InputError) as caught:
+            positions(Table([[1.5], [2.5]], names=names))
+        assert str(caught.value).endswith(
+            f"; ...); it has {names[0]} (1.5), {names[1]} (2.5); name them by `x_col` and `y_col`, with "
+            "`origin=1` if the first pixel is called 1"
+        )
+    with pytest.raises(InputError, match=r"called 1; for positions on the sky rename ra_gaia, dec_gaia"):
+        find_positions(Table({"ra_gaia": [1.5], "dec_gaia": [2.5]}))
     with pytest.raises(InputError, match="it has no columns"):
         positions(Table())
 

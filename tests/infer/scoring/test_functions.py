@@ -272,6 +272,18 @@ def test_what_one_caller_sets_is_not_the_next_ones(scene):
     np.testing.assert_array_equal(again, expected)
 
 
+def test_cutouts_of_columns_that_are_named():
+    rng = np.random.default_rng(4)
+    image = rng.normal(100.0, 5.0, (80, 90)).astype(np.float32)
+    found, rows = extract_cutouts({"x": [30.0, 50.0], "y": [40.0, 35.0]}, image, fwhm=3.0)
+    named = {"colour": [31.0, 51.0], "other": [41.0, 36.0]}
+    got, valid = extract_cutouts(named, image, fwhm=3.0, x_col="colour", y_col="other", origin=1)
+    np.testing.assert_array_equal(got, found)
+    np.testing.assert_array_equal(valid, rows)
+    with pytest.raises(InputError, match=r"it has colour .*; name them by `x_col` and `y_col`"):
+        extract_cutouts(named, image, fwhm=3.0)
+
+
 #: Parameters and defaults of the reference API.
 SEED = {
     preprocess_cutout: {
