@@ -70,6 +70,11 @@ def exit_on_sigterm(code: int) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
+    except RuntimeError as error:
+        # Amid an import it may come while a class is made: Python 3.11 hides the exit in an error then.
+        if isinstance(error.__cause__, SystemExit):
+            raise error.__cause__ from None
+        raise
     finally:
         if hasattr(signal, "SIGALRM"):
             signal.alarm(0)

@@ -12,6 +12,7 @@ OPTIONS = {
     "all_frames": "--all-frames",
     "allow_off_image": "--allow-off-image",
     "anyway": "--anyway",
+    "at": "--at",
     "bad_bits": "--bad-bits",
     "bayer": "--bayer",
     "catalog": "--catalog",

@@ -57,6 +57,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
+    from .._util.wording import in_options
     from ..diagnostics.examples import nearest_labelled
     from ..diagnostics.explain import explain
     from ..diagnostics.sentences import in_words
@@ -90,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     examples = []
     if options.labels:
         examples = nearest_labelled(found.seen, labels, how, classifier.spec.preprocess)
-    sys.stdout.write(in_words(found, examples) + "\n")
+    sys.stdout.write(in_options(in_words(found, examples)) + "\n")
     if options.output:  # after the words, which need no matplotlib
         from .._util.extras import needed
 

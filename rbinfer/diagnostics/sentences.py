@@ -171,10 +171,10 @@ def _moved(found: Explanation) -> list[str]:
     away = float(np.hypot(found.x - x, found.y - y))
     if away == 0.0:
         return []
-    hdu = f" --hdu {found.hdu}" if found.hdu else ""
+    hdu = f", hdu={found.hdu}" if found.hdu else ""
     return [
         f"moved    by {away:.1f} px to the brightest pixel of the detection; to judge its x, y instead: "
-        f"--at {x:.2f},{y:.2f} --origin 0{hdu}"
+        f"`at='{x:.2f},{y:.2f}', origin=0{hdu}`"
     ]
 
 

@@ -241,7 +241,7 @@ def find_positions(
         if wcs is None:
             raise InputError(
                 f"the catalogue has positions in {' and '.join(names)}, which needs the WCS of the "
-                "image: give it as `wcs`, or give x and y"
+                "image: give that too (in Python, wcs=...), or give x and y"
             )
         if origin is not None:
             raise InputError(
