@@ -59,8 +59,10 @@ def exit_on_sigterm(code: int) -> Iterator[None]:
     code : int
         Exit code.
     """
+    told: list[int] = []
 
     def leave(number: int, frame: Any) -> None:
+        told.append(number)
         log.info("ended by SIGTERM")
         if hasattr(signal, "SIGALRM"):
             signal.signal(signal.SIGALRM, lambda number, frame: os._exit(code))
@@ -70,10 +72,10 @@ def exit_on_sigterm(code: int) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
-    except RuntimeError as error:
-        # Amid an import it may come while a class is made: Python 3.11 hides the exit in an error then.
-        if isinstance(error.__cause__, SystemExit):
-            raise error.__cause__ from None
+    except Exception:
+        # Amid an import the exit may be lost: Python and libraries in C raise errors of theirs instead.
+        if told:
+            raise SystemExit(code) from None
         raise
     finally:
         if hasattr(signal, "SIGALRM"):
