@@ -75,6 +75,7 @@ def exit_on_sigterm(code: int) -> Iterator[None]:
     except Exception:
         # Amid an import the exit may be lost: Python and libraries in C raise errors of theirs instead.
         if told:
+            log.debug("an error followed SIGTERM", exc_info=True)
             raise SystemExit(code) from None
         raise
     finally:
