@@ -120,6 +120,8 @@ class NetworkConfig(Settings):
         Whether it also reads the native pixels around the object.
     context : bool
         Whether it also reads the wide view; only together with `core`.
+    population : bool
+        Whether it is also told what the maxima of the frame are like; only together with `psf`.
     native : int
         Features that it makes of the native pixels.
     judged : int
@@ -133,6 +135,7 @@ class NetworkConfig(Settings):
     psf: bool = field(default=False, metadata=LATER)
     core: bool = field(default=False, metadata=LATER)
     context: bool = field(default=False, metadata=LATER)
+    population: bool = field(default=False, metadata=LATER)
     native: int = field(default=48, metadata=LATER)
     judged: int = field(default=64, metadata=LATER)
 
@@ -143,6 +146,10 @@ class NetworkConfig(Settings):
         if self.context and not self.core:
             raise ValueError(
                 "context = true needs core = true: a network that sees far also looks close"
+            )
+        if self.population and not self.psf:
+            raise ValueError(
+                "population = true needs psf = true: both are told once for all cutouts of a frame"
             )
         if min(self.native, self.judged) < 1:
             raise ValueError(

@@ -43,6 +43,9 @@ class Width:
     regions : tuple of Width
         Those of the ninths of the frame, in the order of `rbinfer.measure.ninths.ninth_of`, where its
         stars differ too much for one to stand for all; else none.
+    population : ndarray of float32, shape (62,), or None
+        What the maxima of this frame are like, see `rbinfer.measure.population`; None where they were not
+        looked at.
     """
 
     fwhm: float
@@ -55,6 +58,7 @@ class Width:
     stamp: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     n_frames: int = 0
     regions: tuple["Width", ...] = field(default=(), repr=False, compare=False)
+    population: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def range(self) -> tuple[float, float]:

@@ -68,7 +68,13 @@ def measure_width(
     if lent is not None:
         text = "%s%s FWHM %.2f px is that of %d other frames"
         log.warning(text, of, NO_STARS, lent.fwhm, lent.n_frames)
-        return replace(lent, n_stars=found.n_stars, n_fitted=found.n_fitted, note=NO_STARS)
+        return replace(
+            lent,
+            n_stars=found.n_stars,
+            n_fitted=found.n_fitted,
+            note=NO_STARS,
+            population=found.population,
+        )
     noted = header_fwhm(exposure.header)
     if noted is not None:
         fwhm, source, where = noted[0], "header", f"that of the header ({noted[1]})"
@@ -77,7 +83,9 @@ def measure_width(
     else:
         fwhm, source, where = DEFAULT_FWHM, "assumed", "assumed"
     log.warning("%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
-    return Width(fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS)
+    return Width(
+        fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS, population=found.population
+    )
 
 
 def _defocused_fwhm(table: "Table") -> float | None:

@@ -13,6 +13,7 @@ from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
 from .ninths import SIDE, ninth_of
+from .population import population_of
 from .streaks import fit_streaks
 
 Floats = NDArray[np.float64]
@@ -67,6 +68,9 @@ class FramePsf:
         FWHM in pixels in ninths of the frame, rows from y = 0 upwards; NaN where fewer than 5 stars are.
     variation : float
         Largest less smallest of these over `fwhm`; 0 where fewer than two are known.
+    population : ndarray of float32, shape (62,), or None
+        What the maxima of the frame are like, see `rbinfer.measure.population`. None where nothing was
+        fitted.
     """
 
     fwhm: float | None
@@ -84,6 +88,7 @@ class FramePsf:
     stamp_scatter: NDArray[np.float32] | None = None
     regions: NDArray[np.float32] | None = None
     variation: float = 0.0
+    population: NDArray[np.float32] | None = None
 
     @property
     def is_ambiguous(self) -> bool:
@@ -152,13 +157,14 @@ def measure_psf(
             others, odd = _alike(found, ODD)
             if _is_better(odd, None):
                 stars, group = others, odd
+    population = population_of(found, group)
     if group is None or not group.is_convincing:
-        return _unmeasured(n_fitted, group)
+        return replace(_unmeasured(n_fitted, group), population=population)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
         group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
-        return _measured(pyramid, whole, group, n_fitted)
-    return _measured(pyramid, stars[group.members], group, n_fitted)
+        return _measured(pyramid, whole, group, n_fitted, population)
+    return _measured(pyramid, stars[group.members], group, n_fitted, population)
 
 
 def measured_width(found: FramePsf) -> Width:
@@ -174,6 +180,7 @@ def measured_width(found: FramePsf) -> Width:
         float(found.theta),
         found.reason,
         found.stamp,
+        population=found.population,
     )
 
 
@@ -249,7 +256,9 @@ def _unmeasured(n: int, group: Group | None) -> FramePsf:
     return FramePsf(None, reason, n_stars, n, group.share, confidence)
 
 
-def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) -> FramePsf:
+def _measured(
+    pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int, population: NDArray[np.float32]
+) -> FramePsf:
     mean = average_stars(pyramid, stars, group.fwhm)
     bright, faint = _by_brightness(stars)
     regions = _by_region(stars, pyramid.layers[0].shape)
@@ -273,6 +282,7 @@ def _measured(pyramid: Pyramid, stars: Candidates, group: Group, n_fitted: int) 
         stamp_scatter=mean.scatter,
         regions=regions,
         variation=float(np.ptp(known)) / group.fwhm if len(known) > 1 else 0.0,
+        population=population,
     )
 
 

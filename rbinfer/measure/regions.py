@@ -56,4 +56,6 @@ def _width(part: Exposure, whole: Width) -> Width:
     if found.fwhm is None or found.n_stars < _FEWEST:
         return whole
     ratio = found.fwhm / whole.fwhm
-    return measured_width(found) if 1.0 / _FURTHEST < ratio < _FURTHEST else whole
+    if not 1.0 / _FURTHEST < ratio < _FURTHEST:
+        return whole
+    return replace(measured_width(found), population=whole.population)

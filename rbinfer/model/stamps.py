@@ -1,4 +1,4 @@
-"""`Stamps`: what the stars of a frame look like, as networks that read it take it."""
+"""`Stamps`: what the stars and the maxima of a frame are like, as networks that read it take it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,9 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Numbers that tell what the maxima of a frame are like; see `rbinfer.measure.population`.
+POPULATION = 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,21 +22,33 @@ class Stamps:
         none is known.
     known : ndarray of float32, shape (k, 1)
         1 where a star is known, else 0.
+    population : ndarray of float32, shape (k, 62)
+        What the maxima of the frame are like; zeros where it is not known.
     index : ndarray of int64, shape (n,)
         Stamp of each cutout.
     """
 
     psf: NDArray[np.float32]
     known: NDArray[np.float32]
+    population: NDArray[np.float32]
     index: NDArray[np.int64]
 
     @classmethod
-    def of(cls, stamp: NDArray[np.floating] | None, size: int, n: int) -> Self:
-        """Give `n` cutouts of `size` pixels one stamp, or none."""
+    def of(
+        cls,
+        stamp: NDArray[np.floating] | None,
+        size: int,
+        n: int,
+        population: NDArray[np.floating] | None = None,
+    ) -> Self:
+        """Give `n` cutouts of `size` pixels one stamp and one population (62,), or none."""
         psf, known = np.zeros((1, size, size, 1), np.float32), np.zeros((1, 1), np.float32)
         if stamp is not None:
             psf[0, :, :, 0], known[0] = stamp, 1.0
-        return cls(psf, known, np.zeros(n, np.int64))
+        told = np.zeros((1, POPULATION), np.float32)
+        if population is not None:
+            told[0] = population
+        return cls(psf, known, told, np.zeros(n, np.int64))
 
     @classmethod
     def joined(cls, parts: "Sequence[Stamps]") -> Self:
@@ -42,6 +57,7 @@ class Stamps:
         return cls(
             np.concatenate([part.psf for part in parts]),
             np.concatenate([part.known for part in parts]),
+            np.concatenate([part.population for part in parts]),
             np.concatenate([part.index + start for part, start in zip(parts, starts[:-1], strict=True)]),
         )
 
@@ -49,6 +65,6 @@ class Stamps:
         """Return those of some of the cutouts."""
         return replace(self, index=self.index[rows])
 
-    def one_each(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the stamp of each cutout (n, size, size, 1), and whether it is known (n, 1)."""
-        return self.psf[self.index], self.known[self.index]
+    def one_each(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return what belongs to each cutout: stamp (n, size, size, 1), known (n, 1), population (n, 62)."""
+        return self.psf[self.index], self.known[self.index], self.population[self.index]

@@ -23,8 +23,8 @@ from ..config import CLASSES, SOURCES, DataConfig
 from ..simulate import Frame
 from .label import label_detections
 
-#: What is stored of each cutout. ``stamp``: the star of its frame among those of the dataset, -1 where
-#: none is known. ``snr``: light of the 3 x 3 native pixels around the peak over its
+#: What is stored of each cutout. ``stamp`` and ``population``: the star of its frame, and what its maxima
+#: are like, among those of the dataset; -1 where it is not known. ``snr``: light of the 3 x 3 native pixels around the peak over its
 #: expected noise. ``window_snr``: the same in rescaled pixels, as the kernel measures it.
 ROW = np.dtype(
     [
@@ -37,6 +37,7 @@ ROW = np.dtype(
         ("fwhm", "f4"),
         ("crowding", "f4"),
         ("stamp", "i4"),
+        ("population", "i4"),
     ]
 )
 #: Of the frames for networks that read the star, so many have a catalogue with brightest pixels.
@@ -53,13 +54,15 @@ class Cut(NamedTuple):
     ----------
     pixels : ndarray of float16, shape (n, size, size, 2)
     rows : structured ndarray, shape (n,)
-        Fields of `ROW`; ``stamp`` is 0 where `star` is known, else -1.
+        Fields of `ROW`; ``stamp`` is 0 where `star` is known, else -1, and so ``population``.
     good : ndarray of bool
         Which detections the rows are: those that can be scored.
     cores : ndarray of float32, shape (n, 196)
         Native pixels and the wide view, as `rbinfer.cutouts.cutter.Cutouts` has them.
     star : ndarray of float32, shape (size, size), or None
         The star that was measured on the frame, on the grid of the cutouts.
+    population : ndarray of float32, shape (62,), or None
+        What the maxima of the frame are like, where it was measured.
     """
 
     pixels: F16
@@ -67,6 +70,7 @@ class Cut(NamedTuple):
     good: Bools
     cores: F32
     star: F32 | None
+    population: F32 | None
 
 
 def frame_rng(seed: int, index: int) -> np.random.Generator:
@@ -155,14 +159,14 @@ def cut_detections(
     """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`."""
     if len(found) == 0:
         empty = np.zeros((0, spec.size, spec.size, 2), np.float16)
-        return Cut(empty, np.zeros(0, ROW), np.zeros(0, bool), np.zeros((0, AROUND), np.float32), None)
+        return Cut(empty, np.zeros(0, ROW), np.zeros(0, bool), np.zeros((0, AROUND), np.float32), None, None)
     labels = np.asarray(found["label"])
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
     if rng.random() < 0.25:
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
-    fwhm, star = _seen_by_rbinfer(frame, spec, data, rng)
+    fwhm, star, population = _seen_by_rbinfer(frame, spec, data, rng)
     if fwhm is None:
         fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
         if rng.random() < data.fwhm_excess_fraction:
@@ -186,25 +190,28 @@ def cut_detections(
     rows["snr"] = aperture_snr(frame, xpeak[good], ypeak[good])
     rows["fwhm"], rows["crowding"] = frame.fwhm, frame.crowding
     rows["stamp"] = -1 if star is None else 0
-    return Cut(cutouts.pixels[good].astype(np.float16), rows, good, cutouts.core[good], star)
+    rows["population"] = -1 if population is None else 0
+    pixels = cutouts.pixels[good].astype(np.float16)
+    return Cut(pixels, rows, good, cutouts.core[good], star, population)
 
 
 def _seen_by_rbinfer(
     frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator
-) -> tuple[float | None, F32 | None]:
-    """Return the FWHM and the star that rbinfer finds on the frame, where nothing is given to it."""
+) -> tuple[float | None, F32 | None, F32 | None]:
+    """Return FWHM, star and population that rbinfer finds on the frame, where nothing is given to it."""
     if data.measured == 0 or rng.random() >= data.measured:
-        return None, None
+        return None, None, None
     found = measure_psf(frame.image, frame.mask)
     if found.fwhm is not None and found.stamp is not None:
-        return found.fwhm, star_on_grid(found.stamp, found.fwhm / STAMP_FWHM, spec, found.fwhm)
+        star = star_on_grid(found.stamp, found.fwhm / STAMP_FWHM, spec, found.fwhm)
+        return found.fwhm, star, found.population
     # A frame of which nothing is known is cut for 3 pixels. Stars that are much narrower look like hits
     # there; a network that learned to keep them would let in the hits of every dark. They get a width
     # from elsewhere.
     has_sources = np.isin(frame.truth["type"], ("star", "galaxy")).any()
     if has_sources and frame.fwhm < _NARROW:
-        return None, None
-    return (DEFAULT_FWHM if rng.random() < _ASSUMED else None), None
+        return None, None, found.population
+    return (DEFAULT_FWHM if rng.random() < _ASSUMED else None), None, found.population
 
 
 def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -1,8 +1,8 @@
 """Labelled cutouts on disk: detect, label, cut by rbinfer's kernels, store; read back as memory maps.
 
 A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
-each), ``cores.npy`` (what lies around each), ``stamps.npy`` (the stars of their frames) and
-``dataset.json`` (how it was made). It appears under its name only when it is complete.
+each), ``cores.npy`` (what lies around each), ``stamps.npy`` (the stars of their frames),
+``populations.npy`` (what else is on these) and ``dataset.json`` (how it was made). It appears under its name only when it is complete.
 """
 
 import json
@@ -23,7 +23,7 @@ from rbinfer import PreprocessSpec
 from rbinfer._util.machine import usable_cpus
 from rbinfer.errors import RbinferError
 from rbinfer.model.spec import AROUND
-from rbinfer.model.stamps import Stamps
+from rbinfer.model.stamps import POPULATION, Stamps
 
 from .._arrays import F16, F32
 from ..config import CLASSES, DataConfig, TrainConfig
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 #: Files of a dataset.
 _PIXELS, _ROWS, _STAMPS, _ABOUT = "pixels.f16", "rows.npy", "stamps.npy", "dataset.json"
-_CORES = "cores.npy"
+_CORES, _POPULATIONS = "cores.npy", "populations.npy"
 #: Frames that a process simulates at a time.
 _PER_TASK = 8
 #: Frames for testing are drawn from this index on; training frames lie below it.
@@ -58,6 +58,8 @@ class Dataset:
         How the cutouts were made.
     stars : ndarray of float16, shape (k, size, size)
         The stars that were measured, on the grid of the cutouts.
+    populations : ndarray of float32, shape (l, 62)
+        What the maxima of the frames are like that were measured.
     cores : ndarray of float16, shape (n, 196)
         Native pixels of each cutout, as `rbinfer.cutouts.cutter.Cutouts` has them.
     """
@@ -66,6 +68,7 @@ class Dataset:
     rows: NDArray[Any]
     preprocess: PreprocessSpec
     stars: F16
+    populations: F32
     cores: F16
 
     def __len__(self) -> int:
@@ -113,10 +116,11 @@ class Dataset:
                 f"{where} holds cutouts of the {made_by.preset} preset ({made_by}), but the model takes "
                 f"{preprocess}"
             )
-        if not (where / _CORES).is_file():
-            raise ValueError(
-                f"{where} has no {_CORES}: an earlier version made it; remove it and simulate again"
-            )
+        for name in (_CORES, _POPULATIONS):
+            if not (where / name).is_file():
+                raise ValueError(
+                    f"{where} has no {name}: an earlier version made it; remove it and simulate again"
+                )
         rows, cores = np.load(where / _ROWS), np.load(where / _CORES)
         if cores.shape[1:] != (AROUND,):
             raise ValueError(
@@ -124,19 +128,24 @@ class Dataset:
                 "an earlier version made it; remove it and simulate again"
             )
         shape = (len(rows), made_by.size, made_by.size, 2)
-        stars = np.load(where / _STAMPS)
-        if len(rows) == 0:
-            return cls(np.zeros(shape, np.float16), rows, made_by, stars, cores)
-        pixels = np.memmap(where / _PIXELS, np.float16, "r", shape=shape)
-        return cls(pixels, rows, made_by, stars, cores)
+        stars, populations = np.load(where / _STAMPS), np.load(where / _POPULATIONS)
+        pixels: F16 = np.zeros(shape, np.float16)
+        if len(rows) > 0:
+            pixels = np.memmap(where / _PIXELS, np.float16, "r", shape=shape)
+        return cls(pixels, rows, made_by, stars, populations, cores)
 
     def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps, F32]:
         """Return cutouts (n, size, size, 2), the stars of their frames, what lies around (n, 196)."""
-        which, index = np.unique(self.rows["stamp"][rows], return_inverse=True)
+        stars, populations = self.rows["stamp"][rows], self.rows["population"][rows]
+        both = stars.astype(np.int64) * (len(self.populations) + 1) + populations
+        _, first, index = np.unique(both, return_index=True, return_inverse=True)
+        which, whose = stars[first], populations[first]
         psf = np.zeros((len(which), *self.stars.shape[1:], 1), np.float32)
         known = which >= 0
         psf[known, :, :, 0] = self.stars[which[known]]
-        stamps = Stamps(psf, known[:, np.newaxis].astype(np.float32), index.astype(np.int64))
+        told = np.zeros((len(which), POPULATION), np.float32)
+        told[whose >= 0] = self.populations[whose[whose >= 0]]
+        stamps = Stamps(psf, known[:, np.newaxis].astype(np.float32), told, index.astype(np.int64))
         return self.pixels[rows].astype(np.float32), stamps, self.cores[rows].astype(np.float32)
 
     def split(self, validation: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -213,7 +222,7 @@ def build_dataset(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        rows, stars, cores, done = [], list[F32](), list[F16](), 0
+        rows, stars, populations, cores, done = [], list[F32](), list[F32](), list[F16](), 0
         with open(unfinished / _PIXELS, "wb") as stream:
             for (_, frames, _), cuts in zip(tasks, _run(tasks, workers), strict=True):
                 for cut in cuts:
@@ -221,6 +230,9 @@ def build_dataset(
                     if cut.star is not None:
                         cut.rows["stamp"] = len(stars)
                         stars.append(cut.star)
+                    if cut.population is not None:
+                        cut.rows["population"] = len(populations)
+                        populations.append(cut.population)
                     rows.append(cut.rows)
                     cores.append(cut.cores.astype(np.float16))
                 done += len(frames)
@@ -233,6 +245,9 @@ def build_dataset(
         )
         size = config.preprocess.size
         np.save(unfinished / _STAMPS, np.array(stars, np.float16).reshape(-1, size, size))
+        np.save(
+            unfinished / _POPULATIONS, np.array(populations, np.float32).reshape(-1, POPULATION)
+        )
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
         about = {
             "cut_from": config.data_hash,
