@@ -16,7 +16,7 @@ import onnxruntime
 
 from ..errors import DeviceError, InputError, ModelError
 from .spec import AROUND, CONTEXT, CORE, METADATA_KEY, ModelSpec
-from .stamps import Stamps
+from .stamps import POPULATION, Stamps
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ _CPU = "CPUExecutionProvider"
 _CUDA_OPTIONS = {"use_tf32": "0"}
 #: Inputs of a network that reads the frame's stars, beside the cutouts.
 _PSF_INPUTS = ("psf", "psf_known", "psf_index")
+#: Input of one that is also told what the maxima of the frame are like.
+_POPULATION_INPUT = "population"
 #: Inputs of a network that reads native pixels, and of one that also reads the wide view.
 _CORE_INPUT, _CONTEXT_INPUT = "core", "context"
 _Provider = str | tuple[str, dict[str, str]]
@@ -83,6 +85,8 @@ class Session:
         many others are asked for with it.
     reads_psf : bool
         Whether the network looks at the frame's own stars, too.
+    reads_population : bool
+        Whether it is also told what the maxima of the frame are like.
     reads_around : int
         How many of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` it looks at: none, the native
         pixels, or the wide view as well.
@@ -120,6 +124,7 @@ class Session:
         self.spec = _spec_of(self._session, self.path)
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
         self.reads_psf = _PSF_INPUTS[0] in self._inputs
+        self.reads_population = _POPULATION_INPUT in self._inputs
         if self.device == "cuda":
             self.batch = GPU_BATCH
         elif self.reads_psf:
@@ -164,8 +169,7 @@ class Session:
             m = len(part)
             given: dict[str, NDArray[Any]] = {self._inputs[0]: _padded(part, self.batch)}
             if stamps is not None and self.reads_psf:
-                index = _padded(stamps.index[start : start + m], self.batch)
-                given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
+                given |= _of_frames(stamps.taken(slice(start, start + m)), self._inputs, self.batch)
             if self.reads_around:
                 given |= _told(
                     None if cores is None else cores[start : start + m], self.reads_around, self.batch
@@ -257,6 +261,17 @@ def _padded(values: NDArray[Any], batch: int) -> NDArray[Any]:
     return full
 
 
+def _of_frames(stamps: Stamps, inputs: list[str], batch: int) -> dict[str, NDArray[Any]]:
+    """Return by input what is known of the frames of a batch."""
+    index = _padded(stamps.index, batch)
+    given: dict[str, NDArray[Any]] = dict(
+        zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
+    )
+    if _POPULATION_INPUT in inputs:
+        given[_POPULATION_INPUT] = stamps.population
+    return given
+
+
 def _around(inputs: list[str]) -> int:
     """Return how many numbers a network reads of what lies around."""
     if _CORE_INPUT not in inputs:
@@ -282,8 +297,8 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
     names = [i.name for i in inputs]
     beside = dict(
         zip(
-            (*_PSF_INPUTS, _CORE_INPUT, _CONTEXT_INPUT),
-            ([size, size, 1], [1], [], [CORE], [CONTEXT]),
+            (*_PSF_INPUTS, _POPULATION_INPUT, _CORE_INPUT, _CONTEXT_INPUT),
+            ([size, size, 1], [1], [], [POPULATION], [CORE], [CONTEXT]),
             strict=True,
         )
     )
@@ -291,6 +306,7 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
     reads_psf, around = _PSF_INPUTS[0] in names, _around(names)
     wanted_names = [
         *(_PSF_INPUTS if reads_psf else ()),
+        *((_POPULATION_INPUT,) if reads_psf and _POPULATION_INPUT in names else ()),
         *((_CORE_INPUT,) if around else ()),
         *((_CONTEXT_INPUT,) if around > CORE else ()),
     ]
@@ -298,7 +314,8 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
         raise ModelError(
             f"{path} takes {dict(zip(names, (list(i.shape) for i in inputs), strict=True))} but its "
             f"metadata asks for cutouts (n, {size}, {size}, 2), where it reads stars for "
-            f"{', '.join(_PSF_INPUTS)}, where it reads native pixels for {_CORE_INPUT} (n, {CORE}), and "
+            f"{', '.join(_PSF_INPUTS)}, where it is told what else is there for {_POPULATION_INPUT} "
+            f"(k, {POPULATION}), where it reads native pixels for {_CORE_INPUT} (n, {CORE}), and "
             f"where it reads the wide view as well for {_CONTEXT_INPUT} (n, {CONTEXT}); "
             "export it again"
         )
@@ -320,8 +337,7 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
         cores = None if golden.cores is None else golden.cores[:n]
     given = {names[0]: _padded(cutouts, CPU_BATCH)}
     if reads_psf:
-        index = _padded(stamps.index, CPU_BATCH)
-        given |= zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
+        given |= _of_frames(stamps, names, CPU_BATCH)
     if around:
         given |= _told(cores, around, CPU_BATCH)
     try:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .._util.sentences import reason_of
 from ..errors import InputError, ModelError
 from .readings import OperatingPoint, Reading
-from .stamps import Stamps
+from .stamps import POPULATION, Stamps
 
 #: Key of the JSON text in the ONNX ``metadata_props``.
 METADATA_KEY = "rbinfer"
@@ -181,7 +181,7 @@ class GoldenPairs:
     cutouts : ndarray of float32, shape (n, size, size, 2)
     scores : ndarray of float32, shape (n,)
     stamps : Stamps or None
-        One stamp for each cutout, for a model that reads them.
+        One stamp, and one population, for each cutout, for a model that reads them.
     cores : ndarray of float32, shape (n, 27) or (n, 196), or None
         Native pixels of each, for a model that reads them, and its wide view, for one that reads that.
     """
@@ -199,8 +199,10 @@ class GoldenPairs:
             "scores": [float(s) for s in self.scores],
         }
         if self.stamps is not None:
-            psf, known = self.stamps.one_each()
+            psf, known, population = self.stamps.one_each()
             data |= {"psf": _packed(psf), "psf_known": [float(k) for k in known[:, 0]]}
+            if population.any():  # a model that is not told of it is proved without
+                data["population"] = _packed(population)
         if self.cores is not None:
             data["cores"] = _packed(self.cores[:, :CORE])
             if self.cores.shape[1] > CORE:
@@ -225,7 +227,10 @@ class GoldenPairs:
             known = np.asarray(data["psf_known"], np.float64).reshape(shape[0], 1)
             if not np.isin(known, (0, 1)).all():
                 raise ModelError("golden stars must be known or not: 1 or 0")
-            stamps = Stamps(psf, known.astype(np.float32), np.arange(shape[0]))
+            population = np.zeros((shape[0], POPULATION), np.float32)
+            if "population" in data:
+                population = _unpacked(data["population"], population.shape)
+            stamps = Stamps(psf, known.astype(np.float32), population, np.arange(shape[0]))
         cores = _unpacked(data["cores"], (shape[0], CORE)) if "cores" in data else None
         if cores is not None and "contexts" in data:
             cores = np.concatenate([cores, _unpacked(data["contexts"], (shape[0], CONTEXT))], axis=1)

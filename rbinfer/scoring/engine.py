@@ -104,7 +104,7 @@ class Engine(NamedTuple):
         size = prepared.cutter.spec.size
         stamps = None
         if isinstance(network, Session) and network.reads_psf:
-            stamps = Stamps.of(prepared.psf, size, network.batch)
+            stamps = Stamps.of(prepared.psf, size, network.batch, prepared.width.population)
         batch = min(network.batch, max(n, 1))
         around = network.reads_around if isinstance(network, Session) else 0
 

@@ -145,7 +145,8 @@ def _score_part(
     if ready.size:
         stars = None
         if isinstance(network, Session) and network.reads_psf:
-            stars = Stamps.joined([Stamps.of(each[int(k)].psf, size, 1) for k in ready])
+            known = [each[int(k)] for k in ready]
+            stars = Stamps.joined([Stamps.of(one.psf, size, 1, one.width.population) for one in known])
         output = run_network(network, cutouts.pixels[ready], stars, cutouts.core[ready])
         score = scores_of(output)
         finite = np.isfinite(score)

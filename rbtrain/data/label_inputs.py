@@ -134,7 +134,7 @@ def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen
     exposure = replace(exposure, width=_width(exposure, noted.width, star, first.image))
     prepared = prepare(exposure, preprocess, x, y, peaks=(peak_x, peak_y))
     cut = prepared.cutter.cut(prepared.x, prepared.y)
-    stamps = Stamps.of(prepared.psf, preprocess.size, len(labels))
+    stamps = Stamps.of(prepared.psf, preprocess.size, len(labels), prepared.width.population)
     return Seen(cut.pixels, stamps, cut.core), is_scored(cut.status) & ~prepared.no_data
 
 

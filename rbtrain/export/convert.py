@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from rbinfer.model.spec import CONTEXT, CORE, ModelSpec
-from rbinfer.model.stamps import Stamps
+from rbinfer.model.stamps import POPULATION, Stamps
 
 from .._arrays import F32
 from ..fitting.model import inputs_of, split_psf
@@ -130,7 +130,9 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
             tf.TensorSpec((None,), tf.int64, name="psf_index"),
         ]
         of_star, of_cutout = split_psf(model)
-
+    reads_population = "population" in names
+    if reads_population:
+        signature.append(tf.TensorSpec((None, POPULATION), tf.float32, name="population"))
     for name, n in (("core", CORE), ("context", CONTEXT)):
         if name in names:
             signature.append(tf.TensorSpec((None, n), tf.float32, name=name))
@@ -138,7 +140,8 @@ def convert(model: keras.Model, spec: ModelSpec) -> onnx.ModelProto:
     def outputs(cutouts: Any, *others: Any) -> dict[str, Any]:
         if reads_psf:
             psf, known, index, *around = others
-            features = tf.gather(of_star([psf, known], training=False), index)
+            population = [around.pop(0)] if reads_population else []
+            features = tf.gather(of_star([psf, known, *population], training=False), index)
             found = of_cutout([cutouts, features, *around], training=False)
         else:
             found = model([cutouts, *others] if others else cutouts, training=False)

@@ -14,9 +14,9 @@ from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.label import is_of
 from ..data.seen import Shown
 
-#: Of so many cutouts the network is not told the star, of so many what lies around, and of so many the
-#: wide view alone: it must do without as well.
-_STAR_UNTOLD, _CORE_UNTOLD, _CONTEXT_UNTOLD = 0.15, 0.1, 0.15
+#: Of so many cutouts the network is not told the star, of so many what lies around, of so many the wide
+#: view alone, and of so many the population: it must do without as well.
+_STAR_UNTOLD, _CORE_UNTOLD, _CONTEXT_UNTOLD, _POPULATION_UNTOLD = 0.15, 0.1, 0.15, 0.15
 #: Of so many the wide view ends after so many cells from the middle, as it does in a stamp.
 _CONTEXT_SHORT, _SHORT = 0.25, (0, 5)
 
@@ -39,6 +39,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         None for the rows in their order, without augmentation.
     psf : bool
         With the star of each cutout's frame, and whether it is known.
+    population : bool
+        With what the maxima of the frame are like.
     core : bool
         With the native pixels of each.
     context : bool
@@ -56,12 +58,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         batch_size: int,
         seed: int | None = None,
         psf: bool = False,
+        population: bool = False,
         core: bool = False,
         context: bool = False,
         late: tuple[int, F32] | None = None,
     ) -> None:
         super().__init__(workers=1)
-        self._psf, self._core, self._context = psf, core, context
+        self._psf, self._population, self._core, self._context = psf, population, core, context
         self._data, self._rows, self._targets = data, rows, targets
         self._early, self._late = weights, late
         self._batch_size, self._seed = batch_size, seed
@@ -86,9 +89,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
         cores, views = around[:, :CORE].copy(), around[:, CORE:].copy()
         inputs, images = [pixels], [pixels]
         if self._psf:
-            psf, known = stamps.one_each()
+            psf, known, population = stamps.one_each()
             inputs += psf, known
             images.append(psf)
+            if self._population:
+                inputs.append(population)
         if self._core:
             inputs.append(cores)
             images.append(square(cores, CORE_SIDE))
@@ -101,6 +106,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras brings no t
             turns = rng.integers(0, 8, 4)
             if self._psf:
                 known[rng.random(len(known)) < _STAR_UNTOLD] = 0.0
+            if self._population:
+                population[rng.random(len(population)) < _POPULATION_UNTOLD] = 0.0
             if self._core:
                 untold = rng.random(len(cores)) < _CORE_UNTOLD
                 cores[untold] = 0.0

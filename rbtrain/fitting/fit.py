@@ -60,6 +60,7 @@ def build(config: TrainConfig) -> keras.Model:
             network.context,
             network.native,
             network.judged,
+            network.population,
         )
     finally:
         keras.config.set_dtype_policy(before)
@@ -372,7 +373,8 @@ def _batches(config: TrainConfig, data: Dataset, targets: F32, taught: F32) -> t
     weights = class_weights(balance_groups(targets, data.rows["label"]), config.fit.balance)
     training, validation = data.split(config.data.validation)
     network = config.network
-    reads: dict[str, Any] = {"psf": network.psf, "core": network.core, "context": network.context}
+    names = "psf", "population", "core", "context"
+    reads: dict[str, Any] = {name: getattr(network, name) for name in names}
     size, seed = config.fit.batch_size, config.fit.seed
     # What is best is judged by the weights that the fit ends with.
     last = weights * width_weights(data.rows, config.fit.widths, config.fit.bogus_weights)

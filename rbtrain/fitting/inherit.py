@@ -80,7 +80,7 @@ def _inherit_others(model: keras.Model, graph: "_Graph", model_file: str | os.Pa
             f"{model_file} reads {graph.inputs}, the network {sorted(ours)}; a network goes on from a "
             "file of cutouts alone, or of stars and native pixels that it reads, too"
         )
-    for name in ("psf", "core", "context"):
+    for name in ("psf", "population", "core", "context"):
         if name not in graph.inputs:
             continue
         of_file = graph.branch(name)

@@ -140,6 +140,7 @@ def fit_layers(
         _BATCH,
         seed,
         psf="psf" in names,
+        population="population" in names,
         core="core" in names,
         context="context" in names,
     )

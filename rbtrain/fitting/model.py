@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from rbinfer.model.spec import CONTEXT, CORE
-from rbinfer.model.stamps import Stamps
+from rbinfer.model.stamps import POPULATION, Stamps
 
 from .._arrays import F32
 
@@ -16,10 +16,14 @@ from .._arrays import F32
 _MOMENTUM = 0.95
 #: Numbers that a star is summed up in, from -1 to 1, and the noise that they get in a fit.
 _STAR_NUMBERS, _STAR_NOISE = 16, 0.2
+#: Features of a population, and the numbers that it is summed up in.
+_POPULATION_FEATURES = 64, 16
 #: Features of the wide view: of its first layer, and of what the next makes of them.
 _CONTEXT_FEATURES = 96, 48
-#: Layer that ends the part which reads the star.
-_STAR_FEATURES = "star_features"
+#: Layer that ends the part which is computed once for a frame.
+_FRAME_FEATURES = "frame_features"
+#: Inputs of that part.
+_OF_FRAME = "psf", "psf_known", "population"
 #: Layer of all that is seen, which the star weighs.
 JUDGED = "judged"
 
@@ -91,6 +95,7 @@ def create_compact_model(
     context: bool = False,
     native: int = 48,
     judged: int = 64,
+    population: bool = False,
 ) -> keras.Model:
     """Create a small depthwise-separable network with one softmax over the classes.
 
@@ -101,7 +106,8 @@ def create_compact_model(
 
     With `psf` it also looks at the star of the frame. A vector of features of that, made by layers of
     the same kind, weighs and shifts those of the cutout in a further dense layer; it is computed once
-    for all cutouts of a frame (`split_psf`).
+    for all cutouts of a frame (`split_psf`). With `population` it is told what else is there: features of
+    that are added to those of the star.
 
     With `core` it also looks at the native pixels around the object. Where stars are wide, resampling
     takes from a hit what tells it from them, that it ends from one pixel to the next. With `context` it
@@ -128,6 +134,9 @@ def create_compact_model(
         Features of the native pixels, in each of two layers.
     judged : int
         Features of all that is seen, which the star weighs.
+    population : bool
+        With `psf`, read what the maxima of the frame are like, too: a further input (62,), see
+        `rbinfer.measure.population`.
 
     Returns
     -------
@@ -160,8 +169,15 @@ def create_compact_model(
         around = layers.Concatenate()([around, seen])
     if psf:
         stars = keras.Input((size, size, 1), name="psf"), keras.Input((1,), name="psf_known")
-        x = _beside(x, around, _star_features(*stars, filters, judged), judged)
         inputs += stars
+        features = _star_features(*stars, filters, judged)
+        if population:
+            others = keras.Input((POPULATION,), name="population")
+            inputs.append(others)
+            told = _population_features(others, filters, judged)
+            features = layers.Add()([features, told])
+        features = layers.Identity(name=_FRAME_FEATURES)(features)
+        x = _beside(x, around, features, judged)
     elif core:
         y = layers.Dense(judged, activation="relu", name=JUDGED)(layers.Concatenate()([x, around]))
         x = layers.Concatenate()([x, y])
@@ -192,7 +208,20 @@ def _star_features(star: Any, known: Any, filters: Sequence[int], judged: int) -
     x = layers.Dense(_STAR_NUMBERS, activation="tanh", name=next(names))(layers.ReLU()(x))
     x = layers.GaussianNoise(_STAR_NOISE)(x)
     x = layers.Dense(filters[-1] + judged, name=next(names))(x)
-    return layers.Multiply(name=_STAR_FEATURES)([x, known])
+    return layers.Multiply()([x, known])
+
+
+def _population_features(population: Any, filters: Sequence[int], judged: int) -> Any:
+    """Return a vector of features of what else is there, as `_star_features` has them of the star.
+
+    They begin with no weight: a network that was fitted without goes on as it was.
+    """
+    wide, few = _POPULATION_FEATURES
+    x = layers.Dense(wide, activation="relu", name="population_0")(population)
+    x = layers.Dense(few, activation="tanh", name="population_1")(x)
+    x = layers.GaussianNoise(_STAR_NOISE)(x)
+    n = filters[-1] + judged
+    return layers.Dense(n, kernel_initializer="zeros", name="population_2")(x)
 
 
 def _beside(x: Any, around: Any, star: Any, judged: int) -> Any:
@@ -218,14 +247,17 @@ def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     Returns
     -------
     of_star : keras.Model
-        From stars (k, size, size, 1) and whether they are known (k, 1) to their features (k, m).
+        From stars (k, size, size, 1), whether they are known (k, 1) and, where the network reads them,
+        populations (k, 62) to features of frames (k, m).
     of_cutout : keras.Model
-        From cutouts (n, size, size, 2), the features of the star of each and, where the network reads
+        From cutouts (n, size, size, 2), the features of the frame of each and, where the network reads
         them, native pixels (n, 27) and wide views (n, 169) to the classes (n, c).
     """
-    features = model.get_layer(_STAR_FEATURES).output
-    of_star = keras.Model(model.inputs[1:3], features)
-    return of_star, keras.Model([model.inputs[0], features, *model.inputs[3:]], model.outputs[0])
+    features = model.get_layer(_FRAME_FEATURES).output
+    of_frame = [tensor for tensor in model.inputs if tensor.name in _OF_FRAME]
+    rest = model.inputs[1 + len(of_frame) :]
+    of_star = keras.Model(of_frame, features)
+    return of_star, keras.Model([model.inputs[0], features, *rest], model.outputs[0])
 
 
 def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps, cores: F32) -> F32 | list[F32]:
@@ -242,9 +274,10 @@ def inputs_of(model: keras.Model, cutouts: F32, stamps: Stamps, cores: F32) -> F
     """
     if len(model.inputs) == 1:
         return cutouts
-    psf, known = stamps.one_each()
+    psf, known, population = stamps.one_each()
     native, view = cores[:, :CORE], cores[:, CORE:]
-    given = {"cutouts": cutouts, "psf": psf, "psf_known": known, "core": native, "context": view}
+    given = {"cutouts": cutouts, "psf": psf, "psf_known": known, "population": population}
+    given |= {"core": native, "context": view}
     return [given[tensor.name] for tensor in model.inputs]
 
 

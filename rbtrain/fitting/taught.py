@@ -1,5 +1,6 @@
 """Targets that a network gives to the one that goes on from it (distillation)."""
 
+import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -93,7 +94,9 @@ def _mean_classes(data: Dataset, session: Session) -> F32:
         rows = slice(start, start + _AT_ONCE)
         pixels, stamps, around = data.inputs(rows)
         used, index = np.unique(stamps.index, return_inverse=True)
-        stamps = Stamps(stamps.psf[used], stamps.known[used], index.astype(np.int64))
+        stamps = Stamps(
+            stamps.psf[used], stamps.known[used], stamps.population[used], index.astype(np.int64)
+        )
         said = [_turned(session, pixels, stamps, around, turn) for turn in range(_TURNS)]
         mean[rows] = np.mean(said, axis=0)
 
@@ -111,7 +114,7 @@ def _turned(
     for numbers, side in ((around, CORE_SIDE), (around[:, CORE:], CONTEXT_SIDE)):
         image = square(numbers, side)
         image[...] = augment(image.copy(), turn)
-    star = Stamps(np.ascontiguousarray(augment(stamps.psf, turn)), stamps.known, stamps.index)
+    star = dataclasses.replace(stamps, psf=np.ascontiguousarray(augment(stamps.psf, turn)))
     classes = session.run(np.ascontiguousarray(augment(pixels, turn)), star, around).classes
     if classes is None:
         raise ValueError(f"{session.path} has one score and no classes: it has nothing to teach")

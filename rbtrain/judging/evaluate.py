@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,13 +29,30 @@ from .readings import bins_of, points_by_bin, read_simulation, short_figures
 
 #: Cutouts in memory at a time.
 _AT_ONCE = 4096
-#: What a network may be told beside the cutout: whether the star of the frame, and how many of the
-#: numbers of what lies around.
+
+
+class Told(NamedTuple):
+    """What a network is told beside the cutout, as far as it reads it.
+
+    Attributes
+    ----------
+    star, population : bool
+        The star of the frame; what else is there.
+    around : int
+        How many of the numbers of `rbinfer.cutouts.cutter.Cutouts.core`.
+    """
+
+    star: bool = True
+    population: bool = True
+    around: int = AROUND
+
+
 TOLD = {
-    "all": (True, AROUND),
-    "no star": (False, AROUND),
-    "no wide view": (True, CORE),
-    "cutouts alone": (False, 0),
+    "all": Told(),
+    "no star": Told(star=False),
+    "no population": Told(population=False),
+    "no wide view": Told(around=CORE),
+    "cutouts alone": Told(star=False, population=False, around=0),
 }
 
 
@@ -121,10 +139,12 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     }
     if session.reads_psf or session.reads_around:
         result["told"] = {}
-        for name, (stars, around) in TOLD.items():
+        for name, what in TOLD.items():
             if name == "no wide view" and session.reads_around <= CORE:
                 continue
-            told = scores_of(session, data, stars, around)[0]
+            if name == "no population" and not session.reads_population:
+                continue
+            told = scores_of(session, data, what)[0]
             result["told"][name] = figures(real, told, spec.threshold) | {
                 "by_class": _by_class(rows["label"], told, spec.threshold, real_types)
             }
@@ -155,9 +175,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
     return result
 
 
-def scores_of(
-    session: Session, data: Shown, stars: bool = True, around: int = AROUND
-) -> tuple[F32, F32 | None]:
+def scores_of(session: Session, data: Shown, told: Told = TOLD["all"]) -> tuple[F32, F32 | None]:
     """Return the score (n,) and, of a model with classes, their probabilities (n, k).
 
     Parameters
@@ -165,15 +183,16 @@ def scores_of(
     session : Session
     data : Shown
         Such as a dataset.
-    stars : bool
-        Tell a network that reads them the stars of the frames.
-    around : int
-        How many of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` it is told.
+    told : Told
     """
     parts = []
     for i in range(0, len(data), _AT_ONCE):
         cutouts, stamps, cores = data.inputs(slice(i, i + _AT_ONCE))
-        parts.append(session.run(cutouts, stamps if stars else None, cores[:, :around]))
+        if not told.star:
+            stamps = replace(stamps, known=np.zeros_like(stamps.known))
+        if not told.population:
+            stamps = replace(stamps, population=np.zeros_like(stamps.population))
+        parts.append(session.run(cutouts, stamps, cores[:, : told.around]))
     classes = [part.classes for part in parts if part.classes is not None]
     return np.concatenate([part.score for part in parts]), np.concatenate(classes) if classes else None
 

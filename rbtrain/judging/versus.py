@@ -94,7 +94,7 @@ def compare_simulation(
         cut = cut_detections(frame, found, config.preprocess, config.data, rng, index)
         if len(cut.rows):
             labels.append(cut.rows["label"])
-            stamps = Stamps.of(cut.star, config.preprocess.size, len(cut.rows))
+            stamps = Stamps.of(cut.star, config.preprocess.size, len(cut.rows), cut.population)
             seen = session.run(cut.pixels.astype(np.float32), stamps, cut.cores)
             scores[NETWORK].append(seen.score)
             others = baseline_scores(

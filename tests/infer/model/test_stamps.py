@@ -7,19 +7,25 @@ from rbinfer.model.stamps import Stamps
 
 def test_one_for_all_or_none():
     star = np.arange(25, dtype="f4").reshape(5, 5)
-    psf, known = Stamps.of(star, 5, 3).one_each()
+    there = np.linspace(0, 1, 62, dtype="f4")
+    psf, known, population = Stamps.of(star, 5, 3, there).one_each()
     assert psf.shape == (3, 5, 5, 1)
     assert (psf[2, :, :, 0] == star).all()
     assert known.tolist() == [[1], [1], [1]]
-    psf, known = Stamps.of(None, 5, 2).one_each()
+    assert (population == there).all()
+    assert population.shape == (3, 62)
+    psf, known, population = Stamps.of(None, 5, 2).one_each()
     assert not psf.any()
+    assert not population.any()
     assert known.tolist() == [[0], [0]]
 
 
 def test_joined_and_taken_keep_each_with_its_star():
-    a, b = Stamps.of(np.full((3, 3), 2.0), 3, 2), Stamps.of(np.full((3, 3), 7.0), 3, 3)
+    a = Stamps.of(np.full((3, 3), 2.0), 3, 2, np.full(62, 0.2))
+    b = Stamps.of(np.full((3, 3), 7.0), 3, 3)
     both = Stamps.joined([a, Stamps.of(None, 3, 1), b])
-    psf, known = both.taken(np.array([5, 2, 0])).one_each()
+    psf, known, population = both.taken(np.array([5, 2, 0])).one_each()
     assert psf[:, 1, 1, 0].tolist() == [7, 0, 2]
     assert known[:, 0].tolist() == [1, 0, 1]
+    np.testing.assert_allclose(population[:, 0], [0, 0, 0.2])
     assert len(both.psf) == 3

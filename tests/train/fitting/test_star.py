@@ -41,7 +41,7 @@ def test_each_cutout_knows_the_star_of_its_frame(star_data):
     assert (star_data.stars.max(axis=(1, 2)) == 1).all()
     some = np.array([0, len(rows) // 2, len(rows) - 1])
     _, stamps, _ = star_data.inputs(some)
-    psf, is_known = stamps.one_each()
+    psf, is_known, _ = stamps.one_each()
     for k, row in enumerate(some):
         expected = star_data.stars[rows[row]] if known[row] else np.zeros((31, 31))
         np.testing.assert_array_equal(psf[k, :, :, 0], expected)
@@ -62,7 +62,7 @@ def test_a_star_is_turned_with_its_cutout(star_config, star_data):
     plain, stamps, native = star_data.inputs(taken)
     around, far = native[:, :25].reshape(-1, 5, 5, 1), native[:, 27:].reshape(-1, 13, 13, 1)
     ends = []
-    stars, _ = stamps.one_each()
+    stars, _, _ = stamps.one_each()
     for k in range(32):
         turns = [t for t in range(8) if (augment(plain[k : k + 1], t)[0] == pixels[k]).all()]
         assert any((augment(stars[k : k + 1], t)[0] == psf[k]).all() for t in turns)
@@ -93,12 +93,14 @@ def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_
     assert worst <= 1e-5
     session = Session(path, "cpu")
     assert session.reads_psf
+    assert session.reads_population
     assert verify(path).ok
     assert session.reads_around == 196
     assert session.spec.golden.cores.shape == (8, 196)
     golden = session.spec.golden.stamps
     assert golden is not None
     assert 0 < golden.known[golden.index].mean() <= 1
+    assert golden.population[golden.index].any(axis=1).mean() > 0.5
     cutouts, stamps, cores = star_data.inputs(slice(0, 300))
     known = session.run(cutouts, stamps, cores)
     # Calibration moves temperature and one shift: order among the sources stays.
@@ -108,14 +110,15 @@ def test_the_file_is_the_same_function_with_and_without_stars(star_config, star_
         classes = raw(inputs_of(_best(star_config, run), cutouts, *given))["classes"]
         sources = slice(0, len(SOURCES))
         assert (classes[:, sources].argmax(1) == output.classes[:, sources].argmax(1)).all()
-    is_known = stamps.known[stamps.index, 0] == 1
+    _, is_known, population = stamps.one_each()
+    is_known = (is_known[:, 0] == 1) | population.any(axis=1)
     differs = np.abs(known.score - session.run(cutouts, cores=cores).score)
     assert differs[is_known].max() > 1e-3
     assert (differs[~is_known] == 0).all()
     measured = evaluate_simulation(path, star_data)
     aucs = {name: found["auc"] for name, found in measured["told"].items()}
     assert aucs["all"] == measured["overall"]["auc"]
-    assert len(set(aucs.values())) == len(aucs) == 4
+    assert len(set(aucs.values())) == len(aucs) == 5
     # Native pixels alone are enough; where the wide view is not known it is 0.
     close = session.run(cutouts, stamps, cores[:, :27])
     far = np.hstack([cores[:, :27], np.zeros((300, 169), "f4")])
@@ -153,7 +156,8 @@ def test_a_classifier_shows_the_network_the_star_of_the_frame(star_data, exporte
 def parent(star_config, star_data, tmp_path_factory):
     """A model that reads no star."""
     where = tmp_path_factory.mktemp("parent")
-    network = dataclasses.replace(star_config.network, psf=False, core=False, context=False)
+    blind = {name: False for name in ("psf", "population", "core", "context")}
+    network = dataclasses.replace(star_config.network, **blind)
     config = dataclasses.replace(star_config, network=network)
     fit(config, star_data, where / "fit", verbose=0)
     export_run(config, star_data, where / "fit" / "best.keras", where / "model.onnx")
@@ -200,6 +204,37 @@ def test_a_network_that_sees_further_goes_on_from_one_that_does_not(star_config,
     inherit(model, tmp_path / "model.onnx", cutouts)
     found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
     np.testing.assert_allclose(found, session.run(cutouts, stamps, cores).classes, atol=1e-5)
+
+
+def test_a_network_goes_on_from_one_that_is_told_no_population(star_config, star_data, tmp_path):
+    network = dataclasses.replace(star_config.network, population=False)
+    config = dataclasses.replace(
+        star_config, network=network, fit=dataclasses.replace(star_config.fit, epochs=1)
+    )
+    fit(config, star_data, tmp_path / "fit", verbose=0)
+    export_run(config, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
+    cutouts, stamps, cores = star_data.inputs(slice(0, 500))
+    session = Session(tmp_path / "model.onnx", "cpu")
+    assert session.reads_psf
+    assert not session.reads_population
+    model = build(star_config)
+    inherit(model, tmp_path / "model.onnx", cutouts)
+    found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
+    np.testing.assert_allclose(found, session.run(cutouts, stamps, cores).classes, atol=1e-5)
+
+
+def test_of_a_part_of_the_cutouts_the_population_is_not_told(star_config, star_data):
+    labels = star_data.rows["label"]
+    targets, weights = targets_of(star_config, labels), np.ones(len(labels), "f4")
+    rows = np.flatnonzero(star_data.rows["population"] >= 0)
+    batches = Batches(star_data, rows, targets, weights, 1000, seed=1, psf=True, population=True)
+    (_, _, known, population), _, _ = batches[0]
+    told = population.any(axis=1)
+    assert told.mean() == pytest.approx(0.85, abs=0.04)
+    assert 0.5 < known[told].mean() < 1
+    taken = np.sort(np.random.default_rng([1, 0]).permutation(rows)[:1000])
+    whose = star_data.rows["population"][taken]
+    np.testing.assert_array_equal(population[told], star_data.populations[whose[told]])
 
 
 def test_a_fit_that_goes_on_from_a_file_says_so(star_config, star_data, parent, tmp_path):

@@ -117,5 +117,5 @@ class _Turned:
         core, view = around[:, :25].reshape(-1, 5, 5, 1), around[:, 27:].reshape(-1, 13, 13, 1)
         parts = [augment(part, self.turn).reshape(len(around), -1) for part in (core, view)]
         around = np.concatenate([parts[0], around[:, 25:27], parts[1]], axis=1)
-        star = Stamps(np.ascontiguousarray(augment(stamps.psf, self.turn)), stamps.known, stamps.index)
+        star = replace(stamps, psf=np.ascontiguousarray(augment(stamps.psf, self.turn)))
         return np.ascontiguousarray(augment(pixels, self.turn)), star, around

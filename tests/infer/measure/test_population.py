@@ -1,0 +1,78 @@
+"""What the maxima of a frame are like, in numbers."""
+
+import numpy as np
+import pytest
+
+from rbinfer.measure.psf import measure_psf
+from rbinfer.model.stamps import POPULATION
+
+from .frames import add_hot_pixels, star_frame
+
+#: Where the blocks of the numbers lie: round and well fitted ones, then others, by FWHM and by FWHM over the
+#: stars'; phases; all.
+ROUND, OTHERS, RATIO, OTHER_RATIO = slice(0, 14), slice(14, 28), slice(28, 39), slice(39, 50)
+PHASES, OVERALL = slice(50, 52), slice(52, 62)
+WIDTHS = np.exp(np.linspace(np.log(0.5), np.log(16.0), 14))
+
+
+def of(image):
+    found = measure_psf(image)
+    assert found.population.shape == (POPULATION,)
+    assert found.population.dtype == np.float32
+    return found
+
+
+@pytest.mark.parametrize("fwhm", [1.3, 3.0, 6.0])
+def test_stars_alone_lie_in_the_cells_of_their_width(fwhm):
+    found = of(star_frame(np.random.default_rng(3), 80, fwhm))
+    near = np.abs(np.log(WIDTHS / fwhm)) < 0.35
+    shares = found.population[ROUND]
+    assert shares[near].sum() > 0.7
+    assert shares[near].sum() > 5 * shares[~near].sum()
+    # The middle one of eleven cells is that of the stars.
+    assert found.population[RATIO].argmax() == 5
+    everything = found.population[ROUND].sum() + found.population[OTHERS].sum()
+    assert everything == pytest.approx(1, abs=1e-5)
+    assert found.population[RATIO].sum() == pytest.approx(shares.sum(), abs=1e-5)
+    assert found.population[OTHER_RATIO].sum() == pytest.approx(found.population[OTHERS].sum(), abs=1e-5)
+    overall = found.population[OVERALL]
+    assert overall[3] == 1
+    assert overall[4] == pytest.approx(np.log(found.fwhm) / 3, abs=1e-5)
+    assert overall[8] == pytest.approx(min(found.confidence, 3) / 3, abs=1e-5)
+
+
+def test_hot_pixels_show_beside_the_stars():
+    rng = np.random.default_rng(5)
+    image = star_frame(rng, 80, 3.0)
+    before = of(image.copy()).population
+    add_hot_pixels(rng, image, 300, leak=0.12)  # single ones are taken for bad pixels
+    after = of(image).population
+    narrow = WIDTHS < 1.1
+    assert before[ROUND][narrow].sum() + before[OTHERS][narrow].sum() < 0.02
+    assert after[ROUND][narrow].sum() + after[OTHERS][narrow].sum() > 0.3
+    # Single pixels lie in the middle of a pixel.
+    assert after[PHASES][0] > 0.8
+    assert after[PHASES][1] > 0.8
+    assert after[OVERALL][1] > 0.3 > before[OVERALL][1]
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_no_number_depends_on_how_the_frame_is_turned(turn):
+    rng = np.random.default_rng(8)
+    image = star_frame(rng, 60, 2.5)
+    add_hot_pixels(rng, image, 60, leak=0.12)
+    turned = np.ascontiguousarray(np.rot90(image, turn))
+    # Which maxima are fitted may differ by a few where many are as bright.
+    np.testing.assert_allclose(of(turned).population, of(image).population, atol=0.06)
+
+
+def test_noise_alone_has_a_population_but_no_stars():
+    image = np.random.default_rng(2).normal(300, 6, (400, 400)).astype("f4")
+    found = of(image)
+    assert found.fwhm is None
+    assert found.population[OVERALL][3:].max() <= 1
+    assert measure_psf(image[:9, :9]).population is None  # too small to be looked at
+
+
+def test_nothing_at_all():
+    assert not of(np.full((200, 200), 7.0, "f4")).population.any()
