@@ -167,7 +167,7 @@ def multiply_adds(path: str | Path) -> int:
         v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
         for v in (*graph.value_info, *graph.output)
     }
-    of_cutout = {each.name for each in graph.input} - {"psf", "psf_known"}
+    of_cutout = {each.name for each in graph.input} - {"psf", "psf_known", "population"}
     total = 0
     for node in graph.node:
         if of_cutout.isdisjoint(node.input):

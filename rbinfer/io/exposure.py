@@ -44,8 +44,8 @@ class Width:
         Those of the ninths of the frame, in the order of `rbinfer.measure.ninths.ninth_of`, where its
         stars differ too much for one to stand for all; else none.
     population : ndarray of float32, shape (62,), or None
-        What the maxima of this frame are like, see `rbinfer.measure.population`; None where they were not
-        looked at.
+        What the maxima of this frame are like, see `rbinfer.measure.population`; None where they were
+        not looked at.
     """
 
     fwhm: float

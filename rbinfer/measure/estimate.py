@@ -83,9 +83,7 @@ def measure_width(
     else:
         fwhm, source, where = DEFAULT_FWHM, "assumed", "assumed"
     log.warning("%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
-    return Width(
-        fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS, population=found.population
-    )
+    return Width(fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS, population=found.population)
 
 
 def _defocused_fwhm(table: "Table") -> float | None:

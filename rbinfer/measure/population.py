@@ -56,7 +56,7 @@ def population_of(found: Candidates, group: Group | None) -> NDArray[np.float32]
 
 
 def _shares(values: Floats, middles: Floats, n: int) -> Floats:
-    """Return the shares (m,), among n, of the cells with these middles (m,); the outer ones have no end."""
+    """Return the shares (m,), among n, of cells with these middles (m,); the outer ones have no end."""
     values = values[np.isfinite(values)]
     place = np.clip((values - middles[0]) / (middles[1] - middles[0]), 0.0, len(middles) - 1.0)
     low = np.minimum(place.astype(np.int64), len(middles) - 2)
@@ -79,10 +79,7 @@ def _overall(found: Candidates, n_narrow: int, group: Group | None) -> Floats:
     numbers = [np.log1p(n) / 6.0, n_narrow / max(n, 1), snr]
     if group is None:
         return np.pad(numbers, (0, _OVERALL - len(numbers)))
-    agreeing = len(group.members)
-    return np.array(
-        [
-            *numbers, 1.0, np.log(group.fwhm) / 3.0, np.log1p(agreeing) / 6.0, min(agreeing / max(n, 1), 1.0),
-            group.share, float(np.clip(group.evidence / group.needed, 0.0, 3.0)) / 3.0, 10.0 * group.scatter,
-        ]
-    )  # fmt: skip
+    agree = len(group.members)
+    numbers += [1.0, np.log(group.fwhm) / 3.0, np.log1p(agree) / 6.0, min(agree / max(n, 1), 1.0)]
+    evidence = np.clip(group.evidence / group.needed, 0.0, 3.0) / 3.0
+    return np.array([*numbers, group.share, evidence, 10.0 * group.scatter])

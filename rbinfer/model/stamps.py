@@ -66,5 +66,5 @@ class Stamps:
         return replace(self, index=self.index[rows])
 
     def one_each(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return what belongs to each cutout: stamp (n, size, size, 1), known (n, 1), population (n, 62)."""
+        """Return stamp (n, size, size, 1), known (n, 1) and population (n, 62) of each cutout."""
         return self.psf[self.index], self.known[self.index], self.population[self.index]

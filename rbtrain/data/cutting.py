@@ -23,9 +23,10 @@ from ..config import CLASSES, SOURCES, DataConfig
 from ..simulate import Frame
 from .label import label_detections
 
-#: What is stored of each cutout. ``stamp`` and ``population``: the star of its frame, and what its maxima
-#: are like, among those of the dataset; -1 where it is not known. ``snr``: light of the 3 x 3 native pixels around the peak over its
-#: expected noise. ``window_snr``: the same in rescaled pixels, as the kernel measures it.
+#: What is stored of each cutout. ``stamp`` and ``population``: the star of its frame, and what the
+#: maxima of that are like, among those of the dataset; -1 where it is not known. ``snr``: light of the
+#: 3 x 3 native pixels around the peak over its expected noise. ``window_snr``: the same in rescaled
+#: pixels, as the kernel measures it.
 ROW = np.dtype(
     [
         ("label", "i1"),
@@ -159,7 +160,9 @@ def cut_detections(
     """Cut what `find_detections` found, with the same generator; the rest is as for `cut_frame`."""
     if len(found) == 0:
         empty = np.zeros((0, spec.size, spec.size, 2), np.float16)
-        return Cut(empty, np.zeros(0, ROW), np.zeros(0, bool), np.zeros((0, AROUND), np.float32), None, None)
+        return Cut(
+            empty, np.zeros(0, ROW), np.zeros(0, bool), np.zeros((0, AROUND), np.float32), None, None
+        )
     labels = np.asarray(found["label"])
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)

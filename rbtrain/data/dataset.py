@@ -2,7 +2,8 @@
 
 A dataset is a directory with ``pixels.f16`` (n cutouts, float16), ``rows.npy`` (what is known of
 each), ``cores.npy`` (what lies around each), ``stamps.npy`` (the stars of their frames),
-``populations.npy`` (what else is on these) and ``dataset.json`` (how it was made). It appears under its name only when it is complete.
+``populations.npy`` (what else is on these) and ``dataset.json`` (how it was made). It appears under its
+name only when it is complete.
 """
 
 import json
@@ -245,9 +246,7 @@ def build_dataset(
         )
         size = config.preprocess.size
         np.save(unfinished / _STAMPS, np.array(stars, np.float16).reshape(-1, size, size))
-        np.save(
-            unfinished / _POPULATIONS, np.array(populations, np.float32).reshape(-1, POPULATION)
-        )
+        np.save(unfinished / _POPULATIONS, np.array(populations, np.float32).reshape(-1, POPULATION))
         counts = {name: int(np.sum(known["label"] == i)) for i, name in enumerate(CLASSES)}
         about = {
             "cut_from": config.data_hash,

@@ -106,8 +106,8 @@ def create_compact_model(
 
     With `psf` it also looks at the star of the frame. A vector of features of that, made by layers of
     the same kind, weighs and shifts those of the cutout in a further dense layer; it is computed once
-    for all cutouts of a frame (`split_psf`). With `population` it is told what else is there: features of
-    that are added to those of the star.
+    for all cutouts of a frame (`split_psf`). With `population` it is told what else is there: features
+    of that are added to those of the star.
 
     With `core` it also looks at the native pixels around the object. Where stars are wide, resampling
     takes from a hit what tells it from them, that it ends from one pixel to the next. With `context` it

@@ -49,7 +49,8 @@ def beside(n, cores=None):
     none = Stamps.of(None, 31, n)
     cores = np.zeros((n, AROUND), np.float32) if cores is None else cores
     around = {"core": cores[:, :CORE], "context": cores[:, CORE:]}
-    return {"psf": none.psf, "psf_known": none.known, "psf_index": none.index} | around
+    stars = {"psf": none.psf, "psf_known": none.known, "psf_index": none.index}
+    return stars | {"population": none.population} | around
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from rbinfer.model.stamps import POPULATION
 
 from .frames import add_hot_pixels, star_frame
 
-#: Where the blocks of the numbers lie: round and well fitted ones, then others, by FWHM and by FWHM over the
-#: stars'; phases; all.
+#: Where the blocks of the numbers lie: round and well fitted ones, then others, by FWHM and by FWHM over
+#: the stars'; phases; all.
 ROUND, OTHERS, RATIO, OTHER_RATIO = slice(0, 14), slice(14, 28), slice(28, 39), slice(39, 50)
 PHASES, OVERALL = slice(50, 52), slice(52, 62)
 WIDTHS = np.exp(np.linspace(np.log(0.5), np.log(16.0), 14))

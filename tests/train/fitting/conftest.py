@@ -14,7 +14,13 @@ def star_config(config):
         config,
         data=DataConfig(frames=40, test_frames=2, seed=9, per_class=30, sources=60, measured=0.8),
         network=NetworkConfig(
-            "compact", filters=(8, 16, 16), dropout=0.0, psf=True, core=True, context=True, population=True
+            "compact",
+            filters=(8, 16, 16),
+            dropout=0.0,
+            psf=True,
+            core=True,
+            context=True,
+            population=True,
         ),
         fit=dataclasses.replace(config.fit, epochs=3),
     )

@@ -1,13 +1,13 @@
 """What a network teaches the one that goes on from it."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Session
-from rbinfer.model.stamps import Stamps
 from rbtrain.config import SOURCES, FitConfig
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import augment, targets_of

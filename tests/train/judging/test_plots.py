@@ -61,7 +61,14 @@ def test_only_what_is_wrong_is_shown_of_simulated_mistakes(tmp_path):
     rows = np.zeros(each * len(CLASSES), ROW)
     rows["label"] = np.repeat(np.arange(len(CLASSES)), each)
     pixels = np.random.default_rng(0).normal(0, 0.3, (len(rows), 31, 31, 2)).astype(np.float16)
-    data = Dataset(pixels, rows, spec, np.zeros((0, 31, 31), "f2"), np.zeros((0, 62), "f4"), np.zeros((len(rows), 196), "f2"))
+    data = Dataset(
+        pixels,
+        rows,
+        spec,
+        np.zeros((0, 31, 31), "f2"),
+        np.zeros((0, 62), "f4"),
+        np.zeros((len(rows), 196), "f2"),
+    )
     # Stars are all lost, the other classes are all right.
     score = np.where(rows["label"] == CLASSES.index("galaxy"), 0.9, 0.1)
     draw_simulated_mistakes(data, score, ("star", "galaxy"), 0.5, tmp_path / "mistakes.png")
