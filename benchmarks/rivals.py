@@ -1,6 +1,7 @@
 """Ours beside MaxiMask, Cosmic-CoNN, deepCR and L.A.Cosmic, on the same detections.
 
-``python benchmarks/rivals.py [--images DIR ...] [--frames N] [--model NAME] [--json FILE]``
+``python benchmarks/rivals.py [--images DIR ...] [--frames N] [--model NAME] [--kept FILE]
+[--json FILE]``
 
 The rivals mask pixels. A detection has the mask's probability in its brightest pixel, and is called real
 where that pixel is not masked at the rival's own default. Ours is given positions and brightest pixels;
@@ -9,17 +10,19 @@ Labelled images are read as ``rbtrain evaluate --images`` reads them. Frames wit
 simulator that ours was trained on.
 
 Each rival runs in an environment of its own, made by pip below ``--cache``, with the weights that its
-package has. Its masks are kept there too, so that a second run costs what ours costs.
+package has. Its masks are kept there too, so that a second run costs what ours costs. With ``--kept``
+the rivals' figures are those of an earlier run, on the same detections.
 """
 
 import argparse
 import dataclasses
+import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from _common import ROOT, add_json, processor, write_json
@@ -331,16 +334,72 @@ def print_kinds(kinds: dict[str, dict[str, float]], counts: dict[str, int]) -> N
     print(table_of(["class", "number", *kinds], rows))
 
 
-def report_of(cases: Sequence[Case], verdicts: dict[str, Verdicts]) -> dict[str, Any]:
-    """Measure all contestants, print the tables and return the figures."""
-    groups = {name: by_group(cases, verdict) for name, verdict in verdicts.items()}
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The figures of a contestant.
+
+    Attributes
+    ----------
+    groups : dict of str to Figures
+    kinds : dict of str to float
+        Share called real of each class of the simulated detections.
+    seconds_per_megapixel : float
+    errors : dict of str to str
+        Why it could not be run on a group.
+    """
+
+    groups: dict[str, Figures]
+    kinds: dict[str, float]
+    seconds_per_megapixel: float
+    errors: dict[str, str]
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], verdicts: Verdicts) -> Self:
+        """Measure verdicts."""
+        return cls(
+            by_group(cases, verdicts),
+            by_kind(cases, verdicts),
+            verdicts.seconds_per_megapixel,
+            verdicts.errors,
+        )
+
+
+def kept_of(report: dict[str, Any], own: Measured) -> dict[str, Measured]:
+    """Return the rivals' figures of an earlier run; refuse those of other detections than ours."""
+    rivals = {}
+    for name in report["groups"]:
+        if name == OURS:
+            continue
+        groups = {
+            group: Figures(**{each.name: f[each.name] for each in dataclasses.fields(Figures)})
+            for group, f in report["groups"][name].items()
+        }
+        for group, f in groups.items():
+            now = own.groups.get(group)
+            if now is None or (f.n_real, f.n_bogus) != (now.n_real, now.n_bogus):
+                raise SystemExit(
+                    f"the earlier run had {f.n_real} real and {f.n_bogus} bogus in {group}, now it is "
+                    f"{now}; run the rivals again, without --kept"
+                )
+        rivals[name] = Measured(
+            groups,
+            report["simulated_called_real"].get(name, {}),
+            report["summary"][name]["seconds_per_megapixel"],
+            report["errors"].get(name, {}),
+        )
+    return rivals
+
+
+def report_of(cases: Sequence[Case], found: dict[str, Measured]) -> dict[str, Any]:
+    """Compare all contestants, print the tables and return the figures."""
+    groups = {name: measured.groups for name, measured in found.items()}
     summaries = {
-        name: summary_of({g: f for g, f in groups[name].items() if g != SIMULATED})
-        | {"seconds_per_megapixel": verdict.seconds_per_megapixel}
-        for name, verdict in verdicts.items()
+        name: summary_of({g: f for g, f in measured.groups.items() if g != SIMULATED})
+        | {"seconds_per_megapixel": measured.seconds_per_megapixel}
+        for name, measured in found.items()
     }
     higher = compare(groups)
-    kinds = {name: by_kind(cases, verdict) for name, verdict in verdicts.items()}
+    kinds = {name: measured.kinds for name, measured in found.items()}
     simulated = [case.kind for case in cases if case.group == SIMULATED]
     names, numbers = np.unique(np.concatenate(simulated), return_counts=True) if simulated else ([], [])
     counts = {str(name): int(n) for name, n in zip(names, numbers, strict=True)}
@@ -348,9 +407,9 @@ def report_of(cases: Sequence[Case], verdicts: dict[str, Verdicts]) -> dict[str,
     print_summary(summaries)
     if counts:
         print_kinds(kinds, counts)
-    errors = {name: verdict.errors for name, verdict in verdicts.items() if verdict.errors}
-    for name, found in errors.items():
-        for group, error in found.items():
+    errors = {name: measured.errors for name, measured in found.items() if measured.errors}
+    for name, why in errors.items():
+        for group, error in why.items():
             print(f"not run: {name} on {group}: {error}")
     return {
         "summary": summaries,
@@ -372,6 +431,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="simulated frames")
     parser.add_argument("--model", default="default", help="name or file of ours")
     parser.add_argument("--cache", type=Path, default=CACHE, help="environments and masks of the rivals")
+    parser.add_argument("--kept", type=Path, help="take the rivals' figures from what this wrote before")
     add_json(parser)
     options = parser.parse_args()
     if not options.images and options.frames < 1:
@@ -385,10 +445,13 @@ def main() -> None:
         f"{processor()}; ours: {what}; " + "; ".join(f"{t.title} {t.version}" for t in TOOLS), flush=True
     )
     cases = all_cases(classifier, options.images, options.frames)
-    verdicts = {OURS: ours(cases, threshold)}
-    for tool in TOOLS:
-        verdicts[tool.title] = theirs(tool, cases, options.cache)
-    report = report_of(cases, verdicts)
+    found = {OURS: Measured.of(cases, ours(cases, threshold))}
+    if options.kept is not None:
+        found |= kept_of(json.loads(options.kept.read_text()), found[OURS])
+    else:
+        for tool in TOOLS:
+            found[tool.title] = Measured.of(cases, theirs(tool, cases, options.cache))
+    report = report_of(cases, found)
     about = {
         "cpu": processor(),
         "ours": what,

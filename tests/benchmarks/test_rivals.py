@@ -1,6 +1,7 @@
 """Rivals: what a mask says of detections, who wins a group, and masks kept on disk."""
 
 import dataclasses
+import json
 import math
 import sys
 
@@ -20,7 +21,18 @@ from _rival_tools import (
     read_mask,
 )
 from astroscrappy import detect_cosmics
-from rivals import OURS, SIMULATED, Case, Verdicts, by_group, by_kind, compare
+from rivals import (
+    OURS,
+    SIMULATED,
+    Case,
+    Measured,
+    Verdicts,
+    by_group,
+    by_kind,
+    compare,
+    kept_of,
+    report_of,
+)
 
 SCRAPPY = next(tool for tool in TOOLS if tool.key == "astroscrappy")
 
@@ -176,6 +188,24 @@ def test_classes_are_those_of_simulated_cases():
     cases = [case("real", [True]), case(SIMULATED, [True, True, False], ["star", "star", "trail"])]
     verdicts = Verdicts([says(1), says(1, 0, 1)], 1.0, {})
     assert by_kind(cases, verdicts) == {"star": 0.5, "trail": 1.0}
+
+
+def test_the_rivals_of_an_earlier_run_are_beside_ours_of_now():
+    cases = [case("a", [True, False, False]), case(SIMULATED, [True, False], ["star", "trail"])]
+    rival = Measured.of(cases, Verdicts([says(1, 0, 0), says(1, 1)], 3.0, {"b": "too small"}))
+    before = Measured.of(cases, Verdicts([says(1, 1, 1), says(0, 1)], 1.0, {}))
+    now = Measured.of(cases, Verdicts([says(1, 0, 0), says(1, 0)], 2.0, {}))
+    report = json.loads(json.dumps(report_of(cases, {OURS: before, "rival": rival})))
+    assert report["higher_than_ours"]["a"] == ["rival"]
+    kept = kept_of(report, now)
+    assert kept == {"rival": rival}
+    again = report_of(cases, {OURS: now} | kept)
+    assert again["higher_than_ours"] == {"a": [], SIMULATED: []}
+    assert again["summary"]["rival"] == report["summary"]["rival"]
+    assert again["summary"][OURS]["seconds_per_megapixel"] == 2.0
+    other = [case("a", [True, True, False]), cases[1]]
+    with pytest.raises(SystemExit, match="had 1 real and 2 bogus in a, now it is"):
+        kept_of(report, Measured.of(other, Verdicts([says(1, 0, 0), says(1, 0)], 2.0, {})))
 
 
 # ---------------------------------------------------------------------------- what they are fed
