@@ -20,6 +20,7 @@ from rbinfer.io.positions import peaks
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.estimate import measure_width
 from rbinfer.measure.given import width_of_psf
+from rbinfer.measure.psf import measure_psf
 from rbinfer.model.stamps import Stamps
 from rbinfer.pipeline.frames import Frames
 from rbinfer.pipeline.mosaic import HDU_COLUMN
@@ -48,6 +49,8 @@ _OPTIONS: dict[str, Any] = {
 }
 #: Source of a width that was not measured.
 _GIVEN = "given"
+#: Where widths are from of frames that were measured and showed no stars.
+_NO_STARS = "borrowed", "header", "catalogue", "assumed"
 
 
 class LabelInputs(NamedTuple):
@@ -155,7 +158,9 @@ def _width(
         return measure_width(exposure, name=image)
     if noted.source == MEASURED:  # with the star, which no catalogue holds
         return replace(measure_width(exposure, name=image), fwhm=noted.fwhm)
-    return Width(noted.fwhm, _GIVEN)
+    looked_at = noted.source in _NO_STARS
+    population = measure_psf(exposure).population if looked_at else None
+    return Width(noted.fwhm, _GIVEN, population=population)
 
 
 class _Noted(NamedTuple):

@@ -69,12 +69,20 @@ def test_labels_are_told_the_star_that_was_measured_when_they_were_scored(image,
     scored.write(catalog)
     seen = label_inputs(labels_of(image, catalog), shipped.spec.preprocess).seen
     assert seen.stamps.known[seen.stamps.index].all()
+    assert seen.stamps.population[seen.stamps.index].any(axis=1).all()
     wanted = shipped.score(load_image(image), x, y, peaks=(x, y)).classes
     assert classes(labels_of(image, catalog)) == pytest.approx(wanted, abs=1e-5)
     given = Table(scored, meta=scored.meta | {"rb_fwhm_source": "given"})
     given.write(catalog, overwrite=True)
     seen = label_inputs(labels_of(image, catalog), shipped.spec.preprocess).seen
     assert not seen.stamps.known.any()
+    assert not seen.stamps.population.any()
+    # A frame that showed no stars was looked at all the same.
+    assumed = Table(scored, meta=scored.meta | {"rb_fwhm_source": "assumed"})
+    assumed.write(catalog, overwrite=True)
+    seen = label_inputs(labels_of(image, catalog), shipped.spec.preprocess).seen
+    assert not seen.stamps.known.any()
+    assert seen.stamps.population[seen.stamps.index].any(axis=1).all()
 
 
 def test_the_brightest_pixel_of_another_row_is_not_taken(image, tmp_path):
