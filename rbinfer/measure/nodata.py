@@ -92,17 +92,19 @@ def _are_empty(exposure: Exposure, x: NDArray[np.float64], y: NDArray[np.float64
     height, width = exposure.shape
     with np.errstate(invalid="ignore"):
         inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
-    column = np.floor(np.where(inside, x, 0) + 0.5).astype(np.int64)
-    row = np.floor(np.where(inside, y, 0) + 0.5).astype(np.int64)
-    empty = inside.copy()
+    left = np.flatnonzero(inside)
+    column, row = (np.floor(values[left] + 0.5).astype(np.int64) for values in (x, y))
     areas = exposure.no_data
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
+    # Its own pixel first: after that, few positions or none are left.
+    for dy in (0, -1, 1):
+        for dx in (0, -1, 1):
             at = np.clip(row + dy, 0, height - 1), np.clip(column + dx, 0, width - 1)
             here = np.isnan(taken(exposure.pixels, *at))
             if areas is not None and areas.size:
                 here |= areas[at]
-            empty &= here
+            left, column, row = left[here], column[here], row[here]
+    empty = np.zeros(len(x), np.bool_)
+    empty[left] = True
     return empty
 
 
@@ -165,7 +167,10 @@ def _values_of_runs(rows: NDArray[np.float32], mask: Mask | None) -> NDArray[np.
     reach = _BLOCK - 1
     n = max(rows.shape[1] - reach, 0)
     same = rows[:, :n] == rows[:, reach:]
-    if np.count_nonzero(same) <= _FEW * same.size:
+    count = np.count_nonzero(same)
+    if count == 0:
+        return np.zeros(0, np.float32)
+    if count <= _FEW * same.size:
         # So it is with all but rounded skies. On two axes NumPy takes ten times as long to find them.
         y, x = np.divmod(np.flatnonzero(same), max(n, 1))
         values: NDArray[np.float32] = rows[y, x]
