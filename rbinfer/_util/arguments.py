@@ -74,7 +74,10 @@ def unmasked(value: Any) -> tuple[NDArray[Any], Any]:
 
 
 def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return columns and rows as float64 arrays of one length; masked entries are NaN."""
+    """Return columns and rows as float64 arrays of one length; masked entries are NaN.
+
+    They are the caller's own arrays where these are what is wanted, so nothing may change them.
+    """
     found = []
     for name, value in (("x", x), ("y", y)):
         unit = getattr(value, "unit", None)
@@ -82,8 +85,9 @@ def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArr
             raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
         try:
             bare, mask = unmasked(value)
-            array = np.array(bare, dtype=np.float64)
+            array = np.require(bare, np.float64, ["E", "W"])  # Numba takes nothing read-only
             if mask is not None:
+                array = array.copy()
                 array[np.broadcast_to(np.asarray(mask, np.bool_), array.shape)] = np.nan
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{name} must be numbers (pixels): {error}") from error

@@ -22,6 +22,9 @@ Mask = NDArray[np.bool_]
 
 _BLOCK = 5  # pixels on a side: that many of one value are what an area is made of
 _LOOKED_AT = 1 << 20  # pixels, together
+_IN_CACHE = 1 << 17  # pixels that are compared at once
+_FEW = 0.02  # share of pixels that are cheaper to look at one by one than all are together
+_POSITIONS = 1 << 16  # looked up together
 _STEP = 4  # an area is looked for in every so-manieth row
 _LEAST_SHARE = 1e-3  # of the image that an area takes at least,
 _LEAST_PIXELS = 400  # and pixels
@@ -78,20 +81,30 @@ def lies_in_no_data(
     -------
     ndarray of bool, shape (n,)
     """
+    empty = np.empty(len(x), np.bool_)
+    for first in range(0, len(x), _POSITIONS):
+        part = slice(first, first + _POSITIONS)
+        empty[part] = _are_empty(exposure, x[part], y[part])
+    return empty
+
+
+def _are_empty(exposure: Exposure, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
     height, width = exposure.shape
     with np.errstate(invalid="ignore"):
         inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
-    column = np.floor(np.where(inside, x, 0) + 0.5).astype(np.int64)
-    row = np.floor(np.where(inside, y, 0) + 0.5).astype(np.int64)
-    empty = inside.copy()
+    left = np.flatnonzero(inside)
+    column, row = (np.floor(values[left] + 0.5).astype(np.int64) for values in (x, y))
     areas = exposure.no_data
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
+    # Its own pixel first: after that, few positions or none are left.
+    for dy in (0, -1, 1):
+        for dx in (0, -1, 1):
             at = np.clip(row + dy, 0, height - 1), np.clip(column + dx, 0, width - 1)
             here = np.isnan(taken(exposure.pixels, *at))
             if areas is not None and areas.size:
                 here |= areas[at]
-            empty &= here
+            left, column, row = left[here], column[here], row[here]
+    empty = np.zeros(len(x), np.bool_)
+    empty[left] = True
     return empty
 
 
@@ -142,16 +155,35 @@ def _repeated(
     rows: NDArray[np.float32], mask: Mask | None
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Return values of pixels that as many to the right as a block has have too, and how often."""
+    step = max(_IN_CACHE // rows.shape[1], 1)
+    parts = [slice(first, first + step) for first in range(0, len(rows), step)]
+    found = [_values_of_runs(rows[part], None if mask is None else mask[part]) for part in parts]
+    values = np.concatenate(found)
+    return np.unique(values[np.abs(values) < LARGEST], return_counts=True)
+
+
+def _values_of_runs(rows: NDArray[np.float32], mask: Mask | None) -> NDArray[np.float32]:
+    """Return the values of pixels that as many to the right as a block has have too."""
     reach = _BLOCK - 1
     n = max(rows.shape[1] - reach, 0)
     same = rows[:, :n] == rows[:, reach:]
-    if same.any():
+    count = np.count_nonzero(same)
+    if count == 0:
+        return np.zeros(0, np.float32)
+    if count <= _FEW * same.size:
+        # So it is with all but rounded skies. On two axes NumPy takes ten times as long to find them.
+        y, x = np.divmod(np.flatnonzero(same), max(n, 1))
+        values: NDArray[np.float32] = rows[y, x]
+        alike = np.ones(len(y), np.bool_) if mask is None else ~mask[y, x]
         for k in range(1, reach):
-            same &= rows[:, k : n + k] == rows[:, :n]
-        if mask is not None:
-            same &= ~mask[:, :n]
+            alike &= rows[y, x + k] == values
+        return values[alike]
+    for k in range(1, reach):
+        same &= rows[:, k : n + k] == rows[:, :n]
+    if mask is not None:
+        same &= ~mask[:, :n]
     values = rows[:, :n][same]
-    return np.unique(values[np.abs(values) < LARGEST], return_counts=True)
+    return values
 
 
 def _blocks_of(same: Mask, side: int = _BLOCK) -> Mask:
@@ -167,7 +199,7 @@ def _blocks_of(same: Mask, side: int = _BLOCK) -> Mask:
     for dy in range(side):
         out[dy : dy + rows, :columns] |= whole
     found = out.copy()
-    for dx in range(1, side):
+    for dx in range(1, min(side, width)):
         found[:, dx:] |= out[:, : width - dx]
     return found
 

@@ -60,7 +60,8 @@ class Engine(NamedTuple):
         """
         parts = by_region(prepared)
         if len(parts) == 1:
-            return self._score_alike(parts[0][1], progress, snr)
+            # Without the numbers of its rows, which are all: they take memory.
+            return self._score_alike(parts.pop()[1], progress, snr)
         result, n = self._empty(len(prepared.x)), len(prepared.x)
         done = 0
 
@@ -95,8 +96,8 @@ class Engine(NamedTuple):
     ) -> Scores:
         """Score rows that one star stands for."""
         network, n = self.network, len(prepared.x)
+        order = by_strips(prepared.x, prepared.y)  # before there is a result: sorting takes memory
         result = self._empty(n)
-        order = by_strips(prepared.x, prepared.y)
         # Others' models are not known to be thread-safe.
         threads = self.threads if isinstance(network, Session) else 1
         parts = tasks(n, threads, network.batch)

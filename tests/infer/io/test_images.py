@@ -373,6 +373,18 @@ def test_masks_of_astropy_are_heeded(unit):
     np.testing.assert_array_equal(y, RAMP[0])
 
 
+def test_positions_are_copied_only_where_they_must_be():
+    plain = np.arange(4.0)
+    fixed, masked = plain.copy(), np.ma.array(plain.copy(), mask=[0, 1, 0, 0])
+    fixed.flags.writeable = False
+    x, y = as_positions(plain, fixed)
+    assert np.shares_memory(x, plain)
+    assert y.flags.writeable
+    assert type(as_positions(u.Quantity(plain, u.pix), plain)[0]) is np.ndarray
+    assert np.isnan(as_positions(masked, plain)[0]).tolist() == [False, True, False, False]
+    assert masked.data.tolist() == plain.tolist()
+
+
 def test_arrays_of_dask_are_computed_with_their_masks():
     dask = pytest.importorskip("dask.array")
     bad = RAMP > 7

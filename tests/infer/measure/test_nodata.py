@@ -1,5 +1,7 @@
 """Areas without data are found, and nothing that the sky itself may be is taken for one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from rbinfer import Classifier, Status
 from rbinfer.io.exposure import as_exposure
+from rbinfer.measure import nodata
 from rbinfer.measure.nodata import lies_in_no_data, no_data_areas, with_no_data
 
 SHAPE = (400, 400)
@@ -103,6 +106,31 @@ def test_no_sky_is_taken_for_an_area(seed, mean, noise, whole, clipped):
     assert no_data_areas(image.astype(np.float32)) == {}
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_all_ways_to_look_find_the_same(monkeypatch, whole, has_mask):
+    image = filled(sky(0, 2), HALF, -7)
+    image = (np.rint(image) if whole else image).astype(np.float32)
+    mask = np.random.default_rng(3).random(SHAPE) < 0.01 if has_mask else None
+    found = []
+    for few in (0, 1):  # all pixels together, or one by one
+        for in_cache in (1, 5000, 1 << 30):
+            monkeypatch.setattr(nodata, "_FEW", few)
+            monkeypatch.setattr(nodata, "_IN_CACHE", in_cache)
+            found.append(no_data_areas(image, mask))
+    assert list(found[0]) == [-7.0]
+    assert found[0][-7.0].sum() > 0.3 * image.size
+    for other in found[1:]:
+        assert list(other) == [-7.0]
+        np.testing.assert_array_equal(other[-7.0], found[0][-7.0])
+
+
+def test_an_area_on_an_image_narrower_than_what_lies_beside_it():
+    image = np.random.default_rng(0).normal(100, 3, (294, 18)).astype(np.float32)
+    image[:100] = 0
+    assert list(no_data_areas(image)) == []  # what is left is taken for islands in a model's sky
+
+
 def test_positions_in_an_area_and_in_nothing_but_nan():
     image = filled(sky(), HALF, 0)
     image[300:340, 300:340] = np.nan
@@ -124,3 +152,15 @@ def test_rows_there_have_no_score_and_say_why(caplog):
     assert scores.status[1] == 0
     assert scores.score[1] > 0.9
     assert "32.5 % of the pixels are exactly 0 and hold no data; they are left out" in caplog.text
+
+
+def test_a_million_positions_are_looked_up_in_little_memory():
+    exposure = with_no_data(as_exposure(filled(sky(), HALF, 0)))
+    x, y = np.random.default_rng(2).uniform(0, 399, (2, 1_000_000))
+    tracemalloc.start()
+    empty = lies_in_no_data(exposure, x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+    np.testing.assert_array_equal(empty[::9], lies_in_no_data(exposure, x[::9], y[::9]))
+    assert 0.30 < empty.mean() < 0.34
