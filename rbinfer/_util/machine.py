@@ -8,6 +8,11 @@ from pathlib import Path
 #: Vector instructions of x86 by their flag, the widest first; scoring is faster the wider they are.
 _VECTORS = (("avx512f", "AVX-512"), ("avx2", "AVX2"))
 
+#: Parameters of GNU's `mallopt` (malloc.h).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+#: Bytes of free memory that are kept, and of the largest array that may lie there: one of 64 megapixels.
+_KEPT, _LARGEST_KEPT = 1 << 29, 1 << 28
+
 
 def processor() -> str:
     """Return the name of the CPU and its vectors, or what the system has for one.
@@ -39,6 +44,22 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(len(os.sched_getaffinity(0)), 1)
     return os.cpu_count() or 1
+
+
+def keep_memory() -> bool:
+    """Let this process keep memory that it frees, to use it again; returns whether it does.
+
+    Else the system takes back what large arrays took, and clears the pages anew for the next image.
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library than GNU's
+        return False
+    return bool(mallopt(_TRIM_THRESHOLD, _KEPT) and mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT))
 
 
 def resident_bytes() -> int:

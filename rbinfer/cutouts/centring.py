@@ -57,11 +57,16 @@ def centres(
     near &= (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     near &= (xpeak >= 0) & (xpeak <= width - 1) & (ypeak >= 0) & (ypeak <= height - 1)
     rows = np.flatnonzero(near)
-    level, noise = _level_and_noise(exposure.pixels, exposure.mask)
-    if len(rows) == 0 or level is None:
-        return x, y
     # The pixels that the kernels take: np.rint would round halves to even.
     px, py, cx, cy = (np.floor(place[rows] + 0.5).astype(np.int64) for place in (xpeak, ypeak, x, y))
+    # Of most the brightest pixel is among the 3 x 3 at the position: these are as bright.
+    apart = np.flatnonzero(np.maximum(np.abs(px - cx), np.abs(py - cy)) > 1)
+    rows, px, py, cx, cy = (each[apart] for each in (rows, px, py, cx, cy))
+    if len(rows) == 0:
+        return x, y
+    level, noise = _level_and_noise(exposure.pixels, exposure.mask)
+    if level is None:
+        return x, y
     moved = np.zeros(len(rows), np.bool_)
     for first in range(0, len(rows), _ROWS):
         part = slice(first, first + _ROWS)

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from .scratch import release, room_for, written
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _HALF = 2**15  # BZERO of unsigned integers of 16 bits
-_PART = 2**20  # pixels that are read at a time
+_PART = 2**17  # pixels that are read at a time: they stay in the cache until they are converted
 #: What grows more than so many times, or to more bytes, is left to Astropy, which reads by pieces.
 _MOST_EXPANDED, _MOST_UNPACKED = 64, 2**28
 #: Cards that give pixels or rows a meaning beyond their plain values.
@@ -102,15 +102,17 @@ class PlainHdu:
         n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
         made = np.result_type(wanted, zero) if zero else wanted
         pixels = room_for((n,)) if made == np.float32 else np.empty(n, made)
+        stored = np.empty(min(_PART, n), kind)
         with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
-            for start in range(0, n, _PART):  # the file's own type beside it would be half as much again
-                size = min(_PART, n - start)
-                stored = file.read(size * kind.itemsize)
-                if len(stored) < size * kind.itemsize:
+            for start in range(0, n, _PART):
+                part = stored[: n - start]
+                if file.readinto(part.view(np.uint8)) < part.nbytes:
                     raise OSError("it ends before its data do")
-                part = np.frombuffer(stored, kind)
-                pixels[start : start + size] = part + zero if zero else part
+                if zero:
+                    np.add(part, zero, out=pixels[start : start + len(part)])
+                else:
+                    pixels[start : start + len(part)] = part
                 release(pixels)
         written(pixels)
         return pixels.reshape(self.shape)
@@ -154,7 +156,7 @@ def _plain(
 
 
 @contextmanager
-def _opened(path: Path, unpacked: bytes | None) -> Iterator[BinaryIO]:
+def _opened(path: Path, unpacked: bytes | None) -> Iterator[BufferedReader | BytesIO]:
     """Open a file, or what was decompressed of it."""
     with path.open("rb") if unpacked is None else BytesIO(unpacked) as file:
         yield file

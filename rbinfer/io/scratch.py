@@ -109,7 +109,9 @@ def bands(pixels: NDArray[np.generic]) -> Iterator[slice]:
 def taken(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64]) -> Pixels:
     """Return pixels at rows and columns, of shapes that broadcast: a few at a time where in a file."""
     if _file_of(pixels) is None:
-        return pixels[y, x]
+        # By places in a line it takes half as long.
+        line = pixels.reshape(-1) if pixels.flags.c_contiguous else None
+        return pixels[y, x] if line is None else line.take(y * pixels.shape[1] + x)
     rows, columns = np.broadcast_arrays(y, x)
     rows, columns, shape = rows.ravel(), columns.ravel(), rows.shape
     values = np.empty(len(rows), np.float32)

@@ -24,6 +24,8 @@ SMALLEST = 1e-36
 LANES = 64
 #: Levels of the histogram of a cell of the background mesh, at most.
 MOST_LEVELS = 4096
+#: Levels that are summed up together: a divisor of `MOST_LEVELS`.
+LEVELS_A_BLOCK = 64
 
 #: Columns of what `rbinfer.kernels.islands.measure_islands` finds. Number of pixels; sum of their
 #: values, and of those smoothed that are above 0; brightest value, and smoothed; brightest pixel;

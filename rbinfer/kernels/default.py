@@ -20,6 +20,7 @@ from .constants import (
 from .jit import jit
 from .numerics import absolute_peak, all_finite, asinh, mad_std, median
 from .windows import (
+    MOST_AHEAD,
     any_masked,
     clear_rejected,
     copy,
@@ -265,20 +266,19 @@ def _fill_core(
 @jit
 def _add_whole(
     pixels: Any, sky: Any, has_sky: bool, centre: int, level: Any, offsets: Any, shares: Any,
-    values: Any, context: Any,
+    context: Any,
 ) -> None:  # fmt: skip
     """Fill the cells with means of samples that all lie on the image; not finite where these are not.
 
-    One sample of each cell at a time: many pixels are asked for at once, and sums are vectors.
+    Pixel by pixel: CPUs take longer to gather them into vectors.
     """
     n_samples, n_cells = shares.shape
-    fill(context, 0.0)
-    for s in range(n_samples):
-        for p in range(n_cells):
+    for p in range(n_cells):
+        total = np.float32(0.0)
+        for s in range(n_samples):
             at = np.uint64(centre + offsets[s, p])
-            values[p] = pixels[at] - (sky[at] if has_sky else level)
-        for p in range(n_cells):
-            context[p] += shares[s, p] * values[p]
+            total += shares[s, p] * (pixels[at] - (sky[at] if has_sky else level))
+        context[p] = total
 
 
 @jit
@@ -303,7 +303,7 @@ def _add_good(
 @jit
 def _fill_context(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
-    sigma: Any, pixels: Any, sky: Any, samples: Any, offsets: Any, shares: Any, reach: int, values: Any,
+    sigma: Any, pixels: Any, sky: Any, samples: Any, offsets: Any, shares: Any, reach: int,
     context: Any,
 ) -> None:  # fmt: skip
     """Fill the cells of the wide view: asinh of means over the noise."""
@@ -315,7 +315,7 @@ def _fill_context(
     )  # fmt: skip
     if is_whole:
         centre = ci * width + cj
-        _add_whole(pixels, sky, has_bg_map, centre, level, offsets, shares, values, context)
+        _add_whole(pixels, sky, has_bg_map, centre, level, offsets, shares, context)
         is_whole = all_finite(context, context.size)
     if not is_whole:
         _add_good(
@@ -349,8 +349,12 @@ def cut_default(
     limit = np.float32(clip)
     interpolates = weights.shape[1] == 2
     n_core = core_side * core_side + 2
+    # What is prefetched: the wide view where there is one, unless it is too wide.
+    ahead, extent = start, span
+    if core.shape[1] > n_core and span < 2 * reach + 1 <= MOST_AHEAD:
+        ahead, extent = -reach, 2 * reach + 1
     for k in range(x.size):
-        prefetch_part(image, x, y, k + 1, start, span, 0)
+        prefetch_part(image, x, y, k + 1, ahead, extent, 0)
         snr[k] = np.nan
         fill(core[k], 0.0)
         status[k] = position_status(x[k], y[k], width, height)
@@ -383,7 +387,7 @@ def cut_default(
             status[k] = _window_status(good, size, n_good, n_inside, min_good)
             if status[k] & TOO_FEW_GOOD_PIXELS:
                 continue
-        prefetch_part(image, x, y, k + 1, start, span, 1)
+        prefetch_part(image, x, y, k + 1, ahead, extent, 1)
         # What is not given comes from the border of the window.
         level: Any = background
         sigma: Any = sigma_given
@@ -399,7 +403,7 @@ def cut_default(
             sigma = _border_noise(err_map, ci, cj, middles, workspace)
         if has_err_map or has_sigma:
             sigma *= noise_factor  # resampling averages independent pixels
-        prefetch_part(image, x, y, k + 1, start, span, 2)
+        prefetch_part(image, x, y, k + 1, ahead, extent, 2)
         zero_level = np.float32(0.0 if has_bg_map else level)
         total, central_peak, peak = _subtract(window, good, size, zero_level)
         if not (sigma > max(_LEAST_NOISE * peak, SMALLEST) and sigma < np.inf):
@@ -414,13 +418,13 @@ def cut_default(
         if core.shape[1] > n_core:
             _fill_context(
                 image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, pixels, sky,
-                samples, offsets, shares, reach, workspace, core[k, n_core:],
+                samples, offsets, shares, reach, core[k, n_core:],
             )  # fmt: skip
         central_norm, norm = max(central_peak, np.float32(sigma)), max(peak, np.float32(sigma))
         inverse = np.float32(min(1.0 / (softening * sigma), 1.0 / SMALLEST))
         scale_linear = np.float32(1.0) / (central_norm if centre_linear else norm)
         scale_asinh = np.float32(1.0) / asinh((central_norm if centre_asinh else norm) * inverse)
-        prefetch_part(image, x, y, k + 1, start, span, 3)
+        prefetch_part(image, x, y, k + 1, ahead, extent, 3)
         write_channels(window, size * size, inverse, scale_linear, scale_asinh, limit, workspace, out[k])
         if saturation < np.inf and _is_saturated(image, ci, cj, saturation):
             status[k] |= SATURATED

@@ -229,7 +229,7 @@ preprocess_reference = {
     for letter in "fd"
 }
 # Those of the detection, in the order of its steps.
-measure_mesh = Kernel("measure_mesh", "f2 ?2 ? q q q d q d2 d2 d2 d2 q2")
+measure_mesh = Kernel("measure_mesh", "f2 ?2 ? q q q d q d2 d2 d2 f1 d2 i1 i1 q2")
 find_runs = Kernel("find_runs", "f2 ?2 ? d4 q d d d ? q q f2 i2 f2 q1")
 label_runs = Kernel("label_runs", "i2 q1")
 group_runs = Kernel("group_runs", "i2 q1 q q1 q2 q1 q1 q1")

@@ -14,7 +14,7 @@ from .constants import LARGEST
 from .jit import jit
 from .trees import root_of
 
-_BLOCK = 64  # pixels that are looked at as one
+_BLOCK = 32  # pixels that are looked at as one
 
 
 @jit
@@ -31,17 +31,17 @@ def _interpolate(spline: Any, y: int, side: int, line: Any) -> None:
     t = u - k if rows > 1 else 0.0
     c = 1.0 - t
     c3, t3 = c * c * c - c, t * t * t - t
-    for m in range(max(columns - 1, 1)):
+    v1 = d1 = 0.0
+    for m in range(-1, max(columns - 1, 1)):
         n = min(m + 1, columns - 1)
         # Value and derivative along x at both ends of the interval.
-        v0 = c * spline[0, k, m] + t * spline[0, next_k, m]
-        v0 += c3 * spline[1, k, m] + t3 * spline[1, next_k, m]
+        v0, d0 = v1, d1
         v1 = c * spline[0, k, n] + t * spline[0, next_k, n]
         v1 += c3 * spline[1, k, n] + t3 * spline[1, next_k, n]
-        d0 = c * spline[2, k, m] + t * spline[2, next_k, m]
-        d0 += c3 * spline[3, k, m] + t3 * spline[3, next_k, m]
         d1 = c * spline[2, k, n] + t * spline[2, next_k, n]
         d1 += c3 * spline[3, k, n] + t3 * spline[3, next_k, n]
+        if m < 0:
+            continue
         a0, a1 = np.float32(v0), np.float32(v1 - v0 - 2.0 * d0 - d1)
         a2, a3 = np.float32(3.0 * d0), np.float32(d1 - d0)
         first = 0 if m == 0 else m * side + side // 2
@@ -119,18 +119,30 @@ def _any_above(line: Any, limit: Any, first: int, last: int) -> Any:
 
 
 @jit
-def _smoothed(data: Any, a: int, b: int, c: int, x: int) -> Any:
-    """Return a smoothed pixel; `x` is its place in lines with a pixel more at both ends."""
+def _add_run(
+    first: int, end: int, threshold: Any, smooths: bool, above: Any, data: Any, below: Any, sky: Any,
+    pixels: Any, n_pixels: int,
+) -> Any:  # fmt: skip
+    """Add the pixels of a run; lines of data have a pixel more at both ends."""
     two = np.float32(2.0)
-    before = data[a, x - 1] + two * data[b, x - 1] + data[c, x - 1]
-    here = data[a, x] + two * data[b, x] + data[c, x]
-    after = data[a, x + 1] + two * data[b, x + 1] + data[c, x + 1]
-    return np.float32(1 / 16) * (before + two * here + after)
+    for x in range(first, end):
+        p, q, r, to = np.uint64(x), np.uint64(x + 1), np.uint64(x + 2), np.uint64(n_pixels + x - first)
+        value = data[q]
+        if smooths:
+            before = above[p] + two * data[p] + below[p]
+            here = above[q] + two * value + below[q]
+            after = above[r] + two * data[r] + below[r]
+            pixels[1, to] = np.float32(1 / 16) * (before + two * here + after)
+        else:
+            pixels[1, to] = value
+        pixels[0, to] = value
+        pixels[2, to] = threshold * sky[p]
+    return n_pixels + end - first
 
 
 @jit
 def _collect(
-    y: int, threshold: Any, smooths: bool, data: Any, a: int, b: int, c: int, line: Any, limit: Any,
+    y: int, threshold: Any, smooths: bool, above: Any, data: Any, below: Any, line: Any, limit: Any,
     sky: Any, runs: Any, pixels: Any, n_runs: int, n_pixels: int,
 ) -> Any:  # fmt: skip
     """Add the runs of a row and their pixels; returns how many there are now."""
@@ -141,21 +153,22 @@ def _collect(
         if start < 0 and not _any_above(line, limit, first, last):
             continue
         for x in range(first, last):
-            if line[x] > limit[x]:
+            if line[np.uint64(x)] > limit[np.uint64(x)]:
                 if start < 0:
                     start = x
-                value = data[b, x + 1]
-                pixels[0, n_pixels] = value
-                pixels[1, n_pixels] = _smoothed(data, a, b, c, x + 1) if smooths else value
-                pixels[2, n_pixels] = threshold * sky[x]
-                n_pixels += 1
             elif start >= 0:
                 runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2] = y, start, x - start
                 n_runs += 1
+                n_pixels = _add_run(
+                    start, x, threshold, smooths, above, data, below, sky, pixels, n_pixels
+                )  # fmt: skip
                 start = -1
     if start >= 0:
         runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2] = y, start, width - start
         n_runs += 1
+        n_pixels = _add_run(
+            start, width, threshold, smooths, above, data, below, sky, pixels, n_pixels
+        )  # fmt: skip
     return n_runs, n_pixels
 
 
@@ -220,7 +233,8 @@ def find_runs(
                 line[x] = data[b, np.uint64(x + 1)]
                 limit[x] = t * skies[b, np.uint64(x)]
         n_runs, n_pixels = _collect(
-            row, t, smooths, data, a, b, c, line, limit, skies[b], runs, pixels, n_runs, n_pixels
+            row, t, smooths, data[a], data[b], data[c], line, limit, skies[b], runs, pixels, n_runs,
+            n_pixels,
         )  # fmt: skip
     progress[0], progress[1], progress[2] = last, n_runs, n_pixels
 

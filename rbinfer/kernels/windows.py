@@ -17,8 +17,9 @@ _codegen: Any = cgutils  # it has no annotations
 # Float32 pixels of a cache line, which has 64 bytes on the processors that we know.
 _LINE = 16
 
-# Largest side, in pixels, of a window that is prefetched, and the number of parts it is prefetched in.
-_MOST_AHEAD = 128
+#: Largest side, in pixels, of a window that is prefetched.
+MOST_AHEAD = 128
+# The number of parts that it is prefetched in.
 _PARTS = 4
 
 
@@ -130,7 +131,7 @@ def prefetch_part(image: Any, x: Any, y: Any, k: int, start: int, span: int, par
     """
     height, width = image.shape
     # A window that is large beside the caches would drive out the one that is worked on.
-    if k >= x.size or span > _MOST_AHEAD:
+    if k >= x.size or span > MOST_AHEAD:
         return
     if not (-0.5 <= x[k] < width - 0.5 and -0.5 <= y[k] < height - 0.5):
         return

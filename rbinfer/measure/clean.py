@@ -14,6 +14,7 @@ Pixels = NDArray[np.float32]
 _VALUES = 4  # that missing pixels may have
 _MISSING = 0.5  # share of the pixels of other areas that have no data, at most
 _ROWS = 24  # rows that are looked at for a colour filter array, each with the next
+_NEAR = 1 << 17  # pixels that are looked at twice in a row
 _DIFFERENT = 0.5  # in units of the noise: levels of colours
 _SAME = 0.35  # of the largest difference of levels: those of the green pixels
 
@@ -70,9 +71,7 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
 
 def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
     # NaN compares false.
-    is_finite = pixels.size == 0 or all(
-        pixels[rows].min() > -LARGEST and pixels[rows].max() < LARGEST for rows in bands(pixels)
-    )
+    is_finite = pixels.size == 0 or all(_is_finite(pixels[rows]) for rows in bands(pixels))
     if mask is not None and not mask.any():
         mask = None
     if is_finite and mask is None:
@@ -85,6 +84,13 @@ def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
         if mask is not None:
             np.copyto(part, np.float32(np.nan), where=mask[rows])
     return image
+
+
+def _is_finite(pixels: Pixels) -> bool:
+    """Whether all pixels are good; some rows at a time, which stay in the cache for the second look."""
+    step = max(_NEAR // max(pixels.shape[1], 1), 1)
+    parts = (pixels[first : first + step] for first in range(0, len(pixels), step))
+    return all(part.min() > -LARGEST and part.max() < LARGEST for part in parts)
 
 
 def _levels(image: Pixels) -> tuple[NDArray[np.float64], float]:

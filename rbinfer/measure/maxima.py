@@ -51,6 +51,13 @@ class Sky:
         i = np.minimum(x // self.width, columns - 1)
         return self.level[j, i], self.noise[j, i]
 
+    def on_grid(self, y: Ints, x: Ints) -> tuple[Floats, Floats]:
+        """Return level and noise where each of some rows meets each of some columns."""
+        rows, columns = self.level.shape
+        j = np.minimum(y // self.height, rows - 1)
+        i = np.minimum(x // self.width, columns - 1)
+        return self.level[:, i][j], self.noise[:, i][j]
+
 
 @dataclass(frozen=True)
 class Maxima:
@@ -253,7 +260,7 @@ def _bright_blocks(layer: Layer, first: int, last: int, sky: Sky) -> tuple[Ints,
     tall = np.fmax.reduce(band.reshape(rows, _BLOCK, columns * _BLOCK), axis=1)
     top = np.fmax.reduce([tall[:, k::_BLOCK] for k in range(_BLOCK)])
     middle = np.arange(max(rows, columns)) * _BLOCK + _BLOCK // 2
-    level, noise = sky.at(first + middle[:rows, None], middle[None, :columns])
+    level, noise = sky.on_grid(first + middle[:rows], middle[:columns])
     with np.errstate(invalid="ignore"):
         excess = (top - level) / noise
         is_bright = excess > _THRESHOLD

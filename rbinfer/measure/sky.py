@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.scratch import release
-from ..kernels.constants import MOST_LEVELS
+from ..kernels.constants import LEVELS_A_BLOCK, MOST_LEVELS
 from .threads import Threads
 
 log = logging.getLogger(__name__)
@@ -106,10 +106,11 @@ def _measured(
     masked = np.zeros((1, 1), np.bool_) if mask is None else mask
 
     def measure_row(k: int) -> None:
-        columns, below = np.empty((3, side)), np.empty((3, MOST_LEVELS + 1), np.int64)
+        columns, below = np.empty((2, side)), np.empty((3, MOST_LEVELS // LEVELS_A_BLOCK), np.int64)
+        counts, places = np.empty(MOST_LEVELS + 1, np.int32), np.empty(side, np.int32)
         measure_mesh(
             image, masked, mask is not None, side, k, k + 1, least_share, least_good, level, noise,
-            highest, columns, below,
+            highest, np.empty(side * side, np.float32), columns, counts, places, below,
         )  # fmt: skip
         release(image)
 

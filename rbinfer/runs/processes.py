@@ -15,7 +15,7 @@ from typing import Any
 from .._util.ahead import read_ahead
 from .._util.compiling import announce_compiling, told_of_compiling
 from .._util.interrupts import without_ctrl_c
-from .._util.machine import usable_cpus
+from .._util.machine import keep_memory, usable_cpus
 from ..errors import RbinferError
 from ..kernels import library
 from ..measure.warmup import warmup
@@ -234,6 +234,7 @@ def _serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())
+    keep_memory()
     try:
         with told_of_compiling(lambda: pipe.send(_COMPILING)):
             warmup(detects)

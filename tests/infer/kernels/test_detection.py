@@ -128,21 +128,56 @@ def test_a_full_array_tells_where_to_go_on():
 
 
 def histogram_of(values, n_levels):
-    below = np.zeros((3, c.MOST_LEVELS + 1), np.int64)
-    counts = np.bincount(values, minlength=n_levels)
-    for k, powers in enumerate(
-        (counts, counts * np.arange(n_levels), counts * np.arange(n_levels) ** 2)
-    ):
-        below[k, 1 : n_levels + 1] = np.cumsum(powers)
-    return below
+    counts, places = np.empty(c.MOST_LEVELS + 1, np.int32), np.empty(64, np.int32)
+    below = np.empty((3, c.MOST_LEVELS // c.LEVELS_A_BLOCK), np.int64)
+    cell = np.asarray(values, np.float32)
+    mesh._count(cell, len(cell), 0.0, 1.0, n_levels, counts, places, below)
+    return counts, below
+
+
+def test_levels_are_counted_and_summed_up():
+    rng = np.random.default_rng(2)
+    for n_levels in (1, 63, 64, 65, 400, c.MOST_LEVELS):
+        values = rng.integers(-20, n_levels + 20, 4000).astype(np.float32)
+        values[::50] = np.nan
+        counts, below = histogram_of(values, n_levels)
+        inside = values[(values >= 0) & (values < n_levels)].astype(np.int64)
+        np.testing.assert_array_equal(counts[:n_levels], np.bincount(inside, minlength=n_levels))
+        for level in {0, 1, n_levels // 2, n_levels - 1, n_levels}:
+            part = inside[inside < level]
+            wanted = len(part), part.sum(), (part**2).sum()
+            assert mesh._sums_below(counts, below, level) == wanted
 
 
 def test_median_of_levels_is_that_of_the_values():
     rng = np.random.default_rng(0)
     for _ in range(200):
         values = np.clip(rng.normal(200, rng.uniform(3, 40), 4000), 0, 399).astype(int)
-        got = mesh._median_level(histogram_of(values, 400), 0, 399, 400)
-        assert got == pytest.approx(np.median(values), abs=1.0)
+        low, high = np.sort(rng.integers(0, 400, 2)) if rng.random() < 0.5 else (0, 399)
+        inside = values[(values >= low) & (values <= high)]
+        if len(inside) < 100:
+            continue
+        base = np.count_nonzero(values < low)
+        got = mesh._median_level(*histogram_of(values, 400), low, high, base, len(inside), 400)
+        assert got == pytest.approx(np.median(inside), abs=1.0)
+
+
+def test_sums_of_a_cell_are_those_of_its_columns_in_turn():
+    rng = np.random.default_rng(3)
+    for h, w in ((64, 64), (1, 1), (3, 7), (13, 64), (64, 5)):
+        cell = rng.normal(500, 30, (h, w)).astype(np.float32)
+        cell[rng.random((h, w)) < 0.1] = np.nan
+        kept = (cell >= 480) & (cell <= 530)
+        columns = np.zeros((2, w))
+        for row, is_kept in zip(cell.astype(np.float64), kept, strict=True):
+            columns[0] += np.where(is_kept, row, 0.0)
+            columns[1] += np.where(is_kept, row * row, 0.0)
+        total = squares = 0.0
+        for part, other in columns.T.tolist():
+            total, squares = total + part, squares + other
+        low, high = np.float32(480), np.float32(530)
+        got = mesh._sums(cell.ravel(), h, w, low, high, np.empty((2, w)), np.empty(w, np.int32))
+        assert got == (kept.sum(), total, squares)
 
 
 def test_mesh_is_that_of_a_clipped_sky():
@@ -150,7 +185,10 @@ def test_mesh_is_that_of_a_clipped_sky():
     image = rng.normal(500, 8, (64, 64)).astype(np.float32)
     image[rng.random(image.shape) < 0.05] += 300
     level, noise, highest = (np.empty((1, 1)) for _ in range(3))
-    arrays = np.empty((3, 64)), np.empty((3, c.MOST_LEVELS + 1), np.int64)
+    arrays = (
+        np.empty(64 * 64, np.float32), np.empty((2, 64)), np.empty(c.MOST_LEVELS + 1, np.int32),
+        np.empty(64, np.int32), np.empty((3, c.MOST_LEVELS // c.LEVELS_A_BLOCK), np.int64),
+    )  # fmt: skip
     no_mask = np.zeros((1, 1), bool)
     mesh.measure_mesh(image, no_mask, False, 64, 0, 1, 0.5, 1, level, noise, highest, *arrays)
     assert level[0, 0] == pytest.approx(500, abs=0.6)

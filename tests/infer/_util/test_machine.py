@@ -1,0 +1,36 @@
+"""Memory that a process frees and takes again."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource
+import sys
+import numpy as np
+from rbinfer._util.machine import keep_memory
+if sys.argv[1] == "keeps":
+    assert keep_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def use():
+    np.empty(500_000, np.float32).fill(1.0)
+    np.empty(20_000_000, np.float32).fill(1.0)
+use()
+before = faults()
+for _ in range(10):
+    use()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is not kept")
+def test_memory_that_is_kept_is_not_cleared_again():
+    def faults(how):
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, how], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert faults("keeps") < 10 < faults("does not")
