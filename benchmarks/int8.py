@@ -230,7 +230,9 @@ def main():
     first, last = slice(options.cutouts), slice(options.cutouts, None)
     calibration = cutouts[first], stamps.taken(first), cores[first]
     # A batch of one frame has one star.
-    star = Stamps.of(stamps.psf[0, ..., 0], cutouts.shape[1], options.cutouts)
+    star = Stamps(
+        stamps.psf[:1], stamps.known[:1], stamps.population[:1], np.zeros(options.cutouts, np.int64)
+    )
     timed = cutouts[last], star, cores[last]
     with TemporaryDirectory() as name:
         folder = Path(name)

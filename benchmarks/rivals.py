@@ -364,6 +364,10 @@ class Measured:
         )
 
 
+def _counted(figures: Figures | None) -> str:
+    return "nothing" if figures is None else f"{figures.n_real} real and {figures.n_bogus} bogus"
+
+
 def kept_of(report: dict[str, Any], own: Measured) -> dict[str, Measured]:
     """Return the rivals' figures of an earlier run; refuse those of other detections than ours."""
     rivals = {}
@@ -374,13 +378,15 @@ def kept_of(report: dict[str, Any], own: Measured) -> dict[str, Measured]:
             group: Figures(**{each.name: f[each.name] for each in dataclasses.fields(Figures)})
             for group, f in report["groups"][name].items()
         }
-        for group, f in groups.items():
-            now = own.groups.get(group)
-            if now is None or (f.n_real, f.n_bogus) != (now.n_real, now.n_bogus):
-                raise SystemExit(
-                    f"the earlier run had {f.n_real} real and {f.n_bogus} bogus in {group}, now it is "
-                    f"{now}; run the rivals again, without --kept"
-                )
+        for group in {**groups, **own.groups}:
+            f, now = groups.get(group), own.groups.get(group)
+            failed = f is None and group in report["errors"].get(name, {})
+            if failed or (f and now and (f.n_real, f.n_bogus) == (now.n_real, now.n_bogus)):
+                continue
+            raise SystemExit(
+                f"of {group}, {name} had {_counted(f)}, and now there are {_counted(now)}; run the "
+                "rivals again, without --kept"
+            )
         rivals[name] = Measured(
             groups,
             report["simulated_called_real"].get(name, {}),
@@ -446,8 +452,13 @@ def main() -> None:
     )
     cases = all_cases(classifier, options.images, options.frames)
     found = {OURS: Measured.of(cases, ours(cases, threshold))}
+    theirs_on, requirements = processor(), {tool.title: tool.requirements for tool in TOOLS}
     if options.kept is not None:
-        found |= kept_of(json.loads(options.kept.read_text()), found[OURS])
+        kept = json.loads(options.kept.read_text())
+        if (kept["frames"], kept["seed"]) != (options.frames, SEED):
+            raise SystemExit(f"{options.kept} is of {kept['frames']} frames of seed {kept['seed']}")
+        found |= kept_of(kept, found[OURS])
+        theirs_on, requirements = kept["rivals_cpu"], kept["rivals"]
     else:
         for tool in TOOLS:
             found[tool.title] = Measured.of(cases, theirs(tool, cases, options.cache))
@@ -455,7 +466,8 @@ def main() -> None:
     about = {
         "cpu": processor(),
         "ours": what,
-        "rivals": {tool.title: tool.requirements for tool in TOOLS},
+        "rivals_cpu": theirs_on,
+        "rivals": requirements,
         "frames": options.frames,
         "seed": SEED,
     }

@@ -85,7 +85,7 @@ def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArr
             raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
         try:
             bare, mask = unmasked(value)
-            array = np.require(bare, np.float64, ["E", "W"])  # Numba takes nothing read-only
+            array = np.require(bare, np.float64, ["A", "E", "W"])  # Numba takes nothing read-only
             if mask is not None:
                 array = array.copy()
                 array[np.broadcast_to(np.asarray(mask, np.bool_), array.shape)] = np.nan

@@ -8,10 +8,8 @@ from pathlib import Path
 #: Vector instructions of x86 by their flag, the widest first; scoring is faster the wider they are.
 _VECTORS = (("avx512f", "AVX-512"), ("avx2", "AVX2"))
 
-#: Parameters of GNU's `mallopt` (malloc.h).
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-#: Bytes of free memory that are kept, and of the largest array that may lie there: one of 64 megapixels.
-_KEPT, _LARGEST_KEPT = 1 << 29, 1 << 28
+#: Parameters of mallopt(3), from glibc's malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def processor() -> str:
@@ -46,20 +44,34 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def keep_memory() -> bool:
-    """Let this process keep memory that it frees, to use it again; returns whether it does.
+def keep_freed_memory(most: int, ahead: int | None = None) -> bool:
+    """Let the C library keep freed memory for what is asked for next.
 
-    Else the system takes back what large arrays took, and clears the pages anew for the next image.
+    glibc returns large arrays to the system when they are freed. The next image, or the next step of a
+    fit, then waits for the system to clear as many pages again; on virtual machines that takes long.
+
+    Parameters
+    ----------
+    most : int
+        Bytes that are kept at the end of what the process has; below 2**31.
+    ahead : int, optional
+        Bytes that are asked of the system beyond what is needed, so that it is asked more rarely.
+
+    Returns
+    -------
+    bool
+        Whether the C library is glibc and does so from now on, in this process. Where the user has set
+        glibc's ``MALLOC_`` variables, these stay in force.
     """
-    if sys.platform != "linux":
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     import ctypes
 
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library than GNU's
-        return False
-    return bool(mallopt(_TRIM_THRESHOLD, _KEPT) and mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT))
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = [(_MMAP_MAX, 0), (_TRIM_THRESHOLD, most)]
+    if ahead is not None:
+        settings.append((_TOP_PAD, ahead))
+    return all([mallopt(parameter, value) == 1 for parameter, value in settings])
 
 
 def resident_bytes() -> int:

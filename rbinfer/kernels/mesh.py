@@ -233,7 +233,7 @@ def measure_mesh(
         To work in.
     places : array of int32, (side,)
         To work in.
-    below : array of int64, (3, `MOST_LEVELS` // `LEVELS_ALEVELS_A_BLOCK`)
+    below : array of int64, (3, `MOST_LEVELS` // `LEVELS_A_BLOCK`)
         To work in.
     """
     height, width = image.shape

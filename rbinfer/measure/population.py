@@ -41,8 +41,8 @@ def population_of(found: Candidates, group: Group | None) -> NDArray[np.float32]
     ndarray of float32, shape (62,)
         Shares of the maxima, by FWHM (14 cells from 0.5 to 16 pixels) and by FWHM over that of the group
         (11 cells, a factor of 1.28 each), those that are round and well fitted before the others; of the
-        narrow ones, how they lie in their pixels (2); and how many there are, and what agrees (10). Each
-        from about -1 to 1. A share is parted between two cells.
+        narrow ones, how they lie in their pixels (2); and how many there are, and what agrees (10), all
+        of the order of 1. A share is parted between two cells. All are 0 where nothing was fitted.
     """
     found = found[found.error < _MOST_ERROR]
     n = len(found)

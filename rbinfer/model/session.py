@@ -148,8 +148,8 @@ class Session:
         ----------
         cutouts : ndarray of float32, shape (n, size, size, 2)
         stamps : Stamps, optional
-            Stars of their frames, for a network that reads them; it is told that none is known unless
-            they are given.
+            Stars of their frames, and what else is on these, for a network that reads them; it is told
+            that none is known unless they are given.
         cores : ndarray of float32, shape (n, 27) or (n, 196), optional
             Native pixels, and a wide view behind them, as `rbinfer.cutouts.cutter.Cutouts` has them, for
             a network that reads them; zeros, for unknown, unless given.

@@ -13,7 +13,7 @@ POPULATION = 62
 
 @dataclass(frozen=True, eq=False)
 class Stamps:
-    """Stars of one or more frames or regions, and which of them belongs to each cutout.
+    """Stars and populations of one or more frames or regions, and which belong to each cutout.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Stamps:
     known : ndarray of float32, shape (k, 1)
         1 where a star is known, else 0.
     population : ndarray of float32, shape (k, 62)
-        What the maxima of the frame are like; zeros where it is not known.
+        What the maxima of the frame are like; zeros where it is not known, or where there are none.
     index : ndarray of int64, shape (n,)
         Stamp of each cutout.
     """

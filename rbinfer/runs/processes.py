@@ -15,7 +15,7 @@ from typing import Any
 from .._util.ahead import read_ahead
 from .._util.compiling import announce_compiling, told_of_compiling
 from .._util.interrupts import without_ctrl_c
-from .._util.machine import keep_memory, usable_cpus
+from .._util.machine import keep_freed_memory, usable_cpus
 from ..errors import RbinferError
 from ..kernels import library
 from ..measure.warmup import warmup
@@ -31,6 +31,8 @@ _MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
 
 #: What a worker says before it compiles kernels.
 _COMPILING = "compiling"
+#: Bytes of freed memory that a worker keeps at most: those of an image of 64 megapixels, twice.
+_KEPT = 2**29
 
 _context = multiprocessing.get_context("spawn")
 
@@ -234,7 +236,7 @@ def _serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())
-    keep_memory()
+    keep_freed_memory(_KEPT)
     try:
         with told_of_compiling(lambda: pipe.send(_COMPILING)):
             warmup(detects)

@@ -136,7 +136,7 @@ class Dataset:
         return cls(pixels, rows, made_by, stars, populations, cores)
 
     def inputs(self, rows: NDArray[np.intp] | slice) -> tuple[F32, Stamps, F32]:
-        """Return cutouts (n, size, size, 2), the stars of their frames, what lies around (n, 196)."""
+        """Return cutouts (n, size, size, 2), what is told of their frames, what lies around (n, 196)."""
         stars, populations = self.rows["stamp"][rows], self.rows["population"][rows]
         both = stars.astype(np.int64) * (len(self.populations) + 1) + populations
         _, first, index = np.unique(both, return_index=True, return_inverse=True)

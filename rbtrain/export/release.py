@@ -158,7 +158,7 @@ def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps, F32]:
         rng = frame_rng(_PROOF_SEED, index)
         cut = cut_frame(draw_frame(config.simulate, rng), config.preprocess, config.data, rng)
         parts.append(cut.pixels)
-        stamps.append(Stamps.of(cut.star, size, len(cut.pixels)))
+        stamps.append(Stamps.of(cut.star, size, len(cut.pixels), cut.population))
         cores.append(cut.cores)
         index += 1
     cutouts = np.concatenate(parts)[:n].astype(np.float32)

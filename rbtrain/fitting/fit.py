@@ -13,11 +13,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rbinfer._util.machine import keep_freed_memory
+
 from .._arrays import F32
 from .._files import part_of, replaced
 from ..config import CLASSES, FitConfig, TrainConfig
 from ..data.dataset import Dataset
-from ..data.memory import keep_freed_memory
 from .batches import Batches, balance_groups, class_weights, targets_of
 from .inherit import inherit
 from .lineage import lineage
@@ -33,6 +34,8 @@ _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "confi
 PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
 #: What that network says of the training set, where it teaches.
 _TAUGHT = "taught.npy"
+#: Bytes of freed memory that a fit keeps at most, and that it asks for ahead.
+_KEPT, _AHEAD = 2**31 - 1, 2**28
 #: Share of the epochs in which bogus are weighed by width, see `width_weights`.
 _LATE = 0.25
 #: Cutouts that statistics are measured on where a fit begins with the network of a model file.
@@ -278,7 +281,7 @@ def fit(
     FloatingPointError
         The validation loss is not finite; names the epoch.
     """
-    keep_freed_memory()
+    keep_freed_memory(_KEPT, _AHEAD)
     where = Path(run)
     begun = _begin(config, where, resume)
     targets = targets_of(config, data.rows["label"])

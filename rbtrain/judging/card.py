@@ -146,7 +146,9 @@ def _simulation(measured: dict[str, Any], versus: dict[str, Any]) -> list[str]:
     if "told" in measured:
         parts += [
             "Beside each cutout the network reads the star of the frame where it was measured, native "
-            "pixels and, if it was fitted with one, a wide view. The same cutouts when it is told less:",
+            "pixels and, if it was fitted with them, what else is on the frame (the population) and a "
+            "wide view. Where a FWHM is given, it is told neither star nor population. The same cutouts "
+            "when it is told less:",
             _told(measured["told"]),
         ]
     for key, title in (

@@ -51,6 +51,7 @@ TOLD = {
     "all": Told(),
     "no star": Told(star=False),
     "no population": Told(population=False),
+    "neither": Told(star=False, population=False),
     "no wide view": Told(around=CORE),
     "cutouts alone": Told(star=False, population=False, around=0),
 }
@@ -142,7 +143,7 @@ def evaluate_simulation(model: str | os.PathLike[str], data: Dataset) -> dict[st
         for name, what in TOLD.items():
             if name == "no wide view" and session.reads_around <= CORE:
                 continue
-            if name == "no population" and not session.reads_population:
+            if name in ("no population", "neither") and not session.reads_population:
                 continue
             told = scores_of(session, data, what)[0]
             result["told"][name] = figures(real, told, spec.threshold) | {

@@ -203,8 +203,12 @@ def test_the_rivals_of_an_earlier_run_are_beside_ours_of_now():
     assert again["higher_than_ours"] == {"a": [], SIMULATED: []}
     assert again["summary"]["rival"] == report["summary"]["rival"]
     assert again["summary"][OURS]["seconds_per_megapixel"] == 2.0
+    more = [*cases, case("c", [True])]
+    verdicts = Verdicts([says(1, 0, 0), says(1, 0), says(1)], 2.0, {})
+    with pytest.raises(SystemExit, match="of c, rival had nothing, and now there are 1 real"):
+        kept_of(report, Measured.of(more, verdicts))
     other = [case("a", [True, True, False]), cases[1]]
-    with pytest.raises(SystemExit, match="had 1 real and 2 bogus in a, now it is"):
+    with pytest.raises(SystemExit, match="of a, rival had 1 real and 2 bogus, and now"):
         kept_of(report, Measured.of(other, Verdicts([says(1, 0, 0), says(1, 0)], 2.0, {})))
 
 

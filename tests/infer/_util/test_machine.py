@@ -1,5 +1,7 @@
 """Memory that a process frees and takes again."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -9,9 +11,9 @@ CODE = """
 import resource
 import sys
 import numpy as np
-from rbinfer._util.machine import keep_memory
+from rbinfer._util.machine import keep_freed_memory
 if sys.argv[1] == "keeps":
-    assert keep_memory()
+    assert keep_freed_memory(2**29)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def use():
@@ -25,7 +27,7 @@ print(faults() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is not kept")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_memory_that_is_kept_is_not_cleared_again():
     def faults(how):
         done = subprocess.run(
@@ -34,3 +36,12 @@ def test_memory_that_is_kept_is_not_cleared_again():
         return int(done.stdout)
 
     assert faults("keeps") < 10 < faults("does not")
+
+
+def test_what_the_user_set_stays_in_force():
+    code = "from rbinfer._util.machine import keep_freed_memory; print(keep_freed_memory(2**29))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=os.environ | {"MALLOC_TRIM_THRESHOLD_": "100000"},
+    )  # fmt: skip
+    assert done.stdout.strip() == "False"

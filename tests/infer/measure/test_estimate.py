@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from rbinfer import Classifier, Status
-from rbinfer.io.exposure import Exposure, as_exposure
+from rbinfer.io.exposure import Exposure, Width, as_exposure
 from rbinfer.io.header_width import header_fwhm
 from rbinfer.measure.estimate import catalogue_fwhm, measure_width
 
@@ -45,6 +45,7 @@ def test_a_starless_frame_says_so_and_makes_no_width_up(caplog):
     width = measure_width(as_exposure(DARK))
     assert (width.fwhm, width.source) == (3.0, "assumed")
     assert width.note == "no stars found: a dark, a closed shutter, clouds?"
+    assert width.population.shape == (62,)
     assert "no stars found" in caplog.text
     scores = Classifier(device="cpu").score(DARK, [50.0], [50.0])
     assert scores.status[0] & Status.FWHM_ASSUMED
@@ -119,3 +120,11 @@ def test_the_fwhm_of_a_catalogue_as_the_reference_takes_it(caplog):
     assert catalogue_fwhm(table) == pytest.approx(2.35 * 2.0)
     assert "not used for the FWHM" in caplog.text
     assert catalogue_fwhm(Table({"x": [1.0]})) is None
+
+
+def test_a_borrowed_width_comes_with_the_population_of_the_frame_itself():
+    own = measure_width(as_exposure(DARK)).population
+    lent = Width(2.5, "borrowed", stamp=np.eye(31, dtype=np.float32), n_frames=3)
+    width = measure_width(as_exposure(DARK), borrow=lambda _: lent)
+    assert (width.fwhm, width.source, width.n_frames) == (2.5, "borrowed", 3)
+    np.testing.assert_array_equal(width.population, own)

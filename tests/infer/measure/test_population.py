@@ -6,7 +6,7 @@ import pytest
 from rbinfer.measure.psf import measure_psf
 from rbinfer.model.stamps import POPULATION
 
-from .frames import add_hot_pixels, star_frame
+from .frames import add_hot_pixels, add_tracks, star_frame
 
 #: Where the blocks of the numbers lie: round and well fitted ones, then others, by FWHM and by FWHM over
 #: the stars'; phases; all.
@@ -66,12 +66,21 @@ def test_no_number_depends_on_how_the_frame_is_turned(turn):
     np.testing.assert_allclose(of(turned).population, of(image).population, atol=0.06)
 
 
-def test_noise_alone_has_a_population_but_no_stars():
-    image = np.random.default_rng(2).normal(300, 6, (400, 400)).astype("f4")
-    found = of(image)
+def test_hits_without_stars_have_a_population_that_does_not_convince():
+    rng = np.random.default_rng(4)
+    image = rng.normal(300.0, 6.0, (400, 400))
+    add_tracks(rng, image, 200)
+    found = of(image.astype("f4"))
     assert found.fwhm is None
-    assert found.population[OVERALL][3:].max() <= 1
-    assert measure_psf(image[:9, :9]).population is None  # too small to be looked at
+    assert found.population[ROUND].sum() + found.population[OTHERS].sum() == pytest.approx(1, abs=1e-5)
+    # Most of them are narrow, and what agrees is less than it takes.
+    narrow = WIDTHS < 2.0
+    assert found.population[ROUND][narrow].sum() + found.population[OTHERS][narrow].sum() > 0.6
+    assert found.population[OVERALL][8] < 1 / 3
+
+
+def test_a_frame_too_small_to_be_looked_at_has_none():
+    assert measure_psf(np.random.default_rng(2).normal(300, 6, (9, 9)).astype("f4")).population is None
 
 
 def test_nothing_at_all():
