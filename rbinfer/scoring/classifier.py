@@ -177,8 +177,8 @@ class Classifier:
             Column and row in pixels; the centre of the first pixel is (0, 0).
         fwhm : float, optional
             FWHM of stars in pixels: that of the best-fitting round Gaussian, integrated over the
-            pixels. Unless given it is measured on the stars of the image, whatever the positions are. A
-            network that reads more of the frame than that is not told it where the FWHM is given.
+            pixels. Unless given it is measured on the stars of the image; a network that reads more of
+            these is told nothing of them where it is given.
         bg, err : array_like, shape (height, width), or float, optional
             Background and noise in the units of the image. The noise is by default what a
             ``CCDData`` or ``NDData`` image declares as its uncertainty.
