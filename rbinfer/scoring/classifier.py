@@ -177,8 +177,7 @@ class Classifier:
             Column and row in pixels; the centre of the first pixel is (0, 0).
         fwhm : float, optional
             FWHM of stars in pixels: that of the best-fitting round Gaussian, integrated over the
-            pixels. Unless given it is measured on the stars of the image; a network that reads more of
-            these is told nothing of them where it is given.
+            pixels. Unless given it is measured; where it is given, a network is told no star.
         bg, err : array_like, shape (height, width), or float, optional
             Background and noise in the units of the image. The noise is by default what a
             ``CCDData`` or ``NDData`` image declares as its uncertainty.
