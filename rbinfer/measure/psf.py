@@ -69,8 +69,8 @@ class FramePsf:
     variation : float
         Largest less smallest of these over `fwhm`; 0 where fewer than two are known.
     population : ndarray of float32, shape (62,), or None
-        What the maxima of the frame are like, see `rbinfer.measure.population`. None where nothing was
-        fitted.
+        What the maxima of the frame are like, see `rbinfer.measure.population`. None where the frame is
+        too small to be looked at.
     """
 
     fwhm: float | None

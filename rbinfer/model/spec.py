@@ -201,7 +201,7 @@ class GoldenPairs:
         if self.stamps is not None:
             psf, known, population = self.stamps.one_each()
             data |= {"psf": _packed(psf), "psf_known": [float(k) for k in known[:, 0]]}
-            if population.any():  # a model that is not told of it is proved without
+            if population.any():  # zeros need no room
                 data["population"] = _packed(population)
         if self.cores is not None:
             data["cores"] = _packed(self.cores[:, :CORE])

@@ -20,10 +20,9 @@ _STAR_NUMBERS, _STAR_NOISE = 16, 0.2
 _POPULATION_FEATURES = 64, 16
 #: Features of the wide view: of its first layer, and of what the next makes of them.
 _CONTEXT_FEATURES = 96, 48
-#: Layer that ends the part which is computed once for a frame.
-_FRAME_FEATURES = "frame_features"
-#: The same in networks that were fitted when there was nothing but a star.
-_STAR_FEATURES = "star_features"
+#: Layer that ends the part which is computed once for a frame: the star, and what else is on it. In runs
+#: that were begun when there was nothing but a star it has the same name.
+_FRAME_FEATURES = "star_features"
 #: Inputs of that part.
 _OF_FRAME = "psf", "psf_known", "population"
 #: Layer of all that is seen, which the star weighs.
@@ -255,9 +254,7 @@ def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         From cutouts (n, size, size, 2), the features of the frame of each and, where the network reads
         them, native pixels (n, 27) and wide views (n, 169) to the classes (n, c).
     """
-    names = {layer.name for layer in model.layers}
-    ends = _FRAME_FEATURES if _FRAME_FEATURES in names else _STAR_FEATURES
-    features = model.get_layer(ends).output
+    features = model.get_layer(_FRAME_FEATURES).output
     of_frame = [tensor for tensor in model.inputs if tensor.name in _OF_FRAME]
     rest = model.inputs[1 + len(of_frame) :]
     of_star = keras.Model(of_frame, features)

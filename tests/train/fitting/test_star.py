@@ -190,24 +190,13 @@ def test_a_network_inherits_all_that_a_file_reads(star_config, star_data, export
         inherit(blind, exported[0], cutouts)
 
 
-def test_a_network_that_sees_further_goes_on_from_one_that_does_not(star_config, star_data, tmp_path):
-    network = dataclasses.replace(star_config.network, context=False)
-    config = dataclasses.replace(
-        star_config, network=network, fit=dataclasses.replace(star_config.fit, epochs=1)
-    )
-    fit(config, star_data, tmp_path / "fit", verbose=0)
-    export_run(config, star_data, tmp_path / "fit" / "best.keras", tmp_path / "model.onnx")
-    cutouts, stamps, cores = star_data.inputs(slice(0, 500))
-    session = Session(tmp_path / "model.onnx", "cpu")
-    assert session.reads_around == 27
-    model = build(star_config)
-    inherit(model, tmp_path / "model.onnx", cutouts)
-    found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
-    np.testing.assert_allclose(found, session.run(cutouts, stamps, cores).classes, atol=1e-5)
-
-
-def test_a_network_goes_on_from_one_that_is_told_no_population(star_config, star_data, tmp_path):
-    network = dataclasses.replace(star_config.network, population=False)
+@pytest.mark.parametrize(
+    ("unread", "around", "reads_population"), [("context", 27, True), ("population", 196, False)]
+)
+def test_a_network_goes_on_from_one_that_reads_less(
+    unread, around, reads_population, star_config, star_data, tmp_path
+):
+    network = dataclasses.replace(star_config.network, **{unread: False})
     config = dataclasses.replace(
         star_config, network=network, fit=dataclasses.replace(star_config.fit, epochs=1)
     )
@@ -216,7 +205,7 @@ def test_a_network_goes_on_from_one_that_is_told_no_population(star_config, star
     cutouts, stamps, cores = star_data.inputs(slice(0, 500))
     session = Session(tmp_path / "model.onnx", "cpu")
     assert session.reads_psf
-    assert not session.reads_population
+    assert (session.reads_around, session.reads_population) == (around, reads_population)
     model = build(star_config)
     inherit(model, tmp_path / "model.onnx", cutouts)
     found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
