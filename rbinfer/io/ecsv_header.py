@@ -1,0 +1,74 @@
+"""The header of an ECSV table without Astropy's tables, whose import takes longer than an image."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+#: What an item of the metadata may be; a list of texts besides.
+_PLAIN = (str, int, float, bool, type(None))
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+#: Characters in a line of a header, as Astropy has it.
+_WIDTH = 130
+
+
+def plain_header(columns: Iterable[tuple[str, str, str | None]], meta: Mapping[str, Any]) -> str | None:
+    """Return the lines of a header as Astropy writes them, that with the names too.
+
+    Parameters
+    ----------
+    columns : iterable of (str, str, str or None)
+        Name, type and unit of each.
+    meta : mapping
+        The metadata in their order.
+
+    Returns
+    -------
+    str or None
+        None where a name is no plain word, or the metadata hold more than numbers, texts, and lists of
+        texts: Astropy has tags for these.
+    """
+    columns = list(columns)
+    if not all(_NAME.fullmatch(name) for name, _, _ in columns):
+        return None
+    if not all(type(key) is str and _is_plain(value) for key, value in meta.items()):
+        return None
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Keeps the order of what is a list of pairs here."""
+
+    def column(dumper: Any, pairs: _Column) -> Any:
+        return dumper.represent_mapping("tag:yaml.org,2002:map", pairs)
+
+    def ordered(dumper: Any, pairs: _Ordered) -> Any:
+        items = [{key: value} for key, value in pairs]
+        return dumper.represent_sequence("tag:yaml.org,2002:omap", items)
+
+    Dumper.add_representer(_Column, column)
+    Dumper.add_representer(_Ordered, ordered)
+    header: dict[str, Any] = {"datatype": [_about(*each) for each in columns], "schema": "astropy-2.0"}
+    if meta:
+        header["meta"] = _Ordered(meta.items())
+    text: str = yaml.dump(header, default_flow_style=None, Dumper=Dumper, width=_WIDTH)
+    lines = ["# %ECSV 1.0", "# ---", *(f"# {line}" for line in text.splitlines())]
+    return "\n".join([*lines, " ".join(name for name, _, _ in columns), ""])
+
+
+class _Column(list[tuple[str, str]]):
+    """What a header says of a column, in this order."""
+
+
+class _Ordered(list[tuple[str, Any]]):
+    """Metadata in their order."""
+
+
+def _about(name: str, kind: str, unit: str | None) -> _Column:
+    return _Column(
+        (key, text) for key, text in (("name", name), ("unit", unit), ("datatype", kind)) if text
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is list:
+        return all(type(item) is str for item in value)
+    return type(value) in _PLAIN
