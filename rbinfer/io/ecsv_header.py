@@ -34,22 +34,14 @@ def plain_header(columns: Iterable[tuple[str, str, str | None]], meta: Mapping[s
         return None
     import yaml
 
-    class Dumper(yaml.SafeDumper):
-        """Keeps the order of what is a list of pairs here."""
-
-    def column(dumper: Any, pairs: _Column) -> Any:
-        return dumper.represent_mapping("tag:yaml.org,2002:map", pairs)
-
-    def ordered(dumper: Any, pairs: _Ordered) -> Any:
-        items = [{key: value} for key, value in pairs]
-        return dumper.represent_sequence("tag:yaml.org,2002:omap", items)
-
-    Dumper.add_representer(_Column, column)
-    Dumper.add_representer(_Ordered, ordered)
+    # A class of its own, so that PyYAML's stays as it is.
+    dumper: Any = type("Dumper", (yaml.SafeDumper,), {})
+    dumper.add_representer(_Column, _mapping)
+    dumper.add_representer(_Ordered, _ordered_mapping)
     header: dict[str, Any] = {"datatype": [_about(*each) for each in columns], "schema": "astropy-2.0"}
     if meta:
         header["meta"] = _Ordered(meta.items())
-    text: str = yaml.dump(header, default_flow_style=None, Dumper=Dumper, width=_WIDTH)
+    text: str = yaml.dump(header, default_flow_style=None, Dumper=dumper, width=_WIDTH)
     lines = ["# %ECSV 1.0", "# ---", *(f"# {line}" for line in text.splitlines())]
     return "\n".join([*lines, " ".join(name for name, _, _ in columns), ""])
 
@@ -60,6 +52,15 @@ class _Column(list[tuple[str, str]]):
 
 class _Ordered(list[tuple[str, Any]]):
     """Metadata in their order."""
+
+
+def _mapping(dumper: Any, pairs: _Column) -> Any:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", pairs)
+
+
+def _ordered_mapping(dumper: Any, pairs: _Ordered) -> Any:
+    items = [{key: value} for key, value in pairs]
+    return dumper.represent_sequence("tag:yaml.org,2002:omap", items)
 
 
 def _about(name: str, kind: str, unit: str | None) -> _Column:

@@ -281,7 +281,9 @@ def write_catalog(
     source = None if original is None else format_named(original.format)
     check_output(path, overwrite, source)
     kind = output_format(path, source)
-    if isinstance(table, Records) and kind.name not in (_OF_RECORDS if table.are_new else _AS_THEY_STAND):
+    if isinstance(table, Records) and kind.name not in (
+        _OF_RECORDS if table.are_new else _AS_THEY_STAND
+    ):
         raise InputError(
             f"rows that stand as in their FITS file cannot be written to {path.name} ({kind.name}); "
             "read the catalogue as a table"
