@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 #: What an item of the metadata may be; a list of texts besides.
@@ -27,23 +28,32 @@ def plain_header(columns: Iterable[tuple[str, str, str | None]], meta: Mapping[s
         None where a name is no plain word, or the metadata hold more than numbers, texts, and lists of
         texts: Astropy has tags for these.
     """
-    columns = list(columns)
-    if not all(_NAME.fullmatch(name) for name, _, _ in columns):
+    head = _of_columns(tuple(columns))
+    if head is None or not all(type(key) is str and _is_plain(value) for key, value in meta.items()):
         return None
-    if not all(type(key) is str and _is_plain(value) for key, value in meta.items()):
+    about, names = head
+    told = _dumped({"meta": _Ordered(meta.items())}) if meta else ""
+    text = f"%ECSV 1.0\n---\n{about}{told}schema: astropy-2.0\n"
+    return "".join(f"# {line}\n" for line in text.splitlines()) + names
+
+
+@lru_cache(maxsize=8)
+def _of_columns(columns: tuple[tuple[str, str, str | None], ...]) -> tuple[str, str] | None:
+    """Return what tells of columns, and the line of their names; None where a name is no plain word."""
+    names = [name for name, _, _ in columns]
+    if not all(map(_NAME.fullmatch, names)):
         return None
+    return _dumped({"datatype": [_about(*each) for each in columns]}), " ".join(names) + "\n"
+
+
+def _dumped(header: dict[str, Any]) -> str:
     import yaml
 
     # A class of its own, so that PyYAML's stays as it is.
     dumper: Any = type("Dumper", (yaml.SafeDumper,), {})
     dumper.add_representer(_Column, _mapping)
     dumper.add_representer(_Ordered, _ordered_mapping)
-    header: dict[str, Any] = {"datatype": [_about(*each) for each in columns], "schema": "astropy-2.0"}
-    if meta:
-        header["meta"] = _Ordered(meta.items())
-    text: str = yaml.dump(header, default_flow_style=None, Dumper=dumper, width=_WIDTH)
-    lines = ["# %ECSV 1.0", "# ---", *(f"# {line}" for line in text.splitlines())]
-    return "\n".join([*lines, " ".join(name for name, _, _ in columns), ""])
+    return str(yaml.dump(header, default_flow_style=None, Dumper=dumper, width=_WIDTH))
 
 
 class _Column(list[tuple[str, str]]):
