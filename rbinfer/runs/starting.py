@@ -8,7 +8,8 @@ Only the standard library is imported here, so that a command can begin before a
 import multiprocessing
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .._util.interrupts import without_ctrl_c
@@ -25,8 +26,28 @@ def begin() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.get_context("forkserver").set_forkserver_preload([_WORKER])
-    with suppress(OSError), without_ctrl_c():  # what starts the workers will say why
+    with suppress(OSError), without_ctrl_c(), _our_path():  # what starts the workers will say why
         forkserver.ensure_running()
+
+
+@contextmanager
+def _our_path() -> Iterator[None]:
+    """Let Python that is started in the block import what is imported here.
+
+    The server would look in the working directory first, where another file may have the name of a
+    module, and not where this process has been told to look.
+    """
+    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def context() -> Any:

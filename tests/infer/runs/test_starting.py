@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from multiprocessing import forkserver
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,6 +32,37 @@ def test_workers_are_forked_where_all_is_imported():
     starting.begin()
     [server] = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
     assert "rbinfer.runs.worker" in " ".join(server.cmdline())
+
+
+_PROGRAM = """
+import sys
+
+def tell():
+    print("forked", sys.modules["rbinfer.runs.worker"].__file__, flush=True)
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    from rbinfer.runs import starting
+
+    process = starting.context().Process(target=tell)
+    process.start()
+    process.join()
+"""
+
+
+@forks
+def test_the_server_imports_what_its_program_does(tmp_path):
+    # No file of the working directory stands in for a module, and the path of the program is kept.
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong one')")
+    root = Path(starting.__file__).parents[2]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "program.py").write_text(_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "sub" / "program.py", root],
+        cwd=tmp_path, capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert done.stdout.split() == ["forked", str(root / "rbinfer" / "runs" / "worker.py")]
 
 
 @forks
