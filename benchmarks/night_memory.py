@@ -16,14 +16,15 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 from _common import ROOT, add_json, children_import_this_checkout, processor, write_json
 from _large_nights import LargeNightMaker, large_plan
 from _stages import time_stages
@@ -51,14 +52,12 @@ def run_here(folder, output, workers):
     def noted(*_):
         bar.update()
         peaks["scoring_mib"] = peak_bytes() / MIB
+        peaks["worker_mib"] = max(peaks.get("worker_mib", 0.0), peak_of_workers())
 
     options = ScoreOptions(device="cpu")
     night = write_night(folder, output, workers=workers, options=options, progress=noted)
     bar.close()
-    peaks |= {
-        "merging_mib": peak_bytes() / MIB,
-        "worker_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
-    }
+    peaks["merging_mib"] = peak_bytes() / MIB
     found = {
         "frames": len(night.frames),
         "detections": sum(one.summary["detections"] for one in night.batch.results),
@@ -66,6 +65,16 @@ def run_here(folder, output, workers):
         "output_mb": sum(path.stat().st_size for path in output.rglob("*") if path.is_file()) / 1e6,
     }
     print(json.dumps(found | peaks | {"seconds": night.seconds}))
+
+
+def peak_of_workers():
+    """Return the most memory that a process below this one had so far, in MiB (Linux)."""
+    peaks = [0.0]
+    for child in psutil.Process().children(recursive=True):
+        with suppress(OSError):  # it may have ended
+            status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii")
+            peaks += [float(line.split()[1]) / 1024 for line in status.splitlines() if "VmHWM" in line]
+    return max(peaks)
 
 
 def code_digest():

@@ -68,6 +68,10 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
+    if options.scheduler is None:
+        from ..runs import starting
+
+        starting.begin()  # beside what is imported here
     from ..runs.batch import run_batch
 
     with told(options) as (begin, tell, _):

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from .columns import bare
 from .content import Content
+from .conversion import fitted
+from .ecsv_header import plain_header
 from .ecsv_rows import cell_at_fault, read_rows
+from .records import Records
 from .text_rows import Cells, Layout, are_plain, blocks, has_digits, joined, texts_of
 
 if TYPE_CHECKING:
@@ -77,12 +80,39 @@ def _read_by_astropy(lines: list[str], end: int) -> "Table":
         raise ValueError(fault) from error
 
 
-def write_ecsv(table: "Table", path: Path) -> None:
+def write_ecsv(table: "Table | Records", path: Path) -> None:
     """Write a table with its types, units and metadata."""
-    if _is_plain(table):
+    if isinstance(table, Records):
+        _write_records(table, path)
+    elif _is_plain(table):
         stream_ecsv(table[:0], len(table), [table], path)
     else:
         table.write(path, format="ascii.ecsv")
+
+
+def _write_records(records: Records, path: Path) -> None:
+    """Write new rows, as the same rows in a table would be written."""
+    columns = {name: records[name] for name in records.colnames}
+    about = [
+        (name, "string" if cells.dtype.kind == "U" else cells.dtype.name, cells.unit)
+        for name, cells in columns.items()
+    ]
+    is_plain = all(map(_is_as_it_stands, columns.values()))
+    head = plain_header(about, records.meta) if is_plain else None
+    if head is None:
+        write_ecsv(fitted(records.as_table(), "ECSV"), path)
+        return
+    with path.open("wb") as file:
+        file.write(head.encode())
+        file.writelines(_rows(columns.values(), len(records)))
+
+
+def _is_as_it_stands(cells: NDArray[Any]) -> bool:
+    """Whether ECSV holds each cell as it is: numbers, truth values, texts of visible ASCII or empty."""
+    if cells.dtype.kind == "U":
+        text = "".join(cells.tolist()) if cells.ndim == 1 else " "
+        return text.isascii() and text.isprintable() and " " not in text
+    return cells.ndim == 1 and cells.dtype.kind in "biuf"
 
 
 def stream_ecsv(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
@@ -92,7 +122,7 @@ def stream_ecsv(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Pa
         file.write(head.encode())
         for table in tables:
             if _is_plain(table):
-                file.writelines(_rows(table))
+                file.writelines(_rows(table.itercols(), len(table)))
             else:
                 file.write(_as_text(table).removeprefix(head).encode())
 
@@ -110,10 +140,10 @@ def _is_plain(table: "Table") -> bool:
     )
 
 
-def _rows(table: "Table") -> Iterator[bytes]:
-    """Yield the rows as Astropy writes them, some at a time."""
-    columns = [bare(column) for column in table.itercols()]
-    for part in blocks(len(table) if columns else 0):
+def _rows(columns: Iterable[Any], n: int) -> Iterator[bytes]:
+    """Yield n rows as Astropy writes them, some at a time."""
+    columns = [bare(column) for column in columns]
+    for part in blocks(n if columns else 0):
         yield joined([_cells(values[part], masked[part]) for values, masked in columns], Layout(" "))
 
 

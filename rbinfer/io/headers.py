@@ -3,15 +3,17 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .cards import PlainHeader
 from .files import collect_warnings
+from .layout import BLOCK, CARD
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _START = b"SIMPLE  ="
+_END = b"END".ljust(CARD)
 #: Cards with the date of an observation, or with date and time; asked in this order.
 _DATES = ("DATE-OBS", "DATE-BEG", "DATE_OBS", "DATEOBS", "OBS-DATE", "DATE-AVG")
 #: Cards with the time, where the date stands alone.
@@ -36,12 +38,10 @@ def first_headers(path: str) -> "list[Header]":
 
     Returns
     -------
-    list of Header
+    list of Header or PlainHeader
         Empty where the file cannot be read as FITS, for which whoever reads its pixels gives the reason.
     """
     import gzip
-
-    from astropy.io.fits import Header
 
     opened: Any = gzip.open if path.lower().endswith(".gz") else open
     try:
@@ -49,13 +49,29 @@ def first_headers(path: str) -> "list[Header]":
             if file.read(len(_START)) != _START:
                 return []
             file.seek(0)
-            found = [Header.fromfile(file)]
+            found = [_next_header(file)]
             if found[0].get("NAXIS") == 0 and file.read(1):
                 file.seek(-1, 1)
-                found.append(Header.fromfile(file))
+                found.append(_next_header(file))
             return found
     except (OSError, EOFError, ValueError):
         return []
+
+
+def _next_header(file: BinaryIO) -> Any:
+    """Read a header; one that is more than plain cards as Astropy does, which takes long to import."""
+    start = file.tell()
+    blocks: list[bytes] = []
+    while len(block := file.read(BLOCK)) == BLOCK:
+        blocks.append(block)
+        if _END in (block[at : at + CARD] for at in range(0, BLOCK, CARD)):
+            if (plain := PlainHeader.read(b"".join(blocks))) is not None:
+                return plain
+            break
+    from astropy.io.fits import Header
+
+    file.seek(start)
+    return Header.fromfile(file)
 
 
 def image_headers(path: str, hdu: int | None) -> "list[Header]":
@@ -70,11 +86,11 @@ def image_headers(path: str, hdu: int | None) -> "list[Header]":
     Returns
     -------
     list of Header
-        That of the image is the last. Empty as for `first_headers`.
+        Astropy's; that of the image is the last. Empty as for `first_headers`.
     """
     from astropy.io import fits
 
-    found = first_headers(path)
+    found = [as_header(header) for header in first_headers(path)]
     if not found or hdu is None or hdu == len(found) - 1:
         return found
     with collect_warnings():

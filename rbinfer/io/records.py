@@ -1,4 +1,4 @@
-"""Rows of a FITS table as they stand in its file, or new ones, to be written as FITS.
+"""Rows of a FITS table as they stand in its file, to be written as FITS; or new ones.
 
 They have what scoring takes of an `astropy.table.Table`, and need no Astropy: the cells of the file are
 copied as they are, and so are its cards.
@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from .cards import COMMENTARY, PlainHeader, cards_of, header_bytes, keyword_of
 from .layout import BLOCK
 from .plain import PlainHdu
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 #: Formats of columns by their letters, as NumPy has them; truth values stay the letters that they are.
 _TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S", "L": "S"}
@@ -96,6 +99,11 @@ class Records:
         return cls(PlainHeader((), {}, {}), cells, len(next(iter(columns.values()), ())))
 
     @property
+    def are_new(self) -> bool:
+        """Whether they are of no file."""
+        return not any(column.cards for column in self._columns.values())
+
+    @property
     def colnames(self) -> list[str]:
         """Names of the columns, in their order."""
         return list(self._columns)
@@ -126,6 +134,15 @@ class Records:
     def copy(self) -> Self:
         """Return the same with columns and notes of its own; the cells are shared."""
         return self._with(self._columns, self._n)
+
+    def as_table(self) -> "Table":
+        """Return new rows as a table."""
+        from astropy.table import Table
+
+        table = Table({name: np.asarray(cells) for name, cells in self._columns.items()}, meta=self.meta)
+        for name, cells in self._columns.items():
+            table[name].unit = cells.unit
+        return table
 
     def _with(self, columns: Mapping[str, Cells], n: int) -> Self:
         other = type(self)(self._header, columns, n)

@@ -13,6 +13,7 @@ from ..errors import InputError, RbinferError
 from .columns import NOTED
 from .content import Content, compress, format_suffix
 from .conversion import fitted
+from .ecsv import write_ecsv
 from .files import check_file, check_place, collect_warnings, written_whole
 from .fits_tables import read_records, write_records
 from .formats import Format, format_named, format_of, output_format, told_by_content, way_out
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 FIRST_PIXEL = f"{NOTED}first_pixel"
 #: Formats of FITS tables that say nothing of the first pixel, and are written as they are read.
 _AS_THEY_STAND = ("FITS", "FITS_LDAC")
+#: Formats that new `Records` are written in.
+_OF_RECORDS = (*_AS_THEY_STAND, "ECSV")
 
 
 def as_table(obj: Any) -> "Table":
@@ -154,7 +157,7 @@ def read_in_kind(
 
 def takes_records(output: str | PathLike[str]) -> bool:
     """Whether new rows that are written to a file may be `Records`; raises as `check_output` does."""
-    return output_format(Path(output), None).name in _AS_THEY_STAND
+    return output_format(Path(output), None).name in _OF_RECORDS
 
 
 def _read(path: str | PathLike[str], format: str | None, first_only: bool) -> "list[tuple[str, Table]]":
@@ -257,7 +260,7 @@ def write_catalog(
     Parameters
     ----------
     table : Table or Records
-        The catalogue. Records are written as FITS alone.
+        The catalogue. Records are written as FITS, new ones as ECSV too.
     path : str or path
         ``.ecsv``, ``.csv``, ``.fits``, ``.fit``, ``.fts`` (also ``.gz``), ``.vot``, ``.votable``,
         ``.xml``, ``.parquet`` or ``.pq``.
@@ -278,7 +281,9 @@ def write_catalog(
     source = None if original is None else format_named(original.format)
     check_output(path, overwrite, source)
     kind = output_format(path, source)
-    if isinstance(table, Records) and kind.name not in _AS_THEY_STAND:
+    if isinstance(table, Records) and kind.name not in (
+        _OF_RECORDS if table.are_new else _AS_THEY_STAND
+    ):
         raise InputError(
             f"rows that stand as in their FITS file cannot be written to {path.name} ({kind.name}); "
             "read the catalogue as a table"
@@ -289,8 +294,10 @@ def write_catalog(
             in_place = original if kind is source and kind.rewrite is not None else None
             if in_place is not None:
                 in_place.check()
-            if isinstance(table, Records):
+            if isinstance(table, Records) and kind.name in _AS_THEY_STAND:
                 write_records(table, beside, in_place)
+            elif isinstance(table, Records):
+                write_ecsv(table, beside)
             elif in_place is not None and kind.rewrite is not None:
                 kind.rewrite(table if kind.is_verbatim else fitted(table, kind.limits), in_place, beside)
             elif kind.write is not None:

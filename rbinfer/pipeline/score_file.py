@@ -44,7 +44,7 @@ class ScoredFile:
     ----------
     table : Table or Records
         All detections with their scores; ``meta`` says how they were made. Records are rows of a FITS
-        catalogue, or detected ones, that are to be written as FITS.
+        catalogue that are to be written as FITS, or detected ones for FITS and ECSV.
     image : Exposure or None
         Pixels, header, and the width of its stars where that was measured; None for a mosaic, whose
         images would not all fit into memory.

@@ -1,11 +1,7 @@
 """Processes on this machine that run one task each at a time, and may die without harm to the rest."""
 
-import gc
 import logging
-import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,28 +9,22 @@ from multiprocessing import connection
 from typing import Any
 
 from .._util.ahead import read_ahead
-from .._util.compiling import announce_compiling, told_of_compiling
+from .._util.compiling import announce_compiling
 from .._util.interrupts import without_ctrl_c
-from .._util.machine import keep_freed_memory, usable_cpus
+from .._util.machine import usable_cpus
 from ..errors import RbinferError
 from ..kernels import library
-from ..measure.warmup import warmup
 from ..model.session import CUDA, available_providers
 from .outcome import Kind, Outcome
-from .task import Recipe, Task, prepared, run_task
+from .starting import context
+from .task import Recipe, Task
+from .worker import COMPILING, serve
 
 log = logging.getLogger(__name__)
 
 #: A worker that has done so much is replaced: SEP keeps some bytes of each detection for good
 #: (sep-developers/sep#170), which would add up over many nights.
 _MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
-
-#: What a worker says before it compiles kernels.
-_COMPILING = "compiling"
-#: Bytes of freed memory that a worker keeps at most: those of an image of 64 megapixels, twice.
-_KEPT = 2**29
-
-_context = multiprocessing.get_context("spawn")
 
 
 @dataclass(eq=False)
@@ -75,6 +65,7 @@ class Workers:
         self, recipe: Recipe, count: int | None = None, detects: bool = True, n_tasks: int = 1
     ) -> None:
         self._recipe, self._detects = recipe, detects
+        self._context = context()
         self._workers: list[_Worker] = []
         self._retries: deque[Task] = deque()
         try:
@@ -200,9 +191,9 @@ class Workers:
         return f"{name}: short of memory?" if name == "SIGKILL" else name
 
     def _start(self) -> _Worker:
-        ours, theirs = _context.Pipe()
-        process = _context.Process(
-            target=_serve, args=(theirs, self._recipe, self._detects), daemon=True
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=serve, args=(theirs, self._recipe, self._detects), daemon=True
         )
         # Ctrl-C reaches all processes of a terminal; what the workers do then is for us to say.
         with without_ctrl_c():
@@ -215,7 +206,7 @@ class Workers:
     def _wait_until_ready(self, worker: _Worker) -> str:
         """Wait until a worker is ready; return its device."""
         said = worker.pipe.recv()
-        if said == _COMPILING:
+        if said == COMPILING:
             announce_compiling()  # to those who listen in this process
             said = worker.pipe.recv()
         device, error = said
@@ -229,36 +220,3 @@ def _default_count(device: str) -> int:
     """Return how many workers a device suits; one for the GPU that "auto" takes if there is one."""
     is_gpu = device == "cuda" or (device == "auto" and CUDA in available_providers())
     return 1 if is_gpu else usable_cpus()
-
-
-def _serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
-    """Run tasks until the other end of the pipe is closed; runs in a process of its own."""
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    # Warnings travel with the outcome; Python would print them here too.
-    logging.getLogger("rbinfer").addHandler(logging.NullHandler())
-    keep_freed_memory(_KEPT)
-    try:
-        with told_of_compiling(lambda: pipe.send(_COMPILING)):
-            warmup(detects)
-        device = prepared(recipe).running_on
-    except Exception as error:
-        pipe.send(("", str(error)))
-        return
-    pipe.send((device, None))
-    is_first = True
-    with suppress(EOFError, OSError):
-        while True:
-            pipe.send(run_task(pipe.recv(), recipe))
-            # Tables are cycles that hold whole images; what was imported is never looked at again.
-            gc.collect()
-            if is_first:
-                gc.freeze()
-            is_first = False
-
-
-def _follow_parent() -> None:
-    """End at once when the parent does, killed without a word too."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +73,15 @@ def lines(journal):
 
 
 def worker_ids(process):
-    """Return the worker processes of a run."""
+    """Return the worker processes of a run: its children, or those of its fork server."""
     found = []
     for child in psutil.Process(process.pid).children():
-        try:
-            if any("spawn_main" in word for word in child.cmdline()):
+        with suppress(psutil.NoSuchProcess):
+            words = " ".join(child.cmdline())
+            if "spawn_main" in words:
                 found.append(child.pid)
-        except psutil.NoSuchProcess:
-            pass
+            elif "forkserver" in words:
+                found += [worker.pid for worker in child.children()]
     return found
 
 

@@ -1,0 +1,63 @@
+"""What a worker process does: tasks, one after another, until nobody has more."""
+
+import gc
+import logging
+import multiprocessing
+import os
+import threading
+from contextlib import suppress
+from multiprocessing import connection
+from typing import Any
+
+from .._util.compiling import told_of_compiling
+from .._util.machine import keep_freed_memory
+from ..measure.warmup import warmup
+from .task import Recipe, prepared, run_task
+
+#: What a worker says before it compiles kernels.
+COMPILING = "compiling"
+#: Bytes of freed memory that a worker keeps at most: those of an image of 64 megapixels, twice.
+_KEPT = 2**29
+
+
+def serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
+    """Run tasks until the other end of the pipe is closed; runs in a process of its own.
+
+    Parameters
+    ----------
+    pipe : Connection
+        Says `COMPILING` before kernels are compiled; then device and error, of which one is empty; then
+        an outcome for each task.
+    recipe : Recipe
+    detects : bool
+        Whether the kernels of the detection are made ready too.
+    """
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    # Warnings travel with the outcome; Python would print them here too.
+    logging.getLogger("rbinfer").addHandler(logging.NullHandler())
+    keep_freed_memory(_KEPT)
+    try:
+        with told_of_compiling(lambda: pipe.send(COMPILING)):
+            warmup(detects)
+        device = prepared(recipe).running_on
+    except Exception as error:
+        pipe.send(("", str(error)))
+        return
+    pipe.send((device, None))
+    is_first = True
+    with suppress(EOFError, OSError):
+        while True:
+            pipe.send(run_task(pipe.recv(), recipe))
+            # Tables are cycles that hold whole images; what was imported is never looked at again.
+            gc.collect()
+            if is_first:
+                gc.freeze()
+            is_first = False
+
+
+def _follow_parent() -> None:
+    """End at once when the process that has the run does, killed without a word too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
