@@ -29,8 +29,8 @@ _MOST_TRAILS = 3  # over a frame
 _LEAST_TRAIL, _TRAIL = 1.5, 0.12  # how far pieces are from the middle of one: pixels, and FWHM
 _BESIDE = 4.0  # so many times as far nothing is asked
 _APART = 3.0  # standard errors
-#: What agrees may be stars at this part of the evidence that it takes, and hits are narrower than so many
-#: pixels and need more. In 500 simulated frames hits alone reach more of it in two.
+#: What agrees may be stars at this part of the evidence that it takes; what is narrower than so many
+#: pixels needs more. In 500 simulated frames hits alone reach that in two.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.35
 
 
