@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import ROOT, add_json, processor, verdict, write_json
+from _common import FRAMES, add_json, processor, verdict, write_json
 
 from rbinfer import Classifier
 from rbtrain.config import TrainConfig
@@ -191,7 +191,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     classifier = Classifier(options.model)
-    config = TrainConfig.read(ROOT / "models" / "default" / "config.toml")
+    config = TrainConfig.read(FRAMES)
     kept = None if options.kept is None else json.loads(options.kept.read_text())
     if kept is not None and (kept["frames"], kept["size"]) != (options.frames, options.size):
         parser.error(f"{options.kept} is of {kept['frames']} frames and size {kept['size']}")

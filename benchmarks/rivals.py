@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from _common import ROOT, add_json, processor, write_json
+from _common import FRAMES, add_json, processor, write_json
 from _rival_figures import F32, I64, Bools, Figures, figures_of, mosaic_of, summary_of, under_peaks
 from _rival_tables import OURS, compare, print_groups, print_kinds, print_summary
 from _rival_tools import TOOLS, Mask, RivalError, Tool, masks_of
@@ -143,8 +143,8 @@ def cutouts_case(classifier: Classifier, table_path: Path, image_path: Path) -> 
 
 
 def simulated_cases(classifier: Classifier, frames: int) -> Iterator[Case]:
-    """Simulate frames as the shipped configuration has it, detect, label and score."""
-    config = TrainConfig.read(ROOT / "models" / "default" / "config.toml")
+    """Simulate frames, the same for every model of ours, detect, label and score."""
+    config = TrainConfig.read(FRAMES)
     for index in range(frames):
         rng = frame_rng(SEED, index)
         frame = draw_frame(config.simulate, rng)

@@ -204,5 +204,5 @@ def _unit_star(exposure: Exposure, dx: float, dy: float) -> Floats:
         )
     half = _half(exposure)
     side = 2 * half + 1
-    star = star_at(width.stamp, width.fwhm / STAMP_FWHM, (side, side), half + dx, half + dy)
+    star = star_at(width.stamp, width.stamp_fwhm / STAMP_FWHM, (side, side), half + dx, half + dy)
     return np.asarray(star / star.sum(), np.float64)

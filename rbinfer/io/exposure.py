@@ -36,8 +36,8 @@ class Width:
     note : str
         What a reader must know, such as that no stars were found.
     stamp : ndarray of float32, shape (31, 31), or None
-        The star of this frame on the grid of the networks' cutouts, where `fwhm` is 3 pixels; its
-        maximum is 1. None where it is neither measured nor given nor borrowed.
+        The star of this frame on a grid on which it is 3 pixels wide; its maximum is 1. None where it is
+        neither measured nor given nor borrowed.
     n_frames : int
         Other frames that the width is borrowed from; else 0.
     regions : tuple of Width
@@ -46,6 +46,11 @@ class Width:
     population : ndarray of float32, shape (62,), or None
         What the maxima of this frame are like, see `rbinfer.measure.population`; None where they were
         not looked at.
+    likely_fwhm : float or None
+        Where `fwhm` is assumed, that of the maxima that agree best, if they may be stars. Models with
+        `rbinfer.PreprocessSpec.likely_width` are shown cutouts made for it.
+    measured_fwhm : float or None
+        FWHM of the stamp in pixels, where that is not `fwhm`: a caller may mean another width by it.
     """
 
     fwhm: float
@@ -59,6 +64,13 @@ class Width:
     n_frames: int = 0
     regions: tuple["Width", ...] = field(default=(), repr=False, compare=False)
     population: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    likely_fwhm: float | None = None
+    measured_fwhm: float | None = None
+
+    @property
+    def stamp_fwhm(self) -> float:
+        """FWHM of the stamp, pixels."""
+        return self.fwhm if self.measured_fwhm is None else self.measured_fwhm
 
     @property
     def range(self) -> tuple[float, float]:

@@ -115,8 +115,10 @@ def taken(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64]) -> Pixels:
     rows, columns = np.broadcast_arrays(y, x)
     rows, columns, shape = rows.ravel(), columns.ravel(), rows.shape
     values = np.empty(len(rows), np.float32)
+    # Forwards: the system brings the pages around one into memory with it.
+    order = np.argsort(rows * pixels.shape[1] + columns, kind="stable")
     for first in range(0, len(rows), _SCATTERED):
-        part = slice(first, first + _SCATTERED)
+        part = order[first : first + _SCATTERED]
         values[part] = pixels[rows[part], columns[part]]
         release(pixels)
     return values.reshape(shape)

@@ -202,9 +202,11 @@ def _check(value: NDArray[Any], dtype: np.dtype[Any], dimensions: int) -> None:
 
 
 def _address(array: NDArray[Any]) -> int:
+    if not array.size:
+        return 0  # nothing is read there, and to ask takes longest
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # three times as fast
-    except (TypeError, ValueError):  # read-only, or empty
+    except (TypeError, ValueError):  # read-only
         return int(array.ctypes.data)
 
 

@@ -14,7 +14,7 @@ from ..io.header_width import header_fwhm
 from ..io.positions import has_positions, positions
 from ..model.spec import DEFAULT_FWHM
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
-from .psf import measure_psf, measured_width
+from .psf import FramePsf, measure_psf, measured_width
 from .regions import widths_by_ninth
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def measure_width(
 
     That of the frame's own stars, whatever the catalogue says; failing that, that of other frames;
     failing that, what the header notes; failing that, the catalogue's median width if it is that of
-    defocused stars; failing that, 3 pixels.
+    defocused stars; failing that, 3 pixels, beside which stands what agrees best.
 
     Parameters
     ----------
@@ -81,9 +81,33 @@ def measure_width(
     elif table is not None and (own := _defocused_fwhm(table)) is not None:
         fwhm, source, where = own, "catalogue", "the catalogue's"
     else:
-        fwhm, source, where = DEFAULT_FWHM, "assumed", "assumed"
+        width = assumed_width(found)
+        log.warning("%s%s %s", of, NO_STARS, _assumed(width))
+        return width
     log.warning("%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
     return Width(fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS, population=found.population)
+
+
+def assumed_width(found: FramePsf) -> Width:
+    """Return the width of a frame without stars, of which nothing is known from elsewhere."""
+    return Width(
+        DEFAULT_FWHM,
+        "assumed",
+        found.n_stars,
+        found.n_fitted,
+        note=NO_STARS,
+        population=found.population,
+        likely_fwhm=found.likely_fwhm,
+    )
+
+
+def _assumed(width: Width) -> str:
+    if width.likely_fwhm is None:
+        return f"FWHM {width.fwhm:.2f} px is assumed"
+    return (
+        f"{width.n_stars} of {width.n_fitted} maxima agree on {width.likely_fwhm:.2f} px, too few to be "
+        f"sure; models that weigh this take it for the FWHM, others {width.fwhm:.2f} px"
+    )
 
 
 def _defocused_fwhm(table: "Table") -> float | None:

@@ -1,65 +1,98 @@
 """The stars of stamps, pooled: one stamp shows too few, those of one image together show enough."""
 
 import logging
+import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.exposure import MEASURED, Exposure, Width
+from ..io.exposure import Exposure, Width
 from ..io.header_width import header_fwhm
-from ..model.spec import DEFAULT_FWHM
-from .psf import measure_psf
+from .estimate import assumed_width
+from .psf import FramePsf, measure_psf, measured_width
 
 log = logging.getLogger(__name__)
 
 _GAP = 2  # pixels without data between stamps
+_MOST = 2_000  # stamps of one image that are measured together
 
 
-def pooled_widths(stamps: Sequence[Exposure], images: Sequence[Hashable]) -> list[Width]:
-    """Find the FWHM of each stamp's image.
+def pooled_widths(
+    stamps: Sequence[Exposure], images: Sequence[Hashable], given: Sequence[float] | None = None
+) -> list[Width]:
+    """Find the FWHM of each stamp's image, and what its stars are like.
 
     The stamps of one image are put side by side and measured as a frame is. Where they show too few
     stars, the median width of the other images is borrowed; failing that, what the stamp's header
-    notes; failing that, 3 pixels are assumed.
+    notes; failing that, 3 pixels are assumed. A FWHM that is given stays; the star is measured all the
+    same where an image has several stamps.
 
     Parameters
     ----------
     stamps : sequence of Exposure, length n
     images : sequence of hashable, length n
         Equal for stamps of one image.
+    given : sequence of float, length n, optional
+        FWHM in pixels, NaN where it is not given.
 
     Returns
     -------
     list of Width
-        In the order of the stamps; ``source`` is ``measured``, ``borrowed``, ``header`` or ``assumed``.
+        In the order of the stamps; ``source`` is ``given``, ``measured``, ``borrowed``, ``header`` or
+        ``assumed``.
     """
+    known = [float("nan")] * len(stamps) if given is None else [float(fwhm) for fwhm in given]
     members: dict[Hashable, list[int]] = {}
     for k, image in enumerate(images):
         members.setdefault(image, []).append(k)
-    measured: dict[Hashable, Width] = {}
+    found: dict[Hashable, FramePsf] = {}
+    unknown = 0
     for image, rows in members.items():
-        found = measure_psf(_side_by_side([stamps[k] for k in rows]))
-        if found.fwhm is not None:
-            measured[image] = Width(
-                float(found.fwhm), MEASURED, found.n_stars, found.n_fitted, stamp=found.stamp
-            )
+        is_unknown = any(math.isnan(known[k]) for k in rows)
+        unknown += is_unknown
+        if is_unknown or len(rows) > 1:
+            found[image] = measure_psf(_side_by_side([stamps[k] for k in _some(rows)]))
+    measured = {image: measured_width(psf) for image, psf in found.items() if psf.fwhm is not None}
     lent = None
     if measured:
         median = float(np.median([width.fwhm for width in measured.values()]))
         lent = Width(median, "borrowed", n_frames=len(measured))
-    if len(measured) < len(members):
+    missing = sum(
+        image not in measured and any(math.isnan(known[k]) for k in rows)
+        for image, rows in members.items()
+    )
+    if missing:
         log.warning(
-            "the stamps of %d of %d images show too few stars to measure a FWHM",
-            len(members) - len(measured),
-            len(members),
+            "the stamps of %d of %d images show too few stars to measure a FWHM", missing, unknown
         )
-    return [measured.get(image) or lent or _told(stamps[k]) for k, image in enumerate(images)]
+    return [
+        (measured.get(image) or _not_measured(stamps[k], found[image], lent))
+        if math.isnan(known[k])
+        else _given(known[k], found.get(image))
+        for k, image in enumerate(images)
+    ]
 
 
-def _told(stamp: Exposure) -> Width:
+def _some(rows: list[int]) -> list[int]:
+    """Return rows here and there: of thousands, some show the star as well as all do."""
+    return rows[:: -(-len(rows) // _MOST)]
+
+
+def _given(fwhm: float, found: FramePsf | None) -> Width:
+    if found is None:
+        return Width(fwhm, "given")
+    return Width(fwhm, "given", stamp=found.stamp, population=found.population, measured_fwhm=found.fwhm)
+
+
+def _not_measured(stamp: Exposure, found: FramePsf, lent: Width | None) -> Width:
+    if lent is not None:
+        return replace(lent, population=found.population)
     noted = None if stamp.header is None else header_fwhm(stamp.header)
-    return Width(DEFAULT_FWHM, "assumed") if noted is None else Width(noted[0], "header")
+    if noted is None:
+        return replace(assumed_width(found), note="")
+    return Width(noted[0], "header", population=found.population)
 
 
 def _side_by_side(stamps: Sequence[Exposure]) -> NDArray[np.float32]:

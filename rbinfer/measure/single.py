@@ -238,7 +238,7 @@ def _left(window: Floats, near: NDArray[np.bool_], star: Floats) -> float:
 def _star(shape: tuple[int, ...], x: float, y: float, width: Width) -> Floats:
     """Return the star of the frame at a place, with a peak of about 1."""
     if width.stamp is not None:
-        return star_at(width.stamp, width.fwhm / STAMP_FWHM, shape, x, y)
+        return star_at(width.stamp, width.stamp_fwhm / STAMP_FWHM, shape, x, y)
     sigma = np.array([width.fwhm / FWHM_PER_SIGMA])
     by_x = pixel_integrals(np.array([x]), sigma, np.arange(shape[1], dtype=np.float64)[None])[0][0]
     by_y = pixel_integrals(np.array([y]), sigma, np.arange(shape[0], dtype=np.float64)[None])[0][0]

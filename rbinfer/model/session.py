@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ _PSF_INPUTS = ("psf", "psf_known", "psf_index")
 _POPULATION_INPUT = "population"
 #: Inputs of a network that reads native pixels, and of one that also reads the wide view.
 _CORE_INPUT, _CONTEXT_INPUT = "core", "context"
+#: Which of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` these two take.
+_AROUND_INPUTS = {_CORE_INPUT: slice(0, CORE), _CONTEXT_INPUT: slice(CORE, AROUND)}
 _Provider = str | tuple[str, dict[str, str]]
 
 
@@ -167,19 +170,80 @@ class Session:
         for start in range(0, n, self.batch):
             part = cutouts[start : start + self.batch]
             m = len(part)
-            given: dict[str, NDArray[Any]] = {self._inputs[0]: _padded(part, self.batch)}
-            if stamps is not None and self.reads_psf:
-                given |= _of_frames(stamps.taken(slice(start, start + m)), self._inputs, self.batch)
-            if self.reads_around:
-                given |= _told(
-                    None if cores is None else cores[start : start + m], self.reads_around, self.batch
-                )
+            frames = None if stamps is None else stamps.taken(slice(start, start + m))
+            given = self.inputs_of(part, frames, None if cores is None else cores[start : start + m])
             results = self._session.run(self._outputs, given)
             score[start : start + m] = results[0].reshape(-1)[:m]
             if classes is not None:
                 classes[start : start + m] = results[1][:m]
-        # A sum of probabilities may be rounded to a little more than 1.
-        return Output(np.minimum(score, np.float32(1), out=score), classes)
+        return Output(_at_most_1(score), classes)
+
+    def inputs_of(
+        self,
+        cutouts: NDArray[np.float32],
+        stamps: Stamps | None = None,
+        cores: NDArray[np.float32] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Return what the session takes for one batch, by name.
+
+        Parameters
+        ----------
+        cutouts, stamps, cores
+            As for `run`, of `batch` rows at most; those that are missing are 0.
+
+        Returns
+        -------
+        dict of str to ndarray
+            `cutouts` itself if it has `batch` rows.
+        """
+        given: dict[str, NDArray[Any]] = {self._inputs[0]: _padded(cutouts, self.batch)}
+        if stamps is not None and self.reads_psf:
+            given |= _of_frames(stamps, self._inputs, self.batch)
+        if self.reads_around:
+            given |= _told(cores, self.reads_around, self.batch)
+        return given
+
+    def around_of(
+        self, given: Mapping[str, NDArray[np.float32]]
+    ) -> list[tuple[NDArray[np.float32], slice]]:
+        """Return those inputs that take what lies around, and which of the numbers of it each takes."""
+        return [(given[name], of) for name, of in _AROUND_INPUTS.items() if name in given]
+
+    def bound(
+        self, given: dict[str, NDArray[Any]]
+    ) -> Callable[[], tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Return a call that reads its inputs from arrays that stay where they are.
+
+        Parameters
+        ----------
+        given : dict of str to ndarray
+            From `inputs_of`, kept by the caller. What they hold is read at each call.
+
+        Returns
+        -------
+        callable
+            Returns ``score`` (batch,) and ``classes`` (batch, k) or None: always the same arrays. For
+            one thread.
+        """
+        binding = self._session.io_binding()
+        for name, array in given.items():
+            binding.bind_cpu_input(name, array)
+        shapes = [(self.batch, 1), (self.batch, len(self.spec.classes))]
+        outputs = [np.empty(shape, np.float32) for shape in shapes[: len(self._outputs)]]
+        for name, array in zip(self._outputs, outputs, strict=True):
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        score, classes = outputs[0].reshape(-1), outputs[1] if len(outputs) == 2 else None
+
+        def run() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+            self._session.run_with_iobinding(binding)
+            return _at_most_1(score), classes
+
+        return run
+
+
+def _at_most_1(score: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Change scores in place: a sum of probabilities may be rounded to a little more than 1."""
+    return np.minimum(score, np.float32(1), out=score)
 
 
 class VerifyResult(NamedTuple):
@@ -281,14 +345,13 @@ def _around(inputs: list[str]) -> int:
 
 def _told(cores: NDArray[np.float32] | None, reads: int, batch: int) -> dict[str, NDArray[np.float32]]:
     """Return what lies around the objects of a batch by input; what is not known is 0."""
-    told = np.zeros((batch, reads), np.float32)
-    if cores is not None:
-        known = min(reads, cores.shape[1])
-        told[: len(cores), :known] = cores[:, :known]
-    parts = {_CORE_INPUT: told[:, :CORE]}
-    if reads > CORE:
-        parts[_CONTEXT_INPUT] = told[:, CORE:]
-    return parts
+    told = {}
+    for name, of in _AROUND_INPUTS.items():
+        if of.start < reads:
+            told[name] = np.zeros((batch, of.stop - of.start), np.float32)
+            if cores is not None and cores.shape[1] >= of.stop:
+                told[name][: len(cores)] = cores[:, of]
+    return told
 
 
 def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[str], list[str]]:

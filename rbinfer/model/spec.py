@@ -55,6 +55,10 @@ def _finite(text: str) -> float:
     return value
 
 
+#: Marks fields of `PreprocessSpec` that older files lack, and that are left out at their default.
+_LATER = {"later": True}
+
+
 @dataclass(frozen=True)
 class PreprocessSpec:
     """How a cutout is made: everything that the kernels need to know.
@@ -89,6 +93,10 @@ class PreprocessSpec:
         nearest pixel; 0 for none. ``default`` only.
     min_good : float
         Least fraction of good pixels in the window; with less an object is not scored.
+    likely_width : bool
+        On a frame that shows no stars for certain, and where no width is had from elsewhere, the
+        cutouts are made for the FWHM of what agrees best, if there is such, and not for 3 pixels. The
+        network must read how far the frame convinces.
     """
 
     preset: Preset = "default"
@@ -101,6 +109,7 @@ class PreprocessSpec:
     clip: float = 2.0
     recentre: int = 1
     min_good: float = 0.2
+    likely_width: bool = field(default=False, metadata=_LATER)
 
     def __post_init__(self) -> None:
         if self.preset not in ("reference", "default"):
@@ -122,6 +131,8 @@ class PreprocessSpec:
             raise InputError(f"rescale_threshold must be at least 1, not {self.rescale_threshold}")
         if not 0 <= self.min_good <= 1:
             raise InputError(f"min_good must lie in [0, 1], not {self.min_good}")
+        if not isinstance(self.likely_width, bool):
+            raise InputError(f"likely_width must be true or false, not {self.likely_width!r}")
         if self.recentre not in (0, 1, 2, 3):
             raise InputError(f"recentre must be 0, 1, 2 or 3, not {self.recentre}")
         for name in ("linear_norm", "asinh_norm"):
@@ -162,14 +173,20 @@ class PreprocessSpec:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Make a spec from its JSON form; unknown or missing keys are refused."""
         names = {f.name for f in dataclasses.fields(cls)}
-        if set(data) != names:
-            missing, unknown = sorted(names - set(data)), sorted(set(data) - names)
+        missing, unknown = sorted(names - set(data) - _later(cls).keys()), sorted(set(data) - names)
+        if missing or unknown:
             raise ModelError(f"preprocessing spec lacks {missing} and has unknown {unknown}")
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return dataclasses.asdict(self)
+        unchanged = {name for name, value in _later(self).items() if getattr(self, name) == value}
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in unchanged}
+
+
+def _later(spec: PreprocessSpec | type[PreprocessSpec]) -> dict[str, Any]:
+    """Return the defaults of the fields that were added later."""
+    return {f.name: f.default for f in dataclasses.fields(spec) if "later" in f.metadata}
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,6 +379,7 @@ class ModelSpec:
     def to_json(self) -> str:
         """Return the JSON text that travels in the model file."""
         data = dataclasses.asdict(dataclasses.replace(self, golden=None))
+        data["preprocess"] = self.preprocess.to_dict()
         data["schema"] = SCHEMA
         data["golden"] = None if self.golden is None else self.golden.to_dict()
         if not self.adaptation:

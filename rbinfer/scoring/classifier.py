@@ -266,8 +266,8 @@ class Classifier:
             FWHM of stars in pixels, NaN where unknown. What is unknown is measured on the stamps of
             one image together, or else borrowed from others' or assumed, with ``FWHM_ASSUMED``.
         **known
-            ``x``, ``y``: 0-based place of the detection, one for all or (n,), by default the middle;
-            ``images``: (n,), equal for stamps of one image, by default each has its own; ``progress``.
+            ``x``, ``y``: 0-based place, one for all or (n,), by default the middle; ``progress``;
+            ``images``: (n,), equal for stamps of one image, whose star is told to the network then.
 
         Returns
         -------

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ..cutouts.cutter import CutFunction, Cutouts
 from ..io.scratch import release
-from ..model.networks import Network, run_network
+from ..model.networks import Network
+from ..model.runner import Runner, runner_of
 from ..model.session import Output, Session
 from ..model.stamps import Stamps
 from ..status import UNSCORED, Status
@@ -103,9 +104,7 @@ class Engine(NamedTuple):
         parts = tasks(n, threads, network.batch)
         own = threading.local()
         size = prepared.cutter.spec.size
-        stamps = None
-        if isinstance(network, Session) and network.reads_psf:
-            stamps = Stamps.of(prepared.psf, size, network.batch, prepared.width.population)
+        stamps = Stamps.of(prepared.psf, size, network.batch, prepared.width.population)
         batch = min(network.batch, max(n, 1))
         around = network.reads_around if isinstance(network, Session) else 0
 
@@ -113,9 +112,10 @@ class Engine(NamedTuple):
             rows = order[part]
             if not hasattr(own, "room"):
                 # Once a thread: the pages of a fresh buffer cost more than what is written to them.
-                own.room = Cutouts.empty(batch, size, around)
+                own.runner = runner_of(network, stamps, batch)
+                own.room = np.zeros((batch, around), np.float32)
                 own.cut_into = prepared.cutter.cut_function()
-            measured = self._score_rows(prepared, rows, own.room, own.cut_into, stamps, result)
+            measured = self._score_rows(prepared, rows, own.runner, own.room, own.cut_into, result)
             if snr is not None:
                 snr[rows] = measured
             return len(rows)
@@ -134,14 +134,14 @@ class Engine(NamedTuple):
         self,
         prepared: Prepared,
         rows: NDArray[np.intp],
-        room: Cutouts,
+        runner: Runner,
+        room: NDArray[np.float32],
         cut_into: CutFunction,
-        stamps: Stamps | None,
         result: Scores,
     ) -> NDArray[np.float32]:
         """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""
         spec = self.network.spec
-        n, batch = len(rows), len(room.pixels)
+        n, batch = len(rows), len(room)
         status, snr = np.empty(n, np.int32), np.empty(n, np.float32)
         score = np.full(n, np.nan, np.float32)
         classes = None if result.classes is None else np.full((n, len(spec.classes)), np.nan, np.float32)
@@ -149,18 +149,17 @@ class Engine(NamedTuple):
         for start in range(0, n, batch):
             part = slice(start, min(start + batch, n))
             m = part.stop - start
-            cutouts = Cutouts(room.pixels[:m], status[part], snr[part], room.core[:m])
-            cut_into(x[part], y[part], cutouts)
-            good = (cutouts.status & UNSCORED) == 0
+            pixels, around = runner.cutouts[:m], room[:m]
+            cut_into(x[part], y[part], Cutouts(pixels, status[part], snr[part], around))
             ready: slice | NDArray[np.intp] = part
+            good = (status[part] & UNSCORED) == 0
             if not good.all():
-                ready = start + np.flatnonzero(good)
-                if ready.size == 0:
+                chosen = np.flatnonzero(good)
+                if chosen.size == 0:
                     continue
-                cutouts = cutouts._replace(pixels=cutouts.pixels[good], core=cutouts.core[good])
-            m = len(cutouts.pixels)
-            told = None if stamps is None else stamps.taken(slice(m))
-            output = run_network(self.network, cutouts.pixels, told, cutouts.core)
+                ready, m = start + chosen, len(chosen)
+                pixels[:m], around = pixels[chosen], around[chosen]
+            output = runner.run(m, around)
             score[ready] = self.scores_of(output)
             if classes is not None and output.classes is not None:
                 classes[ready] = output.classes

@@ -88,6 +88,8 @@ def prepare(
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
     width = _width(exposure, fwhm, psf, table)
+    if spec.likely_width and width.likely_fwhm is not None:
+        width = dataclasses.replace(width, fwhm=width.likely_fwhm, likely_fwhm=None)
     exposure = dataclasses.replace(exposure, width=width)
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
@@ -110,7 +112,7 @@ def _prepared(
     if width.stamp is not None:
         from ..measure.mean_star import FWHM as STAMP_FWHM
 
-        psf = star_on_grid(width.stamp, width.fwhm / STAMP_FWHM, spec, width.fwhm)
+        psf = star_on_grid(width.stamp, width.stamp_fwhm / STAMP_FWHM, spec, width.fwhm)
     return Prepared(exposure, Cutter.prepare(exposure, spec), x, y, width, no_data, psf)
 
 

@@ -179,19 +179,16 @@ def _widths(
             wrong = ", ".join(f"{value:g}" for value in (bad if bad.size else values.reshape(1))[:5])
             raise InputError(f"`fwhm` must be above 0, or NaN for a stamp without, not {wrong}")
         given[:] = values
-    widths = [
-        each.width if each.width is not None and np.isnan(value) else Width(float(value), "given")
-        for each, value in zip(exposures, given, strict=True)
-    ]
-    unknown = [k for k, width in enumerate(widths) if np.isnan(width.fwhm)]
-    if unknown:
-        from ..measure.pooled import pooled_widths
+    of = range(n) if images is None else images
+    own = [each.width if np.isnan(value) else None for each, value in zip(exposures, given, strict=True)]
+    rest = [k for k in range(n) if own[k] is None]
+    if images is None and not np.isnan(given[rest]).any():
+        # Alone, a stamp shows no more than itself.
+        return [width or Width(float(fwhm), "given") for width, fwhm in zip(own, given, strict=True)]
+    from ..measure.pooled import pooled_widths
 
-        of = range(n) if images is None else images
-        measured = pooled_widths([exposures[k] for k in unknown], [of[k] for k in unknown])
-        for k, width in zip(unknown, measured, strict=True):
-            widths[k] = width
-    return widths
+    found = iter(pooled_widths([exposures[k] for k in rest], [of[k] for k in rest], list(given[rest])))
+    return [width if width is not None else next(found) for width in own]
 
 
 def _places(given: ArrayLike | None, sides: Sequence[int], name: str) -> NDArray[np.float64]:

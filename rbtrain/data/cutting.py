@@ -10,10 +10,11 @@ from rbinfer import PreprocessSpec
 from rbinfer.cutouts.centring import centres
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.cutouts.star import star_on_grid
-from rbinfer.io.exposure import as_exposure
+from rbinfer.io.exposure import Width, as_exposure
 from rbinfer.measure.detect import detect
+from rbinfer.measure.given import width_of_psf
 from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
-from rbinfer.measure.psf import measure_psf
+from rbinfer.measure.psf import FramePsf, measure_psf, measured_width
 from rbinfer.model.spec import AROUND, DEFAULT_FWHM
 from rbinfer.status import is_scored
 
@@ -21,6 +22,7 @@ from .._arrays import F16, F32, F64, I8, I64, Bools
 from .._pixels import BOX, around
 from ..config import CLASSES, SOURCES, DataConfig
 from ..simulate import Frame
+from ..simulate.psf import PSF
 from .label import label_detections
 
 #: What is stored of each cutout. ``stamp`` and ``population``: the star of its frame, and what the
@@ -43,9 +45,13 @@ ROW = np.dtype(
 )
 #: Of the frames for networks that read the star, so many have a catalogue with brightest pixels.
 _WITH_PEAKS = 0.5
-#: Share of frames on which no star is found that are cut for `DEFAULT_FWHM`; stars below this FWHM in
-#: pixels are no longer told from hits then.
-_ASSUMED, _NARROW = 0.8, 2.0
+#: Of the frames whose FWHM is given, for so many the network is told what was measured, as of stamps.
+_TOLD = 0.5
+#: Of the frames on which no star is found, so many have the star of others, and up to this share they
+#: are cut for what is likely or assumed; the rest for what a header notes.
+_LENT, _ASSUMED = 0.2, 0.85
+#: FWHM in pixels below which stars are no longer told from hits where 3 pixels are assumed.
+_NARROW = 2.0
 
 
 class Cut(NamedTuple):
@@ -70,6 +76,14 @@ class Cut(NamedTuple):
     rows: NDArray[np.void]
     good: Bools
     cores: F32
+    star: F32 | None
+    population: F32 | None
+
+
+class _Seen(NamedTuple):
+    """FWHM that a frame is cut for, and what the network is told of it, as in `Cut`."""
+
+    fwhm: float
     star: F32 | None
     population: F32 | None
 
@@ -169,11 +183,7 @@ def cut_detections(
     if rng.random() < 0.25:
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
-    fwhm, star, population = _seen_by_rbinfer(frame, spec, data, rng)
-    if fwhm is None:
-        fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
-        if rng.random() < data.fwhm_excess_fraction:
-            fwhm *= float(rng.uniform(*data.fwhm_excess))
+    fwhm, star, population = _seen(frame, spec, data, rng)
     given = rng.random() < data.maps_given
     exposure = as_exposure(
         frame.image,
@@ -198,23 +208,61 @@ def cut_detections(
     return Cut(pixels, rows, good, cutouts.core[good], star, population)
 
 
-def _seen_by_rbinfer(
-    frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator
-) -> tuple[float | None, F32 | None, F32 | None]:
-    """Return FWHM, star and population that rbinfer finds on the frame, where nothing is given to it."""
-    if data.measured == 0 or rng.random() >= data.measured:
-        return None, None, None
+def _seen(frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator) -> _Seen:
+    """Return FWHM, star and population that rbinfer has of the frame."""
+    is_measured = data.measured > 0 and rng.random() < data.measured
+    if not is_measured:
+        fwhm = _given(frame, data, rng)
+        if data.measured == 0 or rng.random() >= _TOLD:
+            return _Seen(fwhm, None, None)
+        found = measure_psf(frame.image, frame.mask)
+        return _Seen(fwhm, _star(found, spec, fwhm), found.population)
     found = measure_psf(frame.image, frame.mask)
-    if found.fwhm is not None and found.stamp is not None:
-        star = star_on_grid(found.stamp, found.fwhm / STAMP_FWHM, spec, found.fwhm)
-        return found.fwhm, star, found.population
-    # A frame of which nothing is known is cut for 3 pixels. Stars that are much narrower look like hits
-    # there; a network that learned to keep them would let in the hits of every dark. They get a width
-    # from elsewhere.
+    if found.fwhm is not None:
+        return _Seen(found.fwhm, _star(found, spec, found.fwhm), found.population)
+    chance = rng.random()
+    if chance < _LENT:
+        lent = _lent(frame, rng)
+        return _Seen(lent.fwhm, _star(lent, spec, lent.fwhm), found.population)
+    likely = found.likely_fwhm if spec.likely_width else None
+    if likely is None and _narrower_than_assumed(frame):
+        chance = 1.0
+    if chance > _ASSUMED:
+        return _Seen(_given(frame, data, rng), None, found.population)
+    return _Seen(likely or DEFAULT_FWHM, None, found.population)
+
+
+def _given(frame: Frame, data: DataConfig, rng: np.random.Generator) -> float:
+    """Draw a FWHM as a pipeline or a header notes it."""
+    fwhm = frame.fwhm * float(np.exp(rng.normal(0, data.fwhm_scatter)))
+    if rng.random() < data.fwhm_excess_fraction:
+        fwhm *= float(rng.uniform(*data.fwhm_excess))
+    return fwhm
+
+
+def _lent(frame: Frame, rng: np.random.Generator) -> Width:
+    """Return the star as other frames of that camera show it, which have more stars."""
+    noise = 0.05 * float(np.nanmedian(frame.noise))
+    found = measure_psf(frame.stars + rng.normal(0, noise, frame.stars.shape).astype(np.float32))
+    if found.fwhm is not None:
+        return measured_width(found)
+    return width_of_psf(PSF.moffat(frame.fwhm).stamps[0, 0])
+
+
+def _narrower_than_assumed(frame: Frame) -> bool:
+    """Whether stars of the frame are much narrower than the 3 pixels that it would be cut for.
+
+    They look like hits there; a network that learned to keep them would let in the hits of every dark.
+    """
     has_sources = np.isin(frame.truth["type"], ("star", "galaxy")).any()
-    if has_sources and frame.fwhm < _NARROW:
-        return None, None, found.population
-    return (DEFAULT_FWHM if rng.random() < _ASSUMED else None), None, found.population
+    return bool(has_sources and frame.fwhm < _NARROW)
+
+
+def _star(found: FramePsf | Width, spec: PreprocessSpec, fwhm: float) -> F32 | None:
+    """Return a star on the grid of cutouts that are made for a FWHM."""
+    if found.fwhm is None or found.stamp is None:
+        return None
+    return star_on_grid(found.stamp, found.fwhm / STAMP_FWHM, spec, fwhm)
 
 
 def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -1,15 +1,18 @@
 """The width that an image is scored with: of its own stars, or else from where it is said to be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable, Table
 
-from rbinfer import Classifier, Status
+from rbinfer import Classifier, PreprocessSpec, Status
 from rbinfer.io.exposure import Exposure, Width, as_exposure
 from rbinfer.io.header_width import header_fwhm
 from rbinfer.measure.estimate import catalogue_fwhm, measure_width
+from rbinfer.scoring.prepare import prepare
 
 SIZE = 256
 Y, X = np.mgrid[:SIZE, :SIZE]
@@ -128,3 +131,33 @@ def test_a_borrowed_width_comes_with_the_population_of_the_frame_itself():
     width = measure_width(as_exposure(DARK), borrow=lambda _: lent)
     assert (width.fwhm, width.source, width.n_frames) == (2.5, "borrowed", 3)
     np.testing.assert_array_equal(width.population, own)
+
+
+FEW = stars(6.0, n=6, seed=2, hits=150)[0]
+
+
+def test_few_stars_among_hits_are_likely_but_not_sure(caplog):
+    width = measure_width(as_exposure(FEW))
+    assert (width.fwhm, width.source) == (3.0, "assumed")
+    assert width.likely_fwhm == pytest.approx(6.0, rel=0.05)
+    assert f"maxima agree on {width.likely_fwhm:.2f} px, too few to be sure" in caplog.text
+    assert measure_width(as_exposure(DARK)).likely_fwhm is None
+
+
+@pytest.mark.parametrize(("weighs", "wanted"), [(False, 3.0), (True, 6.0)])
+def test_models_that_weigh_it_are_shown_cutouts_for_what_is_likely(weighs, wanted):
+    spec = replace(PreprocessSpec.default(), likely_width=weighs)
+    prepared = prepare(as_exposure(FEW), spec, [50.0], [50.0])
+    assert prepared.width.fwhm == pytest.approx(wanted, rel=0.05)
+    assert prepared.exposure.fwhm == prepared.width.fwhm
+    assert not prepared.width.is_trusted
+    assert prepared.psf is None
+
+
+def test_what_is_given_noted_or_borrowed_comes_before_what_is_likely():
+    spec = replace(PreprocessSpec.default(), likely_width=True)
+    assert prepare(as_exposure(FEW), spec, [50.0], [50.0], fwhm=4.0).width.fwhm == 4.0
+    noted = Exposure(FEW, header=fits.Header({"PSF_FWHM": 5.0}))
+    assert prepare(noted, spec, [50.0], [50.0]).width.fwhm == 5.0
+    lent = Width(2.5, "borrowed", n_frames=3)
+    assert measure_width(as_exposure(FEW), borrow=lambda _: lent).likely_fwhm is None

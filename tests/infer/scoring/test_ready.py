@@ -2,16 +2,21 @@
 
 import gzip
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from rbinfer import Status
+from rbinfer import PreprocessSpec, Status
 from rbinfer.cli import main
+from rbinfer.cutouts.star import star_on_grid
 from rbinfer.errors import InputError
+from rbinfer.io.exposure import as_exposure
 from rbinfer.io.ready import read_stamps
+from rbinfer.measure.pooled import pooled_widths
+from rbinfer.scoring.prepare import prepare
 from rbinfer.status import UNSCORED
 
 SIDE = 41
@@ -69,6 +74,37 @@ def test_few_stamps_borrow_the_width_of_other_images(classifier, cube):
     assert found.fwhm_source[-2:].tolist() == ["borrowed"] * 2
     assert found.fwhm[-1] == pytest.approx(found.fwhm[0])
     assert (found.status & Status.FWHM_ASSUMED != 0).tolist() == [False] * (len(images) - 2) + [True] * 2
+
+
+def test_the_star_is_measured_where_a_width_is_given_too(cube, scene):
+    stamps = [as_exposure(stamp) for stamp in cube[0]]
+    n = len(stamps)
+    own = pooled_widths(stamps, ["one"] * n)[0]
+    for fwhm in (own.fwhm, 1.3 * own.fwhm):
+        width = pooled_widths(stamps, ["one"] * n, [fwhm] * n)[0]
+        assert (width.fwhm, width.source) == (fwhm, "given")
+        np.testing.assert_array_equal(width.population, own.population)
+        # On the grid of the cutouts it is as wide as the stars are there.
+        spec = PreprocessSpec.default()
+        given = prepare(replace(stamps[0], width=width), spec, [20.0], [20.0])
+        expected = star_on_grid(own.stamp, own.fwhm / 3.0, spec, fwhm)
+        np.testing.assert_array_equal(given.psf, expected)
+    alone = pooled_widths(stamps[:2], ["one", "another"], [own.fwhm] * 2)
+    assert [width.stamp for width in alone] == [None, None]
+
+
+def test_a_width_that_is_too_large_does_less_harm_where_the_star_is_known(classifier, cube, scene):
+    stamps, real = cube
+    n, wide = len(stamps), 1.35 * scene[2]
+    wrong = [
+        ((found.score > classifier.threshold) != real).sum()
+        for found in (
+            classifier.score_stamps(stamps, wide),
+            classifier.score_stamps(stamps, wide, images=["one"] * n),
+        )
+    ]
+    assert wrong[1] <= wrong[0]
+    assert wrong[1] <= 0.05 * n
 
 
 def test_each_may_have_its_own_width_size_and_place(classifier, cube):

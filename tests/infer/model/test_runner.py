@@ -1,0 +1,66 @@
+"""A network with its inputs and outputs in one place says what it says of new arrays, to the bit."""
+
+import numpy as np
+import pytest
+
+from rbinfer.model.networks import KerasNetwork
+from rbinfer.model.runner import runner_of
+from rbinfer.model.session import Session
+from rbinfer.model.stamps import Stamps
+
+
+@pytest.fixture(scope="module")
+def session(model_path):
+    return Session(model_path, "cpu")
+
+
+def drawn(session, n, seed):
+    rng = np.random.default_rng(seed)
+    size = session.spec.preprocess.size
+    return rng.normal(size=(n, size, size, 2)).astype("f4"), rng.normal(size=(n, 196)).astype("f4")
+
+
+def stamps_of(session, seed):
+    rng = np.random.default_rng(seed)
+    star = rng.random((session.spec.preprocess.size,) * 2).astype("f4")
+    return Stamps.of(star, len(star), session.batch, rng.random(62).astype("f4"))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_call_after_call(session, told):
+    stamps = stamps_of(session, 5) if told else Stamps.of(None, 31, session.batch)
+    runner = runner_of(session, stamps, session.batch)
+    for n, seed in ((session.batch, 1), (7, 2), (session.batch - 1, 3), (1, 4)):
+        cutouts, around = drawn(session, n, seed)
+        runner.cutouts[:n] = cutouts
+        found = runner.run(n, around[:, : session.reads_around])
+        expected = session.run(cutouts, stamps.taken(slice(n)), around)
+        np.testing.assert_array_equal(found.score, expected.score)
+        np.testing.assert_array_equal(found.classes, expected.classes)
+
+
+def test_two_do_not_disturb_each_other(session):
+    one, other = (runner_of(session, stamps_of(session, k), 4) for k in (1, 2))
+    for k, runner in enumerate((one, other)):
+        runner.cutouts[:4] = drawn(session, 4, k)[0]
+    around = np.zeros((4, session.reads_around), "f4")
+    before = one.run(4, around).score.copy()
+    other.run(4, around)
+    np.testing.assert_array_equal(one.run(4, around).score, before)
+
+
+class Mean:
+    """Stands for a Keras model: says the mean of each cutout."""
+
+    input_shape = (None, 31, 31, 2)
+
+    def predict(self, cutouts, batch_size, verbose):
+        return cutouts.mean(axis=(1, 2, 3))[:, np.newaxis]
+
+
+def test_a_network_that_is_no_session_gets_what_was_cut():
+    network = KerasNetwork(Mean())
+    runner = runner_of(network, Stamps.of(None, 31, network.batch), 10)
+    assert runner.cutouts.shape == (10, 31, 31, 2)
+    runner.cutouts[:] = np.arange(10)[:, np.newaxis, np.newaxis, np.newaxis]
+    assert runner.run(3, np.zeros((3, 0), "f4")).score.tolist() == [0, 1, 2]
