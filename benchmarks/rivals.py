@@ -19,6 +19,7 @@ import dataclasses
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,13 +41,11 @@ from rbtrain.data.cutting import find_detections, frame_rng
 from rbtrain.data.label import is_of
 from rbtrain.judging.baselines import peak_pixels
 from rbtrain.judging.labelled import gain_of, group_of, labelled_cases, score_case
-from rbtrain.judging.ways import POSITIONS, WAYS, catalogue_of
+from rbtrain.judging.ways import POSITIONS, catalogue_of
 from rbtrain.simulate import draw_frame
 
 SEED = 1807
 SIMULATED = "simulated"
-#: How a cube of cutouts is scored: with the FWHM of its table, as nothing can be measured on a cutout.
-CUTOUTS = next(way for way in WAYS if way.fwhm_given)
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rbinfer-rivals"
 
 
@@ -123,9 +122,10 @@ def image_case(classifier: Classifier, table_path: Path, image_path: Path) -> Ca
 
 
 def cutouts_case(classifier: Classifier, table_path: Path, image_path: Path) -> Case:
-    """Read and score a cube of labelled cutouts; the rivals see it as a mosaic."""
-    scored = score_case(classifier, table_path, image_path, CUTOUTS)
-    assert scored is not None  # the way gives the FWHM
+    """Read and score a cube of labelled cutouts, of named frames; the rivals see it as a mosaic."""
+    scored = score_case(classifier, table_path, image_path, POSITIONS)
+    if scored is None:
+        sys.exit(f"{table_path} has no column 'frame', which says what cutouts are of one image")
     table = Table.read(table_path)
     judged = np.asarray(table["label"]) >= 0
     image, x, y = mosaic_of(fits.getdata(image_path))

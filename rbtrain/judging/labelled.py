@@ -119,8 +119,9 @@ def score_case(
 ) -> Scored | None:
     """Score the labelled detections of one image; None where its FWHM is asked for and not known.
 
-    A cube is taken as one cutout a row of the table, centred on the object, with the FWHM of the table's
-    ``frame_fwhm`` (pixels), if the way gives the FWHM. With `baselines` the detections are scored by
+    A cube is taken as one cutout a row of the table, centred on the object. Those with the same
+    ``frame`` in the table are of one image, whose star is measured on all of them. Where the way gives
+    the FWHM, it is ``frame_fwhm`` (pixels). With `baselines` the detections are scored by
     `rbtrain.judging.baselines` too, with the same FWHM.
 
     Parameters
@@ -156,7 +157,10 @@ def score_case(
     with fits.open(image_path) as hdus:
         cube = hdus[0].data if hdus[0].data is not None and hdus[0].data.ndim == 3 else None
     if cube is not None:
-        return _score_cube(classifier, name, table, cube, baselines) if way.fwhm_given else None
+        is_told = way.fwhm_given or "frame" in table.colnames
+        if way.columns != POSITIONS.columns or not is_told:
+            return None
+        return _score_cube(classifier, name, table, cube, way.fwhm_given, baselines)
     fwhm = widths.get(name, table.meta.get("fwhm_px")) if way.fwhm_given else None
     if way.fwhm_given and fwhm is None:
         return None
@@ -231,31 +235,31 @@ def gain_of(header: Any, table: Table) -> float | None:
 
 
 def _score_cube(
-    classifier: Classifier, name: str, table: Table, cube: NDArray[Any], baselines: bool
+    classifier: Classifier,
+    name: str,
+    table: Table,
+    cube: NDArray[Any],
+    is_given: bool,
+    baselines: bool,
 ) -> Scored:
-    label = np.asarray(table["label"])
-    widths = np.asarray(table["frame_fwhm"], float)
-    score = np.full(len(table), np.nan, np.float32)
-    centre = [cube.shape[2] // 2], [cube.shape[1] // 2]
-    judged = label >= 0
+    table, stamps = table[table["label"] >= 0], list(cube[np.asarray(table["label"]) >= 0])
+    fwhm = np.asarray(table["frame_fwhm"], float) if is_given else None
+    images = table["frame"].tolist() if "frame" in table.colnames else None
+    found = classifier.score_stamps(stamps, fwhm, images=images)
     sky = _counting_sky(classifier)
-    sky_score, parts = np.full(len(table), np.nan, np.float32), []
-    gain = gain_of({}, table)
-    for i in np.flatnonzero(judged):
-        width = float(widths[i])
-        score[i] = classifier.score(cube[i], *centre, fwhm=width).score[0]
-        if sky is not None:
-            sky_score[i] = sky.score(cube[i], *centre, fwhm=width).score[0]
-        if baselines:
+    others = None
+    if baselines:
+        gain, parts = gain_of({}, table), []
+        for i, width in enumerate(found.fwhm):
             row = table[i : i + 1].copy()
-            row["xpeak"], row["ypeak"] = centre
-            parts.append(baseline_scores(cube[i], row, width, gain=gain))
-    others = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else None
+            row["xpeak"], row["ypeak"] = [cube.shape[2] // 2], [cube.shape[1] // 2]
+            parts.append(baseline_scores(stamps[i], row, float(width), gain=gain))
+        others = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
     return Scored(
         name,
-        label[judged] == 1,
-        score[judged],
-        sky_score=None if sky is None else sky_score[judged],
+        np.asarray(table["label"]) == 1,
+        found.score,
+        sky_score=None if sky is None else sky.score_stamps(stamps, fwhm, images=images).score,
         baselines=others,
     )
 

@@ -91,3 +91,25 @@ def test_the_nearest_within_reach():
     rows = nearest_within(found, np.array([10.9, 11.1, 50.0, 0.0]), np.array([10, 10, 51.9, 0]), 2.0)
     assert rows.tolist() == [0, 1, 2, -1]
     assert nearest_within(found[:0], np.zeros(2), np.zeros(2), 2.0).tolist() == [-1, -1]
+
+
+def test_cutouts_of_one_frame_tell_their_width(folder, classifier, tmp_path):
+    image, table = fits.getdata(folder / "field_1.fits"), Table.read(folder / "field_1.ecsv")[:20]
+    padded = np.pad(image, 15, mode="reflect")
+    at = zip(table["ypeak"], table["xpeak"], strict=True)
+    fits.writeto(tmp_path / "cube.fits", np.stack([padded[y : y + 31, x : x + 31] for y, x in at]))
+    table["frame_fwhm"] = 1.35 * FWHM
+    table.write(tmp_path / "cube.ecsv")
+    # Alone, a cutout is scored with a width that is given.
+    assert score_images(classifier, [tmp_path], BY_KEY["images"]) == {}
+    (alone,) = score_images(classifier, [tmp_path], BY_KEY["images_fwhm_given"])["cube"]
+    table["frame"] = "one"
+    table.write(tmp_path / "cube.ecsv", overwrite=True)
+    (measured,) = score_images(classifier, [tmp_path], BY_KEY["images"])["cube"]
+    (given,) = score_images(classifier, [tmp_path], BY_KEY["images_fwhm_given"])["cube"]
+    for case in (alone, measured, given):
+        assert case.real.tolist() == [True] * 16 + [False] * 4
+        assert (case.score[:16] > 0.5).all()
+    assert (measured.score[16:] < 0.5).all()
+    assert (given.score != alone.score).any()
+    assert score_images(classifier, [tmp_path], BY_KEY["images_detected"]) == {}
