@@ -5,8 +5,9 @@
 Lights of 2048 x 2048 pixels in three filters, dithered, with a WCS, hot pixels and cosmic rays; the
 smaller nights are the first frames of the largest. Each night runs as ``rbinfer night --workers 2``
 does, in a process of its own. What is measured is the largest resident set, as the system counts it, of
-the process that merges (when the last frame was scored, and at the end) and of its largest worker; and
-the time on the wall, by part. Where the time of a frame goes is measured in one process and thread.
+the process that merges (when the last frame was scored, and at the end) and of its largest worker,
+looked at after each frame; and the time on the wall, by part. Where the time of a frame goes is measured
+in one process and thread.
 
 The frames take 8.4 MB each. With ``--folder`` they are kept until all is done, and so is what was
 measured: the same command goes on where it was interrupted, and measures anew what other code did.

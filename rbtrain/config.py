@@ -256,6 +256,8 @@ class TrainConfig:
             raise ValueError(f"real must name some of {', '.join(CLASSES)}, not {list(self.real)}")
         if not isinstance(self.sources, float) or not 0 < self.sources < 1:
             raise ValueError(f"sources must be a share between 0 and 1, not {self.sources!r}")
+        if self.preprocess.likely_width and not self.network.population:
+            raise ValueError("preprocess.likely_width needs network.population, to weigh what is likely")
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Self:

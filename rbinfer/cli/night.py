@@ -52,6 +52,10 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
+    if options.scheduler is None:
+        from ..runs import starting
+
+        starting.begin()  # beside what is imported here
     from ..pipeline.options import ScoreOptions
     from ..report.night import write_night
 

@@ -25,8 +25,9 @@ def plain_header(columns: Iterable[tuple[str, str, str | None]], meta: Mapping[s
     Returns
     -------
     str or None
-        None where a name is no plain word, or the metadata hold more than numbers, texts, and lists of
-        texts: Astropy has tags for these.
+        None where a name is no plain word, where a unit is not degrees, which Astropy may write in
+        another way, or where the metadata hold more than numbers, texts, and lists of texts: Astropy has
+        tags for these.
     """
     head = _of_columns(tuple(columns))
     if head is None or not all(type(key) is str and _is_plain(value) for key, value in meta.items()):
@@ -39,9 +40,9 @@ def plain_header(columns: Iterable[tuple[str, str, str | None]], meta: Mapping[s
 
 @lru_cache(maxsize=8)
 def _of_columns(columns: tuple[tuple[str, str, str | None], ...]) -> tuple[str, str] | None:
-    """Return what tells of columns, and the line of their names; None where a name is no plain word."""
+    """Return what tells of columns, and the line of their names; None where Astropy has to."""
     names = [name for name, _, _ in columns]
-    if not all(map(_NAME.fullmatch, names)):
+    if not all(map(_NAME.fullmatch, names)) or any(unit not in (None, "deg") for *_, unit in columns):
         return None
     return _dumped({"datatype": [_about(*each) for each in columns]}), " ".join(names) + "\n"
 

@@ -26,6 +26,8 @@ _DATE_TIME = re.compile(
     r"\s*(?P<zone>Z|UTC?|[+-]\d{2}:?\d{2})?"
 )
 _TIME = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
+#: Blocks in which the end of a plain header is searched: 36,000 cards.
+_MOST_BLOCKS = 1_000
 
 
 def first_headers(path: str) -> "list[Header]":
@@ -62,7 +64,7 @@ def _next_header(file: BinaryIO) -> Any:
     """Read a header; one that is more than plain cards as Astropy does, which takes long to import."""
     start = file.tell()
     blocks: list[bytes] = []
-    while len(block := file.read(BLOCK)) == BLOCK:
+    while len(blocks) < _MOST_BLOCKS and len(block := file.read(BLOCK)) == BLOCK:
         blocks.append(block)
         if _END in (block[at : at + CARD] for at in range(0, BLOCK, CARD)):
             if (plain := PlainHeader.read(b"".join(blocks))) is not None:

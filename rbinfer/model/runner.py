@@ -47,7 +47,7 @@ def runner_of(network: Network, stamps: Stamps, rows: int) -> Runner:
     -------
     Runner
     """
-    if isinstance(network, Session) and network.device == "cpu":
+    if isinstance(network, Session) and network.can_be_bound:
         return _Bound(network, stamps)
     return _Plain(network, stamps, rows)
 

@@ -51,6 +51,7 @@ _POPULATION_INPUT = "population"
 _CORE_INPUT, _CONTEXT_INPUT = "core", "context"
 #: Which of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` these two take.
 _AROUND_INPUTS = {_CORE_INPUT: slice(0, CORE), _CONTEXT_INPUT: slice(CORE, AROUND)}
+_FLOAT = "tensor(float)"
 _Provider = str | tuple[str, dict[str, str]]
 
 
@@ -90,6 +91,8 @@ class Session:
         Whether the network looks at the frame's own stars, too.
     reads_population : bool
         Whether it is also told what the maxima of the frame are like.
+    can_be_bound : bool
+        Whether `bound` serves it: on the CPU, with outputs as `rbtrain` writes them.
     reads_around : int
         How many of the numbers of `rbinfer.cutouts.cutter.Cutouts.core` it looks at: none, the native
         pixels, or the wide view as well.
@@ -128,6 +131,11 @@ class Session:
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
         self.reads_psf = _PSF_INPUTS[0] in self._inputs
         self.reads_population = _POPULATION_INPUT in self._inputs
+        if self.spec.preprocess.likely_width and not self.reads_population:
+            raise ModelError(
+                f"{self.path} asks for cutouts of a likely width, but has no input {_POPULATION_INPUT} "
+                "to weigh it; export it again"
+            )
         if self.device == "cuda":
             self.batch = GPU_BATCH
         elif self.reads_psf:
@@ -135,6 +143,11 @@ class Session:
         else:
             self.batch = CPU_BATCH // 2 if self.path.stat().st_size > _LARGE else CPU_BATCH
         self.reads_around = _around(self._inputs)
+        shapes = {o.name: list(o.shape[1:]) for o in self._session.get_outputs() if o.type == _FLOAT}
+        wanted_shapes = ([1], [len(self.spec.classes)])
+        self.can_be_bound = self.device == "cpu" and all(
+            shapes.get(name) == shape for name, shape in zip(self._outputs, wanted_shapes, strict=False)
+        )
         log.info("%s: running on %s", self.path, self.device)
         if device == "auto" and CUDA in available and self.device == "cpu":
             log.warning("ONNX Runtime offers CUDA but gave the CPU; check the CUDA and cuDNN libraries")

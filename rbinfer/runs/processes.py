@@ -1,6 +1,7 @@
 """Processes on this machine that run one task each at a time, and may die without harm to the rest."""
 
 import logging
+import os
 import signal
 from collections import deque
 from contextlib import suppress
@@ -65,7 +66,6 @@ class Workers:
         self, recipe: Recipe, count: int | None = None, detects: bool = True, n_tasks: int = 1
     ) -> None:
         self._recipe, self._detects = recipe, detects
-        self._context = context()
         self._workers: list[_Worker] = []
         self._retries: deque[Task] = deque()
         try:
@@ -191,9 +191,12 @@ class Workers:
         return f"{name}: short of memory?" if name == "SIGKILL" else name
 
     def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=serve, args=(theirs, self._recipe, self._detects), daemon=True
+        kind = context()
+        ours, theirs = kind.Pipe()
+        process = kind.Process(
+            target=serve,
+            args=(theirs, self._recipe, self._detects, dict(os.environ)),
+            daemon=True,
         )
         # Ctrl-C reaches all processes of a terminal; what the workers do then is for us to say.
         with without_ctrl_c():

@@ -17,17 +17,26 @@ from .._util.interrupts import without_ctrl_c
 #: Whether the system has `fork`, and its libraries bear it: those of macOS do not.
 CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"
 _WORKER = "rbinfer.runs.worker"
+_is_begun = False
 
 
 def begin() -> None:
-    """Let the imports of workers begin, if workers are forked."""
+    """Let the imports of workers begin; where it does nothing, workers are started anew.
+
+    For commands alone: the server is one for the whole program, with its list of modules and with what
+    the program's environment was when it began.
+    """
+    global _is_begun
     if not CAN_FORK:
         return
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     multiprocessing.get_context("forkserver").set_forkserver_preload([_WORKER])
-    with suppress(OSError), without_ctrl_c(), _our_path():  # what starts the workers will say why
-        forkserver.ensure_running()
+    with suppress(OSError):  # such as a path of TMPDIR that is too long for the socket in it
+        resource_tracker.ensure_running()  # or it would let SIGINT through to the server
+        with without_ctrl_c(), _our_path():
+            forkserver.ensure_running()
+        _is_begun = True
 
 
 @contextmanager
@@ -37,7 +46,8 @@ def _our_path() -> Iterator[None]:
     The server would look in the working directory first, where another file may have the name of a
     module, and not where this process has been told to look.
     """
-    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    path = os.pathsep.join(each for each in sys.path if isinstance(each, str))
+    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:
@@ -52,5 +62,6 @@ def _our_path() -> Iterator[None]:
 
 def context() -> Any:
     """Return what makes workers and their pipes."""
-    begin()
-    return multiprocessing.get_context("forkserver" if CAN_FORK else "spawn")
+    if _is_begun:
+        begin()  # a server that was killed
+    return multiprocessing.get_context("forkserver" if _is_begun else "spawn")

@@ -4,7 +4,9 @@ import gc
 import logging
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import connection
 from typing import Any
@@ -20,7 +22,7 @@ COMPILING = "compiling"
 _KEPT = 2**29
 
 
-def serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
+def serve(pipe: Any, recipe: Recipe, detects: bool, environment: Mapping[str, str]) -> None:
     """Run tasks until the other end of the pipe is closed; runs in a process of its own.
 
     Parameters
@@ -31,7 +33,14 @@ def serve(pipe: Any, recipe: Recipe, detects: bool) -> None:
     recipe : Recipe
     detects : bool
         Whether the kernels of the detection are made ready too.
+    environment : mapping of str to str
+        Of the process that has the run, which may be newer than that of a fork server.
     """
+    # Ctrl-C reaches all processes of a terminal; what the workers do then is for that process to say.
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.clear()
+    os.environ.update(environment)
     threading.Thread(target=_follow_parent, daemon=True).start()
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())

@@ -110,7 +110,7 @@ def score_stamps(
         np.zeros(n, np.int32),
         np.full((n, len(spec.classes)), np.nan, np.float32) if has_classes else None,
         np.full(n, np.nan, np.float32),
-        np.array([width.fwhm for width in widths], np.float64),
+        np.full(n, np.nan),
         np.array([width.source for width in widths], np.str_),
     )
     for start in range(0, n, network.batch):
@@ -160,6 +160,7 @@ def _score_part(
     status[[not low <= one.width.fwhm <= high for one in each]] |= int(Status.FWHM_OUT_OF_RANGE)
     status[[not one.width.is_trusted for one in each]] |= int(Status.FWHM_ASSUMED)
     found.status[part], found.snr[part] = status, cutouts.snr
+    found.fwhm[part] = [one.width.fwhm for one in each]
 
 
 def _widths(

@@ -1,5 +1,6 @@
 """From a simulated frame to labelled cutouts: detect, label, cut by rbinfer's kernels."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -246,7 +247,9 @@ def _lent(frame: Frame, rng: np.random.Generator) -> Width:
     found = measure_psf(frame.stars + rng.normal(0, noise, frame.stars.shape).astype(np.float32))
     if found.fwhm is not None:
         return measured_width(found)
-    return width_of_psf(PSF.moffat(frame.fwhm).stamps[0, 0])
+    wider = PSF.moffat(frame.fwhm).fwhm / frame.fwhm
+    psf = PSF.moffat(frame.fwhm / wider)
+    return replace(width_of_psf(psf.stamps[0, psf.oversampling**2 // 2]), fwhm=frame.fwhm)
 
 
 def _narrower_than_assumed(frame: Frame) -> bool:

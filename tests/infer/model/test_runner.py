@@ -1,11 +1,17 @@
 """A network with its inputs and outputs in one place says what it says of new arrays, to the bit."""
 
-import numpy as np
-import pytest
+from dataclasses import replace
 
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from rbinfer import Classifier
 from rbinfer.model.networks import KerasNetwork
 from rbinfer.model.runner import runner_of
-from rbinfer.model.session import Session
+from rbinfer.model.session import Session, read_spec
+from rbinfer.model.spec import METADATA_KEY
 from rbinfer.model.stamps import Stamps
 
 
@@ -64,3 +70,48 @@ def test_a_network_that_is_no_session_gets_what_was_cut():
     assert runner.cutouts.shape == (10, 31, 31, 2)
     runner.cutouts[:] = np.arange(10)[:, np.newaxis, np.newaxis, np.newaxis]
     assert runner.run(3, np.zeros((3, 0), "f4")).score.tolist() == [0, 1, 2]
+
+
+def with_outputs(model_path, path, change):
+    """Write a copy of a model whose outputs are changed, without golden pairs."""
+    proto = onnx.load(model_path)
+    spec = replace(read_spec(model_path), golden=None)
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
+    change(proto.graph)
+    onnx.save(proto, path)
+    return path
+
+
+def flat(graph):
+    """Let the score have one axis."""
+    graph.node.append(helper.make_node("Reshape", ["score", "all"], ["flat"]))
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), "all"))
+
+
+def double(graph):
+    """Let the score be of double precision."""
+    graph.node.append(helper.make_node("Cast", ["score"], ["flat"], to=TensorProto.DOUBLE))
+
+
+@pytest.mark.parametrize(("change", "kind", "shape"), [
+    (flat, TensorProto.FLOAT, [None]), (double, TensorProto.DOUBLE, [None, 1]),
+])  # fmt: skip
+def test_outputs_of_another_form_are_scored_as_they_were(model_path, tmp_path, change, kind, shape):
+    def renamed(graph):
+        change(graph)
+        for node in graph.node:
+            for names in (node.input, node.output):
+                for k, name in enumerate(names):
+                    names[k] = {"score": "inner", "flat": "score"}.get(name, name)
+        (old,) = [output for output in graph.output if output.name == "score"]
+        graph.output.remove(old)
+        graph.output.append(helper.make_tensor_value_info("score", kind, shape))
+
+    path = with_outputs(model_path, tmp_path / "other.onnx", renamed)
+    image = np.random.default_rng(1).normal(100, 5, (80, 80)).astype("f4")
+    known = {"x": [40.0, 30.0], "y": [40.0, 50.0], "fwhm": 3.0}
+    expected = Classifier(model_path, device="cpu").score(image, **known)
+    np.testing.assert_array_equal(
+        Classifier(path, device="cpu").score(image, **known).score, expected.score
+    )

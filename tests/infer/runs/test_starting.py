@@ -1,14 +1,19 @@
 """Workers are forked from one process that has imported what they need, or each started anew."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 import pytest
 
+from rbinfer._util.interrupts import without_ctrl_c
+from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs import starting
 from rbinfer.runs.batch import run_batch
 
@@ -17,9 +22,16 @@ from . import folders as runs
 forks = pytest.mark.skipif(not starting.CAN_FORK, reason="workers are not forked here")
 
 
-@pytest.mark.parametrize("can_fork", [pytest.param(True, marks=forks), False])
-def test_results_are_the_same_however_workers_start(night, expected, tmp_path, monkeypatch, can_fork):
-    monkeypatch.setattr(starting, "CAN_FORK", can_fork)
+@pytest.fixture(params=[pytest.param(True, marks=forks), False])
+def is_forked(request, monkeypatch):
+    monkeypatch.setattr(starting, "_is_begun", False)
+    if request.param:
+        starting.begin()
+    return request.param
+
+
+def test_results_are_the_same_however_workers_start(night, expected, tmp_path, is_forked):
+    assert starting.context().get_start_method() == ("forkserver" if is_forked else "spawn")
     report = run_batch(night, tmp_path, workers=2)
     assert (report.n_scored, report.failed) == (8, ())
     runs.assert_complete(tmp_path, expected, "batch.jsonl")
@@ -27,11 +39,45 @@ def test_results_are_the_same_however_workers_start(night, expected, tmp_path, m
     assert not runs.worker_ids(psutil.Process())
 
 
+def test_workers_have_the_environment_of_the_run(night, tmp_path, monkeypatch, model_path, is_forked):
+    # After the server began.
+    (tmp_path / "own").mkdir()
+    shutil.copy(model_path, tmp_path / "own" / "mine.onnx")
+    monkeypatch.setenv("RBINFER_MODELS", str(tmp_path / "own"))
+    report = run_batch(night, tmp_path / "out", workers=1, options=ScoreOptions(model="mine"))
+    assert (report.n_scored, report.failed) == (8, ())
+
+
 @forks
-def test_workers_are_forked_where_all_is_imported():
+def test_where_there_is_no_server_workers_are_started_anew(night, tmp_path):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "rbinfer", "batch", night, "-o", tmp_path / "out", "-q"],
+        check=False, env={**os.environ, "TMPDIR": str(long), "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert len(runs.results(tmp_path / "out")) == 8
+
+
+@forks
+def test_ctrl_c_does_not_reach_workers(night, tmp_path):
     starting.begin()
-    [server] = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
-    assert "rbinfer.runs.worker" in " ".join(server.cmdline())
+    process = starting.context().Process(target=time.sleep, args=(60,))
+    with without_ctrl_c():
+        process.start()
+    server = forkserver._forkserver._forkserver_pid
+    try:
+        for pid in (process.pid, server):
+            [blocked] = [
+                int(line.split()[1], 16)
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+                if line.startswith("SigBlk")
+            ]
+            assert blocked >> (signal.SIGINT - 1) & 1
+    finally:
+        process.kill()
+        process.join()
 
 
 _PROGRAM = """
@@ -44,6 +90,7 @@ if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     from rbinfer.runs import starting
 
+    starting.begin()
     process = starting.context().Process(target=tell)
     process.start()
     process.join()
@@ -71,8 +118,7 @@ def test_a_fork_server_that_is_killed_is_replaced(night, expected, tmp_path):
     server = psutil.Process(forkserver._forkserver._forkserver_pid)
     server.kill()
     # It is our child: to wait for it is the business of multiprocessing.
-    while server.status() != psutil.STATUS_ZOMBIE:
-        pass
+    runs.until(lambda: server.status() == psutil.STATUS_ZOMBIE)
     report = run_batch(night, tmp_path, workers=2)
     assert (report.n_scored, report.failed) == (8, ())
     runs.assert_complete(tmp_path, expected, "batch.jsonl")

@@ -5,19 +5,24 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from rbinfer import PreprocessSpec, Status
+from rbinfer import Classifier, PreprocessSpec, Status
 from rbinfer.cli import main
 from rbinfer.cutouts.star import star_on_grid
 from rbinfer.errors import InputError
 from rbinfer.io.exposure import as_exposure
 from rbinfer.io.ready import read_stamps
 from rbinfer.measure.pooled import pooled_widths
+from rbinfer.model.session import read_spec
+from rbinfer.model.spec import METADATA_KEY
 from rbinfer.scoring.prepare import prepare
 from rbinfer.status import UNSCORED
+
+from ..measure.test_estimate import FEW
 
 SIDE = 41
 
@@ -105,6 +110,26 @@ def test_a_width_that_is_too_large_does_less_harm_where_the_star_is_known(classi
     ]
     assert wrong[1] <= wrong[0]
     assert wrong[1] <= 0.05 * n
+
+
+def test_of_many_stamps_some_are_measured(cube, monkeypatch):
+    stamps = [as_exposure(stamp) for stamp in cube[0]]
+    monkeypatch.setattr("rbinfer.measure.pooled._MOST", len(stamps) // 2)
+    some = pooled_widths(stamps, ["one"] * len(stamps))
+    half = pooled_widths(stamps[::2], ["one"] * len(stamps[::2]))
+    assert [width.fwhm for width in some] == [half[0].fwhm] * len(stamps)
+
+
+def test_stamps_that_may_show_stars_are_scored_with_what_is_likely(model_path, tmp_path):
+    proto = onnx.load(model_path)
+    spec = read_spec(model_path)
+    weighing = replace(spec, preprocess=replace(spec.preprocess, likely_width=True), golden=None)
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=weighing.to_json())
+    onnx.save(proto, tmp_path / "weighing.onnx")
+    found = Classifier(tmp_path / "weighing.onnx", device="cpu").score_stamps([FEW])
+    assert found.fwhm[0] == pytest.approx(6.0, rel=0.05)
+    assert found.fwhm_source[0] == "assumed"
 
 
 def test_each_may_have_its_own_width_size_and_place(classifier, cube):
