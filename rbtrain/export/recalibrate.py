@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from rbinfer.model.session import Session
-from rbinfer.model.spec import ModelSpec
+from rbinfer.model.spec import ModelSpec, PreprocessSpec
 
 from .._arrays import F32, F64
 from ..config import CLASSES, SOURCES, TrainConfig
@@ -65,7 +65,8 @@ def export_recalibrated(
     if old.classes != CLASSES or old.preprocess != config.preprocess:
         raise ExportError(
             f"{model_file} has the classes {', '.join(old.classes)} and the {old.preprocess.preset} "
-            f"preset; the configuration asks for {', '.join(CLASSES)} and {config.preprocess.preset}: "
+            f"preset; the configuration asks for {', '.join(CLASSES)} and {config.preprocess.preset}"
+            f"{_differing(old.preprocess, config.preprocess)}: "
             "give the configuration that it was trained with"
         )
     _, held_out = data.split(config.data.validation)
@@ -105,6 +106,12 @@ def export_recalibrated(
         data.inputs(held_out[proof]),
         {"classes": classes[proof], "score": classes[proof] @ counted(spec.classes, spec.real)},
     )
+
+
+def _differing(old: PreprocessSpec, asked: PreprocessSpec) -> str:
+    """Say in which fields two ways of making cutouts differ; empty if in none."""
+    names = [f.name for f in dataclasses.fields(old) if getattr(old, f.name) != getattr(asked, f.name)]
+    return f", with another {', '.join(names)}" if names else ""
 
 
 def recalibrated(

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from rbinfer.model.registry import resolve
-from rbinfer.model.session import Session, verify
+from rbinfer.model.session import Session, read_spec, verify
 from rbtrain.config import CLASSES
 from rbtrain.export.proof import ExportError
 from rbtrain.export.recalibrate import export_recalibrated, recalibrated
@@ -15,7 +15,15 @@ from rbtrain.export.recalibrate import export_recalibrated, recalibrated
 
 @pytest.fixture(scope="module")
 def config_of_version_9(config):
-    return dataclasses.replace(config, name="tiny", version="9", real=("galaxy", "star"), sources=0.5)
+    return dataclasses.replace(
+        config,
+        name="tiny",
+        version="9",
+        real=("galaxy", "star"),
+        sources=0.5,
+        preprocess=read_spec(resolve("default")).preprocess,
+        network=dataclasses.replace(config.network, psf=True, population=True),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +87,8 @@ def test_rates_of_each_reading_are_those_of_its_scores(renewed, config_of_versio
 def test_a_model_that_does_not_fit_the_configuration_is_refused(config, data, tmp_path):
     with pytest.raises(ExportError, match="has the classes bogus, real and the reference preset"):
         export_recalibrated(config, data, resolve("reference"), tmp_path / "m.onnx")
+    with pytest.raises(ExportError, match="and default, with another likely_width: give"):
+        export_recalibrated(config, data, resolve("default"), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
