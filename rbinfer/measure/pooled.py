@@ -47,25 +47,22 @@ def pooled_widths(
     members: dict[Hashable, list[int]] = {}
     for k, image in enumerate(images):
         members.setdefault(image, []).append(k)
+    unknown = {image for image, fwhm in zip(images, known, strict=True) if math.isnan(fwhm)}
     found: dict[Hashable, FramePsf] = {}
-    unknown = 0
     for image, rows in members.items():
-        is_unknown = any(math.isnan(known[k]) for k in rows)
-        unknown += is_unknown
-        if is_unknown or len(rows) > 1:
+        if image in unknown or len(rows) > 1:
             found[image] = measure_psf(_side_by_side([stamps[k] for k in _some(rows)]))
     measured = {image: measured_width(psf) for image, psf in found.items() if psf.fwhm is not None}
     lent = None
     if measured:
         median = float(np.median([width.fwhm for width in measured.values()]))
         lent = Width(median, "borrowed", n_frames=len(measured))
-    missing = sum(
-        image not in measured and any(math.isnan(known[k]) for k in rows)
-        for image, rows in members.items()
-    )
+    missing = unknown - measured.keys()
     if missing:
         log.warning(
-            "the stamps of %d of %d images show too few stars to measure a FWHM", missing, unknown
+            "the stamps of %d of %d images show too few stars to measure a FWHM",
+            len(missing),
+            len(unknown),
         )
     return [
         (measured.get(image) or _not_measured(stamps[k], found[image], lent))

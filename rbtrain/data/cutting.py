@@ -226,9 +226,7 @@ def _seen(frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.G
         lent = _lent(frame, rng)
         return _Seen(lent.fwhm, _star(lent, spec, lent.fwhm), found.population)
     likely = found.likely_fwhm if spec.likely_width else None
-    if likely is None and _narrower_than_assumed(frame):
-        chance = 1.0
-    if chance > _ASSUMED:
+    if chance > _ASSUMED or (likely is None and _narrower_than_assumed(frame)):
         return _Seen(_given(frame, data, rng), None, found.population)
     return _Seen(likely or DEFAULT_FWHM, None, found.population)
 
