@@ -71,6 +71,10 @@ class DataConfig(Settings):
     measured : float
         Probability that a frame is cut with the FWHM that rbinfer measures on it, and that the star
         which it measures is known to the network; else a FWHM is given, as above.
+    known_noise : float
+        Probability that the threshold is in units of the noise of sky and read-out, as of pipelines that
+        know the gain; else in units of the scatter of the pixels, which in a crowded field is several
+        times that, so that its faint stars are below it.
     """
 
     frames: int = 1500
@@ -88,6 +92,7 @@ class DataConfig(Settings):
     fwhm_excess_fraction: float = 0.3
     maps_given: float = 0.1
     measured: float = field(default=0.0, metadata=LATER)
+    known_noise: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ from .runs import Found, Islands, begins, joined, parted, without_floods
 from .sky import Sky, measure_sky
 from .threads import Threads
 
-_MESH = 64  # pixels; side of the background mesh
+MESH = 64  # pixels; side of the background mesh
 _STRIP = 128  # rows that are walked over at a time
 _CHUNK = 50_000  # pixels of islands that are measured at a time
 _ROWS = 1 << 16  # rows that are moved at a time
@@ -40,7 +40,7 @@ def find_detections(
     ndarray of float64, shape (n, `rbinfer.kernels.constants.N_COLUMNS`)
     """
     pool = Threads(threads)
-    sky = measure_sky(image, mask, _MESH, pool)
+    sky = measure_sky(image, mask, MESH, pool)
     if sky is None:
         return np.zeros((0, c.N_COLUMNS))
     gathered = Gathered()

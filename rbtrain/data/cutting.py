@@ -14,8 +14,11 @@ from rbinfer.cutouts.star import star_on_grid
 from rbinfer.io.exposure import Width, as_exposure
 from rbinfer.measure.detect import detect
 from rbinfer.measure.given import width_of_psf
+from rbinfer.measure.islands import MESH
 from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
 from rbinfer.measure.psf import FramePsf, measure_psf, measured_width
+from rbinfer.measure.sky import measure_sky
+from rbinfer.measure.threads import Threads
 from rbinfer.model.spec import AROUND, DEFAULT_FWHM
 from rbinfer.status import is_scored
 
@@ -122,6 +125,8 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
         The columns of `rbinfer.measure.detect.detect` and ``label``; only the detections that are taken.
     """
     threshold = float(rng.uniform(*data.threshold))
+    if data.known_noise > 0 and rng.random() < data.known_noise:
+        threshold *= _noise_over_scatter(frame)
     min_area = int(rng.choice(data.min_area))
     filtered = bool(rng.random() < data.filtered)
     found = detect(
@@ -139,6 +144,14 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
     found["label"] = label_detections(frame, x, y, xpeak, ypeak)
     return found[_at_most(np.asarray(found["label"]), data, rng)]
+
+
+def _noise_over_scatter(frame: Frame) -> float:
+    """Return the noise of a frame over what `detect` takes for it, at most 1."""
+    sky = measure_sky(frame.image, frame.mask, MESH, Threads(1))
+    if sky is None or not sky.typical > 0:
+        return 1.0
+    return min(float(np.nanmedian(frame.noise)) / sky.typical, 1.0)
 
 
 def cut_frame(
