@@ -202,6 +202,38 @@ def _tracked(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig
     )
 
 
+def _lens(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
+    """Narrow stars in the middle that coma, astigmatism and a bent focal surface pull apart outwards.
+
+    A fast lens in front of a large detector, as of all-sky cameras and of surveys for transits, is
+    corrected far less than a telescope; cameras are often not cooled.
+    """
+    return replace(
+        config,
+        field=replace(config.field, crowding=(2e-3, 0.2), no_galaxies=0.95, nebula=0.03),
+        psf=replace(
+            config.psf,
+            fwhm=(0.9, 3.0),
+            wide_fraction=1.0,
+            trailed=0.1,
+            aberrated=0.4,
+            ellipticity=(0.08, 0.6),
+            varying=1.0,
+            curved=1.0,
+            field_tilt=(0.0, 0.7),
+            field_curvature=(0.2, 1.0),
+            field_astigmatism=(0.1, 0.4),
+            field_coma=(0.1, 0.5),
+        ),
+        artefacts=replace(
+            config.artefacts,
+            cosmic_rays=(3.0, 200.0),
+            hot_pixels=(20.0, 2000.0),
+            no_hot_pixels=0.1,
+        ),
+    )
+
+
 _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfig]] = {
     "undersampled": _undersampled,
     "streaked": _streaked,
@@ -211,4 +243,5 @@ _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfi
     "survey": _survey,
     "infrared": _infrared,
     "tracked": _tracked,
+    "lens": _lens,
 }

@@ -28,6 +28,8 @@ class ScenesConfig(Settings):
         Arrays that remember the saturated stars of earlier exposures.
     tracked : float
         Bright satellite trails that are bumpy.
+    lens : float
+        Wide fields through a camera lens: stars change much over the frame.
     """
 
     undersampled: float = field(default=0.0, metadata=LATER)
@@ -38,6 +40,7 @@ class ScenesConfig(Settings):
     survey: float = field(default=0.0, metadata=LATER)
     infrared: float = field(default=0.0, metadata=LATER)
     tracked: float = field(default=0.0, metadata=LATER)
+    lens: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
