@@ -53,7 +53,8 @@ def label_detections(
     At the brightest pixel of a detection the expected signal of sources and of artefacts is known.
     Where an artefact makes up most of the light and no source of comparable peak lies under it, the
     detection is that artefact's; where a source's own core does, it is the source's; where neither
-    does and no source is near, it is noise. Everything between is ambiguous.
+    does and no source is near, it is noise, or the artefact's that noise lifts over the threshold:
+    a peak on a faint column. Everything between is ambiguous.
 
     Special cases: where the centroid lies on a star or galaxy and the brightest pixel on an artefact
     beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
@@ -82,6 +83,7 @@ def label_detections(
     labels = _label_glare(found, labels)
     labels = _label_sources(found, labels)
     labels = np.where(_is_noise(found), _NOISE, labels)
+    labels = np.where(_is_lifted(found) & (labels == AMBIGUOUS), found.codes, labels)
     if frame.unknown is not None:
         labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
         yc, xc = nearest(x, y, frame.image.shape)
@@ -205,9 +207,21 @@ def _label_sources(found: _Found, labels: I8) -> I8:
 def _is_noise(found: _Found) -> Bools:
     """Tell where neither an artefact nor a source is near enough to be seen."""
     no_artefact = np.abs(found.artefact) < 0.25 * found.noise
-    no_source = (found.sources < 0.3 * found.excess) & (found.sources < found.noise)
-    noise: Bools = no_artefact & (found.core < found.noise) & no_source
+    noise: Bools = no_artefact & _is_without_source(found)
     return noise
+
+
+def _is_without_source(found: _Found) -> Bools:
+    faint = (found.sources < 0.3 * found.excess) & (found.sources < found.noise)
+    without: Bools = faint & (found.core < found.noise)
+    return without
+
+
+def _is_lifted(found: _Found) -> Bools:
+    """Tell where noise lifts an artefact over the threshold, and no source is near."""
+    fainter = (found.artefact > found.noise) & ~found.by_artefact
+    lifted: Bools = fainter & _is_without_source(found) & (found.own_core < found.noise)
+    return lifted
 
 
 def _is_doubtful(frame: Frame, unknown: F32, x: I64, y: I64) -> Bools:

@@ -173,7 +173,7 @@ def _survey(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
 
 
 def _infrared(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
-    """Arrays of HgCdTe: thin, with many hot pixels that couple to their neighbours, and a memory."""
+    """Arrays of HgCdTe or InSb: thin; many hot pixels that couple to their neighbours; a memory; columns."""
     return replace(
         config,
         field=replace(config.field, crowding=(1e-3, 0.1)),
@@ -186,6 +186,7 @@ def _infrared(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfi
             pixel_size=(15.0, 20.0),
             hot_pixels=(30.0, 2000.0),
             hot_shared=0.3,
+            columns=3.0,
             persistence=1.0,
         ),
     )
