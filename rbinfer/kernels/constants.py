@@ -22,6 +22,8 @@ SMALLEST = 1e-36
 
 #: Lines that order statistics go over are padded to whole vectors of this many values.
 LANES = 64
+#: Side in pixels of the blocks that have one maximum each, where stars are looked for.
+BLOCK_SIDE = 8
 #: Levels of the histogram of a cell of the background mesh, at most.
 MOST_LEVELS = 4096
 #: Levels that are summed up together: a divisor of `MOST_LEVELS`.

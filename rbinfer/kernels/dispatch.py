@@ -240,8 +240,10 @@ measure_islands = Kernel(
 )
 find_wings = Kernel("find_wings", "d2 q1 q1 q q q q2 q1")
 drop_wings = Kernel("drop_wings", "q2 ?1")
+# For the stars of a frame.
+survey_blocks = Kernel("survey_blocks", "f2 f1 f1 f2 f2 q1")
 write_rows = Kernel("write_rows", "q2 q1 B1 Q2 q q q B1 q1")
 KERNELS = (
     cut_default, cut_reference, *preprocess_reference.values(), measure_mesh, find_runs, label_runs,
-    group_runs, measure_islands, find_wings, drop_wings, write_rows,
+    group_runs, measure_islands, find_wings, drop_wings, survey_blocks, write_rows,
 )  # fmt: skip

@@ -63,8 +63,10 @@ def _typed(kernel: Kernel) -> _Typed:
 
 
 def _object(typed: _Typed, symbol: str, cpu: str) -> bytes:
+    # LLVM would leave half of AVX-512's width alone, for the sake of CPUs that slow down with it. The
+    # network takes the whole width anyway, and cutouts are made in a tenth less time with it.
     machine = llvm.Target.from_triple(_TRIPLE).create_target_machine(
-        cpu=cpu, opt=3, reloc="pic", codemodel="small"
+        cpu=cpu, features="-prefer-256-bit", opt=3, reloc="pic", codemodel="small"
     )
     module = llvm.parse_assembly(typed.text)
     module.triple, module.data_layout = _TRIPLE, str(machine.target_data)

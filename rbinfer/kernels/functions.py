@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RbinferError
-from . import cleaning, decimals, default, islands, mesh, reference, runs
+from . import blocks, cleaning, decimals, default, islands, mesh, reference, runs
 
 _KERNELS = {
     kernel.__name__: kernel
@@ -19,6 +19,7 @@ _KERNELS = {
         islands.measure_islands,
         cleaning.find_wings,
         cleaning.drop_wings,
+        blocks.survey_blocks,
         decimals.write_rows,
     )
 }

@@ -39,11 +39,11 @@ def asinh(value: Any) -> Any:
     u = a + a * a / (np.float32(1.0) + math.sqrt(np.float32(1.0) + a * a))
     t = np.float32(1.0) + u
     bits = np.float32(t).view(np.int32)
-    e = (bits >> 23) - 127
+    e = np.int32((bits >> 23) - 127)
     m = np.int32((bits & 0x007FFFFF) | 0x3F800000).view(np.float32)
     high = m > _SQRT2
     m = m * np.float32(0.5) if high else m
-    e = e + 1 if high else e
+    e = np.int32(e + high)
     f = u if t < _SQRT2 else m - np.float32(1.0)
     scale = np.float32(0.0) if t < _SQRT2 else np.float32(e)
     s = f / (np.float32(2.0) + f)

@@ -92,18 +92,18 @@ class Pyramid:
     maxima: list[Maxima]
 
     @classmethod
-    def of(cls, image: Pixels, saturation: float | None) -> Self:
+    def of(cls, image: Layer, saturation: float | None) -> Self:
         """Bin an image and find the maxima.
 
         Parameters
         ----------
-        image : ndarray of float32, shape (ny, nx)
-            NaN where bad.
+        image : Layer
+            As it is; NaN where bad.
         saturation : float or None
             Maxima at or above it are left out. Without it, a level that several maxima share is taken
             for saturation.
         """
-        layers, found = [Layer(image)], []
+        layers, found = [image], []
         for factor in FACTORS:
             if factor > 1:
                 layers.append(layers[-1].halved())

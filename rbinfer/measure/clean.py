@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
+from .layers import Layer
 from .nodata import no_data_areas
 
 Pixels = NDArray[np.float32]
@@ -14,7 +15,6 @@ Pixels = NDArray[np.float32]
 _VALUES = 4  # that missing pixels may have
 _MISSING = 0.5  # share of the pixels of other areas that have no data, at most
 _ROWS = 24  # rows that are looked at for a colour filter array, each with the next
-_NEAR = 1 << 17  # pixels that are looked at twice in a row
 _DIFFERENT = 0.5  # in units of the noise: levels of colours
 _SAME = 0.35  # of the largest difference of levels: those of the green pixels
 
@@ -25,15 +25,20 @@ class CleanFrame:
 
     Attributes
     ----------
-    image : ndarray of float32, shape (ny, nx)
+    layer : Layer
         NaN where bad.
     is_mosaic : bool
         Its pixels have filters of several colours, in squares of 2 x 2 with two green ones on one
         diagonal; the sky has been made equal in all.
     """
 
-    image: Pixels
+    layer: Layer
     is_mosaic: bool
+
+    @property
+    def image(self) -> Pixels:
+        """The pixels of the layer."""
+        return self.layer.image
 
 
 def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool = False) -> CleanFrame:
@@ -52,45 +57,37 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
     CleanFrame
         Its image is `pixels` itself where nothing had to be changed.
     """
-    image = _marked(pixels, mask)
+    layer = Layer(pixels)
+    image = _marked(layer, mask)
     areas = {} if is_mask_whole else no_data_areas(pixels, mask)
     for area in areas.values():
         image = copy_of(image) if image is pixels else image
         image[area] = np.nan
     levels, noise = _levels(image)
     if not np.ptp(levels) > _DIFFERENT * noise:
-        return CleanFrame(image, False)
+        return CleanFrame(layer if image is pixels else Layer(image), False)
     if image is pixels:
         image = copy_of(pixels)
     for j in (0, 1):
         for i in (0, 1):
             image[j::2, i::2] -= np.float32(levels[j, i] - levels.mean())
     apart = np.abs(levels[[0, 0], [0, 1]] - levels[[1, 1], [1, 0]])
-    return CleanFrame(image, bool(apart.min() < _SAME * np.ptp(levels) and apart.max() > 0))
+    return CleanFrame(Layer(image), bool(apart.min() < _SAME * np.ptp(levels) and apart.max() > 0))
 
 
-def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
-    # NaN compares false.
-    is_finite = pixels.size == 0 or all(_is_finite(pixels[rows]) for rows in bands(pixels))
+def _marked(layer: Layer, mask: NDArray[np.bool_] | None) -> Pixels:
     if mask is not None and not mask.any():
         mask = None
-    if is_finite and mask is None:
-        return pixels
-    image = copy_of(pixels)
+    if mask is None and layer.is_good:
+        return layer.image
+    image = copy_of(layer.image)
     for rows in bands(image):
         part = image[rows]
-        if not is_finite:
-            np.copyto(part, np.float32(np.nan), where=~(np.abs(part) < LARGEST))
+        # NaN compares false.
+        np.copyto(part, np.float32(np.nan), where=~(np.abs(part) < LARGEST))
         if mask is not None:
             np.copyto(part, np.float32(np.nan), where=mask[rows])
     return image
-
-
-def _is_finite(pixels: Pixels) -> bool:
-    """Whether all pixels are good; some rows at a time, which stay in the cache for the second look."""
-    step = max(_NEAR // max(pixels.shape[1], 1), 1)
-    parts = (pixels[first : first + step] for first in range(0, len(pixels), step))
-    return all(part.min() > -LARGEST and part.max() < LARGEST for part in parts)
 
 
 def _levels(image: Pixels) -> tuple[NDArray[np.float64], float]:

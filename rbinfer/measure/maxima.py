@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.constants import BLOCK_SIDE
 from .layers import Layer
 
 Floats = NDArray[np.float64]
@@ -17,7 +18,7 @@ Pixels = NDArray[np.float32]
 RADIUS = 5
 #: Noise of a pixel over the distance of the 16th percentile from the median of normal deviates.
 _LOWER_SIGMA = 1.0056
-_BLOCK = 8  # one maximum at most for each block of this side
+_BLOCKS = 1 << 16  # that are looked at together
 _CELL = 64  # side of the cells that sky and noise are measured in
 _SAMPLES = 4  # every so many pixels of a cell are looked at, along both axes
 _POOL, _LEAST_POOL = 1500, 400  # maxima looked at closely, at most, and how far that is lowered
@@ -180,7 +181,7 @@ def find_maxima(layer: Layer, sky: Sky, saturation: float | None, factor: int = 
     """
     ny, nx = layer.shape
     side = 2 * RADIUS + 1
-    if min(ny, nx) < max(side, _BLOCK):
+    if min(ny, nx) < max(side, BLOCK_SIDE):
         return _none()
     y, x = _block_maxima(layer, sky, saturation, max(_POOL // factor, _LEAST_POOL))
     inside = (y >= RADIUS) & (y < ny - RADIUS) & (x >= RADIUS) & (x < nx - RADIUS)
@@ -233,39 +234,40 @@ def _distance() -> Floats:
 
 def _block_maxima(layer: Layer, sky: Sky, saturation: float | None, most: int) -> tuple[Ints, Ints]:
     """Return places of the brightest pixels of blocks, of the pool at most."""
-    rows, columns = (n // _BLOCK for n in layer.shape)
-    parts = [_bright_blocks(layer, first, last, sky) for first, last in layer.bands(_BLOCK, rows)]
+    rows, columns = layer.tops.shape
+    step = max(_BLOCKS // columns, 1)
+    parts = [_bright_blocks(layer.tops[k : k + step], k, sky) for k in range(0, rows, step)]
     place, top, level, excess = (np.concatenate(each) for each in zip(*parts, strict=True))
     if saturation is None:
         saturation = _shared_level(top, level)
     chosen = np.flatnonzero(top < saturation)
     order = chosen[np.argsort(-excess[chosen], kind="stable")]
     order = place[order[thinned(len(order), most)]]
-    y, x = order // columns * _BLOCK, order % columns * _BLOCK
-    inner = np.arange(_BLOCK)
+    y, x = order // columns * BLOCK_SIDE, order % columns * BLOCK_SIDE
+    inner = np.arange(BLOCK_SIDE)
     blocks = layer.at((y[:, None] + inner)[:, :, None], (x[:, None] + inner)[:, None])
-    blocks = blocks.reshape(len(order), _BLOCK**2)
+    blocks = blocks.reshape(len(order), BLOCK_SIDE**2)
     brightest = np.where(np.isnan(blocks), -np.inf, blocks).argmax(axis=1)
-    return y + brightest // _BLOCK, x + brightest % _BLOCK
+    return y + brightest // BLOCK_SIDE, x + brightest % BLOCK_SIDE
 
 
-def _bright_blocks(layer: Layer, first: int, last: int, sky: Sky) -> tuple[Ints, Pixels, Floats, Floats]:
-    """Return the blocks of some rows that are well above the noise.
+def _bright_blocks(tops: Pixels, first: int, sky: Sky) -> tuple[Ints, Pixels, Floats, Floats]:
+    """Return those of some rows of blocks, from `first`, that are well above the noise.
 
     That is their number in the image, the brightest pixel, the level of the sky, and what that pixel has
     above it in units of the noise.
     """
-    rows, columns = (last - first) // _BLOCK, layer.shape[1] // _BLOCK
-    band = layer.rows(first, last)[:, : columns * _BLOCK]
-    tall = np.fmax.reduce(band.reshape(rows, _BLOCK, columns * _BLOCK), axis=1)
-    top = np.fmax.reduce([tall[:, k::_BLOCK] for k in range(_BLOCK)])
-    middle = np.arange(max(rows, columns)) * _BLOCK + _BLOCK // 2
-    level, noise = sky.on_grid(first + middle[:rows], middle[:columns])
+    rows, columns = tops.shape
+    middle_y, middle_x = (
+        np.arange(start, start + n) * BLOCK_SIDE + BLOCK_SIDE // 2
+        for start, n in ((first, rows), (0, columns))
+    )
+    level, noise = sky.on_grid(middle_y, middle_x)
     with np.errstate(invalid="ignore"):
-        excess = (top - level) / noise
+        excess = (tops - level) / noise
         is_bright = excess > _THRESHOLD
-    place = first // _BLOCK * columns + np.flatnonzero(is_bright)
-    return place, top[is_bright], level[is_bright], excess[is_bright]
+    place = first * columns + np.flatnonzero(is_bright)
+    return place, tops[is_bright], level[is_bright], excess[is_bright]
 
 
 def _shared_level(top: Pixels, sky: Floats) -> float:

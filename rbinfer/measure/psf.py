@@ -151,7 +151,7 @@ def measure_psf(
     if min(exposure.shape) <= 2 * RADIUS:
         return _unmeasured(0, None)
     frame = cleaned(exposure.pixels, exposure.mask, exposure.no_data is not None)
-    pyramid = Pyramid.of(frame.image, exposure.saturation)
+    pyramid = Pyramid.of(frame.layer, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)

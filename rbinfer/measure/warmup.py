@@ -8,6 +8,7 @@ from ..cutouts.cutter import Cutter, preprocess_cutout
 from ..io.exposure import as_exposure
 from ..model.spec import PreprocessSpec
 from .islands import find_detections
+from .layers import Layer
 
 
 def warmup(detects: bool = True) -> float:
@@ -32,6 +33,7 @@ def warmup(detects: bool = True) -> float:
         Cutter.prepare(as_exposure(image, fwhm=3.0), spec).cut(position, position)
     for dtype in (np.float32, np.float64):
         preprocess_cutout(image[:31, :31].astype(dtype))
+    Layer(image).halved()
     if detects:
         find_detections(image, None, 5.0, 3, True, 0.005, 1)
     return time.perf_counter() - start

@@ -90,10 +90,10 @@ def test_a_half_is_the_mean_of_four(monkeypatch, kept):
 def test_layers_are_the_same_kept_or_computed(monkeypatch):
     image = star_frame(np.random.default_rng(9), 60, 4.0, size=333)
     image[200, 100:105] = np.nan
-    expected = Pyramid.of(image, None)
+    expected = Pyramid.of(Layer(image), None)
     monkeypatch.setattr(layers, "_KEPT", 1000)
     monkeypatch.setattr(layers, "_BAND", 5000)
-    found = Pyramid.of(image, None)
+    found = Pyramid.of(Layer(image), None)
     assert [layer.is_halved for layer in found.layers] == [False, True, False, True]
     assert not any(layer.is_halved for layer in expected.layers)
     y, x = np.mgrid[3:30:2, 5:25]
@@ -165,3 +165,26 @@ def test_the_line_that_most_points_are_on():
 @pytest.mark.parametrize(("n", "needed"), [(3, 3), (4, 3), (5, 4), (6, 4), (12, 6), (40, 19)])
 def test_how_many_on_a_line_are_a_trail(n, needed):
     assert needed_on_line(n) == needed
+
+
+def test_one_walk_tells_brightest_pixels_halves_and_bad_pixels(monkeypatch):
+    rng = np.random.default_rng(10)
+    image = rng.normal(SKY, NOISE, (45, 61)).astype(np.float32)
+    assert Layer(image).is_good
+    image[3, 5], image[8:16, 16:24], image[44, 60] = np.nan, np.nan, np.nan
+    blocks = image[:40, :56].reshape(5, 8, 7, 8).transpose(0, 2, 1, 3).reshape(5, 7, 64)
+    expected = np.where(np.isnan(blocks), -np.inf, blocks).max(axis=2)
+    for band in (1 << 21, 900):
+        monkeypatch.setattr(layers, "_BAND", band)
+        layer = Layer(image)
+        assert not layer.is_good
+        assert np.array_equal(layer.tops, expected)
+        assert layer.tops[1, 2] == -np.inf
+        sums = image[:44:2, :60] + image[1:44:2, :60]
+        half = np.float32(0.25) * (sums[:, ::2] + sums[:, 1::2])
+        assert np.array_equal(layer.halved().image, half, equal_nan=True)
+    image[:] = SKY
+    image[44, 2] = np.inf
+    assert not Layer(image).is_good
+    image[44, 2] = 2e30
+    assert not Layer(image).is_good

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rbinfer.measure.candidates import Candidates, Pyramid
+from rbinfer.measure.layers import Layer
 from rbinfer.measure.psf import measure_psf
 from rbinfer.measure.streaks import fit_streaks
 
@@ -34,7 +35,7 @@ def test_places_widths_and_fluxes_of_whole_streaks(fwhm, ratio, angle):
         shape=np.tile(0.8 * size * np.array([math.cos(2 * angle), math.sin(2 * angle)]), (6, 1)),
         shape_error=0.1 * ones, snr=flux, excess=0 * ones, flux=ones, sky=SKY * ones,
     )  # fmt: skip
-    found = fit_streaks(Pyramid.of(image.astype(np.float32), None), about)
+    found = fit_streaks(Pyramid.of(Layer(image.astype(np.float32)), None), about)
     order = np.argsort(-flux)
     np.testing.assert_allclose(np.exp(found.log_fwhm), fwhm, rtol=0.05)
     np.testing.assert_allclose(np.hypot(*found.shape.T), size, rtol=0.06)
@@ -42,7 +43,7 @@ def test_places_widths_and_fluxes_of_whole_streaks(fwhm, ratio, angle):
     assert np.median(away) < 0.3
     np.testing.assert_allclose(found.flux, flux[order], rtol=0.08)
     np.testing.assert_allclose(found.sky, SKY, atol=NOISE)
-    again = fit_streaks(Pyramid.of(image.astype(np.float32), None), replace(about))
+    again = fit_streaks(Pyramid.of(Layer(image.astype(np.float32)), None), replace(about))
     np.testing.assert_array_equal(found.log_fwhm, again.log_fwhm)
 
 
