@@ -103,16 +103,22 @@ class PlainHdu:
         made = np.result_type(wanted, zero) if zero else wanted
         pixels = room_for((n,)) if made == np.float32 else np.empty(n, made)
         stored = np.empty(min(_PART, n), kind)
+        native = np.empty(len(stored), kind.newbyteorder("="))
+        is_converted = made != native.dtype
         with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
             for start in range(0, n, _PART):
                 part = stored[: n - start]
                 if file.readinto(part.view(np.uint8)) < part.nbytes:
                     raise OSError("it ends before its data do")
+                found = pixels[start : start + len(part)]
+                if is_converted:
+                    # A step at a time: NumPy does several at once in pieces so small that it takes longer.
+                    native[: len(part)] = part
+                    part = native[: len(part)]
+                found[:] = part
                 if zero:
-                    np.add(part, zero, out=pixels[start : start + len(part)])
-                else:
-                    pixels[start : start + len(part)] = part
+                    found += zero
                 release(pixels)
         written(pixels)
         return pixels.reshape(self.shape)

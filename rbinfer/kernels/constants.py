@@ -39,7 +39,7 @@ N_COLUMNS = 16
 #: Flags of detections, as SEP has them.
 MERGED, TRUNCATED, SINGULAR = 1, 2, 8
 #: Lines of an image that `rbinfer.kernels.runs.find_runs` works with.
-N_LINES = 16
+N_LINES = 15
 #: What `rbinfer.kernels.deblend` works with for each pixel of an island.
 N_NUMBERS = 17
 

@@ -163,17 +163,15 @@ class Call:
                 reals.append(float(value))
             else:
                 numbers.append(int(value))
-        self._known = len(addresses), len(numbers)
         more = sum(dimensions for _, dimensions in self._rest)
-        self._addresses = np.array(addresses + [0] * len(self._rest), np.int64)
-        self._numbers = np.array(numbers + [0] * more, np.int64)
-        self._reals = np.array(reals, np.float64)
-        # Room for what Numba returns and raises: pointers.
-        self._result = np.zeros(2, np.int64)
-        at = self._result.ctypes.data
-        self._pointers = (
-            at, at + 8, self._addresses.ctypes.data, self._numbers.ctypes.data, self._reals.ctypes.data,
-        )  # fmt: skip
+        # Room for what Numba returns and raises, which are pointers; addresses; whole numbers. In one
+        # array, for to ask arrays where they are takes longest.
+        self._room = np.array([0, 0, *addresses, *[0] * len(self._rest), *numbers, *[0] * more], np.int64)
+        self._reals = np.array([*reals, 0.0])
+        n = 2 + len(addresses) + len(self._rest)
+        self._of_rest = 2 + len(addresses), n, n + len(numbers)
+        at = _address(self._room)
+        self._pointers = at, at + 8, at + 16, at + 8 * n, _address(self._reals)
 
     def __call__(self, *rest: NDArray[Any]) -> None:
         """Call the kernel with the arrays that are its other arguments."""
@@ -186,9 +184,9 @@ class Call:
             _check(value, dtype, dimensions)
             addresses.append(_address(value))
             numbers.extend(value.shape)
-        n_addresses, n_numbers = self._known
-        self._addresses[n_addresses:] = addresses
-        self._numbers[n_numbers:] = numbers
+        first, end, more = self._of_rest
+        self._room[first:end] = addresses
+        self._room[more:] = numbers
         if status := self._function(*self._pointers):
             raise RuntimeError(f"the kernel {self._kernel.name} ended with {status}")
 

@@ -15,75 +15,80 @@ from .jit import jit
 from .trees import root_of
 
 _BLOCK = 32  # pixels that are looked at as one
+_PART = 512  # pixels of a row that are smoothed at a time
 
 
 @jit
-def _interpolate(spline: Any, y: int, side: int, line: Any) -> None:
-    """Fill a line with a bicubic spline through the middles of the cells of a mesh, at row `y`.
-
-    ``spline`` has the values and their second derivatives along y, along x, and along both, each
-    over six.
-    """
-    rows, columns, width = spline.shape[1], spline.shape[2], line.size
-    u = y / side - 0.5  # as SEP has it, half a pixel off; columns count from the middles of pixels
-    k = min(max(math.floor(u), 0), max(rows - 2, 0))
-    next_k = min(k + 1, rows - 1)
-    t = u - k if rows > 1 else 0.0
+def _node(spline: Any, k: int, next_k: int, n: int, t: float) -> Any:
+    """Return value and derivative along x of a spline at a column of nodes, between two rows of them."""
     c = 1.0 - t
     c3, t3 = c * c * c - c, t * t * t - t
-    v1 = d1 = 0.0
-    for m in range(-1, max(columns - 1, 1)):
-        n = min(m + 1, columns - 1)
-        # Value and derivative along x at both ends of the interval.
-        v0, d0 = v1, d1
-        v1 = c * spline[0, k, n] + t * spline[0, next_k, n]
-        v1 += c3 * spline[1, k, n] + t3 * spline[1, next_k, n]
-        d1 = c * spline[2, k, n] + t * spline[2, next_k, n]
-        d1 += c3 * spline[3, k, n] + t3 * spline[3, next_k, n]
-        if m < 0:
-            continue
-        a0, a1 = np.float32(v0), np.float32(v1 - v0 - 2.0 * d0 - d1)
-        a2, a3 = np.float32(3.0 * d0), np.float32(d1 - d0)
-        first = 0 if m == 0 else m * side + side // 2
-        last = width if m >= columns - 2 else min((m + 1) * side + side // 2, width)
-        step = np.float32(1.0 / side)
-        shift = np.float32((0.5 - 0.5 * side) / side)
-        for x in range(first, last):
-            s = np.float32(np.int32(x - m * side)) * step + shift
-            line[np.uint64(x)] = a0 + s * (a1 + s * (a2 + s * a3))
+    v = c * spline[0, k, n] + t * spline[0, next_k, n]
+    v += c3 * spline[1, k, n] + t3 * spline[1, next_k, n]
+    d = c * spline[2, k, n] + t * spline[2, next_k, n]
+    d += c3 * spline[3, k, n] + t3 * spline[3, next_k, n]
+    return v, d
+
+
+@jit
+def _cubic(v0: float, d0: float, v1: float, d1: float) -> Any:
+    """Return the coefficients between two nodes, from the constant one up."""
+    return (
+        np.float32(v0), np.float32(v1 - v0 - 2.0 * d0 - d1), np.float32(3.0 * d0), np.float32(d1 - d0)
+    )  # fmt: skip
 
 
 @jit
 def _load(
     image: Any, mask: Any, has_mask: bool, splines: Any, side: int, y: int, unit: Any, floor: Any,
-    background: Any, data: Any, sky: Any, weights: Any, weighted: Any,
+    data: Any, sky: Any, weights: Any, weighted: Any,
 ) -> None:  # fmt: skip
     """Fill lines for a row: pixels above the background, noise, its inverse square, and their product.
 
     Lines but that of the noise have a pixel more at both ends. That has no weight, like bad pixels and
-    rows off the image.
+    rows off the image. Background and noise are bicubic splines through the middles of the cells of a
+    mesh: `splines` has their values and second derivatives along y, along x, and along both, each over
+    six. They are not written to lines of their own, which would take more time than their products.
     """
     height, width = image.shape
     if y < 0 or y >= height:
         for x in range(width + 2):
             data[x] = weights[x] = weighted[x] = np.float32(0.0)
         return
-    _interpolate(splines[0], y, side, background)
-    _interpolate(splines[1], y, side, sky)
-    a = np.uint64(y)
     for x in (0, width + 1):
         data[x] = weights[x] = weighted[x] = np.float32(0.0)
-    for x in range(width):
-        b, to = np.uint64(x), np.uint64(x + 1)
-        value = image[a, b]
-        is_good = abs(value) < LARGEST
-        if has_mask:
-            is_good = is_good and not mask[a, b]
-        above = value - background[b] if is_good else np.float32(0.0)
-        sky[b] = max(sky[b], floor)
-        inverse = unit / sky[b]
-        weight = inverse * inverse if is_good else np.float32(0.0)
-        data[to], weights[to], weighted[to] = above, weight, above * weight
+    rows, columns = splines.shape[2], splines.shape[3]
+    u = y / side - 0.5  # as SEP has it, half a pixel off; columns count from the middles of pixels
+    k = min(max(math.floor(u), 0), max(rows - 2, 0))
+    next_k = min(k + 1, rows - 1)
+    t = u - k if rows > 1 else 0.0
+    step, shift = np.float32(1.0 / side), np.float32((0.5 - 0.5 * side) / side)
+    a = np.uint64(y)
+    level1, slope1 = _node(splines[0], k, next_k, 0, t)
+    noise1, bend1 = _node(splines[1], k, next_k, 0, t)
+    for m in range(max(columns - 1, 1)):
+        n = min(m + 1, columns - 1)
+        # Value and derivative along x at both ends of the interval.
+        level0, slope0, noise0, bend0 = level1, slope1, noise1, bend1
+        level1, slope1 = _node(splines[0], k, next_k, n, t)
+        noise1, bend1 = _node(splines[1], k, next_k, n, t)
+        a0, a1, a2, a3 = _cubic(level0, slope0, level1, slope1)
+        b0, b1, b2, b3 = _cubic(noise0, bend0, noise1, bend1)
+        first = 0 if m == 0 else m * side + side // 2
+        last = width if m >= columns - 2 else min((m + 1) * side + side // 2, width)
+        for x in range(first, last):
+            b, to = np.uint64(x), np.uint64(x + 1)
+            s = np.float32(np.int32(x - m * side)) * step + shift
+            background = a0 + s * (a1 + s * (a2 + s * a3))
+            noise = max(b0 + s * (b1 + s * (b2 + s * b3)), floor)
+            value = image[a, b]
+            is_good = abs(value) < LARGEST
+            if has_mask:
+                is_good = is_good and not mask[a, b]
+            above = value - background if is_good else np.float32(0.0)
+            inverse = unit / noise
+            weight = inverse * inverse if is_good else np.float32(0.0)
+            sky[b], data[to], weights[to], weighted[to] = noise, above, weight, above * weight
 
 
 @jit
@@ -94,20 +99,28 @@ def _filter(
     """Fill lines with what a matched filter gives for the middle one of three rows, and with its limits.
 
     With a kernel k, noise n and pixels d a pixel is above the threshold t if ``sum(k d / n^2)`` is more
-    than ``t sqrt(sum(k^2 / n^2))``.
+    than ``t sqrt(sum(k^2 / n^2))``. A part of the row is worked on at a time, with sums down its columns
+    that stay in the nearest cache.
     """
     four, two = np.float32(4.0), np.float32(2.0)
-    for x in range(column.size):
-        column[x] = weighted[a, x] + two * weighted[b, x] + weighted[c, x]
-    for x in range(line.size):
-        line[x] = np.float32(1 / 16) * (
-            column[np.uint64(x)] + two * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
-        )
-    for x in range(column.size):
-        column[x] = weights[a, x] + four * weights[b, x] + weights[c, x]
-    for x in range(line.size):
-        total = column[np.uint64(x)] + four * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
-        limit[x] = limit_of_one * np.float32(math.sqrt(np.float32(1 / 256) * total))
+    width = line.size
+    for first in range(0, width, _PART):
+        n = min(_PART, width - first)
+        for x in range(n + 2):
+            at = np.uint64(first + x)
+            column[x] = weighted[a, at] + two * weighted[b, at] + weighted[c, at]
+        for x in range(n):
+            line[np.uint64(first + x)] = np.float32(1 / 16) * (
+                column[np.uint64(x)] + two * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
+            )
+        for x in range(n + 2):
+            at = np.uint64(first + x)
+            column[x] = weights[a, at] + four * weights[b, at] + weights[c, at]
+        for x in range(n):
+            total = column[np.uint64(x)] + four * column[np.uint64(x + 1)] + column[np.uint64(x + 2)]
+            limit[np.uint64(first + x)] = limit_of_one * np.float32(
+                math.sqrt(np.float32(1 / 256) * total)
+            )
 
 
 @jit
@@ -186,7 +199,7 @@ def find_runs(
     mask : array of bool, (ny, nx), or (1, 1) without one
     has_mask : bool
     splines : array of float64, (2, 4, rows, columns)
-        Of background and noise; see `_interpolate`.
+        Of background and noise; see `_load`.
     side : int
         Of the cells of their mesh, pixels.
     unit, floor : float
@@ -209,15 +222,14 @@ def find_runs(
     n_runs: Any = np.int64(0)
     n_pixels: Any = n_runs
     data, weights, weighted, skies = lines[0:3], lines[3:6], lines[6:9], lines[9:12]
-    column, background = lines[12], lines[13][:width]
-    line, limit = lines[14][:width], lines[15][:width]
+    line, limit, column = lines[12][:width], lines[13][:width], lines[14]
     one, t = np.float32(unit), np.float32(threshold)
     least = np.float32(floor)
     for y in range(first - 1, last + 1):
         k = (y + 3) % 3
         _load(
-            image, mask, has_mask, splines, side, y, one, least, background, data[k], skies[k][:width],
-            weights[k], weighted[k],
+            image, mask, has_mask, splines, side, y, one, least, data[k], skies[k][:width], weights[k],
+            weighted[k],
         )  # fmt: skip
         row = y - 1
         if row < first:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rbinfer.io.exposure import Exposure
-from rbinfer.measure.level import measure_level
+from rbinfer.measure.level import measure_level, median
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (900, 700)])
@@ -48,3 +48,16 @@ def test_how_uneven_the_background_is(side):
     mask = np.zeros(flat.shape, bool)
     mask[:, side // 4 :] = True
     assert np.isnan(measure_level(Exposure(np.float32(flat), mask=mask)).range)
+
+
+@pytest.mark.parametrize("n", [1, 2, 99, 5000, 5001])
+def test_the_median_is_that_of_numpy(n):
+    rng = np.random.default_rng(n)
+    noise = rng.normal(500.0, 7.0, n)
+    # Whole numbers; a sample that misleads: each of its values is far above the others.
+    misleading = noise.copy()
+    misleading[:: max(n // 1000, 1)] += 1e4
+    for values in (noise, np.rint(noise), np.full(n, 3.0), np.sort(noise), misleading):
+        before = values.copy()
+        assert median(values) == np.median(values)
+        assert np.array_equal(values, before)
