@@ -113,7 +113,7 @@ class PlainHdu:
                     raise OSError("it ends before its data do")
                 found = pixels[start : start + len(part)]
                 if is_converted:
-                    # A step at a time: NumPy does several at once in pieces so small that it takes longer.
+                    # A step at a time: NumPy does several at once in small pieces, and takes longer.
                     native[: len(part)] = part
                     part = native[: len(part)]
                 found[:] = part

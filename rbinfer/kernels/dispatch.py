@@ -164,12 +164,13 @@ class Call:
             else:
                 numbers.append(int(value))
         more = sum(dimensions for _, dimensions in self._rest)
-        # Room for what Numba returns and raises, which are pointers; addresses; whole numbers. In one
-        # array, for to ask arrays where they are takes longest.
-        self._room = np.array([0, 0, *addresses, *[0] * len(self._rest), *numbers, *[0] * more], np.int64)
-        self._reals = np.array([*reals, 0.0])
-        n = 2 + len(addresses) + len(self._rest)
+        # Room for what Numba returns and raises, which are pointers, for addresses and for whole numbers:
+        # in one array, for to make arrays and to ask where they are takes longest.
+        room = [0, 0, *addresses, *[0] * len(self._rest)]
+        n = len(room)
         self._of_rest = 2 + len(addresses), n, n + len(numbers)
+        self._room = np.array([*room, *numbers, *[0] * more], np.int64)
+        self._reals = np.array([*reals, 0.0])  # never empty, for it has to lie somewhere
         at = _address(self._room)
         self._pointers = at, at + 8, at + 16, at + 8 * n, _address(self._reals)
 

@@ -12,7 +12,6 @@ from ..io.exposure import Exposure
 from ..io.masks_out import BITS
 from ..io.positions import scored_positions
 from ..measure.detect import detect
-from ..measure.footprints import footprints
 from ..scoring.classifier import Classifier
 from ..status import UNSCORED, is_real
 
@@ -68,6 +67,9 @@ def artefact_mask(
         bits.append(_bits(scored))
         x, y = np.append(x, hits["x"]), np.append(y, hits["y"])
     log.debug("%d hits were looked at beside the rows", len(hits))
+    # SEP is imported with it, which most commands and workers do without.
+    from ..measure.footprints import footprints
+
     return footprints(exposure.pixels, exposure.mask, x, y, np.concatenate(bits))
 
 
