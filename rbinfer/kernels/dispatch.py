@@ -164,8 +164,8 @@ class Call:
             else:
                 numbers.append(int(value))
         more = sum(dimensions for _, dimensions in self._rest)
-        # Room for what Numba returns and raises, which are pointers, for addresses and for whole numbers:
-        # in one array, for to make arrays and to ask where they are takes longest.
+        # Room for two pointers, to what Numba returns and raises, for addresses and for whole numbers.
+        # In one array: to make arrays, and to ask where they are, takes longest.
         room = [0, 0, *addresses, *[0] * len(self._rest)]
         n = len(room)
         self._of_rest = 2 + len(addresses), n, n + len(numbers)
