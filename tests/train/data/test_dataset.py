@@ -55,9 +55,9 @@ def made_frame(sources=(), artefacts=(), noise=5.0):
     )
 
 
-def label_at(frame, *positions):
+def label_at(frame, *positions, **options):
     x, y = (np.array(c) for c in zip(*positions, strict=True))
-    return label_detections(frame, x.astype(float), y.astype(float), x, y).tolist()
+    return label_detections(frame, x.astype(float), y.astype(float), x, y, **options).tolist()
 
 
 def test_lone_objects_get_their_class():
@@ -86,7 +86,9 @@ def test_noise_on_a_faint_column_is_the_columns():
     for y in (30, 70):
         frame.image[y, 30] = 100 + 5 * 5
     frame.image[30, 80] = 100 + 5 * 5
-    assert label_at(frame, (30, 30), (30, 90), (30, 70)) == [HOT, STAR, AMBIGUOUS]
+    at = [(30, 30), (30, 90), (30, 70)]
+    assert label_at(frame, *at, lifted=True) == [HOT, STAR, AMBIGUOUS]
+    assert label_at(frame, *at) == [AMBIGUOUS, STAR, AMBIGUOUS]
     assert label_at(frame, (80, 30)) == [NOISE]
 
 
