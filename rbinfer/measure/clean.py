@@ -76,14 +76,14 @@ def _marked(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
         mask = None
     if is_finite and mask is None:
         return pixels
-    image = copy_of(pixels)
-    for rows in bands(image):
-        part = image[rows]
+
+    def mark(part: Pixels, rows: slice) -> None:
         if not is_finite:
             np.copyto(part, np.float32(np.nan), where=~(np.abs(part) < LARGEST))
         if mask is not None:
             np.copyto(part, np.float32(np.nan), where=mask[rows])
-    return image
+
+    return copy_of(pixels, mark)
 
 
 def _is_finite(pixels: Pixels) -> bool:

@@ -144,7 +144,7 @@ def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
     for first in range(0, len(pixels), step):
         band = slice(first, first + step, _STEP)
         parts.append(_repeated(pixels[band], None if mask is None else mask[band]))
-        release(pixels)
+        release(pixels[first : first + step])
     values, part = np.unique(np.concatenate([values for values, _ in parts]), return_inverse=True)
     counts = np.bincount(part, np.concatenate([counts for _, counts in parts]), len(values))
     order = np.argsort(-counts, kind="stable")[:_MOST_VALUES]

@@ -66,7 +66,7 @@ def test_rows_are_the_same_to_the_bit(frame, kind, in_bands, classifier, tmp_pat
     assert len(expected.table) > 100
     in_bands()
     pixels = load_image(path).pixels
-    assert scratch._file_of(pixels) is not None
+    assert scratch._whole_of(pixels) is not None
     found = score_file(str(path), None, ScoreOptions(), classifier)
     assert found.table.colnames == expected.table.colnames
     for name in expected.table.colnames:
