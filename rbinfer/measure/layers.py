@@ -47,9 +47,10 @@ class Layer:
         """Return pixels at rows and columns, arrays of shapes that broadcast."""
         if not self.is_halved:
             return taken(self.image, y, x)
-        left, right = (
-            taken(self.image, 2 * y, 2 * x + k) + taken(self.image, 2 * y + 1, 2 * x + k) for k in (0, 1)
-        )
+        # All four together: of an image in a file, one that is read brings its neighbours into memory.
+        both = np.arange(2).reshape(2, *[1] * np.broadcast(y, x).ndim)
+        upper, lower = taken(self.image, 2 * y + both[:, None], 2 * x + both)
+        left, right = upper + lower
         return np.float32(0.25) * (left + right)
 
     def bands(self, unit: int, n: int) -> Iterator[tuple[int, int]]:
