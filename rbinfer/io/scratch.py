@@ -130,6 +130,38 @@ def bands(pixels: NDArray[np.generic]) -> Iterator[slice]:
         release(pixels[rows])
 
 
+class Passing:
+    """Lets go what lies around positions that are worked through from the top of an image to its bottom.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (ny, nx)
+        All of the image.
+    """
+
+    def __init__(self, pixels: NDArray[np.generic]) -> None:
+        self._pixels = pixels
+        self._reach = None if _whole_of(pixels) is None else max(_BAND // pixels.shape[1], 1)
+        self._row = 0.0
+
+    def parts(self, y: NDArray[np.float64]) -> Iterator[slice]:
+        """Yield slices of positions in rows `y` that are near each other, one after the other."""
+        if self._reach is None:
+            yield slice(0, len(y))
+            return
+        start = 0
+        while start < len(y):
+            with np.errstate(invalid="ignore"):  # two infinite ones; NaN compares false
+                is_far = np.abs(y[start:] - self._row) > self._reach
+            stop = start + int(is_far.argmax()) if is_far.any() else len(y)
+            if start < stop:
+                yield slice(start, stop)
+            if stop < len(y):
+                release(self._pixels)
+                self._row = float(y[stop])
+            start = stop
+
+
 def taken(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64]) -> Pixels:
     """Return pixels at rows and columns, of shapes that broadcast: a few at a time where in a file."""
     if _whole_of(pixels) is None:
@@ -167,7 +199,7 @@ def _opened(size: int) -> tuple[FileIO, _Scratch] | None:
     place = _place()
     try:
         with ExitStack() as opened:
-            file = cast("FileIO", opened.enter_context(tempfile.TemporaryFile(dir=place, buffering=0)))
+            file = opened.enter_context(tempfile.TemporaryFile(dir=place, buffering=0))
             # Else a full disk would be known when half of it is written.
             os.posix_fallocate(file.fileno(), 0, size)
             mapped = _Scratch(file.fileno(), size)

@@ -51,7 +51,8 @@ class Layer:
         both = np.arange(2).reshape(2, *[1] * np.broadcast(y, x).ndim)
         upper, lower = taken(self.image, 2 * y + both[:, None], 2 * x + both)
         left, right = upper + lower
-        return np.float32(0.25) * (left + right)
+        mean: Pixels = np.float32(0.25) * (left + right)
+        return mean
 
     def bands(self, unit: int, n: int) -> Iterator[tuple[int, int]]:
         """Yield first and last rows of bands of whole units, of which there are `n`.

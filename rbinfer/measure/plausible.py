@@ -59,9 +59,7 @@ def implausible(exposure: Exposure) -> str:
     return ""
 
 
-def _is_smooth(
-    left: NDArray[np.float32], here: NDArray[np.float32], right: NDArray[np.float32]
-) -> bool:
+def _is_smooth(left: NDArray[np.float32], here: NDArray[np.float32], right: NDArray[np.float32]) -> bool:
     """Whether slopes change by far less than they are, which they never do where there is noise."""
     slopes, changes = np.abs(right - here), np.abs(right - 2 * here + left)
     known = np.isfinite(changes)

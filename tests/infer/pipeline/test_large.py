@@ -10,7 +10,6 @@ from rbinfer.io.images import load_image
 from rbinfer.measure import islands, layers, nodata, plausible
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
-from rbinfer.scoring import engine
 
 
 @pytest.fixture
@@ -20,13 +19,12 @@ def in_bands(monkeypatch):
     def begin():
         for module, name, value in (
             (scratch, "LARGE", 10_000),
-            (scratch, "_BAND", 3000),
+            (scratch, "_BAND", 2200),  # an odd number of rows
             (scratch, "_SCATTERED", 100),
             (islands, "_BAND", 7000),
             (layers, "_BAND", 7000),
             (layers, "_KEPT", 10_000),
             (nodata, "_LOOKED_AT", 3000),
-            (engine, "_ROWS_IN_MEMORY", 64),
         ):
             monkeypatch.setattr(module, name, value)
 
@@ -51,6 +49,9 @@ def written(frame, kind, path):
         pixels[::50, ::31] = -np.inf
     elif kind == "no data":
         pixels[:, 500:] = -999.0
+    elif kind == "mosaic":
+        pixels[::2, ::2] += 300.0
+        pixels[1::2, 1::2] += 500.0
     elif kind == "masked":
         mask = np.zeros(frame.shape, np.uint8)
         mask[300:320, :] = 1
@@ -58,7 +59,7 @@ def written(frame, kind, path):
     fits.HDUList(hdus).writeto(path)
 
 
-@pytest.mark.parametrize("kind", ["integers", "floats", "bad pixels", "no data", "masked"])
+@pytest.mark.parametrize("kind", ["integers", "floats", "bad pixels", "no data", "mosaic", "masked"])
 def test_rows_are_the_same_to_the_bit(frame, kind, in_bands, classifier, tmp_path):
     path = tmp_path / "frame.fits"
     written(frame, kind, path)
