@@ -192,8 +192,10 @@ def _blocks_of(same: Mask, side: int = _BLOCK) -> Mask:
     whole = same
     for _ in ("rows", "columns"):
         n = max(len(whole) - side + 1, 0)
-        whole = np.logical_and.reduce([whole[k : k + n] for k in range(side)])
-        whole = whole.T
+        every = whole[:n].copy("K")
+        for k in range(1, side):  # one after the other: together they take `side` times the memory
+            every &= whole[k : k + n]
+        whole = every.T
     out = np.zeros((height, width), np.bool_)
     rows, columns = whole.shape
     for dy in range(side):
