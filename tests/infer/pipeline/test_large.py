@@ -89,3 +89,25 @@ def test_what_is_strange_is_said_of_a_large_image_too(in_bands, tmp_path):
 def saved(image, path):
     fits.writeto(path, image)
     return path
+
+
+@pytest.mark.parametrize("value", [-999.0, 5000.0, 97.0, 100.0, np.inf])
+def test_areas_without_data_are_the_same(value, in_bands, monkeypatch):
+    monkeypatch.setattr(nodata, "_SAMPLE", 5000)
+    image = np.random.default_rng(3).normal(100, 5, (300, 400)).astype(np.float32).clip(97)
+    image[40:120, 100:300] = value
+    image[7, 9] = np.nan
+    mask = np.zeros(image.shape, np.bool_)
+    mask[200:210] = True
+    expected = nodata.no_data_areas(image, mask)
+    levels = nodata._deviation(image, ~mask & np.isfinite(image)), nodata._sample(image, ~mask)
+    in_bands()
+    pixels = scratch.copy_of(image)
+    assert scratch._whole_of(pixels) is not None
+    found = nodata.no_data_areas(pixels, mask)
+    assert [*found] == [*expected]
+    assert [*expected] == ([value] if value in (-999.0, 5000.0, 100.0) else [])
+    for key, area in expected.items():
+        np.testing.assert_array_equal(found[key], area)
+    assert nodata._deviation(pixels, ~mask & np.isfinite(image)) == pytest.approx(levels[0], rel=1e-12)
+    np.testing.assert_array_equal(nodata._sample(pixels, ~mask), levels[1])
