@@ -25,7 +25,7 @@ from .simulate.config import SimulateConfig
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
 #: dataset is not taken for a new one.
-SIMULATION = 6
+SIMULATION = 7
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.
@@ -75,6 +75,8 @@ class DataConfig(Settings):
         Probability that the threshold is in units of the noise of sky and read-out, as of pipelines that
         know the gain; else in units of the scatter of the pixels, which in a crowded field is several
         times that, so that its faint stars are below it.
+    lifted : bool
+        Whether a peak of noise on a faint artefact, such as a column, is labelled; else it is left out.
     """
 
     frames: int = 1500
@@ -93,6 +95,7 @@ class DataConfig(Settings):
     maps_given: float = 0.1
     measured: float = field(default=0.0, metadata=LATER)
     known_noise: float = field(default=0.0, metadata=LATER)
+    lifted: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()

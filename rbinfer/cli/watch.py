@@ -102,9 +102,12 @@ def add_parser(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     from .._util.interrupts import exit_on_sigterm
-    from ..runs.watch import run_watch
+    from ..runs import starting
 
     with exit_on_sigterm(0), ExitStack() as until_done:
+        starting.begin()  # beside what is imported here
+        from ..runs.watch import run_watch
+
         tell = _Teller.of(options, until_done)
         report = run_watch(
             options.folder,

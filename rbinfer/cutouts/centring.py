@@ -8,7 +8,7 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import noise_of_steps, spread_over, values_at
+from ..io.arrays import noise_between, spread_over, values_at
 from ..io.exposure import Exposure
 from ..model.spec import DEFAULT_FWHM
 
@@ -141,8 +141,8 @@ def _level_and_noise(
 ) -> tuple[np.float32 | None, np.float32]:
     """Level of the whole image and noise of its pixels from those side by side; None without any."""
     y, x = spread_over(image.shape, _SAMPLE)
-    values = values_at(image, mask, y, x)
-    values = values[np.isfinite(values)]
+    here, right = values_at(image, mask, y, np.stack([x, x + 1]))
+    values = here[np.isfinite(here)]
     if len(values) == 0:
         return None, np.float32(0)
-    return np.float32(np.median(values)), np.float32(noise_of_steps(image, mask, y, x))
+    return np.float32(np.median(values)), np.float32(noise_between(here, right))

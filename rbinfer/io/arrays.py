@@ -200,7 +200,12 @@ def noise_of_steps(
     float
         1.4826 times the median of the absolute differences over the square root of 2; 0 without any.
     """
+    return noise_between(*values_at(pixels, mask, y, np.stack([x, x + 1])))
+
+
+def noise_between(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """Estimate the noise of a pixel from pixels and their neighbours, as `noise_of_steps` does."""
     with np.errstate(over="ignore"):
-        steps = np.abs(values_at(pixels, mask, y, x + 1) - values_at(pixels, mask, y, x))
+        steps = np.abs(right - left)
     steps = steps[np.isfinite(steps)]
     return 1.4826 / float(np.sqrt(2.0)) * float(np.median(steps)) if len(steps) else 0.0

@@ -23,7 +23,7 @@ from ..errors import InputError
 from .cards import PlainHeader
 from .content import PIECE
 from .layout import BLOCK, MOST_AXES, Place, Stored, is_gzip, places_of
-from .scratch import release, room_for, written
+from .scratch import filled
 
 #: Types of pixels by BITPIX.
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -101,27 +101,25 @@ class PlainHdu:
         kind = self._kind
         n, zero = math.prod(self.shape), np.float32(self.header.get("BZERO", 0))
         made = np.result_type(wanted, zero) if zero else wanted
-        pixels = room_for((n,)) if made == np.float32 else np.empty(n, made)
         stored = np.empty(min(_PART, n), kind)
         native = np.empty(len(stored), kind.newbyteorder("="))
         is_converted = made != native.dtype
         with _opened(self.path, self.unpacked) as file:
             file.seek(self.place.data)
-            for start in range(0, n, _PART):
-                part = stored[: n - start]
+
+            def fill(pixels: NDArray[Any], _: int) -> None:
+                part = stored[: len(pixels)]
                 if file.readinto(part.view(np.uint8)) < part.nbytes:
                     raise OSError("it ends before its data do")
-                found = pixels[start : start + len(part)]
                 if is_converted:
                     # A step at a time: NumPy does several at once in small pieces, and takes longer.
                     native[: len(part)] = part
                     part = native[: len(part)]
-                found[:] = part
+                pixels[:] = part
                 if zero:
-                    found += zero
-                release(pixels)
-        written(pixels)
-        return pixels.reshape(self.shape)
+                    pixels += zero
+
+            return filled((n,), made, _PART, fill).reshape(self.shape)
 
 
 def plain_hdus(path: Path) -> list[PlainHdu] | None:

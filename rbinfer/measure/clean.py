@@ -62,15 +62,17 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
     areas = {} if is_mask_whole else no_data_areas(pixels, mask)
     for area in areas.values():
         image = copy_of(image) if image is pixels else image
-        image[area] = np.nan
+        for rows in bands(image):
+            image[rows][area[rows]] = np.nan
     levels, noise = _levels(image)
     if not np.ptp(levels) > _DIFFERENT * noise:
         return CleanFrame(layer if image is pixels else Layer(image), False)
     if image is pixels:
         image = copy_of(pixels)
-    for j in (0, 1):
-        for i in (0, 1):
-            image[j::2, i::2] -= np.float32(levels[j, i] - levels.mean())
+    for rows in bands(image):
+        for j, i in np.ndindex(2, 2):
+            part = image[rows][(j - rows.start) % 2 :: 2, i::2]
+            part -= np.float32(levels[j, i] - levels.mean())
     apart = np.abs(levels[[0, 0], [0, 1]] - levels[[1, 1], [1, 0]])
     return CleanFrame(Layer(image), bool(apart.min() < _SAME * np.ptp(levels) and apart.max() > 0))
 
@@ -80,14 +82,14 @@ def _marked(layer: Layer, mask: NDArray[np.bool_] | None) -> Pixels:
         mask = None
     if mask is None and layer.is_good:
         return layer.image
-    image = copy_of(layer.image)
-    for rows in bands(image):
-        part = image[rows]
+
+    def mark(part: Pixels, rows: slice) -> None:
         # NaN compares false.
         np.copyto(part, np.float32(np.nan), where=~(np.abs(part) < LARGEST))
         if mask is not None:
             np.copyto(part, np.float32(np.nan), where=mask[rows])
-    return image
+
+    return copy_of(layer.image, mark)
 
 
 def _levels(image: Pixels) -> tuple[NDArray[np.float64], float]:

@@ -35,6 +35,7 @@ def measure_width(
     table: "Table | None" = None,
     borrow: Callable[[Exposure], Width | None] | None = None,
     name: str = "",
+    is_sky: bool = True,
 ) -> Width:
     """Find the FWHM of an image's stars.
 
@@ -52,12 +53,16 @@ def measure_width(
         none.
     name : str
         What messages call the image where it is one of several; by default they do not name it.
+    is_sky : bool
+        False of a dark or another frame that is known to show none: then a width that is not that of
+        stars is no news, and not warned of.
 
     Returns
     -------
     Width
     """
     of = f"{name}: " if name else ""
+    level = logging.WARNING if is_sky else logging.INFO
     found = measure_psf(exposure)
     if found.fwhm is not None:
         if found.reason:
@@ -67,7 +72,7 @@ def measure_width(
     lent = None if borrow is None else borrow(exposure)
     if lent is not None:
         text = "%s%s FWHM %.2f px is that of %d other frames"
-        log.warning(text, of, NO_STARS, lent.fwhm, lent.n_frames)
+        log.log(level, text, of, NO_STARS, lent.fwhm, lent.n_frames)
         return replace(
             lent,
             n_stars=found.n_stars,
@@ -82,9 +87,9 @@ def measure_width(
         fwhm, source, where = own, "catalogue", "the catalogue's"
     else:
         width = assumed_width(found)
-        log.warning("%s%s %s", of, NO_STARS, _assumed(width))
+        log.log(level, "%s%s %s", of, NO_STARS, _assumed(width))
         return width
-    log.warning("%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
+    log.log(level, "%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
     return Width(fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS, population=found.population)
 
 

@@ -103,7 +103,7 @@ def _walk(
             row, n_runs, n_pixels = progress.tolist()
             parts.append((runs[:n_runs].copy(), pixels[:, :n_pixels].copy()))
             room *= 2
-        release(image)
+        release(image[first + k * _STRIP : last])
         return parts
 
     strips = threads.map(walk_strip, -(-(end - first) // _STRIP))

@@ -57,10 +57,12 @@ class Layer:
         """Return pixels at rows and columns, arrays of shapes that broadcast."""
         if not self.is_halved:
             return taken(self.image, y, x)
-        left, right = (
-            taken(self.image, 2 * y, 2 * x + k) + taken(self.image, 2 * y + 1, 2 * x + k) for k in (0, 1)
-        )
-        return np.float32(0.25) * (left + right)
+        # All four together: of an image in a file, one that is read brings its neighbours into memory.
+        both = np.arange(2).reshape(2, *[1] * np.broadcast(y, x).ndim)
+        upper, lower = taken(self.image, 2 * y + both[:, None], 2 * x + both)
+        left, right = upper + lower
+        mean: Pixels = np.float32(0.25) * (left + right)
+        return mean
 
     def bands(self, unit: int, n: int) -> Iterator[tuple[int, int]]:
         """Yield first and last rows of bands of whole units, of which there are `n`.

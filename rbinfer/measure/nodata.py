@@ -7,13 +7,14 @@ or rounded to few integers, or a plateau of saturated pixels.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io.exposure import Exposure
-from ..io.scratch import release, taken
+from ..io.scratch import bands, release, taken
 from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ _COMMON = 0.25  # share of the band at the value of the area, if that is its low
 _PLATEAU = 0.05  # share of the image below which an area at the highest level is one of saturated pixels
 _ISLAND = 25  # pixels on a side: larger is what a real image has beside an area
 _MOST_VALUES = 3  # different fillings of one image
+_SAMPLE = 100_000  # pixels whose quantile is that of all
 
 
 def with_no_data(exposure: Exposure) -> Exposure:
@@ -124,7 +126,7 @@ def no_data_areas(pixels: NDArray[np.float32], mask: Mask | None = None) -> dict
     """
     found: dict[float, Mask] = {}
     for value in _candidates(pixels, mask):
-        same = pixels == np.float32(value)
+        same = _all_same(pixels, np.float32(value))
         # Smaller blocks reach into the steps of an edge that runs aslant.
         area = _blocks_of(same, 3) & _grown(_blocks_of(same), _BLOCK)
         if np.count_nonzero(area) < max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size):
@@ -144,7 +146,7 @@ def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
     for first in range(0, len(pixels), step):
         band = slice(first, first + step, _STEP)
         parts.append(_repeated(pixels[band], None if mask is None else mask[band]))
-        release(pixels)
+        release(pixels[first : first + step])
     values, part = np.unique(np.concatenate([values for values, _ in parts]), return_inverse=True)
     counts = np.bincount(part, np.concatenate([counts for _, counts in parts]), len(values))
     order = np.argsort(-counts, kind="stable")[:_MOST_VALUES]
@@ -192,8 +194,10 @@ def _blocks_of(same: Mask, side: int = _BLOCK) -> Mask:
     whole = same
     for _ in ("rows", "columns"):
         n = max(len(whole) - side + 1, 0)
-        whole = np.logical_and.reduce([whole[k : k + n] for k in range(side)])
-        whole = whole.T
+        every = whole[:n].copy("K")
+        for k in range(1, side):  # one after the other: together they take `side` times the memory
+            every &= whole[k : k + n]
+        whole = every.T
     out = np.zeros((height, width), np.bool_)
     rows, columns = whole.shape
     for dy in range(side):
@@ -220,15 +224,16 @@ def _is_of_the_sky(
     pixels: NDArray[np.float32], mask: Mask | None, value: np.float32, area: Mask
 ) -> bool:
     """Whether the value of an area is one that the sky beside it takes, or that saturation makes."""
-    good = np.abs(pixels) < LARGEST
+    rest = ~area
     if mask is not None:
-        good &= ~mask
-    rest = good & ~area
+        rest &= ~mask
+    for rows in bands(pixels):
+        rest[rows] &= np.abs(pixels[rows]) < LARGEST
     if not rest.any():
         return True  # a constant image: there is nothing that it stands apart from
-    beside = pixels[rest & _grown(area, _BAND)]
+    beside = np.concatenate([*_values(pixels, rest & _grown(area, _BAND))])
     if beside.size == 0:
-        beside = pixels[rest]
+        beside = np.concatenate([*_values(pixels, rest)])
     away = beside[beside != value]
     if away.size == 0:
         return True
@@ -236,16 +241,18 @@ def _is_of_the_sky(
     # Noise that is cut off takes the value at which it is cut again and again, and none beyond it.
     if share > _COMMON and (value <= away.min() or value >= away.max()):
         return True
-    if value >= pixels[rest].max():
-        low = float(np.quantile(pixels[rest][:: max(np.count_nonzero(rest) // 100_000, 1)], 0.01))
+    ends = [(part.min(), part.max()) for part in _values(pixels, rest) if part.size]
+    lowest, highest = min(low for low, _ in ends), max(high for _, high in ends)
+    if value >= highest:
+        low = float(np.quantile(_sample(pixels, rest), 0.01))
         if area.mean() < _PLATEAU or np.median(away) - low > 0.1 * (value - low):
             return True  # saturated: the light rises towards it
-    if pixels[rest].min() == pixels[rest].max():
+    if lowest == highest:
         return True  # a mask
     if np.count_nonzero(_blocks_of(~area, _ISLAND)) < 0.1 * np.count_nonzero(~area):
         return True  # a model: its sky is one exact value, and its stars are islands in it
     apart = float(np.median(np.abs(away - value)))
-    if apart < 1e-4 * np.std(pixels[rest], dtype=np.float64):
+    if apart < 1e-4 * _deviation(pixels, rest):
         return True  # a model whose light fades into it
     if apart <= 1.5 * float(np.diff(np.unique(np.append(away, value))).min()):
         return True  # a slope of whole numbers, in terraces
@@ -254,8 +261,41 @@ def _is_of_the_sky(
     return bool(n > 0.1 * np.count_nonzero(rest) and again > 0.5 * n)
 
 
+def _all_same(pixels: NDArray[np.float32], value: np.float32) -> Mask:
+    same = np.empty(pixels.shape, np.bool_)
+    for rows in bands(pixels):
+        same[rows] = pixels[rows] == value
+    return same
+
+
+def _values(pixels: NDArray[np.float32], which: Mask) -> Iterator[NDArray[np.float32]]:
+    """Yield the values of pixels, those of some rows together where the image is in a file."""
+    for rows in bands(pixels):
+        yield pixels[rows][which[rows]]
+
+
+def _sample(pixels: NDArray[np.float32], which: Mask) -> NDArray[np.float32]:
+    """Return about `_SAMPLE` values of pixels, evenly many from all of them."""
+    step, seen, parts = max(int(np.count_nonzero(which)) // _SAMPLE, 1), 0, []
+    for part in _values(pixels, which):
+        parts.append(part[-seen % step :: step].copy())
+        seen += part.size
+    return np.concatenate(parts)
+
+
+def _deviation(pixels: NDArray[np.float32], which: Mask) -> float:
+    """Return the standard deviation of pixels."""
+    n = np.count_nonzero(which)
+    mean = sum(part.sum(dtype=np.float64) for part in _values(pixels, which)) / n
+    squares = (
+        np.square(np.subtract(part, mean, dtype=np.float64)).sum() for part in _values(pixels, which)
+    )
+    return float(np.sqrt(sum(squares) / n))
+
+
 def _neighbours(pixels: NDArray[np.float32], rest: Mask, value: np.float32) -> tuple[int, int]:
     """Count the pixels of a value away from its areas, and those whose neighbour has it too."""
-    left = rest[:, :-1] & (pixels[:, :-1] == value) & rest[:, 1:]
-    again = left & (pixels[:, 1:] == value)
+    same = _all_same(pixels, value)
+    left = rest[:, :-1] & same[:, :-1] & rest[:, 1:]
+    again = left & same[:, 1:]
     return int(np.count_nonzero(left)), int(np.count_nonzero(again))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import noise_of_steps, spread_over, values_at
+from ..io.arrays import noise_between, spread_over, values_at
 from ..io.exposure import Exposure
 from ..io.scratch import taken
 
@@ -40,27 +40,27 @@ def implausible(exposure: Exposure) -> str:
     if short < _NARROW and long > _LONG * short:
         return f"it is {exposure.shape[1]} x {exposure.shape[0]} pixels; is it a spectrum?"
     y, x = spread_over(exposure.shape, _SAMPLE)
-    values = values_at(exposure.pixels, exposure.mask, y, x)
-    values = values[np.isfinite(values)]
+    # Together: of an image in a file, one that is read brings its neighbours into memory.
+    left, here, right = values_at(exposure.pixels, exposure.mask, y, x + np.array([[-1], [0], [1]]))
+    values = here[np.isfinite(here)]
     if not len(values) or (low := values.min()) == (high := values.max()):
         return ""  # nothing is detected there, which is told
     if np.all((values == low) | (values == high)):
         return f"it has two values, {low:g} and {high:g}; is it a mask?"
-    noise = noise_of_steps(exposure.pixels, exposure.mask, y, x)
+    noise = noise_between(here, right)
     if _is_psf(exposure, noise):
         return "one smooth peak fills it; is it a model of a PSF?"
     if noise == 0.0:
         return "neighbouring pixels are mostly equal, so it has no noise to compare with; is it a model?"
-    if _is_smooth(exposure, y, x):
+    if _is_smooth(left, here, right):
         return "it is smooth from pixel to pixel, so it has no noise to compare with; is it a model?"
     if _is_crossed(exposure.pixels, noise) or _is_crossed(exposure.pixels.T, noise):
         return "a bright band crosses it from side to side; is it a spectrum?"
     return ""
 
 
-def _is_smooth(exposure: Exposure, y: NDArray[np.int64], x: NDArray[np.int64]) -> bool:
+def _is_smooth(left: NDArray[np.float32], here: NDArray[np.float32], right: NDArray[np.float32]) -> bool:
     """Whether slopes change by far less than they are, which they never do where there is noise."""
-    left, here, right = (values_at(exposure.pixels, exposure.mask, y, x + k) for k in (-1, 0, 1))
     slopes, changes = np.abs(right - here), np.abs(right - 2 * here + left)
     known = np.isfinite(changes)
     return bool(known.any() and np.median(changes[known]) < _SMOOTH * np.median(slopes[known]))

@@ -112,7 +112,7 @@ def _measured(
             image, masked, mask is not None, side, k, k + 1, least_share, least_good, level, noise,
             highest, np.empty(side * side, np.float32), columns, counts, places, below,
         )  # fmt: skip
-        release(image)
+        release(image[k * side : (k + 1) * side])
 
     threads.map(measure_row, shape[0])
     return level, noise, highest

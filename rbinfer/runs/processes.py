@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 #: A worker that has done so much is replaced: SEP keeps some bytes of each detection for good
 #: (sep-developers/sep#170), which would add up over many nights.
 _MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
+#: Seconds in which SIGTERM comes here too, if it is the run that is to end: whoever ends all processes
+#: of a group or a service may come to a worker first.
+_OURS_TOO = 1.0
 
 
 @dataclass(eq=False)
@@ -177,6 +181,8 @@ class Workers:
             log.warning(text, how, task.work.image)
             self._retries.append(task)
             return None
+        if how == signal.SIGTERM.name:
+            time.sleep(_OURS_TOO)
         return Outcome(Kind.FAILED, f"its worker process died, twice ({how})")
 
     def _reap(self, worker: _Worker) -> str:

@@ -39,6 +39,9 @@ def serve(pipe: Any, recipe: Recipe, detects: bool, environment: Mapping[str, st
     # Ctrl-C reaches all processes of a terminal; what the workers do then is for that process to say.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A script that says at its import what SIGTERM does says so here too: an exit of Python's, amid an
+    # import of ours, would look like an error of the image.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_follow_parent, daemon=True).start()

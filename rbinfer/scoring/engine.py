@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cutouts.cutter import CutFunction, Cutouts
-from ..io.scratch import release
+from ..io.scratch import Passing
 from ..model.networks import Network
 from ..model.runner import Runner, runner_of
 from ..model.session import Output, Session
@@ -17,9 +17,6 @@ from ..status import UNSCORED, Status
 from .prepare import Prepared, by_region
 from .rows import by_strips, share_out, tasks
 from .verdicts import Scores
-
-#: Rows after which the pixels around them may leave the memory, where they are in a file.
-_ROWS_IN_MEMORY = 4096
 
 
 class Engine(NamedTuple):
@@ -115,17 +112,17 @@ class Engine(NamedTuple):
                 own.runner = runner_of(network, stamps, batch)
                 own.room = np.zeros((batch, around), np.float32)
                 own.cut_into = prepared.cutter.cut_function()
-            measured = self._score_rows(prepared, rows, own.runner, own.room, own.cut_into, result)
+                own.passing = Passing(prepared.exposure.pixels)
+            measured = self._score_rows(
+                prepared, rows, own.runner, own.room, own.cut_into, own.passing, result
+            )
             if snr is not None:
                 snr[rows] = measured
             return len(rows)
 
-        done = let_go = 0
+        done = 0
         for rows in share_out(work, parts, min(threads, len(parts))):
             done += rows
-            if done - let_go > _ROWS_IN_MEMORY:
-                release(prepared.exposure.pixels)
-                let_go = done
             if progress is not None:
                 progress(done, n)
         return result
@@ -137,6 +134,7 @@ class Engine(NamedTuple):
         runner: Runner,
         room: NDArray[np.float32],
         cut_into: CutFunction,
+        passing: Passing,
         result: Scores,
     ) -> NDArray[np.float32]:
         """Score some rows, batch by batch in one buffer, and write what comes of it; return the S/N."""
@@ -150,7 +148,9 @@ class Engine(NamedTuple):
             part = slice(start, min(start + batch, n))
             m = part.stop - start
             pixels, around = runner.cutouts[:m], room[:m]
-            cut_into(x[part], y[part], Cutouts(pixels, status[part], snr[part], around))
+            for near in passing.parts(y[part]):
+                of = slice(start + near.start, start + near.stop)
+                cut_into(x[of], y[of], Cutouts(pixels[near], status[of], snr[of], around[near]))
             ready: slice | NDArray[np.intp] = part
             good = (status[part] & UNSCORED) == 0
             if not good.all():

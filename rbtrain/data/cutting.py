@@ -142,7 +142,7 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
         return found
     xpeak, ypeak = np.asarray(found["xpeak"], int), np.asarray(found["ypeak"], int)
     x, y = np.asarray(found["x"], float), np.asarray(found["y"], float)
-    found["label"] = label_detections(frame, x, y, xpeak, ypeak)
+    found["label"] = label_detections(frame, x, y, xpeak, ypeak, data.lifted)
     return found[_at_most(np.asarray(found["label"]), data, rng)]
 
 

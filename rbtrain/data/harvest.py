@@ -24,7 +24,7 @@ from rbinfer.runs.journal import lines_of
 
 from .harvest_frames import from_catalogue, from_darks, from_mask, read_bad_pixels
 from .harvest_night import NightTables, from_night
-from .harvested import REAL, Joined, joined
+from .harvested import DARK, REAL, Joined, joined
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +281,7 @@ def _report(night: NightTables | None, found: Joined, labels: Sequence[Label]) -
     names = list(dict.fromkeys(evidence.tolist()))
     return HarvestReport(
         0 if night is None else len(night.detections),
-        int(np.count_nonzero(evidence != "dark")),
+        int(np.count_nonzero(evidence != DARK)),
         found.contradicted,
         dict(Counter(evidence.tolist())),
         dict(Counter(label.evidence for label in labels)),

@@ -18,7 +18,7 @@ from rbinfer.runs.search import type_of
 
 from .._arrays import F64, Bools
 from .._pixels import nearest
-from .harvested import BOGUS, REAL, harvested
+from .harvested import BOGUS, DARK, REAL, harvested
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def from_darks(
         if len(found) > _MOST_A_FRAME:
             found = found[np.sort(rng.permutation(len(found))[:_MOST_A_FRAME])]
         found["image"] = np.full(len(found), os.path.abspath(file))
-        parts.append(harvested(found, BOGUS, "", "dark", _DARK_PURITY))
+        parts.append(harvested(found, BOGUS, "", DARK, _DARK_PURITY))
         if progress is not None:
             progress(done, len(files))
     return vstack(parts, metadata_conflicts="silent") if parts else harvested(Table(), (), (), (), ())

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: What a label says.
 REAL, BOGUS = 1, 0
+#: Evidence of what was detected on a dark.
+DARK = "dark"
 #: Columns of a detection that a label keeps, and what stands for one that is not known.
 KEPT = {"image": "", "row": -1, "x": np.nan, "y": np.nan, "ra": np.nan, "dec": np.nan}
 

@@ -47,14 +47,14 @@ def label_detections(
     y: F64,
     xpeak: I64,
     ypeak: I64,
+    lifted: bool = False,
 ) -> I8:
     """Label detections by asking whether they would exist without each layer.
 
     At the brightest pixel of a detection the expected signal of sources and of artefacts is known.
     Where an artefact makes up most of the light and no source of comparable peak lies under it, the
     detection is that artefact's; where a source's own core does, it is the source's; where neither
-    does and no source is near, it is noise, or the artefact's that noise lifts over the threshold:
-    a peak on a faint column. Everything between is ambiguous.
+    does and no source is near, it is noise. Everything between is ambiguous.
 
     Special cases: where the centroid lies on a star or galaxy and the brightest pixel on an artefact
     beside it, the detection would exist without the artefact and is the source's; the bleeding core of a
@@ -71,6 +71,9 @@ def label_detections(
         Centroid of each detection, 0-based pixels.
     xpeak, ypeak : ndarray of int, shape (n,)
         Brightest pixel of each detection, 0-based.
+    lifted : bool
+        Whether a peak of noise on a faint artefact, such as a column, is the artefact's; else it is
+        ambiguous.
 
     Returns
     -------
@@ -83,7 +86,8 @@ def label_detections(
     labels = _label_glare(found, labels)
     labels = _label_sources(found, labels)
     labels = np.where(_is_noise(found), _NOISE, labels)
-    labels = np.where(_is_lifted(found) & (labels == AMBIGUOUS), found.codes, labels)
+    if lifted:
+        labels = np.where(_is_lifted(found) & (labels == AMBIGUOUS), found.codes, labels)
     if frame.unknown is not None:
         labels[_is_doubtful(frame, frame.unknown, xpeak, ypeak)] = AMBIGUOUS
         yc, xc = nearest(x, y, frame.image.shape)

@@ -25,11 +25,13 @@ from rbinfer.model.stamps import Stamps
 from rbinfer.pipeline.frames import Frames
 from rbinfer.pipeline.mosaic import HDU_COLUMN
 from rbinfer.pipeline.options import PixelOptions
+from rbinfer.runs.search import type_of
 from rbinfer.scoring.prepare import prepare
 from rbinfer.status import is_scored
 
 from .._arrays import F64, I64, Bools
 from .._pixels import around
+from .harvested import DARK
 from .seen import Seen
 
 log = logging.getLogger(__name__)
@@ -134,11 +136,19 @@ def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen
     peak_x, peak_y = (np.where(near, values, np.nan) for values in (noted.peak_x, noted.peak_y))
     _fill_in(exposure, x, y, (peak_x, peak_y))
     star = frames.star(exposure.hdu)
-    exposure = replace(exposure, width=_width(exposure, noted.width, star, first.image))
+    width = _width(exposure, noted.width, star, first.image, _show_sky(labels))
+    exposure = replace(exposure, width=width)
     prepared = prepare(exposure, preprocess, x, y, peaks=(peak_x, peak_y))
     cut = prepared.cutter.cut(prepared.x, prepared.y)
     stamps = Stamps.of(prepared.psf, preprocess.size, len(labels), prepared.width.population)
     return Seen(cut.pixels, stamps, cut.core), is_scored(cut.status) & ~prepared.no_data
+
+
+def _show_sky(labels: Sequence[Label]) -> bool:
+    """Whether an image may show the sky, as none does that its labels or its headers call a dark."""
+    told = type_of(labels[0].image)
+    is_dark = told is not None and told.is_calibration
+    return not is_dark and all(DARK not in label.evidence.split("+") for label in labels)
 
 
 class _NotedWidth(NamedTuple):
@@ -149,13 +159,17 @@ class _NotedWidth(NamedTuple):
 
 
 def _width(
-    exposure: Exposure, noted: _NotedWidth | None, star: NDArray[np.generic] | None, image: str
+    exposure: Exposure,
+    noted: _NotedWidth | None,
+    star: NDArray[np.generic] | None,
+    image: str,
+    is_sky: bool,
 ) -> Width:
     """Return the width that labels were scored with; measured where it is not noted."""
     if star is not None:
         return width_of_psf(star, noted.fwhm if noted is not None and noted.source == _GIVEN else None)
     if noted is None:
-        return measure_width(exposure, name=image)
+        return measure_width(exposure, name=image, is_sky=is_sky)
     if noted.source == MEASURED:  # with the star, which no catalogue holds
         return replace(measure_width(exposure, name=image), fwhm=noted.fwhm)
     looked_at = noted.source in _NO_STARS

@@ -173,7 +173,7 @@ def _survey(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
 
 
 def _infrared(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
-    """Arrays of HgCdTe or InSb: thin; many hot pixels that couple to their neighbours; a memory; columns."""
+    """Thin arrays of HgCdTe or InSb: hot pixels that couple to neighbours, columns, and a memory."""
     return replace(
         config,
         field=replace(config.field, crowding=(1e-3, 0.1)),

@@ -17,6 +17,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def room_for(shape):
+    """Return pixels of which each tells its place."""
+
+    def fill(part, first):
+        size = part[0].size
+        part[:] = np.arange(first * size, first * size + part.size).reshape(part.shape)
+
+    pixels = scratch.filled(shape, np.float32, 7, fill)
+    assert (pixels.ravel() == np.arange(pixels.size)).all()
+    return pixels
+
+
 @pytest.fixture
 def in_file(monkeypatch, tmp_path):
     """Let images of more than 1000 pixels be large, and a few hundred be in memory."""
@@ -43,7 +55,7 @@ def test_what_is_let_go_is_read_again(in_file, tmp_path):
 
 
 def test_bands_are_all_rows_once(in_file):
-    pixels = scratch.room_for((50, 60))
+    pixels = room_for((50, 60))
     assert [(rows.start, rows.stop) for rows in scratch.bands(pixels)] == [
         (first, first + 5) for first in range(0, 50, 5)
     ]
@@ -62,9 +74,34 @@ def test_pixels_here_and_there(in_file):
     assert scratch.taken(pixels, y[:0], x[:0]).shape == (0,)
 
 
+def test_positions_are_near_each_other_until_the_next_are_let_in(in_file):
+    y = np.array([3.0, 1.0, 4.9, 9.0, np.nan, np.inf, np.inf, 30.0, 34.0, 36.0])
+    found = [(part.start, part.stop) for part in scratch.Passing(room_for((50, 60))).parts(y)]
+    assert found == [(0, 3), (3, 5), (5, 7), (7, 9), (9, 10)]
+    assert [*scratch.Passing(np.zeros((50, 60))).parts(y)] == [slice(0, 10)]
+    assert not [*scratch.Passing(room_for((50, 60))).parts(y[:0])]
+
+
+def test_a_failure_on_the_way_leaves_nothing(in_file, tmp_path):
+    def fill(part, first):
+        if first == 21:
+            raise OSError("it ends before its data do")
+
+    with pytest.raises(OSError, match="it ends"):
+        scratch.filled((50, 60), np.float32, 7, fill)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_float32_is_in_memory(in_file):
+    pixels = scratch.filled((50, 60), np.float64, 7, lambda part, first: part.fill(first))
+    assert pixels.dtype == np.float64
+    assert pixels.base is None
+    assert (pixels[49] == 49.0).all()
+
+
 def test_a_small_image_is_in_memory(in_file):
-    assert scratch.room_for((10, 100)).base is None
-    assert scratch.room_for((10, 101)).base is not None
+    assert room_for((10, 100)).base is None
+    assert room_for((10, 101)).base is not None
 
 
 def test_without_room_on_the_disk_it_is_in_memory(in_file, monkeypatch, caplog, tmp_path):
@@ -72,7 +109,7 @@ def test_without_room_on_the_disk_it_is_in_memory(in_file, monkeypatch, caplog, 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert scratch.room_for((50, 60)).base is None
+    assert room_for((50, 60)).base is None
     assert re.search(
         rf"kept in memory: {tmp_path} cannot hold its 1\.2e-05 GB \(No space left on device\); "
         "set TMPDIR",
@@ -86,16 +123,23 @@ from rbinfer.io import scratch
 from rbinfer.io.arrays import spread_over, values_at
 def most():
     return [int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")][0] / 1024
+def faults():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_majflt + usage.ru_minflt
 before = most()
 scratch.LARGE, scratch._BAND, scratch._SCATTERED = 1000, 1 << 18, 256
-pixels = scratch.room_for((4096, 8192))
-for rows in scratch.bands(pixels):
-    pixels[rows] = np.arange(8192)
-scratch.written(pixels)
+def fill(part, _):
+    part[:] = np.arange(8192)
+counted = faults()
+pixels = scratch.filled((4096, 8192), np.float32, 16, fill)
+assert faults() - counted < 1000, "the pages of the file are 32768"
 total = sum(int(pixels[rows].sum(dtype=np.float64)) for rows in scratch.bands(pixels))
 assert total == 4096 * 8192 * 8191 // 2, total
 y, x = spread_over(pixels.shape, 20_000)
 assert (values_at(pixels, None, y, x) == x).all()
+y.sort()
+for near in scratch.Passing(pixels).parts(y.astype(float)):
+    assert (pixels[y[near], x[near]] == x[near]).all()
 print(most() - before)
 """
 

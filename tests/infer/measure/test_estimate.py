@@ -54,6 +54,17 @@ def test_a_starless_frame_says_so_and_makes_no_width_up(caplog):
     assert scores.status[0] & Status.FWHM_ASSUMED
 
 
+@pytest.mark.parametrize("header", [None, {"FWHM": 4.0}])
+def test_that_a_dark_shows_no_stars_is_no_news(header, caplog):
+    dark = Exposure(DARK, header=header)
+    wanted = measure_width(dark)
+    assert len([each for each in caplog.records if each.levelname == "WARNING"]) == 1
+    caplog.clear()
+    found = measure_width(dark, is_sky=False)
+    assert (found.fwhm, found.source, found.note) == (wanted.fwhm, wanted.source, wanted.note)
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
+
+
 def test_widths_of_hits_in_a_catalogue_are_not_believed():
     hits = Table({"x": [5.0, 9.0], "y": [5.0, 9.0], "fwhm": [1.2, 1.3]})
     assert measure_width(as_exposure(DARK), hits).source == "assumed"

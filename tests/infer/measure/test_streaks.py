@@ -1,6 +1,7 @@
 """Streaks are fitted as a whole, from places and sizes that are only about right."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,13 @@ def test_places_widths_and_fluxes_of_whole_streaks(fwhm, ratio, angle):
     np.testing.assert_allclose(found.sky, SKY, atol=NOISE)
     again = fit_streaks(Pyramid.of(Layer(image.astype(np.float32)), None), replace(about))
     np.testing.assert_array_equal(found.log_fwhm, again.log_fwhm)
+    # One that has nothing above its sky is left out, and takes the others nowhere.
+    low = replace(about, sky=np.where(np.arange(6) == 2, SKY + 1e7, SKY))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rest = fit_streaks(Pyramid.of(image.astype(np.float32), None), low)
+    assert len(rest.x) == 5
+    np.testing.assert_allclose(np.exp(rest.log_fwhm), fwhm, rtol=0.05)
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.15, 0.1])

@@ -10,7 +10,6 @@ from rbinfer.io.images import load_image
 from rbinfer.measure import islands, layers, nodata, plausible
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.pipeline.score_file import score_file
-from rbinfer.scoring import engine
 
 
 @pytest.fixture
@@ -20,13 +19,12 @@ def in_bands(monkeypatch):
     def begin():
         for module, name, value in (
             (scratch, "LARGE", 10_000),
-            (scratch, "_BAND", 3000),
+            (scratch, "_BAND", 2200),  # an odd number of rows
             (scratch, "_SCATTERED", 100),
             (islands, "_BAND", 7000),
             (layers, "_BAND", 7000),
             (layers, "_KEPT", 10_000),
             (nodata, "_LOOKED_AT", 3000),
-            (engine, "_ROWS_IN_MEMORY", 64),
         ):
             monkeypatch.setattr(module, name, value)
 
@@ -51,6 +49,9 @@ def written(frame, kind, path):
         pixels[::50, ::31] = -np.inf
     elif kind == "no data":
         pixels[:, 500:] = -999.0
+    elif kind == "mosaic":
+        pixels[::2, ::2] += 300.0
+        pixels[1::2, 1::2] += 500.0
     elif kind == "masked":
         mask = np.zeros(frame.shape, np.uint8)
         mask[300:320, :] = 1
@@ -58,7 +59,7 @@ def written(frame, kind, path):
     fits.HDUList(hdus).writeto(path)
 
 
-@pytest.mark.parametrize("kind", ["integers", "floats", "bad pixels", "no data", "masked"])
+@pytest.mark.parametrize("kind", ["integers", "floats", "bad pixels", "no data", "mosaic", "masked"])
 def test_rows_are_the_same_to_the_bit(frame, kind, in_bands, classifier, tmp_path):
     path = tmp_path / "frame.fits"
     written(frame, kind, path)
@@ -66,7 +67,7 @@ def test_rows_are_the_same_to_the_bit(frame, kind, in_bands, classifier, tmp_pat
     assert len(expected.table) > 100
     in_bands()
     pixels = load_image(path).pixels
-    assert scratch._file_of(pixels) is not None
+    assert scratch._whole_of(pixels) is not None
     found = score_file(str(path), None, ScoreOptions(), classifier)
     assert found.table.colnames == expected.table.colnames
     for name in expected.table.colnames:
@@ -88,3 +89,25 @@ def test_what_is_strange_is_said_of_a_large_image_too(in_bands, tmp_path):
 def saved(image, path):
     fits.writeto(path, image)
     return path
+
+
+@pytest.mark.parametrize("value", [-999.0, 5000.0, 97.0, 100.0, np.inf])
+def test_areas_without_data_are_the_same(value, in_bands, monkeypatch):
+    monkeypatch.setattr(nodata, "_SAMPLE", 5000)
+    image = np.random.default_rng(3).normal(100, 5, (300, 400)).astype(np.float32).clip(97)
+    image[40:120, 100:300] = value
+    image[7, 9] = np.nan
+    mask = np.zeros(image.shape, np.bool_)
+    mask[200:210] = True
+    expected = nodata.no_data_areas(image, mask)
+    levels = nodata._deviation(image, ~mask & np.isfinite(image)), nodata._sample(image, ~mask)
+    in_bands()
+    pixels = scratch.copy_of(image)
+    assert scratch._whole_of(pixels) is not None
+    found = nodata.no_data_areas(pixels, mask)
+    assert [*found] == [*expected]
+    assert [*expected] == ([value] if value in (-999.0, 5000.0, 100.0) else [])
+    for key, area in expected.items():
+        np.testing.assert_array_equal(found[key], area)
+    assert nodata._deviation(pixels, ~mask & np.isfinite(image)) == pytest.approx(levels[0], rel=1e-12)
+    np.testing.assert_array_equal(nodata._sample(pixels, ~mask), levels[1])

@@ -4,23 +4,62 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
+from rbinfer._util.interrupts import exit_on_sigterm
 from rbinfer.errors import InputError, RbinferError
 from rbinfer.kernels import library
 from rbinfer.pipeline.options import ScoreOptions
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Journal, Line
+from rbinfer.runs.outcome import Kind
+from rbinfer.runs.plan import Work
 from rbinfer.runs.processes import Workers
 from rbinfer.runs.store import Store
-from rbinfer.runs.task import Recipe
+from rbinfer.runs.task import Recipe, Task
 
 from . import folders as runs
+
+#: A script with a handler of its own, which its workers import too; one of them is told to end.
+SCRIPT = """
+import os, signal, sys
+
+def leave(*_):
+    raise ImportError("amid an import, an exit becomes whatever")
+
+signal.signal(signal.SIGTERM, leave)
+
+def tell(result, total):
+    if not told:
+        told.append(result)
+        for worker in processes:
+            os.kill(worker.pid, signal.SIGTERM)
+
+if __name__ == "__main__":
+    import multiprocessing
+    from rbinfer.runs import starting
+    from rbinfer.runs.batch import run_batch
+
+    if {is_forked}:
+        starting.begin()
+    told, start = [], multiprocessing.process.BaseProcess.start
+    processes = []
+
+    def noted(process):
+        start(process)
+        processes.append(process)
+
+    multiprocessing.process.BaseProcess.start = noted
+    report = run_batch({night!r}, {out!r}, workers=1, progress=tell)
+    sys.exit(len(report.failed))
+"""
 
 ODD_NAMES = ["a b.fits", "with[1].fits", "with1.fits", "größe.fit", "星.fts", "x*.fits", "-dash.fits"]
 JOURNAL = "batch.jsonl"
@@ -80,6 +119,60 @@ def test_an_image_whose_worker_dies_is_tried_once_more(stuck, tmp_path):
     assert [(line["ok"], line["attempts"]) for line in noted] == [(True, 1)] * 3 + [(False, 2)]
     assert sorted(line["output"] for line in noted) == ["a.ecsv", "b.ecsv", "stuck.ecsv", "z.ecsv"]
     assert runs.hidden(out) == []
+
+
+class Dead:
+    """What is left of a worker that a signal ended, at the second try of an image."""
+
+    def __init__(self, number):
+        self.process, self.pipe, self.exitcode = self, self, -number
+        self.task, self.attempt = Task(Work("a.fits", None, "a.ecsv")), 2
+
+    def join(self):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_image_has_not_failed_where_a_worker_is_told_to_end_before_the_run(number):
+    # As by who ends all processes of a group, one after the other.
+    workers = Workers.__new__(Workers)
+    workers._workers = [dead := Dead(number)]
+    with exit_on_sigterm(143):
+        ours = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+        ours.start()
+        try:
+            if number == signal.SIGTERM:
+                with pytest.raises(SystemExit):
+                    workers._after_death(dead)
+            else:
+                assert workers._after_death(dead).kind is Kind.FAILED
+        finally:
+            ours.cancel()
+    assert not workers._workers
+
+
+def test_a_worker_that_alone_is_told_to_end_twice_has_failed(monkeypatch):
+    monkeypatch.setattr("rbinfer.runs.processes._OURS_TOO", 0.01)
+    workers = Workers.__new__(Workers)
+    workers._workers = [dead := Dead(signal.SIGTERM)]
+    outcome = workers._after_death(dead)
+    assert (outcome.kind, outcome.error) == (Kind.FAILED, "its worker process died, twice (SIGTERM)")
+
+
+@pytest.mark.parametrize("is_forked", [True, False])
+def test_what_a_script_does_of_sigterm_its_workers_do_not(night, tmp_path, is_forked):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(night=str(night), out=str(tmp_path / "out"), is_forked=is_forked))
+    done = subprocess.run(
+        [sys.executable, script], check=False, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "(SIGTERM)" in done.stderr
+    assert all(line["ok"] for line in runs.lines(tmp_path / "out" / JOURNAL))
 
 
 def test_a_worker_that_is_killed_costs_nothing(night, expected, tmp_path):

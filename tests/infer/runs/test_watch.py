@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from astropy.table import Table
 
@@ -19,6 +20,7 @@ from rbinfer.cli import main
 from rbinfer.cli.watch import _as_json, _for_people
 from rbinfer.errors import InputError
 from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.runs import starting
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.outcome import Kind
 from rbinfer.runs.plan import Work
@@ -278,6 +280,8 @@ def test_sigterm_in_the_middle_of_an_image(tmp_path):
     time.sleep(0.5)
     assert runs.hidden(out) == [".rbinfer-watch"]
     [worker] = runs.worker_ids(watch.process)
+    # Forked from a process that has imported what it needs, which began before the command did.
+    assert (psutil.Process(worker).ppid() == watch.process.pid) != starting.CAN_FORK
     assert watch.end(signal.SIGTERM)[0] == 0  # which is not waited for without end
     assert not os.path.exists(f"/proc/{worker}")
     assert sorted(path.name for path in out.iterdir()) == ["a.ecsv", JOURNAL]

@@ -10,7 +10,7 @@ from rbtrain.config import CLASSES
 from rbtrain.data.cutting import cut_detections, cut_frame, find_detections, frame_rng
 from rbtrain.data.dataset import Dataset, build_dataset
 from rbtrain.data.label import AMBIGUOUS, label_detections
-from rbtrain.simulate import Artefact, Frame, draw_frame
+from rbtrain.simulate import Artefact, Frame, SimulateConfig, draw_frame
 
 STAR, GALAXY, CR, HOT, TRAIL, SPIKE, NOISE = range(len(CLASSES))
 
@@ -55,9 +55,9 @@ def made_frame(sources=(), artefacts=(), noise=5.0):
     )
 
 
-def label_at(frame, *positions):
+def label_at(frame, *positions, **options):
     x, y = (np.array(c) for c in zip(*positions, strict=True))
-    return label_detections(frame, x.astype(float), y.astype(float), x, y).tolist()
+    return label_detections(frame, x.astype(float), y.astype(float), x, y, **options).tolist()
 
 
 def test_lone_objects_get_their_class():
@@ -77,6 +77,46 @@ def test_noise_is_where_nothing_is():
     frame = made_frame([(30, 30, 500, "star")])
     frame.image[90, 90] = 100 + 4 * 5
     assert label_at(frame, (90, 90)) == [NOISE]
+
+
+def test_noise_on_a_faint_column_is_the_columns():
+    # 1.8 sigma of a column make 5 with what noise adds; on a star it is the star's or nobody's.
+    column = [(30, y, 9, Artefact.HOT_PIXEL) for y in range(120)]
+    frame = made_frame([(30, 90, 500, "star"), (30, 70, 9, "star")], column)
+    for y in (30, 70):
+        frame.image[y, 30] = 100 + 5 * 5
+    frame.image[30, 80] = 100 + 5 * 5
+    at = [(30, 30), (30, 90), (30, 70)]
+    assert label_at(frame, *at, lifted=True) == [HOT, STAR, AMBIGUOUS]
+    assert label_at(frame, *at) == [AMBIGUOUS, STAR, AMBIGUOUS]
+    assert label_at(frame, (80, 30)) == [NOISE]
+
+
+def test_known_noise_finds_what_the_scatter_of_a_crowded_field_hides(config):
+    crowded = {"scenes": {"crowded": 1.0}, "field": {"max_stars": 12000}}
+    data = dataclasses.replace(
+        config.data,
+        threshold=(5.0, 5.0),
+        min_area=(1,),
+        filtered=0.0,
+        deblending=(0.005,),
+        sources=10**6,
+        per_class=10**6,
+    )
+    known = dataclasses.replace(data, known_noise=1.0)
+    counts = []
+    for seed in range(8):
+        frame = draw_frame(SimulateConfig.from_dict(crowded), frame_rng(5, seed))
+        found = [find_detections(frame, each, np.random.default_rng(0)) for each in (data, known)]
+        counts.append([int((table["label"] == STAR).sum()) for table in found])
+    scatter, noise = np.array(counts).T
+    # Where all runs into one island it is parted into fewer.
+    assert np.count_nonzero(noise > 1.1 * scatter) >= 6
+    assert np.median(noise / scatter) > 1.2
+    # Where the field is empty both are the same.
+    frame = made_frame([(30, 30, 500, "star"), (70, 60, 300, "star")])
+    found = [find_detections(frame, each, np.random.default_rng(0)) for each in (data, known)]
+    assert abs(len(found[0]) - len(found[1])) <= 2
 
 
 def test_a_cosmic_ray_on_a_star_is_judged_by_what_would_be_left():

@@ -104,6 +104,23 @@ def test_a_broken_catalogue_costs_no_label(content, image, shipped, tmp_path, ca
     assert f"{catalog} tells nothing of its labels" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("evidence", "kind", "n_warnings"),
+    [("person", "", 1), ("dark", "", 0), ("dark+mask", "", 0), ("person", "Dark", 0)],
+)
+def test_a_dark_without_stars_is_not_warned_of(evidence, kind, n_warnings, shipped, tmp_path, caplog):
+    path = tmp_path / "frame.fits"
+    pixels = np.random.default_rng(0).normal(300, 8, (130, 130)).astype(np.float32)
+    pixels[65, 65] = 4000.0
+    fits.writeto(path, pixels, fits.Header({"IMAGETYP": kind} if kind else {}))
+    label = Label(str(path), digest(path), 65.0, 65.0, "bogus", evidence=evidence)
+    found = label_inputs([label], shipped.spec.preprocess)
+    assert found.labels == [label]
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(told) == n_warnings, told
+    assert all("no stars found" in text for text in told)
+
+
 def test_an_image_that_cannot_be_read_costs_its_own_labels_alone(image, shipped, tmp_path):
     broken = tmp_path / "broken.fits"
     broken.write_bytes(image.read_bytes()[:3000])

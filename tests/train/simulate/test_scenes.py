@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from rbtrain.simulate import ScenesConfig, SimulateConfig, draw_frame
+from rbtrain.simulate.optics import draw_star_images
+from rbtrain.simulate.profiles import measure_fwhm
 from rbtrain.simulate.scenes import draw_scene
 
 
@@ -93,6 +95,20 @@ def test_thick_detectors_have_long_tracks():
     assert np.median(longest) > 3 * np.median(thin)
 
 
+def test_stars_of_lens_frames_are_longer_away_from_the_axis():
+    changes = []
+    for seed in range(12):
+        config = SimulateConfig.from_dict({"scenes": {"lens": 1.0}})
+        psf = draw_scene(config, np.random.default_rng(seed)).psf
+        stars = draw_star_images(psf, np.random.default_rng(seed), 300.0).stars
+        centre = stars.oversampling**2 // 2
+        widths = [measure_fwhm(stamp[centre], 1) for stamp in stars.stamps]
+        assert len(widths) == 9
+        changes.append(max(widths) / min(widths))
+    # Telescopes: a fifth at most in most frames.
+    assert np.median(changes) > 1.3
+
+
 @pytest.mark.parametrize("scene", ["crowded", "survey", "infrared", "tracked"])
 def test_other_scenes_hold_what_they_are_named_for(scene):
     frames = frames_of(8, scene)
@@ -105,5 +121,6 @@ def test_other_scenes_hold_what_they_are_named_for(scene):
         assert np.median([frame.crowding for frame in frames]) < 0.01
     if scene == "infrared":
         assert kinds.count("persistence") > 8
+        assert kinds.count("bad_column") + kinds.count("bad_row") > 12
     if scene == "tracked":
         assert kinds.count("satellite") > 8
