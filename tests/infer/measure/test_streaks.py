@@ -50,7 +50,7 @@ def test_places_widths_and_fluxes_of_whole_streaks(fwhm, ratio, angle):
     low = replace(about, sky=np.where(np.arange(6) == 2, SKY + 1e7, SKY))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rest = fit_streaks(Pyramid.of(image.astype(np.float32), None), low)
+        rest = fit_streaks(Pyramid.of(Layer(image.astype(np.float32)), None), low)
     assert len(rest.x) == 5
     np.testing.assert_allclose(np.exp(rest.log_fwhm), fwhm, rtol=0.05)
 
