@@ -103,6 +103,9 @@ class DataConfig(Settings):
             raise ValueError(
                 f"frames must be at least 2 and test_frames 0, not {self.frames} and {self.test_frames}"
             )
+        for name in ("filtered", "maps_given", "measured", "known_noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if not all(0 <= v <= 1 for v in self.deblending):
             raise ValueError(f"deblending must hold shares between 0 and 1, not {self.deblending}")
         if not 0 < self.validation <= 0.5:

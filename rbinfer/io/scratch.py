@@ -36,6 +36,8 @@ _COPIED = 1 << 17
 #: Bytes that are written at a time, and that a pixel which is read brings into memory. What is written
 #: together the system may keep as one page, and bring all of it.
 _AROUND = 1 << 16
+#: Rows that positions which are near each other may be apart at least: they come strip by strip.
+_ROWS_APART = 64
 #: Pixels here and there that are read together.
 _SCATTERED = 1 << 11
 #: For files that are large, as the usual place may be in memory (File Hierarchy Standard, 5.15).
@@ -59,9 +61,14 @@ def filled(
 
     Returns
     -------
-    ndarray of float32
+    ndarray of `dtype`
         In memory too where a file cannot be mapped, or the disk has no room, of which a warning is
         logged.
+
+    Raises
+    ------
+    OSError
+        From `fill`, or of a disk that reserves room and has none when it is written.
     """
     is_large = math.prod(shape) > LARGE and dtype == np.float32
     opened = _opened(4 * math.prod(shape)) if is_large else None
@@ -141,7 +148,7 @@ class Passing:
 
     def __init__(self, pixels: NDArray[np.generic]) -> None:
         self._pixels = pixels
-        self._reach = None if _whole_of(pixels) is None else max(_BAND // pixels.shape[1], 1)
+        self._reach = None if _whole_of(pixels) is None else max(_BAND // pixels.shape[1], _ROWS_APART)
         self._row = 0.0
 
     def parts(self, y: NDArray[np.float64]) -> Iterator[slice]:

@@ -54,14 +54,14 @@ def _fitted(pyramid: Pyramid, stars: Candidates, fwhm: float, shape: Floats) -> 
     middle = 0.5 * (factor - 1)
     x, y = (np.rint((each - middle) / factor).astype(np.int64) for each in (stars.x, stars.y))
     stamps = _stamps(pyramid.layers[level], x, y, radius) - stars.sky[:, None, None]
-    height = np.nanmax(np.where(np.isfinite(stamps), stamps, 0.0), axis=(1, 2))
+    weights = np.isfinite(stamps) & _inside(radius, along, across, shape)
+    height = np.where(weights, stamps, 0.0).max(axis=(1, 2))
     # Next to bad pixels a coarse layer may have nothing of a star above its sky.
     is_seen = height > 0
     if not is_seen.any():
         return stars
     stars, stamps, height = stars[is_seen], stamps[is_seen], height[is_seen]
-    x, y = x[is_seen], y[is_seen]
-    weights = np.isfinite(stamps) & _inside(radius, along, across, shape)
+    x, y, weights = x[is_seen], y[is_seen], weights[is_seen]
     fits = fit_ellipses(
         np.nan_to_num(stamps / height[:, None, None], nan=0.0).astype(np.float32),
         weights.astype(np.float32),

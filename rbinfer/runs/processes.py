@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import Any
@@ -18,18 +18,20 @@ from ..errors import RbinferError
 from ..kernels import library
 from ..model.session import CUDA, available_providers
 from .outcome import Kind, Outcome
-from .starting import context
+from .starting import context, do_without_server
 from .task import Recipe, Task
 from .worker import COMPILING, serve
 
 log = logging.getLogger(__name__)
 
-#: A worker that has done so much is replaced: SEP keeps some bytes of each detection for good
-#: (sep-developers/sep#170), which would add up over many nights.
+#: A worker that has done so much is replaced: what libraries keep for good, such as SEP some bytes of
+#: each detection (sep-developers/sep#170), would add up over many nights.
 _MOST_IMAGES, _MOST_DETECTIONS = 1_000, 1_000_000
 #: Seconds in which SIGTERM comes here too, if it is the run that is to end: whoever ends all processes
 #: of a group or a service may come to a worker first.
 _OURS_TOO = 1.0
+#: Exit code of a worker where the server that it was forked from died, too, and nobody knows more.
+_SERVER_DIED = 255
 
 
 @dataclass(eq=False)
@@ -181,7 +183,7 @@ class Workers:
             log.warning(text, how, task.work.image)
             self._retries.append(task)
             return None
-        if how == signal.SIGTERM.name:
+        if how in (signal.SIGTERM.name, f"exit code {_SERVER_DIED}"):
             time.sleep(_OURS_TOO)
         return Outcome(Kind.FAILED, f"its worker process died, twice ({how})")
 
@@ -197,20 +199,34 @@ class Workers:
         return f"{name}: short of memory?" if name == "SIGKILL" else name
 
     def _start(self) -> _Worker:
-        kind = context()
+        try:
+            process, ours = self._begun(context())
+        except OSError:
+            # The server lives, but its socket in TMPDIR was cleared away: then without it, from now on.
+            if not do_without_server():
+                raise
+            process, ours = self._begun(context())
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _begun(self, kind: Any) -> tuple[Any, Any]:
+        """Start a process; return it and our end of its pipe."""
         ours, theirs = kind.Pipe()
         process = kind.Process(
             target=serve,
             args=(theirs, self._recipe, self._detects, dict(os.environ)),
             daemon=True,
         )
-        # Ctrl-C reaches all processes of a terminal; what the workers do then is for us to say.
-        with without_ctrl_c():
-            process.start()
-        theirs.close()
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
-        return worker
+        with closing(theirs):
+            try:
+                # Ctrl-C reaches all processes of a terminal; what workers do then is for us to say.
+                with without_ctrl_c():
+                    process.start()
+            except BaseException:
+                ours.close()
+                raise
+        return process, ours
 
     def _wait_until_ready(self, worker: _Worker) -> str:
         """Wait until a worker is ready; return its device."""

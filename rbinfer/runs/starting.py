@@ -60,6 +60,13 @@ def _our_path() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def do_without_server() -> bool:
+    """Let workers be started anew from now on; tells whether they were forked before."""
+    global _is_begun
+    was_begun, _is_begun = _is_begun, False
+    return was_begun
+
+
 def context() -> Any:
     """Return what makes workers and their pipes."""
     if _is_begun:

@@ -126,7 +126,7 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
     """
     threshold = float(rng.uniform(*data.threshold))
     if data.known_noise > 0 and rng.random() < data.known_noise:
-        threshold *= _noise_over_scatter(frame)
+        threshold *= noise_over_scatter(frame)
     min_area = int(rng.choice(data.min_area))
     filtered = bool(rng.random() < data.filtered)
     found = detect(
@@ -146,7 +146,7 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
     return found[_at_most(np.asarray(found["label"]), data, rng)]
 
 
-def _noise_over_scatter(frame: Frame) -> float:
+def noise_over_scatter(frame: Frame) -> float:
     """Return the noise of a frame over what `detect` takes for it, at most 1."""
     sky = measure_sky(frame.image, frame.mask, MESH, Threads(1))
     if sky is None or not sky.typical > 0:

@@ -145,7 +145,7 @@ def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen
 
 
 def _show_sky(labels: Sequence[Label]) -> bool:
-    """Whether an image may show the sky, as none does that its labels or its headers call a dark."""
+    """Whether an image may show the sky, unlike a dark by its labels, or a calibration by its header."""
     told = type_of(labels[0].image)
     is_dark = told is not None and told.is_calibration
     return not is_dark and all(DARK not in label.evidence.split("+") for label in labels)
@@ -171,7 +171,7 @@ def _width(
     if noted is None:
         return measure_width(exposure, name=image, is_sky=is_sky)
     if noted.source == MEASURED:  # with the star, which no catalogue holds
-        return replace(measure_width(exposure, name=image), fwhm=noted.fwhm)
+        return replace(measure_width(exposure, name=image, is_sky=is_sky), fwhm=noted.fwhm)
     looked_at = noted.source in _NO_STARS
     population = measure_psf(exposure).population if looked_at else None
     return Width(noted.fwhm, _GIVEN, population=population)

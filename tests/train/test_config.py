@@ -38,6 +38,8 @@ def test_a_setting_that_is_new_leaves_old_hashes_as_they_are():
         ("name = 'a'\n[preprocess]\nsize = 30", "size must be odd"),
         ("name = ", "Invalid value"),
         ("name = 'a'\n[data]\ndeblending = [2.0]", "deblending must hold shares"),
+        ("name = 'a'\n[data]\nknown_noise = -0.1", "known_noise must be between 0 and 1, not -0.1"),
+        ("name = 'a'\n[data]\nmeasured = nan", "measured must be between 0 and 1, not nan"),
         ("name = 'a'\nsources = '0.9'", "sources must be a share between 0 and 1, not '0.9'"),
         ("name = 'a'\n[fit]\nprecision = 'half'", "precision must be 'float32'"),
         ("name = 'a'\n[fit]\nepochs = 2.5", "epochs must be like 20, not 2.5"),

@@ -74,7 +74,11 @@ def test_pixels_here_and_there(in_file):
     assert scratch.taken(pixels, y[:0], x[:0]).shape == (0,)
 
 
-def test_positions_are_near_each_other_until_the_next_are_let_in(in_file):
+def test_positions_are_near_each_other_until_the_next_are_let_in(in_file, monkeypatch):
+    # Strip by strip, positions may be 32 rows apart however wide the rows are.
+    by_strips = np.array([31.0, 0.0, 30.0, 2.0, 63.0, 33.0])
+    assert len([*scratch.Passing(room_for((70, 60))).parts(by_strips)]) == 1
+    monkeypatch.setattr(scratch, "_ROWS_APART", 1)
     y = np.array([3.0, 1.0, 4.9, 9.0, np.nan, np.inf, np.inf, 30.0, 34.0, 36.0])
     found = [(part.start, part.stop) for part in scratch.Passing(room_for((50, 60))).parts(y)]
     assert found == [(0, 3), (3, 5), (5, 7), (7, 9), (9, 10)]

@@ -125,7 +125,7 @@ class Dead:
     """What is left of a worker that a signal ended, at the second try of an image."""
 
     def __init__(self, number):
-        self.process, self.pipe, self.exitcode = self, self, -number
+        self.process, self.pipe, self.exitcode = self, self, number
         self.task, self.attempt = Task(Work("a.fits", None, "a.ecsv")), 2
 
     def join(self):
@@ -135,7 +135,7 @@ class Dead:
         pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [-signal.SIGTERM, 255, -signal.SIGKILL])
 def test_an_image_has_not_failed_where_a_worker_is_told_to_end_before_the_run(number):
     # As by who ends all processes of a group, one after the other.
     workers = Workers.__new__(Workers)
@@ -144,7 +144,7 @@ def test_an_image_has_not_failed_where_a_worker_is_told_to_end_before_the_run(nu
         ours = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
         ours.start()
         try:
-            if number == signal.SIGTERM:
+            if number != -signal.SIGKILL:
                 with pytest.raises(SystemExit):
                     workers._after_death(dead)
             else:
@@ -157,7 +157,7 @@ def test_an_image_has_not_failed_where_a_worker_is_told_to_end_before_the_run(nu
 def test_a_worker_that_alone_is_told_to_end_twice_has_failed(monkeypatch):
     monkeypatch.setattr("rbinfer.runs.processes._OURS_TOO", 0.01)
     workers = Workers.__new__(Workers)
-    workers._workers = [dead := Dead(signal.SIGTERM)]
+    workers._workers = [dead := Dead(-signal.SIGTERM)]
     outcome = workers._after_death(dead)
     assert (outcome.kind, outcome.error) == (Kind.FAILED, "its worker process died, twice (SIGTERM)")
 

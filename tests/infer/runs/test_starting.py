@@ -61,6 +61,22 @@ def test_where_there_is_no_server_workers_are_started_anew(night, tmp_path):
 
 
 @forks
+def test_where_the_socket_of_the_server_is_cleared_away_workers_are_started_anew(
+    night, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(starting, "_is_begun", False)
+    starting.begin()
+    socket = Path(forkserver._forkserver._forkserver_address)
+    moved = socket.rename(socket.with_name("moved"))
+    try:
+        report = run_batch(night, tmp_path, workers=2)
+        assert starting.context().get_start_method() == "spawn"
+    finally:
+        moved.rename(socket)
+    assert (report.n_scored, report.failed) == (8, ())
+
+
+@forks
 def test_ctrl_c_does_not_reach_workers(night, tmp_path):
     starting.begin()
     process = starting.context().Process(target=time.sleep, args=(60,))
