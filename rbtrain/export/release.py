@@ -2,11 +2,13 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from rbinfer import ModelSpec, PreprocessSpec
 from rbinfer.model.readings import Reading
@@ -30,6 +32,8 @@ from .proof import N_PROOF
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
 _PROOF_SEED = 20_011
 _MOST_FRAMES = 200
+#: Stars above 5 sigma per square FWHM from which on the scatter of pixels is that of stars.
+_CROWDED = 0.05
 
 
 def export_run(
@@ -78,14 +82,13 @@ def export_run(
         # A model with one score cannot name what it counts as real by its own classes.
         parameters["counted_as_real"] = list(config.real)
         readings = (measured_reading(("real",), labels, config.real, outputs["score"][:, 0]),)
-    real_rows = is_of(data.rows["label"], config.real)
     spec = _spec(
         config,
         multi,
         readings=readings,
         calibration=parameters,
         fwhm_range=_percentiles(data.rows["fwhm"]),
-        snr_range=(round(float(np.percentile(data.rows["window_snr"][real_rows], 0.5)), 2), np.inf),
+        snr_range=(_least_snr(data.rows, config.real), np.inf),
     )
     noted = Path(keras_file).with_name(PARENT)
     if noted.exists():
@@ -178,6 +181,17 @@ def _spec(
         config_hash=config.hash,
         **measured,
     )
+
+
+def _least_snr(rows: NDArray[np.void], real: Sequence[str]) -> float:
+    """Return the S/N below which hardly any real detection of a dataset lies, crowded fields apart.
+
+    The noise of a cutout is the scatter of its pixels, which in a crowded field is that of stars.
+    """
+    taken = is_of(rows["label"], real)
+    apart = taken & (rows["crowding"] < _CROWDED)
+    snr = rows["window_snr"][apart if apart.any() else taken]
+    return round(float(np.percentile(snr, 0.5)), 2)
 
 
 def _percentiles(values: F32) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from rbtrain.data.cutting import ROW
 from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import export_model, keras_outputs
 from rbtrain.export.proof import ExportError
-from rbtrain.export.release import export_run
+from rbtrain.export.release import _least_snr, export_run
 from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate
 from rbtrain.fitting.fit import best_epoch, build, fit
@@ -434,3 +434,11 @@ def test_the_reference_architecture_goes_all_the_way(reference_config, tmp_path)
     assert measured["overall"]["n_real"] == int((data.rows["label"] == 0).sum())
     assert measured["by_class"]["star"]["real"]
     assert not measured["by_class"]["galaxy"]["real"]
+
+
+def test_the_least_snr_is_that_of_fields_whose_scatter_is_noise():
+    rows = np.zeros(2000, ROW)
+    rows["crowding"][1000:], rows["window_snr"][:1000] = 0.2, 5 + np.arange(1000) / 100
+    rows["window_snr"][1000:] = 0.5
+    assert _least_snr(rows, ("star",)) == pytest.approx(5.05, abs=0.02)
+    assert _least_snr(rows[1000:], ("star",)) == 0.5
