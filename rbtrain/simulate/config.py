@@ -112,6 +112,12 @@ class PSFConfig(Settings):
     trail_bend : float
         Rms sideways excursion of its middle as a fraction of the length; a telescope that follows a
         comet leaves straight trails.
+    turning : float
+        Probability that stars which are neither trailed nor aberrated turn about a pole in or near the
+        frame: a camera that stands still, or one whose field turns while it follows the sky.
+    turn_length : Range
+        Length in pixels of the trails that they leave half a frame from the pole, log-uniform. It goes
+        with the distance. At the celestial equator the sky moves 15 arcseconds a second.
     defocus, astigmatism, coma, trefoil : Range
         Noll-normalised Zernike coefficients in waves rms.
     diffraction : Range
@@ -144,6 +150,8 @@ class PSFConfig(Settings):
     ellipticity: Range = (0.07, 0.5)
     trail_length: Range = (0.4, 6.0)
     trail_bend: float = dataclasses.field(default=0.12, metadata=LATER)
+    turning: float = dataclasses.field(default=0.0, metadata=LATER)
+    turn_length: Range = dataclasses.field(default=(0.3, 3.0), metadata=LATER)
     defocus: Range = (0.0, 0.45)
     astigmatism: Range = (0.0, 0.25)
     coma: Range = (0.0, 0.25)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -27,6 +28,8 @@ _LARGEST = 160
 BRIGHTEST_FOLLOWED = 300.0
 #: Blur by defocus at which the field of a telescope ends, in FWHM of the seeing, added in quadrature.
 _MOST_BLUR = 0.9
+#: Zones along a side of a frame over which the sky turns, and how far off its middle the pole may be.
+_ZONES_OF_TURN, _FARTHEST_POLE = 5, 1.6
 
 
 def _grid(n: int) -> tuple[F64, ...]:
@@ -42,7 +45,7 @@ class StarImages:
     Attributes
     ----------
     stars : PSF
-        With one zone, or with 2 x 2 or 3 x 3 where it varies over the frame.
+        With one zone, or with 2 x 2, 3 x 3 or 5 x 5 where it varies over the frame.
     followed : PSF or None
         Of an object that the telescope follows, where stars are trailed.
     """
@@ -79,6 +82,7 @@ def draw_star_images(
     kind = rng.random() if width is None else 1.0
     trailed = kind < config.trailed
     aberrated = not trailed and kind < config.trailed + config.aberrated
+    turning = not (trailed or aberrated) and config.turning > 0 and chance(rng, config.turning)
     gaussian = rng.random() < config.gaussian / max(1 - config.aberrated, 1e-9)
     beta = uniform(rng, config.beta)
     scale, ceiling = config.ellipticity
@@ -86,13 +90,17 @@ def draw_star_images(
     if aberrated:
         profiles = _aberrated_profiles(config, rng, fwhm, places, field)
         return StarImages(PSF.from_profiles(profiles, oversampling_for(fwhm)))
-    trail = _draw_trail(config, rng, fwhm) if trailed else None
+    trail: _Trail | _Turn | None = None
+    if trailed:
+        trail = _draw_trail(config, rng, fwhm)
+    elif turning:
+        trail, places = _draw_turn(config, rng), _grid(_ZONES_OF_TURN)
     form = _Form(width or fwhm, None if gaussian else beta, trail, brightest)
     psf = form.psf(shear, places, field)
     if width is not None:
         # The Gaussian that fits best is wider than the profile at half maximum, by a factor.
         psf = replace(form, fwhm=width * width / psf.fwhm).psf(shear, places, field)
-    if trail is None:
+    if not trailed:
         return StarImages(psf)
     steady = replace(form, trail=None, brightest=min(brightest, BRIGHTEST_FOLLOWED))
     return StarImages(psf, steady.psf(shear, _grid(1), None))
@@ -171,6 +179,41 @@ class _Trail:
     angle: float
     bend: float
 
+    @property
+    def longest(self) -> float:
+        """Length in pixels where it is longest."""
+        return self.length
+
+    def at(self, _: F64) -> Self:
+        """Return the trail at a place: the same all over the frame."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """A sky that turns about a pole: trails run around it, and are longer farther out.
+
+    Attributes
+    ----------
+    pole : array, shape (2,)
+        Where it is; the frame goes from -1 to 1.
+    length : float
+        Of a trail at distance 1, pixels.
+    """
+
+    pole: F64
+    length: float
+
+    @property
+    def longest(self) -> float:
+        """Length in pixels at the corner that is farthest from the pole."""
+        return self.length * float(np.hypot(*(np.abs(self.pole) + 1)))
+
+    def at(self, place: F64) -> _Trail:
+        """Return the trail at a place."""
+        out = place - self.pole
+        return _Trail(self.length * float(np.hypot(*out)), math.atan2(out[0], -out[1]), 0.0)
+
 
 @dataclass(frozen=True)
 class _Form:
@@ -178,7 +221,7 @@ class _Form:
 
     fwhm: float
     beta: float | None
-    trail: _Trail | None
+    trail: _Trail | _Turn | None
     brightest: float
 
     @cached_property
@@ -193,7 +236,7 @@ class _Form:
             most = min(_LARGEST, 60 + 12 * self.fwhm)
             radius = math.ceil(np.clip(1.15 * wings, 3 * self.fwhm + 2, most))
         if self.trail is not None:
-            radius = math.ceil(radius + self.trail.length / 2)
+            radius = math.ceil(radius + self.trail.longest / 2)
         return min(radius, _LARGEST + 10)
 
     def psf(self, shear: _Shear, places: Sequence[F64], field: _Field | None) -> PSF:
@@ -201,23 +244,29 @@ class _Form:
         profiles = []
         for place in places:
             blur = 0.0 if field is None else field.defocus(place)
-            profiles.append(self._profile(math.hypot(1, blur) * self.fwhm, *shear.at(place, field)))
+            profile = self._profile(math.hypot(1, blur) * self.fwhm, *shear.at(place, field))
+            if self.trail is not None:
+                trail = self.trail.at(place)
+                s = oversampling_for(self.fwhm)
+                profile = trail_profile(profile, s, trail.length, trail.angle, trail.bend)
+            profiles.append(profile)
         return PSF.from_profiles(profiles, oversampling_for(self.fwhm))
 
     def _profile(self, fwhm: float, axis_ratio: float, angle: float) -> F32:
         s = oversampling_for(self.fwhm)
         if self.beta is None:
-            profile = gaussian_profile(fwhm, self.radius, s, axis_ratio, angle)
-        else:
-            profile = moffat_profile(fwhm, self.beta, self.radius, s, axis_ratio, angle)
-        if self.trail is None:
-            return profile
-        return trail_profile(profile, s, self.trail.length, self.trail.angle, self.trail.bend)
+            return gaussian_profile(fwhm, self.radius, s, axis_ratio, angle)
+        return moffat_profile(fwhm, self.beta, self.radius, s, axis_ratio, angle)
 
 
 def _draw_trail(config: PSFConfig, rng: np.random.Generator, fwhm: float) -> _Trail:
     length = fwhm * log_uniform(rng, config.trail_length)
     return _Trail(length, uniform(rng, (0, math.pi)), rng.normal(0, config.trail_bend))
+
+
+def _draw_turn(config: PSFConfig, rng: np.random.Generator) -> _Turn:
+    pole = rng.uniform(-_FARTHEST_POLE, _FARTHEST_POLE, 2)
+    return _Turn(pole, log_uniform(rng, config.turn_length))
 
 
 def _aberrated_profiles(

@@ -235,6 +235,37 @@ def _lens(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
     )
 
 
+def _turning(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
+    """Narrow stars that the turning sky draws out, each along its own circle, among short tracks of hits.
+
+    So do all-sky cameras and meteor cameras see them, which stand still, and telescopes on forks that
+    point upwards. Away from the pole, a star of 1.2 pixels is as long as a hit that crosses two.
+    """
+    return replace(
+        config,
+        field=replace(config.field, crowding=(1e-3, 0.2), no_galaxies=0.95, nebula=0.03),
+        psf=replace(
+            config.psf,
+            fwhm=(0.9, 3.0),
+            wide_fraction=1.0,
+            trailed=0.0,
+            aberrated=0.0,
+            turning=1.0,
+            varying=1.0,
+            curved=0.6,
+            field_curvature=(0.0, 0.8),
+            field_astigmatism=(0.0, 0.3),
+        ),
+        artefacts=replace(
+            config.artefacts,
+            cosmic_rays=(3.0, 300.0),
+            electron_energy=(0.3, log_uniform(rng, (30.0, 300.0))),
+            hot_pixels=(20.0, 2000.0),
+            no_hot_pixels=0.1,
+        ),
+    )
+
+
 _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfig]] = {
     "undersampled": _undersampled,
     "streaked": _streaked,
@@ -245,4 +276,5 @@ _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfi
     "infrared": _infrared,
     "tracked": _tracked,
     "lens": _lens,
+    "turning": _turning,
 }

@@ -30,6 +30,8 @@ class ScenesConfig(Settings):
         Bright satellite trails that are bumpy.
     lens : float
         Wide fields through a camera lens: stars change much over the frame.
+    turning : float
+        Cameras that do not follow the sky, or whose field turns: short trails about a pole.
     """
 
     undersampled: float = field(default=0.0, metadata=LATER)
@@ -41,6 +43,7 @@ class ScenesConfig(Settings):
     infrared: float = field(default=0.0, metadata=LATER)
     tracked: float = field(default=0.0, metadata=LATER)
     lens: float = field(default=0.0, metadata=LATER)
+    turning: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
