@@ -129,7 +129,10 @@ class PSFConfig(Settings):
         Probability that the PSF varies over the frame.
     curved : float
         Fraction of these in which it does so by the aberrations of the field: tilt and curvature of the
-        focal surface, astigmatism, and coma where stars are aberrated; in 3 x 3 zones.
+        focal surface, astigmatism, and coma where stars are aberrated.
+    zones : int
+        Along a side of such a frame, and of one that turns: stars are alike within each. Ninths, as
+        `rbinfer` measures them, are too alike for real ones with 3.
     field_tilt, field_curvature : Range
         Blur by defocus at the edge of the frame, in FWHM of the seeing, added in quadrature: 0.7 makes
         stars 1.2 times as wide. Survey cameras keep below 0.4 (DECam's focal plane: Flaugher et al.
@@ -160,6 +163,7 @@ class PSFConfig(Settings):
     obscuration: Range = (0.0, 0.5)
     varying: float = 0.35
     curved: float = dataclasses.field(default=0.0, metadata=LATER)
+    zones: int = dataclasses.field(default=3, metadata=LATER)
     field_tilt: Range = dataclasses.field(default=(0.0, 0.5), metadata=LATER)
     field_curvature: Range = dataclasses.field(default=(0.0, 0.5), metadata=LATER)
     field_astigmatism: Range = dataclasses.field(default=(0.0, 0.15), metadata=LATER)

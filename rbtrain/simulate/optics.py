@@ -28,8 +28,8 @@ _LARGEST = 160
 BRIGHTEST_FOLLOWED = 300.0
 #: Blur by defocus at which the field of a telescope ends, in FWHM of the seeing, added in quadrature.
 _MOST_BLUR = 0.9
-#: Zones along a side of a frame over which the sky turns, and how far off its middle the pole may be.
-_ZONES_OF_TURN, _FARTHEST_POLE = 5, 1.6
+#: How far off the middle of a frame that goes from -1 to 1 the pole of a turning sky may be.
+_FARTHEST_POLE = 1.6
 
 
 def _grid(n: int) -> tuple[F64, ...]:
@@ -45,7 +45,7 @@ class StarImages:
     Attributes
     ----------
     stars : PSF
-        With one zone, or with 2 x 2, 3 x 3 or 5 x 5 where it varies over the frame.
+        With one zone, or with as many as are asked for where it varies over the frame.
     followed : PSF or None
         Of an object that the telescope follows, where stars are trailed.
     """
@@ -78,7 +78,7 @@ def draw_star_images(
     fwhm = log_uniform(rng, config.fwhm if chance(rng, config.wide_fraction) else config.common_fwhm)
     varying = chance(rng, config.varying)
     field = _draw_field(config, rng) if varying and chance(rng, config.curved) else None
-    places = _grid(3 if field is not None else 2 if varying else 1)
+    places = _grid(config.zones if field is not None else 2 if varying else 1)
     kind = rng.random() if width is None else 1.0
     trailed = kind < config.trailed
     aberrated = not trailed and kind < config.trailed + config.aberrated
@@ -94,7 +94,7 @@ def draw_star_images(
     if trailed:
         trail = _draw_trail(config, rng, fwhm)
     elif turning:
-        trail, places = _draw_turn(config, rng), _grid(_ZONES_OF_TURN)
+        trail, places = _draw_turn(config, rng), _grid(config.zones)
     form = _Form(width or fwhm, None if gaussian else beta, trail, brightest)
     psf = form.psf(shear, places, field)
     if width is not None:
