@@ -13,6 +13,9 @@ from .._settings import LATER, Settings, with_values
 from .draws import Range
 from .scenes_config import ScenesConfig
 
+#: Zones along a side of a frame: more take memory, and no star changes faster.
+_MOST_ZONES = 9
+
 
 @dataclass(frozen=True)
 class FieldConfig(Settings):
@@ -168,6 +171,11 @@ class PSFConfig(Settings):
     field_curvature: Range = dataclasses.field(default=(0.0, 0.5), metadata=LATER)
     field_astigmatism: Range = dataclasses.field(default=(0.0, 0.15), metadata=LATER)
     field_coma: Range = dataclasses.field(default=(0.0, 0.25), metadata=LATER)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.zones <= _MOST_ZONES:
+            raise ValueError(f"zones must be from 1 to {_MOST_ZONES}, not {self.zones}")
 
 
 @dataclass(frozen=True)

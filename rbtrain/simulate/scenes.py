@@ -222,10 +222,13 @@ def _lens(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
             varying=1.0,
             curved=1.0,
             zones=5,
-            field_tilt=(0.0, 0.7),
-            field_curvature=(0.2, 1.0),
-            field_astigmatism=(0.1, 0.4),
-            field_coma=(0.1, 0.5),
+            defocus=(0.0, 0.1),
+            astigmatism=(0.0, 0.1),
+            trefoil=(0.0, 0.06),
+            field_tilt=(0.0, 0.5),
+            field_curvature=(0.0, 0.8),
+            field_astigmatism=(0.02, 0.25),
+            field_coma=(0.05, 0.4),
         ),
         artefacts=replace(
             config.artefacts,
@@ -237,7 +240,7 @@ def _lens(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
 
 
 def _turning(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
-    """Narrow stars that the turning sky draws out, each along its own circle, among short tracks of hits.
+    """Narrow stars that the turning sky draws out, each along its circle, among short tracks of hits.
 
     So do all-sky cameras and meteor cameras see them, which stand still, and telescopes on forks that
     point upwards. Away from the pole, a star of 1.2 pixels is as long as a hit that crosses two.

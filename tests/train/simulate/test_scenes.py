@@ -1,5 +1,7 @@
 """Special kinds of frame hold what they promise, and cost nothing where they are off."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,10 +105,73 @@ def test_stars_of_lens_frames_are_longer_away_from_the_axis():
         stars = draw_star_images(psf, np.random.default_rng(seed), 300.0).stars
         centre = stars.oversampling**2 // 2
         widths = [measure_fwhm(stamp[centre], 1) for stamp in stars.stamps]
-        assert len(widths) == 9
+        assert len(widths) == 25
         changes.append(max(widths) / min(widths))
     # Telescopes: a fifth at most in most frames.
     assert np.median(changes) > 1.3
+
+
+def test_stars_of_lens_frames_may_have_a_sharp_core_and_a_tail_that_points_away_from_the_axis():
+    skewed = 0
+    for seed in range(12):
+        config = SimulateConfig.from_dict({"scenes": {"lens": 1.0}})
+        psf = draw_scene(config, np.random.default_rng(seed)).psf
+        stars = draw_star_images(psf, np.random.default_rng(seed), 300.0).stars
+        stamp = stars.stamps[0, stars.oversampling**2 // 2]
+        middle = len(stamp) // 2
+        beside = [stamp[middle + dy, middle + dx] for dx, dy in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+        skewed += max(beside[0] / beside[1], beside[1] / beside[0]) > 1.5
+    assert skewed >= 3
+
+
+def test_a_turning_sky_draws_stars_out_along_circles_about_its_pole():
+    config = SimulateConfig.from_dict({"scenes": {"turning": 1.0}})
+    psf = replace(
+        draw_scene(config, np.random.default_rng(1)).psf,
+        fwhm=(1.2, 1.2),
+        ellipticity=(0.0, 0.0),
+        curved=0.0,
+        turn_length=(4.0, 4.0),
+    )
+    around, longer = 0, 0
+    for seed in range(6):
+        stars = draw_star_images(psf, np.random.default_rng(seed), 100.0).stars
+        assert len(stars.stamps) == 25
+        lengths, directions = zip(
+            *(long_axis(stamp[stars.oversampling**2 // 2]) for stamp in stars.stamps), strict=True
+        )
+        # Perpendiculars to the trails meet at the pole, and the trails are as long as it is far.
+        places = np.array([(x, y) for y in np.linspace(-1, 1, 5) for x in np.linspace(-1, 1, 5)])
+        along = np.array(directions)
+        drawn_out = np.array(lengths) > 1.0
+        pole = np.linalg.lstsq(along[drawn_out], (along * places).sum(axis=1)[drawn_out], rcond=None)[0]
+        out = places - pole
+        distance = np.hypot(*out.T)
+        turned = np.abs((along * out).sum(axis=1)) / distance
+        around += np.median(turned[drawn_out]) < 0.1
+        longer += np.corrcoef(distance, lengths)[0, 1] > 0.97
+    assert around == longer == 6
+
+
+def long_axis(stamp):
+    """Return the length by second moments, as a bar has it, beyond that across, and the direction."""
+    y, x = np.indices(stamp.shape) - len(stamp) // 2
+    near = np.hypot(x, y) < 14
+    weights = stamp[near] / stamp[near].sum()
+    x, y = x[near], y[near]
+    x, y = x - (weights * x).sum(), y - (weights * y).sum()
+    moments = np.array(
+        [[(weights * x * x).sum(), (weights * x * y).sum()], [0, (weights * y * y).sum()]]
+    )
+    moments[1, 0] = moments[0, 1]
+    values, vectors = np.linalg.eigh(moments)
+    return np.sqrt(12 * (values[1] - values[0])), vectors[:, 1]
+
+
+@pytest.mark.parametrize("zones", [0, 12])
+def test_a_number_of_zones_that_cannot_be_is_refused(zones):
+    with pytest.raises(ValueError, match=f"zones must be from 1 to 9, not {zones}"):
+        SimulateConfig.from_dict({"psf": {"zones": zones}})
 
 
 @pytest.mark.parametrize("scene", ["crowded", "survey", "infrared", "tracked"])
