@@ -52,7 +52,7 @@ def count(frame, level, kernel, threshold):
     if not len(found):
         return np.zeros(2, int)
     peaks = found["xpeak"].astype(int), found["ypeak"].astype(int)
-    labels = label_detections(frame, found["x"], found["y"], *peaks)
+    labels = label_detections(frame, found["x"], found["y"], *peaks, lifted=True)
     star, galaxy = (CLASSES.index(name) for name in ("star", "galaxy"))
     is_bogus = (labels >= 0) & (labels != star) & (labels != galaxy)
     return np.array([(labels == star).sum(), is_bogus.sum()])

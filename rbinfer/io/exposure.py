@@ -204,11 +204,20 @@ def as_exposure(image: "ArrayLike | Exposure", **known: Any) -> Exposure:
         As by `rbinfer.io.arrays.as_image` and `Exposure.known`.
     """
     if isinstance(image, Exposure):
-        return image.known(**known)
+        return _readable(image).known(**known)
     pixels, mask = as_image(image, known.pop("mask", None))
     if known.get("err") is None:
         known["err"] = uncertainty_of(image)
     return Exposure(pixels, mask, wcs=getattr(image, "wcs", None)).known(**known)
+
+
+def _readable(image: Exposure) -> Exposure:
+    """Return an exposure whose pixels the kernels can read; one made by hand may have any array."""
+    pixels = image.pixels
+    if pixels.dtype == np.float32 and pixels.flags.c_contiguous and pixels.ndim == 2:
+        return image
+    pixels, mask = as_image(pixels, image.mask)
+    return replace(image, pixels=pixels, mask=mask)
 
 
 def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.float32] | float:

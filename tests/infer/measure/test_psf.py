@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rbinfer.errors import InputError
-from rbinfer.io.exposure import as_exposure
+from rbinfer.io.exposure import Exposure, as_exposure
 from rbinfer.measure.psf import measure_psf
 
 from .frames import (
@@ -323,3 +323,14 @@ def test_real_frames(name, fwhm):
 def test_real_frames_without_stars(name):
     image = np.ascontiguousarray(fits.getdata(REAL / "more" / f"{name}.fits.gz"), np.float32)
     assert measure_psf(image).fwhm is None
+
+
+@pytest.mark.parametrize(
+    "how", [np.asfortranarray, lambda a: a.astype(">f4"), lambda a: a.astype(float)]
+)
+def test_an_exposure_made_by_hand_may_have_pixels_of_any_layout(how):
+    image = star_frame(np.random.default_rng(72), 60, 2.4)
+    expected = measure_psf(Exposure(image))
+    found = measure_psf(Exposure(how(image)))
+    assert found.fwhm == expected.fwhm
+    np.testing.assert_array_equal(found.stamp, expected.stamp)
