@@ -8,13 +8,13 @@ or rounded to few integers, or a plateau of saturated pixels.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io.exposure import Exposure
-from ..io.scratch import bands, release, taken
+from ..io.scratch import release, taken
 from ..kernels.constants import LARGEST
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ Mask = NDArray[np.bool_]
 _BLOCK = 5  # pixels on a side: that many of one value are what an area is made of
 _LOOKED_AT = 1 << 20  # pixels, together
 _IN_CACHE = 1 << 17  # pixels that are compared at once
+_IN_MEMORY = 1 << 21  # pixels that are looked at together: there are several arrays of as many
 _FEW = 0.02  # share of pixels that are cheaper to look at one by one than all are together
 _POSITIONS = 1 << 16  # looked up together
 _STEP = 4  # an area is looked for in every so-manieth row
@@ -55,13 +56,14 @@ def with_no_data(exposure: Exposure) -> Exposure:
     areas = no_data_areas(exposure.pixels, exposure.mask)
     if not areas:
         return replace(exposure, no_data=np.zeros((0, 0), np.bool_))
-    found = np.zeros(exposure.shape, np.bool_)
     for value, area in areas.items():
         log.warning(
             "%.3g %% of the pixels are exactly %g and hold no data; they are left out",
             100 * area.mean(),
             value,
         )
+    found, *others = areas.values()
+    for area in others:
         found |= area
     mask = found if exposure.mask is None else exposure.mask | found
     return replace(exposure, mask=mask, no_data=found)
@@ -126,14 +128,36 @@ def no_data_areas(pixels: NDArray[np.float32], mask: Mask | None = None) -> dict
     """
     found: dict[float, Mask] = {}
     for value in _candidates(pixels, mask):
-        same = _all_same(pixels, np.float32(value))
-        # Smaller blocks reach into the steps of an edge that runs aslant.
-        area = _blocks_of(same, 3) & _grown(_blocks_of(same), _BLOCK)
+        area = _area_of(pixels, np.float32(value))
         if np.count_nonzero(area) < max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size):
             continue
-        if not _is_of_the_sky(pixels, mask, np.float32(value), area):
+        if not _is_of_the_sky(_Around(pixels, mask, area), np.float32(value)):
             found[value] = area
     return found
+
+
+def _parts(pixels: NDArray[np.float32], margin: int = 0) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield rows of an image, those with a margin on both sides, and where the former are in these."""
+    height, step = len(pixels), max(_IN_MEMORY // pixels.shape[1], 1)
+    for first in range(0, height, step):
+        last = min(first + step, height)
+        start = max(first - margin, 0)
+        yield (
+            slice(first, last),
+            slice(start, min(last + margin, height)),
+            slice(first - start, last - start),
+        )
+        release(pixels[first:last])
+
+
+def _area_of(pixels: NDArray[np.float32], value: np.float32) -> Mask:
+    """Return the pixels of all blocks of a value, and beside these of smaller blocks."""
+    area = np.empty(pixels.shape, np.bool_)
+    for rows, wide, within in _parts(pixels, 2 * _BLOCK - 1):
+        same = pixels[wide] == value
+        # Smaller blocks reach into the steps of an edge that runs aslant.
+        area[rows] = (_blocks_of(same, 3) & _grown(_blocks_of(same), _BLOCK))[within]
+    return area
 
 
 def _candidates(pixels: NDArray[np.float32], mask: Mask | None) -> list[float]:
@@ -220,20 +244,89 @@ def _grown(area: Mask, by: int) -> Mask:
     return out
 
 
-def _is_of_the_sky(
-    pixels: NDArray[np.float32], mask: Mask | None, value: np.float32, area: Mask
-) -> bool:
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """What lies around an area: some rows at a time, as an image may be larger than the memory.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of bool, shape (ny, nx), or None
+        True for bad pixels, which have no say.
+    area : ndarray of bool, shape (ny, nx)
+    """
+
+    pixels: NDArray[np.float32]
+    mask: Mask | None
+    area: Mask
+
+    def rest(self, rows: slice) -> Mask:
+        """Return which pixels of some rows have a value and are none of the area's."""
+        rest = np.abs(self.pixels[rows]) < LARGEST
+        rest &= ~self.area[rows]
+        if self.mask is not None:
+            rest &= ~self.mask[rows]
+        return rest
+
+    def values(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the values of these, in the order of the rows."""
+        for rows, _, _ in _parts(self.pixels):
+            yield self.pixels[rows][self.rest(rows)]
+
+    def beside(self) -> NDArray[np.float32]:
+        """Return the values of those that are next to the area."""
+        parts = [np.zeros(0, np.float32)]
+        for rows, wide, within in _parts(self.pixels, _BAND):
+            near = _grown(self.area[wide], _BAND)[within]
+            parts.append(self.pixels[rows][self.rest(rows) & near])
+        return np.concatenate(parts)
+
+    def sample(self, n: int) -> NDArray[np.float32]:
+        """Return about `_SAMPLE` of `n` values, evenly many from everywhere."""
+        step, seen, parts = max(n // _SAMPLE, 1), 0, []
+        for part in self.values():
+            parts.append(part[-seen % step :: step].copy())
+            seen += part.size
+        return np.concatenate(parts)
+
+    def deviation(self, n: int) -> float:
+        """Return the standard deviation of all `n` values."""
+        mean = sum(part.sum(dtype=np.float64) for part in self.values()) / n
+        squares = (np.square(np.subtract(part, mean, dtype=np.float64)).sum() for part in self.values())
+        return float(np.sqrt(sum(squares) / n))
+
+    def neighbours(self, value: np.float32) -> tuple[int, int]:
+        """Count the pixels of a value away from the area, and those whose neighbour has it too."""
+        n, pairs = 0, 0
+        for rows, _, _ in _parts(self.pixels):
+            same, rest = self.pixels[rows] == value, self.rest(rows)
+            left = rest[:, :-1] & same[:, :-1] & rest[:, 1:]
+            n += int(np.count_nonzero(left))
+            pairs += int(np.count_nonzero(left & same[:, 1:]))
+        return n, pairs
+
+    def is_in_one_piece(self) -> bool:
+        """Whether more than a tenth of what is around the area is large pieces, as of a real image."""
+        large, outside = 0, 0
+        for rows, wide, within in _parts(self.pixels, _ISLAND - 1):
+            large += int(np.count_nonzero(_blocks_of(~self.area[wide], _ISLAND)[within]))
+            outside += int(np.count_nonzero(~self.area[rows]))
+        return large >= 0.1 * outside
+
+
+def _is_of_the_sky(around: _Around, value: np.float32) -> bool:
     """Whether the value of an area is one that the sky beside it takes, or that saturation makes."""
-    rest = ~area
-    if mask is not None:
-        rest &= ~mask
-    for rows in bands(pixels):
-        rest[rows] &= np.abs(pixels[rows]) < LARGEST
-    if not rest.any():
+    ends = [(part.size, part.min(), part.max()) for part in around.values() if part.size]
+    if not ends:
         return True  # a constant image: there is nothing that it stands apart from
-    beside = np.concatenate([*_values(pixels, rest & _grown(area, _BAND))])
+    n, lowest, highest = (
+        sum(size for size, _, _ in ends),
+        min(low for _, low, _ in ends),
+        max(high for _, _, high in ends),
+    )
+    beside = around.beside()
     if beside.size == 0:
-        beside = np.concatenate([*_values(pixels, rest)])
+        beside = np.concatenate([*around.values()])
     away = beside[beside != value]
     if away.size == 0:
         return True
@@ -241,61 +334,19 @@ def _is_of_the_sky(
     # Noise that is cut off takes the value at which it is cut again and again, and none beyond it.
     if share > _COMMON and (value <= away.min() or value >= away.max()):
         return True
-    ends = [(part.min(), part.max()) for part in _values(pixels, rest) if part.size]
-    lowest, highest = min(low for low, _ in ends), max(high for _, high in ends)
     if value >= highest:
-        low = float(np.quantile(_sample(pixels, rest), 0.01))
-        if area.mean() < _PLATEAU or np.median(away) - low > 0.1 * (value - low):
+        low = float(np.quantile(around.sample(n), 0.01))
+        if around.area.mean() < _PLATEAU or np.median(away) - low > 0.1 * (value - low):
             return True  # saturated: the light rises towards it
     if lowest == highest:
         return True  # a mask
-    if np.count_nonzero(_blocks_of(~area, _ISLAND)) < 0.1 * np.count_nonzero(~area):
+    if not around.is_in_one_piece():
         return True  # a model: its sky is one exact value, and its stars are islands in it
     apart = float(np.median(np.abs(away - value)))
-    if apart < 1e-4 * _deviation(pixels, rest):
+    if apart < 1e-4 * around.deviation(n):
         return True  # a model whose light fades into it
     if apart <= 1.5 * float(np.diff(np.unique(np.append(away, value))).min()):
         return True  # a slope of whole numbers, in terraces
     # A sky of few integers: then such blocks come by chance, also where there is data.
-    n, again = _neighbours(pixels, rest, value)
-    return bool(n > 0.1 * np.count_nonzero(rest) and again > 0.5 * n)
-
-
-def _all_same(pixels: NDArray[np.float32], value: np.float32) -> Mask:
-    same = np.empty(pixels.shape, np.bool_)
-    for rows in bands(pixels):
-        same[rows] = pixels[rows] == value
-    return same
-
-
-def _values(pixels: NDArray[np.float32], which: Mask) -> Iterator[NDArray[np.float32]]:
-    """Yield the values of pixels, those of some rows together where the image is in a file."""
-    for rows in bands(pixels):
-        yield pixels[rows][which[rows]]
-
-
-def _sample(pixels: NDArray[np.float32], which: Mask) -> NDArray[np.float32]:
-    """Return about `_SAMPLE` values of pixels, evenly many from all of them."""
-    step, seen, parts = max(int(np.count_nonzero(which)) // _SAMPLE, 1), 0, []
-    for part in _values(pixels, which):
-        parts.append(part[-seen % step :: step].copy())
-        seen += part.size
-    return np.concatenate(parts)
-
-
-def _deviation(pixels: NDArray[np.float32], which: Mask) -> float:
-    """Return the standard deviation of pixels."""
-    n = np.count_nonzero(which)
-    mean = sum(part.sum(dtype=np.float64) for part in _values(pixels, which)) / n
-    squares = (
-        np.square(np.subtract(part, mean, dtype=np.float64)).sum() for part in _values(pixels, which)
-    )
-    return float(np.sqrt(sum(squares) / n))
-
-
-def _neighbours(pixels: NDArray[np.float32], rest: Mask, value: np.float32) -> tuple[int, int]:
-    """Count the pixels of a value away from its areas, and those whose neighbour has it too."""
-    same = _all_same(pixels, value)
-    left = rest[:, :-1] & same[:, :-1] & rest[:, 1:]
-    again = left & same[:, 1:]
-    return int(np.count_nonzero(left)), int(np.count_nonzero(again))
+    alike, again = around.neighbours(value)
+    return bool(alike > 0.1 * n and again > 0.5 * alike)

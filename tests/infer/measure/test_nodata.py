@@ -164,3 +164,28 @@ def test_a_million_positions_are_looked_up_in_little_memory():
     assert peak < 10e6
     np.testing.assert_array_equal(empty[::9], lies_in_no_data(exposure, x[::9], y[::9]))
     assert 0.30 < empty.mean() < 0.34
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_the_rows_that_are_looked_at_together_do_not_matter(seed, together):
+    rng = np.random.default_rng(seed)
+    ny, nx = (int(n) for n in rng.integers(30, 160, 2))
+    image = rng.normal(100, 4, (ny, nx)).astype(np.float32)
+    if rng.random() < 0.4:
+        image = np.rint(image / 4).astype(np.float32)  # a sky of few integers
+    value = np.float32(rng.choice([0.0, 25.0, float(image.max())]))
+    for _ in range(int(rng.integers(1, 4))):
+        y, x = int(rng.integers(0, ny)), int(rng.integers(0, nx))
+        image[y : y + int(rng.integers(3, 60)), x : x + int(rng.integers(3, 60))] = value
+    slope = rng.uniform(-1, 1)
+    if rng.random() < 0.5:  # an edge that runs aslant
+        image[np.arange(nx) * slope + np.arange(ny)[:, None] < ny / 4] = value
+    mask = rng.random((ny, nx)) < 0.02 if rng.random() < 0.5 else None
+    at_once = nodata.no_data_areas(image, mask)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nodata, "_IN_MEMORY", together * nx)
+        by_rows = nodata.no_data_areas(image, mask)
+    assert list(by_rows) == list(at_once)
+    for area, whole in zip(by_rows.values(), at_once.values(), strict=True):
+        np.testing.assert_array_equal(area, whole)
