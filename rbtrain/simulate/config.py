@@ -260,6 +260,12 @@ class DetectorConfig(Settings):
         Probability of an overscan, empty or vignetted strip at the edge.
     masked : float
         Probability of a masked region; half of these also hold NaN.
+    photographic : float
+        Probability that the frame is a scan of a photographic plate.
+    densest : Range
+        Light above the sky at which an emulsion is black, in units of the noise of the sky, log-uniform.
+    grain : Range
+        Noise of the emulsion in the same units, log-uniform.
     """
 
     gain: Range = (0.3, 8.0)
@@ -280,6 +286,9 @@ class DetectorConfig(Settings):
     quantised: float = 0.08
     dead_edge: float = 0.12
     masked: float = 0.12
+    photographic: float = dataclasses.field(default=0.0, metadata=LATER)
+    densest: Range = dataclasses.field(default=(20.0, 200.0), metadata=LATER)
+    grain: Range = dataclasses.field(default=(0.5, 2.0), metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,39 @@ def add_pattern_noise(
         image += np.float32(size) * np.sin(phase + np.float32(uniform(rng, (0, 6.3))))
 
 
+def develop(
+    image: F32, sky: F32, noise: float, config: DetectorConfig, rng: np.random.Generator
+) -> tuple[F32, float]:
+    """Return an image as a photographic emulsion takes it, and the rms of its grain.
+
+    The emulsion answers to light as 1 - exp(-light): the centres of bright stars are alike, and their
+    wings make them wide. Its grain does not go with the light.
+
+    Parameters
+    ----------
+    image, sky : array, shape (h, w)
+        float32.
+    noise : float
+        Typical rms of the sky, in the same units.
+    config : DetectorConfig
+        Ranges.
+    rng : numpy.random.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    image : array, shape (h, w)
+        float32.
+    grain : float
+    """
+    densest = np.float32(noise * log_uniform(rng, config.densest))
+    grain = noise * log_uniform(rng, config.grain)
+    light = image - sky
+    answer = np.where(light > 0, -densest * np.expm1(-np.maximum(light, 0) / densest), light)
+    answer += np.float32(grain) * rng.standard_normal(image.shape, dtype=np.float32)
+    return sky + answer, grain
+
+
 def kernel_table(kind: str) -> F32:
     """Return the weights of an interpolation kernel, shape (phases + 1, taps), rows summing to 1.
 

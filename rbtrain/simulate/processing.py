@@ -62,6 +62,8 @@ def process(
         layers.sky += layers.dark.pattern
     if chance(rng, config.sky.amplifiers):
         _offset_amplifier(layers, rng, conditions)
+    if config.detector.photographic > 0 and chance(rng, config.detector.photographic):
+        _develop(layers, variance, config.detector, rng)
     if chance(rng, config.detector.sky_subtracted):
         _subtract_sky(layers, conditions)
     if chance(rng, config.detector.resampled):
@@ -103,6 +105,14 @@ def _offset_amplifier(layers: Layers, rng: np.random.Generator, conditions: Cond
     step = np.float32(conditions.noise / conditions.camera.gain * rng.normal(0, 4))
     layers.image[:, first:] += step
     layers.sky[:, first:] += step
+
+
+def _develop(layers: Layers, variance: F32, config: DetectorConfig, rng: np.random.Generator) -> None:
+    """Let an emulsion take the image; there is no single level at which it saturates."""
+    noise = float(np.sqrt(np.median(variance[::_STEP, ::_STEP])))
+    layers.image, grain = detector.develop(layers.image, layers.sky, noise, config, rng)
+    variance += np.float32(grain**2)
+    layers.saturation = None
 
 
 def _subtract_sky(layers: Layers, conditions: Conditions) -> None:

@@ -271,6 +271,33 @@ def _turning(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig
     )
 
 
+def _plate(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
+    """Photographic plates, scanned: wide, flat, grainy bright stars, and flaws instead of particles."""
+    return replace(
+        config,
+        field=replace(config.field, bright_stars=(5.0, 60.0)),
+        psf=replace(config.psf, fwhm=(2.0, 6.0), wide_fraction=1.0, trailed=0.05, aberrated=0.08),
+        sky=replace(config.sky, level=(200.0, 4e4), flattened=0.0, fringes=0.0, amplifiers=0.0),
+        detector=replace(
+            config.detector,
+            photographic=1.0,
+            resampled=0.9,
+            row_noise=0.0,
+            banding=0.0,
+            blooming=0.0,
+        ),
+        artefacts=replace(
+            config.artefacts,
+            cosmic_rays=(0.0, 0.0),
+            no_cosmic_rays=1.0,
+            hot_pixels=(3.0, 300.0),
+            no_hot_pixels=0.4,
+            columns=0.0,
+            persistence=0.0,
+        ),
+    )
+
+
 _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfig]] = {
     "undersampled": _undersampled,
     "streaked": _streaked,
@@ -282,4 +309,5 @@ _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfi
     "tracked": _tracked,
     "lens": _lens,
     "turning": _turning,
+    "plate": _plate,
 }

@@ -32,6 +32,8 @@ class ScenesConfig(Settings):
         Wide fields through a camera lens: stars change much over the frame.
     turning : float
         Cameras that do not follow the sky, or whose field turns: short trails about a pole.
+    plate : float
+        Scans of photographic plates: bright stars are wide and flat.
     """
 
     undersampled: float = field(default=0.0, metadata=LATER)
@@ -44,6 +46,7 @@ class ScenesConfig(Settings):
     tracked: float = field(default=0.0, metadata=LATER)
     lens: float = field(default=0.0, metadata=LATER)
     turning: float = field(default=0.0, metadata=LATER)
+    plate: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
