@@ -120,9 +120,9 @@ def _subtract_sky(layers: Layers, conditions: Conditions) -> None:
     sky, camera = layers.sky, conditions.camera
     layers.image -= sky
     spread = float(sky.max() - sky.min())
-    layers.saturation = camera.saturation - float(sky.mean())
-    if spread > 3 * conditions.noise / camera.gain:
-        layers.saturation = None
+    if layers.saturation is not None:
+        is_even = spread <= 3 * conditions.noise / camera.gain
+        layers.saturation = camera.saturation - float(sky.mean()) if is_even else None
     layers.sky = np.zeros_like(sky)
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rbtrain.simulate import ScenesConfig, SimulateConfig, draw_frame
+from rbtrain.simulate.config import DetectorConfig
+from rbtrain.simulate.detector import develop
 from rbtrain.simulate.optics import draw_star_images
 from rbtrain.simulate.profiles import measure_fwhm
 from rbtrain.simulate.scenes import draw_scene
@@ -124,6 +126,40 @@ def test_stars_of_lens_frames_may_have_a_tail_on_one_side():
     assert np.median(tails) > 0.1
     assert np.sum(np.array(tails) > 0.3) >= 6
     assert np.sum(np.array(tails) < 0.05) >= 4
+
+
+def test_an_emulsion_takes_faint_light_as_it_is_and_bright_light_alike():
+    config = DetectorConfig(densest=(50.0, 50.0), grain=(1e-6, 1e-6))
+    sky = np.full((1, 7), 300.0, np.float32)
+    light = np.array([[-40.0, 0.0, 1.0, 100.0, 1000.0, 1e4, 1e6]], np.float32)
+    image, grain = develop(sky + light, sky, 10.0, config, np.random.default_rng(0))
+    assert grain == pytest.approx(1e-5)
+    expected = [-40.0, 0.0, 0.999, 90.635, 432.332, 500.0, 500.0]
+    np.testing.assert_allclose((image - sky)[0], expected, atol=0.01)
+    config = DetectorConfig(densest=(50.0, 50.0), grain=(2.0, 2.0))
+    flat = np.full((200, 200), 300.0, np.float32)
+    bright, grain = develop(flat + np.float32(1e6), flat, 10.0, config, np.random.default_rng(0))
+    assert grain == 20.0
+    assert (bright.mean(), bright.std()) == pytest.approx((800.0, 20.0), rel=0.02)
+
+
+def test_bright_stars_of_plates_are_flat_and_there_are_no_particles():
+    flat, kinds = [], []
+    for frame in frames_of(8, "plate"):
+        kinds += kinds_of(frame)
+        assert frame.saturation is None
+        truth = frame.truth[(frame.truth["type"] == "star")]
+        brightest_first = truth[np.argsort(-np.asarray(truth["peak"]))]
+        height, width = frame.image.shape
+        for star in brightest_first[:3]:
+            y, x = round(float(star["y"])), round(float(star["x"]))
+            if 2 <= x < width - 2 and 2 <= y < height - 2 and star["peak"] > 300 * frame.noise[y, x]:
+                excess = frame.image[y, x] - frame.sky[y, x]
+                flat.append(excess / star["peak"])
+    assert len(flat) >= 8
+    assert np.median(flat) < 0.35
+    assert "cosmic_ray" not in kinds
+    assert "bad_column" not in kinds
 
 
 def brightest(stamp):
