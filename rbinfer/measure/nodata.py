@@ -176,10 +176,11 @@ def _values_of_runs(rows: NDArray[np.float32], mask: Mask | None) -> NDArray[np.
         # So it is with all but rounded skies. On two axes NumPy takes ten times as long to find them.
         y, x = np.divmod(np.flatnonzero(same), max(n, 1))
         values: NDArray[np.float32] = rows[y, x]
-        alike = np.ones(len(y), np.bool_) if mask is None else ~mask[y, x]
+        # The first pixel in between leaves few, as a rule.
         for k in range(1, reach):
-            alike &= rows[y, x + k] == values
-        return values[alike]
+            alike = rows[y, x + k] == values
+            y, x, values = y[alike], x[alike], values[alike]
+        return values if mask is None else values[~mask[y, x]]
     for k in range(1, reach):
         same &= rows[:, k : n + k] == rows[:, :n]
     if mask is not None:

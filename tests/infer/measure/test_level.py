@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from rbinfer.io.exposure import Exposure
-from rbinfer.measure.level import measure_level, median
+from rbinfer.io.arrays import median
+from rbinfer.measure.level import measure_level
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (900, 700)])
