@@ -16,12 +16,12 @@ from .sky import Sky, measure_sky
 from .threads import Threads
 
 MESH = 64  # pixels; side of the background mesh
-_STRIP = 128  # rows that are walked over at a time
+_STRIP = 256  # rows that are walked over at a time
 _CHUNK = 50_000  # pixels of islands that are measured at a time
 _ROWS = 1 << 16  # rows that are moved at a time
 _CELL = 32  # pixels; side of the cells in which neighbours are looked for
 #: Pixels for each thread that are walked over before the islands that end there are measured, about.
-_BAND = 1 << 22
+_BAND = 1 << 23
 
 
 def find_detections(
