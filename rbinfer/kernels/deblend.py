@@ -110,9 +110,9 @@ def _sort_by_level(n: int, levels: Any, numbers: Any, values: Any) -> None:
     for k in range(_LEVELS):
         bounds[k + 1] += bounds[k]
     for p in range(n):
-        k = np.uint64(level_of[np.uint64(p)])
-        sorted_pixels[np.uint64(bounds[k])] = p
-        bounds[k] += 1
+        level = np.uint64(level_of[np.uint64(p)])
+        sorted_pixels[np.uint64(bounds[level])] = p
+        bounds[level] += 1
 
 
 @jit
