@@ -8,7 +8,7 @@ show it in the middle.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.arrays import noise_between, spread_over, values_at
+from ..io.arrays import median, noise_between, spread_over, values_at
 from ..io.exposure import Exposure
 from ..model.spec import DEFAULT_FWHM
 
@@ -145,4 +145,4 @@ def _level_and_noise(
     values = here[np.isfinite(here)]
     if len(values) == 0:
         return None, np.float32(0)
-    return np.float32(np.median(values)), np.float32(noise_between(here, right))
+    return np.float32(median(values)), np.float32(noise_between(here, right))

@@ -37,7 +37,7 @@ _COPIED = 1 << 17
 #: together the system may keep as one page, and bring all of it.
 _AROUND = 1 << 16
 #: Rows that positions which are near each other may be apart at least: they come strip by strip.
-_ROWS_APART = 64
+_ROWS_APART = 256
 #: Pixels here and there that are read together.
 _SCATTERED = 1 << 11
 #: For files that are large, as the usual place may be in memory (File Hierarchy Standard, 5.15).

@@ -8,6 +8,8 @@ the odds of Gaussians.
 Parts are kept as trees of pixels (union-find), where SExtractor labels the island anew at each level.
 The chance is a hash of a pixel's place: it depends neither on threads nor on the rest of the image.
 
+Pixels are looked up by numbers without a sign: for others Numba tests whether they count from the end.
+
 ``box`` is always the first column and row of the island, the last ones, the width of its grid, and the
 width and height of the image. The grid has the numbers of the pixels, -1 where there is none, and a
 border of 1.
@@ -49,7 +51,8 @@ HEADS, LENGTHS = _HEADS, _SIZES
 @jit
 def place_of(numbers: Any, p: int, box: Any) -> Any:
     """Return where a pixel lies in the grid."""
-    return (numbers[Y, p] - box[1] + 1) * box[4] + (numbers[X, p] - box[0] + 1)
+    at = np.uint64(p)
+    return (numbers[Y, at] - box[1] + 1) * box[4] + (numbers[X, at] - box[0] + 1)
 
 
 @jit
@@ -67,15 +70,18 @@ def _has_peaks(n: int, lowest: float, numbers: Any, values: Any, grid: Any, box:
     """Tell whether two pixels or more above a level are brighter than all around them."""
     count = 0
     for p in range(n):
-        value = values[1, p]
+        value = values[1, np.uint64(p)]
         if not value > lowest:
             continue
         place = place_of(numbers, p, box)
         is_peak = True
         for k in range(8):
-            q = grid[place + _neighbour(k, box[4])]
+            q = grid[np.uint64(place + _neighbour(k, box[4]))]
+            if q < 0:
+                continue
+            other = values[1, np.uint64(q)]
             # Of equals the last one counts.
-            if q >= 0 and (values[1, q] > value or (values[1, q] == value and q > p)):
+            if other > value or (other == value and q > p):
                 is_peak = False
                 break
         count += is_peak
@@ -92,20 +98,21 @@ def _sort_by_level(n: int, levels: Any, numbers: Any, values: Any) -> None:
         bounds[k] = 0
     for p in range(n):
         low, high = 0, _LEVELS - 1
+        value = values[1, np.uint64(p)]
         while low < high:  # the highest level below the pixel
             middle = (low + high + 1) >> 1
-            if values[1, p] > levels[middle]:
+            if value > levels[np.uint64(middle)]:
                 low = middle
             else:
                 high = middle - 1
-        level_of[p] = low
-        bounds[low + 1] += 1
+        level_of[np.uint64(p)] = low
+        bounds[np.uint64(low + 1)] += 1
     for k in range(_LEVELS):
         bounds[k + 1] += bounds[k]
     for p in range(n):
-        k = level_of[p]
-        sorted_pixels[bounds[k]] = p
-        bounds[k] += 1
+        level = np.uint64(level_of[np.uint64(p)])
+        sorted_pixels[np.uint64(bounds[level])] = p
+        bounds[level] += 1
 
 
 @jit
@@ -144,23 +151,25 @@ def _add_level(k: int, n_roots: int, numbers: Any, values: Any, flux: Any, grid:
     parent, roots = numbers[_PARENT], numbers[_ROOTS]
     begin = numbers[_BOUNDS, k - 1] if k > 0 else 0
     for s in range(begin, numbers[_BOUNDS, k]):
-        p = numbers[_SORTED, s]
-        parent[p] = numbers[_TAIL, p] = roots[n_roots] = p
-        numbers[_SIZE, p], flux[p] = 1, values[1, p]
+        p = numbers[_SORTED, np.uint64(s)]
+        at = np.uint64(p)
+        parent[at] = numbers[_TAIL, at] = roots[np.uint64(n_roots)] = p
+        numbers[_SIZE, at], flux[at] = 1, values[1, at]
         n_roots += 1
         place = place_of(numbers, p, box)
         for d in range(8):
-            q = grid[place + _neighbour(d, box[4])]
-            if q >= 0 and parent[q] >= 0:
+            q = grid[np.uint64(place + _neighbour(d, box[4]))]
+            if q >= 0 and parent[np.uint64(q)] >= 0:
                 a, b = root_of(parent, p), root_of(parent, q)
                 if a != b:
                     _join(a, b, numbers, flux)
     kept = 0
     for r in range(n_roots):
-        root = roots[r]
-        if parent[root] == root:
-            roots[kept] = root
-            numbers[_GREAT, root], numbers[_WHOLE, root] = 0, 1
+        root = roots[np.uint64(r)]
+        at = np.uint64(root)
+        if parent[at] == root:
+            roots[np.uint64(kept)] = root
+            numbers[_GREAT, at], numbers[_WHOLE, at] = 0, 1
             kept += 1
     return kept
 
@@ -262,17 +271,18 @@ def _share_out(
         first, last, bottom, top = _reach(row, _END, box)
         for j in range(bottom, top + 1):
             for i in range(first, last + 1):
-                p = grid[(j - box[1] + 1) * box[4] + (i - box[0] + 1)]
-                if p < 0 or is_core[p]:
+                p = grid[np.uint64((j - box[1] + 1) * box[4] + (i - box[0] + 1))]
+                if p < 0 or is_core[np.uint64(p)]:
                     continue
                 far = distance(row, i, j)
                 if far < _END:
+                    at = np.uint64(p)
                     here = amplitude * exponential(-far)
-                    left_over -= owner[p] < 0
-                    odds[p] += here
+                    left_over -= owner[at] < 0
+                    odds[at] += here
                     # Each of those so far keeps its share of the odds.
-                    if _chance(i, j, part) * odds[p] < here:
-                        owner[p] = part
+                    if _chance(i, j, part) * odds[at] < here:
+                        owner[at] = part
     return left_over
 
 

@@ -17,26 +17,28 @@ def _load(
 ) -> int:  # fmt: skip
     """Copy the pixels of an island, and note their numbers in its grid; returns how many there are."""
     n = 0
+    xs, ys, following = numbers[X], numbers[Y], numbers[NEXT]
     for r in range(first, last):
-        k = order[r]
-        y, x, start = runs[k, 0], runs[k, 1], starts[k]
+        k = np.uint64(order[np.uint64(r)])
+        y, x, start, length = runs[k, 0], runs[k, 1], starts[k], runs[k, 2]
         place = (y - box[1] + 1) * box[4] + (x - box[0] + 1)
-        for j in range(runs[k, 2]):
-            numbers[X, n], numbers[Y, n], numbers[NEXT, n] = x + j, y, n + 1
-            for row in range(3):
-                values[row, n] = pixels[row, start + j]
-            grid[place + j] = n
-            n += 1
+        for j in range(length):
+            # Without a sign: for others Numba tests whether they count from the end.
+            p, q = np.uint64(n + j), np.uint64(start + j)
+            xs[p], ys[p], following[p] = x + j, y, n + j + 1
+            values[0, p], values[1, p], values[2, p] = pixels[0, q], pixels[1, q], pixels[2, q]
+            grid[np.uint64(place + j)] = n + j
+        n += length
     return n
 
 
 @jit
 def _clear(first: int, last: int, order: Any, runs: Any, grid: Any, box: Any) -> None:
     for r in range(first, last):
-        k = order[r]
+        k = np.uint64(order[np.uint64(r)])
         place = (runs[k, 0] - box[1] + 1) * box[4] + (runs[k, 1] - box[0] + 1)
         for j in range(runs[k, 2]):
-            grid[place + j] = -1
+            grid[np.uint64(place + j)] = -1
 
 
 @jit
@@ -47,9 +49,10 @@ def _measure(
     """Measure an island, or its parts; returns how many rows there are then."""
     threshold = flux = peak = 0.0
     for p in range(n):
-        threshold += values[2, p]
-        flux += values[1, p]
-        peak = max(peak, float(values[1, p]))
+        at = np.uint64(p)
+        threshold += values[2, at]
+        flux += values[1, at]
+        peak = max(peak, float(values[1, at]))
     threshold /= n
     n_parts: Any = np.int64(0)
     if contrast < 1.0 and peak > threshold:

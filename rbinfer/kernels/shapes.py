@@ -1,11 +1,14 @@
 """Sums over the pixels of a detection, and what follows from them: as by SExtractor and SEP.
 
 Pixels of an island have numbers from 0, in the order of rows and columns. Those of a part of it are a
-chain: the first is given, and each has the number of the next.
+chain: the first is given, and each has the number of the next. They are indices without a sign: for
+others Numba tests whether they count from the end.
 """
 
 import math
 from typing import Any
+
+import numpy as np
 
 from . import constants as c
 from .jit import jit
@@ -52,7 +55,8 @@ def measure_chain(
     flags = 0
     p = head
     for _ in range(n):
-        x, y, value, smooth = xs[p], ys[p], float(values[0, p]), float(values[1, p])
+        at = np.uint64(p)
+        x, y, value, smooth = xs[at], ys[at], float(values[0, at]), float(values[1, at])
         if value > peak:
             peak, peak_x, peak_y = value, x, y
         peak_smooth = max(peak_smooth, smooth)
@@ -67,7 +71,7 @@ def measure_chain(
         mxy += weight * dx * dy
         if x == 0 or y == 0 or x == width - 1 or y == height - 1:
             flags = c.TRUNCATED
-        p = following[p]
+        p = following[at]
     row[c.N_PIXELS], row[c.FLUX], row[c.SMOOTH_FLUX] = n, total, flux
     row[c.PEAK], row[c.PEAK_SMOOTH], row[c.PEAK_X], row[c.PEAK_Y] = peak, peak_smooth, peak_x, peak_y
     row[c.THRESHOLD], row[c.FLAGS] = threshold, flags
@@ -91,7 +95,8 @@ def _spare(head: int, n: int, following: Any, values: Any, minarea: int, heap: A
     """
     p = head
     for k in range(n):
-        excess = float(values[1, p]) - float(values[2, p])
+        at = np.uint64(p)
+        excess = float(values[1, at]) - float(values[2, at])
         if k < minarea:
             heap[k] = excess
         elif k == minarea:
@@ -115,7 +120,7 @@ def _spare(head: int, n: int, following: Any, values: Any, minarea: int, heap: A
                 child = 2 * (j + 1)
                 if j >= minarea:
                     break
-        p = following[p]
+        p = following[at]
     return heap[0]
 
 
@@ -162,9 +167,10 @@ def _area_between(head: int, n: int, following: Any, values: Any, threshold: flo
     n_threshold = n_middle = 0
     p = head
     for _ in range(n):
-        n_threshold += values[0, p] > threshold
-        n_middle += values[0, p] > middle
-        p = following[p]
+        at = np.uint64(p)
+        n_threshold += values[0, at] > threshold
+        n_middle += values[0, at] > middle
+        p = following[at]
     if middle <= 0.0:
         return math.inf
     ratio = threshold / middle

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from .jit import jit
 
 
@@ -15,7 +17,11 @@ def root_of(parent: Any, k: int) -> Any:
         A root is its own parent.
     k : int
     """
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
+    at = np.uint64(k)
+    up = parent[at]
+    while up != k:
+        k = parent[np.uint64(up)]
+        parent[at] = k
+        at = np.uint64(k)
+        up = parent[at]
     return k

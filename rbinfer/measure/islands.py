@@ -16,7 +16,7 @@ from .sky import Sky, measure_sky
 from .threads import Threads
 
 MESH = 64  # pixels; side of the background mesh
-_STRIP = 128  # rows that are walked over at a time
+_STRIP = 256  # rows that are walked over at a time
 _CHUNK = 50_000  # pixels of islands that are measured at a time
 _ROWS = 1 << 16  # rows that are moved at a time
 _CELL = 32  # pixels; side of the cells in which neighbours are looked for

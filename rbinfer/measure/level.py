@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.arrays import median
 from ..io.exposure import Exposure
 
 _PIXELS = 1 << 18  # that are looked at, about
 _LEAST = 100  # good pixels; fewer tell nothing
 _LEAST_PARTS = 4  # of nine; of fewer the frame's evenness is not known
-_SAMPLE = 1000  # of values, which tells where about their median is
 _EVERY = 2  # columns, of which one is enough for the medians of parts
 _KEPT = 0.9  # of the differences; the largest are of sources and hits
 #: RMS of a normal distribution of width 1 without the tenth that is furthest from its middle:
@@ -66,28 +66,11 @@ def measure_level(exposure: Exposure) -> Level | None:
     return Level(median(good), noise, _range(pixels[:, ::_EVERY]))
 
 
-def median(values: NDArray[np.float64]) -> float:
-    """Return the median, as NumPy does, of many finite values in a fifth of the time.
-
-    Only those are searched that lie near it, by a sample; all where the sample misleads.
-    """
-    n = len(values)
-    sample = np.sort(values[:: max(n // _SAMPLE, 1)])
-    low, high = sample[int(0.45 * len(sample))], sample[int(0.55 * len(sample))]
-    near = values[(values >= low) & (values <= high)]
-    first = (n - 1) // 2 - int(np.count_nonzero(values < low))
-    last = first + 1 - n % 2
-    if not 0 <= first <= last < len(near):
-        return float(np.median(values))
-    near.partition(sorted({first, last}))
-    return float((near[first] + near[last]) / 2)
-
-
 def _range(pixels: NDArray[np.float64]) -> float:
     """Return by how much the medians of nine parts of the rows differ."""
     parts = (part for rows in np.array_split(pixels, 3) for part in np.array_split(rows, 3, axis=1))
     good = (part[np.isfinite(part)] for part in parts)
-    medians = [float(np.median(part)) for part in good if part.size >= _LEAST]
+    medians = [median(part) for part in good if part.size >= _LEAST]
     return max(medians) - min(medians) if len(medians) >= _LEAST_PARTS else float("nan")
 
 

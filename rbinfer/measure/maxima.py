@@ -23,6 +23,7 @@ _CELL = 64  # side of the cells that sky and noise are measured in
 _SAMPLES = 4  # every so many pixels of a cell are looked at, along both axes
 _POOL, _LEAST_POOL = 1500, 400  # maxima looked at closely, at most, and how far that is lowered
 _THRESHOLD = 8.0  # height of a maximum over the noise
+_NEARLY = 7.9  # what lies below this is not above that, however numbers are rounded
 _CLIPPED = 4  # maxima of one height, within this of what they have above the sky, are clipped
 _CLIPPED_WITHIN = 0.003
 _GRID = 8  # places are spread over this many times this many parts of the image
@@ -47,17 +48,13 @@ class Sky:
 
     def at(self, y: Ints, x: Ints) -> tuple[Floats, Floats]:
         """Return level and noise at pixels."""
-        rows, columns = self.level.shape
-        j = np.minimum(y // self.height, rows - 1)
-        i = np.minimum(x // self.width, columns - 1)
+        j, i = self.cells(y, x)
         return self.level[j, i], self.noise[j, i]
 
-    def on_grid(self, y: Ints, x: Ints) -> tuple[Floats, Floats]:
-        """Return level and noise where each of some rows meets each of some columns."""
+    def cells(self, y: Ints, x: Ints) -> tuple[Ints, Ints]:
+        """Return rows and columns of the cells of pixels."""
         rows, columns = self.level.shape
-        j = np.minimum(y // self.height, rows - 1)
-        i = np.minimum(x // self.width, columns - 1)
-        return self.level[:, i][j], self.noise[:, i][j]
+        return np.minimum(y // self.height, rows - 1), np.minimum(x // self.width, columns - 1)
 
 
 @dataclass(frozen=True)
@@ -116,25 +113,25 @@ def measure_sky(layer: Layer) -> Sky:
     rows, columns = max(1, round(ny / _CELL)), max(1, round(nx / _CELL))
     height, width = ny // rows, nx // columns
     parts = [
-        _measured(layer.rows(first, last)[:, : columns * width], height, width)
+        _measured(layer.rows(first, last)[:, : columns * width], height, width, layer.is_good)
         for first, last in layer.bands(height, rows)
     ]
     level, noise = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Sky(level, noise, height, width)
 
 
-def _measured(band: Pixels, height: int, width: int) -> tuple[Floats, Floats]:
-    """Return level and noise of the cells of some rows of an image."""
+def _measured(band: Pixels, height: int, width: int, is_good: bool) -> tuple[Floats, Floats]:
+    """Return level and noise of the cells of some rows of an image, all of whose pixels may be good."""
     rows, columns = band.shape[0] // height, band.shape[1] // width
     cells = band.reshape(rows, height, columns, width)
     step = _SAMPLES if min(height, width) >= _CELL // 2 else 1
     # Every second line is shifted, so that both halves of an alternating pattern are seen.
     lines = [cells[:, k::step, :, k % step :: step] for k in (0, step // 2 + 1)][: 1 + (step > 1)]
-    samples = np.concatenate(
-        [line.transpose(0, 2, 1, 3).reshape(rows * columns, -1) for line in lines], axis=1
-    )
+    samples = _by_cell([line.transpose(0, 2, 1, 3) for line in lines])
     samples.sort(axis=1)  # NaN last
-    good = np.count_nonzero(np.isfinite(samples), axis=1)
+    good = np.full(len(samples), samples.shape[1])
+    if not is_good:
+        good = np.count_nonzero(np.isfinite(samples), axis=1)
 
     def percentile(q: float) -> Floats:
         at = np.minimum((q * good).astype(np.int64), samples.shape[1] - 1)
@@ -150,6 +147,18 @@ def _measured(band: Pixels, height: int, width: int) -> tuple[Floats, Floats]:
     known = (noise > 0) & (good >= 0.3 * samples.shape[1])
     shape = rows, columns
     return np.where(known, level, np.nan).reshape(shape), np.where(known, noise, np.nan).reshape(shape)
+
+
+def _by_cell(parts: list[Pixels]) -> Pixels:
+    """Put the samples of each cell (rows, columns, height, width) in one line, copying them once."""
+    rows, columns = parts[0].shape[:2]
+    samples = np.empty((rows, columns, sum(part[0, 0].size for part in parts)), np.float32)
+    first = 0
+    for part in parts:
+        last = first + part[0, 0].size
+        samples[:, :, first:last].reshape(part.shape)[...] = part
+        first = last
+    return samples.reshape(rows * columns, -1)
 
 
 def _noise_in_steps(samples: Pixels, level: Floats, good: Ints) -> Floats:
@@ -258,16 +267,19 @@ def _bright_blocks(tops: Pixels, first: int, sky: Sky) -> tuple[Ints, Pixels, Fl
     above it in units of the noise.
     """
     rows, columns = tops.shape
-    middle_y, middle_x = (
+    y, x = (
         np.arange(start, start + n) * BLOCK_SIDE + BLOCK_SIDE // 2
         for start, n in ((first, rows), (0, columns))
     )
-    level, noise = sky.on_grid(middle_y, middle_x)
-    with np.errstate(invalid="ignore"):
-        excess = (tops - level) / noise
-        is_bright = excess > _THRESHOLD
-    place = first * columns + np.flatnonzero(is_bright)
-    return place, tops[is_bright], level[is_bright], excess[is_bright]
+    # Only those are looked at that would be bright if the sky were darkest all along their column.
+    j, i = sky.cells(y, x)
+    dark = (sky.level + _NEARLY * sky.noise)[j[0] : j[-1] + 1]
+    at = np.flatnonzero(tops > np.fmin.reduce(dark, axis=0)[i])
+    row, column = at // columns, at % columns
+    top, level, noise = tops[row, column], sky.level[j[row], i[column]], sky.noise[j[row], i[column]]
+    excess = (top - level) / noise
+    is_bright = excess > _THRESHOLD
+    return first * columns + at[is_bright], top[is_bright], level[is_bright], excess[is_bright]
 
 
 def _shared_level(top: Pixels, sky: Floats) -> float:

@@ -193,18 +193,19 @@ def _values_of_runs(rows: NDArray[np.float32], mask: Mask | None) -> NDArray[np.
     reach = _BLOCK - 1
     n = max(rows.shape[1] - reach, 0)
     same = rows[:, :n] == rows[:, reach:]
-    count = np.count_nonzero(same)
-    if count == 0:
+    if np.count_nonzero(same) == 0:
         return np.zeros(0, np.float32)
-    if count <= _FEW * same.size:
-        # So it is with all but rounded skies. On two axes NumPy takes ten times as long to find them.
+    # The next pixel leaves few, of rounded skies too.
+    same &= rows[:, 1 : n + 1] == rows[:, :n]
+    if np.count_nonzero(same) <= _FEW * same.size:
+        # On two axes NumPy takes ten times as long to find them.
         y, x = np.divmod(np.flatnonzero(same), max(n, 1))
         values: NDArray[np.float32] = rows[y, x]
-        alike = np.ones(len(y), np.bool_) if mask is None else ~mask[y, x]
-        for k in range(1, reach):
-            alike &= rows[y, x + k] == values
-        return values[alike]
-    for k in range(1, reach):
+        for k in range(2, reach):
+            alike = rows[y, x + k] == values
+            y, x, values = y[alike], x[alike], values[alike]
+        return values if mask is None else values[~mask[y, x]]
+    for k in range(2, reach):
         same &= rows[:, k : n + k] == rows[:, :n]
     if mask is not None:
         same &= ~mask[:, :n]

@@ -81,9 +81,12 @@ def _has_band(part: NDArray[np.float32], noise: float) -> bool:
     """Whether some rows stand out over those around them in a few columns, all of them finite."""
     if not np.isfinite(part).all():
         return False
-    levels = np.median(part, axis=1)
-    around = np.median(np.stack([np.roll(levels, _AROUND), np.roll(levels, -_AROUND), levels]), 0)
-    bright = (levels - around > _BAND * noise)[_AROUND:-_AROUND]
+    # Medians, by sorting: of so few values that takes NumPy a fifth of the time.
+    columns = np.sort(part, axis=1)
+    levels = (columns[:, _COLUMNS // 2 - 1] + columns[:, _COLUMNS // 2]) / np.float32(2.0)
+    here, above, below = levels[_AROUND:-_AROUND], levels[: -2 * _AROUND], levels[2 * _AROUND :]
+    around = np.maximum(np.minimum(above, below), np.minimum(np.maximum(above, below), here))
+    bright = here - around > _BAND * noise
     # A row or two may be those of a damaged sensor.
     return bool((bright[2:] & bright[1:-1] & bright[:-2]).any())
 

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 #: Share of the pixels of a cell that must be good; where no cell has it, so many good pixels will do.
 _LEAST_SHARE, _LEAST_GOOD = 0.5, 64
+_ROWS = 4  # of cells that are measured by one call
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,17 @@ def _measured(
     level, noise, highest = (np.empty(shape) for _ in range(3))
     masked = np.zeros((1, 1), np.bool_) if mask is None else mask
 
-    def measure_row(k: int) -> None:
+    def measure_rows(k: int) -> None:
+        first, last = k * _ROWS, min((k + 1) * _ROWS, shape[0])
         columns, below = np.empty((2, side)), np.empty((3, MOST_LEVELS // LEVELS_A_BLOCK), np.int64)
         counts, places = np.empty(MOST_LEVELS + 1, np.int32), np.empty(side, np.int32)
         measure_mesh(
-            image, masked, mask is not None, side, k, k + 1, least_share, least_good, level, noise,
+            image, masked, mask is not None, side, first, last, least_share, least_good, level, noise,
             highest, np.empty(side * side, np.float32), columns, counts, places, below,
         )  # fmt: skip
-        release(image[k * side : (k + 1) * side])
+        release(image[first * side : last * side])
 
-    threads.map(measure_row, shape[0])
+    threads.map(measure_rows, -(-shape[0] // _ROWS))
     return level, noise, highest
 
 

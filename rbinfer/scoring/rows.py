@@ -14,8 +14,9 @@ Item = TypeVar("Item")
 #: Rows that a worker takes at a time, at most unless one batch is more; it cuts and scores them batch
 #: by batch in its own buffers.
 _TASK_ROWS = 512
-#: Rows of the image that are worked through from left to right together.
-_STRIP_ROWS = 32
+#: Rows of the image that are worked through from left to right together: the more, the nearer the next
+#: object is, and the more of what it is cut from lies in the cache; up to here.
+_STRIP_ROWS = 128
 
 
 def tasks(n: int, threads: int, batch: int) -> list[slice]:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from rbinfer.io.arrays import median
 from rbinfer.io.exposure import Exposure
-from rbinfer.measure.level import measure_level, median
+from rbinfer.measure.level import measure_level
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (900, 700)])
@@ -60,4 +61,5 @@ def test_the_median_is_that_of_numpy(n):
     for values in (noise, np.rint(noise), np.full(n, 3.0), np.sort(noise), misleading):
         before = values.copy()
         assert median(values) == np.median(values)
+        assert median(np.float32(values)) == np.median(np.float32(values))
         assert np.array_equal(values, before)

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from rbinfer.measure import layers
+from rbinfer.measure import layers, maxima
 from rbinfer.measure.candidates import Pyramid
 from rbinfer.measure.clean import cleaned
 from rbinfer.measure.layers import Layer
@@ -52,6 +52,47 @@ def test_bright_stars_are_found_and_single_pixels_are_not():
     assert len(found) < len(places) + 10
     stars = np.isin(found.y * 320 + found.x, [row * 320 + column for row, column in places])
     assert found.height[stars] == pytest.approx(720 * gaussian_stamp(21, 0.2, -0.1, 3.0).max(), rel=0.2)
+
+
+@pytest.mark.parametrize("slope", [0.0, 3.0])
+def test_bright_blocks_are_those_that_a_look_at_each_finds(slope):
+    rng = np.random.default_rng(7)
+    shape, sides = (13, 17), (61, 70)
+    level, noise = rng.normal(SKY, 30.0, shape), rng.uniform(1.0, NOISE, shape)
+    level[2, 3:5] = noise[2, 3:5] = noise[:, 9] = level[:, 9] = np.nan
+    level += slope * 60 * np.arange(shape[0])[:, None]
+    sky = maxima.Sky(level, noise, *sides)
+    rows, columns = (n * side // 8 + 1 for n, side in zip(shape, sides, strict=True))
+    y, x = np.mgrid[4 : 8 * rows : 8, 4 : 8 * columns : 8]
+    here, spread_here = sky.at(y, x)
+    tops = np.float32(np.nan_to_num(here, nan=SKY) + rng.normal(6.0, 4.0, y.shape) * NOISE)
+    tops[5:7, 4], tops[9, 9] = -np.inf, np.inf
+    with np.errstate(invalid="ignore"):
+        excess = (tops - here) / spread_here
+    for first in (0, 30):
+        part = slice(first, rows)
+        bright = excess[part] > 8.0
+        found = maxima._bright_blocks(tops[part], first, sky)
+        place = np.flatnonzero(bright) + first * columns
+        wanted = place, *(each[part][bright] for each in (tops, here, excess))
+        for one, other in zip(found, wanted, strict=True):
+            assert np.array_equal(one, other)
+        assert 100 < len(place) < bright.size
+
+
+@pytest.mark.parametrize("bad", [0.0, 0.3])
+def test_the_sky_of_cells_is_that_of_sorted_samples(bad):
+    rng = np.random.default_rng(8)
+    image = np.float32(rng.normal(SKY, NOISE, (190, 270)))
+    image[rng.random(image.shape) < bad] = np.nan
+    sky = measure_sky(Layer(image))
+    for j, i in np.ndindex(sky.level.shape):
+        cell = image[j * sky.height :, i * sky.width :][: sky.height, : sky.width]
+        samples = np.sort(np.append(cell[::4, ::4], cell[3::4, 3::4]))
+        samples = samples[np.isfinite(samples)]
+        middle, low = (float(samples[int(q * len(samples))]) for q in (0.5, 0.16))
+        assert sky.level[j, i] == middle
+        assert sky.noise[j, i] == (middle - low) / 1.0056
 
 
 def test_maxima_of_one_height_are_saturated():

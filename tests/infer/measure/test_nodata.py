@@ -189,3 +189,19 @@ def test_the_rows_that_are_looked_at_together_do_not_matter(seed, together):
     assert list(by_rows) == list(at_once)
     for area, whole in zip(by_rows.values(), at_once.values(), strict=True):
         np.testing.assert_array_equal(area, whole)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.7, 2.0, 20.0, 1e4])
+@pytest.mark.parametrize("shape", [(5, 3), (5, 5), (8, 200), (40, 1000)])
+def test_values_of_runs_are_those_that_all_pixels_of_a_run_have(shape, noise):
+    rng = np.random.default_rng(9)
+    rows = np.rint(rng.normal(100.0, noise, shape)).astype(np.float32)
+    rows[rng.random(shape) < 0.01] = np.nan
+    for mask in (None, rng.random(shape) < 0.2):
+        wanted = [
+            row[k]
+            for j, row in enumerate(rows)
+            for k in range(shape[1] - 4)
+            if (row[k : k + 5] == row[k]).all() and (mask is None or not mask[j, k])
+        ]
+        assert nodata._values_of_runs(rows, mask).tolist() == wanted

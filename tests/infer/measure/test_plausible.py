@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 
 from rbinfer.io.exposure import Exposure, as_exposure
+from rbinfer.measure import plausible
 from rbinfer.measure.plausible import implausible
 
 Y, X = np.mgrid[:101, :101]
@@ -58,3 +59,14 @@ def test_the_header_of_a_spectrum():
 )
 def test_skies_and_darks_are_not_doubted(pixels):
     assert implausible(as_exposure(pixels)) == ""
+
+
+@pytest.mark.parametrize("height", [0.0, 30.0, 90.0, 500.0])
+def test_a_band_is_where_medians_stand_out(height):
+    part = np.float32(np.random.default_rng(1).normal(100.0, 5.0, (300, 16)))
+    part[150:153] += height
+    levels = np.median(part, axis=1)
+    around = np.median([np.roll(levels, 20), np.roll(levels, -20), levels], axis=0)
+    bright = (levels - around > 10.0 * 5.0)[20:-20]
+    wanted = (bright[2:] & bright[1:-1] & bright[:-2]).any()
+    assert plausible._has_band(part, 5.0) == wanted == (height > 70.0)
