@@ -162,7 +162,7 @@ def values_at(
     return np.where(good, values, np.float32(np.nan))
 
 
-@lru_cache(maxsize=2)  # the frames of a camera have one shape
+@lru_cache(maxsize=8)  # four a frame, and the frames of a camera have one shape
 def spread_over(shape: tuple[int, int], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows and columns of pixels spread evenly over an image.
 

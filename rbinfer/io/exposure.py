@@ -213,10 +213,12 @@ def as_exposure(image: "ArrayLike | Exposure", **known: Any) -> Exposure:
 
 def _readable(image: Exposure) -> Exposure:
     """Return an exposure whose pixels the kernels can read; one made by hand may have any array."""
-    pixels = image.pixels
-    if pixels.dtype == np.float32 and pixels.flags.c_contiguous and pixels.ndim == 2:
-        return image
-    pixels, mask = as_image(pixels, image.mask)
+    pixels, mask = image.pixels, image.mask
+    if type(pixels) is np.ndarray and pixels.dtype == np.float32 and pixels.ndim == 2:
+        is_plain = mask is None or (type(mask) is np.ndarray and mask.dtype == np.bool_)
+        if is_plain and pixels.flags.c_contiguous and pixels.flags.aligned:
+            return image
+    pixels, mask = as_image(pixels, mask)
     return replace(image, pixels=pixels, mask=mask)
 
 

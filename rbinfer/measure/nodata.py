@@ -147,7 +147,7 @@ def _parts(pixels: NDArray[np.float32], margin: int = 0) -> Iterator[tuple[slice
             slice(start, min(last + margin, height)),
             slice(first - start, last - start),
         )
-        release(pixels[first:last])
+        release(pixels[start : last + margin])
 
 
 def _area_of(pixels: NDArray[np.float32], value: np.float32) -> Mask:
@@ -327,7 +327,7 @@ def _is_of_the_sky(around: _Around, value: np.float32) -> bool:
     )
     beside = around.beside()
     if beside.size == 0:
-        beside = np.concatenate([*around.values()])
+        beside = around.sample(n)
     away = beside[beside != value]
     if away.size == 0:
         return True

@@ -69,7 +69,7 @@ def draw_star_images(
         Peak of the brightest star in units of the noise: how far out the wings matter.
     width : float, optional
         FWHM in pixels, as `PSF.fwhm`, that it must have instead of a drawn one; then stars are neither
-        trailed nor aberrated.
+        trailed nor aberrated, nor do they turn.
 
     Returns
     -------
@@ -82,7 +82,8 @@ def draw_star_images(
     kind = rng.random() if width is None else 1.0
     trailed = kind < config.trailed
     aberrated = not trailed and kind < config.trailed + config.aberrated
-    turning = not (trailed or aberrated) and config.turning > 0 and chance(rng, config.turning)
+    turning = width is None and not (trailed or aberrated) and config.turning > 0
+    turning = turning and chance(rng, config.turning)
     gaussian = rng.random() < config.gaussian / max(1 - config.aberrated, 1e-9)
     beta = uniform(rng, config.beta)
     scale, ceiling = config.ellipticity

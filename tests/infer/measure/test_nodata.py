@@ -205,3 +205,18 @@ def test_values_of_runs_are_those_that_all_pixels_of_a_run_have(shape, noise):
             if (row[k : k + 5] == row[k]).all() and (mask is None or not mask[j, k])
         ]
         assert nodata._values_of_runs(rows, mask).tolist() == wanted
+
+
+def test_an_area_behind_a_rim_of_bad_pixels_takes_little_memory():
+    image = np.random.default_rng(5).normal(100, 5, (3000, 3000)).astype(np.float32)
+    image[:700] = 0.0
+    image[700:704] = np.nan
+    tracemalloc.start()
+    try:
+        found = no_data_areas(image)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(found) == [0.0]
+    assert np.count_nonzero(found[0.0]) == 700 * 3000
+    assert most < 6 * image.size  # the old way took 15 bytes a pixel

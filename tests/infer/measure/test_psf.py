@@ -334,3 +334,17 @@ def test_an_exposure_made_by_hand_may_have_pixels_of_any_layout(how):
     found = measure_psf(Exposure(how(image)))
     assert found.fwhm == expected.fwhm
     np.testing.assert_array_equal(found.stamp, expected.stamp)
+
+
+def test_the_masks_of_an_exposure_made_by_hand_count():
+    image = star_frame(np.random.default_rng(73), 60, 2.4)
+    bad = np.zeros(image.shape, np.bool_)
+    bad[:40] = True
+    expected = as_exposure(image, mask=bad)
+    for made in (
+        Exposure(np.ma.MaskedArray(image, bad)),
+        Exposure(image, bad.astype(np.uint8)),
+    ):
+        found = as_exposure(made)
+        assert type(found.pixels) is np.ndarray
+        np.testing.assert_array_equal(found.mask, expected.mask)

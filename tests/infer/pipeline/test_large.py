@@ -25,6 +25,7 @@ def in_bands(monkeypatch):
             (layers, "_BAND", 7000),
             (layers, "_KEPT", 10_000),
             (nodata, "_LOOKED_AT", 3000),
+            (nodata, "_IN_MEMORY", 2200),
         ):
             monkeypatch.setattr(module, name, value)
 
@@ -100,7 +101,9 @@ def test_areas_without_data_are_the_same(value, in_bands, monkeypatch):
     mask = np.zeros(image.shape, np.bool_)
     mask[200:210] = True
     expected = nodata.no_data_areas(image, mask)
-    levels = nodata._deviation(image, ~mask & np.isfinite(image)), nodata._sample(image, ~mask)
+    n = int(np.count_nonzero(~mask & np.isfinite(image)))
+    around = nodata._Around(image, mask, np.zeros(image.shape, np.bool_))
+    levels = around.deviation(n), around.sample(n)
     in_bands()
     pixels = scratch.copy_of(image)
     assert scratch._whole_of(pixels) is not None
@@ -109,5 +112,6 @@ def test_areas_without_data_are_the_same(value, in_bands, monkeypatch):
     assert [*expected] == ([value] if value in (-999.0, 5000.0, 100.0) else [])
     for key, area in expected.items():
         np.testing.assert_array_equal(found[key], area)
-    assert nodata._deviation(pixels, ~mask & np.isfinite(image)) == pytest.approx(levels[0], rel=1e-12)
-    np.testing.assert_array_equal(nodata._sample(pixels, ~mask), levels[1])
+    around = nodata._Around(pixels, mask, np.zeros(image.shape, np.bool_))
+    assert around.deviation(n) == pytest.approx(levels[0], rel=1e-12)
+    np.testing.assert_array_equal(around.sample(n), levels[1])

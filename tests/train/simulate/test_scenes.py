@@ -203,6 +203,16 @@ def test_a_turning_sky_draws_stars_out_along_circles_about_its_pole():
     assert around == longer == 6
 
 
+@pytest.mark.parametrize("width", [1.2, 3.0])
+def test_stars_of_a_given_width_do_not_turn(width):
+    psf = draw_scene(
+        SimulateConfig.from_dict({"scenes": {"turning": 1.0}}), np.random.default_rng(1)
+    ).psf
+    for seed in range(8):
+        stars = draw_star_images(psf, np.random.default_rng(seed), 100.0, width).stars
+        assert stars.fwhm == pytest.approx(width, rel=0.05)
+
+
 def long_axis(stamp):
     """Return the length by second moments, as a bar has it, beyond that across, and the direction."""
     y, x = np.indices(stamp.shape) - len(stamp) // 2
