@@ -28,8 +28,9 @@ def widths_by_ninth(exposure: Exposure, found: FramePsf) -> tuple[Width, ...]:
     Returns
     -------
     tuple of Width
-        Nine, in the order of `rbinfer.measure.ninths.ninth_of`; that of the frame for a ninth with too
-        few stars. None at all where one star stands for the frame.
+        Nine, in the order of `rbinfer.measure.ninths.ninth_of`, each with what the maxima are like
+        there: on the whole of such a frame few agree, and the stars would be taken for hits. That of the
+        frame for a ninth with too few stars. None at all where one star stands for the frame.
     """
     if not found.variation > _VARIES:
         return ()
@@ -58,4 +59,4 @@ def _width(part: Exposure, whole: Width) -> Width:
     ratio = found.fwhm / whole.fwhm
     if not 1.0 / _FURTHEST < ratio < _FURTHEST:
         return whole
-    return replace(measured_width(found), population=whole.population)
+    return measured_width(found)
