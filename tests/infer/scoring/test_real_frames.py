@@ -28,7 +28,7 @@ FLOORS = {
     "saao_val": (10047, 3),
     "single_apogee300": (85, 3),
     "single_saao_raw": (1, 1),
-    "allsky_clear": (723, 3),
+    "allsky_clear": (746, 3),
     "allsky_overcast": (0, 3),
     "emmi_galaxies": (248, 2),
     "irac": (819, 20),
