@@ -99,8 +99,10 @@ def test_stops(night, tmp_path, verb, options, last, codes, name, tried):
         runs.until(lambda journal=out / f"{verb}.jsonl": runs.lines(journal))
         time.sleep(rng.uniform(0.0, 0.3))
         code, _, err = runs.ended(process, getattr(signal, name))
-        if code != 0 or verb == "watch":  # a batch may be done by then
-            assert code == codes[name], err
+        # A batch may be done by then, and its process about to end, which the signal does for it.
+        is_done = verb == "batch" and runs.results(out).keys() == expected.keys()
+        late = {0, -getattr(signal, name)} if is_done else set()
+        assert code in {codes[name], *late}, err
         assert "Traceback" not in err
         assert runs.hidden(out) == []
         assert list(scratch.iterdir()) == []
