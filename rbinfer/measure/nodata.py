@@ -327,7 +327,7 @@ def _is_of_the_sky(around: _Around, value: np.float32) -> bool:
     )
     beside = around.beside()
     if beside.size == 0:
-        beside = around.sample(n)
+        beside = around.sample(n)  # a rim of bad pixels lies between; of all there may be too many
     away = beside[beside != value]
     if away.size == 0:
         return True

@@ -200,8 +200,9 @@ def develop(
 ) -> tuple[F32, float]:
     """Return an image as a photographic emulsion takes it, and the rms of its grain.
 
-    The emulsion answers to light as 1 - exp(-light): the centres of bright stars are alike, and their
-    wings make them wide. Its grain does not go with the light.
+    The emulsion answers to light as 1 - exp(-light), the share of grains that at least one of many
+    photons has hit: the centres of bright stars are alike, and their wings make them wide. Its grain
+    does not go with the light.
 
     Parameters
     ----------

@@ -99,12 +99,16 @@ def test_thick_detectors_have_long_tracks():
     assert np.median(longest) > 3 * np.median(thin)
 
 
+def stars_through_a_lens(seed):
+    config = SimulateConfig.from_dict({"scenes": {"lens": 1.0}})
+    psf = draw_scene(config, np.random.default_rng(seed)).psf
+    return draw_star_images(psf, np.random.default_rng(seed), 300.0).stars
+
+
 def test_stars_of_lens_frames_are_longer_away_from_the_axis():
     changes = []
     for seed in range(12):
-        config = SimulateConfig.from_dict({"scenes": {"lens": 1.0}})
-        psf = draw_scene(config, np.random.default_rng(seed)).psf
-        stars = draw_star_images(psf, np.random.default_rng(seed), 300.0).stars
+        stars = stars_through_a_lens(seed)
         centre = stars.oversampling**2 // 2
         widths = [measure_fwhm(stamp[centre], 1) for stamp in stars.stamps]
         assert len(widths) == 25
@@ -116,9 +120,7 @@ def test_stars_of_lens_frames_are_longer_away_from_the_axis():
 def test_stars_of_lens_frames_may_have_a_tail_on_one_side():
     tails = []
     for seed in range(24):
-        config = SimulateConfig.from_dict({"scenes": {"lens": 1.0}})
-        psf = draw_scene(config, np.random.default_rng(seed)).psf
-        stars = draw_star_images(psf, np.random.default_rng(seed), 300.0).stars
+        stars = stars_through_a_lens(seed)
         corners = stars.stamps[[0, 4, 20, 24], stars.oversampling**2 // 2]
         away = [np.hypot(*(centroid(corner) - np.array(brightest(corner)))) for corner in corners]
         tails.append(max(away) / stars.fwhm)
