@@ -15,7 +15,7 @@ from ..io.positions import has_positions, positions
 from ..model.spec import DEFAULT_FWHM
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .psf import FramePsf, measure_psf, measured_width
-from .regions import widths_by_ninth
+from .regions import width_of_ninths, widths_by_ninth
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -39,7 +39,7 @@ def measure_width(
 ) -> Width:
     """Find the FWHM of an image's stars.
 
-    That of the frame's own stars, whatever the catalogue says; failing that, that of other frames;
+    That of the frame's own stars, whatever the catalogue says, or of those of its ninths; failing that, that of other frames;
     failing that, what the header notes; failing that, the catalogue's median width if it is that of
     defocused stars; failing that, 3 pixels, beside which stands what agrees best.
 
@@ -68,6 +68,10 @@ def measure_width(
         if found.reason:
             log.warning("%s%s", of, found.reason)
         return replace(measured_width(found), regions=widths_by_ninth(exposure, found))
+    by_parts = width_of_ninths(exposure, found)
+    if by_parts is not None:
+        log.info("%sthe stars differ much over the frame: each ninth is measured by itself", of)
+        return by_parts
     log.info("%sFWHM not measured: %s", of, found.reason)
     lent = None if borrow is None else borrow(exposure)
     if lent is not None:

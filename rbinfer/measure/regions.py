@@ -14,6 +14,9 @@ from .psf import FramePsf, measure_psf, measured_width
 _VARIES = 0.3
 _FEWEST = 8  # stars of a ninth
 _FURTHEST = 2.0  # ratio of its FWHM and the frame's, or its inverse
+#: Ninths with stars of their own that it takes where the whole frame has none. In 60 simulated frames
+#: of hits only, and in five real ones, there is not one such ninth.
+_MOST = 5
 
 
 def widths_by_ninth(exposure: Exposure, found: FramePsf) -> tuple[Width, ...]:
@@ -35,7 +38,43 @@ def widths_by_ninth(exposure: Exposure, found: FramePsf) -> tuple[Width, ...]:
     if not found.variation > _VARIES:
         return ()
     whole = measured_width(found)
-    return tuple(_width(_part(exposure, ninth), whole) for ninth in range(SIDE * SIDE))
+    return tuple(_width(part, whole) for part in _parts(exposure))
+
+
+def width_of_ninths(exposure: Exposure, found: FramePsf) -> Width | None:
+    """Measure a frame on the whole of which too few stars agree, because they differ so much.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    found : FramePsf
+        What `rbinfer.measure.psf.measure_psf` found in it, without a FWHM.
+
+    Returns
+    -------
+    Width or None
+        That of the ninth with the middle FWHM, with those of all nine as `regions`. None where fewer than
+        five ninths have stars of their own, and where those are alike: then they would agree on the
+        whole frame too, if they were stars.
+    """
+    if found.likely_fwhm is None:
+        return None
+    parts = _parts(exposure)
+    own = sorted((part for part in parts if _has_stars(part)), key=lambda part: part.fwhm or 0.0)
+    if len(own) < _MOST:
+        return None
+    least, middle, largest = (measured_width(own[k]) for k in (0, len(own) // 2, -1))
+    if not largest.fwhm - least.fwhm > _VARIES * middle.fwhm:
+        return None
+    return replace(middle, regions=tuple(_width(part, middle) for part in parts))
+
+
+def _parts(exposure: Exposure) -> list[FramePsf]:
+    return [measure_psf(_part(exposure, ninth)) for ninth in range(SIDE * SIDE)]
+
+
+def _has_stars(part: FramePsf) -> bool:
+    return part.fwhm is not None and part.n_stars >= _FEWEST
 
 
 def _part(exposure: Exposure, ninth: int) -> Exposure:
@@ -52,11 +91,9 @@ def _part(exposure: Exposure, ninth: int) -> Exposure:
     )
 
 
-def _width(part: Exposure, whole: Width) -> Width:
-    found = measure_psf(part)
-    if found.fwhm is None or found.n_stars < _FEWEST:
+def _width(part: FramePsf, whole: Width) -> Width:
+    """Return the width of a ninth, or that of the frame where it has too few stars, or odd ones."""
+    if part.fwhm is None or not _has_stars(part):
         return whole
-    ratio = found.fwhm / whole.fwhm
-    if not 1.0 / _FURTHEST < ratio < _FURTHEST:
-        return whole
-    return measured_width(found)
+    is_like = 1.0 / _FURTHEST < part.fwhm / whole.fwhm < _FURTHEST
+    return measured_width(part) if is_like else whole

@@ -249,6 +249,9 @@ class DetectorConfig(Settings):
     resampled : float
         Probability that the frame was resampled (aligned), with bilinear, cubic or Lanczos-3
         interpolation; this correlates the noise.
+    regridded : float
+        Probability that a resampled frame is on another grid, of pixels down to half the size and at any
+        angle, as of a survey or of interpolated colours.
     sky_subtracted : float
         Probability that a sky was subtracted, so that the pixels scatter around 0.
     rounded : float
@@ -286,6 +289,7 @@ class DetectorConfig(Settings):
     quantised: float = 0.08
     dead_edge: float = 0.12
     masked: float = 0.12
+    regridded: float = dataclasses.field(default=0.0, metadata=LATER)
     photographic: float = dataclasses.field(default=0.0, metadata=LATER)
     densest: Range = dataclasses.field(default=(20.0, 200.0), metadata=LATER)
     grain: Range = dataclasses.field(default=(0.5, 2.0), metadata=LATER)

@@ -12,6 +12,8 @@ from .draws import chance, log_uniform, smooth_field, uniform
 
 #: Phases of a pixel that resampling kernels are tabulated at.
 _PHASES = 64
+#: FWHM in pixels that no finer grid widens stars beyond: what models are trained for.
+_WIDEST_REGRIDDED = 12.0
 
 
 def photon_noise(
@@ -251,11 +253,27 @@ def kernel_table(kind: str) -> F32:
 
 @dataclass(frozen=True)
 class Warp:
-    """An affine map from output to input pixels, and the kernel to interpolate with."""
+    """An affine map from output to input pixels, and the kernel to interpolate with.
+
+    Attributes
+    ----------
+    matrix : array, shape (2, 2)
+    shift : array, shape (2,)
+    kernel : str
+        See `kernel_table`.
+    is_another_grid : bool
+        Whether it moves so much that smooth planes change with it.
+    """
 
     matrix: F64
     shift: F64
     kernel: str
+    is_another_grid: bool = False
+
+    @property
+    def scale(self) -> float:
+        """Side of a pixel afterwards in pixels before; of an aligned frame 1, but for thousandths."""
+        return math.sqrt(float(np.linalg.det(self.matrix))) if self.is_another_grid else 1.0
 
     def apply(self, image: F32, stars: F32, galaxies: F32, artefacts: F32, codes: U8) -> tuple[F32, U8]:
         """Return the four layers and the sum of squared weights (5, h, w), and the class map.
@@ -292,16 +310,39 @@ class Warp:
         return back[0], back[1]
 
 
-def draw_warp(rng: np.random.Generator, shape: tuple[int, int]) -> Warp:
-    """Draw the resampling of an aligned frame: a shift, in half of them with a small rotation."""
-    angle, scale = 0.0, 1.0
-    if chance(rng, 0.5):
+def draw_warp(
+    rng: np.random.Generator, shape: tuple[int, int], fwhm: float, regridded: float = 0.0
+) -> Warp:
+    """Draw the resampling of a frame.
+
+    Aligned ones are shifted, half of them with a small rotation. Those on another grid, as of a survey or
+    of a colour camera whose colours are interpolated, have pixels of down to half the size, a quarter of
+    them of the least, and half of them are turned by any angle.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of all randomness.
+    shape : (height, width)
+    fwhm : float
+        Of the stars before, pixels; what is wide already gets no finer grid.
+    regridded : float
+        Probability of another grid.
+    """
+    angle, scale, is_another_grid = 0.0, 1.0, regridded > 0 and chance(rng, regridded)
+    if is_another_grid:
+        least = min(max(0.5, fwhm / _WIDEST_REGRIDDED), 1.0)
+        scale = least if chance(rng, 0.25) else log_uniform(rng, (least, 1.0))
+        angle = uniform(rng, (-math.pi, math.pi)) if chance(rng, 0.5) else 0.0
+        # So far that the frame before covers the corners.
+        scale = min(scale, 1 / (abs(math.cos(angle)) + abs(math.sin(angle))))
+    elif chance(rng, 0.5):
         angle, scale = rng.normal(0, 0.004), 1 + rng.normal(0, 0.002)
     c, s = scale * math.cos(angle), scale * math.sin(angle)
     matrix = np.array([[c, -s], [s, c]])
     centre = 0.5 * np.array([shape[1], shape[0]])
     shift = centre - matrix @ centre + rng.uniform(-1, 1, 2)
-    return Warp(matrix, shift, str(rng.choice(("bilinear", "cubic", "lanczos3"))))
+    return Warp(matrix, shift, str(rng.choice(("bilinear", "cubic", "lanczos3"))), is_another_grid)
 
 
 def draw_mask(

@@ -50,7 +50,7 @@ def process(
     Frame
     """
     camera = conditions.camera
-    seen = throughput
+    seen, fwhm = throughput, conditions.psf.fwhm
     if chance(rng, config.sky.flattened):
         seen = np.ones_like(throughput)
         variance *= _flatten(layers, throughput, camera.bias)
@@ -67,7 +67,11 @@ def process(
     if chance(rng, config.detector.sky_subtracted):
         _subtract_sky(layers, conditions)
     if chance(rng, config.detector.resampled):
-        variance *= _resample(layers, detector.draw_warp(rng, conditions.shape))
+        warp = detector.draw_warp(rng, conditions.shape, fwhm, config.detector.regridded)
+        if warp.is_another_grid:
+            variance, seen = _regrid(layers, variance, seen, warp)
+            fwhm /= warp.scale
+        variance *= _resample(layers, warp)
     noise = np.sqrt(variance)
     typical = float(np.median(noise[::_STEP, ::_STEP]))
     _round(layers, config.detector, rng, typical)
@@ -81,7 +85,7 @@ def process(
         layers,
         noise=noise,
         typical=typical,
-        fwhm=conditions.psf.fwhm,
+        fwhm=fwhm,
         mask=mask,
         empty=empty,
         unknown=None if dark is None else dark.unknown,
@@ -126,8 +130,16 @@ def _subtract_sky(layers: Layers, conditions: Conditions) -> None:
     layers.sky = np.zeros_like(sky)
 
 
+def _regrid(layers: Layers, variance: F32, seen: F32, warp: Warp) -> tuple[F32, F32]:
+    """Take what is smooth to another grid: the sky, in place, and variance and throughput."""
+    moved, _ = warp.apply(layers.sky, variance, seen, np.zeros_like(seen), np.zeros_like(layers.codes))
+    layers.sky = moved[0]
+    # Between a pixel and the next, some kernels overshoot.
+    return np.maximum(moved[1], variance.min()), np.clip(moved[2], seen.min(), seen.max())
+
+
 def _resample(layers: Layers, warp: Warp) -> F32:
-    """Resample all but the sky, which is smooth; returns the factor of the variance."""
+    """Resample all but what is smooth; returns the factor of the variance."""
     moved, layers.codes = warp.apply(
         layers.image, layers.stars, layers.galaxies, layers.artefacts, layers.codes
     )
@@ -143,7 +155,8 @@ def _resample(layers: Layers, warp: Warp) -> F32:
 
 def _moved(rows: Rows, warp: Warp) -> Rows:
     x, y = warp.positions(rows.x, rows.y)
-    return replace(rows, x=x, y=y)
+    # Interpolation keeps the light of a pixel, so a source has more on a finer grid.
+    return replace(rows, x=x, y=y, flux=rows.flux / warp.scale**2)
 
 
 def _round(layers: Layers, config: DetectorConfig, rng: np.random.Generator, typical: float) -> None:
