@@ -39,9 +39,9 @@ def measure_width(
 ) -> Width:
     """Find the FWHM of an image's stars.
 
-    That of the frame's own stars, whatever the catalogue says, or of those of its ninths; failing that, that of other frames;
-    failing that, what the header notes; failing that, the catalogue's median width if it is that of
-    defocused stars; failing that, 3 pixels, beside which stands what agrees best.
+    That of the frame's own stars, whatever the catalogue says, or of those of its ninths; failing that,
+    that of other frames; failing that, what the header notes; failing that, the catalogue's median width
+    if it is that of defocused stars; failing that, 3 pixels, beside which stands what agrees best.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ def measure_width(
     of = f"{name}: " if name else ""
     level = logging.WARNING if is_sky else logging.INFO
     found = measure_psf(exposure)
-    if found.fwhm is not None:
-        if found.reason:
-            log.warning("%s%s", of, found.reason)
-        return replace(measured_width(found), regions=widths_by_ninth(exposure, found))
     by_parts = width_of_ninths(exposure, found)
     if by_parts is not None:
         log.info("%sthe stars differ much over the frame: each ninth is measured by itself", of)
         return by_parts
+    if found.fwhm is not None:
+        if found.reason:
+            log.warning("%s%s", of, found.reason)
+        return replace(measured_width(found), regions=widths_by_ninth(exposure, found))
     log.info("%sFWHM not measured: %s", of, found.reason)
     lent = None if borrow is None else borrow(exposure)
     if lent is not None:

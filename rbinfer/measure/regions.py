@@ -17,6 +17,8 @@ _FURTHEST = 2.0  # ratio of its FWHM and the frame's, or its inverse
 #: Ninths with stars of their own that it takes where the whole frame has none. In 60 simulated frames
 #: of hits only, and in five real ones, there is not one such ninth.
 _MOST = 5
+#: Confidence from which the stars of the whole frame are those that its ninths would show.
+_SURE = 2.0
 
 
 def widths_by_ninth(exposure: Exposure, found: FramePsf) -> tuple[Width, ...]:
@@ -42,22 +44,22 @@ def widths_by_ninth(exposure: Exposure, found: FramePsf) -> tuple[Width, ...]:
 
 
 def width_of_ninths(exposure: Exposure, found: FramePsf) -> Width | None:
-    """Measure a frame on the whole of which too few stars agree, because they differ so much.
+    """Measure a frame on the whole of which few stars agree, because they differ so much.
 
     Parameters
     ----------
     exposure : Exposure
     found : FramePsf
-        What `rbinfer.measure.psf.measure_psf` found in it, without a FWHM.
+        What `rbinfer.measure.psf.measure_psf` found in it.
 
     Returns
     -------
     Width or None
-        That of the ninth with the middle FWHM, with those of all nine as `regions`. None where fewer than
-        five ninths have stars of their own, and where those are alike: then they would agree on the
-        whole frame too, if they were stars.
+        That of the ninth with the middle FWHM, with those of all nine as `regions`. None where the whole
+        frame leaves no doubt, where fewer than five ninths have stars of their own, and where those are
+        alike: then they would agree on the whole frame too, if they were stars.
     """
-    if found.likely_fwhm is None:
+    if found.confidence >= _SURE or (found.fwhm is None and found.likely_fwhm is None):
         return None
     parts = _parts(exposure)
     own = sorted((part for part in parts if _has_stars(part)), key=lambda part: part.fwhm or 0.0)

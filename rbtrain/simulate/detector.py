@@ -315,9 +315,9 @@ def draw_warp(
 ) -> Warp:
     """Draw the resampling of a frame.
 
-    Aligned ones are shifted, half of them with a small rotation. Those on another grid, as of a survey or
-    of a colour camera whose colours are interpolated, have pixels of down to half the size, a quarter of
-    them of the least, and half of them are turned by any angle.
+    Aligned ones are shifted, half of them with a small rotation. Those on another grid, as of a survey
+    or of a colour camera whose colours are interpolated, have pixels of down to half the size, a quarter
+    of them of the least, and half of them are turned by any angle.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,41 @@ def test_what_is_under_an_empty_edge_is_gone():
             assert any(f and not s.any() for f, s in zip(flat, strips, strict=True))
         x, y = np.rint(frame.truth["x"]).astype(int), np.rint(frame.truth["y"]).astype(int)
         assert not gone[y, x].any()
+
+
+@pytest.mark.parametrize("seed", [0, 3, 4, 5])  # others have converters as coarse as the noise
+def test_another_grid_takes_all_layers_with_it(seed):
+    """Positions, fluxes and noise of a frame with pixels of down to half the size, turned or not."""
+    detector = DetectorConfig(resampled=1.0, regridded=1.0, rounded=0.0, quantised=0.0, row_noise=0.0)
+    config = SimulateConfig(
+        width=256,
+        height=256,
+        detector=replace(detector, banding=0.0, blooming=0.0, nonlinearity=(0.0, 0.0), masked=0.0),
+        psf=replace(SimulateConfig().psf, fwhm=(2.0, 3.0), wide_fraction=1.0, trailed=0.0, varying=0.0),
+        sky=replace(SimulateConfig().sky, amplifiers=0.0),
+        field=replace(SimulateConfig().field, crowding=(2e-3, 2e-3), pair_fraction=(0.0, 0.0)),
+    )
+    frame = draw_frame(config, np.random.default_rng(seed))
+    before = replace(detector, regridded=0.0, resampled=0.0)
+    narrow = draw_frame(replace(config, detector=before), np.random.default_rng(seed)).fwhm
+    assert narrow - 1e-9 <= frame.fwhm <= 2 * narrow + 1e-9
+    # What was expected is what is there: nothing is left of sky, stars or artefacts.
+    known = frame.sky + frame.stars + frame.galaxies + frame.artefacts
+    full = np.inf if frame.saturation is None else 0.8 * frame.saturation
+    faint = np.isfinite(frame.image) & (known - frame.sky < 3 * frame.noise) & (frame.image < full)
+    left = ((frame.image - known) / frame.noise)[faint]
+    assert abs(np.median(left)) < 0.1
+    assert 1.4826 * np.median(np.abs(left - np.median(left))) == pytest.approx(1.0, abs=0.12)
+    stars = frame.truth[frame.truth["type"] == "star"]
+    stars = stars[stars["peak"] > 20 * frame.noise.mean()]
+    r, checked = int(np.ceil(2 * frame.fwhm)), 0
+    for row in stars:
+        x, y = round(row["x"]), round(row["y"])
+        cut = frame.stars[y - r : y + r + 1, x - r : x + r + 1].astype(float)
+        near = np.hypot(stars["x"] - row["x"], stars["y"] - row["y"]) < 5 * frame.fwhm
+        if cut.shape != (2 * r + 1, 2 * r + 1) or near.sum() > 1:
+            continue
+        assert cut.argmax() == pytest.approx(r * (2 * r + 2), abs=2 * r + 2)
+        assert 0.7 * row["flux"] < cut.sum() < 1.3 * row["flux"]
+        checked += 1
+    assert checked > 0
