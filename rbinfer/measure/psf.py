@@ -9,6 +9,7 @@ from ..io.exposure import MEASURED, Exposure, Width, as_exposure
 from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
+from .grain import narrowest_star
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
@@ -33,6 +34,7 @@ _APART = 3.0  # standard errors
 #: pixels needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the width is
 #: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
+_WIDEST_HITS = 3.5  # FWHM in pixels: hits of an interpolated image are no wider
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,16 +155,20 @@ def measure_psf(
     frame = cleaned(exposure.pixels, exposure.mask, exposure.no_data is not None)
     pyramid = Pyramid.of(frame.layer, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)
-    n_fitted = len(found)
+    n_fitted, least = len(found), 0.0
     stars, group = _alike(found, ROUND)
+    if group is not None and group.fwhm < _WIDEST_HITS and not frame.is_mosaic:
+        least = narrowest_star(frame.image)
+        if group.fwhm < least:
+            stars, group = _alike(_wider(found, least), ROUND)
     are_streaks = _are_streaks(stars, group)
     if are_streaks or _more_is_left(found, group):
-        long_ones = measure_ellipses(pyramid)
+        long_ones = _wider(measure_ellipses(pyramid), least)
         ellipses, streaks = _alike(long_ones, LONG)
         if _is_better(streaks, group) or (are_streaks and _are_along(ellipses, streaks, stars, group)):
             stars, group, n_fitted = ellipses, streaks, len(long_ones)
         elif not _is_better(group, None):
-            others, odd = _alike(found, ODD)
+            others, odd = _alike(_wider(found, least), ODD)
             if _is_better(odd, None):
                 stars, group = others, odd
     population = population_of(found, group)
@@ -207,6 +213,11 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
         found = found[~is_close(line, found.x, found.y, _BESIDE * tolerance)]
         group = largest_group(found, rules)
     return found, group
+
+
+def _wider(found: Candidates, least: float) -> Candidates:
+    """Return those that are wider than so many pixels."""
+    return found[np.exp(found.log_fwhm) > least] if least > 0 else found
 
 
 def _more_is_left(found: Candidates, group: Group | None) -> bool:

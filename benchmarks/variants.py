@@ -1,0 +1,199 @@
+"""Labelled real images, changed in ways that leave the labels true: is the verdict the same?
+
+    python benchmarks/variants.py DIR [DIR ...] [--model NAME_OR_PATH] [--json FILE]
+
+A mirrored or turned image has the same stars, and so has one without its sky, in other units or in
+tiles. Interpolated or binned, its stars and hits have other shapes, as in the files of other pipelines.
+Positions alone are given; galaxies are real.
+"""
+
+import argparse
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from _common import add_json, write_json
+from astropy.table import Table
+from scipy import ndimage
+
+from rbinfer import Classifier
+from rbinfer.io.images import load_image
+from rbtrain.judging.labelled import group_of, labelled_cases
+from rbtrain.metrics import auc
+
+TILE = 256
+#: Labels within so many pixels of one of the other kind are left out where pixels become larger,
+NEAR = 2.5
+#: and so is what is fainter then, in units of the noise.
+FAINTEST = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Pixels (ny, nx), NaN where bad, and what is at positions (n,) in them."""
+
+    pixels: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    real: np.ndarray
+
+    def only(self, rows):
+        """Return it with some of the positions."""
+        return replace(self, x=self.x[rows], y=self.y[rows], real=self.real[rows])
+
+    def on_pixels(self, margin=-0.5):
+        """Return it with the positions that are on its pixels, so far from their edges."""
+        ny, nx = self.pixels.shape
+        rows = (np.minimum(self.x, self.y) > margin) & (self.x < nx - 1 - margin)
+        return self.only(rows & (self.y < ny - 1 - margin))
+
+
+def noise_of(pixels):
+    """Return median and scatter of the pixels."""
+    level = np.nanmedian(pixels)
+    return level, 1.4826 * np.nanmedian(np.abs(pixels - level))
+
+
+def mirrored(image):
+    """Left is right."""
+    return [replace(image, pixels=image.pixels[:, ::-1], x=image.pixels.shape[1] - 1 - image.x)]
+
+
+def turned(image):
+    """Turn by a quarter."""
+    return [
+        replace(image, pixels=np.rot90(image.pixels), x=image.y, y=image.pixels.shape[1] - 1 - image.x)
+    ]
+
+
+def without_sky(image):
+    """Subtract the level, in units of a hundredth of the noise."""
+    level, scatter = noise_of(image.pixels)
+    return [replace(image, pixels=(image.pixels - level) * (100.0 / scatter))]
+
+
+def in_tiles(image):
+    """Cut tiles, of which nothing else is known."""
+    tiles = []
+    for top in range(0, image.pixels.shape[0] - TILE // 2, TILE):
+        for left in range(0, image.pixels.shape[1] - TILE // 2, TILE):
+            pixels = image.pixels[top : top + TILE, left : left + TILE]
+            tiles.append(replace(image, pixels=pixels, x=image.x - left, y=image.y - top).on_pixels())
+    return tiles
+
+
+def shifted(image):
+    """Shift by half a pixel along both axes, with linear interpolation."""
+    p = image.pixels
+    pixels = 0.25 * (p[:-1, :-1] + p[1:, :-1] + p[:-1, 1:] + p[1:, 1:])
+    return [replace(image, pixels=pixels, x=image.x - 0.5, y=image.y - 0.5).on_pixels(0.0)]
+
+
+def finer(image):
+    """Interpolate linearly to pixels of half the size."""
+    bad = ~np.isfinite(image.pixels)
+    filled = np.where(bad, noise_of(image.pixels)[0], image.pixels)
+    ny, nx = image.pixels.shape
+    places = np.meshgrid(np.arange(2 * ny - 1) / 2, np.arange(2 * nx - 1) / 2, indexing="ij")
+    pixels = ndimage.map_coordinates(filled, places, order=1)
+    pixels[ndimage.map_coordinates(bad.astype(np.float32), places, order=1) > 0] = np.nan
+    return [replace(image, pixels=pixels, x=2 * image.x, y=2 * image.y)]
+
+
+def binned(image):
+    """Add 2 x 2 pixels; leave out what is beside another label, or does not stand out any more."""
+    ny, nx = (n // 2 for n in image.pixels.shape)
+    pixels = image.pixels[: 2 * ny, : 2 * nx].reshape(ny, 2, nx, 2).sum(axis=(1, 3))
+    coarse = replace(image, pixels=pixels, x=image.x / 2 - 0.25, y=image.y / 2 - 0.25).on_pixels(0.0)
+    level, scatter = noise_of(pixels)
+    filled = np.nan_to_num(pixels, nan=level)
+    height = ndimage.maximum_filter(filled, 3) - ndimage.median_filter(filled, 15)
+    at = np.rint(coarse.y).astype(int), np.rint(coarse.x).astype(int)
+    coarse = coarse.only(height[at] > FAINTEST * scatter)
+    near = np.hypot(coarse.x[:, None] - coarse.x, coarse.y[:, None] - coarse.y) < NEAR
+    return [coarse.only(~(near & (coarse.real[:, None] != coarse.real)).any(axis=1))]
+
+
+VARIANTS = {
+    "as it is": lambda image: [image],
+    "mirrored": mirrored,
+    "turned": turned,
+    "without sky, other units": without_sky,
+    "in tiles of 256 pixels": in_tiles,
+    "shifted by half a pixel": shifted,
+    "interpolated, 2 x finer": finer,
+    "binned 2 x 2": binned,
+}
+
+
+def images_of(folders):
+    """Yield the group and the labelled pixels of each image."""
+    for table_path, path in (case for folder in folders for case in labelled_cases(folder)):
+        exposure = load_image(path) if "cutouts" not in path.name else None
+        if exposure is None:  # a cube of stamps has no image
+            continue
+        table = Table.read(table_path)
+        table = table[np.asarray(table["label"]) >= 0]
+        pixels = np.asarray(exposure.pixels, np.float32)
+        if exposure.mask is not None:
+            pixels = np.where(exposure.mask, np.float32(np.nan), pixels)
+        x, y = (np.asarray(table[name], float) for name in ("x", "y"))
+        yield group_of(table_path.stem), Labelled(pixels, x, y, np.asarray(table["label"]) == 1)
+
+
+def judged(classifier, image):
+    """Return labels and scores; what cannot be scored has a score of 0."""
+    parts = [(np.zeros(0, bool), np.zeros(0))]
+    for each in image:
+        table = Table({"x": each.x, "y": each.y})
+        scored = classifier.classify(table, np.ascontiguousarray(each.pixels))
+        parts.append((each.real, np.nan_to_num(np.asarray(scored["rb_score"], float))))
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def figures_of(real, score, threshold):
+    """Count what is lost and let in."""
+    return {
+        "real": int(real.sum()),
+        "lost": int((real & (score <= threshold)).sum()),
+        "bogus": int((~real).sum()),
+        "let_in": int((~real & (score > threshold)).sum()),
+        "auc": auc(real, score) if real.any() and not real.all() else None,
+    }
+
+
+def line_of(group, name, figures):
+    """Return a line of the table."""
+    counts = f"{figures['real']:5d}{figures['lost']:6d}{figures['bogus']:7d}{figures['let_in']:8d}"
+    area = "       -" if figures["auc"] is None else f"  {figures['auc']:.4f}"
+    return f"{group:24s}{name:25s}{counts}{area}"
+
+
+def main():
+    """Change, score and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=Path, nargs="+", help="folders of labelled images")
+    parser.add_argument("--model", default="default")
+    add_json(parser)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    classifier = Classifier(options.model, device="cpu")
+    found = {}
+    for group, image in images_of(options.images):
+        for name, change in VARIANTS.items():
+            found.setdefault(group, {}).setdefault(name, []).append(judged(classifier, change(image)))
+    print(f"{'group':24s}{'':26s}real  lost  bogus  let in     AUC")
+    results = {}
+    for group, variants in found.items():
+        for name, parts in variants.items():
+            real, score = (np.concatenate(each) for each in zip(*parts, strict=True))
+            figures = figures_of(real, score, classifier.spec.threshold)
+            results.setdefault(group, {})[name] = figures
+            print(line_of(group if name == "as it is" else "", name, figures))
+    spec = classifier.spec
+    write_json(options.json, {"model": spec.name, "version": spec.version, "groups": results})
+
+
+if __name__ == "__main__":
+    main()
