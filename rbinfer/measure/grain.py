@@ -16,16 +16,15 @@ Floats = NDArray[np.float64]
 
 #: Side of the blocks that are looked at, pixels, and how many of them.
 _SIDE, _MOST, _FEWEST = 32, 32, 4
+_FAR = 4  # pixels: noise at so great a distance is not alike
 _CLIP = 3.5 * 1.4826  # median deviations from the median: 3.5 scatters
-#: Correlation of neighbours above which the image is taken to have a finer grid than the detector: 0.44
-#: to 0.53 with pixels of 0.7. It is as much on the same grid only if shifted by half a pixel linearly.
-_LEAST = 0.43
-#: So many times the width of a single pixel, by that correlation: where there is no doubt of the grid,
-#: all hits.
-_MARGIN = (0.5, 0.6), (1.15, 1.4)
-#: Noise in the finest waves over that in those twice as long: 0.97 to 1.05 without interpolation, 0.13
-#: to 0.33 on grids of 0.5 to 0.6 pixels.
-_FINEST = 0.65
+#: Correlation of neighbours that a finer grid has at least.
+_LEAST = 0.5
+#: Noise in the finest waves over that in those twice as long: 0.97 to 1.05 without interpolation, 0.45
+#: to 0.6 if shifted by half a pixel, 0.38 to 0.49 with pixels of 0.7, 0.12 to 0.33 of 0.5 to 0.6.
+_FINEST = 0.36
+#: So many times the width of a single pixel are all hits.
+_MARGIN = 1.4
 #: Distance of the median from the upper over that from the lower of the two sextiles: 1.3 and more where
 #: stars crowd so that they make neighbours alike.
 _SKEW = 1.25
@@ -37,7 +36,7 @@ def narrowest_star(pixels: NDArray[np.float32]) -> float:
 
     The noise of neighbours is as alike as a Gaussian is to itself, of which a fit to what a single pixel
     became has the width, within a tenth (linear, cubic and Lanczos-3 interpolation to pixels of 0.5 to
-    0.7). Hits of two or three pixels are up to 1.4 times as wide, and agree as stars do.
+    0.6). Hits of two or three pixels are up to 1.4 times as wide, and agree as stars do.
 
     Parameters
     ----------
@@ -50,16 +49,15 @@ def narrowest_star(pixels: NDArray[np.float32]) -> float:
         Pixels. 0 where the noise is not interpolated, or too little of it is seen.
     """
     blocks = _blocks(pixels)
-    scatter = _scatter(blocks)
-    blocks, scatter = blocks[scatter > 0], scatter[scatter > 0]
-    if len(blocks) < _FEWEST:
+    near, far = (_difference(blocks, step) for step in (1, _FAR))
+    is_seen = far > 0
+    if np.count_nonzero(is_seen) < _FEWEST:
         return 0.0
-    steps = [_scatter(np.diff(blocks, axis=axis)) for axis in (1, 2)]
-    alike = float(np.median(1.0 - (steps[0] ** 2 + steps[1] ** 2) / (4.0 * scatter**2)))
+    blocks, alike = blocks[is_seen], float(np.median(1.0 - near[is_seen] / far[is_seen]))
     if not _LEAST < alike < 1.0 or _skew(blocks) > _SKEW or _finest(blocks) > _FINEST:
         return 0.0
     single = FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike)))
-    return single * float(np.interp(alike, *_MARGIN))
+    return _MARGIN * single
 
 
 def _blocks(pixels: NDArray[np.float32]) -> Floats:
@@ -70,6 +68,12 @@ def _blocks(pixels: NDArray[np.float32]) -> Floats:
     blocks = [pixels[y : y + _SIDE, x : x + _SIDE] for y, x in corners]
     good = [block for block in blocks if np.isfinite(block).all()]
     return np.array(good, np.float64).reshape(-1, _SIDE, _SIDE)
+
+
+def _difference(blocks: Floats, step: int) -> Floats:
+    """Return half the mean square by which pixels differ from those so many further on."""
+    columns, rows = blocks[:, :, step:] - blocks[:, :, :-step], blocks[:, step:] - blocks[:, :-step]
+    return 0.25 * (_scatter(columns) ** 2 + _scatter(rows) ** 2)
 
 
 def _scatter(blocks: Floats) -> Floats:

@@ -34,6 +34,7 @@ _APART = 3.0  # standard errors
 #: pixels needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the width is
 #: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
+_WELL_ABOVE = 1.15
 _WIDEST_HITS = 3.5  # FWHM in pixels: hits of an interpolated image are no wider
 
 
@@ -160,7 +161,7 @@ def measure_psf(
     if group is not None and group.fwhm < _WIDEST_HITS and not frame.is_mosaic:
         least = narrowest_star(frame.image)
         if group.fwhm < least:
-            stars, group = _alike(_wider(found, least), ROUND)
+            stars, group = _above(*_alike(_wider(found, least), ROUND), least)
     are_streaks = _are_streaks(stars, group)
     if are_streaks or _more_is_left(found, group):
         long_ones = _wider(measure_ellipses(pyramid), least)
@@ -213,6 +214,11 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
         found = found[~is_close(line, found.x, found.y, _BESIDE * tolerance)]
         group = largest_group(found, rules)
     return found, group
+
+
+def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
+    """Return a group that is not just what is left of a cluster of narrower ones."""
+    return stars, group if group is not None and group.fwhm > _WELL_ABOVE * least else None
 
 
 def _wider(found: Candidates, least: float) -> Candidates:
