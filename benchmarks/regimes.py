@@ -42,7 +42,8 @@ REGIMES: dict[str, dict[str, dict[str, Any]]] = {
     "long exposure, many cosmic rays": {
         "artefacts": {"cosmic_rays": (400.0, 900.0), "no_cosmic_rays": 0.0}
     },
-    "resampled": {"detector": {"resampled": 1.0}},
+    "resampled": {"detector": {"resampled": 1.0, "regridded": 0.0}},
+    "on a finer grid": {"detector": {"resampled": 1.0, "regridded": 1.0}},
     "sky subtracted": {"detector": {"sky_subtracted": 1.0}},
 }
 
