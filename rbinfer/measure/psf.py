@@ -174,7 +174,7 @@ def measure_psf(
                 stars, group = others, odd
     population = population_of(found, group)
     if group is None or not group.is_convincing:
-        return replace(_unmeasured(n_fitted, group), population=population)
+        return replace(_unmeasured(n_fitted, group, least), population=population)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
         group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
@@ -263,10 +263,15 @@ def _may_be_stars(group: Group) -> bool:
     return part >= (_MAYBE_NARROW if group.fwhm < _NARROW else _MAYBE)
 
 
-def _unmeasured(n: int, group: Group | None) -> FramePsf:
+def _unmeasured(n: int, group: Group | None, least: float = 0.0) -> FramePsf:
     n_stars = 0 if group is None else len(group.members)
     likely = None
-    if group is None or n_stars < 3:
+    if least > 0 and n_stars < 3:
+        why = (
+            f"the image is interpolated, and of {n} local maxima fitted no three that are wider than "
+            f"{least:.2f} pixels agree; those of hits are as narrow as that"
+        )
+    elif group is None or n_stars < 3:
         why = f"of {n} local maxima fitted fewer than three agree"
     elif group.in_one_phase:
         why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"

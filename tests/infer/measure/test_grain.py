@@ -91,6 +91,7 @@ def test_hits_of_a_dark_are_no_stars():
     for side in (0.5, 0.6):
         found = measure_psf(finer(dark, side))
         assert found.fwhm is None
+        assert "the image is interpolated" in found.reason
 
 
 @pytest.mark.parametrize("n_hits", [0, 100, 250])
