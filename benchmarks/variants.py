@@ -4,7 +4,7 @@
 
 A mirrored or turned image has the same stars, and so has one without its sky, in other units or in
 tiles. Interpolated or binned, its stars and hits have other shapes, as in the files of other pipelines.
-Positions alone are given; galaxies are real.
+Pixels and positions alone are given, no header; galaxies are real.
 """
 
 import argparse
@@ -75,11 +75,13 @@ def without_sky(image):
 
 def in_tiles(image):
     """Cut tiles, of which nothing else is known."""
-    tiles = []
-    for top in range(0, image.pixels.shape[0] - TILE // 2, TILE):
-        for left in range(0, image.pixels.shape[1] - TILE // 2, TILE):
-            pixels = image.pixels[top : top + TILE, left : left + TILE]
-            tiles.append(replace(image, pixels=pixels, x=image.x - left, y=image.y - top).on_pixels())
+    tiles, (ny, nx) = [], image.pixels.shape
+    for top in range(0, ny, TILE):
+        for left in range(0, nx, TILE):
+            row, column = min(top, max(ny - TILE, 0)), min(left, max(nx - TILE, 0))
+            own = image.only((image.y >= top - 0.5) & (image.x >= left - 0.5))
+            pixels = image.pixels[row : row + TILE, column : column + TILE]
+            tiles.append(replace(own, pixels=pixels, x=own.x - column, y=own.y - row).on_pixels())
     return tiles
 
 

@@ -14,8 +14,8 @@ from ..io.header_width import header_fwhm
 from ..io.positions import has_positions, positions
 from ..model.spec import DEFAULT_FWHM
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
-from .psf import FramePsf, measure_psf, measured_width
-from .regions import width_of_ninths, widths_by_ninth
+from .psf import FramePsf, measure_psf
+from .regions import width_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -64,14 +64,11 @@ def measure_width(
     of = f"{name}: " if name else ""
     level = logging.WARNING if is_sky else logging.INFO
     found = measure_psf(exposure)
-    by_parts = width_of_ninths(exposure, found)
-    if by_parts is not None:
-        log.info("%sthe stars differ much over the frame: each ninth is measured by itself", of)
-        return by_parts
-    if found.fwhm is not None:
-        if found.reason:
-            log.warning("%s%s", of, found.reason)
-        return replace(measured_width(found), regions=widths_by_ninth(exposure, found))
+    width = width_of(exposure, found)
+    if width is not None:
+        if width.note:
+            log.warning("%s%s", of, width.note)
+        return width
     log.info("%sFWHM not measured: %s", of, found.reason)
     lent = None if borrow is None else borrow(exposure)
     if lent is not None:
@@ -90,11 +87,27 @@ def measure_width(
     elif table is not None and (own := _defocused_fwhm(table)) is not None:
         fwhm, source, where = own, "catalogue", "the catalogue's"
     else:
-        width = assumed_width(found)
-        log.log(level, "%s%s %s", of, NO_STARS, _assumed(width))
-        return width
+        assumed = assumed_width(found)
+        log.log(level, "%s%s %s", of, NO_STARS, _assumed(assumed))
+        return assumed
     log.log(level, "%s%s FWHM %.2f px is %s", of, NO_STARS, fwhm, where)
     return Width(fwhm, source, found.n_stars, found.n_fitted, note=NO_STARS, population=found.population)
+
+
+def star_of(exposure: Exposure) -> NDArray[np.float32] | None:
+    """Return the star that an image is scored with, if it shows any.
+
+    Parameters
+    ----------
+    exposure : Exposure
+
+    Returns
+    -------
+    ndarray of float32, shape (31, 31), or None
+        See `rbinfer.io.exposure.Width`.
+    """
+    width = width_of(exposure, measure_psf(exposure))
+    return None if width is None else width.stamp
 
 
 def assumed_width(found: FramePsf) -> Width:

@@ -10,12 +10,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.scratch import release
 from .profiles import FWHM_PER_SIGMA
 
 Floats = NDArray[np.float64]
 
-#: Side of the blocks that are looked at, pixels, and how many of them.
-_SIDE, _MOST, _FEWEST = 32, 32, 4
+#: Side of the blocks that are looked at, pixels; how many along each axis, and how many at least in all.
+_SIDE, _ALONG, _FEWEST = 32, 6, 4
+_GOOD = 0.75  # share of the pixels of a block
 _FAR = 4  # pixels: noise at so great a distance is not alike
 _CLIP = 3.5 * 1.4826  # median deviations from the median: 3.5 scatters
 #: Correlation of neighbours that a finer grid has at least.
@@ -23,20 +25,18 @@ _LEAST = 0.5
 #: Noise in the finest waves over that in those twice as long: 0.97 to 1.05 without interpolation, 0.45
 #: to 0.6 if shifted by half a pixel, 0.38 to 0.49 with pixels of 0.7, 0.12 to 0.33 of 0.5 to 0.6.
 _FINEST = 0.36
-#: So many times the width of a single pixel are all hits.
-_MARGIN = 1.4
 #: Distance of the median from the upper over that from the lower of the two sextiles: 1.3 and more where
 #: stars crowd so that they make neighbours alike.
 _SKEW = 1.25
 _WAVES = (1.0, -4.0, 6.0, -4.0, 1.0), (-1.0, 0.0, 2.0, 0.0, -1.0)
 
 
-def narrowest_star(pixels: NDArray[np.float32]) -> float:
-    """Return the FWHM below which nothing is a star, where an image has a finer grid than its detector.
+def single_pixel_fwhm(pixels: NDArray[np.float32]) -> float | None:
+    """Return how wide a single pixel of the detector is, where an image has a much finer grid.
 
     The noise of neighbours is as alike as a Gaussian is to itself, of which a fit to what a single pixel
     became has the width, within a tenth (linear, cubic and Lanczos-3 interpolation to pixels of 0.5 to
-    0.6). Hits of two or three pixels are up to 1.4 times as wide, and agree as stars do.
+    0.6).
 
     Parameters
     ----------
@@ -45,29 +45,32 @@ def narrowest_star(pixels: NDArray[np.float32]) -> float:
 
     Returns
     -------
-    float
-        Pixels. 0 where the noise is not interpolated, or too little of it is seen.
+    float or None
+        FWHM in pixels. None where the grid is hardly finer than that of the detector, or too little of
+        the noise is seen.
     """
     blocks = _blocks(pixels)
     near, far = (_difference(blocks, step) for step in (1, _FAR))
     is_seen = far > 0
     if np.count_nonzero(is_seen) < _FEWEST:
-        return 0.0
+        return None
     blocks, alike = blocks[is_seen], float(np.median(1.0 - near[is_seen] / far[is_seen]))
     if not _LEAST < alike < 1.0 or _skew(blocks) > _SKEW or _finest(blocks) > _FINEST:
-        return 0.0
-    single = FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike)))
-    return _MARGIN * single
+        return None
+    return FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike)))
 
 
 def _blocks(pixels: NDArray[np.float32]) -> Floats:
-    """Return blocks (n, side, side) without bad pixels, spread over the image."""
-    rows, columns = (n // _SIDE for n in pixels.shape)
-    chosen = np.unique(np.linspace(0, rows * columns - 1, min(_MOST, rows * columns)).astype(int))
-    corners = ((_SIDE * int(k // columns), _SIDE * int(k % columns)) for k in chosen)
-    blocks = [pixels[y : y + _SIDE, x : x + _SIDE] for y, x in corners]
-    good = [block for block in blocks if np.isfinite(block).all()]
-    return np.array(good, np.float64).reshape(-1, _SIDE, _SIDE)
+    """Return blocks (n, side, side) spread over the image, of which most pixels are good."""
+    corners = [
+        _SIDE * np.unique(np.linspace(0, n // _SIDE - 1, min(n // _SIDE, _ALONG)).astype(int))
+        for n in pixels.shape
+    ]
+    blocks = [pixels[y : y + _SIDE, x : x + _SIDE] for y in corners[0] for x in corners[1]]
+    good = [block for block in blocks if np.isfinite(block).mean() >= _GOOD]
+    found = np.array(good, np.float64).reshape(-1, _SIDE, _SIDE)
+    release(pixels)
+    return found
 
 
 def _difference(blocks: Floats, step: int) -> Floats:
@@ -79,23 +82,25 @@ def _difference(blocks: Floats, step: int) -> Floats:
 def _scatter(blocks: Floats) -> Floats:
     """Return the scatter of each block, without what is far from its median."""
     values = blocks.reshape(len(blocks), blocks.shape[1] * blocks.shape[2])
-    away = values - np.median(values, axis=1, keepdims=True)
-    limit = _CLIP * np.median(np.abs(away), axis=1, keepdims=True)
+    away = values - np.nanmedian(values, axis=1, keepdims=True)
+    limit = _CLIP * np.nanmedian(np.abs(away), axis=1, keepdims=True)
     near = np.abs(away) <= limit
-    return np.asarray(np.sqrt((away**2 * near).sum(axis=1) / near.sum(axis=1)))
+    return np.asarray(np.sqrt((np.where(near, away, 0.0) ** 2).sum(axis=1) / near.sum(axis=1)))
 
 
 def _skew(blocks: Floats) -> float:
-    values = blocks.reshape(len(blocks), -1)
-    low, middle, high = np.percentile(values, (100 / 6, 50, 500 / 6), axis=1)
-    below = np.maximum(middle - low, np.finfo(float).tiny)
-    return float(np.median((high - middle) / below))
+    values = blocks.reshape(len(blocks), _SIDE * _SIDE)
+    low, middle, high = np.nanpercentile(values, (100 / 6, 50, 500 / 6), axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.median((high - middle) / (middle - low)))
 
 
 def _finest(blocks: Floats) -> float:
-    """Return the scatter in the finest waves along the rows over that in those twice as long."""
-    finest, longer = (_scatter(_filtered(blocks, wave)) / math.hypot(*wave) for wave in _WAVES)
-    return float(np.median(finest / np.maximum(longer, np.finfo(float).tiny)))
+    """Return the scatter in the finest waves over that in those twice as long, along both axes."""
+    both = np.concatenate([blocks, blocks.swapaxes(1, 2)])
+    finest, longer = (_scatter(_filtered(both, wave)) / math.hypot(*wave) for wave in _WAVES)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.median(finest / longer))
 
 
 def _filtered(blocks: Floats, wave: tuple[float, ...]) -> Floats:

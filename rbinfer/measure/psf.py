@@ -9,7 +9,7 @@ from ..io.exposure import MEASURED, Exposure, Width, as_exposure
 from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
-from .grain import narrowest_star
+from .grain import single_pixel_fwhm
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
@@ -34,8 +34,11 @@ _APART = 3.0  # standard errors
 #: pixels needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the width is
 #: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
-_WELL_ABOVE = 1.15
-_WIDEST_HITS = 3.5  # FWHM in pixels: hits of an interpolated image are no wider
+#: On a grid much finer than the detector's, groups of hits are so many times as wide as a single pixel.
+#: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide.
+_HITS = 0.85, 1.4
+_WELL_ABOVE = 1.15  # so many times wider than hits are stars, and not what is left of them
+_WIDEST_HITS = 5.0  # FWHM in pixels of the image that are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +159,11 @@ def measure_psf(
     frame = cleaned(exposure.pixels, exposure.mask, exposure.no_data is not None)
     pyramid = Pyramid.of(frame.layer, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)
-    n_fitted, least = len(found), 0.0
+    n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    if group is not None and group.fwhm < _WIDEST_HITS and not frame.is_mosaic:
-        least = narrowest_star(frame.image)
-        if group.fwhm < least:
-            stars, group = _above(*_alike(_wider(found, least), ROUND), least)
+    least = 0.0 if frame.is_mosaic else _narrowest(group, frame.image)
+    if least > 0:
+        stars, group = _above(*_alike(_wider(found, least), ROUND), least)
     are_streaks = _are_streaks(stars, group)
     if are_streaks or _more_is_left(found, group):
         long_ones = _wider(measure_ellipses(pyramid), least)
@@ -214,6 +216,16 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
         found = found[~is_close(line, found.x, found.y, _BESIDE * tolerance)]
         group = largest_group(found, rules)
     return found, group
+
+
+def _narrowest(group: Group | None, image: NDArray[np.float32]) -> float:
+    """Return the FWHM of the narrowest stars, where a group is of hits; else 0."""
+    if group is None or group.fwhm > _WIDEST_HITS:
+        return 0.0
+    single = single_pixel_fwhm(image)
+    if single is None or not _HITS[0] * single < group.fwhm < _HITS[1] * single:
+        return 0.0
+    return _HITS[1] * single
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.exposure import Exposure, Width
+from ..io.scratch import release
 from .ninths import SIDE, area_of
 from .psf import FramePsf, measure_psf, measured_width
 
+_NINTHS = SIDE * SIDE
 #: Difference of the widths of ninths, over the frame's, from which one star does not stand for all. It
 #: stays below 0.27 on all frames of the validation set but that of a fish-eye lens, which has 0.67.
 _VARIES = 0.3
@@ -19,32 +21,15 @@ _FURTHEST = 2.0  # ratio of its FWHM and the frame's, or its inverse
 _MOST = 5
 #: Confidence from which the stars of the whole frame are those that its ninths would show.
 _SURE = 2.0
+_FEWEST_FITTED = 10  # maxima of the whole frame; each is in four ninths at most
 
 
-def widths_by_ninth(exposure: Exposure, found: FramePsf) -> tuple[Width, ...]:
-    """Measure the stars of each ninth of a frame, where they differ much.
+def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
+    """Return the width that a frame is scored with, with those of its ninths where they differ much.
 
-    Parameters
-    ----------
-    exposure : Exposure
-    found : FramePsf
-        What `rbinfer.measure.psf.measure_psf` found in it, with a FWHM.
-
-    Returns
-    -------
-    tuple of Width
-        Nine, in the order of `rbinfer.measure.ninths.ninth_of`, each with what the maxima are like
-        there: on the whole of such a frame few agree, and the stars would be taken for hits. That of the
-        frame for a ninth with too few stars. None at all where one star stands for the frame.
-    """
-    if not found.variation > _VARIES:
-        return ()
-    whole = measured_width(found)
-    return tuple(_width(part, whole) for part in _parts(exposure))
-
-
-def width_of_ninths(exposure: Exposure, found: FramePsf) -> Width | None:
-    """Measure a frame on the whole of which few stars agree, because they differ so much.
+    Where few maxima agree on the whole frame, because its stars differ so much, but those of five ninths
+    or more do in each of them, the width of the frame is that of the ninth with the middle one. If
+    the ninths are alike, they would agree on the whole frame too, if they were stars.
 
     Parameters
     ----------
@@ -55,28 +40,45 @@ def width_of_ninths(exposure: Exposure, found: FramePsf) -> Width | None:
     Returns
     -------
     Width or None
-        That of the ninth with the middle FWHM, with those of all nine as `regions`. None where the whole
-        frame leaves no doubt, where fewer than five ninths have stars of their own, and where those are
-        alike: then they would agree on the whole frame too, if they were stars.
+        None where there are no stars. `regions` has nine widths, in the order of
+        `rbinfer.measure.ninths.ninth_of`, each with what the maxima are like there: on the whole of
+        such a frame few agree, and the stars would be taken for hits. A ninth with too few stars, or odd
+        ones, has the width of the frame. None at all where one star stands for the frame.
     """
-    if found.confidence >= _SURE or (found.fwhm is None and found.likely_fwhm is None):
-        return None
-    parts = _parts(exposure)
-    own = sorted((part for part in parts if _has_stars(part)), key=lambda part: part.fwhm or 0.0)
+    whole = None if found.fwhm is None else measured_width(found)
+    varies = found.variation > _VARIES
+    may_be_stars = found.fwhm is not None or found.likely_fwhm is not None
+    is_doubtful = found.confidence < _SURE and found.n_fitted >= _FEWEST_FITTED and may_be_stars
+    if not varies and not is_doubtful:
+        return whole
+    parts = _parts(exposure, 0 if varies else _MOST)
+    of_ninths = _width_of_ninths(parts) if is_doubtful else None
+    if of_ninths is not None or whole is None or not varies:
+        return of_ninths or whole
+    return replace(whole, regions=tuple(_width(part, whole) for part in parts))
+
+
+def _width_of_ninths(parts: list[FramePsf]) -> Width | None:
+    own = sorted(part.fwhm for part in parts if part.fwhm is not None and _has_stars(part))
     if len(own) < _MOST:
         return None
-    least, middle, largest = (measured_width(own[k]) for k in (0, len(own) // 2, -1))
-    if not largest.fwhm - least.fwhm > _VARIES * middle.fwhm:
+    middle = own[len(own) // 2]
+    like = [fwhm for fwhm in own if _is_like(fwhm, middle)]
+    if len(like) < _MOST or not like[-1] - like[0] > _VARIES * middle:
         return None
-    return replace(middle, regions=tuple(_width(part, middle) for part in parts))
+    width = next(measured_width(part) for part in parts if part.fwhm == middle and _has_stars(part))
+    return replace(width, regions=tuple(_width(part, width) for part in parts))
 
 
-def _parts(exposure: Exposure) -> list[FramePsf]:
-    return [measure_psf(_part(exposure, ninth)) for ninth in range(SIDE * SIDE)]
-
-
-def _has_stars(part: FramePsf) -> bool:
-    return part.fwhm is not None and part.n_stars >= _FEWEST
+def _parts(exposure: Exposure, needed: int) -> list[FramePsf]:
+    """Measure the ninths, as long as so many of them may have stars."""
+    parts: list[FramePsf] = []
+    for ninth in range(_NINTHS):
+        parts.append(measure_psf(_part(exposure, ninth)))
+        release(exposure.pixels)
+        if sum(_has_stars(part) for part in parts) + _NINTHS - len(parts) < needed:
+            break
+    return parts
 
 
 def _part(exposure: Exposure, ninth: int) -> Exposure:
@@ -93,9 +95,16 @@ def _part(exposure: Exposure, ninth: int) -> Exposure:
     )
 
 
+def _has_stars(part: FramePsf) -> bool:
+    return part.fwhm is not None and part.n_stars >= _FEWEST
+
+
+def _is_like(fwhm: float, other: float) -> bool:
+    return 1.0 / _FURTHEST < fwhm / other < _FURTHEST
+
+
 def _width(part: FramePsf, whole: Width) -> Width:
     """Return the width of a ninth, or that of the frame where it has too few stars, or odd ones."""
-    if part.fwhm is None or not _has_stars(part):
+    if part.fwhm is None or not _has_stars(part) or not _is_like(part.fwhm, whole.fwhm):
         return whole
-    is_like = 1.0 / _FURTHEST < part.fwhm / whole.fwhm < _FURTHEST
-    return measured_width(part) if is_like else whole
+    return measured_width(part)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import RbinferError
 from ..io.exposure import MEASURED, Exposure
 from ..io.images import load_image
-from ..measure.psf import measure_psf
+from ..measure.estimate import star_of
 from .one import ImageResult
 from .pictures import png
 from .results import Night
@@ -94,7 +94,7 @@ def mean_star(exposure: Exposure) -> NDArray[np.uint8] | None:
     ndarray of uint8, shape (31, 31), or None
         On the grid where the FWHM is 3 pixels, by asinh; None where there are too few stars.
     """
-    stamp = measure_psf(exposure).stamp
+    stamp = star_of(exposure)
     if stamp is None:
         return None
     grey = np.arcsinh(np.clip(stamp, 0.0, 1.0) / _FAINTEST) / np.arcsinh(1.0 / _FAINTEST)

@@ -27,7 +27,7 @@ from ..io.files import check_file
 from ..io.headers import first_headers
 from ..io.layout import ends_early
 from ..io.maps import place_of
-from ..measure.psf import measure_psf
+from ..measure.estimate import star_of
 from ..model.registry import resolve
 from ..pipeline.frames import Frames
 from ..pipeline.mask import check_classes
@@ -299,7 +299,7 @@ def _borrowed(lent: Lent, recipe: Recipe) -> Width | None:
 def _star_of(image: str, content: str, options: ScoreOptions) -> NDArray[np.float32] | None:
     """Measure the star of another frame; `content` makes a file that was replaced be read again."""
     try:
-        return measure_psf(Frames(image, options.hdu, options.pixels).read(options.hdu)).stamp
+        return star_of(Frames(image, options.hdu, options.pixels).read(options.hdu))
     except RbinferError as error:
         raise RbinferError(f"the star of another frame cannot be borrowed: {error}") from error
 

@@ -70,7 +70,7 @@ def process(
         warp = detector.draw_warp(rng, conditions.shape, fwhm, config.detector.regridded)
         if warp.is_another_grid:
             variance, seen = _regrid(layers, variance, seen, warp)
-            fwhm /= warp.scale
+            fwhm = warp.widened(fwhm)
         variance *= _resample(layers, warp)
     noise = np.sqrt(variance)
     typical = float(np.median(noise[::_STEP, ::_STEP]))

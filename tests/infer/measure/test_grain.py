@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from rbinfer.measure.grain import narrowest_star
+from rbinfer.measure.candidates import Pyramid, measure_round
+from rbinfer.measure.clean import cleaned
+from rbinfer.measure.grain import single_pixel_fwhm
 from rbinfer.measure.psf import measure_psf
 
 from .frames import NOISE, SKY, star_frame
@@ -17,8 +19,8 @@ def finer(image, side, order=1, shift=0.3):
     return ndimage.map_coordinates(image, grid, order=order).astype(np.float32)
 
 
-def sky(rng, size=300):
-    return rng.normal(SKY, NOISE, (size, size))
+def sky(seed, size=300):
+    return np.random.default_rng(seed).normal(SKY, NOISE, (size, size))
 
 
 def with_hits(rng, image, n):
@@ -34,64 +36,93 @@ def with_hits(rng, image, n):
 
 @pytest.mark.parametrize("side", [0.5, 0.6])
 @pytest.mark.parametrize("order", [1, 3])
-def test_it_is_that_of_hits(side, order):
-    """Whatever interpolates: nearly all fits of single pixels are narrower, and not by much."""
+def test_it_is_that_of_fits_to_single_pixels(side, order):
     rng = np.random.default_rng(31)
-    image = sky(rng)
+    image = sky(31)
     y, x = rng.integers(5, 295, (2, 60))
-    image[y, x] += 200 * NOISE
+    image[y, x] += NOISE * rng.uniform(50, 300, 60)
     image = finer(image, side, order)
-    limit = narrowest_star(image)
-    flux = ndimage.maximum_filter(image, 9) == image
-    tops = np.argwhere(flux & (image > SKY + 60 * NOISE))
-    widths = []
-    for row, column in tops:
-        cut = image[row - 4 : row + 5, column - 4 : column + 5] - SKY
-        if cut.shape == (9, 9):  # half the peak along the rows and columns, between pixels
-            for line in (cut[4], cut[:, 4]):
-                right, left = (
-                    np.interp(-0.5 * line[4], -part[:4], range(4)) for part in (line[4:], line[4::-1])
-                )
-                widths.append(right + left)
-    assert len(widths) > 40
-    assert np.median(widths) < limit < 1.9 * np.median(widths)
+    fits = measure_round(Pyramid.of(cleaned(image, None).layer, None), False)
+    assert len(fits) > 30
+    assert single_pixel_fwhm(image) == pytest.approx(np.exp(np.median(fits.log_fwhm)), rel=0.12)
 
 
 @pytest.mark.parametrize(
-    "image",
+    "draw",
     [
-        sky(np.random.default_rng(1)),
-        np.rint(sky(np.random.default_rng(2)) / 4),
-        np.full((300, 300), 7.0),
-        sky(np.random.default_rng(3), size=40),
-        star_frame(np.random.default_rng(4), 9000, 2.6, size=600),
-        star_frame(np.random.default_rng(5), 20000, 1.4, size=600),
-        with_hits(np.random.default_rng(6), sky(np.random.default_rng(6)), 2000),
-        finer(sky(np.random.default_rng(7)), 1.0, shift=0.1),
+        lambda: sky(1),
+        lambda: np.rint(sky(2) / 4),
+        lambda: np.full((300, 300), 7.0),
+        lambda: sky(3, size=40),
+        lambda: star_frame(np.random.default_rng(4), 9000, 2.6, size=600),
+        lambda: star_frame(np.random.default_rng(5), 20000, 1.4, size=600),
+        lambda: with_hits(np.random.default_rng(6), sky(6), 2000),
+        lambda: finer(sky(7), 1.0, shift=0.1),
+        lambda: finer(sky(8), 1.0, shift=0.5),
+        lambda: finer(sky(8), 1.0, order=3, shift=0.5),
+        lambda: finer(star_frame(np.random.default_rng(9), 250, 3.0, size=300), 1.0, shift=0.5),
+        lambda: np.full((300, 300), np.nan),
     ],
-    ids=["noise", "rounded", "flat", "small", "crowded", "crowded, narrow", "hits", "aligned"],
+    ids=[
+        "noise",
+        "rounded",
+        "flat",
+        "small",
+        "crowded",
+        "crowded, narrow",
+        "hits",
+        "shifted by a tenth",
+        "shifted by half",
+        "shifted by half, cubic",
+        "stars, shifted by half",
+        "no data",
+    ],
 )
-def test_on_the_grid_of_the_detector_it_is_0(image):
-    assert narrowest_star(image.astype(np.float32)) == 0.0
+def test_on_the_grid_of_the_detector_it_is_not_known(draw):
+    assert single_pixel_fwhm(draw().astype(np.float32)) is None
 
 
-def test_bad_pixels_are_passed_over():
+def test_where_stars_crowd_it_is_not_known():
+    """On a finer grid, too: neighbours are alike because of stars."""
+    image = finer(star_frame(np.random.default_rng(11), 9000, 1.4, size=400), 0.5)
+    assert single_pixel_fwhm(image) is None
+
+
+def test_slopes_do_not_count():
+    image = finer(sky(12), 0.5)
+    plain = single_pixel_fwhm(image)
+    y, x = np.indices(image.shape, np.float32)
+    assert single_pixel_fwhm(image + np.float32(0.5) * y - np.float32(0.8) * x) == pytest.approx(
+        plain, rel=0.05
+    )
+
+
+@pytest.mark.parametrize("turn", [np.asarray, np.transpose])
+def test_bad_pixels_are_passed_over(turn):
+    """Margins, as of a warped image, and single ones."""
     rng = np.random.default_rng(8)
-    image = finer(sky(rng), 0.5)
-    limit = narrowest_star(image)
-    image[:, 100:140] = np.nan
-    assert narrowest_star(image) == pytest.approx(limit, rel=0.05)
-    image[:] = np.nan
-    assert narrowest_star(image) == 0.0
+    image = finer(sky(13, size=502), 0.5)
+    whole = single_pixel_fwhm(image)
+    assert whole == pytest.approx(2.0, rel=0.15)
+    image[:, :40] = image[:, -40:] = np.nan
+    assert single_pixel_fwhm(turn(image)) == pytest.approx(whole, rel=0.05)
+    image[rng.random(image.shape) < 0.01] = np.nan
+    assert single_pixel_fwhm(turn(image)) == pytest.approx(whole, rel=0.05)
 
 
-def test_hits_of_a_dark_are_no_stars():
+def test_it_does_not_depend_on_how_an_image_is_turned():
+    image = finer(sky(14), 0.55, order=3)
+    widths = [single_pixel_fwhm(np.ascontiguousarray(np.rot90(image, k))) for k in range(4)]
+    assert widths == pytest.approx([widths[0]] * 4, rel=0.03)
+
+
+@pytest.mark.parametrize("side", [0.5, 0.6])
+def test_hits_of_a_dark_are_no_stars(side):
+    """Nor is what is left of them above their width."""
     rng = np.random.default_rng(9)
-    dark = with_hits(rng, sky(rng), 250)
-    for side in (0.5, 0.6):
-        found = measure_psf(finer(dark, side))
-        assert found.fwhm is None
-        assert "the image is interpolated" in found.reason
+    found = measure_psf(finer(with_hits(rng, sky(9), 250), side))
+    assert found.fwhm is None
+    assert "the image is interpolated" in found.reason
 
 
 @pytest.mark.parametrize("n_hits", [0, 100, 250])
@@ -99,3 +130,14 @@ def test_stars_are_found_among_them(n_hits):
     rng = np.random.default_rng(10)
     image = with_hits(rng, star_frame(rng, 60, 2.5, size=300), n_hits)
     assert measure_psf(finer(image, 0.5)).fwhm == pytest.approx(2 * 2.5, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma", [0.85, 1.5])
+def test_stars_sharper_than_the_noise_are_stars(sigma):
+    """As where the noise alone was smoothed: then a hit is not as wide as the noise reaches."""
+    rng = np.random.default_rng(15)
+    stars = star_frame(rng, 60, 1.4, size=400)
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, stars.shape), sigma)
+    image = stars + 3 * NOISE * noise / noise.std()
+    found = measure_psf(image.astype(np.float32))
+    assert found.fwhm == pytest.approx(1.4, rel=0.15)

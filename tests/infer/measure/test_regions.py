@@ -7,7 +7,7 @@ from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.estimate import measure_width
 from rbinfer.measure.ninths import area_of, ninth_of
 from rbinfer.measure.psf import measure_psf
-from rbinfer.measure.regions import widths_by_ninth
+from rbinfer.measure.regions import width_of
 
 from .frames import star_frame
 
@@ -68,7 +68,7 @@ def test_a_ninth_without_stars_is_scored_with_those_of_the_frame():
     image[:130, :380] = rng.normal(np.median(image), 6.0, (130, 380))  # with its margin
     exposure = as_exposure(image.astype(np.float32))
     found = measure_psf(exposure)
-    widths = widths_by_ninth(exposure, found)
+    widths = width_of(exposure, found).regions
     assert widths[0].fwhm == found.fwhm
     assert widths[6].fwhm == pytest.approx(FWHM[0], rel=0.06)
 
@@ -77,5 +77,6 @@ def test_masked_pixels_stay_masked_in_a_ninth():
     image = banded(np.random.default_rng(24))
     mask = np.zeros(image.shape, bool)
     image[140:160, 20:280], mask[140:160, 20:280] = 1e6, True
-    plain = widths_by_ninth(as_exposure(image, mask=mask), measure_psf(as_exposure(image, mask=mask)))
+    exposure = as_exposure(image, mask=mask)
+    plain = width_of(exposure, measure_psf(exposure)).regions
     assert [each.fwhm for each in plain[::3]] == pytest.approx([FWHM[0]] * 3, rel=0.06)

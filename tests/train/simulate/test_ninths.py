@@ -9,7 +9,7 @@ from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.estimate import measure_width
 from rbinfer.measure.ninths import area_of
 from rbinfer.measure.psf import measure_psf
-from rbinfer.measure.regions import width_of_ninths
+from rbinfer.measure.regions import width_of
 from rbtrain.simulate import ScenesConfig, SimulateConfig, draw_frame
 
 
@@ -50,4 +50,4 @@ def test_hits_are_no_stars_of_ninths(scene):
         found = measure_psf(exposure)
         assert found.fwhm is None
         # Asked even if nothing on the whole frame may be stars.
-        assert width_of_ninths(exposure, replace(found, likely_fwhm=1.0)) is None
+        assert width_of(exposure, replace(found, likely_fwhm=1.0, n_fitted=250)) is None
