@@ -1,5 +1,7 @@
 """Frames whose stars differ from place to place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,38 @@ def test_masked_pixels_stay_masked_in_a_ninth():
     exposure = as_exposure(image, mask=mask)
     plain = width_of(exposure, measure_psf(exposure)).regions
     assert [each.fwhm for each in plain[::3]] == pytest.approx([FWHM[0]] * 3, rel=0.06)
+
+
+def doubtful(image):
+    """Return an image, and what it would be if few of its maxima agreed."""
+    exposure = as_exposure(image.astype(np.float32))
+    return exposure, replace(measure_psf(exposure), confidence=1.5, variation=0.0)
+
+
+def test_of_a_doubtful_frame_the_ninths_count_where_they_differ():
+    width = width_of(*doubtful(banded(np.random.default_rng(25))))
+    found = np.array([each.fwhm for each in width.regions]).reshape(3, 3)
+    assert found == pytest.approx(np.tile(FWHM, (3, 1)), rel=0.06)
+    assert width.fwhm == np.median(found)
+    assert width.n_stars == next(each.n_stars for each in width.regions if each.fwhm == width.fwhm)
+    exposure, _ = doubtful(banded(np.random.default_rng(25)))
+    unknown = replace(measure_psf(exposure), fwhm=None, likely_fwhm=2.0, confidence=0.9, variation=0.0)
+    assert width_of(exposure, unknown).fwhm == width.fwhm
+    # Where nothing may be stars, or there is too little of it, nothing is looked at.
+    assert width_of(exposure, replace(unknown, likely_fwhm=None)) is None
+    assert width_of(exposure, replace(unknown, n_fitted=9)) is None
+
+
+def test_ninths_that_are_alike_do_not_count():
+    exposure, found = doubtful(banded(np.random.default_rng(26), widths=(2.6, 2.8, 3.0)))
+    assert width_of(exposure, found).regions == ()
+    assert width_of(exposure, found).fwhm == found.fwhm
+    assert width_of(exposure, replace(found, fwhm=None, likely_fwhm=2.8)) is None
+
+
+def test_a_single_odd_ninth_does_not_count():
+    rng = np.random.default_rng(27)
+    rows = [[star_frame(rng, 60, 4.0, size=300) for _ in range(3)] for _ in range(3)]
+    rows[2][2] = star_frame(rng, 60, 1.4, size=300)
+    exposure, found = doubtful(np.vstack([np.hstack(row) for row in rows]))
+    assert width_of(exposure, found).regions == ()
