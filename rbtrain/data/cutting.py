@@ -295,7 +295,11 @@ def _at_most(labels: I8, data: DataConfig, rng: np.random.Generator) -> NDArray[
 
 
 def aperture_snr(frame: Frame, x: I64, y: I64) -> F64:
-    """Light of the 3 x 3 pixels around each, over its expected noise."""
+    """Light of the 3 x 3 pixels around each, over its expected noise.
+
+    The noise is taken as independent: on an interpolated frame the S/N is too large, by up to 2.2 times
+    where the pixels are half the detector's.
+    """
     light = around(frame.image, x, y, BOX).astype(float) - around(frame.sky, x, y, BOX)
     snr: F64 = np.nan_to_num(light).sum(axis=0) / (3.0 * frame.noise[y, x])
     return snr
