@@ -9,7 +9,7 @@ from rbinfer.measure.clean import cleaned
 from rbinfer.measure.grain import single_pixel_fwhm
 from rbinfer.measure.psf import measure_psf
 
-from .frames import NOISE, SKY, star_frame
+from .frames import NOISE, SKY, gaussian_stamp, star_frame
 
 
 def finer(image, side, order=1, shift=0.3):
@@ -57,6 +57,7 @@ def test_it_is_that_of_fits_to_single_pixels(side, order):
         lambda: star_frame(np.random.default_rng(4), 9000, 2.6, size=600),
         lambda: star_frame(np.random.default_rng(5), 20000, 1.4, size=600),
         lambda: with_hits(np.random.default_rng(6), sky(6), 2000),
+        lambda: finer(sky(7), 0.7),
         lambda: finer(sky(7), 1.0, shift=0.1),
         lambda: finer(sky(8), 1.0, shift=0.5),
         lambda: finer(sky(8), 1.0, order=3, shift=0.5),
@@ -71,6 +72,7 @@ def test_it_is_that_of_fits_to_single_pixels(side, order):
         "crowded",
         "crowded, narrow",
         "hits",
+        "hardly finer",
         "shifted by a tenth",
         "shifted by half",
         "shifted by half, cubic",
@@ -132,12 +134,24 @@ def test_stars_are_found_among_them(n_hits):
     assert measure_psf(finer(image, 0.5)).fwhm == pytest.approx(2 * 2.5, rel=0.15)
 
 
+@pytest.mark.parametrize("fwhm", [1.4, 2.5])
+def test_stars_well_above_the_width_of_hits_are_stars(fwhm):
+    image = finer(star_frame(np.random.default_rng(16), 80, fwhm, size=300), 0.5)
+    assert single_pixel_fwhm(image) == pytest.approx(2.0, rel=0.15)
+    # What interpolation adds: about a pixel of the detector.
+    assert measure_psf(image).fwhm == pytest.approx(2 * np.hypot(fwhm, 1.1), rel=0.1)
+
+
 @pytest.mark.parametrize("sigma", [0.85, 1.5])
 def test_stars_sharper_than_the_noise_are_stars(sigma):
     """As where the noise alone was smoothed: then a hit is not as wide as the noise reaches."""
     rng = np.random.default_rng(15)
-    stars = star_frame(rng, 60, 1.4, size=400)
-    noise = ndimage.gaussian_filter(rng.normal(0, 1, stars.shape), sigma)
-    image = stars + 3 * NOISE * noise / noise.std()
-    found = measure_psf(image.astype(np.float32))
-    assert found.fwhm == pytest.approx(1.4, rel=0.15)
+    image = ndimage.gaussian_filter(rng.normal(0, 1, (400, 400)), sigma)
+    image *= NOISE / image.std()
+    for row, column in rng.integers(8, 392, (60, 2)):
+        image[row - 6 : row + 7, column - 6 : column + 7] += gaussian_stamp(
+            13, *rng.uniform(-0.5, 0.5, 2), 1.4, flux=NOISE * rng.uniform(50, 500)
+        )
+    image = image.astype(np.float32)
+    assert single_pixel_fwhm(image) > 1.4
+    assert measure_psf(image).fwhm == pytest.approx(1.4, rel=0.1)

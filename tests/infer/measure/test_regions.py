@@ -117,3 +117,14 @@ def test_a_single_odd_ninth_does_not_count():
     rows[2][2] = star_frame(rng, 60, 1.4, size=300)
     exposure, found = doubtful(np.vstack([np.hstack(row) for row in rows]))
     assert width_of(exposure, found).regions == ()
+
+
+def test_stars_of_few_ninths_do_not_count():
+    """Two that differ are not enough: hits may agree by chance here and there."""
+    rng = np.random.default_rng(28)
+    image = rng.normal(300.0, 6.0, (900, 900))
+    for corner, fwhm in ((60, 2.0), (690, 3.6)):
+        image[corner : corner + 150, corner : corner + 150] = star_frame(rng, 40, fwhm, size=150)
+    exposure, found = doubtful(image)
+    unknown = replace(found, fwhm=None, likely_fwhm=2.0, n_fitted=80)
+    assert width_of(exposure, unknown) is None

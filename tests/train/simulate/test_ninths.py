@@ -1,4 +1,4 @@
-"""Simulated frames whose stars differ so much that only ninths of them agree."""
+"""Simulated frames that are measured in their ninths, and frames of hits alone that are not."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from rbinfer.measure.estimate import measure_width
 from rbinfer.measure.ninths import area_of
 from rbinfer.measure.psf import measure_psf
 from rbinfer.measure.regions import width_of
-from rbtrain.simulate import ScenesConfig, SimulateConfig, draw_frame
+from rbtrain.simulate import DetectorConfig, ScenesConfig, SimulateConfig, draw_frame
 
 
 def test_what_does_not_agree_on_the_whole_frame_does_on_its_ninths():
@@ -51,3 +51,18 @@ def test_hits_are_no_stars_of_ninths(scene):
         assert found.fwhm is None
         # Asked even if nothing on the whole frame may be stars.
         assert width_of(exposure, replace(found, likely_fwhm=1.0, n_fitted=250)) is None
+
+
+@pytest.mark.parametrize("seed", [41, 118])
+def test_what_is_left_of_hits_on_a_finer_grid_is_no_star(seed):
+    """Wider hits agree just above the width of the others, which are set aside."""
+    config = SimulateConfig(
+        width=400,
+        height=400,
+        scenes=ScenesConfig(starless=1.0),
+        detector=DetectorConfig(resampled=1.0, regridded=1.0),
+    )
+    frame = draw_frame(config, np.random.default_rng(seed))
+    found = measure_psf(frame.image, frame.mask)
+    assert found.fwhm is None
+    assert "the image is interpolated" in found.reason
