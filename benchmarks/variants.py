@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from _common import add_json, write_json
+from astropy.io import fits
+from astropy.stats import mad_std
 from astropy.table import Table
 from scipy import ndimage
 
@@ -49,12 +51,6 @@ class Labelled:
         return self.only(rows & (self.y < ny - 1 - margin))
 
 
-def noise_of(pixels):
-    """Return median and scatter of the pixels."""
-    level = np.nanmedian(pixels)
-    return level, 1.4826 * np.nanmedian(np.abs(pixels - level))
-
-
 def mirrored(image):
     """Left is right."""
     return [replace(image, pixels=image.pixels[:, ::-1], x=image.pixels.shape[1] - 1 - image.x)]
@@ -69,7 +65,7 @@ def turned(image):
 
 def without_sky(image):
     """Subtract the level, in units of a hundredth of the noise."""
-    level, scatter = noise_of(image.pixels)
+    level, scatter = np.nanmedian(image.pixels), mad_std(image.pixels, ignore_nan=True)
     return [replace(image, pixels=(image.pixels - level) * (100.0 / scatter))]
 
 
@@ -95,7 +91,7 @@ def shifted(image):
 def finer(image):
     """Interpolate linearly to pixels of half the size."""
     bad = ~np.isfinite(image.pixels)
-    filled = np.where(bad, noise_of(image.pixels)[0], image.pixels)
+    filled = np.where(bad, np.nanmedian(image.pixels), image.pixels)
     ny, nx = image.pixels.shape
     places = np.meshgrid(np.arange(2 * ny - 1) / 2, np.arange(2 * nx - 1) / 2, indexing="ij")
     pixels = ndimage.map_coordinates(filled, places, order=1)
@@ -108,11 +104,10 @@ def binned(image):
     ny, nx = (n // 2 for n in image.pixels.shape)
     pixels = image.pixels[: 2 * ny, : 2 * nx].reshape(ny, 2, nx, 2).sum(axis=(1, 3))
     coarse = replace(image, pixels=pixels, x=image.x / 2 - 0.25, y=image.y / 2 - 0.25).on_pixels(0.0)
-    level, scatter = noise_of(pixels)
-    filled = np.nan_to_num(pixels, nan=level)
+    filled = np.nan_to_num(pixels, nan=np.nanmedian(pixels))
     height = ndimage.maximum_filter(filled, 3) - ndimage.median_filter(filled, 15)
     at = np.rint(coarse.y).astype(int), np.rint(coarse.x).astype(int)
-    coarse = coarse.only(height[at] > FAINTEST * scatter)
+    coarse = coarse.only(height[at] > FAINTEST * mad_std(pixels, ignore_nan=True))
     near = np.hypot(coarse.x[:, None] - coarse.x, coarse.y[:, None] - coarse.y) < NEAR
     return [coarse.only(~(near & (coarse.real[:, None] != coarse.real)).any(axis=1))]
 
@@ -132,9 +127,9 @@ VARIANTS = {
 def images_of(folders):
     """Yield the group and the labelled pixels of each image."""
     for table_path, path in (case for folder in folders for case in labelled_cases(folder)):
-        exposure = load_image(path) if "cutouts" not in path.name else None
-        if exposure is None:  # a cube of stamps has no image
+        if fits.getval(path, "NAXIS") != 2:  # a cube of stamps has no image
             continue
+        exposure = load_image(path)
         table = Table.read(table_path)
         table = table[np.asarray(table["label"]) >= 0]
         pixels = np.asarray(exposure.pixels, np.float32)

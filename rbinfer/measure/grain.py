@@ -20,8 +20,6 @@ _SIDE, _ALONG, _FEWEST = 32, 6, 4
 _GOOD = 0.75  # share of the pixels of a block
 _FAR = 4  # pixels: noise at so great a distance is not alike
 _CLIP = 3.5 * 1.4826  # median deviations from the median: 3.5 scatters
-#: Correlation of neighbours that a finer grid has at least.
-_LEAST = 0.5
 #: Noise in the finest waves over that in those twice as long: 0.97 to 1.05 without interpolation, 0.45
 #: to 0.6 if shifted by half a pixel, 0.38 to 0.49 with pixels of 0.7, 0.12 to 0.33 of 0.5 to 0.6.
 _FINEST = 0.36
@@ -55,7 +53,7 @@ def single_pixel_fwhm(pixels: NDArray[np.float32]) -> float | None:
     if np.count_nonzero(is_seen) < _FEWEST:
         return None
     blocks, alike = blocks[is_seen], float(np.median(1.0 - near[is_seen] / far[is_seen]))
-    if not _LEAST < alike < 1.0 or _skew(blocks) > _SKEW or _finest(blocks) > _FINEST:
+    if not 0.0 < alike < 1.0 or _skew(blocks) > _SKEW or _finest(blocks) > _FINEST:
         return None
     return FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike)))
 

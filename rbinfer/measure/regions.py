@@ -53,8 +53,10 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
         return whole
     parts = _parts(exposure, 0 if varies else _MOST)
     of_ninths = _width_of_ninths(parts) if is_doubtful else None
-    if of_ninths is not None or whole is None or not varies:
-        return of_ninths or whole
+    if of_ninths is not None:
+        return of_ninths
+    if whole is None or not varies:
+        return whole
     return replace(whole, regions=tuple(_width(part, whole) for part in parts))
 
 

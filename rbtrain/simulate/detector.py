@@ -317,9 +317,7 @@ class Warp:
         return back[0], back[1]
 
 
-def draw_warp(
-    rng: np.random.Generator, shape: tuple[int, int], fwhm: float, regridded: float = 0.0
-) -> Warp:
+def draw_warp(rng: np.random.Generator, shape: tuple[int, int], fwhm: float, regridded: float) -> Warp:
     """Draw the resampling of a frame.
 
     Aligned ones are shifted, half of them with a small rotation. Those on another grid, as of a survey
