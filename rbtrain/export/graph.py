@@ -20,7 +20,7 @@ from .layout import copied, gather_last, read_side_by_side
 
 def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the same function, faster, with what `rbtrain.export.layout` does, and `in_order`."""
-    folded = leave_out_unused(fold_scalings(proto))
+    folded = leave_out_unused(fold_scalings(write_out_shapes(proto)))
     return in_order(gather_last(read_side_by_side(folded)))
 
 
@@ -38,7 +38,8 @@ def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
     Returns
     -------
     onnx.ModelProto
-        Nodes in the order in which the outputs ask for them, constants in that of their first use.
+        Nodes in the order in which the outputs ask for them, constants in that of their first use. Open
+        sides are named by what has them.
     """
     result: onnx.ModelProto = copied(proto)
     graph = result.graph
@@ -77,6 +78,51 @@ def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
         del field[:]
         field.extend(copies)
     del graph.value_info[:]  # shapes of names that are no more; they can be inferred
+    for value in (*graph.input, *graph.output):
+        for axis, side in enumerate(value.type.tensor_type.shape.dim):
+            if side.dim_param:
+                side.dim_param = f"{value.name}_{axis}"
+    return result
+
+
+def write_out_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same function with constants for the shapes of reshapings that can be known before.
+
+    In about one export of sixty, TensorFlow hands over the same network in another order, and tf2onnx
+    then lets the graph work out how an image is flattened: seven nodes more, and a scaling behind them
+    that no longer joins its convolution.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        Not modified. A reshaping stays as it is where more than one side is open.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Without the nodes that nothing asks for any more.
+    """
+    result: onnx.ModelProto = copied(proto)
+    graph = result.graph
+    if _has_branches(graph):
+        return result
+    shapes = _shapes(proto)
+    constants = {constant.name for constant in graph.initializer}
+    for node in graph.node:
+        sides = shapes.get(node.output[0], ())
+        if node.op_type != "Reshape" or node.input[1] in constants or sides.count(0) > 1 or not sides:
+            continue
+        node.input[1] = f"{node.output[0]}/shape"
+        shape = np.array([side or -1 for side in sides], np.int64)
+        graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
+    asked = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):  # users come after makers
+        if asked.intersection(node.output):
+            asked.update(node.input)
+            kept.append(copied(node))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
     return result
 
 
@@ -173,7 +219,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 def _shapes(proto: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors of a graph, where they can be inferred; 0 for an open side."""
-    graph = onnx.shape_inference.infer_shapes(proto).graph
+    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     return {
         value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
         for value in (*graph.input, *graph.value_info, *graph.output)

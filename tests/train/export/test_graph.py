@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rbtrain.export.graph import fold_scalings, in_order, leave_out_unused, simplify
+from rbtrain.export.graph import fold_scalings, in_order, leave_out_unused, simplify, write_out_shapes
 
 CHANNELS, SIDE = 4, 7
 
@@ -25,11 +25,13 @@ def graph(nodes, output="end", shape=(None, None, None, None)):
         "along": rng.normal(size=SIDE),
         "single": rng.normal(size=(1, 1, 1, 1)),
         "flat": np.array([-1, CHANNELS]),
+        "zero": np.array([0]),
+        "channels": np.array([CHANNELS]),
         "whole": rng.normal(size=(CHANNELS, CHANNELS, SIDE, SIDE)),
     }
     used = {name for node in nodes for name in node.input}
     initializers = [
-        numpy_helper.from_array(value.astype(np.int64 if name == "flat" else np.float32), name)
+        numpy_helper.from_array(value if value.dtype == np.int64 else value.astype(np.float32), name)
         for name, value in constants.items()
         if name in used
     ]
@@ -282,3 +284,44 @@ def test_order_and_names_follow_from_the_function_alone():
     onnx.checker.check_model(ordered, full_check=True)
     assert in_order(other).SerializeToString() == ordered.SerializeToString()
     np.testing.assert_array_equal(outputs(ordered), outputs(proto))
+
+
+def test_names_of_open_sides_follow_from_inputs_and_outputs():
+    proto = graph([conv("start", "end")], shape=("unk__70", CHANNELS, SIDE, SIDE))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "unk__69"
+    (start, *_), (end, *_) = (
+        value.type.tensor_type.shape.dim
+        for value in (in_order(proto).graph.input[0], in_order(proto).graph.output[0])
+    )
+    assert (start.dim_param, end.dim_param) == ("start_0", "end_0")
+
+
+def test_a_flattening_that_the_graph_works_out_is_one_of_a_known_shape():
+    """Which of the two TensorFlow and tf2onnx make of one network differs from run to run."""
+    before = [conv("start", "a", kernel="whole")]
+    after = [*scaling("b", "c", "flat_factors", "flat_shifts"), relu("c", "end")]
+    worked_out = [
+        helper.make_node("Shape", ["a"], ["sides"]),
+        helper.make_node("Gather", ["sides", "zero"], ["n"]),
+        helper.make_node("Concat", ["n", "channels"], ["flat_sides"], axis=0),
+        helper.make_node("Reshape", ["a", "flat_sides"], ["b"]),
+    ]
+    known = [helper.make_node("Reshape", ["a", "flat"], ["b"])]
+    wanted, given = (
+        graph([*before, *nodes, *after], shape=(None, None)) for nodes in (known, worked_out)
+    )
+    made = simplify(given)
+    assert [node.op_type for node in made.graph.node] == ["Conv", "Reshape", "Relu"]
+    assert made.SerializeToString() == simplify(wanted).SerializeToString()
+    np.testing.assert_allclose(outputs(made), outputs(given), rtol=1e-5, atol=1e-5)
+
+
+def test_a_shape_of_several_open_sides_is_still_worked_out():
+    nodes = [
+        helper.make_node("Shape", ["start"], ["sides"]),
+        helper.make_node("Reshape", ["start", "sides"], ["end"]),
+    ]
+    proto = graph(nodes)
+    for axis in (2, 3):
+        proto.graph.input[0].type.tensor_type.shape.dim[axis].ClearField("dim_value")
+    assert [node.op_type for node in write_out_shapes(proto).graph.node] == ["Shape", "Reshape"]
