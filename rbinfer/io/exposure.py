@@ -113,6 +113,8 @@ class Exposure:
         How many images of the sky the file has with this one; 1 where the HDU was named.
     width : Width or None
         FWHM of the stars; None until it is given or measured.
+    is_even : bool
+        The image was looked at for a steep sky and for one that is cut off; see `rbinfer.measure.even`.
     """
 
     pixels: NDArray[np.float32]
@@ -126,6 +128,7 @@ class Exposure:
     hdu: int = 0
     siblings: int = 1
     width: Width | None = None
+    is_even: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:

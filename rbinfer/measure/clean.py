@@ -1,4 +1,4 @@
-"""A frame made ready to be measured: bad pixels marked, areas without data found, colours levelled."""
+"""A frame made ready to be measured: bad pixels marked, colours levelled."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
 from .layers import Layer
-from .nodata import no_data_areas
 
 Pixels = NDArray[np.float32]
 
@@ -41,16 +40,14 @@ class CleanFrame:
         return self.layer.image
 
 
-def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool = False) -> CleanFrame:
+def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None) -> CleanFrame:
     """Mark bad pixels and level the colours of a filter array.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (ny, nx)
     mask : ndarray of bool, shape (ny, nx), or None
-        True for bad pixels.
-    is_mask_whole : bool
-        The mask has the areas without data already; else they are looked for.
+        True for bad pixels, and in areas without data.
 
     Returns
     -------
@@ -59,11 +56,6 @@ def cleaned(pixels: Pixels, mask: NDArray[np.bool_] | None, is_mask_whole: bool 
     """
     layer = Layer(pixels)
     image = _marked(layer, mask)
-    areas = {} if is_mask_whole else no_data_areas(pixels, mask)
-    for area in areas.values():
-        image = copy_of(image) if image is pixels else image
-        for rows in bands(image):
-            image[rows][area[rows]] = np.nan
     levels, noise = _levels(image)
     if not np.ptp(levels) > _DIFFERENT * noise:
         return CleanFrame(layer if image is pixels else Layer(image), False)

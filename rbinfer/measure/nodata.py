@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ..io.exposure import Exposure
 from ..io.scratch import release, taken
 from ..kernels.constants import LARGEST
+from .cells import some_rows
+from .floor import Floor
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +133,8 @@ def no_data_areas(pixels: NDArray[np.float32], mask: Mask | None = None) -> dict
         area = _area_of(pixels, np.float32(value))
         if np.count_nonzero(area) < max(_LEAST_PIXELS, _LEAST_SHARE * pixels.size):
             continue
-        if not _is_of_the_sky(_Around(pixels, mask, area), np.float32(value)):
+        around = _Around(pixels, mask, area)
+        if not _is_of_the_sky(around, np.float32(value)) and not _is_floor(pixels, mask, value):
             found[value] = area
     return found
 
@@ -313,6 +316,12 @@ class _Around:
             large += int(np.count_nonzero(_blocks_of(~self.area[wide], _ISLAND)[within]))
             outside += int(np.count_nonzero(~self.area[rows]))
         return large >= 0.1 * outside
+
+
+def _is_floor(pixels: NDArray[np.float32], mask: Mask | None, value: float) -> bool:
+    """Whether the sky is cut off at a value: where it is smooth, large areas have that value."""
+    floor = Floor.of(some_rows(pixels, mask))
+    return floor is not None and floor.value == value
 
 
 def _is_of_the_sky(around: _Around, value: np.float32) -> bool:

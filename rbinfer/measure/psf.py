@@ -9,11 +9,13 @@ from ..io.exposure import MEASURED, Exposure, Width, as_exposure
 from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
+from .even import evened
 from .grain import single_pixel_fwhm
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
 from .ninths import SIDE, ninth_of
+from .nodata import with_no_data
 from .population import population_of
 from .streaks import fit_streaks
 
@@ -156,7 +158,8 @@ def measure_psf(
     exposure = as_exposure(image, mask=mask, saturation=saturation)
     if min(exposure.shape) <= 2 * RADIUS:
         return _unmeasured(0, None)
-    frame = cleaned(exposure.pixels, exposure.mask, exposure.no_data is not None)
+    exposure = evened(with_no_data(exposure))
+    frame = cleaned(exposure.pixels, exposure.mask)
     pyramid = Pyramid.of(frame.layer, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)

@@ -18,6 +18,7 @@ from ..io.positions import peaks
 from ..io.records import Records
 from ..io.scratch import bands
 from ..io.tables import check_fit, takes_records, write_catalog
+from ..measure.even import evened
 from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
 from .columns import add_sky, check_names, extra_of, picked
@@ -201,9 +202,9 @@ class _Scoring:
     ) -> "tuple[Table | Records, Exposure]":
         """Score the rows of a table, or what is detected where there is none.
 
-        Returns them and the exposure with the width that was measured.
+        Returns them and the exposure, as it was read, with the width that was measured.
         """
-        name = frames.file
+        name, read, exposure = frames.file, exposure, evened(exposure)
         if table is None:
             table, places = self._detected(name, exposure)
         else:
@@ -228,7 +229,7 @@ class _Scoring:
         )
         how.check_on_image(scored, name, exposure.shape)
         add_sky(scored, exposure, (places.x, places.y), name)
-        return scored, exposure
+        return scored, replace(read, width=exposure.width)
 
     def _detected(self, name: str, exposure: Exposure) -> "tuple[Table | Records, Places]":
         """Detect sources; records, where they will do, spare the import of Astropy's tables."""

@@ -11,11 +11,13 @@ from rbinfer import PreprocessSpec
 from rbinfer.cutouts.centring import centres
 from rbinfer.cutouts.cutter import Cutter
 from rbinfer.cutouts.star import star_on_grid
-from rbinfer.io.exposure import Width, as_exposure
+from rbinfer.io.exposure import Exposure, Width, as_exposure
 from rbinfer.measure.detect import detect
+from rbinfer.measure.even import evened
 from rbinfer.measure.given import width_of_psf
 from rbinfer.measure.islands import MESH
 from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
+from rbinfer.measure.nodata import with_no_data
 from rbinfer.measure.psf import FramePsf, measure_psf, measured_width
 from rbinfer.measure.sky import measure_sky
 from rbinfer.measure.threads import Threads
@@ -197,14 +199,12 @@ def cut_detections(
     if rng.random() < 0.25:
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
-    fwhm, star, population = _seen(frame, spec, data, rng)
+    exposure = with_no_data(as_exposure(frame.image, mask=frame.mask))
+    even = evened(exposure)
+    fwhm, star, population = _seen(frame, even, spec, data, rng)
     given = rng.random() < data.maps_given
-    exposure = as_exposure(
-        frame.image,
-        fwhm=fwhm,
-        mask=frame.mask,
-        bg=frame.sky if given else None,
-        err=frame.noise if given else None,
+    exposure = (
+        exposure.known(fwhm=fwhm, bg=frame.sky, err=frame.noise) if given else even.known(fwhm=fwhm)
     )
     if data.measured > 0 and rng.random() < _WITH_PEAKS:
         x, y = centres(exposure, x, y, xpeak, ypeak, reach=spec.size // 2)
@@ -222,16 +222,18 @@ def cut_detections(
     return Cut(pixels, rows, good, cutouts.core[good], star, population)
 
 
-def _seen(frame: Frame, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator) -> _Seen:
+def _seen(
+    frame: Frame, exposure: Exposure, spec: PreprocessSpec, data: DataConfig, rng: np.random.Generator
+) -> _Seen:
     """Return FWHM, star and population that rbinfer has of the frame."""
     is_measured = data.measured > 0 and rng.random() < data.measured
     if not is_measured:
         fwhm = _given(frame, data, rng)
         if data.measured == 0 or rng.random() >= _TOLD:
             return _Seen(fwhm, None, None)
-        found = measure_psf(frame.image, frame.mask)
+        found = measure_psf(exposure)
         return _Seen(fwhm, _star(found, spec, fwhm), found.population)
-    found = measure_psf(frame.image, frame.mask)
+    found = measure_psf(exposure)
     if found.fwhm is not None:
         return _Seen(found.fwhm, _star(found, spec, found.fwhm), found.population)
     chance = rng.random()

@@ -1,0 +1,133 @@
+"""A frame whose sky is level and whose noise is whole: what a pipeline or the Moon did is undone.
+
+Moonlight, twilight and vignetting let the sky rise across a frame; in a cutout that looks like noise.
+Programs that keep no negative numbers cut the sky off at 0, and with it half of its noise.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.arrays import noise_between
+from ..io.exposure import Exposure
+from ..io.scratch import bands, copy_of
+from .cells import side_of, some_rows
+from .floor import Floor
+from .sky import measure_sky
+from .threads import Threads
+
+log = logging.getLogger(__name__)
+
+Pixels = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+_FEWEST_CELLS = 3  # along a side; fewer do not tell a slope from a star
+#: Slope of the sky in units of the noise a pixel, from which it is taken off, where a quarter of the
+#: frame has it. A field of stars alone stays below 0.04.
+_STEEP, _STEEP_PART = 0.05, 75.0
+
+
+def evened(exposure: Exposure) -> Exposure:
+    """Take a steep slope off the sky, and give pixels that were cut off at a floor the noise below it.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        Areas without data are in its mask; see `rbinfer.measure.nodata.with_no_data`. With a background
+        its sky is left as it is. One that was looked at already comes back as it is.
+
+    Returns
+    -------
+    Exposure
+        With ``is_even`` set. Its pixels are a copy where they had to be changed; the median of the sky,
+        and pixels that are saturated, are not.
+    """
+    if exposure.is_even:
+        return exposure
+    sample = some_rows(exposure.pixels, exposure.mask)
+    floor = Floor.of(sample)
+    pixels = exposure.pixels
+    if floor is not None:
+        log.warning(
+            "%.0f %% of the pixels are exactly %g and few are lower: the sky was cut off there; noise "
+            "is put in its place",
+            100 * floor.share,
+            floor.value,
+        )
+        pixels = copy_of(pixels, floor.fill)
+    if exposure.background is None and _slope_of(sample, exposure.shape) > _STEEP:
+        slope = _Slope.of(pixels, exposure.mask, exposure.saturation)
+        if slope is not None:
+            log.info("the sky is steep, by up to %.3g over the frame, and is made level", slope.range)
+            pixels = copy_of(pixels, slope.take_off)
+    return replace(exposure, pixels=pixels, is_even=True)
+
+
+def _slope_of(sample: Pixels, shape: tuple[int, int]) -> float:
+    """Return the slope that a quarter of the frame has, in units of the noise a pixel; 0 if unknown."""
+    side = side_of(shape)
+    n_rows, n_columns = len(sample), shape[1] // side
+    if min(n_rows, n_columns) < _FEWEST_CELLS:
+        return 0.0
+    noise = noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
+    cells = sample[:, :, : n_columns * side].reshape(n_rows, -1, n_columns, side).transpose(0, 2, 1, 3)
+    levels = _median(cells.reshape(n_rows * n_columns, -1)).reshape(n_rows, n_columns)
+    slopes = np.hypot(*np.gradient(levels)) / side
+    slopes = slopes[np.isfinite(slopes)]
+    return float(np.percentile(slopes, _STEEP_PART)) / noise if slopes.size and noise > 0 else 0.0
+
+
+def _median(rows: Pixels) -> Floats:
+    """Return the median of the finite values of each row; NaN where half of them or more are not."""
+    known = np.where(np.isfinite(rows), rows, np.float32(np.nan))  # NaN is sorted to the end
+    n = np.isfinite(known).sum(axis=1)
+    middle = np.sort(known, axis=1)[np.arange(len(rows)), np.minimum(n // 2, rows.shape[1] - 1)]
+    return np.where(2 * n > rows.shape[1], middle, np.nan).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slope:
+    """The sky of a frame, from cells of a mesh, less its median; linear between their middles."""
+
+    level: Floats
+    columns: Floats
+    rows: Floats
+    saturation: float
+
+    @classmethod
+    def of(cls, pixels: Pixels, mask: NDArray[np.bool_] | None, saturation: float | None) -> Self | None:
+        ny, nx = pixels.shape
+        side = side_of((ny, nx))
+        sky = measure_sky(pixels, mask, side, Threads(1))
+        if sky is None:
+            return None
+        level = sky.level - np.median(sky.level)
+        # Without a level that is told, saturated pixels are those with the highest value.
+        top = max(float(np.nanmax(pixels[rows], initial=-np.inf)) for rows in bands(pixels))
+        limit = top if saturation is None else min(saturation, top)
+        return cls(level, _weights(nx, side), _weights(ny, side), limit)
+
+    @property
+    def range(self) -> float:
+        """Largest less smallest."""
+        return float(np.ptp(self.level))
+
+    def take_off(self, part: Pixels, rows: slice) -> None:
+        """Subtract it from rows of the frame, but for what is saturated."""
+        sky = (self.rows[rows] @ self.level @ self.columns.T).astype(np.float32)
+        np.subtract(part, sky, out=part, where=part < self.saturation)
+
+
+def _weights(n: int, side: int) -> Floats:
+    """Return the part of each cell in each of `n` pixels along an axis, carried on at the ends."""
+    first = np.arange(-(-n // side)) * side
+    middles = (first + np.minimum(first + side, n) - 1) / 2
+    at = np.arange(n)
+    cell = np.clip(np.searchsorted(middles, at) - 1, 0, len(middles) - 2)
+    share = (at - middles[cell]) / (middles[cell + 1] - middles[cell])
+    weights = np.zeros((n, len(middles)))
+    weights[at, cell], weights[at, cell + 1] = 1.0 - share, share
+    return weights

@@ -1,0 +1,99 @@
+"""A sky that is cut off at its lowest value, as by programs that keep no negative numbers."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+#: Share of pixels at one value below which there are hardly any that tells that the sky is cut off
+#: there, and that at which too little is left of it.
+_CUT_OFF, _HARDLY, _TOO_MUCH = 0.05, 0.01, 0.75
+#: What is above is compared with a normal distribution where so much of the image lies below, or from
+#: the floor on for so much. What is brighter is of sources.
+_FROM, _UP_TO, _NEXT, _BEYOND, _LEVELS = 0.3, 0.5, 0.02, 0.12, 9
+_AGREES = 0.25  # within so many sigma the floor is where that distribution has it
+_NORMAL = NormalDist()
+_LOWEST, _STEPS = -5.0, 512  # of the normal distribution that is drawn from, in sigma
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Where a sky was cut off, and what it was like.
+
+    Attributes
+    ----------
+    value : float
+        That of the pixels which were lower.
+    share : float
+        Of the pixels there.
+    level, noise : float
+        Median and standard deviation of the whole sky, in the units of the pixels.
+    """
+
+    value: float
+    share: float
+    level: float
+    noise: float
+
+    @classmethod
+    def of(cls, sample: Pixels) -> Self | None:
+        """Find the floor of a frame.
+
+        The sky is one that was cut off if many pixels have one value and hardly any are lower, and if
+        the pixels above are distributed as those of a normal distribution that has as many below.
+
+        Parameters
+        ----------
+        sample : ndarray of float32
+            Pixels of all parts of the frame; those that are not finite have no say.
+
+        Returns
+        -------
+        Floor or None
+            None of a sky that is whole, or of which less than a quarter is left.
+        """
+        good = np.sort(sample[np.isfinite(sample)]).astype(np.float64)
+        n = len(good)
+        if not n:
+            return None
+        value = float(good[int(_HARDLY * n)])
+        first, last = (int(np.searchsorted(good, value, side)) for side in ("left", "right"))
+        share = last / n
+        if (last - first) / n <= _CUT_OFF or share >= _TOO_MUCH:
+            return None
+        parts = np.linspace(max(share + _NEXT, _FROM), max(share + _BEYOND, _UP_TO), _LEVELS)
+        levels = np.unique(good[(parts * (n - 1)).astype(int)])
+        if len(levels) == 1:  # whole numbers: the floor is one of few
+            levels = np.array([value, levels[0]])
+        below = np.searchsorted(good, levels, "right")
+        if below[-1] == n or np.searchsorted(good, good[last], "right") - last > last - first:
+            return None  # the next value has more pixels: the lowest is then that of few by chance
+        # Of rounded pixels those at a value are what lies within half a step of it.
+        edges = (levels + good[below]) / 2
+        noise, level = np.polyfit([_NORMAL.inv_cdf(k / n) for k in below], edges, 1)
+        floor = (value + good[last]) / 2
+        if not noise > 0 or abs((floor - level) / noise - _NORMAL.inv_cdf(share)) > _AGREES:
+            return None
+        return cls(value, share, float(level), float(noise))
+
+    def fill(self, part: Pixels, rows: slice) -> None:
+        """Give pixels at the floor what a normal distribution has below it, each time the same.
+
+        Parameters
+        ----------
+        part : ndarray of float32, shape (n, nx)
+            Rows of the frame; changed.
+        rows : slice
+            Which these are.
+        """
+        is_at = part == np.float32(self.value)
+        highest = min((self.value - self.level) / self.noise, -_LOWEST)
+        deviations = np.linspace(_LOWEST, highest, _STEPS)
+        shares = np.array([_NORMAL.cdf(deviation) for deviation in deviations])
+        drawn = np.random.default_rng([rows.start, len(part)]).random(int(is_at.sum())) * shares[-1]
+        part[is_at] = self.level + self.noise * np.interp(drawn, shares, deviations)
