@@ -263,6 +263,9 @@ class DetectorConfig(Settings):
         Probability of an overscan, empty or vignetted strip at the edge.
     masked : float
         Probability of a masked region; half of these also hold NaN.
+    nodded : float
+        Probability that another exposure of the same field, on which the telescope was moved by some
+        FWHM, was subtracted instead of a sky, as in the infrared: each source has a negative image.
     photographic : float
         Probability that the frame is a scan of a photographic plate.
     densest : Range
@@ -290,6 +293,7 @@ class DetectorConfig(Settings):
     dead_edge: float = 0.12
     masked: float = 0.12
     regridded: float = dataclasses.field(default=0.0, metadata=LATER)
+    nodded: float = dataclasses.field(default=0.0, metadata=LATER)
     photographic: float = dataclasses.field(default=0.0, metadata=LATER)
     densest: Range = dataclasses.field(default=(20.0, 200.0), metadata=LATER)
     grain: Range = dataclasses.field(default=(0.5, 2.0), metadata=LATER)

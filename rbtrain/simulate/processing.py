@@ -19,6 +19,8 @@ from .truth import Rows
 
 #: Typical values are taken from every so many rows and columns.
 _STEP = 8
+#: How far the telescope is moved along an axis between two exposures that are subtracted, in FWHM.
+_NOD = (2.0, 30.0)
 
 
 def process(
@@ -66,6 +68,8 @@ def process(
         _develop(layers, variance, config.detector, rng)
     if chance(rng, config.detector.sky_subtracted):
         _subtract_sky(layers, conditions)
+    if config.detector.nodded > 0 and chance(rng, config.detector.nodded):
+        _subtract_another(layers, variance, conditions, rng)
     if chance(rng, config.detector.resampled):
         warp = detector.draw_warp(rng, conditions.shape, fwhm, config.detector.regridded)
         if warp.is_another_grid:
@@ -128,6 +132,19 @@ def _subtract_sky(layers: Layers, conditions: Conditions) -> None:
         is_even = spread <= 3 * conditions.noise / camera.gain
         layers.saturation = camera.saturation - float(sky.mean()) if is_even else None
     layers.sky = np.zeros_like(sky)
+
+
+def _subtract_another(
+    layers: Layers, variance: F32, conditions: Conditions, rng: np.random.Generator
+) -> None:
+    """Subtract another exposure of the field, in another direction and with noise of its own."""
+    far = conditions.psf.fwhm * rng.uniform(*_NOD, 2) * rng.choice((-1, 1), 2)
+    moved = np.roll(layers.stars + layers.galaxies, np.rint(far).astype(int), (0, 1))
+    layers.image -= layers.sky + moved
+    layers.image += np.sqrt(variance) * rng.standard_normal(variance.shape, np.float32)
+    variance *= 2
+    layers.sky = np.zeros_like(layers.sky)
+    layers.saturation = None
 
 
 def _regrid(layers: Layers, variance: F32, seen: F32, warp: Warp) -> tuple[F32, F32]:
