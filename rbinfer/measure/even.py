@@ -6,7 +6,7 @@ Programs that keep no negative numbers cut the sky off at 0, and with it half of
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from ..io.exposure import Exposure
 from ..io.scratch import bands, copy_of
 from .cells import side_of, some_rows
 from .floor import Floor
-from .sky import measure_sky
+from .sky import cells_of, smoothed, without_gaps
 from .threads import Threads
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,9 @@ _FEWEST_CELLS = 3  # along a side; fewer do not tell a slope from a star
 #: Slope of the sky in units of the noise a pixel, from which it is taken off, where a quarter of the
 #: frame has it. A field of stars alone stays below 0.04.
 _STEEP, _STEEP_PART = 0.05, 75.0
+#: Powers of y and x.
+_QUADRATIC = [0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0]
+_PLATEAU = 4  # pixels at the highest value, from which it is that of saturation
 
 
 def evened(exposure: Exposure) -> Exposure:
@@ -61,7 +64,7 @@ def evened(exposure: Exposure) -> Exposure:
     if exposure.background is None and _slope_of(sample, exposure.shape) > _STEEP:
         slope = _Slope.of(pixels, exposure.mask, exposure.saturation)
         if slope is not None:
-            log.info("the sky is steep, by up to %.3g over the frame, and is made level", slope.range)
+            log.info("the sky is steep and is made level")
             pixels = copy_of(pixels, slope.take_off)
     return replace(exposure, pixels=pixels, is_even=True)
 
@@ -90,7 +93,7 @@ def _median(rows: Pixels) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _Slope:
-    """The sky of a frame, from cells of a mesh, less its median; linear between their middles."""
+    """The sky of a frame, less its median: ``rows @ level @ columns.T``."""
 
     level: Floats
     columns: Floats
@@ -99,35 +102,64 @@ class _Slope:
 
     @classmethod
     def of(cls, pixels: Pixels, mask: NDArray[np.bool_] | None, saturation: float | None) -> Self | None:
+        """Measure cells, fit a quadratic, and interpolate between the middles what is left of each."""
         ny, nx = pixels.shape
         side = side_of((ny, nx))
-        sky = measure_sky(pixels, mask, side, Threads(1))
-        if sky is None:
+        cells, _, _ = cells_of(pixels, mask, side, Threads(1))
+        known = np.isfinite(cells)
+        if not known.any():
             return None
-        level = sky.level - np.median(sky.level)
-        # Without a level that is told, saturated pixels are those with the highest value.
-        top = max(float(np.nanmax(pixels[rows], initial=-np.inf)) for rows in bands(pixels))
-        limit = top if saturation is None else min(saturation, top)
-        return cls(level, _weights(nx, side), _weights(ny, side), limit)
-
-    @property
-    def range(self) -> float:
-        """Largest less smallest."""
-        return float(np.ptp(self.level))
+        # At edges and gaps, medians and neighbours would be those of a level sky.
+        powers = [_powers(_middles(n, side), n) for n in (ny, nx)]
+        terms = np.einsum("ya,xb->yxab", *powers)[:, :, *_QUADRATIC]
+        fitted = np.zeros((3, 3))
+        fitted[_QUADRATIC] = np.linalg.lstsq(terms[known], cells[known])[0]
+        rest = smoothed(without_gaps(cells - powers[0] @ fitted @ powers[1].T))
+        level = np.zeros([n + 3 for n in cells.shape])
+        level[3:, 3:] = rest - np.median(rest)
+        level[:3, :3] = fitted
+        level[0, 0] -= np.median(powers[0] @ fitted @ powers[1].T)
+        rows, columns = (np.hstack([_powers(np.arange(n), n), _weights(n, side)]) for n in (ny, nx))
+        return cls(level, columns, rows, _top(pixels) if saturation is None else saturation)
 
     def take_off(self, part: Pixels, rows: slice) -> None:
-        """Subtract it from rows of the frame, but for what is saturated."""
+        """Subtract it from rows of the frame; saturated pixels stay so, and no other becomes one."""
         sky = (self.rows[rows] @ self.level @ self.columns.T).astype(np.float32)
-        np.subtract(part, sky, out=part, where=part < self.saturation)
+        is_below = part < self.saturation
+        np.subtract(part, sky, out=part, where=is_below)
+        highest = np.nextafter(np.float32(self.saturation), np.float32(-np.inf))
+        np.minimum(part, highest, out=part, where=is_below)
+
+
+def _top(pixels: Pixels) -> float:
+    """Return the highest value, if it is that of saturated pixels: several have it; else infinity."""
+    top, n = -np.inf, 0
+    for rows in bands(pixels):
+        part = pixels[rows]
+        highest = float(np.nanmax(part, initial=-np.inf))
+        if highest > top:
+            top, n = highest, 0
+        n += int(np.count_nonzero(part == np.float32(top)))
+    return top if n >= _PLATEAU else np.inf
+
+
+def _middles(n: int, side: int) -> Floats:
+    """Return the middles of the cells along an axis of `n` pixels; the last cell may be a part."""
+    first = np.arange(-(-n // side)) * side
+    middles: Floats = (first + np.minimum(first + side, n) - 1) / 2
+    return middles
+
+
+def _powers(at: NDArray[Any], n: int) -> Floats:
+    """Return the powers 0, 1 and 2 of places along an axis of `n` pixels, which is from -1 to 1."""
+    return np.vander(2.0 * at / (n - 1) - 1.0, 3, increasing=True)
 
 
 def _weights(n: int, side: int) -> Floats:
-    """Return the part of each cell in each of `n` pixels along an axis, carried on at the ends."""
-    first = np.arange(-(-n // side)) * side
-    middles = (first + np.minimum(first + side, n) - 1) / 2
-    at = np.arange(n)
+    """Return the part of each cell in each of `n` pixels along an axis, that of the outermost beyond."""
+    middles, at = _middles(n, side), np.arange(n)
     cell = np.clip(np.searchsorted(middles, at) - 1, 0, len(middles) - 2)
-    share = (at - middles[cell]) / (middles[cell + 1] - middles[cell])
+    share = np.clip((at - middles[cell]) / (middles[cell + 1] - middles[cell]), 0.0, 1.0)
     weights = np.zeros((n, len(middles)))
     weights[at, cell], weights[at, cell + 1] = 1.0 - share, share
     return weights

@@ -16,6 +16,9 @@ _CUT_OFF, _HARDLY, _TOO_MUCH = 0.05, 0.01, 0.75
 #: What is above is compared with a normal distribution where so much of the image lies below, or from
 #: the floor on for so much. What is brighter is of sources.
 _FROM, _UP_TO, _NEXT, _BEYOND, _LEVELS = 0.3, 0.5, 0.02, 0.12, 9
+_COARSE = 1.4  # steps of rounded pixels, in sigma, above which the noise cannot be told
+#: Share of neighbours of pixels at the value that are there too, from which they are areas without data.
+_AREAS = 0.93
 _AGREES = 0.25  # within so many sigma the floor is where that distribution has it
 _NORMAL = NormalDist()
 _LOWEST, _STEPS = -5.0, 512  # of the normal distribution that is drawn from, in sigma
@@ -49,8 +52,8 @@ class Floor:
 
         Parameters
         ----------
-        sample : ndarray of float32
-            Pixels of all parts of the frame; those that are not finite have no say.
+        sample : ndarray of float32, shape (..., n)
+            Rows of all parts of the frame; pixels that are not finite have no say.
 
         Returns
         -------
@@ -64,22 +67,23 @@ class Floor:
         value = float(good[int(_HARDLY * n)])
         first, last = (int(np.searchsorted(good, value, side)) for side in ("left", "right"))
         share = last / n
-        if (last - first) / n <= _CUT_OFF or share >= _TOO_MUCH:
+        if (last - first) / n <= _CUT_OFF or share >= _TOO_MUCH or _are_areas(sample, value):
             return None
         parts = np.linspace(max(share + _NEXT, _FROM), max(share + _BEYOND, _UP_TO), _LEVELS)
         levels = np.unique(good[(parts * (n - 1)).astype(int)])
         if len(levels) == 1:  # whole numbers: the floor is one of few
             levels = np.array([value, levels[0]])
         below = np.searchsorted(good, levels, "right")
-        if below[-1] == n or np.searchsorted(good, good[last], "right") - last > last - first:
-            return None  # the next value has more pixels: the lowest is then that of few by chance
+        following = np.searchsorted(good, good[last], "right") - last
+        if below[-1] == n or following > last - first:
+            return None  # more pixels have the next value: the lowest is no floor then, but rounding
         # Of rounded pixels those at a value are what lies within half a step of it.
-        edges = (levels + good[below]) / 2
+        edges, floor = (levels + good[below]) / 2, (value + good[last]) / 2
         noise, level = np.polyfit([_NORMAL.inv_cdf(k / n) for k in below], edges, 1)
-        floor = (value + good[last]) / 2
-        if not noise > 0 or abs((floor - level) / noise - _NORMAL.inv_cdf(share)) > _AGREES:
+        if not noise > (good[last] - value) / _COARSE:
             return None
-        return cls(value, share, float(level), float(noise))
+        off = (floor - level) / noise - _NORMAL.inv_cdf(share)
+        return cls(value, share, float(level), float(noise)) if abs(off) < _AGREES else None
 
     def fill(self, part: Pixels, rows: slice) -> None:
         """Give pixels at the floor what a normal distribution has below it, each time the same.
@@ -97,3 +101,9 @@ class Floor:
         shares = np.array([_NORMAL.cdf(deviation) for deviation in deviations])
         drawn = np.random.default_rng([rows.start, len(part)]).random(int(is_at.sum())) * shares[-1]
         part[is_at] = self.level + self.noise * np.interp(drawn, shares, deviations)
+
+
+def _are_areas(sample: Pixels, value: float) -> bool:
+    """Whether the pixels at a value lie side by side, as where there is no data."""
+    is_at = sample == np.float32(value)
+    return bool(np.count_nonzero(is_at[..., 1:] & is_at[..., :-1]) > _AREAS * np.count_nonzero(is_at))

@@ -72,9 +72,7 @@ def measure_sky(
         None where no cell has enough good pixels, which is logged as a warning, or no pixel stands out
         of its cell. Half of a cell's pixels are enough; where no cell has these, 64 are.
     """
-    level, noise, highest = _measured(image, mask, side, _LEAST_SHARE, 1, threads)
-    if np.isnan(level).all():
-        level, noise, highest = _measured(image, mask, side, 0.0, _LEAST_GOOD, threads)
+    level, noise, highest = cells_of(image, mask, side, threads)
     if np.isnan(level).all():
         log.warning(
             "nothing is detected: more than half of the pixels of every %d x %d cell are bad, and no "
@@ -83,12 +81,32 @@ def measure_sky(
         )  # fmt: skip
         return None
     standing_out = float(np.nanmax(highest - level))
-    _fill_gaps(level, noise)
-    level, noise = _smoothed(level), _smoothed(noise)
+    level, noise = smoothed(without_gaps(level)), smoothed(without_gaps(noise))
     above_zero = noise[noise > 0]
     # A noise-free or coarsely quantised image: anything that stands out at all.
     typical = float(np.median(above_zero)) if above_zero.size else 1e-3 * standing_out
     return Sky(level, noise, side, typical, 0.1 * typical) if typical > 0 else None
+
+
+def cells_of(
+    image: NDArray[np.float32], mask: NDArray[np.bool_] | None, side: int, threads: Threads
+) -> tuple[Floats, Floats, Floats]:
+    """Measure the cells of a mesh, each by itself.
+
+    Parameters
+    ----------
+    image, mask, side, threads
+        As for `measure_sky`.
+
+    Returns
+    -------
+    level, noise, highest : ndarray of float64, shape (rows, columns)
+        Background, noise, and a value that no sky has; NaN where a cell has too few good pixels.
+    """
+    found = _measured(image, mask, side, _LEAST_SHARE, 1, threads)
+    if np.isnan(found[0]).all():
+        found = _measured(image, mask, side, 0.0, _LEAST_GOOD, threads)
+    return found
 
 
 def _measured(
@@ -120,11 +138,11 @@ def _measured(
     return level, noise, highest
 
 
-def _fill_gaps(level: Floats, noise: Floats) -> None:
-    """Give cells without data the mean of the nearest cells that have some."""
-    gaps = np.isnan(level)
+def without_gaps(mesh: Floats) -> Floats:
+    """Return a mesh whose cells without data have the mean of the nearest cells that have some."""
+    gaps = np.isnan(mesh)
     if not gaps.any():
-        return
+        return mesh
     # The nearest cell with data lies beside one without.
     beside = np.zeros_like(gaps)
     beside[1:] |= gaps[:-1]
@@ -132,14 +150,14 @@ def _fill_gaps(level: Floats, noise: Floats) -> None:
     beside[:, 1:] |= gaps[:, :-1]
     beside[:, :-1] |= gaps[:, 1:]
     j, i = np.nonzero(beside & ~gaps)
-    values, spreads = level[j, i], noise[j, i]
+    values, filled = mesh[j, i], mesh.copy()
     for y, x in zip(*np.nonzero(gaps), strict=True):
         distance = (j - y) ** 2 + (i - x) ** 2
-        nearest = distance == distance.min()
-        level[y, x], noise[y, x] = values[nearest].mean(), spreads[nearest].mean()
+        filled[y, x] = values[distance == distance.min()].mean()
+    return filled
 
 
-def _smoothed(mesh: Floats) -> Floats:
+def smoothed(mesh: Floats) -> Floats:
     """Return medians of 3 x 3 cells; at the borders, of as many as lie on either side."""
     out = mesh.copy()
     rows, columns = mesh.shape

@@ -1,0 +1,199 @@
+"""A steep sky is made level, and one that was cut off gets its noise back, before it is measured."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+
+from rbinfer import Classifier, measure_psf
+from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.cells import side_of, some_rows
+from rbinfer.measure.even import evened
+from rbinfer.measure.nodata import no_data_areas
+
+SHAPE = NY, NX = 512, 640
+Y, X = np.mgrid[:NY, :NX]
+NOISE, FWHM = 8.0, 3.2
+R2 = ((X - NX / 2) ** 2 + (Y - NY / 2) ** 2) / (NX / 2) ** 2
+
+
+def sky(seed=0, level=500.0):
+    return np.random.default_rng(seed).normal(level, NOISE, SHAPE).astype(np.float32)
+
+
+def places(n=60):
+    return np.random.default_rng(7).uniform(30, [[NX - 30], [NY - 30]], (2, n))
+
+
+def stars(peak=20 * NOISE):
+    image = np.zeros(SHAPE)
+    for x, y in places().T:
+        image += peak * np.exp(-4 * np.log(2) * ((X - x) ** 2 + (Y - y) ** 2) / FWHM**2)
+    return image.astype(np.float32)
+
+
+SKIES = {
+    "a linear slope": NOISE * (0.2 * X - 0.1 * Y),
+    "vignetting": -25 * NOISE * R2,
+    "twilight in a corner": NOISE * 3e-4 * (X**2 + Y * X),
+}
+
+
+@pytest.mark.parametrize("shape", SKIES)
+def test_a_steep_sky_is_made_level(shape, caplog):
+    image = sky() + stars() + SKIES[shape].astype(np.float32)
+    before = image.copy()
+    with caplog.at_level(logging.INFO):
+        even = evened(as_exposure(image))
+    assert "steep" in caplog.text
+    np.testing.assert_array_equal(image, before)
+    left = even.pixels - sky() - stars()
+    # Of the sky nothing is left but a level, and no slope in any cutout.
+    assert np.ptp([np.median(part) for part in np.array_split(left.ravel(), 64)]) < 0.5 * NOISE
+    slopes = np.abs(left[:, 31:] - left[:, :-31])
+    assert np.percentile(slopes, 99) < 1.0 * NOISE
+    assert np.median(even.pixels) == pytest.approx(
+        np.median(before), abs=3 * NOISE + np.ptp(SKIES[shape])
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [lambda sky: sky, lambda sky: sky + (0.02 * NOISE * X).astype(np.float32)]
+)
+def test_a_level_sky_is_left_as_it_is(change):
+    exposure = as_exposure(change(sky() + stars()))
+    even = evened(exposure)
+    assert even.pixels is exposure.pixels
+    assert even.is_even
+    assert evened(even) is even
+
+
+def test_a_nebula_and_a_large_galaxy_are_no_slope():
+    galaxy = 40 * NOISE * np.exp(-np.hypot(X - 300, Y - 250) / 40)
+    exposure = as_exposure(sky() + galaxy)
+    assert evened(exposure).pixels is exposure.pixels
+
+
+def test_the_slope_of_a_quarter_of_the_frame_decides():
+    """0.05 of the noise a pixel; a test on either side of it."""
+    for slope, is_steep in ((0.045, False), (0.056, True)):
+        exposure = as_exposure(sky() + (slope * NOISE * X).astype(np.float32))
+        assert (evened(exposure).pixels is not exposure.pixels) == is_steep
+    # Only a tenth of the columns rises.
+    part = np.maximum(X - 0.9 * NX, 0) * 0.3 * NOISE
+    exposure = as_exposure(sky() + part.astype(np.float32))
+    assert evened(exposure).pixels is exposure.pixels
+
+
+def test_a_background_that_is_given_is_not_taken_off_twice():
+    image = sky() + SKIES["a linear slope"].astype(np.float32)
+    exposure = as_exposure(image, bg=SKIES["a linear slope"] + 500)
+    assert evened(exposure).pixels is exposure.pixels
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_saturated_pixels_stay_so(told):
+    slope = SKIES["a linear slope"].astype(np.float32)
+    image = np.minimum(sky() + stars(peak=1e5) + slope, 3e4)
+    is_saturated = image == 3e4
+    assert is_saturated.sum() > 100
+    exposure = as_exposure(image, saturation=3e4) if told else as_exposure(image)
+    even = evened(exposure)
+    assert (even.pixels[is_saturated] == 3e4).all()
+    assert (even.pixels[~is_saturated] < 3e4).all()
+
+
+def test_masked_and_missing_pixels_have_no_say():
+    slope = SKIES["a linear slope"].astype(np.float32)
+    image = sky() + slope
+    mask = Y < 120
+    image[mask] = 1e6
+    image[:, :40] = np.nan
+    even = evened(as_exposure(image, mask=mask))
+    left = (even.pixels - sky())[~mask & (X >= 40)]
+    assert np.std(left) < 0.3 * NOISE
+    assert np.isnan(even.pixels[:, :40]).all()
+
+
+def test_an_image_that_is_too_small_to_tell_is_left_as_it_is():
+    exposure = as_exposure((sky() + SKIES["a linear slope"])[:150, :150].astype(np.float32))
+    assert evened(exposure).pixels is exposure.pixels
+
+
+def test_scores_and_widths_are_those_of_the_level_sky():
+    """A star on a slope of a third of the noise a pixel is the star that it is on a level sky."""
+    image, (x, y) = sky() + stars(), places()
+    steep = image + (NOISE * 0.3 * X).astype(np.float32)
+    classifier = Classifier(device="cpu")
+    level, found = (classifier.score(each, x, y) for each in (image, steep))
+    np.testing.assert_allclose(found.score, level.score, atol=0.1)
+    assert measure_psf(steep).fwhm == pytest.approx(measure_psf(image).fwhm, rel=0.02)
+
+
+def test_a_cut_off_sky_gets_its_noise_back(caplog):
+    """Stars on a sky without negative numbers are kept as those on the whole sky are."""
+    image, (x, y) = sky(level=0.0) + stars(6 * NOISE), places()
+    cut = np.maximum(image, 0)
+    even = evened(as_exposure(cut))
+    assert "% of the pixels are exactly 0 and few are lower" in caplog.text
+    filled = cut == 0
+    np.testing.assert_array_equal(even.pixels[~filled], cut[~filled])
+    assert (even.pixels[filled] < 0).all()
+    assert np.std(even.pixels[filled]) == pytest.approx(np.std(image[filled]), rel=0.1)
+    classifier = Classifier(device="cpu")
+    whole, found = (classifier.score(each, x, y) for each in (image, cut))
+    assert (found.score > classifier.threshold).mean() >= (
+        whole.score > classifier.threshold
+    ).mean() - 0.02
+    np.testing.assert_array_equal(evened(as_exposure(cut)).pixels, even.pixels)
+
+
+def test_a_steep_sky_that_is_cut_off_too():
+    slope = (0.1 * NOISE * (X - NX / 2)).astype(np.float32)
+    image = np.maximum(sky(level=25 * NOISE) + stars() + slope, 25 * NOISE - 0.1 * NOISE * NX / 4)
+    even = evened(as_exposure(image))
+    assert even.pixels is not image
+    assert np.isfinite(even.pixels).all()
+
+
+def test_a_smooth_sky_that_is_cut_off_holds_data_everywhere():
+    """The sky of a resampled or crowded image is smooth: where it is cut off, whole areas are."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(sky(level=0.0), 2.0)
+    assert no_data_areas(np.maximum(smooth, 0)) == {}
+    # An area without data beside a sky that is whole is still found.
+    beside = np.where(X < 200, np.float32(0), sky(level=0.0))
+    assert list(no_data_areas(beside)) == [0.0]
+
+
+def test_rows_are_of_all_cells_and_a_copy():
+    image = np.arange(NY * NX, dtype=np.float32).reshape(SHAPE)
+    rows = some_rows(image, X < 5)
+    side = side_of(SHAPE)
+    assert (side, len(rows)) == (64, 8)
+    cells = rows[:, :, 10] // NX // side
+    np.testing.assert_array_equal(cells, np.broadcast_to(np.arange(8)[:, None], cells.shape))
+    assert np.isnan(rows[:, :, :5]).all()
+    rows[:] = 0
+    assert image[-1, -1] == NY * NX - 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((100, 4000), 64), ((2048, 4096), 128), ((9000, 9000), 256)]
+)
+def test_cells_grow_with_the_frame(shape, side):
+    assert side_of(shape) == side
+    assert some_rows(np.zeros(shape, np.float32), None).size <= max(1 << 16, 36 * shape[1])
+
+
+def test_pixels_of_a_file_are_made_level_in_a_file(monkeypatch):
+    from rbinfer.io import scratch
+
+    slope = SKIES["a linear slope"].astype(np.float32)
+    usual = evened(as_exposure(sky() + slope)).pixels
+    monkeypatch.setattr(scratch, "LARGE", 1000)
+    pixels = scratch.copy_of(sky() + slope)
+    exposure = dataclasses.replace(as_exposure(sky()), pixels=pixels)
+    np.testing.assert_array_equal(evened(exposure).pixels, usual)
