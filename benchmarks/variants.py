@@ -3,8 +3,9 @@
     python benchmarks/variants.py DIR [DIR ...] [--model NAME_OR_PATH] [--json FILE]
 
 A mirrored or turned image has the same stars, and so has one without its sky, in other units or in
-tiles. Interpolated or binned, its stars and hits have other shapes, as in the files of other pipelines.
-Pixels and positions alone are given, no header; galaxies are real.
+tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated or binned, its
+stars and hits have other shapes, as in the files of other pipelines. Another exposure that is subtracted
+adds noise and negative stars. Pixels and positions alone are given, no header; galaxies are real.
 """
 
 import argparse
@@ -69,6 +70,36 @@ def without_sky(image):
     return [replace(image, pixels=(image.pixels - level) * (100.0 / scatter))]
 
 
+def sloping(image):
+    """Let the sky rise along the rows, by 0.3 of the noise a pixel."""
+    rise = 0.3 * mad_std(image.pixels, ignore_nan=True) * np.arange(image.pixels.shape[1])
+    return [replace(image, pixels=image.pixels + rise)]
+
+
+def vignetted(image):
+    """Take the light as far from the middle as a raw frame lacks it, of a sky of 100 times the noise."""
+    ny, nx = image.pixels.shape
+    y, x = np.ogrid[-1 : 1 : ny * 1j, -1 : 1 : nx * 1j]
+    light = image.pixels - np.nanmedian(image.pixels) + 100 * mad_std(image.pixels, ignore_nan=True)
+    return [replace(image, pixels=light * (1 - 0.2 * (x**2 + y**2)))]
+
+
+def cut_off(image):
+    """Keep no value below the median, as programs do that have no negative numbers."""
+    return [replace(image, pixels=np.maximum(image.pixels - np.nanmedian(image.pixels), 0))]
+
+
+def coarse(image):
+    """Round to whole numbers from 0 to 255, of which one is the noise."""
+    level, scatter = np.nanmedian(image.pixels), mad_std(image.pixels, ignore_nan=True)
+    return [replace(image, pixels=np.clip(np.rint((image.pixels - level) / scatter + 20), 0, 255))]
+
+
+def less_another(image):
+    """Subtract the same field, seen in another direction, as exposures of the infrared are."""
+    return [replace(image, pixels=image.pixels - np.roll(image.pixels, (31, -27), (0, 1)))]
+
+
 def in_tiles(image):
     """Cut tiles, of which nothing else is known."""
     tiles, (ny, nx) = [], image.pixels.shape
@@ -117,6 +148,11 @@ VARIANTS = {
     "mirrored": mirrored,
     "turned": turned,
     "without sky, other units": without_sky,
+    "a sloping sky": sloping,
+    "vignetting": vignetted,
+    "sky cut off": cut_off,
+    "8 bits": coarse,
+    "less another exposure": less_another,
     "in tiles of 256 pixels": in_tiles,
     "shifted by half a pixel": shifted,
     "interpolated, 2 x finer": finer,
@@ -144,7 +180,7 @@ def judged(classifier, image):
     parts = [(np.zeros(0, bool), np.zeros(0))]
     for each in image:
         table = Table({"x": each.x, "y": each.y})
-        scored = classifier.classify(table, np.ascontiguousarray(each.pixels))
+        scored = classifier.classify(table, np.ascontiguousarray(each.pixels, np.float32))
         parts.append((each.real, np.nan_to_num(np.asarray(scored["rb_score"], float))))
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 

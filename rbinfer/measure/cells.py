@@ -27,13 +27,14 @@ def some_rows(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:
     Returns
     -------
     ndarray of float32, shape (cells, rows, nx)
-        As many of each row of whole cells, or of the frame if it has none; a copy, NaN where masked.
+        As many of each row of whole cells, or of the frame if it has none; a copy, NaN where bad.
     """
     (ny, nx), side = pixels.shape, side_of(pixels.shape)
     n_cells, high = max(ny // side, 1), min(side, ny)
     each = min(max(_PIXELS // (n_cells * nx), 1), high)
     at = np.arange(n_cells)[:, None] * side + ((np.arange(each) + 0.5) * high / each).astype(int)
     rows: Pixels = pixels[at]
+    rows[~np.isfinite(rows)] = np.nan
     if mask is not None:
         rows[mask[at]] = np.nan
     return rows

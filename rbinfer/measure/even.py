@@ -84,10 +84,10 @@ def _slope_of(sample: Pixels, shape: tuple[int, int]) -> float:
 
 
 def _median(rows: Pixels) -> Floats:
-    """Return the median of the finite values of each row; NaN where half of them or more are not."""
-    known = np.where(np.isfinite(rows), rows, np.float32(np.nan))  # NaN is sorted to the end
-    n = np.isfinite(known).sum(axis=1)
-    middle = np.sort(known, axis=1)[np.arange(len(rows)), np.minimum(n // 2, rows.shape[1] - 1)]
+    """Return the median of each row without its NaN; NaN where these are half of it or more."""
+    n = np.isfinite(rows).sum(axis=1)
+    ordered = np.sort(rows, axis=1)  # NaN comes last
+    middle = ordered[np.arange(len(rows)), np.minimum(n // 2, rows.shape[1] - 1)]
     return np.where(2 * n > rows.shape[1], middle, np.nan).astype(np.float64)
 
 

@@ -5,12 +5,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from rbinfer.io.exposure import as_exposure
 from rbinfer.measure import layers, maxima
 from rbinfer.measure.candidates import Pyramid
 from rbinfer.measure.clean import cleaned
 from rbinfer.measure.layers import Layer
 from rbinfer.measure.lines import is_close, line_through_most, needed_on_line
 from rbinfer.measure.maxima import RADIUS, find_maxima, measure_sky, spread
+from rbinfer.measure.nodata import with_no_data
 
 from .frames import NOISE, SKY, add, add_hot_pixels, gaussian_stamp, star_frame
 
@@ -160,18 +162,14 @@ def test_bad_pixels_and_empty_areas():
     mask = np.zeros(image.shape, bool)
     mask[300:310] = True
     before = image.copy()
-    bad = np.isnan(cleaned(image, mask).image)
+    exposure = with_no_data(as_exposure(image, mask=mask))
+    bad = np.isnan(cleaned(exposure.pixels, exposure.mask).image)
     assert bad[:100].all()
     assert bad[300:310].all()
     assert bad[200, 200]
     assert bad[201, 201]
     assert bad.sum() == 100 * 400 + 10 * 400 + 2
     assert np.array_equal(image, before, equal_nan=True)
-
-
-def test_sky_cut_off_at_zero_is_not_missing():
-    image = np.maximum(star_frame(np.random.default_rng(9), 20, 3.0) - np.float32(SKY + 10 * NOISE), 0)
-    assert np.isfinite(cleaned(image, None).image).all()
 
 
 def test_a_colour_filter_array_is_levelled():

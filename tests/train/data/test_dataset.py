@@ -241,8 +241,10 @@ def test_cutouts_are_those_of_the_kernels(config):
     pixels, rows, *_ = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
     from rbinfer.cutouts.cutter import Cutter
     from rbinfer.io.exposure import as_exposure
+    from rbinfer.measure.even import evened
+    from rbinfer.measure.nodata import with_no_data
 
-    exposure = as_exposure(frame.image, fwhm=frame.fwhm, mask=frame.mask)
+    exposure = evened(with_no_data(as_exposure(frame.image, fwhm=frame.fwhm, mask=frame.mask)))
     cutter = Cutter.prepare(exposure, config.preprocess)
     direct = cutter.cut(rows["x"].astype(float), rows["y"].astype(float)).pixels
     np.testing.assert_allclose(pixels.astype(np.float32), direct, rtol=1e-3, atol=1e-3)
