@@ -1,7 +1,7 @@
 """A sky that is cut off at its lowest value, as by programs that keep no negative numbers."""
 
+import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Self
 
 import numpy as np
@@ -20,8 +20,7 @@ _COARSE = 1.4  # steps of rounded pixels, in sigma, above which the noise cannot
 #: Share of neighbours of pixels at the value that are there too, from which they are areas without data.
 _AREAS = 0.93
 _AGREES = 0.25  # within so many sigma the floor is where that distribution has it
-_NORMAL = NormalDist()
-_LOWEST, _STEPS = -5.0, 512  # of the normal distribution that is drawn from, in sigma
+_REACH, _STEPS = 5.0, 1001  # of a table of the normal distribution: sigma, and how many
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,11 @@ class Floor:
             return None  # more pixels have the next value: the lowest is no floor then, but rounding
         # Of rounded pixels those at a value are what lies within half a step of it.
         edges, floor = (levels + good[below]) / 2, (value + good[last]) / 2
-        noise, level = np.polyfit([_NORMAL.inv_cdf(k / n) for k in below], edges, 1)
+        deviations, shares = _normal()
+        noise, level = np.polyfit(np.interp(below / n, shares, deviations), edges, 1)
         if not noise > (good[last] - value) / _COARSE:
             return None
-        off = (floor - level) / noise - _NORMAL.inv_cdf(share)
+        off = (floor - level) / noise - np.interp(share, shares, deviations)
         return cls(value, share, float(level), float(noise)) if abs(off) < _AGREES else None
 
     def fill(self, part: Pixels, rows: slice) -> None:
@@ -96,11 +96,17 @@ class Floor:
             Which these are.
         """
         is_at = part == np.float32(self.value)
-        highest = min((self.value - self.level) / self.noise, -_LOWEST)
-        deviations = np.linspace(_LOWEST, highest, _STEPS)
-        shares = np.array([_NORMAL.cdf(deviation) for deviation in deviations])
-        drawn = np.random.default_rng([rows.start, len(part)]).random(int(is_at.sum())) * shares[-1]
+        deviations, shares = _normal()
+        highest = np.interp((self.value - self.level) / self.noise, deviations, shares)
+        drawn = np.random.default_rng([rows.start, len(part)]).random(int(is_at.sum())) * highest
         part[is_at] = self.level + self.noise * np.interp(drawn, shares, deviations)
+
+
+def _normal() -> tuple[Floats, Floats]:
+    """Return deviations in sigma, and the share of a normal distribution that lies below each."""
+    deviations = np.linspace(-_REACH, _REACH, _STEPS)
+    shares = np.array([0.5 + 0.5 * math.erf(deviation / math.sqrt(2.0)) for deviation in deviations])
+    return deviations, shares
 
 
 def _are_areas(sample: Pixels, value: float) -> bool:
