@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rbinfer.measure.psf import measure_psf
-from rbtrain.simulate import Artefact, DetectorConfig, SimulateConfig, draw_frame
+from rbtrain.simulate import Artefact, ArtefactConfig, DetectorConfig, SimulateConfig, draw_frame
 from rbtrain.simulate.detector import draw_warp
 
 SMALL = SimulateConfig(width=200, height=160)
@@ -199,3 +199,36 @@ def test_no_finer_grid_makes_stars_wider_than_is_said():
             half += warp.scale < 0.501
     assert turned > 50
     assert half > 20
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_another_exposure_that_is_subtracted_leaves_negative_stars_and_its_noise(seed):
+    quiet = DetectorConfig(
+        nodded=1.0, resampled=0.0, rounded=0.0, quantised=0.0, row_noise=0.0, banding=0.0, masked=0.0
+    )
+    none = ArtefactConfig(no_cosmic_rays=1.0, no_hot_pixels=1.0, columns=0.0, trails=0.0, spikes=0.0)
+    config = SimulateConfig(
+        width=320,
+        height=256,
+        detector=quiet,
+        artefacts=none,
+        psf=replace(SimulateConfig().psf, fwhm=(2.5, 3.5), wide_fraction=1.0, trailed=0.0, varying=0.0),
+        field=replace(
+            SimulateConfig().field, crowding=(1e-3, 1e-3), bright_stars=(0.0, 0.0), nebula=0.0
+        ),
+    )
+    frame = draw_frame(config, np.random.default_rng(seed))
+    assert frame.saturation is None
+    assert not frame.sky.any()
+    sources = frame.stars + frame.galaxies
+    spectrum = np.conj(np.fft.rfft2(sources)) * np.fft.rfft2(np.nan_to_num(frame.image))
+    alike = np.fft.irfft2(spectrum, sources.shape)
+    assert np.unravel_index(alike.argmax(), alike.shape) == (0, 0)
+    moved = np.unravel_index(alike.argmin(), alike.shape)
+    assert alike.min() == pytest.approx(-alike.max(), rel=0.1)
+    far = [min(d, n - d) / frame.fwhm for d, n in zip(moved, alike.shape, strict=True)]
+    assert min(far) > 1.5
+    left = frame.image - sources + np.roll(sources, moved, (0, 1))
+    faint = (sources < frame.noise) & (np.roll(sources, moved, (0, 1)) < frame.noise)
+    spread = 1.4826 * np.nanmedian(np.abs((left / frame.noise)[faint]))
+    assert spread == pytest.approx(1.0, abs=0.15)

@@ -31,6 +31,7 @@ CONFIGS = {
     "aberrated": {"psf": {"aberrated": 1.0, "trailed": 0.0}, "detector": {"resampled": 0.0}},
     "trailed": {"psf": {"trailed": 1.0}, "sky": {"flattened": 0.0}},
     "curved": {"psf": {"varying": 1.0, "curved": 1.0, "aberrated": 0.5}},
+    "nodded": {"detector": {"nodded": 1.0}},
     **{
         scene: {"scenes": {scene: 1.0}}
         for scene in (
@@ -205,6 +206,10 @@ PINNED = {
     ("plate", "none", 20): (
         4204.25, 67.35142, 3.711247, 0.7164102, 4170.992, 61.15439, 0.01495307, 0, 0, -1, 2.163,
         0.01005161, 105, 1458150, 223601, 7729.025,
+    ),
+    ("nodded", "none", 21): (
+        5.292407, 7.415474, 0.6146971, 5.911665, 0, 18.86988, 1.216795, 0, 0, -1, 8.66,
+        0.01098568, 20, 164299.1, 4488.399, 1969.743,
     ),
 }
 # fmt: on
