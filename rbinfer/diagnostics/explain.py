@@ -136,6 +136,7 @@ def explain(
     peaks = None if peak is None else ([peak[0]], [peak[1]])
     spec = classifier.spec.preprocess
     ((_, prepared),) = by_region(prepare(exposure, spec, [x], [y], peaks=peaks, **known))
+    exposure = prepared.exposure  # as it is cut
     if prepared.no_data[0]:
         raise InputError(f"the position {x:g},{y:g} lies in an area without data")
     # All that is measured starts at the pixel that is scored, wherever near it the position is.

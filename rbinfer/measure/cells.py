@@ -11,8 +11,8 @@ _CELLS, _SMALLEST, _LARGEST = 16, 64, 256
 
 
 def side_of(shape: tuple[int, int]) -> int:
-    """Return the side of the cells of a frame, pixels."""
-    return min(max(min(shape) // _CELLS, _SMALLEST), _LARGEST)
+    """Return the side of the cells of a frame, pixels; even, so that there are halves."""
+    return min(max(min(shape) // (2 * _CELLS) * 2, _SMALLEST), _LARGEST)
 
 
 def some_rows(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Pixels:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..io.arrays import noise_between
 from ..io.exposure import Exposure
 from ..io.scratch import bands, copy_of
+from ..kernels.constants import LARGEST
 from .cells import side_of, some_rows
 from .floor import Floor
 from .sky import cells_of, smoothed, without_gaps
@@ -24,13 +25,18 @@ log = logging.getLogger(__name__)
 Pixels = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-_FEWEST_CELLS = 3  # along a side; fewer do not tell a slope from a star
+_SMALLEST = 64  # pixels along a side; a smaller frame shows too little sky
+#: Cells along a side of which fewer do not tell a slope from a star, and of which fewer show the bends
+#: of the sky; they would follow a galaxy.
+_FEWEST_CELLS, _FEWEST_BENDS = 4, 5
 #: Slope of the sky in units of the noise a pixel, from which it is taken off, where a quarter of the
-#: frame has it. A field of stars alone stays below 0.04.
-_STEEP, _STEEP_PART = 0.05, 75.0
-#: Powers of y and x.
+#: cells have it. A field of stars alone stays below 0.04. So much of it is left at most.
+_STEEP, _STEEP_PART, _LEFT = 0.05, 75.0, 0.8
+#: Powers of y and x; rounds of the fit, and sigma from which cells have no say in it.
 _QUADRATIC = [0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0]
-_PLATEAU = 4  # pixels at the highest value, from which it is that of saturation
+_ROUNDS, _CLIP = 4, 3.0
+#: Pairs of neighbours at one value, so many sigma above the sky, that tell where pixels saturate.
+_PLATEAU, _ABOVE = 4, 20.0
 
 
 def evened(exposure: Exposure) -> Exposure:
@@ -46,41 +52,66 @@ def evened(exposure: Exposure) -> Exposure:
     -------
     Exposure
         With ``is_even`` set. Its pixels are a copy where they had to be changed; the median of the sky,
-        and pixels that are saturated, are not.
+        and pixels that are saturated, are not. Frames of less than 64 pixels along a side stay as they
+        are, and slopes on those of less than 4 cells.
     """
     if exposure.is_even:
         return exposure
-    sample = some_rows(exposure.pixels, exposure.mask)
-    floor = Floor.of(sample)
     pixels = exposure.pixels
-    if floor is not None:
-        log.warning(
-            "%.0f %% of the pixels are exactly %g and few are lower: the sky was cut off there; noise "
-            "is put in its place",
-            100 * floor.share,
-            floor.value,
-        )
-        pixels = copy_of(pixels, floor.fill)
-    if exposure.background is None and _slope_of(sample, exposure.shape) > _STEEP:
-        slope = _Slope.of(pixels, exposure.mask, exposure.saturation)
-        if slope is not None:
-            log.info("the sky is steep and is made level")
-            pixels = copy_of(pixels, slope.take_off)
+    if min(pixels.shape) >= _SMALLEST:
+        sample = some_rows(pixels, exposure.mask)
+        floor = Floor.of(sample)
+        if floor is not None:
+            log.warning(
+                "%.0f %% of the pixels are exactly %g and few are lower: the sky was cut off there; "
+                "noise is put in its place",
+                100 * floor.share,
+                floor.value,
+            )
+            pixels = copy_of(pixels, floor.fill)
+        noise = noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
+        if exposure.background is None and _slope_between(sample, pixels.shape) > _STEEP * noise > 0:
+            slope = _Slope.of(replace(exposure, pixels=pixels), noise)
+            if slope is not None:
+                log.info("the sky is steep and is made level")
+                pixels = copy_of(pixels, slope.take_off)
     return replace(exposure, pixels=pixels, is_even=True)
 
 
-def _slope_of(sample: Pixels, shape: tuple[int, int]) -> float:
-    """Return the slope that a quarter of the frame has, in units of the noise a pixel; 0 if unknown."""
+def _slope_between(sample: Pixels, shape: tuple[int, int]) -> float:
+    """Return the slope from cell to cell that a quarter of the frame has, a pixel; 0 if unknown."""
     side = side_of(shape)
     n_rows, n_columns = len(sample), shape[1] // side
     if min(n_rows, n_columns) < _FEWEST_CELLS:
         return 0.0
-    noise = noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
     cells = sample[:, :, : n_columns * side].reshape(n_rows, -1, n_columns, side).transpose(0, 2, 1, 3)
     levels = _median(cells.reshape(n_rows * n_columns, -1)).reshape(n_rows, n_columns)
-    slopes = np.hypot(*np.gradient(levels)) / side
+    return _typical(*np.gradient(levels)) / side
+
+
+def _slope_within(halves: Floats) -> float:
+    """Return the slope within cells that a quarter of them has; of steps between two it knows nothing.
+
+    Parameters
+    ----------
+    halves : ndarray of float64, shape (ny, nx)
+        Levels of cells of half the size.
+
+    Returns
+    -------
+    float
+        From a half to the next.
+    """
+    rows, columns = (n // 2 for n in halves.shape)
+    pairs = halves[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2)
+    down, right = pairs[:, 1] - pairs[:, 0], pairs[..., 1] - pairs[..., 0]
+    return _typical(down.mean(axis=2), right.mean(axis=1))
+
+
+def _typical(down: Floats, right: Floats) -> float:
+    slopes = np.hypot(down, right)
     slopes = slopes[np.isfinite(slopes)]
-    return float(np.percentile(slopes, _STEEP_PART)) / noise if slopes.size and noise > 0 else 0.0
+    return float(np.percentile(slopes, _STEEP_PART, method="lower")) if slopes.size else 0.0
 
 
 def _median(rows: Pixels) -> Floats:
@@ -101,26 +132,37 @@ class _Slope:
     saturation: float
 
     @classmethod
-    def of(cls, pixels: Pixels, mask: NDArray[np.bool_] | None, saturation: float | None) -> Self | None:
-        """Measure cells, fit a quadratic, and interpolate between the middles what is left of each."""
-        ny, nx = pixels.shape
-        side = side_of((ny, nx))
-        cells, _, _ = cells_of(pixels, mask, side, Threads(1))
-        known = np.isfinite(cells)
-        if not known.any():
+    def of(cls, exposure: Exposure, noise: float) -> Self | None:
+        """Fit a quadratic, and interpolate between the middles of cells what is left of each.
+
+        None where the sky is not steep within cells, or what was found does not make it level.
+        """
+        pixels, shape = exposure.pixels, exposure.shape
+        half = side_of(shape) // 2
+        halves, _, _ = cells_of(pixels, exposure.mask, half, Threads(1))
+        before = _slope_within(halves)
+        if not before > _STEEP * noise * half:
             return None
+        powers = [_powers(_middles(n, half), n) for n in shape]
+        fitted = _fit(halves, *powers)
+        if fitted is None:
+            return None
+        smooth = powers[0] @ fitted @ powers[1].T
         # At edges and gaps, medians and neighbours would be those of a level sky.
-        powers = [_powers(_middles(n, side), n) for n in (ny, nx)]
-        terms = np.einsum("ya,xb->yxab", *powers)[:, :, *_QUADRATIC]
-        fitted = np.zeros((3, 3))
-        fitted[_QUADRATIC] = np.linalg.lstsq(terms[known], cells[known])[0]
-        rest = smoothed(without_gaps(cells - powers[0] @ fitted @ powers[1].T))
-        level = np.zeros([n + 3 for n in cells.shape])
-        level[3:, 3:] = rest - np.median(rest)
-        level[:3, :3] = fitted
-        level[0, 0] -= np.median(powers[0] @ fitted @ powers[1].T)
-        rows, columns = (np.hstack([_powers(np.arange(n), n), _weights(n, side)]) for n in (ny, nx))
-        return cls(level, columns, rows, _top(pixels) if saturation is None else saturation)
+        rest = smoothed(_whole_cells(without_gaps(halves - smooth)))
+        if min(rest.shape) < _FEWEST_BENDS:
+            rest[:] = 0.0
+        fitted[0, 0] -= np.median(smooth)
+        level = np.zeros([n + 3 for n in rest.shape])
+        level[:3, :3], level[3:, 3:] = fitted, rest - np.median(rest)
+        rows, columns = (np.hstack([_powers(np.arange(n), n), _weights(n, 2 * half)]) for n in shape)
+        at = [np.minimum(np.rint(_middles(n, half)).astype(int), n - 1) for n in shape]
+        if _slope_within(halves - rows[at[0]] @ level @ columns[at[1]].T) > _LEFT * before:
+            return None
+        saturation = exposure.saturation
+        if saturation is None:
+            saturation = _plateau(exposure, float(np.nanmax(halves)) + _ABOVE * noise)
+        return cls(level, columns, rows, saturation)
 
     def take_off(self, part: Pixels, rows: slice) -> None:
         """Subtract it from rows of the frame; saturated pixels stay so, and no other becomes one."""
@@ -131,16 +173,44 @@ class _Slope:
         np.minimum(part, highest, out=part, where=is_below)
 
 
-def _top(pixels: Pixels) -> float:
-    """Return the highest value, if it is that of saturated pixels: several have it; else infinity."""
-    top, n = -np.inf, 0
-    for rows in bands(pixels):
-        part = pixels[rows]
-        highest = float(np.nanmax(part, initial=-np.inf))
-        if highest > top:
-            top, n = highest, 0
-        n += int(np.count_nonzero(part == np.float32(top)))
-    return top if n >= _PLATEAU else np.inf
+def _fit(levels: Floats, down: Floats, right: Floats) -> Floats | None:
+    """Fit a quadratic to most cells; returns its coefficients by powers of y and x, (3, 3)."""
+    known = np.isfinite(levels)
+    terms = np.einsum("ya,xb->yxab", down, right)[:, :, *_QUADRATIC]
+    fitted = np.zeros((3, 3))
+    for _ in range(_ROUNDS):
+        if np.count_nonzero(known) < len(_QUADRATIC[0]):
+            return None
+        fitted[_QUADRATIC] = np.linalg.lstsq(terms[known], levels[known])[0]
+        off = np.abs(levels - down @ fitted @ right.T)
+        known = off <= _CLIP * 1.4826 * np.nanmedian(off)  # NaN compares false
+    return fitted
+
+
+def _whole_cells(halves: Floats) -> Floats:
+    """Return the means of squares of 2 x 2; at an odd end, of what is there."""
+    even = np.pad(halves, [(0, n % 2) for n in halves.shape], mode="edge")
+    rows, columns = (n // 2 for n in even.shape)
+    means: Floats = even.reshape(rows, 2, columns, 2).mean(axis=(1, 3))
+    return means
+
+
+def _plateau(exposure: Exposure, above: float) -> float:
+    """Return the highest value above one that several pairs of neighbours share; else infinity.
+
+    That is where pixels saturate. A single one may be brighter, as a masked or a damaged one.
+    """
+    shared: list[Pixels] = []
+    for rows in bands(exposure.pixels):
+        part = exposure.pixels[rows]
+        is_pair = (part[:, 1:] == part[:, :-1]) & (part[:, 1:] > above) & (part[:, 1:] < LARGEST)
+        if exposure.mask is not None:
+            is_pair &= ~exposure.mask[rows][:, 1:]
+        shared.append(part[:, 1:][is_pair])
+    values, counts = np.unique(np.concatenate(shared), return_counts=True)
+    return (
+        float(values[counts >= _PLATEAU].max(initial=-np.inf)) if (counts >= _PLATEAU).any() else np.inf
+    )
 
 
 def _middles(n: int, side: int) -> Floats:

@@ -16,7 +16,9 @@ _CUT_OFF, _HARDLY, _TOO_MUCH = 0.05, 0.01, 0.75
 #: What is above is compared with a normal distribution where so much of the image lies below, or from
 #: the floor on for so much. What is brighter is of sources.
 _FROM, _UP_TO, _NEXT, _BEYOND, _LEVELS = 0.3, 0.5, 0.02, 0.12, 9
-_COARSE = 1.4  # steps of rounded pixels, in sigma, above which the noise cannot be told
+_FEWEST = 400  # pixels; fewer do not tell
+#: Step of rounded pixels, in sigma, from which a sky that is cut off may be one of few counted photons.
+_COARSE = 0.83
 #: Share of neighbours of pixels at the value that are there too, from which they are areas without data.
 _AREAS = 0.93
 _AGREES = 0.25  # within so many sigma the floor is where that distribution has it
@@ -61,12 +63,12 @@ class Floor:
         """
         good = np.sort(sample[np.isfinite(sample)]).astype(np.float64)
         n = len(good)
-        if not n:
+        if n < _FEWEST:
             return None
         value = float(good[int(_HARDLY * n)])
         first, last = (int(np.searchsorted(good, value, side)) for side in ("left", "right"))
         share = last / n
-        if (last - first) / n <= _CUT_OFF or share >= _TOO_MUCH or _are_areas(sample, value):
+        if last - first <= _CUT_OFF * n or share >= _TOO_MUCH or _are_areas(sample, value):
             return None
         parts = np.linspace(max(share + _NEXT, _FROM), max(share + _BEYOND, _UP_TO), _LEVELS)
         levels = np.unique(good[(parts * (n - 1)).astype(int)])

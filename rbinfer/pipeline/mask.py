@@ -12,6 +12,7 @@ from ..io.exposure import Exposure
 from ..io.masks_out import BITS
 from ..io.positions import scored_positions
 from ..measure.detect import detect
+from ..measure.even import evened
 from ..scoring.classifier import Classifier
 from ..status import UNSCORED, is_real
 
@@ -55,6 +56,7 @@ def artefact_mask(
         The model has no such classes.
     """
     check_classes(classifier)
+    exposure = evened(exposure)
     x = y = np.zeros(0)
     if len(table):
         x, y = scored_positions(table, columns, exposure.header)

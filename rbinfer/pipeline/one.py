@@ -11,6 +11,7 @@ from ..io.exposure import Exposure
 from ..io.positions import peaks
 from ..io.tables import as_table, read_catalog
 from ..measure.estimate import measure_width
+from ..measure.even import evened
 from .frames import Frames
 from .mosaic import HDU_COLUMN, hdus_of_rows
 from .options import ScoreOptions
@@ -59,7 +60,7 @@ def open_frame(image: str, options: ScoreOptions) -> Exposure:
     frames = Frames(image, options.hdu, options.pixels)
     if frames.are_all_wanted:
         raise InputError("one image is looked at; give its `hdu` instead of 'all'")
-    exposure = frames.read(frames.hdu)
+    exposure = evened(frames.read(frames.hdu))
     star = frames.star(exposure.hdu)
     if star is not None:
         from ..measure.given import width_of_psf

@@ -141,11 +141,13 @@ def score_file(
     for number in wanted:
         exposure = frames.read(number)
         frames.tell_of(exposure)
+        levels.append(measure_level(exposure))
+        if classifier.spec.preprocess.preset != "reference":  # which takes pixels as they are
+            exposure = evened(exposure)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         originals.append(original)
         part, exposure = scoring.scored(frames, exposure, table, how)
         parts.append(part)
-        levels.append(measure_level(exposure))
     scored = parts[0] if not numbers else stacked(parts, list(numbers))
     hdu = ALL if numbers else exposure.hdu
     note(scored, image, hdu, options, classifier)
@@ -202,9 +204,9 @@ class _Scoring:
     ) -> "tuple[Table | Records, Exposure]":
         """Score the rows of a table, or what is detected where there is none.
 
-        Returns them and the exposure, as it was read, with the width that was measured.
+        Returns them and the exposure with the width that was measured.
         """
-        name, read, exposure = frames.file, exposure, evened(exposure)
+        name = frames.file
         if table is None:
             table, places = self._detected(name, exposure)
         else:
@@ -229,7 +231,7 @@ class _Scoring:
         )
         how.check_on_image(scored, name, exposure.shape)
         add_sky(scored, exposure, (places.x, places.y), name)
-        return scored, replace(read, width=exposure.width)
+        return scored, exposure
 
     def _detected(self, name: str, exposure: Exposure) -> "tuple[Table | Records, Places]":
         """Detect sources; records, where they will do, spare the import of Astropy's tables."""

@@ -87,8 +87,11 @@ def prepare(
     """
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
-    exposure = evened(with_no_data(exposure))
-    width = _width(exposure, fwhm, psf, table)
+    exposure = with_no_data(exposure)
+    even = evened(exposure)
+    width = _width(even, fwhm, psf, table)
+    if spec.preset != "reference":  # which takes pixels as they are
+        exposure = even
     if spec.likely_width and width.likely_fwhm is not None:
         width = dataclasses.replace(width, fwhm=width.likely_fwhm, likely_fwhm=None)
     exposure = dataclasses.replace(exposure, width=width)

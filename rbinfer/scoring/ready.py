@@ -99,7 +99,8 @@ def score_stamps(
     InputError
         As by `rbinfer.Classifier.score_stamps`.
     """
-    exposures = [as_exposure(stamp) for stamp in stamps]
+    # They show too little sky to be made even.
+    exposures = [replace(as_exposure(stamp), is_even=True) for stamp in stamps]
     n, spec = len(exposures), network.spec
     widths = _widths(exposures, fwhm, images)
     columns = _places(x, [each.shape[1] for each in exposures], "x")

@@ -203,9 +203,9 @@ def cut_detections(
     even = evened(exposure)
     fwhm, star, population = _seen(frame, even, spec, data, rng)
     given = rng.random() < data.maps_given
-    exposure = (
-        exposure.known(fwhm=fwhm, bg=frame.sky, err=frame.noise) if given else even.known(fwhm=fwhm)
-    )
+    if given:
+        even = evened(exposure.known(bg=frame.sky, err=frame.noise))
+    exposure = even.known(fwhm=fwhm)
     if data.measured > 0 and rng.random() < _WITH_PEAKS:
         x, y = centres(exposure, x, y, xpeak, ypeak, reach=spec.size // 2)
     cutouts = Cutter.prepare(exposure, spec).cut(x, y)

@@ -19,6 +19,7 @@ from rbinfer.io.noted import options_in
 from rbinfer.io.positions import peaks
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.estimate import measure_width
+from rbinfer.measure.even import evened
 from rbinfer.measure.given import width_of_psf
 from rbinfer.measure.psf import measure_psf
 from rbinfer.model.stamps import Stamps
@@ -130,7 +131,7 @@ def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen
         raise RbinferError("the image has changed since it was labelled")
     noted = _Noted.of(labels)
     frames = Frames(first.image, None, noted.pixels)
-    exposure = frames.read(None if first.hdu == FIRST_HDU else first.hdu)
+    exposure = evened(frames.read(None if first.hdu == FIRST_HDU else first.hdu))
     x, y = (np.array([getattr(label, name) for label in labels]) for name in ("x", "y"))
     near = np.hypot(noted.peak_x - x, noted.peak_y - y) <= _NEAR
     peak_x, peak_y = (np.where(near, values, np.nan) for values in (noted.peak_x, noted.peak_y))

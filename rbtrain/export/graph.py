@@ -39,7 +39,7 @@ def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
     -------
     onnx.ModelProto
         Nodes in the order in which the outputs ask for them, constants in that of their first use. Open
-        sides are named by what has them.
+        sides have the name of the first input or output that has them.
     """
     result: onnx.ModelProto = copied(proto)
     graph = result.graph
@@ -78,10 +78,11 @@ def in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
         del field[:]
         field.extend(copies)
     del graph.value_info[:]  # shapes of names that are no more; they can be inferred
+    sides: dict[str, str] = {}
     for value in (*graph.input, *graph.output):
         for axis, side in enumerate(value.type.tensor_type.shape.dim):
             if side.dim_param:
-                side.dim_param = f"{value.name}_{axis}"
+                side.dim_param = sides.setdefault(side.dim_param, f"{value.name}_{axis}")
     return result
 
 
@@ -107,12 +108,16 @@ def write_out_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     if _has_branches(graph):
         return result
     shapes = _shapes(proto)
-    constants = {constant.name for constant in graph.initializer}
+    known = {value.name for value in (*graph.initializer, *graph.input)}
+    names = known.union(*(node.output for node in graph.node))
     for node in graph.node:
         sides = shapes.get(node.output[0], ())
-        if node.op_type != "Reshape" or node.input[1] in constants or sides.count(0) > 1 or not sides:
+        if node.op_type != "Reshape" or node.input[1] in known or sides.count(0) > 1 or not sides:
             continue
-        node.input[1] = f"{node.output[0]}/shape"
+        name = f"{node.output[0]}/shape"
+        while name in names:
+            name += "_"
+        node.input[1] = name
         shape = np.array([side or -1 for side in sides], np.int64)
         graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
     asked = {output.name for output in graph.output}

@@ -50,6 +50,12 @@ OTHERS = {
     "two values": lambda p: np.where(np.arange(N) % 2, 0, 1),
     "nothing at all": lambda p: np.full(N, np.nan),
     "no pixel": lambda p: np.zeros(0),
+    "few pixels": lambda p: np.maximum(p[:300], 100),
+    "few photons": lambda p: np.random.default_rng(1).poisson(0.6, N),
+    "few photons, amplified": lambda p: 3.7 * np.random.default_rng(1).poisson(1.0, N),
+    "hardly any at the lowest": lambda p: np.maximum(p, 82.5),
+    "many lower": lambda p: np.where(np.arange(N) % 50 == 0, 0, np.maximum(p, 100)),
+    "far from where it would be": lambda p: np.where(p < 98, 88, p),
 }
 
 
@@ -73,6 +79,16 @@ def test_sources_and_a_few_lower_pixels_change_little():
     found = Floor.of(pixels)
     assert found.value == 0
     assert found.noise == pytest.approx(5.0, rel=0.25)
+
+
+@pytest.mark.parametrize(("smooth", "is_floor"), [(3.0, True), (30.0, False)])
+def test_areas_are_told_by_their_neighbours(smooth, is_floor):
+    """Half of a smooth sky lies in areas too, but not in such large ones."""
+    from scipy.ndimage import gaussian_filter
+
+    rows = gaussian_filter(normal(0.0, 1.0).reshape(200, 200), smooth)
+    found = Floor.of(np.maximum(rows - np.median(rows), 0))
+    assert (found is not None) == is_floor
 
 
 def test_what_is_filled_in_is_the_lower_part_of_a_normal_distribution():

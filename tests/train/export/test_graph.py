@@ -325,3 +325,28 @@ def test_a_shape_of_several_open_sides_is_still_worked_out():
     for axis in (2, 3):
         proto.graph.input[0].type.tensor_type.shape.dim[axis].ClearField("dim_value")
     assert [node.op_type for node in write_out_shapes(proto).graph.node] == ["Shape", "Reshape"]
+
+
+def test_a_name_that_is_taken_and_a_shape_that_is_given_are_left_alone():
+    """A tensor may have the name of the new constant; a shape may be an input with a default."""
+    worked_out = [
+        helper.make_node("Shape", ["start"], ["b/shape"]),
+        helper.make_node("Reshape", ["start", "b/shape"], ["b"]),
+        relu("b", "end"),
+    ]
+    proto = graph(worked_out)
+    made = write_out_shapes(proto)
+    onnx.checker.check_model(made, full_check=True)
+    assert [node.op_type for node in made.graph.node] == ["Reshape", "Relu"]
+    np.testing.assert_array_equal(outputs(made), outputs(proto))
+    given = graph([helper.make_node("Reshape", ["start", "flat"], ["end"])], shape=(None, None))
+    given.graph.input.append(helper.make_tensor_value_info("flat", TensorProto.INT64, (2,)))
+    assert write_out_shapes(given).graph.node[0].input[1] == "flat"
+
+
+def test_sides_that_are_the_same_keep_one_name():
+    proto = graph([relu("start", "end")], shape=("n", CHANNELS, SIDE, SIDE))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    made = in_order(proto).graph
+    names = [value.type.tensor_type.shape.dim[0].dim_param for value in (*made.input, *made.output)]
+    assert names == ["start_0", "start_0"]
