@@ -85,6 +85,7 @@ LEVEL = {
     "two amplifiers, off the cells": lambda: (sky() + np.where(X < 100, 0, 50 * NOISE))[:256, :256],
     "chips of a mosaic": chips,
     "the circle of a fish-eye lens": disc,
+    "ripples that cells do not show": lambda: sky() + 20 * NOISE * np.sin(2 * np.pi * X / 100),
     "a small frame": lambda: (sky() + SKIES["a linear slope"])[:250, :250],
     "one row": lambda: sky()[:1],
 }
@@ -101,7 +102,10 @@ def test_the_slope_of_a_quarter_of_the_frame_decides():
     for slope, is_steep in ((0.045, False), (0.056, True)):
         exposure = as_exposure(sky() + (slope * NOISE * X).astype(np.float32))
         assert (evened(exposure).pixels is not exposure.pixels) == is_steep
-    # Only a tenth of the columns rises.
+    # Of the columns, nearly half rise, or only a tenth.
+    half = np.minimum(X, 0.45 * NX) * 0.3 * NOISE
+    exposure = as_exposure(sky() + half.astype(np.float32))
+    assert evened(exposure).pixels is not exposure.pixels
     part = np.maximum(X - 0.9 * NX, 0) * 0.3 * NOISE
     exposure = as_exposure(sky() + part.astype(np.float32))
     assert evened(exposure).pixels is exposure.pixels
@@ -135,6 +139,31 @@ def test_masked_and_missing_pixels_have_no_say():
     left = (even.pixels - sky())[~mask & (X >= 40)]
     assert np.std(left) < 0.3 * NOISE
     assert np.isnan(even.pixels[:, :40]).all()
+
+
+def test_a_galaxy_on_a_steep_sky_keeps_its_light():
+    """A frame of 4 x 4 cells shows only how the sky rises and bends."""
+    galaxy = 200 * NOISE * np.exp(-np.hypot(X - 130, Y - 120) / 12)
+    slope = SKIES["a linear slope"]
+    image = (sky() + galaxy + slope)[:256, :256].astype(np.float32)
+    left = (evened(as_exposure(image)).pixels - image + slope[:256, :256])[60:200, 60:200]
+    assert np.ptp(left) < 3 * NOISE
+    assert np.abs(np.diff(left, axis=1)).max() < 0.05 * NOISE
+
+
+@pytest.mark.parametrize(("side", "is_changed"), [(63, False), (64, True)])
+def test_a_sky_that_is_cut_off_is_seen_from_64_pixels_on(side, is_changed):
+    exposure = as_exposure(np.maximum(sky(level=0.0)[:side, :side], 0))
+    assert (evened(exposure).pixels is not exposure.pixels) == is_changed
+
+
+def test_one_saturated_star_is_enough():
+    x, y = 300.3, 200.6
+    star = 2e3 * np.exp(-4 * np.log(2) * ((X - x) ** 2 + (Y - y) ** 2) / FWHM**2)
+    image = np.minimum(sky() + star + SKIES["a linear slope"], 1800).astype(np.float32)
+    is_saturated = image == 1800
+    assert 5 < is_saturated.sum() < 25
+    assert (evened(as_exposure(image)).pixels[is_saturated] == 1800).all()
 
 
 def flat_top(brighter=None, masked=False):
