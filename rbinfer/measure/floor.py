@@ -61,14 +61,19 @@ class Floor:
         Floor or None
             None of a sky that is whole, or of which less than a quarter is left.
         """
-        good = np.sort(sample[np.isfinite(sample)]).astype(np.float64)
-        n = len(good)
+        known = sample[np.isfinite(sample)]
+        n = len(known)
         if n < _FEWEST:
             return None
-        value = float(good[int(_HARDLY * n)])
+        rank = int(_HARDLY * n)
+        value = float(np.partition(known, rank)[rank])
+        # Nearly always this is all that has to be looked at.
+        if np.count_nonzero(known == np.float32(value)) <= _CUT_OFF * n:
+            return None
+        good = np.sort(known).astype(np.float64)
         first, last = (int(np.searchsorted(good, value, side)) for side in ("left", "right"))
         share = last / n
-        if last - first <= _CUT_OFF * n or share >= _TOO_MUCH or _are_areas(sample, value):
+        if share >= _TOO_MUCH or _are_areas(sample, value):
             return None
         parts = np.linspace(max(share + _NEXT, _FROM), max(share + _BEYOND, _UP_TO), _LEVELS)
         levels = np.unique(good[(parts * (n - 1)).astype(int)])
