@@ -4,10 +4,10 @@
 with given numbers of everything. `open_backdrops` gives frames that are drawn on real pixels.
 """
 
+from .artefacts_config import ArtefactConfig
 from .backdrop import Backdrops, describe, identify, open_backdrops
 from .canvas import Artefact
 from .config import (
-    ArtefactConfig,
     DetectorConfig,
     FieldConfig,
     PSFConfig,

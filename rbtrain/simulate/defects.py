@@ -10,8 +10,8 @@ import numpy as np
 
 from .._arrays import F64, I64
 from . import _render
+from .artefacts_config import ArtefactConfig
 from .canvas import Artefact, Canvas
-from .config import ArtefactConfig
 from .draws import chance, log_uniform, power_law, uniform
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from . import _render
+from .artefacts_config import ArtefactConfig
 from .canvas import Artefact, Canvas
-from .config import ArtefactConfig
 from .draws import Range, chance, log_uniform, uniform
 from .psf import PSF
 from .truth import Rows

@@ -9,8 +9,8 @@ import numpy as np
 
 from .._arrays import F64, I64
 from . import _render
+from .artefacts_config import ArtefactConfig
 from .canvas import Artefact, Canvas
-from .config import ArtefactConfig
 from .draws import Range, chance, log_uniform, log_uniforms, uniform
 from .profiles import FWHM_PER_SIGMA
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from .._arrays import F32, F64
 from . import _render
+from .artefacts_config import ArtefactConfig
 from .canvas import Artefact, Canvas
-from .config import ArtefactConfig
 from .draws import chance, log_uniform, power_law, uniform
 from .psf import PSF
 from .truth import Rows

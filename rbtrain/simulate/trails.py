@@ -8,8 +8,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from .._arrays import F64
 from . import _render
+from .artefacts_config import ArtefactConfig
 from .canvas import Artefact, Canvas
-from .config import ArtefactConfig, FieldConfig
+from .config import FieldConfig
 from .draws import chance, log_uniform, uniform
 from .profiles import FWHM_PER_SIGMA
 from .psf import PSF
