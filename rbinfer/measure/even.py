@@ -15,6 +15,7 @@ from ..io.arrays import noise_between
 from ..io.exposure import Exposure
 from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
+from ..model.spec import PreprocessSpec
 from .cells import side_of, some_rows
 from .floor import Floor
 from .sky import cells_of, smoothed, without_gaps
@@ -76,6 +77,11 @@ def evened(exposure: Exposure) -> Exposure:
                 log.info("the sky is steep and is made level")
                 pixels = copy_of(pixels, slope.take_off)
     return replace(exposure, pixels=pixels, is_even=True)
+
+
+def as_cut(exposure: Exposure, spec: PreprocessSpec) -> Exposure:
+    """Return an exposure as it is cut: even, but for the reference, which takes it as it is."""
+    return exposure if spec.preset == "reference" else evened(exposure)
 
 
 def _slope_between(sample: Pixels, shape: tuple[int, int]) -> float:
@@ -208,9 +214,8 @@ def _plateau(exposure: Exposure, above: float) -> float:
             is_pair &= ~exposure.mask[rows][:, 1:]
         shared.append(part[:, 1:][is_pair])
     values, counts = np.unique(np.concatenate(shared), return_counts=True)
-    return (
-        float(values[counts >= _PLATEAU].max(initial=-np.inf)) if (counts >= _PLATEAU).any() else np.inf
-    )
+    found = values[counts >= _PLATEAU]
+    return float(found[-1]) if found.size else np.inf
 
 
 def _middles(n: int, side: int) -> Floats:

@@ -18,7 +18,7 @@ from ..io.positions import peaks
 from ..io.records import Records
 from ..io.scratch import bands
 from ..io.tables import check_fit, takes_records, write_catalog
-from ..measure.even import evened
+from ..measure.even import as_cut
 from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
 from .columns import add_sky, check_names, extra_of, picked
@@ -142,8 +142,7 @@ def score_file(
         exposure = frames.read(number)
         frames.tell_of(exposure)
         levels.append(measure_level(exposure))
-        if classifier.spec.preprocess.preset != "reference":  # which takes pixels as they are
-            exposure = evened(exposure)
+        exposure = as_cut(exposure, classifier.spec.preprocess)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)
         originals.append(original)
         part, exposure = scoring.scored(frames, exposure, table, how)

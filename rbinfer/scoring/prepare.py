@@ -13,7 +13,7 @@ from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutouts, Cutter
 from ..cutouts.star import star_on_grid
 from ..io.exposure import Exposure, Width
-from ..measure.even import evened
+from ..measure.even import as_cut
 from ..measure.nodata import lies_in_no_data, with_no_data
 from ..model.spec import ModelSpec, PreprocessSpec
 from ..status import Status
@@ -88,10 +88,8 @@ def prepare(
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
     exposure = with_no_data(exposure)
-    even = evened(exposure)
-    width = _width(even, fwhm, psf, table)
-    if spec.preset != "reference":  # which takes pixels as they are
-        exposure = even
+    exposure = as_cut(exposure, spec)
+    width = _width(exposure, fwhm, psf, table)
     if spec.likely_width and width.likely_fwhm is not None:
         width = dataclasses.replace(width, fwhm=width.likely_fwhm, likely_fwhm=None)
     exposure = dataclasses.replace(exposure, width=width)

@@ -13,7 +13,7 @@ from rbinfer.cutouts.cutter import Cutter
 from rbinfer.cutouts.star import star_on_grid
 from rbinfer.io.exposure import Exposure, Width, as_exposure
 from rbinfer.measure.detect import detect
-from rbinfer.measure.even import evened
+from rbinfer.measure.even import as_cut
 from rbinfer.measure.given import width_of_psf
 from rbinfer.measure.islands import MESH
 from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
@@ -200,11 +200,11 @@ def cut_detections(
         # Some catalogues give the brightest pixel, some a fitted centre.
         x, y = xpeak + rng.uniform(-0.5, 0.5, len(x)), ypeak + rng.uniform(-0.5, 0.5, len(x))
     exposure = with_no_data(as_exposure(frame.image, mask=frame.mask))
-    even = evened(exposure)
+    even = as_cut(exposure, spec)
     fwhm, star, population = _seen(frame, even, spec, data, rng)
     given = rng.random() < data.maps_given
     if given:
-        even = evened(exposure.known(bg=frame.sky, err=frame.noise))
+        even = as_cut(exposure.known(bg=frame.sky, err=frame.noise), spec)
     exposure = even.known(fwhm=fwhm)
     if data.measured > 0 and rng.random() < _WITH_PEAKS:
         x, y = centres(exposure, x, y, xpeak, ypeak, reach=spec.size // 2)

@@ -241,10 +241,11 @@ def test_cutouts_are_those_of_the_kernels(config):
     pixels, rows, *_ = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
     from rbinfer.cutouts.cutter import Cutter
     from rbinfer.io.exposure import as_exposure
-    from rbinfer.measure.even import evened
+    from rbinfer.measure.even import as_cut
     from rbinfer.measure.nodata import with_no_data
 
-    exposure = evened(with_no_data(as_exposure(frame.image, fwhm=frame.fwhm, mask=frame.mask)))
+    exposure = with_no_data(as_exposure(frame.image, fwhm=frame.fwhm, mask=frame.mask))
+    exposure = as_cut(exposure, config.preprocess)
     cutter = Cutter.prepare(exposure, config.preprocess)
     direct = cutter.cut(rows["x"].astype(float), rows["y"].astype(float)).pixels
     np.testing.assert_allclose(pixels.astype(np.float32), direct, rtol=1e-3, atol=1e-3)
