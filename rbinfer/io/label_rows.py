@@ -186,13 +186,17 @@ def as_rows(labels: Sequence[Label]) -> bytes:
     Raises
     ------
     InputError
-        A label is none of `LABELS`, or a text has a line break.
+        A label is none of `LABELS`, or a text has a line break, or a space at an end, which ECSV does
+        not keep.
     """
     for label in labels:
         _check(label, str(label.image))
         for name in ("image", "plane", "catalog", "kind", "who", "evidence"):
-            if any(end in getattr(label, name) for end in "\r\n"):
-                raise InputError(f"a label's {name} has a line break: {getattr(label, name)!r}")
+            text = getattr(label, name)
+            if any(end in text for end in "\r\n"):
+                raise InputError(f"a label's {name} has a line break: {text!r}")
+            if text != text.strip(" \t"):
+                raise InputError(f"a label's {name} begins or ends with a space: {text!r}; rename it")
     rounded = [
         replace(label, x=round(float(label.x), _DECIMALS), y=round(float(label.y), _DECIMALS))
         for label in labels

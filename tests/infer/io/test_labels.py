@@ -182,6 +182,7 @@ def test_the_other_kind_of_lock_outlasts_reading(tmp_path, monkeypatch):
     purity=st.floats(0, 1),
 )
 def test_any_text_and_number_survives(tmp_path_factory, text, x, purity):
+    text = text.strip(" ")
     path = tmp_path_factory.mktemp("any") / "labels.ecsv"
     label = replace(ONE, image=f"/{text}", who=text, x=x, purity=purity)
     LabelFile(path).append([label, ONE])
@@ -191,6 +192,17 @@ def test_any_text_and_number_survives(tmp_path_factory, text, x, purity):
     assert (found[0].x, found[0].purity) == (round(x, 3), purity)
     assert found[0].key == label.key
     assert _same(found[1], ONE)
+
+
+@pytest.mark.parametrize("name", ["image", "plane", "catalog", "who", "evidence"])
+@pytest.mark.parametrize("text", ["/a ", " /a", "/a\t", "/a\nb"])
+def test_what_a_table_would_not_keep_is_refused(tmp_path, name, text):
+    labels = LabelFile(tmp_path / "labels.ecsv")
+    labels.append([ONE])
+    before = labels.path.read_bytes()
+    with pytest.raises(InputError, match=f"a label's {name} "):
+        labels.append([replace(ONE, **{name: text})])
+    assert labels.path.read_bytes() == before
 
 
 def test_bad_input(tmp_path):
