@@ -13,7 +13,6 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..measure.detect import detect
 from ..measure.even import evened
-from ..measure.nodata import with_no_data
 from ..scoring.classifier import Classifier
 from ..status import is_real
 from .planting import Galaxies, Planted, flux_of, noise_pixels, places, plant
@@ -183,7 +182,7 @@ def measure_completeness(
     InputError
         The star of the frame is not known, or there is no room for any.
     """
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     pixels = noise_pixels(exposure)
     noise = _noise_map(exposure)
     before = detect(exposure.pixels, mask=exposure.mask)
@@ -247,7 +246,7 @@ def find_galaxies(classifier: Classifier, exposure: Exposure, threshold: float) 
     classes = classifier.spec.classes
     if _GALAXY not in classes:
         raise InputError(f"this model does not tell galaxies from stars: it has no class {_GALAXY!r}")
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     found = detect(exposure.pixels, mask=exposure.mask)
     scores = classifier.score(exposure, found["x"], found["y"], peaks=(found["xpeak"], found["ypeak"]))
     assert scores.classes is not None
@@ -272,7 +271,7 @@ def count_let_in(classifier: Classifier, exposure: Exposure, threshold: float) -
     -------
     detected, let_in : int
     """
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     found = detect(exposure.pixels, mask=exposure.mask)
     scores = classifier.score(exposure, found["x"], found["y"], peaks=(found["xpeak"], found["ypeak"]))
     return len(found), int(is_real(scores.score, threshold).sum())
@@ -280,7 +279,7 @@ def count_let_in(classifier: Classifier, exposure: Exposure, threshold: float) -
 
 def negative_of(exposure: Exposure) -> Exposure:
     """Return an image whose noise is as it was, and whose sources are holes."""
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     background = exposure.background
     return replace(
         exposure,

@@ -18,7 +18,6 @@ from ..io.exposure import Exposure, Width
 from ..io.images import load_image
 from ..io.sky_out import SkyMap, sky_map
 from ..measure.even import evened
-from ..measure.nodata import with_no_data
 from ..model.spec import DEFAULT_FWHM, PreprocessSpec
 from ..report.gallery import half_width, stretched, window_at
 from ..report.one import FIRST, ImageResult
@@ -152,7 +151,7 @@ class Frames:
         exposure = load_image(path, number, plane_of(image) or None, image.given.get("bayer"))
         if self._content(path).hash != shown.hash:
             raise ImageChangedError(f"{path} has changed; score it again, and start anew")
-        exposure = evened(with_no_data(exposure))
+        exposure = evened(exposure)
         return Frame(exposure, sky_map(exposure.wcs, exposure.shape, image.name))
 
     def hash(self, image: ImageResult) -> str:

@@ -15,7 +15,6 @@ from ..io.positions import has_positions, positions
 from ..model.spec import DEFAULT_FWHM
 from .even import evened
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
-from .nodata import with_no_data
 from .psf import FramePsf, measure_psf
 from .regions import width_of
 
@@ -63,7 +62,7 @@ def measure_width(
     -------
     Width
     """
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     of = f"{name}: " if name else ""
     level = logging.WARNING if is_sky else logging.INFO
     found = measure_psf(exposure)
@@ -109,7 +108,7 @@ def star_of(exposure: Exposure) -> NDArray[np.float32] | None:
     ndarray of float32, shape (31, 31), or None
         See `rbinfer.io.exposure.Width`.
     """
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     width = width_of(exposure, measure_psf(exposure))
     return None if width is None else width.stamp
 

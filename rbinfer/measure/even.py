@@ -18,6 +18,7 @@ from ..kernels.constants import LARGEST
 from ..model.spec import PreprocessSpec
 from .cells import side_of, some_rows
 from .floor import Floor
+from .nodata import with_no_data
 from .sky import cells_of, smoothed, without_gaps
 from .threads import Threads
 
@@ -46,16 +47,16 @@ def evened(exposure: Exposure) -> Exposure:
     Parameters
     ----------
     exposure : Exposure
-        Areas without data are in its mask; see `rbinfer.measure.nodata.with_no_data`. With a background
-        its sky is left as it is. One that was looked at already comes back as it is.
+        With a background its sky is left as it is. One that was looked at already comes back as it is.
 
     Returns
     -------
     Exposure
-        With ``is_even`` set. Its pixels are a copy where they had to be changed; the median of the sky,
-        and pixels that are saturated, are not. Frames of less than 64 pixels along a side stay as they
-        are, and slopes on those of less than 4 cells.
+        With ``is_even`` set, and its areas without data in its mask. Its pixels are a copy where they
+        had to be changed; the median of the sky, and pixels that are saturated, are not. Frames of less
+        than 64 pixels along a side stay as they are, and slopes on those of less than 4 cells.
     """
+    exposure = with_no_data(exposure)
     if exposure.is_even:
         return exposure
     pixels = exposure.pixels

@@ -15,7 +15,6 @@ from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
 from .ninths import SIDE, ninth_of
-from .nodata import with_no_data
 from .population import population_of
 from .streaks import fit_streaks
 
@@ -158,7 +157,7 @@ def measure_psf(
     exposure = as_exposure(image, mask=mask, saturation=saturation)
     if min(exposure.shape) <= 2 * RADIUS:
         return _unmeasured(0, None)
-    exposure = evened(with_no_data(exposure))
+    exposure = evened(exposure)
     frame = cleaned(exposure.pixels, exposure.mask)
     pyramid = Pyramid.of(frame.layer, exposure.saturation)
     found = measure_round(pyramid, frame.is_mosaic)

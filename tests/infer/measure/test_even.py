@@ -280,3 +280,11 @@ def test_pixels_of_a_file_are_made_level_in_a_file(monkeypatch):
     pixels = scratch.copy_of(sky() + slope)
     exposure = dataclasses.replace(as_exposure(sky()), pixels=pixels)
     np.testing.assert_array_equal(evened(exposure).pixels, usual)
+
+
+def test_areas_without_data_are_found_in_what_is_said_to_be_even():
+    """Stamps are said to be so, and may have a part without data."""
+    exposure = dataclasses.replace(as_exposure(np.where(X < 200, 0, sky())), is_even=True)
+    found = evened(exposure)
+    assert found.pixels is exposure.pixels
+    assert found.mask[:, :195].all()

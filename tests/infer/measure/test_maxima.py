@@ -172,6 +172,12 @@ def test_bad_pixels_and_empty_areas():
     assert np.array_equal(image, before, equal_nan=True)
 
 
+def test_sky_cut_off_at_zero_is_not_missing():
+    image = np.maximum(star_frame(np.random.default_rng(9), 20, 3.0) - np.float32(SKY + 10 * NOISE), 0)
+    exposure = with_no_data(as_exposure(image))
+    assert np.isfinite(cleaned(exposure.pixels, exposure.mask).image).all()
+
+
 def test_a_colour_filter_array_is_levelled():
     image = star_frame(np.random.default_rng(10), 50, 2.0)
     mosaic = image * np.tile(np.float32([[1.0, 0.5], [0.7, 1.0]]), (200, 200))
