@@ -313,9 +313,10 @@ def fit(
                 verbose=verbose,
                 shuffle=False,
             )
-    except KeyboardInterrupt:
+    except BaseException:
+        # Not KeyboardInterrupt alone: a library may turn Ctrl-C into an error of its own.
         if (where / _BEST).exists():
-            log.warning("stopped by hand; the best network so far is %s", where / _BEST)
+            log.warning("stopped early; the best network so far is %s", where / _BEST)
         raise
     finally:
         _remove_parts(where)
