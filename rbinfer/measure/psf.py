@@ -10,7 +10,7 @@ from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .even import evened
-from .grain import single_pixel_fwhm
+from .grain import single_pixel
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
@@ -36,8 +36,9 @@ _APART = 3.0  # standard errors
 #: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
 #: On a grid much finer than the detector's, groups of hits are so many times as wide as a single pixel.
-#: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide.
-_HITS = 0.85, 1.4
+#: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide. On a grid
+#: that is hardly finer, undersampled stars are 1.2 times as wide and more.
+_HITS, _HITS_HARDLY_FINER = (0.85, 1.4), (0.84, 1.15)
 _WELL_ABOVE = 1.15  # so many times wider than hits are stars, and not what is left of them
 _WIDEST_HITS = 5.0  # FWHM in pixels of the image that are looked at
 
@@ -224,10 +225,12 @@ def _narrowest(group: Group | None, image: NDArray[np.float32]) -> float:
     """Return the FWHM of the narrowest stars, where a group is of hits; else 0."""
     if group is None or group.fwhm > _WIDEST_HITS:
         return 0.0
-    single = single_pixel_fwhm(image)
-    if single is None or not _HITS[0] * single < group.fwhm < _HITS[1] * single:
+    single = single_pixel(image)
+    # A group that is refused anyway says more about the frame than what is left without it.
+    if single is None or not (single.is_much_finer or group.is_convincing):
         return 0.0
-    return _HITS[1] * single
+    low, high = _HITS if single.is_much_finer else _HITS_HARDLY_FINER
+    return _HITS[1] * single.fwhm if low < group.fwhm / single.fwhm < high else 0.0
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
