@@ -10,7 +10,7 @@ from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .even import evened
-from .grain import single_pixel
+from .grain import SinglePixel, single_pixel
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
@@ -164,7 +164,10 @@ def measure_psf(
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    least = 0.0 if frame.is_mosaic else _narrowest(group, frame.image)
+    hit = None if frame.is_mosaic else _hit_like(group, frame.image)
+    # A group that is refused anyway says more about the frame than what is left without it.
+    is_left_out = hit is not None and (hit.is_much_finer or _is_better(group, None))
+    least = _HITS[1] * hit.fwhm if hit is not None and is_left_out else 0.0
     if least > 0:
         stars, group = _above(*_alike(_wider(found, least), ROUND), least)
     are_streaks = _are_streaks(stars, group)
@@ -179,7 +182,9 @@ def measure_psf(
                 stars, group = others, odd
     population = population_of(found, group)
     if group is None or not group.is_convincing:
-        return replace(_unmeasured(n_fitted, group, least), population=population)
+        unmeasured = _unmeasured(n_fitted, group, least)
+        likely = unmeasured.likely_fwhm if hit is None or is_left_out else None
+        return replace(unmeasured, population=population, likely_fwhm=likely)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
         group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
@@ -221,16 +226,15 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
     return found, group
 
 
-def _narrowest(group: Group | None, image: NDArray[np.float32]) -> float:
-    """Return the FWHM of the narrowest stars, where a group is of hits; else 0."""
+def _hit_like(group: Group | None, image: NDArray[np.float32]) -> SinglePixel | None:
+    """Return what a single pixel of the detector looks like, where the group is as wide as that."""
     if group is None or group.fwhm > _WIDEST_HITS:
-        return 0.0
+        return None
     single = single_pixel(image)
-    # A group that is refused anyway says more about the frame than what is left without it.
-    if single is None or not (single.is_much_finer or group.is_convincing):
-        return 0.0
+    if single is None:
+        return None
     low, high = _HITS if single.is_much_finer else _HITS_HARDLY_FINER
-    return _HITS[1] * single.fwhm if low < group.fwhm / single.fwhm < high else 0.0
+    return single if low < group.fwhm / single.fwhm < high else None
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:

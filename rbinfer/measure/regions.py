@@ -19,8 +19,12 @@ _FURTHEST = 2.0  # ratio of its FWHM and the frame's, or its inverse
 #: Ninths with stars of their own that it takes where the whole frame has none. In 60 simulated frames
 #: of hits only, and in five real ones, there is not one such ninth.
 _MOST = 5
-#: Confidence from which the stars of the whole frame are those that its ninths would show.
-_SURE = 2.0
+#: Confidence from which the stars of the whole frame are those that its ninths would show; and a lower
+#: one, for frames on which so much of what is similarly wide agrees.
+_SURE, _DOUBTFUL, _MOSTLY = 5.0, 2.0, 0.75
+#: Below it, what they must differ by, and how much of what does not agree on the whole frame still does
+#: not in the ninths: 0.45 to 0.55 of it in seven variants of a fish-eye lens's frame, 0.7 and more in others.
+_DIFFERS, _BETTER = 0.2, 0.6
 _FEWEST_FITTED = 10  # maxima of the whole frame; each is in four ninths at most
 
 
@@ -47,12 +51,12 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
     """
     whole = None if found.fwhm is None else measured_width(found)
     varies = found.variation > _VARIES
-    may_be_stars = found.fwhm is not None or found.likely_fwhm is not None
-    is_doubtful = found.confidence < _SURE and found.n_fitted >= _FEWEST_FITTED and may_be_stars
+    is_doubtful = found.confidence < _SURE and found.n_fitted >= _FEWEST_FITTED
+    is_doubtful &= found.confidence < _DOUBTFUL or found.agreement < _MOSTLY
     if not varies and not is_doubtful:
         return whole
     parts = _parts(exposure, 0 if varies else _MOST)
-    of_ninths = _width_of_ninths(parts) if is_doubtful else None
+    of_ninths = _width_of_ninths(parts, found.agreement) if is_doubtful else None
     if of_ninths is not None:
         return of_ninths
     if whole is None or not varies:
@@ -60,13 +64,16 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
     return replace(whole, regions=tuple(_width(part, whole) for part in parts))
 
 
-def _width_of_ninths(parts: list[FramePsf]) -> Width | None:
+def _width_of_ninths(parts: list[FramePsf], agreement: float) -> Width | None:
     own = sorted(part.fwhm for part in parts if part.fwhm is not None and _has_stars(part))
     if len(own) < _MOST:
         return None
     middle = own[len(own) // 2]
     like = [fwhm for fwhm in own if _is_like(fwhm, middle)]
-    if len(like) < _MOST or not like[-1] - like[0] > _VARIES * middle:
+    if len(like) < _MOST or not like[-1] - like[0] > _DIFFERS * middle:
+        return None
+    of_ninths = float(np.median([part.agreement for part in parts if _has_stars(part)]))
+    if 1.0 - of_ninths > _BETTER * (1.0 - agreement):
         return None
     width = next(measured_width(part) for part in parts if part.fwhm == middle and _has_stars(part))
     return replace(width, regions=tuple(_width(part, width) for part in parts))
