@@ -56,7 +56,7 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
     if not varies and not is_doubtful:
         return whole
     parts = _parts(exposure, 0 if varies else _MOST)
-    of_ninths = _width_of_ninths(parts, found.agreement) if is_doubtful else None
+    of_ninths = _width_of_ninths(parts, found) if is_doubtful else None
     if of_ninths is not None:
         return of_ninths
     if whole is None or not varies:
@@ -64,19 +64,24 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
     return replace(whole, regions=tuple(_width(part, whole) for part in parts))
 
 
-def _width_of_ninths(parts: list[FramePsf], agreement: float) -> Width | None:
+def _width_of_ninths(parts: list[FramePsf], found: FramePsf) -> Width | None:
     own = sorted(part.fwhm for part in parts if part.fwhm is not None and _has_stars(part))
     if len(own) < _MOST:
         return None
     middle = own[len(own) // 2]
     like = [fwhm for fwhm in own if _is_like(fwhm, middle)]
-    if len(like) < _MOST or not like[-1] - like[0] > _DIFFERS * middle:
-        return None
-    of_ninths = float(np.median([part.agreement for part in parts if _has_stars(part)]))
-    if 1.0 - of_ninths > _BETTER * (1.0 - agreement):
+    if len(like) < _MOST or not _differ(like[-1] / middle - like[0] / middle, parts, found):
         return None
     width = next(measured_width(part) for part in parts if part.fwhm == middle and _has_stars(part))
     return replace(width, regions=tuple(_width(part, width) for part in parts))
+
+
+def _differ(spread: float, parts: list[FramePsf], found: FramePsf) -> bool:
+    """Whether ninths whose widths are spread so far have stars of their own."""
+    if spread > _VARIES and found.confidence < _DOUBTFUL:
+        return True
+    of_ninths = float(np.median([part.agreement for part in parts if _has_stars(part)]))
+    return spread > _DIFFERS and 1.0 - of_ninths < _BETTER * (1.0 - found.agreement)
 
 
 def _parts(exposure: Exposure, needed: int) -> list[FramePsf]:

@@ -253,13 +253,22 @@ class DetectorConfig(Settings):
     regridded : float
         Probability that a resampled frame is on another grid, of pixels down to half the size and at any
         angle, as of a survey or of interpolated colours.
+    bilinear : float
+        Probability that a resampled frame is interpolated linearly; else one of the three kernels is drawn.
+    smoothed : float
+        Probability that the frame was smoothed with a round Gaussian, as by its observer or by charge that
+        spreads; this correlates the noise, and hits are as smooth as stars.
+    smoothing : Range
+        Its sigma in pixels, log-uniform.
     sky_subtracted : float
         Probability that a sky was subtracted, so that the pixels scatter around 0.
     rounded : float
         Probability that pixels are integers, where nothing above made them fractional.
     quantised : float
-        Probability of lossy compression: pixels rounded to a fraction of the noise, 1/16 to 1/2
-        (fpack's q of 16 to 2; Pence et al. 2010, PASP 122, 1065).
+        Probability that pixels are rounded to a fraction of the noise.
+    quanta : Range
+        That fraction, log-uniform: 1/16 to 1/2 by lossy compression (fpack's q of 16 to 2; Pence et al.
+        2010, PASP 122, 1065), up to the noise itself and more by converters of 8 bits.
     dead_edge : float
         Probability of an overscan, empty or vignetted strip at the edge.
     masked : float
@@ -295,6 +304,10 @@ class DetectorConfig(Settings):
     masked: float = 0.12
     regridded: float = dataclasses.field(default=0.0, metadata=LATER)
     nodded: float = dataclasses.field(default=0.0, metadata=LATER)
+    bilinear: float = dataclasses.field(default=0.0, metadata=LATER)
+    smoothed: float = dataclasses.field(default=0.0, metadata=LATER)
+    smoothing: Range = dataclasses.field(default=(0.35, 0.9), metadata=LATER)
+    quanta: Range = dataclasses.field(default=(1 / 16, 0.5), metadata=LATER)
     photographic: float = dataclasses.field(default=0.0, metadata=LATER)
     densest: Range = dataclasses.field(default=(20.0, 200.0), metadata=LATER)
     grain: Range = dataclasses.field(default=(0.5, 2.0), metadata=LATER)

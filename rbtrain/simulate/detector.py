@@ -8,7 +8,8 @@ import numpy as np
 from .._arrays import F32, F64, U8, Bools
 from . import _render
 from .config import DetectorConfig, SkyConfig
-from .draws import chance, log_uniform, smooth_field, uniform
+from .draws import Range, chance, log_uniform, smooth_field, uniform
+from .profiles import FWHM_PER_SIGMA
 
 #: Phases of a pixel that resampling kernels are tabulated at.
 _PHASES = 64
@@ -234,16 +235,19 @@ def develop(
     return sky + answer, grain
 
 
-def kernel_table(kind: str) -> F32:
+def kernel_table(kind: str, sigma: float = 0.0) -> F32:
     """Return the weights of an interpolation kernel, shape (phases + 1, taps), rows summing to 1.
 
-    `kind` is ``"bilinear"``, ``"cubic"`` (Keys 1981, a = -0.5) or ``"lanczos3"``.
+    `kind` is ``"bilinear"``, ``"cubic"`` (Keys 1981, a = -0.5) or ``"lanczos3"``; or ``"gaussian"``, of
+    `sigma` pixels, which smooths.
     """
-    taps = {"bilinear": 2, "cubic": 4, "lanczos3": 6}[kind]
+    taps = {"bilinear": 2, "cubic": 4, "lanczos3": 6, "gaussian": 8}[kind]
     phase = np.arange(_PHASES + 1)[:, None] / _PHASES
     t = np.abs(phase - (np.arange(taps) - (taps // 2 - 1))[None, :])
     if kind == "bilinear":
         weights = np.clip(1 - t, 0, None)
+    elif kind == "gaussian":
+        weights = np.exp(-0.5 * (t / sigma) ** 2)
     elif kind == "cubic":
         near = 1.5 * t**3 - 2.5 * t**2 + 1
         far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
@@ -266,12 +270,15 @@ class Warp:
         See `kernel_table`.
     is_another_grid : bool
         Whether it moves so much that smooth planes change with it.
+    sigma : float
+        Of a Gaussian kernel, pixels.
     """
 
     matrix: F64
     shift: F64
     kernel: str
     is_another_grid: bool = False
+    sigma: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -279,7 +286,9 @@ class Warp:
         return math.sqrt(float(np.linalg.det(self.matrix))) if self.is_another_grid else 1.0
 
     def widened(self, fwhm: float) -> float:
-        """Return the FWHM of stars on another grid; of an aligned frame that before."""
+        """Return the FWHM of stars on another grid or smoothed; of an aligned frame that before."""
+        if self.kernel == "gaussian":
+            return math.hypot(fwhm, FWHM_PER_SIGMA * self.sigma)
         return math.hypot(fwhm, _BLUR[self.kernel]) / self.scale if self.is_another_grid else fwhm
 
     def apply(self, image: F32, stars: F32, galaxies: F32, artefacts: F32, codes: U8) -> tuple[F32, U8]:
@@ -294,7 +303,7 @@ class Warp:
         """
         out = np.empty((5, *image.shape), np.float32)
         out_codes = np.empty_like(codes)
-        table = kernel_table(self.kernel)
+        table = kernel_table(self.kernel, self.sigma)
         _render.resample(
             image, stars, galaxies, artefacts, codes, self.matrix, self.shift, table, out, out_codes
         )
@@ -317,7 +326,18 @@ class Warp:
         return back[0], back[1]
 
 
-def draw_warp(rng: np.random.Generator, shape: tuple[int, int], fwhm: float, regridded: float) -> Warp:
+def draw_smoothing(rng: np.random.Generator, smoothing: Range) -> Warp:
+    """Draw the smoothing of a frame: it stays where it is."""
+    return Warp(np.eye(2), np.zeros(2), "gaussian", sigma=log_uniform(rng, smoothing))
+
+
+def draw_warp(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    fwhm: float,
+    regridded: float,
+    bilinear: float = 0.0,
+) -> Warp:
     """Draw the resampling of a frame.
 
     Aligned ones are shifted, half of them with a small rotation. Those on another grid, as of a survey
@@ -333,6 +353,8 @@ def draw_warp(rng: np.random.Generator, shape: tuple[int, int], fwhm: float, reg
         Of the stars before, pixels; what is wide already gets no finer grid.
     regridded : float
         Probability of another grid.
+    bilinear : float
+        Probability of linear interpolation; else a kernel is drawn.
     """
     angle, scale, is_another_grid = 0.0, 1.0, regridded > 0 and chance(rng, regridded)
     if is_another_grid:
@@ -348,6 +370,8 @@ def draw_warp(rng: np.random.Generator, shape: tuple[int, int], fwhm: float, reg
     matrix = np.array([[c, -s], [s, c]])
     centre = 0.5 * np.array([shape[1], shape[0]])
     shift = centre - matrix @ centre + rng.uniform(-1, 1, 2)
+    if bilinear > 0 and chance(rng, bilinear):
+        return Warp(matrix, shift, "bilinear", is_another_grid)
     return Warp(matrix, shift, str(rng.choice(("bilinear", "cubic", "lanczos3"))), is_another_grid)
 
 

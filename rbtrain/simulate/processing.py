@@ -71,10 +71,15 @@ def process(
     if config.detector.nodded > 0 and chance(rng, config.detector.nodded):
         _subtract_another(layers, variance, conditions, rng)
     if chance(rng, config.detector.resampled):
-        warp = detector.draw_warp(rng, conditions.shape, fwhm, config.detector.regridded)
+        kinds = config.detector.regridded, config.detector.bilinear
+        warp = detector.draw_warp(rng, conditions.shape, fwhm, *kinds)
         if warp.is_another_grid:
             variance, seen = _regrid(layers, variance, seen, warp)
             fwhm = warp.widened(fwhm)
+        variance *= _resample(layers, warp)
+    elif config.detector.smoothed > 0 and chance(rng, config.detector.smoothed):
+        warp = detector.draw_smoothing(rng, config.detector.smoothing)
+        fwhm = warp.widened(fwhm)
         variance *= _resample(layers, warp)
     noise = np.sqrt(variance)
     typical = float(np.median(noise[::_STEP, ::_STEP]))
@@ -179,7 +184,7 @@ def _moved(rows: Rows, warp: Warp) -> Rows:
 def _round(layers: Layers, config: DetectorConfig, rng: np.random.Generator, typical: float) -> None:
     """Round to fractions of the noise, as lossy compression does, or to whole numbers."""
     if chance(rng, config.quantised):
-        step = np.float32(typical * log_uniform(rng, (1 / 16, 0.5)))
+        step = np.float32(typical * log_uniform(rng, config.quanta))
         layers.image = np.rint(layers.image / step) * step
     elif typical > 0.8 and chance(rng, config.rounded):
         layers.image = np.rint(layers.image)

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from rbinfer.measure.candidates import Pyramid, measure_round
 from rbinfer.measure.clean import cleaned
-from rbinfer.measure.grain import single_pixel_fwhm
+from rbinfer.measure.grain import single_pixel
 from rbinfer.measure.psf import measure_psf
 
 from .frames import NOISE, SKY, gaussian_stamp, star_frame

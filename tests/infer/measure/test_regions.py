@@ -99,9 +99,27 @@ def test_of_a_doubtful_frame_the_ninths_count_where_they_differ():
     exposure, _ = doubtful(banded(np.random.default_rng(25)))
     unknown = replace(measure_psf(exposure), fwhm=None, likely_fwhm=2.0, confidence=0.9, variation=0.0)
     assert width_of(exposure, unknown).fwhm == width.fwhm
-    # Where nothing may be stars, or there is too little of it, nothing is looked at.
-    assert width_of(exposure, replace(unknown, likely_fwhm=None)) is None
+    assert width_of(exposure, replace(unknown, likely_fwhm=None)).fwhm == width.fwhm
+    # Where there is too little, nothing is looked at.
     assert width_of(exposure, replace(unknown, n_fitted=9)) is None
+
+
+@pytest.mark.parametrize(
+    ("confidence", "agreement", "n"),
+    [(1.5, 0.9, 9), (2.5, 0.5, 9), (2.5, 0.74, 9), (2.5, 0.9, 0), (5.5, 0.5, 0)],
+)
+def test_where_more_agrees_the_ninths_have_to_bring_more(confidence, agreement, n):
+    exposure, found = doubtful(banded(np.random.default_rng(25)))
+    width = width_of(exposure, replace(found, confidence=confidence, agreement=agreement))
+    assert len(width.regions) == n
+
+
+def test_ninths_that_differ_less_count_where_far_more_agrees_in_them():
+    exposure, found = doubtful(banded(np.random.default_rng(29), widths=(2.4, 2.7, 3.0)))
+    assert width_of(exposure, replace(found, agreement=0.85)).regions == ()
+    poor = replace(found, agreement=0.5)
+    widths = np.array([each.fwhm for each in width_of(exposure, poor).regions]).reshape(3, 3)
+    assert widths == pytest.approx(np.tile([2.4, 2.7, 3.0], (3, 1)), rel=0.06)
 
 
 def test_ninths_that_are_alike_do_not_count():
