@@ -115,7 +115,9 @@ def test_answers(tmp_path, tried):
             item = int(rng.integers(6))
             answer = str(rng.choice([*LABELS, "undo"]))
             text = "".join(rng.choice(letters, 8)).translate({10: 32, 13: 32, 11: 32, 12: 32})
-            label = Label(f"/data/{text}.fits", f"hash {item}", item + 0.5, -1e-3, answer, who=f"<{text}>")
+            label = Label(
+                f"/data/{text}.fits", f"hash {item}", item + 0.5, -1e-3, answer, who=f"<{text}>"
+            )
             writers[int(rng.integers(3))].append([label])
             stack = said.setdefault(item, [])
             if answer == "undo":

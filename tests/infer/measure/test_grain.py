@@ -19,17 +19,23 @@ def finer(image, side, order=1, shift=0.3):
     return ndimage.map_coordinates(image, grid, order=order).astype(np.float32)
 
 
+def fwhm_much_finer(image):
+    """Return how wide a single pixel is on a grid much finer than the detector's; else None."""
+    found = single_pixel(image)
+    return found.fwhm if found is not None and found.is_much_finer else None
+
+
 def sky(seed, size=300):
     return np.random.default_rng(seed).normal(SKY, NOISE, (size, size))
 
 
-def with_hits(rng, image, n):
+def with_hits(rng, image, n, share_of_pairs=0.33):
     """Add single pixels, and pairs of them."""
     image = image.copy()
     y, x = rng.integers(5, np.array(image.shape) - 5, (n, 2)).T
     height = NOISE * rng.uniform(20, 300, n)
     np.add.at(image, (y, x), height)
-    pairs = slice(0, n // 3)
+    pairs = slice(0, round(share_of_pairs * n))
     np.add.at(image, (y[pairs], x[pairs] + 1), height[pairs])
     return image
 
@@ -44,7 +50,7 @@ def test_it_is_that_of_fits_to_single_pixels(side, order):
     image = finer(image, side, order)
     fits = measure_round(Pyramid.of(cleaned(image, None).layer, None), False)
     assert len(fits) > 30
-    assert single_pixel_fwhm(image) == pytest.approx(np.exp(np.median(fits.log_fwhm)), rel=0.12)
+    assert fwhm_much_finer(image) == pytest.approx(np.exp(np.median(fits.log_fwhm)), rel=0.12)
 
 
 @pytest.mark.parametrize(
@@ -81,20 +87,20 @@ def test_it_is_that_of_fits_to_single_pixels(side, order):
     ],
 )
 def test_on_the_grid_of_the_detector_it_is_not_known(draw):
-    assert single_pixel_fwhm(draw().astype(np.float32)) is None
+    assert fwhm_much_finer(draw().astype(np.float32)) is None
 
 
 def test_where_stars_crowd_it_is_not_known():
     """On a finer grid, too: neighbours are alike because of stars."""
     image = finer(star_frame(np.random.default_rng(11), 9000, 1.4, size=400), 0.5)
-    assert single_pixel_fwhm(image) is None
+    assert fwhm_much_finer(image) is None
 
 
 def test_slopes_do_not_count():
     image = finer(sky(12), 0.5)
-    plain = single_pixel_fwhm(image)
+    plain = fwhm_much_finer(image)
     y, x = np.indices(image.shape, np.float32)
-    assert single_pixel_fwhm(image + np.float32(0.5) * y - np.float32(0.8) * x) == pytest.approx(
+    assert fwhm_much_finer(image + np.float32(0.5) * y - np.float32(0.8) * x) == pytest.approx(
         plain, rel=0.05
     )
 
@@ -104,17 +110,17 @@ def test_bad_pixels_are_passed_over(turn):
     """Margins, as of a warped image, and single ones."""
     rng = np.random.default_rng(8)
     image = finer(sky(13, size=502), 0.5)
-    whole = single_pixel_fwhm(image)
+    whole = fwhm_much_finer(image)
     assert whole == pytest.approx(2.0, rel=0.15)
     image[:, :40] = image[:, -40:] = np.nan
-    assert single_pixel_fwhm(turn(image)) == pytest.approx(whole, rel=0.05)
+    assert fwhm_much_finer(turn(image)) == pytest.approx(whole, rel=0.05)
     image[rng.random(image.shape) < 0.01] = np.nan
-    assert single_pixel_fwhm(turn(image)) == pytest.approx(whole, rel=0.05)
+    assert fwhm_much_finer(turn(image)) == pytest.approx(whole, rel=0.05)
 
 
 def test_it_does_not_depend_on_how_an_image_is_turned():
     image = finer(sky(14), 0.55, order=3)
-    widths = [single_pixel_fwhm(np.ascontiguousarray(np.rot90(image, k))) for k in range(4)]
+    widths = [fwhm_much_finer(np.ascontiguousarray(np.rot90(image, k))) for k in range(4)]
     assert widths == pytest.approx([widths[0]] * 4, rel=0.03)
 
 
@@ -137,7 +143,7 @@ def test_stars_are_found_among_them(n_hits):
 @pytest.mark.parametrize("fwhm", [1.4, 2.5])
 def test_stars_well_above_the_width_of_hits_are_stars(fwhm):
     image = finer(star_frame(np.random.default_rng(16), 80, fwhm, size=300), 0.5)
-    assert single_pixel_fwhm(image) == pytest.approx(2.0, rel=0.15)
+    assert fwhm_much_finer(image) == pytest.approx(2.0, rel=0.15)
     # What interpolation adds: about a pixel of the detector.
     assert measure_psf(image).fwhm == pytest.approx(2 * np.hypot(fwhm, 1.1), rel=0.1)
 
@@ -153,5 +159,54 @@ def test_stars_sharper_than_the_noise_are_stars(sigma):
             13, *rng.uniform(-0.5, 0.5, 2), 1.4, flux=NOISE * rng.uniform(50, 500)
         )
     image = image.astype(np.float32)
-    assert single_pixel_fwhm(image) > 1.4
+    assert fwhm_much_finer(image) > 1.4
     assert measure_psf(image).fwhm == pytest.approx(1.4, rel=0.1)
+
+
+@pytest.mark.parametrize(("side", "shift", "order"), [(0.7, 0.3, 1), (0.7, 0.3, 3), (1.0, 0.5, 1)])
+def test_hits_on_a_grid_that_is_hardly_finer_are_no_stars(side, shift, order):
+    image = finer(with_hits(np.random.default_rng(17), sky(17), 250, 0.1), side, order, shift)
+    single = single_pixel(image)
+    assert not single.is_much_finer
+    assert single.fwhm == pytest.approx(
+        {(0.7, 1): 1.5, (0.7, 3): 1.3, (1.0, 1): 1.47}[side, order], rel=0.1
+    )
+    found = measure_psf(image)
+    assert (found.fwhm, found.likely_fwhm) == (None, None)
+
+
+@pytest.mark.parametrize("fwhm", [2.2, 3.0])
+def test_stars_on_a_grid_that_is_hardly_finer_are_found_among_hits(fwhm):
+    rng = np.random.default_rng(18)
+    image = finer(with_hits(rng, star_frame(rng, 60, fwhm, size=300), 150, 0.1), 0.7)
+    assert not single_pixel(image).is_much_finer
+    assert measure_psf(image).fwhm == pytest.approx(np.hypot(fwhm, 1.1) / 0.7, rel=0.1)
+
+
+def test_where_there_is_no_interpolation_nothing_is_known():
+    rng = np.random.default_rng(19)
+    for image in (sky(19), with_hits(rng, sky(19), 2000), np.full((300, 300), 7.0)):
+        assert single_pixel(image.astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("image", [sky(20), finer(sky(20), 1.0, shift=0.5)], ids=["plain", "shifted"])
+def test_the_faint_stars_of_a_field_hide_it(image):
+    """Where pixels are further above the median than below it, neighbours may be alike because of stars."""
+    rng = np.random.default_rng(20)
+    y, x = rng.integers(0, np.array(image.shape), (12_000, 2)).T
+    light = np.zeros(image.shape)
+    np.add.at(light, (y, x), rng.uniform(5, 40, 12_000) * NOISE)
+    crowded = image + ndimage.gaussian_filter(light, 0.6)
+    assert single_pixel(crowded.astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stars_shifted_as_a_whole_are_stars_and_hits_shifted_so_are_not(seed):
+    """Fits to undersampled stars are drawn to some places in a pixel; but not as hits are."""
+    rng = np.random.default_rng(seed)
+    image = with_hits(rng, star_frame(rng, 150, 0.9, size=300), 60)
+    shift = {"shift": (0.3, 0.3), "order": 3, "mode": "nearest"}
+    assert measure_psf(ndimage.shift(image, **shift)).fwhm == pytest.approx(1.22, rel=0.05)
+    found = measure_psf(ndimage.shift(with_hits(rng, sky(seed), 200, 0.0), **shift))
+    assert found.fwhm is None
+    assert "lie at one place in a pixel" in found.reason
