@@ -3,7 +3,7 @@
     python benchmarks/variants.py DIR [DIR ...] [--model NAME_OR_PATH] [--json FILE]
 
 A mirrored or turned image has the same stars, and so has one without its sky, in other units or in
-tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated or binned, its
+tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated, smoothed or binned, its
 stars and hits have other shapes, as in the files of other pipelines. Another exposure that is subtracted
 adds noise and negative stars. Pixels and positions alone are given, no header; galaxies are real.
 """
@@ -130,6 +130,35 @@ def finer(image):
     return [replace(image, pixels=pixels, x=2 * image.x, y=2 * image.y)]
 
 
+def on_another_grid(angle, side, order):
+    """Return a change to pixels of that side, turned by degrees; of the middle, on as many pixels."""
+    c, s = side * np.cos(np.deg2rad(angle)), side * np.sin(np.deg2rad(angle))
+    matrix = np.array([[c, -s], [s, c]])
+
+    def change(image):
+        bad = ~np.isfinite(image.pixels)
+        filled = np.where(bad, np.nanmedian(image.pixels), image.pixels)
+        middle = (np.array(bad.shape) - 1) / 2
+        offset = middle - matrix @ middle
+        pixels = ndimage.affine_transform(filled, matrix, offset, order=order, mode="nearest")
+        pixels[ndimage.affine_transform(bad.astype(np.float32), matrix, offset, order=1, cval=1) > 0] = (
+            np.nan
+        )
+        y, x = np.linalg.inv(matrix) @ (np.stack([image.y, image.x]) - offset[:, None])
+        moved = replace(image, pixels=pixels, x=x, y=y).on_pixels(1.0)
+        row, column = (np.rint(each).astype(int) for each in (moved.y, moved.x))
+        return [moved.only(np.isfinite(pixels[row, column]))]
+
+    return change
+
+
+def smoothed(image):
+    """Smooth with a Gaussian of 0.6 pixels."""
+    bad = ~np.isfinite(image.pixels)
+    filled = np.where(bad, np.nanmedian(image.pixels), image.pixels)
+    return [replace(image, pixels=np.where(bad, np.nan, ndimage.gaussian_filter(filled, 0.6)))]
+
+
 def binned(image):
     """Add 2 x 2 pixels; leave out what is beside another label, or does not stand out any more."""
     ny, nx = (n // 2 for n in image.pixels.shape)
@@ -155,7 +184,10 @@ VARIANTS = {
     "less another exposure": less_another,
     "in tiles of 256 pixels": in_tiles,
     "shifted by half a pixel": shifted,
+    "turned by 3 degrees": on_another_grid(3.0, 1.0, 3),
+    "pixels of 0.7, linear": on_another_grid(0.0, 0.7, 1),
     "interpolated, 2 x finer": finer,
+    "smoothed": smoothed,
     "binned 2 x 2": binned,
 }
 
