@@ -32,27 +32,44 @@ _WAVES = (1.0, -4.0, 6.0, -4.0, 1.0), (-1.0, 0.0, 2.0, 0.0, -1.0)
 
 
 @dataclass(frozen=True)
-class SinglePixel:
-    """What a single pixel of the detector looks like in an image.
+class Grain:
+    """How the noise of an image is.
 
     Attributes
     ----------
-    fwhm : float
-        Pixels of the image.
-    is_much_finer : bool
-        Whether the image has a much finer grid than the detector.
+    single : float
+        FWHM in pixels of the image of what a single pixel of the detector became, if it was interpolated
+        and stars do not crowd. The noise of neighbours is as alike as a Gaussian is to itself, of which a
+        fit to such a pixel has the width, within a tenth (linear, cubic and Lanczos-3 interpolation to
+        pixels of 0.5 to 0.7).
+    finest : float
+        Noise in the finest waves over that in those twice as long.
+    skew : float
+        Distance of the median from the upper over that from the lower of the two sextiles.
     """
 
-    fwhm: float
-    is_much_finer: bool
+    single: float
+    finest: float
+    skew: float
+
+    @property
+    def is_much_finer(self) -> bool:
+        """Whether the grid is much finer than that of the detector."""
+        return self.finest <= _FINEST and self.skew <= _SKEW
+
+    @property
+    def shows_single_pixels(self) -> bool:
+        """Whether it was interpolated, and what a single pixel became is known."""
+        return self.is_much_finer or (self.finest <= _INTERPOLATED and self.skew <= _EVEN)
+
+    @property
+    def shows_faint_stars(self) -> bool:
+        """Whether it was interpolated, and something fills the sky as faint stars do."""
+        return self.finest <= _INTERPOLATED and self.skew > _EVEN
 
 
-def single_pixel(pixels: NDArray[np.float32]) -> SinglePixel | None:
-    """Return how wide a single pixel of the detector is, where an image was interpolated.
-
-    The noise of neighbours is as alike as a Gaussian is to itself, of which a fit to what a single pixel
-    became has the width, within a tenth (linear, cubic and Lanczos-3 interpolation to pixels of 0.5 to
-    0.7).
+def grain_of(pixels: NDArray[np.float32]) -> Grain | None:
+    """Look at the noise of an image.
 
     Parameters
     ----------
@@ -61,8 +78,8 @@ def single_pixel(pixels: NDArray[np.float32]) -> SinglePixel | None:
 
     Returns
     -------
-    SinglePixel or None
-        None where it was not interpolated, where stars crowd, or where too little of the noise is seen.
+    Grain or None
+        None where the noise of neighbours is not alike, or too little of it is seen.
     """
     blocks = _blocks(pixels)
     near, far = (_difference(blocks, step) for step in (1, _FAR))
@@ -70,12 +87,9 @@ def single_pixel(pixels: NDArray[np.float32]) -> SinglePixel | None:
     if np.count_nonzero(is_seen) < _FEWEST:
         return None
     blocks, alike = blocks[is_seen], float(np.median(1.0 - near[is_seen] / far[is_seen]))
-    if not 0.0 < alike < 1.0 or not (skew := _skew(blocks)) <= _SKEW:
+    if not 0.0 < alike < 1.0:
         return None
-    finest = _finest(blocks)
-    if not finest <= (_INTERPOLATED if skew <= _EVEN else _FINEST):
-        return None
-    return SinglePixel(FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))), finest <= _FINEST)
+    return Grain(FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))), _finest(blocks), _skew(blocks))
 
 
 def _blocks(pixels: NDArray[np.float32]) -> Floats:

@@ -10,7 +10,7 @@ from .agreement import LONG, ODD, ROUND, Group, Rules, largest_group
 from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .even import evened
-from .grain import SinglePixel, single_pixel
+from .grain import Grain, grain_of
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
@@ -35,6 +35,8 @@ _APART = 3.0  # standard errors
 #: pixels needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the width is
 #: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
+#: Less where an image was interpolated, which makes undersampled stars differ, and shows faint stars.
+_MAYBE_FAINT = 0.35
 #: On a grid much finer than the detector's, groups of hits are so many times as wide as a single pixel.
 #: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide. On a grid
 #: that is hardly finer, undersampled stars are 1.2 times as wide and more.
@@ -164,10 +166,11 @@ def measure_psf(
     found = measure_round(pyramid, frame.is_mosaic)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    hit = None if frame.is_mosaic else _hit_like(group, frame.image)
+    grain = None if frame.is_mosaic else _grain(group, frame.image)
+    are_hits = grain is not None and group is not None and _are_hits(group, grain)
     # A group that is refused anyway says more about the frame than what is left without it.
-    is_left_out = hit is not None and (hit.is_much_finer or _is_better(group, None))
-    least = _HITS[1] * hit.fwhm if hit is not None and is_left_out else 0.0
+    is_left_out = are_hits and grain is not None and (grain.is_much_finer or _is_better(group, None))
+    least = _HITS[1] * grain.single if grain is not None and is_left_out else 0.0
     if least > 0:
         stars, group = _above(*_alike(_wider(found, least), ROUND), least)
     are_streaks = _are_streaks(stars, group)
@@ -182,8 +185,9 @@ def measure_psf(
                 stars, group = others, odd
     population = population_of(found, group)
     if group is None or not group.is_convincing:
-        unmeasured = _unmeasured(n_fitted, group, least)
-        likely = unmeasured.likely_fwhm if hit is None or is_left_out else None
+        is_faint = grain is not None and grain.shows_faint_stars
+        unmeasured = _unmeasured(n_fitted, group, least, is_faint)
+        likely = None if are_hits and not is_left_out else unmeasured.likely_fwhm
         return replace(unmeasured, population=population, likely_fwhm=likely)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
@@ -226,15 +230,15 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
     return found, group
 
 
-def _hit_like(group: Group | None, image: NDArray[np.float32]) -> SinglePixel | None:
-    """Return what a single pixel of the detector looks like, where the group is as wide as that."""
-    if group is None or group.fwhm > _WIDEST_HITS:
-        return None
-    single = single_pixel(image)
-    if single is None:
-        return None
-    low, high = _HITS if single.is_much_finer else _HITS_HARDLY_FINER
-    return single if low < group.fwhm / single.fwhm < high else None
+def _grain(group: Group | None, image: NDArray[np.float32]) -> Grain | None:
+    """Look at the noise, where a group may be of hits."""
+    return None if group is None or group.fwhm > _WIDEST_HITS else grain_of(image)
+
+
+def _are_hits(group: Group, grain: Grain) -> bool:
+    """Whether a group is as wide as single pixels of the detector are in an interpolated image."""
+    low, high = _HITS if grain.is_much_finer else _HITS_HARDLY_FINER
+    return grain.shows_single_pixels and low < group.fwhm / grain.single < high
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
@@ -279,12 +283,13 @@ def _is_better(group: Group | None, other: Group | None) -> bool:
     return other is None or not other.is_convincing or group.evidence > other.evidence
 
 
-def _may_be_stars(group: Group) -> bool:
+def _may_be_stars(group: Group, is_faint: bool) -> bool:
     part = group.evidence / group.needed
-    return part >= (_MAYBE_NARROW if group.fwhm < _NARROW else _MAYBE)
+    narrow = _MAYBE_FAINT if is_faint else _MAYBE_NARROW
+    return part >= (narrow if group.fwhm < _NARROW else _MAYBE)
 
 
-def _unmeasured(n: int, group: Group | None, least: float = 0.0) -> FramePsf:
+def _unmeasured(n: int, group: Group | None, least: float = 0.0, is_faint: bool = False) -> FramePsf:
     n_stars = 0 if group is None else len(group.members)
     likely = None
     if least > 0 and n_stars < 3:
@@ -302,7 +307,7 @@ def _unmeasured(n: int, group: Group | None, least: float = 0.0) -> FramePsf:
             "those of single pixels do once an image is resampled"
         )
     else:
-        likely = group.fwhm if _may_be_stars(group) else None
+        likely = group.fwhm if _may_be_stars(group, is_faint) else None
         why = (
             f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
             "detector may"

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from rbinfer.measure.candidates import Pyramid, measure_round
 from rbinfer.measure.clean import cleaned
-from rbinfer.measure.grain import single_pixel
+from rbinfer.measure.grain import grain_of
 from rbinfer.measure.psf import measure_psf
 
 from .frames import NOISE, SKY, gaussian_stamp, star_frame
@@ -21,8 +21,8 @@ def finer(image, side, order=1, shift=0.3):
 
 def fwhm_much_finer(image):
     """Return how wide a single pixel is on a grid much finer than the detector's; else None."""
-    found = single_pixel(image)
-    return found.fwhm if found is not None and found.is_much_finer else None
+    found = grain_of(image)
+    return found.single if found is not None and found.is_much_finer else None
 
 
 def sky(seed, size=300):
@@ -166,9 +166,10 @@ def test_stars_sharper_than_the_noise_are_stars(sigma):
 @pytest.mark.parametrize(("side", "shift", "order"), [(0.7, 0.3, 1), (0.7, 0.3, 3), (1.0, 0.5, 1)])
 def test_hits_on_a_grid_that_is_hardly_finer_are_no_stars(side, shift, order):
     image = finer(with_hits(np.random.default_rng(17), sky(17), 250, 0.1), side, order, shift)
-    single = single_pixel(image)
-    assert not single.is_much_finer
-    assert single.fwhm == pytest.approx(
+    grain = grain_of(image)
+    assert grain.shows_single_pixels
+    assert not grain.is_much_finer
+    assert grain.single == pytest.approx(
         {(0.7, 1): 1.5, (0.7, 3): 1.3, (1.0, 1): 1.47}[side, order], rel=0.1
     )
     found = measure_psf(image)
@@ -179,14 +180,15 @@ def test_hits_on_a_grid_that_is_hardly_finer_are_no_stars(side, shift, order):
 def test_stars_on_a_grid_that_is_hardly_finer_are_found_among_hits(fwhm):
     rng = np.random.default_rng(18)
     image = finer(with_hits(rng, star_frame(rng, 60, fwhm, size=300), 150, 0.1), 0.7)
-    assert not single_pixel(image).is_much_finer
+    assert not grain_of(image).is_much_finer
     assert measure_psf(image).fwhm == pytest.approx(np.hypot(fwhm, 1.1) / 0.7, rel=0.1)
 
 
 def test_where_there_is_no_interpolation_nothing_is_known():
     rng = np.random.default_rng(19)
     for image in (sky(19), with_hits(rng, sky(19), 2000), np.full((300, 300), 7.0)):
-        assert single_pixel(image.astype(np.float32)) is None
+        grain = grain_of(image.astype(np.float32))
+        assert grain is None or not (grain.shows_single_pixels or grain.shows_faint_stars)
 
 
 @pytest.mark.parametrize("image", [sky(20), finer(sky(20), 1.0, shift=0.5)], ids=["plain", "shifted"])
@@ -197,7 +199,8 @@ def test_the_faint_stars_of_a_field_hide_it(image):
     light = np.zeros(image.shape)
     np.add.at(light, (y, x), rng.uniform(5, 40, 12_000) * NOISE)
     crowded = image + ndimage.gaussian_filter(light, 0.6)
-    assert single_pixel(crowded.astype(np.float32)) is None
+    grain = grain_of(crowded.astype(np.float32))
+    assert grain is None or not grain.shows_single_pixels
 
 
 @pytest.mark.parametrize("seed", range(3))
