@@ -261,8 +261,8 @@ def _lie_in_one_phase(phase: Floats) -> bool:
     """Whether so many maxima (n, 2) fall at one place in a pixel as only single pixels do.
 
     Of a uniform phase the means are 0, with an error of 0.7 / sqrt(n); the choice of maxima adds to
-    that. Many undersampled stars of an interpolated image have 0.65 along one axis, and 0.5 along the other:
-    fits to such stars are drawn to some places in a pixel. Many hits have 0.9 along both.
+    that. Many undersampled stars of an interpolated image have 0.65 along one axis and 0.5 along the
+    other: fits to such stars are drawn to some places in a pixel. Many hits have 0.9 along both.
     """
     along = np.abs(np.exp(2j * np.pi * phase).mean(axis=0))
     if len(phase) < _MANY:

@@ -23,7 +23,7 @@ _MOST = 5
 #: one, for frames on which so much of what is similarly wide agrees.
 _SURE, _DOUBTFUL, _MOSTLY = 5.0, 2.0, 0.75
 #: Below it, what they must differ by, and how much of what does not agree on the whole frame still does
-#: not in the ninths: 0.45 to 0.55 of it in seven variants of a fish-eye lens's frame, 0.7 and more in others.
+#: not in the ninths: 0.45 to 0.55 of it in seven variants of a fish-eye lens's frame, 0.7 in others.
 _DIFFERS, _BETTER = 0.2, 0.6
 _FEWEST_FITTED = 10  # maxima of the whole frame; each is in four ninths at most
 
