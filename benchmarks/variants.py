@@ -3,9 +3,10 @@
     python benchmarks/variants.py DIR [DIR ...] [--model NAME_OR_PATH] [--json FILE]
 
 A mirrored or turned image has the same stars, and so has one without its sky, in other units or in
-tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated, smoothed or binned, its
-stars and hits have other shapes, as in the files of other pipelines. Another exposure that is subtracted
-adds noise and negative stars. Pixels and positions alone are given, no header; galaxies are real.
+tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated, smoothed or
+binned, its stars and hits have other shapes, as in the files of other pipelines. Another exposure that
+is subtracted adds noise and negative stars. Pixels and positions alone are given, no header; galaxies
+are real.
 """
 
 import argparse

@@ -42,7 +42,7 @@ class Grain:
         FWHM in pixels of the image of what a single pixel of the detector became, if it was
         interpolated and stars do not crowd. The noise of neighbours is as alike as a Gaussian is to
         itself, of which a fit to such a pixel has the width, within a tenth (linear, cubic and Lanczos-3
-        interpolation to pixels of 0.5 to 0.7).
+        interpolation to pixels of 0.5 to 0.7). 0 where the noise of neighbours is not alike.
     finest : float
         Noise in the finest waves over that in those twice as long.
     skew : float
@@ -61,7 +61,8 @@ class Grain:
     @property
     def shows_single_pixels(self) -> bool:
         """Whether it was interpolated, and what a single pixel became is known."""
-        return self.is_much_finer or (self.finest <= _INTERPOLATED and self.skew <= _EVEN)
+        is_even = self.finest <= _INTERPOLATED and self.skew <= _EVEN
+        return self.single > 0.0 and (self.is_much_finer or is_even)
 
     @property
     def shows_faint_stars(self) -> bool:
@@ -80,7 +81,7 @@ def grain_of(pixels: NDArray[np.float32]) -> Grain | None:
     Returns
     -------
     Grain or None
-        None where the noise of neighbours is not alike, or too little of it is seen.
+        None where too little of the noise is seen.
     """
     blocks = _blocks(pixels)
     near, far = (_difference(blocks, step) for step in (1, _FAR))
@@ -88,9 +89,8 @@ def grain_of(pixels: NDArray[np.float32]) -> Grain | None:
     if np.count_nonzero(is_seen) < _FEWEST:
         return None
     blocks, alike = blocks[is_seen], float(np.median(1.0 - near[is_seen] / far[is_seen]))
-    if not 0.0 < alike < 1.0:
-        return None
-    return Grain(FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))), _finest(blocks), _skew(blocks))
+    single = FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))) if 0.0 < alike < 1.0 else 0.0
+    return Grain(single, _finest(blocks), _skew(blocks))
 
 
 def _blocks(pixels: NDArray[np.float32]) -> Floats:

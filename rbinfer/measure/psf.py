@@ -35,8 +35,8 @@ _APART = 3.0  # standard errors
 #: pixels needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the width is
 #: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
 _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
-#: Less where faint stars fill the image. On 200 simulated frames without stars about as many hits are let
-#: in with 0.15 to 0.35; with 0.15 there are more of them on frames with stars.
+#: Less where faint stars fill the image. On 200 simulated frames without stars about as many hits are
+#: let in with 0.15 to 0.35; with 0.15 there are more of them on frames with stars.
 _MAYBE_FAINT = 0.25
 #: On a grid much finer than the detector's, groups of hits are so many times as wide as a single pixel.
 #: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide. On a

@@ -254,10 +254,10 @@ class DetectorConfig(Settings):
         Probability that a resampled frame is on another grid, of pixels down to half the size and at any
         angle, as of a survey or of interpolated colours.
     bilinear : float
-        Probability that a resampled frame is interpolated linearly; else one of the three kernels is drawn.
+        Probability that a resampled frame is interpolated linearly; else one of the three is drawn.
     smoothed : float
-        Probability that the frame was smoothed with a round Gaussian, as by its observer or by charge that
-        spreads; this correlates the noise, and hits are as smooth as stars.
+        Probability that a frame that was not resampled was smoothed with a round Gaussian; this
+        correlates the noise, and hits are as smooth as stars.
     smoothing : Range
         Its sigma in pixels, log-uniform.
     sky_subtracted : float

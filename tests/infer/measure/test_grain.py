@@ -22,7 +22,8 @@ def finer(image, side, order=1, shift=0.3):
 def fwhm_much_finer(image):
     """Return how wide a single pixel is on a grid much finer than the detector's; else None."""
     found = grain_of(image)
-    return found.single if found is not None and found.is_much_finer else None
+    is_known = found is not None and found.is_much_finer and found.shows_single_pixels
+    return found.single if is_known else None
 
 
 def sky(seed, size=300):
@@ -193,7 +194,7 @@ def test_where_there_is_no_interpolation_nothing_is_known():
 
 @pytest.mark.parametrize("image", [sky(20), finer(sky(20), 1.0, shift=0.5)], ids=["plain", "shifted"])
 def test_the_faint_stars_of_a_field_hide_it(image):
-    """Where pixels are further above the median than below it, neighbours may be alike because of stars."""
+    """Where pixels are further above the median than below, neighbours may be alike because of stars."""
     rng = np.random.default_rng(20)
     y, x = rng.integers(0, np.array(image.shape), (12_000, 2)).T
     light = np.zeros(image.shape)
@@ -213,3 +214,23 @@ def test_stars_shifted_as_a_whole_are_stars_and_hits_shifted_so_are_not(seed):
     found = measure_psf(ndimage.shift(with_hits(rng, sky(seed), 200, 0.0), **shift))
     assert found.fwhm is None
     assert "lie at one place in a pixel" in found.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_faint_stars_make_it_likely_that_narrow_ones_are_stars(seed):
+    """Hits are no more than what is seen of them; stars are many more."""
+    rng = np.random.default_rng(seed)
+    image = with_hits(rng, star_frame(rng, 60, 0.75, size=300), 80, 0.4)
+    assert not grain_of(image.astype(np.float32)).shows_faint_stars
+    y, x = rng.integers(0, 300, (2, 9000))
+    np.add.at(image, (y, x), rng.exponential(4.0 * NOISE, 9000))
+    assert grain_of(image.astype(np.float32)).shows_faint_stars
+    found = measure_psf(image)
+    assert found.fwhm is None
+    assert found.likely_fwhm == pytest.approx(0.75, rel=0.1)
+    assert 0.25 < found.confidence < 0.6
+
+
+def test_few_photons_are_no_faint_stars():
+    image = np.random.default_rng(21).poisson(0.7, (300, 300)).astype(np.float32)
+    assert not grain_of(image).shows_faint_stars
