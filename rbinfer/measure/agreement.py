@@ -40,8 +40,9 @@ _STARTS = 2
 _AGREE, _AGREE_SHAPE = 0.15, 0.2
 #: Scatter of the shapes of undersampled stars: 0.14 at most in real frames, 0.34 of resampled pixels.
 _MOST_WANDER = 0.25
-#: So many maxima lie at one place in a pixel where the mean over both axes is larger than this.
-_MANY, _ONE_PHASE = 40, 0.65
+#: So many maxima lie at one place in a pixel where the mean over both axes is larger than this, or that
+#: along one of them.
+_MANY, _ONE_PHASE, _ONE_LINE = 40, 0.65, 0.85
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
 #: Of 2000 simulated frames of hits only, one has five or more that agree on a width above 2.5 pixels,
 #: and in none are they so large a share of what is similarly wide. Such a group needs less evidence.
@@ -261,13 +262,14 @@ def _lie_in_one_phase(phase: Floats) -> bool:
     """Whether so many maxima (n, 2) fall at one place in a pixel as only single pixels do.
 
     Of a uniform phase the means are 0, with an error of 0.7 / sqrt(n); the choice of maxima adds to
-    that. Many undersampled stars of an interpolated image have 0.65 along one axis and 0.5 along the
-    other: fits to such stars are drawn to some places in a pixel. Many hits have 0.9 along both.
+    that. Many undersampled stars of an interpolated image have 0.77 at most along one axis and 0.5 along
+    the other: fits to such stars are drawn to some places in a pixel. Many hits have 0.9 along both, and
+    pairs of hot pixels along one.
     """
     along = np.abs(np.exp(2j * np.pi * phase).mean(axis=0))
     if len(phase) < _MANY:
         return bool(along.max() > 0.45 + 0.6 / np.sqrt(len(phase)))
-    return bool(along.mean() > _ONE_PHASE)
+    return bool(along.mean() > _ONE_PHASE or along.max() > _ONE_LINE)
 
 
 def _needed(width: float, share: float) -> float:

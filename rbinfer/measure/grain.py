@@ -22,13 +22,16 @@ _GOOD = 0.75  # share of the pixels of a block
 _FAR = 4  # pixels: noise at so great a distance is not alike
 _CLIP = 3.5 * 1.4826  # median deviations from the median: 3.5 scatters
 #: Noise in the finest waves over that in those twice as long: 0.97 to 1.05 without interpolation, 0.45
-#: to 0.6 if shifted by half a pixel, 0.38 to 0.49 with pixels of 0.7, 0.12 to 0.33 of 0.5 to 0.6.
+#: to 0.6 if shifted by half a pixel, 0.38 to 0.49 with pixels of 0.7, 0.12 to 0.33 of 0.5 to 0.6. Up to
+#: the first the grid is much finer, up to the second the image was interpolated.
 _FINEST, _INTERPOLATED = 0.36, 0.8
 #: Distance of the median from the upper over that from the lower of the two sextiles: 1.3 and more where
 #: stars crowd so that they make neighbours alike. On a grid that is hardly finer they need not crowd as
-#: much: 1.1 and more on nearly all simulated frames of undersampled stars. The labelled frames without
-#: stars have 1.0 to 1.12; with few photons a pixel there is no limit.
-_SKEW, _EVEN, _PHOTONS = 1.25, 1.1, 4.0
+#: much: 1.1 and more where faint stars fill the sky. Labelled frames without stars have 1.0 to 1.12.
+_SKEW, _EVEN = 1.25, 1.1
+#: Steps are too large if they are more than such a part of what lies between the sextiles, which is
+#: twice the noise; every how many pixels is looked at to find them.
+_COARSE, _EACH = 0.25, 8
 _WAVES = (1.0, -4.0, 6.0, -4.0, 1.0), (-1.0, 0.0, 2.0, 0.0, -1.0)
 
 
@@ -38,36 +41,36 @@ class Grain:
 
     Attributes
     ----------
-    single : float
-        FWHM in pixels of the image of what a single pixel of the detector became, if it was
-        interpolated and stars do not crowd. The noise of neighbours is as alike as a Gaussian is to
-        itself, of which a fit to such a pixel has the width, within a tenth (linear, cubic and Lanczos-3
-        interpolation to pixels of 0.5 to 0.7). 0 where the noise of neighbours is not alike.
-    finest : float
-        Noise in the finest waves over that in those twice as long.
     skew : float
-        Distance of the median from the upper over that from the lower of the two sextiles.
+        Distance of the median from the upper over that from the lower of the two sextiles. NaN where the
+        image is rounded so coarsely that they say nothing.
+    single : float
+        FWHM in pixels of the image of what a single pixel of the detector became. The noise of
+        neighbours is as alike as a Gaussian is to itself, of which a fit to such a pixel has the width,
+        within a tenth (linear, cubic and Lanczos-3 interpolation to pixels of 0.5 to 0.7). 0 where the
+        noise of neighbours is not alike, or where stars crowd.
+    finest : float
+        Noise in the finest waves over that in those twice as long; infinite where `single` is 0.
     """
 
-    single: float
-    finest: float
     skew: float
+    single: float = 0.0
+    finest: float = math.inf
 
     @property
     def is_much_finer(self) -> bool:
         """Whether the grid is much finer than that of the detector."""
-        return self.finest <= _FINEST and self.skew <= _SKEW
+        return self.finest <= _FINEST
 
     @property
     def shows_single_pixels(self) -> bool:
-        """Whether it was interpolated, and what a single pixel became is known."""
-        is_even = self.finest <= _INTERPOLATED and self.skew <= _EVEN
-        return self.single > 0.0 and (self.is_much_finer or is_even)
+        """Whether the image was interpolated, and what a single pixel became is known."""
+        return self.is_much_finer or (self.finest <= _INTERPOLATED and self.skew <= _EVEN)
 
     @property
     def shows_faint_stars(self) -> bool:
-        """Whether something fills the sky as faint stars do; not the noise of single photons."""
-        return _EVEN < self.skew < _PHOTONS
+        """Whether something fills the sky as faint stars do."""
+        return self.skew > _EVEN
 
 
 def grain_of(pixels: NDArray[np.float32]) -> Grain | None:
@@ -84,13 +87,18 @@ def grain_of(pixels: NDArray[np.float32]) -> Grain | None:
         None where too little of the noise is seen.
     """
     blocks = _blocks(pixels)
-    near, far = (_difference(blocks, step) for step in (1, _FAR))
+    far = _difference(blocks, _FAR)
     is_seen = far > 0
     if np.count_nonzero(is_seen) < _FEWEST:
         return None
-    blocks, alike = blocks[is_seen], float(np.median(1.0 - near[is_seen] / far[is_seen]))
-    single = FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))) if 0.0 < alike < 1.0 else 0.0
-    return Grain(single, _finest(blocks), _skew(blocks))
+    blocks, far = blocks[is_seen], far[is_seen]
+    skew = _skew(blocks)
+    if skew > _SKEW:
+        return Grain(skew)
+    alike = float(np.median(1.0 - _difference(blocks, 1) / far))
+    if not 0.0 < alike < 1.0:
+        return Grain(skew)
+    return Grain(skew, FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))), _finest(blocks))
 
 
 def _blocks(pixels: NDArray[np.float32]) -> Floats:
@@ -122,10 +130,17 @@ def _scatter(blocks: Floats) -> Floats:
 
 
 def _skew(blocks: Floats) -> float:
+    """Return the skew of the middle two thirds; NaN where steps are too large."""
     values = blocks.reshape(len(blocks), _SIDE * _SIDE)
+    levels = np.unique(values[:, ::_EACH])
+    steps = np.diff(levels[np.isfinite(levels)])
+    step = float(steps.min()) if len(steps) else 0.0
+    # Rounded values are equal by the dozen, and sextiles jump from step to step without this.
+    values = values + step * (np.random.default_rng(0).random(values.shape) - 0.5)
     low, middle, high = np.nanpercentile(values, (100 / 6, 50, 500 / 6), axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.median((high - middle) / (middle - low)))
+    if step > _COARSE * float(np.median(high - low)):
+        return math.nan
+    return float(np.median((high - middle) / (middle - low)))
 
 
 def _finest(blocks: Floats) -> float:

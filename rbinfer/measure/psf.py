@@ -168,10 +168,10 @@ def measure_psf(
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
     grain = None if frame.is_mosaic else _grain(group, frame.image)
-    are_hits = grain is not None and group is not None and _are_hits(group, grain)
-    # A group that is refused anyway says more about the frame than what is left without it.
-    is_left_out = are_hits and grain is not None and (grain.is_much_finer or _is_better(group, None))
-    least = _HITS[1] * grain.single if grain is not None and is_left_out else 0.0
+    widest_hits = _widest_hits(group, grain)
+    least = widest_hits
+    if grain is not None and not grain.is_much_finer and not _is_better(group, None):
+        least = 0.0  # a group that is refused anyway says more than what is left without it
     if least > 0:
         stars, group = _above(*_alike(_wider(found, least), ROUND), least)
     are_streaks = _are_streaks(stars, group)
@@ -186,10 +186,8 @@ def measure_psf(
                 stars, group = others, odd
     population = population_of(found, group)
     if group is None or not group.is_convincing:
-        is_faint = grain is not None and grain.shows_faint_stars
-        unmeasured = _unmeasured(n_fitted, group, least, is_faint)
-        likely = None if are_hits and not is_left_out else unmeasured.likely_fwhm
-        return replace(unmeasured, population=population, likely_fwhm=likely)
+        unmeasured = _unmeasured(n_fitted, group, grain, widest_hits, least)
+        return replace(unmeasured, population=population)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
         group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
@@ -236,10 +234,12 @@ def _grain(group: Group | None, image: NDArray[np.float32]) -> Grain | None:
     return None if group is None or group.fwhm > _WIDEST_HITS else grain_of(image)
 
 
-def _are_hits(group: Group, grain: Grain) -> bool:
-    """Whether a group is as wide as single pixels of the detector are in an interpolated image."""
-    low, high = _HITS if grain.is_much_finer else _HITS_HARDLY_FINER
-    return grain.shows_single_pixels and low < group.fwhm / grain.single < high
+def _widest_hits(group: Group | None, grain: Grain | None) -> float:
+    """Return the FWHM of the widest hits, where a group is as wide as they are; else 0."""
+    if group is None or grain is None or not grain.shows_single_pixels:
+        return 0.0
+    low, high = (part * grain.single for part in (_HITS if grain.is_much_finer else _HITS_HARDLY_FINER))
+    return high if low < group.fwhm < high else 0.0
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
@@ -284,13 +284,19 @@ def _is_better(group: Group | None, other: Group | None) -> bool:
     return other is None or not other.is_convincing or group.evidence > other.evidence
 
 
-def _may_be_stars(group: Group, is_faint: bool) -> bool:
+def _may_be_stars(group: Group, among_faint_stars: bool) -> bool:
     part = group.evidence / group.needed
-    narrow = _MAYBE_FAINT if is_faint else _MAYBE_NARROW
+    narrow = _MAYBE_FAINT if among_faint_stars else _MAYBE_NARROW
     return part >= (narrow if group.fwhm < _NARROW else _MAYBE)
 
 
-def _unmeasured(n: int, group: Group | None, least: float = 0.0, is_faint: bool = False) -> FramePsf:
+def _unmeasured(
+    n: int,
+    group: Group | None,
+    grain: Grain | None = None,
+    widest_hits: float = 0.0,
+    least: float = 0.0,
+) -> FramePsf:
     n_stars = 0 if group is None else len(group.members)
     likely = None
     if least > 0 and n_stars < 3:
@@ -307,8 +313,14 @@ def _unmeasured(n: int, group: Group | None, least: float = 0.0, is_faint: bool 
             f"the {n_stars} local maxima that agree on {group.fwhm:.2f} pixels differ in shape, as "
             "those of single pixels do once an image is resampled"
         )
+    elif widest_hits > least:
+        why = (
+            f"the image is interpolated, and the {n_stars} local maxima that agree are as wide as "
+            f"single pixels of its detector are in it, {group.fwhm:.2f} pixels"
+        )
     else:
-        likely = group.fwhm if _may_be_stars(group, is_faint) else None
+        among_faint_stars = grain is not None and grain.shows_faint_stars
+        likely = group.fwhm if _may_be_stars(group, among_faint_stars) else None
         why = (
             f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
             "detector may"

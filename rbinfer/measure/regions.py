@@ -16,15 +16,15 @@ _NINTHS = SIDE * SIDE
 _VARIES = 0.3
 _FEWEST = 8  # stars of a ninth
 _FURTHEST = 2.0  # ratio of its FWHM and the frame's, or its inverse
-#: Ninths with stars of their own that it takes where the whole frame has none. In 60 simulated frames
-#: of hits only, and in five real ones, there is not one such ninth.
+#: Ninths with stars of their own that it takes where the whole frame is in doubt.
 _MOST = 5
-#: Confidence from which the stars of the whole frame are those that its ninths would show; and a lower
-#: one, for frames on which so much of what is similarly wide agrees.
-_SURE, _DOUBTFUL, _MOSTLY = 5.0, 2.0, 0.75
-#: Below it, what they must differ by, and how much of what does not agree on the whole frame still does
-#: not in the ninths: 0.45 to 0.55 of it in seven variants of a fish-eye lens's frame, 0.7 in others.
-_DIFFERS, _BETTER = 0.2, 0.6
+#: The whole frame is in doubt below the first confidence; and below the second, if less than such a
+#: part of what is similarly wide agrees.
+_DOUBTFUL, _SURE, _MOSTLY = 2.0, 5.0, 0.75
+#: Where it is, the widths of its ninths may also differ by this only, if what does not agree in them is
+#: less than such a part of what does not on the frame. It is 0.45 to 0.55 in seven variants of a
+#: fish-eye lens's frame, and 0.7 in a deep field of galaxies. It is seen after so many ninths with stars.
+_DIFFERS, _BETTER, _SEEN = 0.2, 0.6, 3
 _FEWEST_FITTED = 10  # maxima of the whole frame; each is in four ninths at most
 
 
@@ -33,7 +33,8 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
 
     Where few maxima agree on the whole frame, because its stars differ so much, but those of five ninths
     or more do in each of them, the width of the frame is that of the ninth with the middle one. If
-    the ninths are alike, they would agree on the whole frame too, if they were stars.
+    the ninths are alike, they would agree on the whole frame too, if they were stars. So they have to
+    differ much; or less, if far more of the maxima agree in them.
 
     Parameters
     ----------
@@ -51,11 +52,12 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
     """
     whole = None if found.fwhm is None else measured_width(found)
     varies = found.variation > _VARIES
-    is_doubtful = found.confidence < _SURE and found.n_fitted >= _FEWEST_FITTED
+    may_be_stars = found.fwhm is not None or found.likely_fwhm is not None
+    is_doubtful = found.confidence < _SURE and found.n_fitted >= _FEWEST_FITTED and may_be_stars
     is_doubtful &= found.confidence < _DOUBTFUL or found.agreement < _MOSTLY
     if not varies and not is_doubtful:
         return whole
-    parts = _parts(exposure, 0 if varies else _MOST)
+    parts = _parts(exposure, None if varies else found)
     of_ninths = _width_of_ninths(parts, found) if is_doubtful else None
     if of_ninths is not None:
         return of_ninths
@@ -80,19 +82,31 @@ def _differ(spread: float, parts: list[FramePsf], found: FramePsf) -> bool:
     """Whether ninths whose widths are spread so far have stars of their own."""
     if spread > _VARIES and found.confidence < _DOUBTFUL:
         return True
-    of_ninths = float(np.median([part.agreement for part in parts if _has_stars(part)]))
-    return spread > _DIFFERS and 1.0 - of_ninths < _BETTER * (1.0 - found.agreement)
+    return spread > _DIFFERS and _agree_better(parts, found)
 
 
-def _parts(exposure: Exposure, needed: int) -> list[FramePsf]:
-    """Measure the ninths, as long as so many of them may have stars."""
+def _agree_better(parts: list[FramePsf], found: FramePsf) -> bool:
+    """Whether far more of the maxima agree in ninths with stars than on the whole frame."""
+    odd = [1.0 - min(part.agreement, 1.0) for part in parts if _has_stars(part)]
+    return bool(np.median(odd) < _BETTER * (1.0 - min(found.agreement, 1.0)))
+
+
+def _parts(exposure: Exposure, found: FramePsf | None) -> list[FramePsf]:
+    """Measure the ninths; if the whole frame is in doubt, as long as they may count."""
     parts: list[FramePsf] = []
     for ninth in range(_NINTHS):
         parts.append(measure_psf(_part(exposure, ninth)))
         release(exposure.pixels)
-        if sum(_has_stars(part) for part in parts) + _NINTHS - len(parts) < needed:
+        if found is not None and _are_hopeless(parts, found):
             break
     return parts
+
+
+def _are_hopeless(parts: list[FramePsf], found: FramePsf) -> bool:
+    with_stars = sum(_has_stars(part) for part in parts)
+    if with_stars + _NINTHS - len(parts) < _MOST:
+        return True
+    return found.confidence >= _DOUBTFUL and with_stars >= _SEEN and not _agree_better(parts, found)
 
 
 def _part(exposure: Exposure, ninth: int) -> Exposure:

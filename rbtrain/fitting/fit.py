@@ -304,20 +304,21 @@ def fit(
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         # A fit that was killed after its last epoch has nothing left to do.
         if not stop.is_due():
-            model.fit(
-                batches,
-                validation_data=held_out,
-                initial_epoch=first,
-                epochs=config.fit.epochs,
-                callbacks=[rate, checkpoint, stop],
-                verbose=verbose,
-                shuffle=False,
-            )
-    except BaseException:
-        # Not KeyboardInterrupt alone: a library may turn Ctrl-C into an error of its own.
-        if (where / _BEST).exists():
-            log.warning("stopped early; the best network so far is %s", where / _BEST)
-        raise
+            try:
+                model.fit(
+                    batches,
+                    validation_data=held_out,
+                    initial_epoch=first,
+                    epochs=config.fit.epochs,
+                    callbacks=[rate, checkpoint, stop],
+                    verbose=verbose,
+                    shuffle=False,
+                )
+            except BaseException:
+                # Not KeyboardInterrupt alone: a library may turn Ctrl-C into an error of its own.
+                if (where / _BEST).exists():
+                    log.warning("stopped early; the best network so far is %s", where / _BEST)
+                raise
     finally:
         _remove_parts(where)
     losses = checkpoint.history["val_loss"]

@@ -332,11 +332,7 @@ def draw_smoothing(rng: np.random.Generator, smoothing: Range) -> Warp:
 
 
 def draw_warp(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    fwhm: float,
-    regridded: float,
-    bilinear: float = 0.0,
+    config: DetectorConfig, rng: np.random.Generator, shape: tuple[int, int], fwhm: float
 ) -> Warp:
     """Draw the resampling of a frame.
 
@@ -346,17 +342,15 @@ def draw_warp(
 
     Parameters
     ----------
+    config : DetectorConfig
+        `regridded` and `bilinear` count.
     rng : numpy.random.Generator
         Source of all randomness.
     shape : (height, width)
     fwhm : float
         Of the stars before, pixels; what is wide already gets no finer grid.
-    regridded : float
-        Probability of another grid.
-    bilinear : float
-        Probability of linear interpolation; else a kernel is drawn.
     """
-    angle, scale, is_another_grid = 0.0, 1.0, regridded > 0 and chance(rng, regridded)
+    angle, scale, is_another_grid = 0.0, 1.0, config.regridded > 0 and chance(rng, config.regridded)
     if is_another_grid:
         least = min(max(0.5, fwhm / _WIDEST_REGRIDDED), 1.0)
         scale = least if chance(rng, 0.25) else log_uniform(rng, (least, 1.0))
@@ -370,7 +364,7 @@ def draw_warp(
     matrix = np.array([[c, -s], [s, c]])
     centre = 0.5 * np.array([shape[1], shape[0]])
     shift = centre - matrix @ centre + rng.uniform(-1, 1, 2)
-    if bilinear > 0 and chance(rng, bilinear):
+    if config.bilinear > 0 and chance(rng, config.bilinear):
         return Warp(matrix, shift, "bilinear", is_another_grid)
     return Warp(matrix, shift, str(rng.choice(("bilinear", "cubic", "lanczos3"))), is_another_grid)
 

@@ -71,8 +71,7 @@ def process(
     if config.detector.nodded > 0 and chance(rng, config.detector.nodded):
         _subtract_another(layers, variance, conditions, rng)
     if chance(rng, config.detector.resampled):
-        kinds = config.detector.regridded, config.detector.bilinear
-        warp = detector.draw_warp(rng, conditions.shape, fwhm, *kinds)
+        warp = detector.draw_warp(config.detector, rng, conditions.shape, fwhm)
         if warp.is_another_grid:
             variance, seen = _regrid(layers, variance, seen, warp)
             fwhm = warp.widened(fwhm)

@@ -231,6 +231,29 @@ def test_faint_stars_make_it_likely_that_narrow_ones_are_stars(seed):
     assert 0.25 < found.confidence < 0.6
 
 
-def test_few_photons_are_no_faint_stars():
-    image = np.random.default_rng(21).poisson(0.7, (300, 300)).astype(np.float32)
-    assert not grain_of(image).shows_faint_stars
+@pytest.mark.parametrize("photons", [0.3, 0.5, 0.7, 1.5, 2.2, 3.3])
+def test_few_photons_are_no_faint_stars(photons):
+    image = np.random.default_rng(21).poisson(photons, (300, 300)).astype(np.float32)
+    grain = grain_of(image)
+    assert grain is None or not (grain.shows_faint_stars or grain.shows_single_pixels)
+
+
+@pytest.mark.parametrize("noise", [0.4, 1.0, 1.5, 2.7, 3.7, 6.0])
+@pytest.mark.parametrize("level", [100.0, 100.3, 100.5])
+def test_noise_in_whole_numbers_is_no_faint_stars(noise, level):
+    """Nor does it hide that an image was interpolated, if steps are smaller than the noise."""
+    white = np.random.default_rng(22).normal(level, noise, (300, 300))
+    grain = grain_of(np.rint(white).astype(np.float32))
+    assert grain is None or not grain.shows_faint_stars
+    assert grain is None or not grain.shows_single_pixels
+    grain = grain_of(np.rint(finer(white, 0.7)).astype(np.float32))
+    assert not grain.shows_faint_stars
+    assert grain.shows_single_pixels == (noise > 2.0)
+
+
+@pytest.mark.parametrize(("order", "seed"), [(3, 10), (3, 11), (3, 12), (1, 10), (1, 11)])
+def test_pairs_of_hits_shifted_by_half_a_pixel_are_no_stars(order, seed):
+    """They lie at one place along one axis alone."""
+    rng = np.random.default_rng(seed)
+    image = ndimage.shift(with_hits(rng, sky(seed), 150), 0.5, order=order, mode="nearest")
+    assert measure_psf(image).fwhm is None

@@ -99,8 +99,8 @@ def test_of_a_doubtful_frame_the_ninths_count_where_they_differ():
     exposure, _ = doubtful(banded(np.random.default_rng(25)))
     unknown = replace(measure_psf(exposure), fwhm=None, likely_fwhm=2.0, confidence=0.9, variation=0.0)
     assert width_of(exposure, unknown).fwhm == width.fwhm
-    assert width_of(exposure, replace(unknown, likely_fwhm=None)).fwhm == width.fwhm
-    # Where there is too little, nothing is looked at.
+    # Where nothing may be stars, or there is too little of it, nothing is looked at.
+    assert width_of(exposure, replace(unknown, likely_fwhm=None)) is None
     assert width_of(exposure, replace(unknown, n_fitted=9)) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rbinfer.measure.psf import measure_psf
 from rbtrain.simulate import Artefact, ArtefactConfig, DetectorConfig, SimulateConfig, draw_frame
-from rbtrain.simulate.detector import draw_warp
+from rbtrain.simulate.detector import draw_smoothing, draw_warp, kernel_table
 
 SMALL = SimulateConfig(width=200, height=160)
 
@@ -189,7 +189,7 @@ def test_no_finer_grid_makes_stars_wider_than_is_said():
     for shape, fwhm in [((256, 256), 2.0), ((256, 512), 2.0), ((256, 256), 9.0), ((256, 256), 15.0)]:
         corners = np.array([[0, 0, shape[1], shape[1]], [0, shape[0], 0, shape[0]]], float)
         for _ in range(60):
-            warp = draw_warp(rng, shape, fwhm, regridded=1.0)
+            warp = draw_warp(DetectorConfig(regridded=1.0), rng, shape, fwhm)
             assert fwhm / warp.scale <= max(fwhm, 12.0) + 1e-6
             x, y = warp.matrix @ corners + warp.shift[:, None]
             assert min(x.min(), y.min()) >= -2.0
@@ -201,22 +201,27 @@ def test_no_finer_grid_makes_stars_wider_than_is_said():
     assert half > 20
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_another_exposure_that_is_subtracted_leaves_negative_stars_and_its_noise(seed):
-    quiet = DetectorConfig(
-        nodded=1.0, resampled=0.0, rounded=0.0, quantised=0.0, row_noise=0.0, banding=0.0, masked=0.0
-    )
-    none = ArtefactConfig(no_cosmic_rays=1.0, no_hot_pixels=1.0, columns=0.0, trails=0.0, spikes=0.0)
-    config = SimulateConfig(
+def plain_stars(**changes):
+    """Return the simulator of a field of stars without artefacts, all else quiet."""
+    quiet = {
+        name: 0.0 for name in ("resampled", "rounded", "quantised", "row_noise", "banding", "masked")
+    }
+    plain = SimulateConfig()
+    return SimulateConfig(
         width=320,
         height=256,
-        detector=quiet,
-        artefacts=none,
-        psf=replace(SimulateConfig().psf, fwhm=(2.5, 3.5), wide_fraction=1.0, trailed=0.0, varying=0.0),
-        field=replace(
-            SimulateConfig().field, crowding=(1e-3, 1e-3), bright_stars=(0.0, 0.0), nebula=0.0
+        detector=DetectorConfig(**{**quiet, **changes}),
+        artefacts=ArtefactConfig(
+            no_cosmic_rays=1.0, no_hot_pixels=1.0, columns=0.0, trails=0.0, spikes=0.0
         ),
+        psf=replace(plain.psf, fwhm=(2.5, 3.5), wide_fraction=1.0, trailed=0.0, varying=0.0),
+        field=replace(plain.field, crowding=(1e-3, 1e-3), bright_stars=(0.0, 0.0), nebula=0.0),
     )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_another_exposure_that_is_subtracted_leaves_negative_stars_and_its_noise(seed):
+    config = plain_stars(nodded=1.0)
     frame = draw_frame(config, np.random.default_rng(seed))
     assert frame.saturation is None
     assert not frame.sky.any()
@@ -232,3 +237,52 @@ def test_another_exposure_that_is_subtracted_leaves_negative_stars_and_its_noise
     faint = (sources < frame.noise) & (np.roll(sources, moved, (0, 1)) < frame.noise)
     spread = 1.4826 * np.nanmedian(np.abs((left / frame.noise)[faint]))
     assert spread == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_smoothed_frame_has_wider_stars_in_the_same_places_and_less_noise(seed):
+    sigma = 0.8
+    config = plain_stars(smoothed=1.0, smoothing=(sigma, sigma))
+    frame = draw_frame(config, np.random.default_rng(seed))
+    noise = np.random.default_rng(0).normal(0, 0.05 * frame.noise.mean(), frame.image.shape)
+    alone = measure_psf((frame.stars + noise).astype(np.float32))
+    assert alone.fwhm == pytest.approx(frame.fwhm, rel=0.06)
+    assert frame.fwhm > 2.355 * sigma
+    left = ((frame.image - frame.sky - frame.stars - frame.galaxies) / frame.noise)[4:-4, 4:-4]
+    faint = (frame.stars < frame.noise)[4:-4, 4:-4]
+    left = np.where(faint, left, np.nan)
+    assert 1.4826 * np.nanmedian(np.abs(left - np.nanmedian(left))) == pytest.approx(1.0, abs=0.12)
+    # Of a Gaussian that smooths white noise: the noise of neighbours is as alike as that.
+    alike = np.nanmean(left[:, 1:] * left[:, :-1]) / np.nanmean(left**2)
+    assert alike == pytest.approx(np.exp(-0.25 / sigma**2), abs=0.08)
+    stars = frame.truth[np.asarray(frame.truth["type"]) == "star"]
+    brightest = stars[np.argmax(stars["peak"])]
+    y, x = np.unravel_index(frame.stars.argmax(), frame.stars.shape)
+    assert np.hypot(x - brightest["x"], y - brightest["y"]) < 1.0
+
+
+@pytest.mark.parametrize("sigma", [0.35, 0.9])
+def test_a_smoothing_is_a_gaussian_about_the_same_place(sigma):
+    warp = draw_smoothing(np.random.default_rng(1), (sigma, sigma))
+    x, y = warp.positions(np.array([3.25, 7.0]), np.array([5.5, 1.0]))
+    assert (x.tolist(), y.tolist()) == ([3.25, 7.0], [5.5, 1.0])
+    assert warp.widened(3.0) == pytest.approx(np.hypot(3.0, 2.3548 * sigma), rel=1e-4)
+    weights = kernel_table("gaussian", sigma)[0]
+    assert weights.sum() == pytest.approx(1.0, abs=1e-6)
+    assert weights[4] / weights[3] == pytest.approx(np.exp(-0.5 / sigma**2), rel=1e-3)
+    assert weights[2] == pytest.approx(weights[4], rel=1e-6)
+
+
+@pytest.mark.parametrize(("bilinear", "least", "most"), [(0.0, 0.2, 0.5), (0.5, 0.55, 0.8), (1.0, 1, 1)])
+def test_more_of_the_frames_may_be_interpolated_linearly(bilinear, least, most):
+    rng, config = np.random.default_rng(3), DetectorConfig(bilinear=bilinear)
+    kernels = [draw_warp(config, rng, (64, 64), 3.0).kernel for _ in range(200)]
+    assert least <= kernels.count("bilinear") / 200 <= most
+
+
+@pytest.mark.parametrize("step", [1 / 8, 1.5])
+def test_steps_are_as_large_as_is_said(step):
+    frame = draw_frame(plain_stars(quantised=1.0, quanta=(step, step)), np.random.default_rng(4))
+    levels = np.unique(frame.image[np.isfinite(frame.image)])
+    steps = np.diff(levels) / np.median(frame.noise)
+    assert steps.min() == pytest.approx(step, rel=0.02)
