@@ -23,7 +23,7 @@ _MOST = 5
 _DOUBTFUL, _SURE, _MOSTLY = 2.0, 5.0, 0.75
 #: Where it is, the widths of its ninths may also differ by this only, if what does not agree in them is
 #: less than such a part of what does not on the frame. It is 0.45 to 0.55 in seven variants of a
-#: fish-eye lens's frame, and 0.7 in a deep field of galaxies. It is seen after so many ninths with stars.
+#: fish-eye lens's frame, and 0.7 in a deep field of galaxies. It is seen after so many with stars.
 _DIFFERS, _BETTER, _SEEN = 0.2, 0.6, 3
 _FEWEST_FITTED = 10  # maxima of the whole frame; each is in four ninths at most
 

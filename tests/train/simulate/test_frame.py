@@ -203,9 +203,8 @@ def test_no_finer_grid_makes_stars_wider_than_is_said():
 
 def plain_stars(**changes):
     """Return the simulator of a field of stars without artefacts, all else quiet."""
-    quiet = {
-        name: 0.0 for name in ("resampled", "rounded", "quantised", "row_noise", "banding", "masked")
-    }
+    names = "resampled", "rounded", "quantised", "row_noise", "banding", "masked"
+    quiet = dict.fromkeys(names, 0.0)
     plain = SimulateConfig()
     return SimulateConfig(
         width=320,
@@ -246,7 +245,7 @@ def test_a_smoothed_frame_has_wider_stars_in_the_same_places_and_less_noise(seed
     frame = draw_frame(config, np.random.default_rng(seed))
     noise = np.random.default_rng(0).normal(0, 0.05 * frame.noise.mean(), frame.image.shape)
     alone = measure_psf((frame.stars + noise).astype(np.float32))
-    assert alone.fwhm == pytest.approx(frame.fwhm, rel=0.06)
+    assert alone.fwhm == pytest.approx(frame.fwhm, rel=0.08)
     assert frame.fwhm > 2.355 * sigma
     left = ((frame.image - frame.sky - frame.stars - frame.galaxies) / frame.noise)[4:-4, 4:-4]
     faint = (frame.stars < frame.noise)[4:-4, 4:-4]
