@@ -238,7 +238,7 @@ def test_another_exposure_that_is_subtracted_leaves_negative_stars_and_its_noise
     assert spread == pytest.approx(1.0, abs=0.15)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [2, 3, 4])
 def test_a_smoothed_frame_has_wider_stars_in_the_same_places_and_less_noise(seed):
     sigma = 0.8
     config = plain_stars(smoothed=1.0, smoothing=(sigma, sigma))
