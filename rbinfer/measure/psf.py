@@ -40,7 +40,8 @@ _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
 _MAYBE_FAINT = 0.25
 #: On a grid much finer than the detector's, groups of hits are so many times as wide as a single pixel.
 #: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide. On a
-#: grid that is hardly finer, undersampled stars are 1.2 times as wide and more.
+#: grid that is hardly finer, undersampled stars are 1.2 times as wide and more, so only narrower groups
+#: show hits there; but where they do, what is as wide as hits of two pixels is left out too.
 _HITS, _HITS_HARDLY_FINER = (0.85, 1.4), (0.84, 1.15)
 _WELL_ABOVE = 1.15  # so many times wider than hits are stars, and not what is left of them
 _WIDEST_HITS = 5.0  # FWHM in pixels of the image that are looked at
@@ -238,8 +239,8 @@ def _widest_hits(group: Group | None, grain: Grain | None) -> float:
     """Return the FWHM of the widest hits, where a group is as wide as they are; else 0."""
     if group is None or grain is None or not grain.shows_single_pixels:
         return 0.0
-    low, high = (part * grain.single for part in (_HITS if grain.is_much_finer else _HITS_HARDLY_FINER))
-    return high if low < group.fwhm < high else 0.0
+    low, high = _HITS if grain.is_much_finer else _HITS_HARDLY_FINER
+    return _HITS[1] * grain.single if low < group.fwhm / grain.single < high else 0.0
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
