@@ -257,3 +257,13 @@ def test_pairs_of_hits_shifted_by_half_a_pixel_are_no_stars(order, seed):
     rng = np.random.default_rng(seed)
     image = ndimage.shift(with_hits(rng, sky(seed), 150), 0.5, order=order, mode="nearest")
     assert measure_psf(image).fwhm is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.9])
+def test_where_many_pixels_are_equal_nothing_is_divided_by_zero(share):
+    rng = np.random.default_rng(23)
+    image = np.where(rng.random((300, 300)) < share, 0.0, rng.normal(0, NOISE, (300, 300)))
+    grain = grain_of(image.astype(np.float32))
+    assert grain is None or not grain.shows_single_pixels
+    assert measure_psf(image).fwhm is None
