@@ -140,8 +140,7 @@ def _skew(blocks: Floats) -> float:
     low, middle, high = np.nanpercentile(values, (100 / 6, 50, 500 / 6), axis=1)
     if step > _COARSE * float(np.median(high - low)):
         return math.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.median((high - middle) / (middle - low)))
+    return float(np.median((high - middle) / (middle - low)))
 
 
 def _finest(blocks: Floats) -> float:
