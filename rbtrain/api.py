@@ -70,7 +70,7 @@ def save_realbogus_model(
     verbose : bool or callable
         Tell where it was saved.
     """
-    from .fitting.fit import save_atomically
+    from .fitting.saved import save_atomically
 
     path = _model_path(model_file)
     if path.suffix not in (".keras", ".h5", ".hdf5"):

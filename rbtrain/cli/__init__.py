@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None, came: list[int]) -> int:
     options = build_parser().parse_args(argv)
+    options.is_stopped = lambda: bool(came)
     logging.basicConfig(
         level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )

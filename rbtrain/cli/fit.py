@@ -53,5 +53,6 @@ def run(options: argparse.Namespace) -> int:
         parent=None if options.parent is None else resolve(options.parent),
         teacher=None if options.teacher is None else resolve(options.teacher),
         verbose=0 if options.quiet else 1,
+        is_stopped=options.is_stopped,
     )
     return 0

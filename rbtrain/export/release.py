@@ -22,9 +22,10 @@ from ..data.label import is_of
 from ..fitting.batches import targets_of
 from ..fitting.blend import blend
 from ..fitting.calibrate import calibrate
-from ..fitting.fit import PARENT, PARENT_NETWORK, in_single_precision, load_network, to_measure
+from ..fitting.fit import PARENT, PARENT_NETWORK, in_single_precision, to_measure
 from ..fitting.model import inputs_of
 from ..fitting.rates import measured_reading, measured_readings, mix_weights, width_weights
+from ..fitting.saved import load_network
 from ..simulate import draw_frame
 from .convert import export_model, keras_outputs
 from .proof import N_PROOF

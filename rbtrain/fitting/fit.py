@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .inherit import inherit
 from .lineage import lineage
 from .model import create_compact_model, create_realbogus_model
 from .rates import width_weights
+from .saved import load_network, save_atomically
 from .taught import said_by
 
 log = logging.getLogger(__name__)
@@ -88,25 +90,6 @@ def in_single_precision(config: TrainConfig, model: keras.Model) -> keras.Model:
     twin = build(plain)
     twin.set_weights(model.get_weights())
     return twin
-
-
-def load_network(config: TrainConfig, path: str | os.PathLike[str]) -> keras.Model:
-    """Load a network that was fitted, in the precision of the fit.
-
-    Parameters
-    ----------
-    config : TrainConfig
-        Of the fit.
-    path : path
-        A ``.keras`` file; code in it is not run.
-
-    Returns
-    -------
-    keras.Model
-    """
-    # Keras reads no optimizer of mixed_float16 back, and warns.
-    plain = config.fit.precision == "float32"
-    return keras.models.load_model(path, compile=plain, safe_mode=True)
 
 
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
@@ -232,6 +215,18 @@ class _EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
 
 
+class _Interruption(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a fit whose interruption was dropped on its way."""
+
+    def __init__(self, is_stopped: Callable[[], bool]) -> None:
+        super().__init__()
+        self._is_stopped = is_stopped
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._is_stopped():
+            raise KeyboardInterrupt
+
+
 def fit(
     config: TrainConfig,
     data: Dataset,
@@ -241,6 +236,7 @@ def fit(
     verbose: int = 1,
     parent: Path | None = None,
     teacher: Path | None = None,
+    is_stopped: Callable[[], bool] | None = None,
 ) -> keras.Model:
     """Fit a network and return the best of its epochs.
 
@@ -265,6 +261,9 @@ def fit(
         its own state.
     teacher : Path, optional
         Model file whose network teaches, where ``fit.taught`` asks for it; by default that of `parent`.
+    is_stopped : callable, optional
+        Asked before each batch; where it returns True, the fit ends as by Ctrl-C. A library may have
+        dropped the interruption itself.
 
     Returns
     -------
@@ -302,6 +301,9 @@ def fit(
                 part.write_text(f"{lineage(parent)}, fitted further\n", encoding="utf-8")
         stop = _EarlyStopping(checkpoint.history, config.fit.patience)
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
+        callbacks = [rate, checkpoint, stop]
+        if is_stopped is not None:
+            callbacks.append(_Interruption(is_stopped))
         # A fit that was killed after its last epoch has nothing left to do.
         if not stop.is_due():
             try:
@@ -310,7 +312,7 @@ def fit(
                     validation_data=held_out,
                     initial_epoch=first,
                     epochs=config.fit.epochs,
-                    callbacks=[rate, checkpoint, stop],
+                    callbacks=callbacks,
                     verbose=verbose,
                     shuffle=False,
                 )
@@ -405,12 +407,6 @@ def _check_same(config: TrainConfig, path: Path) -> None:
             f"{path.parent} was begun with another configuration ({path}); only epochs "
             "and patience may change on --resume"
         )
-
-
-def save_atomically(model: keras.Model, path: Path) -> None:
-    """Save a Keras model beside its path, then rename."""
-    with replaced(path) as part:
-        model.save(part)
 
 
 def _remove_parts(run: Path) -> None:

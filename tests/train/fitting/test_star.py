@@ -12,9 +12,10 @@ from rbtrain.config import CLASSES, SOURCES, NetworkConfig
 from rbtrain.export.convert import keras_outputs
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import Batches, augment, targets_of
-from rbtrain.fitting.fit import PARENT, build, fit, load_network
+from rbtrain.fitting.fit import PARENT, build, fit
 from rbtrain.fitting.inherit import inherit
 from rbtrain.fitting.model import inputs_of
+from rbtrain.fitting.saved import load_network
 from rbtrain.judging.evaluate import evaluate_simulation
 
 
