@@ -203,9 +203,7 @@ def test_ctrl_c_before_anything_is_saved_is_not_swallowed(config, data, tmp_path
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_fit_ends_before_the_next_batch_if_told_to(
-    config, data, tmp_path, caplog
-):
+def test_a_fit_ends_before_the_next_batch_if_told_to(config, data, tmp_path, caplog):
     """After the first epoch here: its best network is kept, and is said to be."""
     best = tmp_path / "r" / "best.keras"
     with pytest.raises(KeyboardInterrupt):
