@@ -4,10 +4,8 @@ import dataclasses
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import keras
@@ -29,7 +27,6 @@ from rbtrain.fitting.batches import Batches, augment, class_weights, targets_of
 from rbtrain.fitting.calibrate import calibrate
 from rbtrain.fitting.fit import best_epoch, build, fit
 from rbtrain.fitting.rates import mix_weights, width_weights
-from rbtrain.fitting.saved import save_atomically
 from rbtrain.judging.evaluate import evaluate_simulation
 from rbtrain.metrics import auc
 
@@ -70,7 +67,6 @@ def test_training_needs_no_tensorflow(config, data, tmp_path):
     # With another backend of Keras, in a process where TensorFlow cannot be imported.
     script = """
 import sys
-import tempfile
 sys.modules["tensorflow"] = None
 from rbtrain.config import TrainConfig
 from rbtrain.data.dataset import Dataset
@@ -188,43 +184,6 @@ def test_a_state_that_cannot_be_read_says_so(config, data, tmp_path):
     last.unlink()
     with pytest.raises(ValueError, match=r"has no last\.npz to go on from; .* fit again"):
         fit(config, data, tmp_path, resume=True, verbose=0)
-
-
-def test_ctrl_c_before_anything_is_saved_is_not_swallowed(config, data, tmp_path, monkeypatch):
-    def interrupt(self, index):
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(Batches, "__getitem__", interrupt)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored in the background
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            fit(config, data, tmp_path, verbose=0)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_a_fit_ends_before_the_next_batch_if_told_to(config, data, tmp_path, caplog):
-    """After the first epoch here: its best network is kept, and is said to be."""
-    best = tmp_path / "r" / "best.keras"
-    with pytest.raises(KeyboardInterrupt):
-        fit(config, data, tmp_path / "r", verbose=0, is_stopped=best.exists)
-    assert json.loads((tmp_path / "r" / "state.json").read_text())["epoch"] == 1
-    assert f"stopped early; the best network so far is {best}" in caplog.text
-
-
-def test_a_save_that_is_interrupted_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-    class Interrupted:
-        def save(self, path):
-            Path(tempfile.mkdtemp(), "half").write_text("of it")
-            path.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        save_atomically(Interrupted(), tmp_path / "best.keras")
-    assert list(tmp_path.iterdir()) == []
-    assert tempfile.tempdir == str(tmp_path)
 
 
 def test_batches_depend_on_seed_and_epoch_alone(config, data):
