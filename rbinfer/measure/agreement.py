@@ -40,9 +40,9 @@ _STARTS = 2
 _AGREE, _AGREE_SHAPE = 0.15, 0.2
 #: Scatter of the shapes of undersampled stars: 0.14 at most in real frames, 0.34 of resampled pixels.
 _MOST_WANDER = 0.25
-#: So many maxima lie at one place in a pixel where the mean over both axes is larger than this, or that
-#: along one of them.
-_MANY, _ONE_PHASE, _ONE_LINE = 40, 0.65, 0.85
+#: Maxima lie at one place in a pixel where the mean over both axes is larger than the first, or that
+#: along one of them than the second; and fewer than so many, which do so by chance, than the others.
+_ONE_PHASE, _ONE_LINE, _BY_CHANCE, _ONE_PHASE_OF_FEW, _ONE_LINE_OF_FEW = 0.65, 0.85, 8, 0.8, 0.95
 _NEAR = 0.6  # in the logarithm of the width: what a group is compared with
 #: Of 2000 simulated frames of hits only, one has five or more that agree on a width above 2.5 pixels,
 #: and in none are they so large a share of what is similarly wide. Such a group needs less evidence.
@@ -139,7 +139,7 @@ def largest_group(candidates: Candidates, rules: Rules = ROUND) -> Group | None:
     Group or None
         None when no two agree.
     """
-    rows = np.flatnonzero(_usable(candidates, rules))
+    rows = np.flatnonzero(usable(candidates, rules))
     if len(rows) < 2:
         return None
     data = Measured.of(candidates[rows], 2.0 if rules.is_elliptical else 1.0)
@@ -161,15 +161,18 @@ def largest_group(candidates: Candidates, rules: Rules = ROUND) -> Group | None:
     return replace(group, needed=rules.strictness * group.needed, least=rules.least)
 
 
-def _usable(candidates: Candidates, rules: Rules) -> Bools:
-    usable: Bools
+def usable(candidates: Candidates, rules: Rules) -> Bools:
+    """Return which candidates, bool (n,), are fitted well enough to be compared with others."""
+    is_usable: Bools
     longest = np.abs(candidates.shape).max(axis=1, initial=0.0)
-    usable = (candidates.error < _MOST_ERROR) & (candidates.excess < rules.excess + 0.5 / candidates.snr)
-    usable &= (candidates.log_fwhm > np.log(NARROWEST)) & (candidates.log_fwhm < np.log(WIDEST))
+    is_usable = (candidates.error < _MOST_ERROR) & (
+        candidates.excess < rules.excess + 0.5 / candidates.snr
+    )
+    is_usable &= (candidates.log_fwhm > np.log(NARROWEST)) & (candidates.log_fwhm < np.log(WIDEST))
     if not rules.is_elliptical:
         narrow = candidates.log_fwhm < np.log(_NARROW * candidates.factor)
-        usable &= longest < np.where(narrow, _MOST_NARROW_SHAPE, _MOST_SHAPE)
-    return usable
+        is_usable &= longest < np.where(narrow, _MOST_NARROW_SHAPE, _MOST_SHAPE)
+    return is_usable
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,16 +262,16 @@ def _group(data: Measured, rows: Ints, mixture: _Mixture, evidence: float) -> Gr
 
 
 def _lie_in_one_phase(phase: Floats) -> bool:
-    """Whether so many maxima (n, 2) fall at one place in a pixel as only single pixels do.
+    """Whether maxima (n, 2) fall at one place in a pixel, as only single pixels do.
 
-    Of a uniform phase the means are 0, with an error of 0.7 / sqrt(n); the choice of maxima adds to
-    that. Many undersampled stars of an interpolated image have 0.77 at most along one axis and 0.5 along
-    the other: fits to such stars are drawn to some places in a pixel. Many hits have 0.9 along both, and
-    pairs of hot pixels along one.
+    Of a uniform phase the means are 0, with an error of 0.7 / sqrt(n). But fits to undersampled stars
+    are drawn to the middle of a pixel, and in an interpolated image to some places in it: in nine of ten
+    pieces of real frames with eight of them or more, to 0.5 on average over both axes, and up to 0.77
+    along one. Hits have 0.8 to 0.9 along both, and pairs of hot pixels along one.
     """
     along = np.abs(np.exp(2j * np.pi * phase).mean(axis=0))
-    if len(phase) < _MANY:
-        return bool(along.max() > 0.45 + 0.6 / np.sqrt(len(phase)))
+    if len(phase) < _BY_CHANCE:
+        return bool(along.mean() > _ONE_PHASE_OF_FEW or along.max() > _ONE_LINE_OF_FEW)
     return bool(along.mean() > _ONE_PHASE or along.max() > _ONE_LINE)
 
 

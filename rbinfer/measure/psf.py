@@ -11,6 +11,7 @@ from .candidates import Candidates, Pyramid, measure_ellipses, measure_round
 from .clean import cleaned
 from .even import evened
 from .grain import Grain, grain_of
+from .likely import likely_width
 from .lines import MOST_ON_LINE, is_close, line_through_most, needed_on_line
 from .maxima import RADIUS
 from .mean_star import average_stars
@@ -31,20 +32,25 @@ _MOST_TRAILS = 3  # over a frame
 _LEAST_TRAIL, _TRAIL = 1.5, 0.12  # how far pieces are from the middle of one: pixels, and FWHM
 _BESIDE = 4.0  # so many times as far nothing is asked
 _APART = 3.0  # standard errors
-#: What agrees may be stars at this part of the evidence that it takes; what is narrower than so many
-#: pixels needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the width is
-#: right within 40 %, and five are of hits alone. Of 13 real frames without stars one reaches it.
-_MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
-#: Less where faint stars fill the image. On 200 simulated frames without stars about as many hits are
-#: let in with 0.15 to 0.35; with 0.15 there are more of them on frames with stars.
-_MAYBE_FAINT = 0.25
 #: On a grid much finer than the detector's, groups of hits are so many times as wide as a single pixel.
 #: Those of two or three pixels are the widest. A narrower group shows that hits are not so wide. On a
 #: grid that is hardly finer, undersampled stars are 1.2 times as wide and more, so only narrower groups
 #: show hits there; but where they do, what is as wide as hits of two pixels is left out too.
 _HITS, _HITS_HARDLY_FINER = (0.85, 1.4), (0.84, 1.15)
 _WELL_ABOVE = 1.15  # so many times wider than hits are stars, and not what is left of them
+_NONE, _TOO_FEW = "no stars found", "of {} local maxima fitted fewer than three agree"
 _WIDEST_HITS = 5.0  # FWHM in pixels of the image that are looked at
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """How wide the hits of an interpolated image are: FWHM in pixels, 0 where no group is as wide.
+
+    Where they are left out, only what is wider is looked at.
+    """
+
+    widest: float = 0.0
+    are_left_out: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +94,8 @@ class FramePsf:
         What the maxima of the frame are like, see `rbinfer.measure.population`. None where the frame is
         too small to be looked at.
     likely_fwhm : float or None
-        Without a measurement, the FWHM in pixels of the maxima that agree best, where they may be stars.
-        None where fewer than three agree, and where they agree as hits do.
+        Without a measurement, the FWHM in pixels that stars may have: of the maxima that agree best, or
+        of single ones that are like no hits; see `rbinfer.measure.likely`. None where there may be none.
     """
 
     fwhm: float | None
@@ -161,7 +167,7 @@ def measure_psf(
     """
     exposure = as_exposure(image, mask=mask, saturation=saturation)
     if min(exposure.shape) <= 2 * RADIUS:
-        return _unmeasured(0, None)
+        return FramePsf(None, f"{_NONE}: {_TOO_FEW.format(0)}", 0, 0, 0.0, 0.0)
     exposure = evened(exposure)
     frame = cleaned(exposure.pixels, exposure.mask)
     pyramid = Pyramid.of(frame.layer, exposure.saturation)
@@ -169,11 +175,9 @@ def measure_psf(
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
     grain = None if frame.is_mosaic else _grain(group, frame.image)
-    widest_hits = _widest_hits(group, grain)
-    least = widest_hits
-    if grain is not None and not grain.is_much_finer and not _is_better(group, None):
-        least = 0.0  # a group that is refused anyway says more than what is left without it
-    if least > 0:
+    hits = _hits_of(group, grain)
+    least = hits.widest if hits.are_left_out else 0.0
+    if hits.are_left_out:
         stars, group = _above(*_alike(_wider(found, least), ROUND), least)
     are_streaks = _are_streaks(stars, group)
     if are_streaks or _more_is_left(found, group):
@@ -187,8 +191,7 @@ def measure_psf(
                 stars, group = others, odd
     population = population_of(found, group)
     if group is None or not group.is_convincing:
-        unmeasured = _unmeasured(n_fitted, group, grain, widest_hits, least)
-        return replace(unmeasured, population=population)
+        return replace(_unmeasured(found, n_fitted, group, grain, hits), population=population)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
         group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
@@ -235,12 +238,16 @@ def _grain(group: Group | None, image: NDArray[np.float32]) -> Grain | None:
     return None if group is None or group.fwhm > _WIDEST_HITS else grain_of(image)
 
 
-def _widest_hits(group: Group | None, grain: Grain | None) -> float:
-    """Return the FWHM of the widest hits, where a group is as wide as they are; else 0."""
+def _hits_of(group: Group | None, grain: Grain | None) -> _Hits:
+    """Tell how wide hits are, where a group is as wide as they are."""
     if group is None or grain is None or not grain.shows_single_pixels:
-        return 0.0
+        return _Hits()
     low, high = _HITS if grain.is_much_finer else _HITS_HARDLY_FINER
-    return _HITS[1] * grain.single if low < group.fwhm / grain.single < high else 0.0
+    if not low < group.fwhm / grain.single < high:
+        return _Hits()
+    # A group that is refused anyway says more than what is left without it.
+    are_left_out = grain.is_much_finer or _is_better(group, None)
+    return _Hits(_HITS[1] * grain.single, are_left_out)
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
@@ -285,50 +292,43 @@ def _is_better(group: Group | None, other: Group | None) -> bool:
     return other is None or not other.is_convincing or group.evidence > other.evidence
 
 
-def _may_be_stars(group: Group, among_faint_stars: bool) -> bool:
-    part = group.evidence / group.needed
-    narrow = _MAYBE_FAINT if among_faint_stars else _MAYBE_NARROW
-    return part >= (narrow if group.fwhm < _NARROW else _MAYBE)
-
-
 def _unmeasured(
-    n: int,
-    group: Group | None,
-    grain: Grain | None = None,
-    widest_hits: float = 0.0,
-    least: float = 0.0,
+    found: Candidates, n: int, group: Group | None, grain: Grain | None, hits: _Hits
 ) -> FramePsf:
     n_stars = 0 if group is None else len(group.members)
-    likely = None
-    if least > 0 and n_stars < 3:
+    may_be_stars = group
+    if hits.are_left_out and n_stars < 3:
         why = (
             f"the image is interpolated, and of {n} local maxima fitted no three that are wider than "
-            f"{least:.2f} pixels agree; those of hits are as narrow as that"
+            f"{hits.widest:.2f} pixels agree; those of hits are as narrow as that"
         )
     elif group is None or n_stars < 3:
-        why = f"of {n} local maxima fitted fewer than three agree"
+        why = _TOO_FEW.format(n)
     elif group.in_one_phase:
+        may_be_stars = None
         why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
     elif group.in_many_shapes:
+        may_be_stars = None
         why = (
             f"the {n_stars} local maxima that agree on {group.fwhm:.2f} pixels differ in shape, as "
             "those of single pixels do once an image is resampled"
         )
-    elif widest_hits > least:
+    elif hits.widest > 0 and not hits.are_left_out:
+        may_be_stars = None
         why = (
             f"the image is interpolated, and the {n_stars} local maxima that agree are as wide as "
             f"single pixels of its detector are in it, {group.fwhm:.2f} pixels"
         )
     else:
-        among_faint_stars = grain is not None and grain.shows_faint_stars
-        likely = group.fwhm if _may_be_stars(group, among_faint_stars) else None
         why = (
             f"{n_stars} of {n} local maxima agree on {group.fwhm:.2f} pixels, as closely as hits on a "
             "detector may"
         )
-    reason = f"no stars found: {why}"
+    reason = f"{_NONE}: {why}"
+    shows_faint_stars = grain is not None and grain.shows_faint_stars
+    likely = likely_width(found, may_be_stars, shows_faint_stars, hits.widest)
     if group is None:
-        return FramePsf(None, reason, 0, n, 0.0, 0.0)
+        return FramePsf(None, reason, 0, n, 0.0, 0.0, likely_fwhm=likely)
     confidence = min(max(group.evidence / group.needed, 0.0), 0.99)
     return FramePsf(None, reason, n_stars, n, group.share, confidence, likely_fwhm=likely)
 

@@ -16,6 +16,8 @@ from .scenes_config import ScenesConfig
 
 #: Zones along a side of a frame: more take memory, and no star changes faster.
 _MOST_ZONES = 9
+#: Pixels along a side of a frame, at least.
+SMALLEST = 64
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,10 @@ class SimulateConfig(Settings):
     ----------
     width, height : int
         Of the frame in pixels.
+    small : float
+        Probability of a smaller frame: windows of a detector, and what surveys send of one object.
+    small_side : Range
+        Its height and its width in pixels, each log-uniform.
     field, psf, sky, detector, artefacts
         The ranges by subject.
     scenes : ScenesConfig
@@ -329,6 +335,8 @@ class SimulateConfig(Settings):
 
     width: int = 512
     height: int = 512
+    small: float = dataclasses.field(default=0.0, metadata=LATER)
+    small_side: Range = dataclasses.field(default=(64.0, 200.0), metadata=LATER)
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     psf: PSFConfig = dataclasses.field(default_factory=PSFConfig)
     sky: SkyConfig = dataclasses.field(default_factory=SkyConfig)
@@ -340,8 +348,10 @@ class SimulateConfig(Settings):
         super().__post_init__()
         for name in ("width", "height"):
             value = getattr(self, name)
-            if value < 64:
-                raise ValueError(f"{name} must be at least 64 pixels, not {value}")
+            if value < SMALLEST:
+                raise ValueError(f"{name} must be at least {SMALLEST} pixels, not {value}")
+        if min(self.small_side) < SMALLEST:
+            raise ValueError(f"small_side must be {SMALLEST} pixels or more, not {self.small_side}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

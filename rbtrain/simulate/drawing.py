@@ -47,10 +47,13 @@ def draw_frame(
     ValueError
         The backdrop is of another size than the frame.
     """
-    shape = (config.height, config.width)
-    if backdrop is not None and backdrop.pixels.shape != shape:
-        raise ValueError(f"the backdrop has the shape {backdrop.pixels.shape}, the frame {shape}")
+    size = (config.height, config.width)
+    if backdrop is not None and backdrop.pixels.shape != size:
+        raise ValueError(f"the backdrop has the shape {backdrop.pixels.shape}, the frame {size}")
     config = draw_scene(config, rng)
+    if backdrop is None and config.small > 0 and chance(rng, config.small):
+        config = _draw_size(config, rng)
+    shape = (config.height, config.width)
     if isinstance(backdrop, SkyPatch):
         return plant(config, rng, backdrop)
     conditions = draw_conditions(config, rng, backdrop)
@@ -63,6 +66,12 @@ def draw_frame(
     image = _read_out(electrons, light.canvas, config, rng, conditions, backdrop)
     layers, variance = _digitise(image, light, sky, throughput, conditions.camera, backdrop)
     return process(layers, variance, throughput, config, rng, conditions)
+
+
+def _draw_size(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
+    """Return the ranges for a small frame, as windows of a detector and pieces of a survey are."""
+    height, width = (round(log_uniform(rng, config.small_side)) for _ in range(2))
+    return replace(config, height=height, width=width)
 
 
 def draw_conditions(
