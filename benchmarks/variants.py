@@ -26,7 +26,6 @@ from rbinfer.io.images import load_image
 from rbtrain.judging.labelled import group_of, labelled_cases
 from rbtrain.metrics import auc
 
-TILE = 256
 #: Labels within so many pixels of one of the other kind are left out where pixels become larger,
 NEAR = 2.5
 #: and so is what is fainter then, in units of the noise.
@@ -101,16 +100,21 @@ def less_another(image):
     return [replace(image, pixels=image.pixels - np.roll(image.pixels, (31, -27), (0, 1)))]
 
 
-def in_tiles(image):
-    """Cut tiles, of which nothing else is known."""
-    tiles, (ny, nx) = [], image.pixels.shape
-    for top in range(0, ny, TILE):
-        for left in range(0, nx, TILE):
-            row, column = min(top, max(ny - TILE, 0)), min(left, max(nx - TILE, 0))
-            own = image.only((image.y >= top - 0.5) & (image.x >= left - 0.5))
-            pixels = image.pixels[row : row + TILE, column : column + TILE]
-            tiles.append(replace(own, pixels=pixels, x=own.x - column, y=own.y - row).on_pixels())
-    return tiles
+def in_tiles(side):
+    """Return a change to tiles of that side, of which nothing else is known."""
+
+    def change(image):
+        tiles, (ny, nx) = [], image.pixels.shape
+        for top in range(0, ny, side):
+            for left in range(0, nx, side):
+                row, column = min(top, max(ny - side, 0)), min(left, max(nx - side, 0))
+                own = image.only((image.y >= top - 0.5) & (image.x >= left - 0.5))
+                pixels = image.pixels[row : row + side, column : column + side]
+                moved = replace(own, pixels=pixels, x=own.x - column, y=own.y - row)
+                tiles.append(moved.on_pixels())
+        return [tile for tile in tiles if len(tile.x)]
+
+    return change
 
 
 def shifted(image):
@@ -183,7 +187,9 @@ VARIANTS = {
     "sky cut off": cut_off,
     "8 bits": coarse,
     "less another exposure": less_another,
-    "in tiles of 256 pixels": in_tiles,
+    "in tiles of 256 pixels": in_tiles(256),
+    "in tiles of 128 pixels": in_tiles(128),
+    "in tiles of 64 pixels": in_tiles(64),
     "shifted by half a pixel": shifted,
     "turned by 3 degrees": on_another_grid(3.0, 1.0, 3),
     "pixels of 0.7, linear": on_another_grid(0.0, 0.7, 1),

@@ -1,5 +1,7 @@
 """Which fits agree, on fits that are made up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,23 @@ def test_five_that_are_unlike_hits_need_less_evidence(n, fwhm, share):
     group = largest_group(candidates(0.0, n, fwhm))
     assert (len(group.members), group.share) == (n, 1.0)
     assert group.needed == pytest.approx(11.0 * share)
+
+
+@pytest.mark.parametrize(
+    ("n", "means", "wanted"),
+    [
+        (20, (0.75, 0.35), False),  # as of stars of an interpolated image
+        (20, (0.7, 0.7), True),
+        (20, (0.9, 0.2), True),  # as of pairs of hot pixels
+        (6, (0.75, 0.75), False),
+        (6, (0.9, 0.5), False),
+        (6, (0.85, 0.85), True),
+        (6, (0.97, 0.3), True),
+    ],
+)
+def test_hits_lie_at_one_place_in_a_pixel_and_few_stars_may_by_chance(n, means, wanted):
+    sides = np.resize([1.0, -1.0], n)[:, None]
+    phase = sides * np.arccos(means) / (2 * np.pi)
+    group = largest_group(replace(candidates(0.0, n), phase=phase))
+    assert len(group.members) == n
+    assert group.in_one_phase is wanted

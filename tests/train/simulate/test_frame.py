@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from rbinfer.measure.psf import measure_psf
-from rbtrain.simulate import Artefact, ArtefactConfig, DetectorConfig, SimulateConfig, draw_frame
+from rbtrain.simulate import (
+    Artefact,
+    ArtefactConfig,
+    DarkPatch,
+    DetectorConfig,
+    SimulateConfig,
+    draw_frame,
+)
 from rbtrain.simulate.detector import draw_smoothing, draw_warp, kernel_table
 
 SMALL = SimulateConfig(width=200, height=160)
@@ -285,3 +292,37 @@ def test_steps_are_as_large_as_is_said(step):
     levels = np.unique(frame.image[np.isfinite(frame.image)])
     steps = np.diff(levels) / np.median(frame.noise)
     assert steps.min() == pytest.approx(step, rel=0.02)
+
+
+def test_small_frames_have_sides_of_their_range_and_the_others_stay_as_they_are():
+    config = replace(SMALL, small=0.5, small_side=(70.0, 90.0))
+    sides = [draw_frame(config, np.random.default_rng(seed)).image.shape for seed in range(40)]
+    small = [shape for shape in sides if shape != (160, 200)]
+    assert 12 <= len(small) <= 28
+    assert all(70 <= side <= 90 for shape in small for side in shape)
+    assert len({height for height, _ in small}) > 5
+    assert any(height != width for height, width in small)
+    none = draw_frame(replace(SMALL, small=0.0), np.random.default_rng(7))
+    assert none.image.tobytes() == draw_frame(SMALL, np.random.default_rng(7)).image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"small_side": (50.0, 90.0)}, "small_side must be 64 pixels or more"),
+        ({"width": 63}, "width must be at least 64 pixels, not 63"),
+    ],
+)
+def test_frames_too_small_to_be_measured_are_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        replace(SMALL, **values)
+
+
+def test_a_frame_on_a_backdrop_has_its_size():
+    config = SimulateConfig(width=96, height=96, small=1.0, small_side=(64.0, 70.0))
+    still = np.zeros((96, 96), np.float32)
+    dark = DarkPatch(
+        pixels=still, pattern=still, rms=still + 4, signal=still, codes=still.astype(np.uint8),
+        unknown=still, bad=still > 0,
+    )  # fmt: skip
+    assert draw_frame(config, np.random.default_rng(1), dark).image.shape == (96, 96)
