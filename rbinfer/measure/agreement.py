@@ -119,9 +119,14 @@ class Group:
     least: int = 3
 
     @property
+    def is_like_hits(self) -> bool:
+        """Whether they are as stars never are."""
+        return self.in_one_phase or self.in_many_shapes
+
+    @property
     def is_convincing(self) -> bool:
         """Whether they are stars."""
-        if self.in_one_phase or self.in_many_shapes:
+        if self.is_like_hits:
             return False
         return len(self.members) >= self.least and self.evidence >= self.needed
 

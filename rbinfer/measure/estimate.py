@@ -130,8 +130,8 @@ def _assumed(width: Width) -> str:
     if width.likely_fwhm is None:
         return f"FWHM {width.fwhm:.2f} px is assumed"
     return (
-        f"what is most like stars is {width.likely_fwhm:.2f} px wide, but too little to be sure; models "
-        f"that weigh this take it for the FWHM, others {width.fwhm:.2f} px"
+        f"what is most like stars is {width.likely_fwhm:.2f} px wide, but that is too little to be "
+        f"sure; models that weigh this take it for the FWHM, others {width.fwhm:.2f} px"
     )
 
 

@@ -6,9 +6,12 @@ is little to see: on a small frame a few maxima are all.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .agreement import ROUND, Group, usable
 from .candidates import Candidates
+
+Bools = NDArray[np.bool_]
 
 #: A group may be of stars at this part of the evidence that it takes to be sure; if it is narrower than
 #: so many pixels it needs more. Of 1000 simulated frames 47 without a measurement reach that: in 37 the
@@ -17,31 +20,37 @@ _MAYBE, _NARROW, _MAYBE_NARROW = 0.15, 1.8, 0.6
 #: Less where faint stars fill the image. On 200 simulated frames without stars about as many hits are
 #: let in with 0.15 to 0.35; with 0.15 there are more of them on frames with stars.
 _MAYBE_FAINT = 0.25
-#: Less where so few maxima were fitted. Of pieces of 50 to 128 pixels, cut from real and simulated
-#: frames, 32 of 1586 without stars reach it, and 204 of 3421 with stars, of which 165 show the right
-#: width; and so do 8 of 400 whole frames without stars.
-_FEW, _MAYBE_AMONG_FEW = 40, 0.1
-#: Members that it takes. Two hits are alike by chance; but where two are alike and wider than that, in
-#: two of these pieces without stars and in 347 with stars, they are stars.
-_FEWEST, _FEWEST_WIDE = 3, 2
-#: What is so wide in pixels, so bright and fits so well is no hit, even by itself: three of 747 pieces
-#: without stars have one where no two maxima agree, and 248 of 958 with stars. Nine in ten of those of
-#: real frames have the width of the stars.
-_ALONE_WIDE, _ALONE_SNR, _ALONE_EXCESS = 2.2, 20.0, 0.04
+#: Less on images of so few pixels. Of pieces of 50 to 128 pixels along a side, cut from real and
+#: simulated frames, 35 of 1586 without stars reach it, and 229 of 3421 with stars; 185 of these show
+#: their width.
+_SMALL, _MAYBE_SMALL = 200 * 200, 0.1
+#: Members of a narrow group: two narrow hits are alike by chance. Two wider ones that are alike are in
+#: two of these pieces without stars, and in 310 with stars.
+_FEWEST_NARROW = 3
+#: Where no three agree, one that is between these widths in pixels, so bright, and fits so well with so
+#: round a shape is no hit: three of 1502 pieces without stars have one, and 244 of 1312 with stars. It
+#: has their width in 215. What is wider may be of the sky; tracks of particles are longer.
+_ALONE_FWHM, _ALONE_SNR, _ALONE_EXCESS, _ALONE_SHAPE = (2.2, 12.0), 20.0, 0.04, 0.3
 _ABOVE_HITS = 1.15  # and so many times wider than the widest hits of an interpolated image
 
 
 def likely_width(
-    found: Candidates, group: Group | None, shows_faint_stars: bool, widest_hits: float = 0.0
+    found: Candidates,
+    group: Group | None,
+    shape: tuple[int, ...],
+    shows_faint_stars: bool = False,
+    widest_hits: float = 0.0,
 ) -> float | None:
     """Return the FWHM that stars of a frame may have.
 
     Parameters
     ----------
     found : Candidates
-        Round profiles, fitted to the maxima of the frame.
+        Round profiles, fitted to the maxima of the frame, without those along trails.
     group : Group or None
-        What agrees best among them, if it may be of stars.
+        What agrees best among them, if it is not known to be of hits.
+    shape : tuple of int
+        Of the frame, pixels.
     shows_faint_stars : bool
         Whether the sky is as faint stars make it.
     widest_hits : float
@@ -50,21 +59,31 @@ def likely_width(
     Returns
     -------
     float or None
-        Pixels; None where nothing says that there are stars.
+        Pixels: of the group, if it may be of stars. Where no three agree, of the narrowest maximum that
+        is like no hit: galaxies and blends are wider than stars. None where nothing says that there are
+        any.
     """
-    if group is not None and _may_be_stars(group, len(found), shows_faint_stars):
+    is_small = shape[0] * shape[1] <= _SMALL
+    if group is not None and _may_be_stars(group, is_small, shows_faint_stars):
         return group.fwhm
-    least = max(_ALONE_WIDE, _ABOVE_HITS * widest_hits)
-    alone = usable(found, ROUND) & (found.log_fwhm > np.log(least))
-    alone &= (found.snr > _ALONE_SNR) & (found.excess < _ALONE_EXCESS)
-    return float(np.exp(np.median(found.log_fwhm[alone]))) if alone.any() else None
+    if group is not None and len(group.members) >= _FEWEST_NARROW:
+        return None
+    alone = found[_is_like_no_hit(found, widest_hits)]
+    return float(np.exp(alone.log_fwhm.min())) if len(alone) else None
 
 
-def _may_be_stars(group: Group, n_fitted: int, shows_faint_stars: bool) -> bool:
+def _may_be_stars(group: Group, is_small: bool, shows_faint_stars: bool) -> bool:
     part = group.evidence / group.needed
     if group.fwhm >= _NARROW:
-        return len(group.members) >= _FEWEST_WIDE and part >= _MAYBE
-    if len(group.members) < _FEWEST:
-        return False
+        return part >= _MAYBE
     needed = _MAYBE_FAINT if shows_faint_stars else _MAYBE_NARROW
-    return part >= (min(needed, _MAYBE_AMONG_FEW) if n_fitted < _FEW else needed)
+    return len(group.members) >= _FEWEST_NARROW and part >= (_MAYBE_SMALL if is_small else needed)
+
+
+def _is_like_no_hit(found: Candidates, widest_hits: float) -> Bools:
+    narrowest, widest = _ALONE_FWHM
+    fwhm = np.exp(found.log_fwhm)
+    is_it = usable(found, ROUND) & (fwhm > max(narrowest, _ABOVE_HITS * widest_hits)) & (fwhm < widest)
+    is_it &= (found.snr > _ALONE_SNR) & (found.excess < _ALONE_EXCESS)
+    is_it &= np.hypot(*found.shape.T) < _ALONE_SHAPE
+    return is_it

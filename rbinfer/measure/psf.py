@@ -44,12 +44,20 @@ _WIDEST_HITS = 5.0  # FWHM in pixels of the image that are looked at
 
 @dataclass(frozen=True)
 class _Hits:
-    """How wide the hits of an interpolated image are: FWHM in pixels, 0 where no group is as wide.
+    """Single pixels of the detector, as an interpolated image has them.
 
-    Where they are left out, only what is wider is looked at.
+    Attributes
+    ----------
+    widest : float
+        FWHM in pixels of the widest; 0 where the image is not interpolated.
+    agree : bool
+        A group is as wide as they are.
+    are_left_out : bool
+        Only what is wider is looked at.
     """
 
     widest: float = 0.0
+    agree: bool = False
     are_left_out: bool = False
 
 
@@ -191,7 +199,13 @@ def measure_psf(
                 stars, group = others, odd
     population = population_of(found, group)
     if group is None or not group.is_convincing:
-        return replace(_unmeasured(found, n_fitted, group, grain, hits), population=population)
+        is_of_hits = group is not None and (group.is_like_hits or (hits.agree and not hits.are_left_out))
+        shows_faint_stars = grain is not None and grain.shows_faint_stars
+        likely = None
+        if not is_of_hits:
+            likely = likely_width(stars, group, exposure.shape, shows_faint_stars, hits.widest)
+        unmeasured = _unmeasured(n_fitted, group, hits)
+        return replace(unmeasured, population=population, likely_fwhm=likely)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
         group = replace(group, fwhm=float(np.exp(np.median(whole.log_fwhm))))
@@ -234,20 +248,19 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
 
 
 def _grain(group: Group | None, image: NDArray[np.float32]) -> Grain | None:
-    """Look at the noise, where a group may be of hits."""
-    return None if group is None or group.fwhm > _WIDEST_HITS else grain_of(image)
+    """Look at the noise, where hits may be taken for stars."""
+    return None if group is not None and group.fwhm > _WIDEST_HITS else grain_of(image)
 
 
 def _hits_of(group: Group | None, grain: Grain | None) -> _Hits:
-    """Tell how wide hits are, where a group is as wide as they are."""
-    if group is None or grain is None or not grain.shows_single_pixels:
+    """Tell how wide hits are, and whether a group is as wide."""
+    if grain is None or not grain.shows_single_pixels:
         return _Hits()
     low, high = _HITS if grain.is_much_finer else _HITS_HARDLY_FINER
-    if not low < group.fwhm / grain.single < high:
-        return _Hits()
+    agree = group is not None and low < group.fwhm / grain.single < high
     # A group that is refused anyway says more than what is left without it.
-    are_left_out = grain.is_much_finer or _is_better(group, None)
-    return _Hits(_HITS[1] * grain.single, are_left_out)
+    are_left_out = agree and (grain.is_much_finer or _is_better(group, None))
+    return _Hits(_HITS[1] * grain.single, agree, are_left_out)
 
 
 def _above(stars: Candidates, group: Group | None, least: float) -> tuple[Candidates, Group | None]:
@@ -292,11 +305,8 @@ def _is_better(group: Group | None, other: Group | None) -> bool:
     return other is None or not other.is_convincing or group.evidence > other.evidence
 
 
-def _unmeasured(
-    found: Candidates, n: int, group: Group | None, grain: Grain | None, hits: _Hits
-) -> FramePsf:
+def _unmeasured(n: int, group: Group | None, hits: _Hits) -> FramePsf:
     n_stars = 0 if group is None else len(group.members)
-    may_be_stars = group
     if hits.are_left_out and n_stars < 3:
         why = (
             f"the image is interpolated, and of {n} local maxima fitted no three that are wider than "
@@ -305,16 +315,13 @@ def _unmeasured(
     elif group is None or n_stars < 3:
         why = _TOO_FEW.format(n)
     elif group.in_one_phase:
-        may_be_stars = None
         why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
     elif group.in_many_shapes:
-        may_be_stars = None
         why = (
             f"the {n_stars} local maxima that agree on {group.fwhm:.2f} pixels differ in shape, as "
             "those of single pixels do once an image is resampled"
         )
-    elif hits.widest > 0 and not hits.are_left_out:
-        may_be_stars = None
+    elif hits.agree and not hits.are_left_out:
         why = (
             f"the image is interpolated, and the {n_stars} local maxima that agree are as wide as "
             f"single pixels of its detector are in it, {group.fwhm:.2f} pixels"
@@ -325,12 +332,10 @@ def _unmeasured(
             "detector may"
         )
     reason = f"{_NONE}: {why}"
-    shows_faint_stars = grain is not None and grain.shows_faint_stars
-    likely = likely_width(found, may_be_stars, shows_faint_stars, hits.widest)
     if group is None:
-        return FramePsf(None, reason, 0, n, 0.0, 0.0, likely_fwhm=likely)
+        return FramePsf(None, reason, 0, n, 0.0, 0.0)
     confidence = min(max(group.evidence / group.needed, 0.0), 0.99)
-    return FramePsf(None, reason, n_stars, n, group.share, confidence, likely_fwhm=likely)
+    return FramePsf(None, reason, n_stars, n, group.share, confidence)
 
 
 def _measured(

@@ -25,6 +25,7 @@ _DOUBTFUL, _SURE, _MOSTLY = 2.0, 5.0, 0.75
 #: less than such a part of what does not on the frame. It is 0.45 to 0.55 in seven variants of a
 #: fish-eye lens's frame, and 0.7 in a deep field of galaxies. It is seen after so many with stars.
 _DIFFERS, _BETTER, _SEEN = 0.2, 0.6, 3
+_AGREE = 3  # maxima, of which one or two say nothing about ninths
 _FEWEST_FITTED = 10  # maxima of the whole frame; each is in four ninths at most
 
 
@@ -52,7 +53,7 @@ def width_of(exposure: Exposure, found: FramePsf) -> Width | None:
     """
     whole = None if found.fwhm is None else measured_width(found)
     varies = found.variation > _VARIES
-    may_be_stars = found.fwhm is not None or found.likely_fwhm is not None
+    may_be_stars = found.fwhm is not None or (found.likely_fwhm is not None and found.n_stars >= _AGREE)
     is_doubtful = found.confidence < _SURE and found.n_fitted >= _FEWEST_FITTED and may_be_stars
     is_doubtful &= found.confidence < _DOUBTFUL or found.agreement < _MOSTLY
     if not varies and not is_doubtful:

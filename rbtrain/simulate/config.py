@@ -324,9 +324,10 @@ class SimulateConfig(Settings):
     width, height : int
         Of the frame in pixels.
     small : float
-        Probability of a smaller frame: windows of a detector, and what surveys send of one object.
+        Probability of a smaller frame, where it is not drawn on real pixels: windows of a detector, and
+        what surveys send of one object.
     small_side : Range
-        Its height and its width in pixels, each log-uniform.
+        Its height and its width in pixels, each log-uniform, and no larger than the frame.
     field, psf, sky, detector, artefacts
         The ranges by subject.
     scenes : ScenesConfig

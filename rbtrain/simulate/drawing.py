@@ -71,7 +71,7 @@ def draw_frame(
 def _draw_size(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
     """Return the ranges for a small frame, as windows of a detector and pieces of a survey are."""
     height, width = (round(log_uniform(rng, config.small_side)) for _ in range(2))
-    return replace(config, height=height, width=width)
+    return replace(config, height=min(height, config.height), width=min(width, config.width))
 
 
 def draw_conditions(

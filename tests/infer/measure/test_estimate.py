@@ -151,7 +151,7 @@ def test_few_stars_among_hits_are_likely_but_not_sure(caplog):
     width = measure_width(as_exposure(FEW))
     assert (width.fwhm, width.source) == (3.0, "assumed")
     assert width.likely_fwhm == pytest.approx(6.0, rel=0.05)
-    said = f"what is most like stars is {width.likely_fwhm:.2f} px wide, but too little to be sure"
+    said = f"what is most like stars is {width.likely_fwhm:.2f} px wide, but that is too little"
     assert said in caplog.text
     assert measure_width(as_exposure(DARK)).likely_fwhm is None
 

@@ -306,6 +306,13 @@ def test_small_frames_have_sides_of_their_range_and_the_others_stay_as_they_are(
     assert none.image.tobytes() == draw_frame(SMALL, np.random.default_rng(7)).image.tobytes()
 
 
+def test_small_frames_are_no_larger_than_the_others():
+    config = SimulateConfig(width=96, height=80, small=1.0)
+    sides = [draw_frame(config, np.random.default_rng(seed)).image.shape for seed in range(12)]
+    assert max(height for height, _ in sides) == 80
+    assert max(width for _, width in sides) == 96
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
