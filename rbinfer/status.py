@@ -41,7 +41,7 @@ MEANING: dict[Status, str] = {
     Status.LOW_SNR: "the S/N lies below the range that the model was trained on",
     Status.FWHM_ASSUMED: (
         "the frame shows no stars to measure the FWHM on: that of other frames, the header's, the "
-        "catalogue's or a default was taken"
+        "catalogue's, a likely one or a default was taken"
     ),
 }
 

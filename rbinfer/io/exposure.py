@@ -47,7 +47,7 @@ class Width:
         What the maxima of this frame are like, see `rbinfer.measure.population`; None where they were
         not looked at.
     likely_fwhm : float or None
-        Where `fwhm` is assumed, that of the maxima that agree best, if they may be stars. Models with
+        Where `fwhm` is assumed, that of what may be stars, see `rbinfer.measure.likely`. Models with
         `rbinfer.PreprocessSpec.likely_width` are shown cutouts made for it.
     measured_fwhm : float or None
         FWHM of the stamp in pixels, where that is not `fwhm`: a caller may mean another width by it.

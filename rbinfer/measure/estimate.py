@@ -42,7 +42,7 @@ def measure_width(
 
     That of the frame's own stars, whatever the catalogue says, or of those of its ninths; failing that,
     that of other frames; failing that, what the header notes; failing that, the catalogue's median width
-    if it is that of defocused stars; failing that, 3 pixels, beside which stands what agrees best.
+    if it is that of defocused stars; failing that, 3 pixels, beside which stands what is likely.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ def pooled_widths(
 
     The stamps of one image, 2,000 of them at most, are put side by side and measured as a frame is.
     Where they show too few stars, the median width of the other images is borrowed; failing that, what
-    the stamp's header notes; failing that, 3 pixels are assumed. A FWHM that is given stays; the star is
-    measured all the same where an image has several stamps.
+    the stamp's header notes; failing that, what is likely, or 3 pixels. A FWHM that is given stays; the
+    star is measured all the same where an image has several stamps.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ class PreprocessSpec:
         Least fraction of good pixels in the window; with less an object is not scored.
     likely_width : bool
         On a frame that shows no stars for certain, and where no width is had from elsewhere, the
-        cutouts are made for the FWHM of what agrees best, if there is such, and not for 3 pixels. The
+        cutouts are made for the FWHM of what may be stars, if there is such, and not for 3 pixels. The
         network must read how far the frame convinces.
     """
 
