@@ -31,7 +31,6 @@ _FEWEST_NARROW = 3
 #: round a shape is no hit: three of 1502 pieces without stars have one, and 244 of 1312 with stars. It
 #: has their width in 215. What is wider may be of the sky; tracks of particles are longer.
 _ALONE_FWHM, _ALONE_SNR, _ALONE_EXCESS, _ALONE_SHAPE = (2.2, 12.0), 20.0, 0.04, 0.3
-_ABOVE_HITS = 1.15  # and so many times wider than the widest hits of an interpolated image
 
 
 def likely_width(
@@ -39,7 +38,7 @@ def likely_width(
     group: Group | None,
     shape: tuple[int, ...],
     shows_faint_stars: bool = False,
-    widest_hits: float = 0.0,
+    wider_than: float = 0.0,
 ) -> float | None:
     """Return the FWHM that stars of a frame may have.
 
@@ -53,8 +52,8 @@ def likely_width(
         Of the frame, pixels.
     shows_faint_stars : bool
         Whether the sky is as faint stars make it.
-    widest_hits : float
-        FWHM in pixels of the widest hits of an interpolated image.
+    wider_than : float
+        FWHM in pixels that a single maximum must have: on an interpolated image, more than hits.
 
     Returns
     -------
@@ -68,7 +67,7 @@ def likely_width(
         return group.fwhm
     if group is not None and len(group.members) >= _FEWEST_NARROW:
         return None
-    alone = found[_is_like_no_hit(found, widest_hits)]
+    alone = found[_is_like_no_hit(found, wider_than)]
     return float(np.exp(alone.log_fwhm.min())) if len(alone) else None
 
 
@@ -80,10 +79,10 @@ def _may_be_stars(group: Group, is_small: bool, shows_faint_stars: bool) -> bool
     return len(group.members) >= _FEWEST_NARROW and part >= (_MAYBE_SMALL if is_small else needed)
 
 
-def _is_like_no_hit(found: Candidates, widest_hits: float) -> Bools:
+def _is_like_no_hit(found: Candidates, wider_than: float) -> Bools:
     narrowest, widest = _ALONE_FWHM
     fwhm = np.exp(found.log_fwhm)
-    is_it = usable(found, ROUND) & (fwhm > max(narrowest, _ABOVE_HITS * widest_hits)) & (fwhm < widest)
+    is_it = usable(found, ROUND) & (fwhm > max(narrowest, wider_than)) & (fwhm < widest)
     is_it &= (found.snr > _ALONE_SNR) & (found.excess < _ALONE_EXCESS)
     is_it &= np.hypot(*found.shape.T) < _ALONE_SHAPE
     return is_it

@@ -203,7 +203,8 @@ def measure_psf(
         shows_faint_stars = grain is not None and grain.shows_faint_stars
         likely = None
         if not is_of_hits:
-            likely = likely_width(stars, group, exposure.shape, shows_faint_stars, hits.widest)
+            wider_than = _WELL_ABOVE * hits.widest
+            likely = likely_width(stars, group, exposure.shape, shows_faint_stars, wider_than)
         unmeasured = _unmeasured(n_fitted, group, hits)
         return replace(unmeasured, population=population, likely_fwhm=likely)
     if _are_streaks(stars, group):

@@ -104,8 +104,8 @@ def test_galaxies_and_blends_are_wider_than_stars():
 
 
 def test_hits_of_an_interpolated_image_are_as_wide_as_its_grid_is_fine():
-    assert likely_width(one(), None, SMALL, widest_hits=2.5) == pytest.approx(3.0)
-    assert likely_width(one(), None, SMALL, widest_hits=2.7) is None
+    assert likely_width(one(), None, SMALL, wider_than=2.9) == pytest.approx(3.0)
+    assert likely_width(one(), None, SMALL, wider_than=3.1) is None
 
 
 def some(n_members, part, fwhm=1.3):

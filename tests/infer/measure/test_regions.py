@@ -102,6 +102,7 @@ def test_of_a_doubtful_frame_the_ninths_count_where_they_differ():
     # Where nothing may be stars, or there is too little of it, nothing is looked at.
     assert width_of(exposure, replace(unknown, likely_fwhm=None)) is None
     assert width_of(exposure, replace(unknown, n_fitted=9)) is None
+    assert width_of(exposure, replace(unknown, n_stars=2)) is None
 
 
 @pytest.mark.parametrize(
