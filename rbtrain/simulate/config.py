@@ -247,6 +247,21 @@ class DetectorConfig(Settings):
         Its rms in units of the sky noise, log-uniform.
     banding : float
         Probability of a periodic pattern along the rows or columns (interference).
+    interleaved : float
+        Probability that two amplifiers of different bias read every other column, as in arrays of HgCdTe
+        and in CMOS cameras.
+    interleaved_step : Range
+        The difference in units of the sky noise, log-uniform.
+    smeared : float
+        Probability that the camera has no shutter and moves its charge in the light.
+    smear : Range
+        Share of the exposure that charge then stays at each place on its way, log-uniform: a microsecond
+        by frame transfer, a millisecond by slow readout, of 0.1 to 10 seconds.
+    counted : float
+        Probability that photons are few and each is counted: intensified and electron-multiplying
+        cameras, short exposures by CMOS cameras of hardly any read noise, the ultraviolet.
+    counted_sky : Range
+        Sky then, electrons a pixel, log-uniform.
     blooming : float
         Probability that saturated pixels bleed; cameras with antiblooming gates and CMOS do not.
     resampled : float
@@ -264,6 +279,11 @@ class DetectorConfig(Settings):
         Its sigma in pixels, log-uniform.
     sky_subtracted : float
         Probability that a sky was subtracted, so that the pixels scatter around 0.
+    cut_off : float
+        Probability that no value is kept below a level near that of the sky, as by programs that have no
+        negative numbers.
+    cut_off_at : Range
+        That level, in units of the noise above the sky.
     rounded : float
         Probability that pixels are integers, where nothing above made them fractional.
     quantised : float
@@ -313,6 +333,14 @@ class DetectorConfig(Settings):
     photographic: float = dataclasses.field(default=0.0, metadata=LATER)
     densest: Range = dataclasses.field(default=(20.0, 200.0), metadata=LATER)
     grain: Range = dataclasses.field(default=(0.5, 2.0), metadata=LATER)
+    interleaved: float = dataclasses.field(default=0.0, metadata=LATER)
+    interleaved_step: Range = dataclasses.field(default=(0.1, 3.0), metadata=LATER)
+    smeared: float = dataclasses.field(default=0.0, metadata=LATER)
+    smear: Range = dataclasses.field(default=(1e-5, 3e-3), metadata=LATER)
+    counted: float = dataclasses.field(default=0.0, metadata=LATER)
+    counted_sky: Range = dataclasses.field(default=(0.2, 30.0), metadata=LATER)
+    cut_off: float = dataclasses.field(default=0.0, metadata=LATER)
+    cut_off_at: Range = dataclasses.field(default=(-1.5, 0.5), metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -180,27 +180,6 @@ def draw_camera(config: DetectorConfig, rng: np.random.Generator) -> Camera:
     )
 
 
-def add_pattern_noise(
-    image: F32, config: DetectorConfig, rng: np.random.Generator, noise: float
-) -> None:
-    """Add row or column noise and banding in place; `noise` is the rms of a sky pixel."""
-    height, width = image.shape
-    if chance(rng, config.row_noise):
-        size = noise * log_uniform(rng, config.row_noise_size)
-        if chance(rng, 0.6):
-            image += rng.normal(0, size, (height, 1)).astype(np.float32)
-        else:
-            image += rng.normal(0, size, (1, width)).astype(np.float32)
-    if chance(rng, config.banding):
-        size = noise * log_uniform(rng, config.row_noise_size)
-        y, x = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
-        ky, kx = rng.normal(0, 0.15, 2)
-        if chance(rng, 0.5):
-            kx = 0.0
-        phase = np.float32(ky) * y[:, None] + np.float32(kx) * x[None, :]
-        image += np.float32(size) * np.sin(phase + np.float32(uniform(rng, (0, 6.3))))
-
-
 def develop(
     image: F32, sky: F32, noise: float, config: DetectorConfig, rng: np.random.Generator
 ) -> tuple[F32, float]:

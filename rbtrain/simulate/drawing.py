@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._arrays import F32
-from . import defects, detector, particles, sources
+from . import defects, detector, particles, readout, sources
 from .canvas import Canvas
 from .config import SimulateConfig
 from .detector import Camera
@@ -59,6 +59,10 @@ def draw_frame(
     conditions = draw_conditions(config, rng, backdrop)
     light, sky = _draw_light(config, rng, conditions)
     throughput = detector.draw_vignetting(config.sky, rng, shape)
+    if config.detector.smeared > 0 and chance(rng, config.detector.smeared):
+        light_of_sources = throughput * (light.stars + light.galaxies)
+        # What moves is not dimmed again where it arrives.
+        sky += readout.draw_smear(light_of_sources, config.detector.smear, rng) / throughput
     if backdrop is None:
         defects.draw_defects(light.canvas, config.artefacts, rng, conditions.noise, conditions.level)
     particles.draw_particles(light.canvas, config.artefacts, rng, conditions.psf.fwhm)
@@ -79,10 +83,13 @@ def draw_conditions(
 ) -> Conditions:
     """Draw the camera, the sky's level and the PSF; with a dark, the read noise is the dark's."""
     camera = detector.draw_camera(config.detector, rng)
+    sky = config.sky.level
     if dark is not None:
         camera = replace(camera, read_noise=camera.gain * float(np.median(dark.rms)))
+    elif config.detector.counted > 0 and chance(rng, config.detector.counted):
+        camera, sky = replace(camera, gain=1.0, read_noise=0.0), config.detector.counted_sky
     room = min(camera.full_well, (camera.ceiling - camera.bias) * camera.gain)
-    level = min(log_uniform(rng, config.sky.level), 0.4 * room)
+    level = min(log_uniform(rng, sky), 0.4 * room)
     noise = math.sqrt(level + camera.read_noise**2)
     brightest = log_uniform(rng, config.field.brightest) * room / noise
     images = draw_star_images(config.psf, rng, brightest)
@@ -133,7 +140,7 @@ def _read_out(
     if camera.nonlinearity > 0:
         image *= 1 - np.float32(camera.nonlinearity / camera.full_well) * np.maximum(image, 0)
     if dark is None:
-        detector.add_pattern_noise(image, config.detector, rng, conditions.noise)
+        readout.add_pattern_noise(image, config.detector, rng, conditions.noise)
     else:
         image += np.float32(camera.gain) * dark.pixels
         dark.add_to(canvas, camera.gain)

@@ -12,7 +12,7 @@ from .._pixels import nearest
 from . import detector
 from .config import DetectorConfig, SimulateConfig
 from .detector import Warp
-from .draws import chance, log_uniform
+from .draws import chance, log_uniform, uniform
 from .frame import Frame, Layers, finish
 from .light import Conditions
 from .truth import Rows
@@ -82,8 +82,11 @@ def process(
         variance *= _resample(layers, warp)
     noise = np.sqrt(variance)
     typical = float(np.median(noise[::_STEP, ::_STEP]))
-    _round(layers, config.detector, rng, typical)
     level = float(np.median(layers.sky[::_STEP, ::_STEP]))
+    if config.detector.cut_off > 0 and chance(rng, config.detector.cut_off):
+        floor = level + typical * uniform(rng, config.detector.cut_off_at)
+        np.maximum(layers.image, np.float32(floor), out=layers.image)
+    _round(layers, config.detector, rng, typical)
     mask, empty = detector.draw_mask(config.detector, rng, layers.image, level)
     dark = layers.dark
     if dark is not None and dark.bad.any():
