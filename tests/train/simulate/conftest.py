@@ -1,13 +1,32 @@
-"""Darks of a camera and an image of the sky, as files."""
+"""Darks of a camera and an image of the sky, as files; a simulator of stars alone."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from rbtrain.simulate import PSF
+from rbtrain.simulate import PSF, ArtefactConfig, DetectorConfig, SimulateConfig
 
 SIZE = 192
 N_HOT = 30
+
+
+def plain_stars(**changes):
+    """Return the simulator of a field of stars without artefacts, all else quiet."""
+    names = "resampled", "rounded", "quantised", "row_noise", "banding", "masked"
+    quiet = dict.fromkeys(names, 0.0)
+    plain = SimulateConfig()
+    return SimulateConfig(
+        width=320,
+        height=256,
+        detector=DetectorConfig(**{**quiet, **changes}),
+        artefacts=ArtefactConfig(
+            no_cosmic_rays=1.0, no_hot_pixels=1.0, columns=0.0, trails=0.0, spikes=0.0
+        ),
+        psf=replace(plain.psf, fwhm=(2.5, 3.5), wide_fraction=1.0, trailed=0.0, varying=0.0),
+        field=replace(plain.field, crowding=(1e-3, 1e-3), bright_stars=(0.0, 0.0), nebula=0.0),
+    )
 
 
 @pytest.fixture(scope="module")

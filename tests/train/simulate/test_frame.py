@@ -7,13 +7,14 @@ import pytest
 from rbinfer.measure.psf import measure_psf
 from rbtrain.simulate import (
     Artefact,
-    ArtefactConfig,
     DarkPatch,
     DetectorConfig,
     SimulateConfig,
     draw_frame,
 )
 from rbtrain.simulate.detector import draw_smoothing, draw_warp, kernel_table
+
+from .conftest import plain_stars
 
 SMALL = SimulateConfig(width=200, height=160)
 
@@ -206,23 +207,6 @@ def test_no_finer_grid_makes_stars_wider_than_is_said():
             half += warp.scale < 0.501
     assert turned > 50
     assert half > 20
-
-
-def plain_stars(**changes):
-    """Return the simulator of a field of stars without artefacts, all else quiet."""
-    names = "resampled", "rounded", "quantised", "row_noise", "banding", "masked"
-    quiet = dict.fromkeys(names, 0.0)
-    plain = SimulateConfig()
-    return SimulateConfig(
-        width=320,
-        height=256,
-        detector=DetectorConfig(**{**quiet, **changes}),
-        artefacts=ArtefactConfig(
-            no_cosmic_rays=1.0, no_hot_pixels=1.0, columns=0.0, trails=0.0, spikes=0.0
-        ),
-        psf=replace(plain.psf, fwhm=(2.5, 3.5), wide_fraction=1.0, trailed=0.0, varying=0.0),
-        field=replace(plain.field, crowding=(1e-3, 1e-3), bright_stars=(0.0, 0.0), nebula=0.0),
-    )
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
