@@ -5,8 +5,9 @@
 A mirrored or turned image has the same stars, and so has one without its sky, in other units or in
 tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated, smoothed or
 binned, its stars and hits have other shapes, as in the files of other pipelines. Another exposure that
-is subtracted adds noise and negative stars. Pixels and positions alone are given, no header; galaxies
-are real.
+is subtracted adds noise and negative stars. Few photons are noisy themselves. Cameras without a shutter
+smear light along columns, two amplifiers or colour filters make neighbours unlike. Pixels and positions
+alone are given, no header; galaxies are real.
 """
 
 import argparse
@@ -100,6 +101,34 @@ def less_another(image):
     return [replace(image, pixels=image.pixels - np.roll(image.pixels, (31, -27), (0, 1)))]
 
 
+def counted(image):
+    """Count photons: two a pixel of the sky, and one for each sigma above twice the noise."""
+    level, scatter = np.nanmedian(image.pixels), mad_std(image.pixels, ignore_nan=True)
+    light = np.maximum(np.nan_to_num((image.pixels - level) / scatter) - 2, 0)
+    pixels = np.random.default_rng(4).poisson(light + 2.0).astype(np.float32)
+    return [standing_out(replace(image, pixels=np.where(np.isnan(image.pixels), np.nan, pixels)))]
+
+
+def smeared(image):
+    """Add to each pixel 0.2 % of the light of its column, as of cameras without a shutter."""
+    light = np.maximum(image.pixels - np.nanmedian(image.pixels), 0)
+    return [replace(image, pixels=image.pixels + 0.002 * np.nansum(light, axis=0))]
+
+
+def interleaved(image):
+    """Let every other column be higher by twice the noise, as with two amplifiers."""
+    step = 2 * mad_std(image.pixels, ignore_nan=True) * (np.arange(image.pixels.shape[1]) % 2 == 0)
+    return [replace(image, pixels=image.pixels + step)]
+
+
+def behind_filters(image):
+    """Let a mosaic of colour filters, on a sky of 100 times the noise, pass 0.5 to 1 of the light."""
+    level, scatter = np.nanmedian(image.pixels), mad_std(image.pixels, ignore_nan=True)
+    passed = np.tile([[0.6, 1.0], [1.0, 0.5]], [n // 2 + 1 for n in image.pixels.shape])
+    passed = passed[: image.pixels.shape[0], : image.pixels.shape[1]]
+    return [replace(image, pixels=(image.pixels - level + 100 * scatter) * passed)]
+
+
 def in_tiles(side):
     """Return a change to tiles of that side, of which nothing else is known."""
 
@@ -169,12 +198,20 @@ def binned(image):
     ny, nx = (n // 2 for n in image.pixels.shape)
     pixels = image.pixels[: 2 * ny, : 2 * nx].reshape(ny, 2, nx, 2).sum(axis=(1, 3))
     coarse = replace(image, pixels=pixels, x=image.x / 2 - 0.25, y=image.y / 2 - 0.25).on_pixels(0.0)
-    filled = np.nan_to_num(pixels, nan=np.nanmedian(pixels))
-    height = ndimage.maximum_filter(filled, 3) - ndimage.median_filter(filled, 15)
-    at = np.rint(coarse.y).astype(int), np.rint(coarse.x).astype(int)
-    coarse = coarse.only(height[at] > FAINTEST * mad_std(pixels, ignore_nan=True))
+    coarse = standing_out(coarse)
     near = np.hypot(coarse.x[:, None] - coarse.x, coarse.y[:, None] - coarse.y) < NEAR
     return [coarse.only(~(near & (coarse.real[:, None] != coarse.real)).any(axis=1))]
+
+
+def standing_out(image):
+    """Return it with the positions where something still stands out of what is around."""
+    filled = np.nan_to_num(image.pixels, nan=np.nanmedian(image.pixels))
+    height = ndimage.maximum_filter(filled, 3) - ndimage.median_filter(filled, 15)
+    at = tuple(
+        np.clip(np.rint(v).astype(int), 0, n - 1)
+        for v, n in zip((image.y, image.x), filled.shape, strict=True)
+    )
+    return image.only(height[at] > FAINTEST * mad_std(image.pixels, ignore_nan=True))
 
 
 VARIANTS = {
@@ -187,6 +224,10 @@ VARIANTS = {
     "sky cut off": cut_off,
     "8 bits": coarse,
     "less another exposure": less_another,
+    "few photons, counted": counted,
+    "smeared along columns": smeared,
+    "columns by two amplifiers": interleaved,
+    "behind colour filters": behind_filters,
     "in tiles of 256 pixels": in_tiles(256),
     "in tiles of 128 pixels": in_tiles(128),
     "in tiles of 64 pixels": in_tiles(64),
@@ -239,7 +280,7 @@ def line_of(group, name, figures):
     """Return a line of the table."""
     counts = f"{figures['real']:5d}{figures['lost']:6d}{figures['bogus']:7d}{figures['let_in']:8d}"
     area = "       -" if figures["auc"] is None else f"  {figures['auc']:.4f}"
-    return f"{group:24s}{name:25s}{counts}{area}"
+    return f"{group:24s}{name:26s}{counts}{area}"
 
 
 def main():
@@ -255,7 +296,7 @@ def main():
     for group, image in images_of(options.images):
         for name, change in VARIANTS.items():
             found.setdefault(group, {}).setdefault(name, []).append(judged(classifier, change(image)))
-    print(f"{'group':24s}{'':26s}real  lost  bogus  let in     AUC")
+    print(f"{'group':24s}{'':27s}real  lost  bogus  let in     AUC")
     results = {}
     for group, variants in found.items():
         for name, parts in variants.items():

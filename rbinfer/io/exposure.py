@@ -113,8 +113,12 @@ class Exposure:
         How many images of the sky the file has with this one; 1 where the HDU was named.
     width : Width or None
         FWHM of the stars; None until it is given or measured.
+    colours : bool or None
+        Whether the pixels lie behind a mosaic of colour filters. None where nobody said, and the sky
+        is to tell; False, too, where the mosaic was undone.
     is_even : bool
-        The image was looked at for a steep sky and for one that is cut off; see `rbinfer.measure.even`.
+        The image was looked at for such a mosaic, for a steep sky and for one that is cut off; see
+        `rbinfer.measure.even`.
     """
 
     pixels: NDArray[np.float32]
@@ -128,6 +132,7 @@ class Exposure:
     hdu: int = 0
     siblings: int = 1
     width: Width | None = None
+    colours: bool | None = None
     is_even: bool = False
 
     @property

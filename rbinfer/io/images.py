@@ -237,7 +237,8 @@ def _read_hdu(
             path,
             mosaic or "not named by the header",
         )
-        pixels = levelled(pixels, mask)
+        pixels = levelled(pixels, mask, saturation)
+        bayer = False
     siblings = len(_skies(hdus)) if wanted is None else 1
     return Exposure(
         pixels,
@@ -247,6 +248,7 @@ def _read_hdu(
         header=hdu.header,
         hdu=number,
         siblings=siblings,
+        colours=bayer,
     )
 
 

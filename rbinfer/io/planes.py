@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .scratch import copy_of
 
 #: Planes of a colour image by their names.
 COLOURS = {"R": 0, "G": 1, "B": 2}
@@ -168,7 +169,9 @@ def mosaic_of(header: Mapping[str, Any]) -> str:
     return ""
 
 
-def levelled(pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def levelled(
+    pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None, saturation: float | None = None
+) -> NDArray[np.float32]:
     """Undo the mosaic of a colour sensor: bring its four kinds of pixel to one sky level and scale.
 
     Each of the four grids of every second pixel has a filter of its own, whichever it is. The sky level
@@ -181,6 +184,8 @@ def levelled(pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDA
     pixels : ndarray of float32, shape (ny, nx)
     mask : ndarray of bool, shape (ny, nx), or None
         True for bad pixels.
+    saturation : float, optional
+        Pixels at or above it stay as they are, and no other reaches it.
 
     Returns
     -------
@@ -197,11 +202,19 @@ def levelled(pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDA
         levels.append(level)
         noises.append(1.4826 * float(np.median(np.abs(values - level))) if len(values) else 0.0)
     scales = _transmissions(pixels, mask, levels, noises)
-    out = np.empty_like(pixels)
     common = float(np.mean(levels))
-    for phase, level, scale in zip(phases, levels, scales, strict=True):
-        out[phase] = (pixels[phase] - np.float32(level)) / np.float32(scale) + np.float32(common)
-    return out
+
+    full = np.float32(np.inf if saturation is None else saturation)
+
+    def level_out(part: NDArray[np.float32], rows: slice) -> None:
+        is_below = part < full  # what is NaN stays so
+        changed = np.empty_like(part)
+        for (i, j), level, scale in zip(np.ndindex(2, 2), levels, scales, strict=True):
+            own = (slice((i - rows.start) % 2, None, 2), slice(j, None, 2))
+            changed[own] = (part[own] - np.float32(level)) / np.float32(scale) + np.float32(common)
+        np.minimum(changed, np.nextafter(full, np.float32(-np.inf)), out=part, where=is_below)
+
+    return copy_of(pixels, level_out)
 
 
 def _transmissions(

@@ -113,15 +113,12 @@ class Pyramid:
         return cls(layers, found)
 
 
-def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
+def measure_round(pyramid: Pyramid) -> Candidates:
     """Fit round Gaussians to at most 250 maxima.
 
     Parameters
     ----------
     pyramid : Pyramid
-    is_mosaic : bool
-        The pixels have filters of several colours: only those of the maximum's own diagonals are fitted
-        at full resolution, which for the maxima of most filter arrays are the green ones.
 
     Returns
     -------
@@ -134,10 +131,6 @@ def measure_round(pyramid: Pyramid, is_mosaic: bool) -> Candidates:
     ]
     maxima = _chosen(pyramid, sized, _MOST_ROUND)
     weights = _weights(maxima, _REACH * FWHM_PER_SIGMA * maxima.size)
-    if is_mosaic:
-        offsets = np.arange(2 * RADIUS + 1)
-        diagonals = (offsets[:, None] + offsets) % 2 == 0
-        weights *= diagonals | (maxima.factor > 1)[:, None, None]
     fits = fit_round(np.nan_to_num(maxima.stamps, nan=0.0), weights, maxima.size)
     found = _candidates(maxima, fits)
     # Of what is wider the stamp does not reach half of the maximum: the fit ends at its largest width.

@@ -1,7 +1,8 @@
 """A frame whose sky is level and whose noise is whole: what a pipeline or the Moon did is undone.
 
-Moonlight, twilight and vignetting let the sky rise across a frame; in a cutout that looks like noise.
-Programs that keep no negative numbers cut the sky off at 0, and with it half of its noise.
+Colour filters, and amplifiers that read columns in turn, give neighbours other levels. Moonlight,
+twilight and vignetting let the sky rise across a frame; in a cutout that looks like noise. Programs that
+keep no negative numbers cut the sky off at 0, and with it half of its noise.
 """
 
 import logging
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from ..io.arrays import noise_between
 from ..io.exposure import Exposure
+from ..io.planes import levelled
 from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
 from ..model.spec import PreprocessSpec
 from .cells import side_of, some_rows
+from .colours import Pattern
 from .floor import Floor
 from .nodata import with_no_data
 from .sky import cells_of, smoothed, without_gaps
@@ -42,12 +45,15 @@ _PLATEAU, _ABOVE = 4, 20.0
 
 
 def evened(exposure: Exposure) -> Exposure:
-    """Take a steep slope off the sky, and give pixels that were cut off at a floor the noise below it.
+    """Bring the sky to one level, and give pixels that were cut off at a floor the noise below it.
+
+    What every second row or column has of its own is taken off, and so is a steep slope. Behind colour
+    filters, the light of stars is brought to one scale, too.
 
     Parameters
     ----------
     exposure : Exposure
-        With a background its sky is left as it is. One that was looked at already comes back as it is.
+        With a background its slope is left as it is. One that was looked at already comes back as it is.
 
     Returns
     -------
@@ -71,6 +77,10 @@ def evened(exposure: Exposure) -> Exposure:
                 floor.value,
             )
             pixels = copy_of(pixels, floor.fill)
+        pattern = Pattern.of(replace(exposure, pixels=pixels))
+        if pattern is not None:
+            pixels = _of_one_level(replace(exposure, pixels=pixels), pattern)
+            sample = some_rows(pixels, exposure.mask)
         noise = noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
         if exposure.background is None and _slope_between(sample, pixels.shape) > _STEEP * noise > 0:
             slope = _Slope.of(replace(exposure, pixels=pixels), noise)
@@ -78,6 +88,17 @@ def evened(exposure: Exposure) -> Exposure:
                 log.info("the sky is steep and is made level")
                 pixels = copy_of(pixels, slope.take_off)
     return replace(exposure, pixels=pixels, is_even=True)
+
+
+def _of_one_level(exposure: Exposure, pattern: Pattern) -> Pixels:
+    if pattern.is_of_colours and exposure.colours is not False:
+        log.warning(
+            "the sky has other levels in every second row and column, as behind the colour filters of a "
+            "sensor: these are brought to one level and scale; `bayer=False` says that there are none"
+        )
+        return levelled(exposure.pixels, exposure.mask, exposure.saturation)
+    log.info("every second row or column has another level, as of amplifiers in turn; it is taken off")
+    return copy_of(exposure.pixels, pattern.take_off)
 
 
 def as_cut(exposure: Exposure, spec: PreprocessSpec) -> Exposure:

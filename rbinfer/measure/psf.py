@@ -177,12 +177,12 @@ def measure_psf(
     if min(exposure.shape) <= 2 * RADIUS:
         return FramePsf(None, f"{_NONE}: {_TOO_FEW.format(0)}", 0, 0, 0.0, 0.0)
     exposure = evened(exposure)
-    frame = cleaned(exposure.pixels, exposure.mask)
-    pyramid = Pyramid.of(frame.layer, exposure.saturation)
-    found = measure_round(pyramid, frame.is_mosaic)
+    layer = cleaned(exposure.pixels, exposure.mask)
+    pyramid = Pyramid.of(layer, exposure.saturation)
+    found = measure_round(pyramid)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    grain = None if frame.is_mosaic else _grain(group, frame.image)
+    grain = _grain(group, layer.image)
     hits = _hits_of(group, grain)
     least = hits.widest if hits.are_left_out else 0.0
     if hits.are_left_out:

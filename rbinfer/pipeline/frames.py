@@ -10,7 +10,6 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import list_images, load_image
 from ..io.maps import bad_pixels, place_of, read_beside, read_map
-from ..measure.colours import shows_mosaic
 from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
 from .options import ALL, PixelOptions
@@ -86,7 +85,7 @@ class Frames:
         return None if psf is None else read_beside(psf, self.file, "PSF", hdu)
 
     def tell_of(self, exposure: Exposure) -> None:
-        """Warn of other images in the file, of one that is hardly of the sky, and of colour filters."""
+        """Warn of other images in the file, and of one that is hardly of the sky."""
         siblings = len(self.numbers()) if exposure.siblings > 1 else 1
         if siblings > 1:
             log.warning(
@@ -98,14 +97,6 @@ class Frames:
             )
         if strange := implausible(exposure):
             log.warning("%s does not look like an image of the sky: %s", self.file, strange)
-        # The levels of a mosaic that was undone are equal.
-        elif self.known.bayer is None and shows_mosaic(exposure):
-            log.warning(
-                "%s: the sky has other levels in every second row and column, as behind the colour "
-                "filters of a sensor, and the header names no filters; give `bayer=True` to bring them "
-                "to one level, or `bayer=False` if there are none",
-                self.file,
-            )
 
     def _with_maps(self, exposure: Exposure) -> Exposure:
         """Take the maps and the level that are given; the mask else is that of the image's own file."""

@@ -247,6 +247,11 @@ class DetectorConfig(Settings):
         Its rms in units of the sky noise, log-uniform.
     banding : float
         Probability of a periodic pattern along the rows or columns (interference).
+    filters : float
+        Probability that pixels lie behind a mosaic of colour filters, two green ones in each square.
+    filters_pass : Range
+        What the red and the blue ones pass of the light of stars, over what the green ones do, each
+        log-uniform.
     interleaved : float
         Probability that two amplifiers of different bias read every other column, as in arrays of HgCdTe
         and in CMOS cameras.
@@ -333,6 +338,8 @@ class DetectorConfig(Settings):
     photographic: float = dataclasses.field(default=0.0, metadata=LATER)
     densest: Range = dataclasses.field(default=(20.0, 200.0), metadata=LATER)
     grain: Range = dataclasses.field(default=(0.5, 2.0), metadata=LATER)
+    filters: float = dataclasses.field(default=0.0, metadata=LATER)
+    filters_pass: Range = dataclasses.field(default=(0.35, 1.1), metadata=LATER)
     interleaved: float = dataclasses.field(default=0.0, metadata=LATER)
     interleaved_step: Range = dataclasses.field(default=(0.1, 3.0), metadata=LATER)
     smeared: float = dataclasses.field(default=0.0, metadata=LATER)

@@ -11,6 +11,7 @@ from .canvas import Canvas
 from .config import SimulateConfig
 from .detector import Camera
 from .draws import chance, log_uniform
+from .filters import draw_filters
 from .frame import Frame, Layers
 from .light import Conditions, Light, draw_galaxy_layer, draw_star_layer, paint_light
 from .optics import draw_star_images
@@ -19,6 +20,8 @@ from .planting import plant
 from .processing import process
 from .scenes import draw_scene
 
+#: How unlike the light of most stars that of the sky is; see `filters.WARMTHS`.
+_SKY_WARMTH = 0.4
 #: Lowest number after the bias is subtracted, ADU: noise goes below 0.
 _NO_FLOOR = -1e6
 
@@ -93,7 +96,10 @@ def draw_conditions(
     noise = math.sqrt(level + camera.read_noise**2)
     brightest = log_uniform(rng, config.field.brightest) * room / noise
     images = draw_star_images(config.psf, rng, brightest)
-    return Conditions((config.height, config.width), camera, images, level, noise, brightest)
+    filters = None
+    if config.detector.filters > 0 and chance(rng, config.detector.filters):
+        filters = draw_filters(config.detector, rng)
+    return Conditions((config.height, config.width), camera, images, level, noise, brightest, filters)
 
 
 def _draw_light(
@@ -109,6 +115,11 @@ def _draw_light(
         sky += broad
         galaxies += filaments
     canvas = paint_light(config, rng, conditions, star_rows)
+    filters = conditions.filters
+    if filters is not None:
+        galaxies *= filters.passed(shape)
+        canvas.signal *= filters.passed(shape)
+        sky *= filters.passed(shape, rng.normal(0.0, _SKY_WARMTH))
     return Light(stars, galaxies, star_rows, galaxy_rows, canvas), sky
 
 

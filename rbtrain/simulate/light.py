@@ -9,6 +9,7 @@ from . import glare, persistence, sources, trails
 from .canvas import Canvas
 from .config import FieldConfig, SimulateConfig
 from .detector import Camera
+from .filters import WARMTHS, Filters, draw_warmths
 from .optics import StarImages
 from .psf import PSF
 from .truth import Rows
@@ -34,6 +35,8 @@ class Conditions:
         Rms of a pixel of sky, electrons.
     brightest : float
         Peak of the brightest possible star in units of `noise`.
+    filters : Filters or None
+        Of colours, in front of the pixels.
     """
 
     shape: tuple[int, int]
@@ -42,6 +45,7 @@ class Conditions:
     level: float
     noise: float
     brightest: float
+    filters: Filters | None = None
 
     @property
     def psf(self) -> PSF:
@@ -92,13 +96,28 @@ def draw_star_layer(
     psf, noise, shape = conditions.psf, conditions.noise, conditions.shape
     rows = sources.draw_stars(config, rng, shape, psf, noise, conditions.brightest)
     layer = np.zeros(shape, np.float32)
-    psf.add_points(layer, rows.x, rows.y, rows.flux, _LEVEL * noise)
+    _add_stars(layer, rng, conditions, psf, rows)
     followed = conditions.images.followed
     if followed is not None:
         objects = sources.draw_followed(config, rng, shape, followed, noise)
-        followed.add_points(layer, objects.x, objects.y, objects.flux, _LEVEL * noise)
+        _add_stars(layer, rng, conditions, followed, objects)
         rows = rows.joined(objects)
     return layer, rows
+
+
+def _add_stars(
+    layer: F32, rng: np.random.Generator, conditions: Conditions, psf: PSF, rows: Rows
+) -> None:
+    """Add point sources to a layer; behind filters each has a colour."""
+    level = _LEVEL * conditions.noise
+    if conditions.filters is None:
+        psf.add_points(layer, rows.x, rows.y, rows.flux, level)
+        return
+    warmths = draw_warmths(rng, rows.x.size)
+    for warmth in WARMTHS:
+        own, light = warmths == warmth, np.zeros(conditions.shape, np.float32)
+        psf.add_points(light, rows.x[own], rows.y[own], rows.flux[own], level)
+        layer += light * conditions.filters.passed(conditions.shape, warmth)
 
 
 def draw_galaxy_layer(

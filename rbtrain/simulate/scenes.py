@@ -298,6 +298,33 @@ def _plate(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
     )
 
 
+def _mosaic(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
+    """Raw frames of colour sensors, through a lens or a telescope: filters in squares of 2 x 2."""
+    return replace(
+        config,
+        psf=replace(config.psf, fwhm=(1.1, 6.0), wide_fraction=1.0, trailed=0.15),
+        sky=replace(config.sky, flattened=0.2, fringes=0.0, amplifiers=0.0),
+        detector=replace(
+            config.detector,
+            filters=1.0,
+            read_noise=(1.0, 12.0),
+            resampled=0.0,
+            smoothed=0.0,
+            nodded=0.0,
+            interleaved=0.0,
+            blooming=0.0,
+        ),
+        artefacts=replace(
+            config.artefacts,
+            cosmic_rays=(1.0, 200.0),
+            hot_pixels=(20.0, 3000.0),
+            no_hot_pixels=0.1,
+            columns=0.2,
+            persistence=0.0,
+        ),
+    )
+
+
 _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfig]] = {
     "undersampled": _undersampled,
     "streaked": _streaked,
@@ -310,4 +337,5 @@ _SCENES: dict[str, Callable[[SimulateConfig, np.random.Generator], SimulateConfi
     "lens": _lens,
     "turning": _turning,
     "plate": _plate,
+    "mosaic": _mosaic,
 }

@@ -34,6 +34,8 @@ class ScenesConfig(Settings):
         Cameras that do not follow the sky, or whose field turns: short trails about a pole.
     plate : float
         Scans of photographic plates: bright stars are wide and flat.
+    mosaic : float
+        Raw frames of colour sensors: each pixel sees the sky through one of three filters.
     """
 
     undersampled: float = field(default=0.0, metadata=LATER)
@@ -47,6 +49,7 @@ class ScenesConfig(Settings):
     lens: float = field(default=0.0, metadata=LATER)
     turning: float = field(default=0.0, metadata=LATER)
     plate: float = field(default=0.0, metadata=LATER)
+    mosaic: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()

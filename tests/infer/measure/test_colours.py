@@ -1,11 +1,15 @@
-"""A mosaic of colour filters shows in the levels of the sky, and nothing else looks like one."""
+"""Colour filters, and amplifiers in turn, show in the levels of the sky, and nothing else does."""
+
+import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rbinfer.io.exposure import as_exposure
 from rbinfer.io.planes import levelled
-from rbinfer.measure.colours import shows_mosaic
+from rbinfer.measure.colours import Pattern
+from rbinfer.measure.even import evened
 
 Y, X = np.mgrid[:240, :301]
 RNG = np.random.default_rng(3)
@@ -33,14 +37,18 @@ def behind(levels, light=NOISE + STARS):
 )
 def test_the_levels_of_a_colour_sensor_are_noticed(levels):
     exposure = as_exposure(behind(levels))
-    assert shows_mosaic(exposure)
-    assert not shows_mosaic(as_exposure(levelled(exposure.pixels, None)))
+    pattern = Pattern.of(exposure)
+    assert pattern is not None
+    assert pattern.is_of_colours
+    off = np.array(levels) - np.mean(levels)
+    np.testing.assert_allclose(pattern.levels.ravel(), off, atol=0.5)
+    assert Pattern.of(as_exposure(levelled(exposure.pixels, None))) is None
 
 
 def test_bad_pixels_do_not_hide_it():
     pixels = behind((100, 200, 200, 150))
     pixels[:100] = np.nan
-    assert shows_mosaic(as_exposure(pixels, mask=X < 100))
+    assert Pattern.of(as_exposure(pixels, mask=X < 100)) is not None
 
 
 @pytest.mark.parametrize(
@@ -48,10 +56,8 @@ def test_bad_pixels_do_not_hide_it():
     [
         behind((100, 100, 100, 100)),
         behind((100, 101, 101, 100.5)),  # a tenth of the noise
-        behind((100, 150, 100, 150)),  # two amplifiers read the columns in turn
-        behind((100, 100, 150, 150)),
-        behind((100, 150, 170, 220)),  # rows and columns
         behind((500, 500, 500, 500)) + 3.0 * X + 2.0 * Y,
+        behind((500, 500, 500, 500)) + 4.0 * X + 4.0 * Y,
         behind((500, 500, 500, 500)) + 400 * np.exp(-((X - 150) ** 2 + (Y - 90) ** 2) / 2 / 30**2),
         NOISE + np.where(RNG.random(Y.shape) < 0.05, 4000, 100),  # a dark with hot pixels
         np.rint(NOISE / 10) + 100,
@@ -60,12 +66,72 @@ def test_bad_pixels_do_not_hide_it():
         NOISE[:1, :50],
     ],
 )
-def test_other_images_are_not_taken_for_one(pixels):
-    assert not shows_mosaic(as_exposure(pixels))
+def test_other_images_show_no_pattern(pixels):
+    assert Pattern.of(as_exposure(pixels)) is None
 
 
 @pytest.mark.parametrize("side", [4, 8, 16, 32])
-def test_noise_of_small_images_shows_no_mosaic(side):
+def test_noise_of_small_images_shows_no_pattern(side):
     for seed in range(100):
         noise = np.random.default_rng(seed).normal(100, 5, (side, side)).astype(np.float32)
-        assert not shows_mosaic(as_exposure(noise))
+        assert Pattern.of(as_exposure(noise)) is None
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        (100, 150, 100, 150),  # two amplifiers read the columns in turn
+        (100, 100, 150, 150),
+        (100, 150, 170, 220),  # rows and columns
+    ],
+)
+def test_amplifiers_in_turn_are_levelled_but_are_no_colours(levels):
+    pixels = behind(levels)
+    pattern = Pattern.of(as_exposure(pixels))
+    assert pattern is not None
+    assert not pattern.is_of_colours
+    even = evened(as_exposure(pixels)).pixels
+    wanted = behind(4 * [np.mean(levels)])
+    assert np.abs(even - wanted).max() < 0.1 * 5  # of the noise
+    # Rows that are changed a few at a time are those of the whole.
+    part = pixels[7:12].astype(np.float32)
+    pattern.take_off(part, slice(7, 12))
+    np.testing.assert_allclose(part, even[7:12], rtol=1e-6)
+
+
+def test_light_behind_filters_is_brought_to_one_level_and_scale(caplog):
+    passed = np.array([[0.6, 1.0], [1.0, 0.5]])[Y % 2, X % 2]
+    exposure = as_exposure((STARS + 500) * passed + NOISE)
+    with caplog.at_level(logging.WARNING):
+        even = evened(exposure)
+    assert "colour filters" in caplog.text
+    assert "`bayer=False`" in caplog.text
+    shown = STARS > 300
+    stars = np.maximum(STARS, 1)
+    light = even.pixels - np.median(even.pixels)
+    scales = [
+        np.median((light[i::2, j::2] / stars[i::2, j::2])[shown[i::2, j::2]])
+        for i, j in np.ndindex(2, 2)
+    ]
+    assert np.ptp(scales) < 0.05 * np.mean(scales)
+
+
+def test_what_is_said_to_have_no_filters_is_not_scaled(caplog):
+    passed = np.array([[0.6, 1.0], [1.0, 0.5]])[Y % 2, X % 2]
+    pixels = ((STARS + 500) * passed + NOISE).astype(np.float32)
+    with caplog.at_level(logging.WARNING):
+        even = evened(replace(as_exposure(pixels), colours=False))
+    assert not caplog.text
+    added = even.pixels - pixels
+    for i, j in np.ndindex(2, 2):
+        assert np.ptp(added[i::2, j::2]) < 0.01
+
+
+def test_pixels_that_are_saturated_stay_so_and_no_other_becomes_one():
+    passed = np.array([[0.6, 1.0], [1.0, 0.5]])[Y % 2, X % 2]
+    full = 3000.0
+    pixels = np.minimum((STARS + 500) * passed + NOISE, full)
+    exposure = as_exposure(pixels, saturation=full)
+    even = evened(exposure)
+    assert (exposure.pixels >= full).sum() > 20
+    np.testing.assert_array_equal(even.pixels >= full, exposure.pixels >= full)

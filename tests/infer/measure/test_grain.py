@@ -49,7 +49,7 @@ def test_it_is_that_of_fits_to_single_pixels(side, order):
     y, x = rng.integers(5, 295, (2, 60))
     image[y, x] += NOISE * rng.uniform(50, 300, 60)
     image = finer(image, side, order)
-    fits = measure_round(Pyramid.of(cleaned(image, None).layer, None), False)
+    fits = measure_round(Pyramid.of(cleaned(image, None), None))
     assert len(fits) > 30
     assert fwhm_much_finer(image) == pytest.approx(np.exp(np.median(fits.log_fwhm)), rel=0.12)
 

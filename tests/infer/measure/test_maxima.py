@@ -150,9 +150,8 @@ def test_layers_are_the_same_kept_or_computed(monkeypatch):
 
 def test_a_frame_that_needs_nothing_is_not_copied():
     image = star_frame(np.random.default_rng(7), 20, 3.0)
-    frame = cleaned(image, np.zeros(image.shape, bool))
-    assert frame.image is image
-    assert not frame.is_mosaic
+    layer = cleaned(image, np.zeros(image.shape, bool))
+    assert layer.image is image
 
 
 def test_bad_pixels_and_empty_areas():
@@ -176,23 +175,6 @@ def test_sky_cut_off_at_zero_is_not_missing():
     image = np.maximum(star_frame(np.random.default_rng(9), 20, 3.0) - np.float32(SKY + 10 * NOISE), 0)
     exposure = with_no_data(as_exposure(image))
     assert np.isfinite(cleaned(exposure.pixels, exposure.mask).image).all()
-
-
-def test_a_colour_filter_array_is_levelled():
-    image = star_frame(np.random.default_rng(10), 50, 2.0)
-    mosaic = image * np.tile(np.float32([[1.0, 0.5], [0.7, 1.0]]), (200, 200))
-    frame = cleaned(mosaic, None)
-    assert frame.is_mosaic
-    levels = [np.median(frame.image[j::2, i::2]) for j in (0, 1) for i in (0, 1)]
-    assert np.ptp(levels) < 0.5
-
-
-def test_columns_of_two_amplifiers_are_levelled_but_no_colours():
-    image = star_frame(np.random.default_rng(11), 50, 2.0)
-    image[:, ::2] += 20.0
-    frame = cleaned(image, None)
-    assert not frame.is_mosaic
-    assert np.median(frame.image[:, ::2]) == pytest.approx(np.median(frame.image[:, 1::2]), abs=0.5)
 
 
 def test_the_line_that_most_points_are_on():
