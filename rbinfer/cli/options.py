@@ -216,7 +216,8 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
     group.add_argument(
         "--bayer",
         action=argparse.BooleanOptionalAction,
-        help="undo the mosaic of a colour sensor's filters; done by itself where the header names one",
+        help="undo the mosaic of a colour sensor's filters; done by itself where the header names one "
+        "or the sky shows it",
     )
     group.add_argument(
         "--mask",

@@ -66,7 +66,8 @@ def load_image(
     plane : str, optional
         Plane of a cube, as for `rbinfer.io.planes.plane_of`.
     bayer : bool, optional
-        Whether the pixels are a mosaic of colour filters; by default, whether the header names one.
+        Whether the pixels are a mosaic of colour filters, which is undone; by default, whether the
+        header names one. If not, `rbinfer.measure.even` asks the sky.
 
     Returns
     -------

@@ -61,7 +61,7 @@ class ScoreOptions:
     plane : str, optional
         Plane of a cube: its number (from 0), ``R``, ``G``, ``B`` or ``mean``.
     bayer : bool, optional
-        Whether pixels are a mosaic of colour filters; by default, whether the header says so.
+        Whether pixels are a mosaic of colour filters; by default, whether the header or the sky says so.
     mask, err : str, optional
         Mask and noise map as `rbinfer.io.maps.read_map` takes them.
     bad_bits : int, optional
