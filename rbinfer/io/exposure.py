@@ -116,9 +116,10 @@ class Exposure:
     colours : bool or None
         Whether the pixels lie behind a mosaic of colour filters. None where nobody said, and the sky
         is to tell; False, too, where the mosaic was undone.
+    is_level : bool
+        Its pixels were looked at for such a mosaic, and for amplifiers that read in turn.
     is_even : bool
-        The image was looked at for such a mosaic, for a steep sky and for one that is cut off; see
-        `rbinfer.measure.even`.
+        Also for a steep sky and for one that is cut off; see `rbinfer.measure.even`.
     """
 
     pixels: NDArray[np.float32]
@@ -133,6 +134,7 @@ class Exposure:
     siblings: int = 1
     width: Width | None = None
     colours: bool | None = None
+    is_level: bool = False
     is_even: bool = False
 
     @property

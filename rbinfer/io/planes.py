@@ -3,7 +3,8 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,15 +170,85 @@ def mosaic_of(header: Mapping[str, Any]) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """The four kinds of pixel of a mosaic, by row and column of each cell of 2 x 2.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        Of the sky.
+    scales : tuple of float
+        What each gets of the light of stars, over the mean.
+    """
+
+    levels: tuple[float, ...]
+    scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Self:
+        """Measure them.
+
+        The sky level of each is its median. What its filter lets through of the light of stars is its
+        share of what stands out in blocks of 16 x 16 pixels; the median over the blocks is taken, so
+        that neither hot pixels nor a few coloured stars matter. Where too little stands out, the scales
+        are 1.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32, shape (ny, nx)
+        mask : ndarray of bool, shape (ny, nx), or None
+            True for bad pixels.
+        """
+        levels, noises = [], []
+        for i, j in np.ndindex(2, 2):
+            part = pixels[i::2, j::2]
+            good = np.isfinite(part) if mask is None else np.isfinite(part) & ~mask[i::2, j::2]
+            values = part[good]
+            values = values[:: max(len(values) // _SAMPLE, 1)].astype(np.float64)
+            level = float(np.median(values)) if len(values) else 0.0
+            levels.append(level)
+            noises.append(1.4826 * float(np.median(np.abs(values - level))) if len(values) else 0.0)
+        scales = _transmissions(pixels, mask, levels, noises)
+        return cls(tuple(levels), tuple(scales.tolist()))
+
+    def level(
+        self, values: NDArray[np.float32], rows: slice, saturation: float | None = None
+    ) -> NDArray[np.float32]:
+        """Bring some rows of the image, or of its background, to one level and scale.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (n, nx)
+        rows : slice
+            Which rows these are.
+        saturation : float, optional
+            What is at or above it stays as it is, and nothing else reaches it.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, nx)
+        """
+        full = np.float32(np.inf if saturation is None else saturation)
+        out, common = np.empty_like(values), np.float32(np.mean(self.levels))
+        for (i, j), level, scale in zip(np.ndindex(2, 2), self.levels, self.scales, strict=True):
+            own = (slice((i - rows.start) % 2, None, 2), slice(j, None, 2))
+            out[own] = (values[own] - np.float32(level)) / np.float32(scale) + common
+        np.minimum(out, np.nextafter(full, np.float32(-np.inf)), out=out)
+        return np.where(values >= full, values, out)
+
+    def scaled(self, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the noise of the pixels (ny, nx) that were brought to one scale."""
+        out = np.empty_like(noise)
+        for (i, j), scale in zip(np.ndindex(2, 2), self.scales, strict=True):
+            out[i::2, j::2] = noise[i::2, j::2] / np.float32(scale)
+        return out
+
+
 def levelled(
     pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None, saturation: float | None = None
 ) -> NDArray[np.float32]:
     """Undo the mosaic of a colour sensor: bring its four kinds of pixel to one sky level and scale.
-
-    Each of the four grids of every second pixel has a filter of its own, whichever it is. The sky level
-    of each is its median. What it lets through of the light of stars is its share of what stands out in
-    blocks of 16 x 16 pixels; the median over the blocks is taken, so that neither hot pixels nor a few
-    coloured stars matter. Where too little stands out, the scales stay as they are.
 
     Parameters
     ----------
@@ -191,30 +262,18 @@ def levelled(
     -------
     ndarray of float32, shape (ny, nx)
     """
-    phases = [(slice(i, None, 2), slice(j, None, 2)) for i in (0, 1) for j in (0, 1)]
-    levels, noises = [], []
-    for phase in phases:
-        part = pixels[phase]
-        good = np.isfinite(part) if mask is None else np.isfinite(part) & ~mask[phase]
-        values = part[good]
-        values = values[:: max(len(values) // _SAMPLE, 1)].astype(np.float64)
-        level = float(np.median(values)) if len(values) else 0.0
-        levels.append(level)
-        noises.append(1.4826 * float(np.median(np.abs(values - level))) if len(values) else 0.0)
-    scales = _transmissions(pixels, mask, levels, noises)
-    common = float(np.mean(levels))
+    return with_one_level(pixels, Kinds.of(pixels, mask), saturation)
 
-    full = np.float32(np.inf if saturation is None else saturation)
 
-    def level_out(part: NDArray[np.float32], rows: slice) -> None:
-        is_below = part < full  # what is NaN stays so
-        changed = np.empty_like(part)
-        for (i, j), level, scale in zip(np.ndindex(2, 2), levels, scales, strict=True):
-            own = (slice((i - rows.start) % 2, None, 2), slice(j, None, 2))
-            changed[own] = (part[own] - np.float32(level)) / np.float32(scale) + np.float32(common)
-        np.minimum(changed, np.nextafter(full, np.float32(-np.inf)), out=part, where=is_below)
+def with_one_level(
+    values: NDArray[np.float32], kinds: Kinds, saturation: float | None = None
+) -> NDArray[np.float32]:
+    """Return an image or its background (ny, nx) with one level and scale; see `Kinds.level`."""
 
-    return copy_of(pixels, level_out)
+    def change(part: NDArray[np.float32], rows: slice) -> None:
+        part[:] = kinds.level(part, rows, saturation)
+
+    return copy_of(values, change)
 
 
 def _transmissions(

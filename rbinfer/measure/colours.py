@@ -19,6 +19,8 @@ _DIFFER = 0.5
 #: Two filters on one diagonal, the green ones, differ by less than this share of the largest difference.
 #: Columns that are read by two amplifiers in turn differ on both diagonals.
 _GREEN = 0.15
+#: Bands of rows and of columns that must agree within this share of it: noise of rows differs in each.
+_BANDS, _AGREE = 4, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +29,16 @@ class Pattern:
 
     Attributes
     ----------
-    levels : ndarray of float64, shape (2, 2)
+    levels : ndarray of float64, shape (4,)
         Of the pixels of each cell of 2 x 2, by row and column, less their mean.
+    noise : float
+        Of a pixel.
     is_of_colours : bool
-        They are like those behind two green filters on a diagonal, a red and a blue one.
+        The levels are like those behind two green filters on a diagonal, a red and a blue one.
     """
 
     levels: NDArray[np.float64]
+    noise: float
     is_of_colours: bool
 
     @classmethod
@@ -47,41 +52,42 @@ class Pattern:
         Returns
         -------
         Pattern or None
-            None where they differ by less than half of the noise, or too little of the image is good.
+            None where they differ by less than half of the noise, by less than half of a step of
+            rounded pixels, or not everywhere alike; or too little of the image is good.
         """
-        cells = _cells(exposure)
+        cells, places = _cells(exposure)
         if cells.shape[1] < _LEAST_CELLS:
             return None
         # Within a cell, a star changes little.
         cells -= cells.mean(axis=0)
         off = np.abs(cells - np.median(cells, axis=1, keepdims=True))
         noise = 1.4826 * float(np.median(off))
-        is_sky = off < _CLIP * noise
-        if not is_sky.any(axis=1).all():
-            return None
-        levels = np.average(cells, axis=1, weights=is_sky)
+        if noise == 0.0 and off.any():  # the steps of rounded pixels are wider than it
+            noise = float(off[off > 0].min())
+        is_sky = off <= _CLIP * noise
+        levels = _levels(cells, is_sky)
         largest = float(np.ptp(levels))
-        if not largest > _DIFFER * noise:
+        if not largest > _DIFFER * noise:  # NaN where one kind has no sky
             return None
+        for place in places:
+            order = np.argsort(place, kind="stable")
+            for band in np.array_split(order, _BANDS):
+                if not np.ptp(_levels(cells[:, band], is_sky[:, band]) - levels) < _AGREE * largest:
+                    return None
         diagonals = abs(levels[0] - levels[3]), abs(levels[1] - levels[2])
-        return cls(levels.reshape(2, 2), bool(min(diagonals) < _GREEN * largest))
-
-    def take_off(self, part: NDArray[np.float32], rows: slice) -> None:
-        """Bring rows of the image to one level.
-
-        Parameters
-        ----------
-        part : ndarray of float32, shape (n, nx)
-            Changed.
-        rows : slice
-            Which these are.
-        """
-        for i, j in np.ndindex(2, 2):
-            part[(i - rows.start) % 2 :: 2, j::2] -= np.float32(self.levels[i, j])
+        return cls(levels, noise, bool(min(diagonals) < _GREEN * largest))
 
 
-def _cells(exposure: Exposure) -> NDArray[np.float64]:
-    """Return the four kinds of pixel of good cells, shape (4, n).
+def _levels(cells: NDArray[np.float64], is_sky: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean sky of each kind of pixel, shape (4,); NaN without any."""
+    n = is_sky.sum(axis=1)
+    sums = np.where(is_sky, cells, 0.0).sum(axis=1)
+    levels: NDArray[np.float64] = np.where(n > 0, sums / np.maximum(n, 1), np.nan)
+    return levels
+
+
+def _cells(exposure: Exposure) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the four kinds of pixel of good cells, shape (4, n), and their rows and columns, (2, n).
 
     Half of the cells begin in odd rows and columns: a slope of the sky cancels, for it goes on from a
     kind to the next in one half and from this to the first in the other.
@@ -92,5 +98,5 @@ def _cells(exposure: Exposure) -> NDArray[np.float64]:
     down, right = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])
     even, odd = (values_at(pixels, mask, 2 * y + down + i, 2 * x + right + i) for i in (0, 1))
     cells = np.concatenate([even, odd[::-1]], axis=1).astype(np.float64)
-    good: NDArray[np.float64] = cells[:, np.isfinite(cells).all(axis=0)]
-    return good
+    good = np.isfinite(cells).all(axis=0)
+    return cells[:, good], np.tile([y, x], 2)[:, good]

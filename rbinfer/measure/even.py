@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..io.arrays import noise_between
 from ..io.exposure import Exposure
-from ..io.planes import levelled
+from ..io.planes import Kinds, with_one_level
 from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
 from ..model.spec import PreprocessSpec
 from .cells import side_of, some_rows
 from .colours import Pattern
+from .dead import dead_value
 from .floor import Floor
 from .nodata import with_no_data
 from .sky import cells_of, smoothed, without_gaps
@@ -42,10 +43,13 @@ _QUADRATIC = [0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0]
 _ROUNDS, _CLIP = 4, 3.0
 #: Pairs of neighbours at one value, so many sigma above the sky, that tell where pixels saturate.
 _PLATEAU, _ABOVE = 4, 20.0
+_MOST_VALUES = 3  # that dead pixels have, and those that a program filled
 
 
 def evened(exposure: Exposure) -> Exposure:
     """Bring the sky to one level, and give pixels that were cut off at a floor the noise below it.
+
+    Pixels that share a value far below the sky count as bad.
 
     What every second row or column has of its own is taken off, and so is a steep slope. Behind colour
     filters, the light of stars is brought to one scale, too.
@@ -65,6 +69,8 @@ def evened(exposure: Exposure) -> Exposure:
     exposure = with_no_data(exposure)
     if exposure.is_even:
         return exposure
+    if min(exposure.shape) >= _SMALLEST:
+        exposure = of_one_level(_without_dead(exposure))
     pixels = exposure.pixels
     if min(pixels.shape) >= _SMALLEST:
         sample = some_rows(pixels, exposure.mask)
@@ -77,11 +83,7 @@ def evened(exposure: Exposure) -> Exposure:
                 floor.value,
             )
             pixels = copy_of(pixels, floor.fill)
-        pattern = Pattern.of(replace(exposure, pixels=pixels))
-        if pattern is not None:
-            pixels = _of_one_level(replace(exposure, pixels=pixels), pattern)
-            sample = some_rows(pixels, exposure.mask)
-        noise = noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
+        noise = _noise_of(sample)
         if exposure.background is None and _slope_between(sample, pixels.shape) > _STEEP * noise > 0:
             slope = _Slope.of(replace(exposure, pixels=pixels), noise)
             if slope is not None:
@@ -90,15 +92,70 @@ def evened(exposure: Exposure) -> Exposure:
     return replace(exposure, pixels=pixels, is_even=True)
 
 
-def _of_one_level(exposure: Exposure, pattern: Pattern) -> Pixels:
+def _noise_of(sample: Pixels) -> float:
+    return noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
+
+
+def _without_dead(exposure: Exposure) -> Exposure:
+    """Count pixels that share a value far below the sky among the bad ones."""
+    for _ in range(_MOST_VALUES):
+        sample = some_rows(exposure.pixels, exposure.mask)
+        dead = dead_value(sample, _noise_of(sample))
+        if dead is None:
+            break
+        found = exposure.pixels == np.float32(dead)
+        log.warning(
+            "%.2g %% of the pixels are exactly %g, far below the sky: they are taken for bad ones",
+            100 * np.count_nonzero(found) / found.size,
+            dead,
+        )
+        exposure = replace(exposure, mask=found if exposure.mask is None else exposure.mask | found)
+    return exposure
+
+
+def of_one_level(exposure: Exposure) -> Exposure:
+    """Take off what every second row or column has of its own.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        One that was looked at already comes back as it is.
+
+    Returns
+    -------
+    Exposure
+        With ``is_level`` set. Where the sky has other levels in every second row or column, its pixels
+        and a map of its background have one, and behind colour filters one scale, as its noise has. A
+        background that is one number is gone then: it is that of none of them.
+    """
+    if exposure.is_level or min(exposure.shape) < _SMALLEST:
+        return exposure
+    exposure = replace(exposure, is_level=True)
+    pattern = Pattern.of(exposure)
+    if pattern is None:
+        return exposure
     if pattern.is_of_colours and exposure.colours is not False:
         log.warning(
             "the sky has other levels in every second row and column, as behind the colour filters of a "
-            "sensor: these are brought to one level and scale; `bayer=False` says that there are none"
+            "sensor: these are brought to one level and scale; if there are no filters, read the file "
+            "with `bayer=False`"
         )
-        return levelled(exposure.pixels, exposure.mask, exposure.saturation)
-    log.info("every second row or column has another level, as of amplifiers in turn; it is taken off")
-    return copy_of(exposure.pixels, pattern.take_off)
+        kinds = Kinds.of(exposure.pixels, exposure.mask)
+    else:
+        log.info(
+            "every second row or column has another level, as of amplifiers in turn: it is taken off"
+        )
+        kinds = Kinds(tuple(pattern.levels.tolist()))
+    background, noise, saturation = exposure.background, exposure.noise, exposure.saturation
+    if saturation is None:
+        level = np.nanmedian(some_rows(exposure.pixels, exposure.mask))
+        saturation = _plateau(exposure, level + np.ptp(pattern.levels) + _ABOVE * pattern.noise)
+    return replace(
+        exposure,
+        pixels=with_one_level(exposure.pixels, kinds, saturation),
+        background=with_one_level(background, kinds) if isinstance(background, np.ndarray) else None,
+        noise=kinds.scaled(noise) if isinstance(noise, np.ndarray) else noise,
+    )
 
 
 def as_cut(exposure: Exposure, spec: PreprocessSpec) -> Exposure:

@@ -13,7 +13,7 @@ from rbinfer.cutouts.cutter import Cutter
 from rbinfer.cutouts.star import star_on_grid
 from rbinfer.io.exposure import Exposure, Width, as_exposure
 from rbinfer.measure.detect import detect
-from rbinfer.measure.even import as_cut
+from rbinfer.measure.even import as_cut, evened
 from rbinfer.measure.given import width_of_psf
 from rbinfer.measure.islands import MESH
 from rbinfer.measure.mean_star import FWHM as STAMP_FWHM
@@ -114,6 +114,8 @@ def frame_rng(seed: int, index: int) -> np.random.Generator:
 def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) -> Table:
     """Detect and label the objects of one frame, as a telescope's pipeline might.
 
+    As by `rbinfer`, its sky is level then.
+
     Parameters
     ----------
     frame : Frame
@@ -126,14 +128,15 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
     Table
         The columns of `rbinfer.measure.detect.detect` and ``label``; only the detections that are taken.
     """
+    even = evened(as_exposure(frame.image, mask=frame.mask))
     threshold = float(rng.uniform(*data.threshold))
     if data.known_noise > 0 and rng.random() < data.known_noise:
-        threshold *= noise_over_scatter(frame)
+        threshold *= noise_over_scatter(frame.noise, even)
     min_area = int(rng.choice(data.min_area))
     filtered = bool(rng.random() < data.filtered)
     found = detect(
-        frame.image,
-        mask=frame.mask,
+        even.pixels,
+        mask=even.mask,
         threshold=threshold,
         minarea=min_area,
         matched_filter=filtered,
@@ -148,12 +151,12 @@ def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) ->
     return found[_at_most(np.asarray(found["label"]), data, rng)]
 
 
-def noise_over_scatter(frame: Frame) -> float:
-    """Return the noise of a frame over what `detect` takes for it, at most 1."""
-    sky = measure_sky(frame.image, frame.mask, MESH, Threads(1))
+def noise_over_scatter(noise: F32, exposure: Exposure) -> float:
+    """Return the noise (ny, nx) of a frame over what `detect` takes for it, at most 1."""
+    sky = measure_sky(exposure.pixels, exposure.mask, MESH, Threads(1))
     if sky is None or not sky.typical > 0:
         return 1.0
-    return min(float(np.nanmedian(frame.noise)) / sky.typical, 1.0)
+    return min(float(np.nanmedian(noise)) / sky.typical, 1.0)
 
 
 def cut_frame(

@@ -14,6 +14,7 @@ from rbinfer.io.maps import bad_pixels, read_beside
 from rbinfer.io.positions import sky_columns, sky_degrees
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.detect import detect
+from rbinfer.measure.even import evened
 from rbinfer.runs.search import type_of
 
 from .._arrays import F64, Bools
@@ -62,7 +63,7 @@ def from_darks(
             raise InputError(
                 f"{file} is no dark or bias but a {told.kind} ({told.told_by}); leave it out"
             )
-        image = load_image(file)
+        image = evened(load_image(file))
         found = detect(image.pixels, mask=image.mask)
         if len(found) > _MOST_A_FRAME:
             found = found[np.sort(rng.permutation(len(found))[:_MOST_A_FRAME])]

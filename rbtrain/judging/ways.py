@@ -15,6 +15,7 @@ from rbinfer.errors import InputError
 from rbinfer.io.exposure import Exposure
 from rbinfer.io.positions import peaks, positions
 from rbinfer.measure.detect import detect
+from rbinfer.measure.even import evened
 
 from .._arrays import F64
 
@@ -103,7 +104,8 @@ def catalogue_of(table: Table, way: Way, image: Exposure) -> Table:
         Searched where the way gives no catalogue, as ``rbinfer classify`` does.
     """
     if way.columns == "none":
-        return detect(image.pixels, mask=image.mask)
+        even = evened(image)
+        return detect(even.pixels, mask=even.mask)
     if way.columns == "all":
         return table
     x, y = positions(table)

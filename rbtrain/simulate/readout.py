@@ -66,4 +66,6 @@ def add_pattern_noise(
         phase = np.float32(ky) * y[:, None] + np.float32(kx) * x[None, :]
         image += np.float32(size) * np.sin(phase + np.float32(uniform(rng, (0, 6.3))))
     if config.interleaved > 0 and chance(rng, config.interleaved):
-        image[:, ::2] += np.float32(noise * log_uniform(rng, config.interleaved_step))
+        step = np.float32(noise * log_uniform(rng, config.interleaved_step))
+        image[:, ::2] += step / 2
+        image[:, 1::2] -= step / 2

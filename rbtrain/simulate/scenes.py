@@ -312,6 +312,7 @@ def _mosaic(config: SimulateConfig, rng: np.random.Generator) -> SimulateConfig:
             smoothed=0.0,
             nodded=0.0,
             interleaved=0.0,
+            cut_off=0.0,
             blooming=0.0,
         ),
         artefacts=replace(

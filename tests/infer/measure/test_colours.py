@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rbinfer.io.exposure import as_exposure
-from rbinfer.io.planes import levelled
+from rbinfer.io.planes import Kinds, levelled, with_one_level
 from rbinfer.measure.colours import Pattern
 from rbinfer.measure.even import evened
 
@@ -41,7 +41,7 @@ def test_the_levels_of_a_colour_sensor_are_noticed(levels):
     assert pattern is not None
     assert pattern.is_of_colours
     off = np.array(levels) - np.mean(levels)
-    np.testing.assert_allclose(pattern.levels.ravel(), off, atol=0.5)
+    np.testing.assert_allclose(pattern.levels, off, atol=0.5)
     assert Pattern.of(as_exposure(levelled(exposure.pixels, None))) is None
 
 
@@ -93,10 +93,6 @@ def test_amplifiers_in_turn_are_levelled_but_are_no_colours(levels):
     even = evened(as_exposure(pixels)).pixels
     wanted = behind(4 * [np.mean(levels)])
     assert np.abs(even - wanted).max() < 0.1 * 5  # of the noise
-    # Rows that are changed a few at a time are those of the whole.
-    part = pixels[7:12].astype(np.float32)
-    pattern.take_off(part, slice(7, 12))
-    np.testing.assert_allclose(part, even[7:12], rtol=1e-6)
 
 
 def test_light_behind_filters_is_brought_to_one_level_and_scale(caplog):
@@ -127,11 +123,63 @@ def test_what_is_said_to_have_no_filters_is_not_scaled(caplog):
         assert np.ptp(added[i::2, j::2]) < 0.01
 
 
-def test_pixels_that_are_saturated_stay_so_and_no_other_becomes_one():
-    passed = np.array([[0.6, 1.0], [1.0, 0.5]])[Y % 2, X % 2]
-    full = 3000.0
-    pixels = np.minimum((STARS + 500) * passed + NOISE, full)
-    exposure = as_exposure(pixels, saturation=full)
+@pytest.mark.parametrize("passed", [(0.6, 1.0, 1.0, 0.5), (1.0, 1.0, 1.0, 1.0)])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_pixels_that_are_saturated_stay_so_and_no_other_becomes_one(passed, is_told):
+    full, columns = 3000.0, 0.0 if passed[0] < 1 else 40.0
+    light = (STARS + 500) * np.array(passed).reshape(2, 2)[Y % 2, X % 2] + NOISE
+    pixels = np.minimum(light + columns * (X % 2), full)
+    exposure = as_exposure(pixels, saturation=full if is_told else None)
     even = evened(exposure)
+    assert np.abs(even.pixels - exposure.pixels).max() > 15
     assert (exposure.pixels >= full).sum() > 20
     np.testing.assert_array_equal(even.pixels >= full, exposure.pixels >= full)
+
+
+@pytest.mark.parametrize("passed", [(0.6, 1.0, 1.0, 0.5), (1.0, 1.2, 1.0, 1.2)])
+def test_maps_that_are_given_are_levelled_with_the_pixels(passed):
+    """What stands out of a given background, over a given noise, is what it was, up to a scale."""
+    through = np.array(passed).reshape(2, 2)[Y % 2, X % 2]
+    sky, noise = 500 * through, 5 * through
+    pixels = STARS * through + sky + NOISE * through
+    even = evened(as_exposure(pixels, bg=sky, err=noise))
+    assert Pattern.of(even) is None
+    before, after = (pixels - sky) / noise, (even.pixels - even.background) / even.noise
+    np.testing.assert_allclose(after, before, atol=0.02, rtol=1e-3)
+
+
+def test_one_number_is_no_background_of_a_mosaic():
+    assert evened(as_exposure(behind((100, 200, 200, 150)), bg=150.0)).background is None
+    assert evened(as_exposure(behind((100, 100, 100, 100)), bg=100.0)).background == 100.0
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.45])
+@pytest.mark.parametrize("levels", [(20, 30, 30, 15), (20, 21, 20, 21)])
+def test_rounded_pixels_show_a_pattern_too(levels, noise):
+    rng = np.random.default_rng(2)
+    light = rng.normal(0, noise, Y.shape)
+    assert Pattern.of(as_exposure(np.rint(behind(levels, light)))) is not None
+    for level in (20.0, 20.45, 20.5):
+        assert Pattern.of(as_exposure(np.rint(behind(4 * [level], light)))) is None
+
+
+@pytest.mark.parametrize("side", [64, 128, 256])
+def test_noise_of_rows_and_columns_is_no_pattern(side):
+    found = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        pixels = rng.normal(0, 5, (side, side)) + rng.normal(0, 15, (side, 1))
+        if seed % 2:
+            pixels += rng.normal(0, 15, (1, side))
+        found += Pattern.of(as_exposure(pixels)) is not None
+    assert found <= 2
+
+
+def test_rows_that_are_changed_a_few_at_a_time_are_those_of_the_whole():
+    kinds = Kinds((1.0, 2.0, 3.0, 4.0), (0.5, 1.0, 1.5, 1.0))
+    values = np.random.default_rng(1).normal(0, 5, (12, 7)).astype(np.float32)
+    whole = with_one_level(values, kinds)
+    assert whole[0, 0] == pytest.approx((values[0, 0] - 1.0) / 0.5 + 2.5)
+    assert whole[5, 2] == pytest.approx((values[5, 2] - 3.0) / 1.5 + 2.5)
+    np.testing.assert_array_equal(kinds.level(values[5:8], slice(5, 8)), whole[5:8])
+    np.testing.assert_allclose(kinds.scaled(np.ones((12, 7), np.float32))[:2, :2], [[2, 1], [2 / 3, 1]])

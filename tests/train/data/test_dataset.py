@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from rbinfer.io.exposure import as_exposure
 from rbtrain.config import CLASSES
 from rbtrain.data.cutting import (
     cut_detections,
@@ -121,7 +122,8 @@ def test_known_noise_finds_what_the_scatter_of_a_crowded_field_hides(config):
     assert np.median(noise / scatter) > 1.2
     # Where the field is nearly empty both are the same.
     frame = made_frame([(30, 30, 500, "star"), (70, 60, 300, "star")])
-    assert noise_over_scatter(frame) == pytest.approx(1, abs=0.05)
+    exposure = as_exposure(frame.image, mask=frame.mask)
+    assert noise_over_scatter(frame.noise, exposure) == pytest.approx(1, abs=0.05)
 
 
 def test_a_cosmic_ray_on_a_star_is_judged_by_what_would_be_left():

@@ -1,0 +1,35 @@
+"""Pixels here and there that hold one value far below the sky: dead, or filled because they were bad."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: So many of a sample have it; it is below the sky by more than so many times the noise.
+_FEWEST, _BELOW = 3, 30.0
+
+
+def dead_value(sample: NDArray[np.float32], noise: float) -> float | None:
+    """Return the lowest value of a frame if it is none of the sky's.
+
+    Dead pixels of a raw frame hold 0, and programs fill what they took for bad with 0, -999 or the like.
+    Noise never repeats itself so far from the sky, and hardly any source is negative.
+
+    Parameters
+    ----------
+    sample : ndarray of float32
+        Pixels from all over the frame; those that are not finite have no say.
+    noise : float
+        Of a pixel.
+
+    Returns
+    -------
+    float or None
+        None if the lowest value is less than 30 times the noise below the median, or is not shared,
+        or without noise.
+    """
+    known = sample[np.isfinite(sample)]
+    if not (len(known) and noise > 0):
+        return None
+    value = known.min()
+    if np.count_nonzero(known == value) < _FEWEST or not value < np.median(known) - _BELOW * noise:
+        return None
+    return float(value)

@@ -1,0 +1,62 @@
+"""Pixels that share a value far below the sky are bad; no other value is taken for such a one."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.dead import dead_value
+from rbinfer.measure.even import evened
+
+RNG = np.random.default_rng(7)
+SKY = RNG.normal(1000, 5, (200, 300))
+
+
+def with_pixels(value, share, sky=SKY):
+    """Give a share of the pixels a value."""
+    return np.where(np.random.default_rng(3).random(sky.shape) < share, value, sky).astype(np.float32)
+
+
+@pytest.mark.parametrize("value", [0.0, -999.0, -32768.0, 820.0])
+@pytest.mark.parametrize("share", [5e-4, 0.02])
+def test_they_are_left_out_and_told(value, share, caplog):
+    pixels = with_pixels(value, share)
+    with caplog.at_level(logging.WARNING):
+        even = evened(as_exposure(pixels, mask=SKY > 1019))
+    np.testing.assert_array_equal(even.mask, (pixels == np.float32(value)) | (SKY > 1019))
+    np.testing.assert_array_equal(even.pixels, pixels)
+    assert f"are exactly {value:g}, far below the sky" in caplog.text
+
+
+def test_two_values_are_found():
+    pixels = with_pixels(-999.0, 0.01, with_pixels(0.0, 0.01))
+    even = evened(as_exposure(pixels))
+    np.testing.assert_array_equal(even.mask, pixels <= 0)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        SKY,
+        with_pixels(900.0, 0.02),  # 20 sigma
+        np.where(
+            RNG.random(SKY.shape) < 0.02, RNG.uniform(-500, 500, SKY.shape), SKY
+        ),  # cold, not alike
+        with_pixels(60000.0, 0.02),
+        np.rint(SKY / 50),  # no noise left
+        RNG.poisson(0.2, SKY.shape),
+        np.maximum(SKY, 1000),
+        np.full(SKY.shape, 3.0),
+        np.full(SKY.shape, np.nan),
+    ],
+)
+def test_other_frames_have_none(pixels):
+    assert evened(as_exposure(pixels)).mask is None or not evened(as_exposure(pixels)).mask.any()
+
+
+def test_a_single_pixel_is_not_enough():
+    assert dead_value(np.array([5, 6, 5, 7, -900], np.float32), 1.0) is None
+    assert dead_value(np.array([5, 6, 5, 7, -900, -900, -900], np.float32), 1.0) == -900
+    assert dead_value(np.array([5, 6, 5, 7, -900, -900, -900], np.float32), 0.0) is None
+    assert dead_value(np.array([np.nan], np.float32), 1.0) is None
