@@ -7,6 +7,7 @@ import pytest
 from astropy.table import Table
 
 from rbinfer.io.exposure import as_exposure
+from rbinfer.measure.detect import detect
 from rbtrain.config import CLASSES
 from rbtrain.data.cutting import (
     cut_detections,
@@ -97,6 +98,18 @@ def test_noise_on_a_faint_column_is_the_columns():
     assert label_at(frame, *at, lifted=True) == [HOT, STAR, AMBIGUOUS]
     assert label_at(frame, *at) == [AMBIGUOUS, STAR, AMBIGUOUS]
     assert label_at(frame, (80, 30)) == [NOISE]
+
+
+def test_detections_are_of_a_frame_that_was_made_level(config):
+    """Behind colour filters the raw frame shows little, and `rbinfer` does not search it."""
+    data = dataclasses.replace(
+        config.data, threshold=(5.0, 5.0), min_area=(3,), filtered=0.0, sources=10**6, per_class=10**6
+    )
+    mosaic = SimulateConfig.from_dict({"width": 256, "height": 256, "scenes": {"mosaic": 1.0}})
+    frame = draw_frame(mosaic, frame_rng(5, 2))
+    found = find_detections(frame, data, np.random.default_rng(0))
+    raw = detect(frame.image, mask=frame.mask, threshold=5.0, minarea=3, matched_filter=False)
+    assert len(found) > 1.3 * len(raw) > 200
 
 
 def test_known_noise_finds_what_the_scatter_of_a_crowded_field_hides(config):
@@ -242,7 +255,6 @@ def test_cutouts_are_those_of_the_kernels(config):
     plain = dataclasses.replace(config.data, fwhm_scatter=0.0, fwhm_excess=(1.0, 1.0), maps_given=0.0)
     pixels, rows, *_ = cut_frame(frame, config.preprocess, plain, np.random.default_rng(0))
     from rbinfer.cutouts.cutter import Cutter
-    from rbinfer.io.exposure import as_exposure
     from rbinfer.measure.even import as_cut
     from rbinfer.measure.nodata import with_no_data
 
