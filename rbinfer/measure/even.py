@@ -137,7 +137,7 @@ def of_one_level(exposure: Exposure) -> Exposure:
     if pattern.is_of_colours and exposure.colours is not False:
         log.warning(
             "the sky has other levels in every second row and column, as behind the colour filters of a "
-            "sensor: these are brought to one level and scale; if there are no filters, read the file "
+            "sensor: these are brought to one level and scale; if there are no filters, say so "
             "with `bayer=False`"
         )
         kinds = Kinds.of(exposure.pixels, exposure.mask)
