@@ -16,6 +16,8 @@ _CLIP = 3.0  # sigma; beyond are stars and hits
 #: The levels of the sky differ by more than this share of the noise. 77 images of a dozen cameras
 #: without such filters reach 0.08, those of a DSLR under a bright sky 7.
 _DIFFER = 0.5
+#: Of so many cells of each, less than this share of the noise says that there is no pattern.
+_FIRST, _HARDLY = 250, 0.25
 #: Two filters on one diagonal, the green ones, differ by less than this share of the largest difference.
 #: Columns that are read by two amplifiers in turn differ on both diagonals.
 _GREEN = 0.15
@@ -55,17 +57,15 @@ class Pattern:
             None where they differ by less than half of the noise, by less than half of a step of
             rounded pixels, or not everywhere alike; or too little of the image is good.
         """
-        cells, places = _cells(exposure)
+        first, _ = _cells(exposure, _FIRST)
+        if first.shape[1] >= _LEAST_CELLS:
+            levels, noise, _ = _sky(first)
+            if np.ptp(levels) <= _HARDLY * noise:
+                return None
+        cells, places = _cells(exposure, _CELLS)
         if cells.shape[1] < _LEAST_CELLS:
             return None
-        # Within a cell, a star changes little.
-        cells -= cells.mean(axis=0)
-        off = np.abs(cells - np.median(cells, axis=1, keepdims=True))
-        noise = 1.4826 * float(np.median(off))
-        if noise == 0.0 and off.any():  # the steps of rounded pixels are wider than it
-            noise = float(off[off > 0].min())
-        is_sky = off <= _CLIP * noise
-        levels = _levels(cells, is_sky)
+        levels, noise, is_sky = _sky(cells)
         largest = float(np.ptp(levels))
         if not largest > _DIFFER * noise:  # NaN where one kind has no sky
             return None
@@ -78,6 +78,16 @@ class Pattern:
         return cls(levels, noise, bool(min(diagonals) < _GREEN * largest))
 
 
+def _sky(cells: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
+    """Return the sky of each kind of pixel, (4,), the noise, and which pixels (4, n) are of the sky."""
+    off = np.abs(cells - np.median(cells, axis=1, keepdims=True))
+    noise = 1.4826 * float(np.median(off))
+    if noise == 0.0 and off.any():  # the steps of rounded pixels are wider than it
+        noise = float(off[off > 0].min())
+    is_sky = off <= _CLIP * noise
+    return _levels(cells, is_sky), noise, is_sky
+
+
 def _levels(cells: NDArray[np.float64], is_sky: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the mean sky of each kind of pixel, shape (4,); NaN without any."""
     n = is_sky.sum(axis=1)
@@ -86,17 +96,19 @@ def _levels(cells: NDArray[np.float64], is_sky: NDArray[np.bool_]) -> NDArray[np
     return levels
 
 
-def _cells(exposure: Exposure) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _cells(exposure: Exposure, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the four kinds of pixel of good cells, shape (4, n), and their rows and columns, (2, n).
 
-    Half of the cells begin in odd rows and columns: a slope of the sky cancels, for it goes on from a
-    kind to the next in one half and from this to the first in the other.
+    Of each cell its mean is taken off: within it, a star changes little. Half of the cells begin in odd
+    rows and columns: a slope of the sky cancels, for it goes on from a kind to the next in one half and
+    from this to the first in the other.
     """
     pixels, mask = exposure.pixels, exposure.mask
     ny, nx = exposure.shape
-    y, x = spread_over(((ny - 1) // 2, (nx - 1) // 2), _CELLS)
+    y, x = spread_over(((ny - 1) // 2, (nx - 1) // 2), count)
     down, right = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])
     even, odd = (values_at(pixels, mask, 2 * y + down + i, 2 * x + right + i) for i in (0, 1))
     cells = np.concatenate([even, odd[::-1]], axis=1).astype(np.float64)
     good = np.isfinite(cells).all(axis=0)
-    return cells[:, good], np.tile([y, x], 2)[:, good]
+    cells = cells[:, good]
+    return cells - cells.mean(axis=0), np.tile([y, x], 2)[:, good]
