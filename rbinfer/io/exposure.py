@@ -113,11 +113,11 @@ class Exposure:
         How many images of the sky the file has with this one; 1 where the HDU was named.
     width : Width or None
         FWHM of the stars; None until it is given or measured.
-    colours : bool or None
-        Whether the pixels lie behind a mosaic of colour filters. None where nobody said, and the sky
-        is to tell; False, too, where the mosaic was undone.
+    no_filters : bool
+        The caller says that no mosaic of colour filters is left in the pixels, or it was undone; else
+        the sky is to tell.
     is_level : bool
-        Its pixels were looked at for such a mosaic, and for amplifiers that read in turn.
+        The image was looked at for such a mosaic, for amplifiers that read in turn and for dead pixels.
     is_even : bool
         Also for a steep sky and for one that is cut off; see `rbinfer.measure.even`.
     """
@@ -133,7 +133,7 @@ class Exposure:
     hdu: int = 0
     siblings: int = 1
     width: Width | None = None
-    colours: bool | None = None
+    no_filters: bool = False
     is_level: bool = False
     is_even: bool = False
 

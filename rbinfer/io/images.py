@@ -232,14 +232,14 @@ def _read_hdu(
     pixels, mask = as_image(data, _mask_extension(path, hdus, number, data.shape))
     # The planes of a colour image have no mosaic any more.
     mosaic = mosaic_of(hdu.header) if len(_plane_shape(hdu)) == 2 else ""
-    if mosaic if bayer is None else bayer:
+    is_mosaic = bool(mosaic) if bayer is None else bayer
+    if is_mosaic:
         log.warning(
             "%s: the mosaic of colour filters (%s) is undone: its colours are brought to one level",
             path,
             mosaic or "not named by the header",
         )
         pixels = levelled(pixels, mask, saturation)
-        bayer = False
     siblings = len(_skies(hdus)) if wanted is None else 1
     return Exposure(
         pixels,
@@ -249,7 +249,7 @@ def _read_hdu(
         header=hdu.header,
         hdu=number,
         siblings=siblings,
-        colours=bayer,
+        no_filters=is_mosaic or bayer is False,
     )
 
 

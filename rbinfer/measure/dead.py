@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-#: So many of a sample have it; it is below the sky by more than so many times the noise.
-_FEWEST, _BELOW = 3, 30.0
+#: So many of a sample have it; it is below the sky by more than so many times the noise. The sky is
+#: what a tenth of the pixels is below: behind one of four filters, or in a corner, it may be dark.
+_FEWEST, _BELOW, _SKY = 3, 30.0, 10
 
 
 def dead_value(sample: NDArray[np.float32], noise: float) -> float | None:
@@ -23,13 +24,13 @@ def dead_value(sample: NDArray[np.float32], noise: float) -> float | None:
     Returns
     -------
     float or None
-        None if the lowest value is less than 30 times the noise below the median, or is not shared,
-        or without noise.
+        None if the lowest value is less than 30 times the noise below the sky, is not shared, or
+        is that of a tenth of the pixels; and without noise.
     """
     known = sample[np.isfinite(sample)]
     if not (len(known) and noise > 0):
         return None
     value = known.min()
-    if np.count_nonzero(known == value) < _FEWEST or not value < np.median(known) - _BELOW * noise:
-        return None
-    return float(value)
+    is_shared = np.count_nonzero(known == value) >= _FEWEST
+    is_far_below = value < np.percentile(known, _SKY) - _BELOW * noise
+    return float(value) if is_shared and is_far_below else None

@@ -69,8 +69,7 @@ def evened(exposure: Exposure) -> Exposure:
     exposure = with_no_data(exposure)
     if exposure.is_even:
         return exposure
-    if min(exposure.shape) >= _SMALLEST:
-        exposure = of_one_level(_without_dead(exposure))
+    exposure = of_one_level(exposure)
     pixels = exposure.pixels
     if min(pixels.shape) >= _SMALLEST:
         sample = some_rows(pixels, exposure.mask)
@@ -92,15 +91,16 @@ def evened(exposure: Exposure) -> Exposure:
     return replace(exposure, pixels=pixels, is_even=True)
 
 
-def _noise_of(sample: Pixels) -> float:
-    return noise_between(sample[:, :, :-1].ravel(), sample[:, :, 1:].ravel())
+def _noise_of(sample: Pixels, apart: int = 1) -> float:
+    """Return the noise of rows of pixels, from those that are so many columns apart."""
+    return noise_between(sample[:, :, :-apart].ravel(), sample[:, :, apart:].ravel())
 
 
 def _without_dead(exposure: Exposure) -> Exposure:
     """Count pixels that share a value far below the sky among the bad ones."""
     for _ in range(_MOST_VALUES):
         sample = some_rows(exposure.pixels, exposure.mask)
-        dead = dead_value(sample, _noise_of(sample))
+        dead = dead_value(sample, _noise_of(sample, 2))  # of one kind behind filters
         if dead is None:
             break
         found = exposure.pixels == np.float32(dead)
@@ -116,6 +116,9 @@ def _without_dead(exposure: Exposure) -> Exposure:
 def of_one_level(exposure: Exposure) -> Exposure:
     """Take off what every second row or column has of its own.
 
+    Before that, pixels that share a value far below the sky are counted among the bad ones: afterwards
+    those of each kind would have another.
+
     Parameters
     ----------
     exposure : Exposure
@@ -130,11 +133,11 @@ def of_one_level(exposure: Exposure) -> Exposure:
     """
     if exposure.is_level or min(exposure.shape) < _SMALLEST:
         return exposure
-    exposure = replace(exposure, is_level=True)
+    exposure = replace(_without_dead(exposure), is_level=True)
     pattern = Pattern.of(exposure)
     if pattern is None:
         return exposure
-    if pattern.is_of_colours and exposure.colours is not False:
+    if pattern.is_of_colours and not exposure.no_filters:
         log.warning(
             "the sky has other levels in every second row and column, as behind the colour filters of a "
             "sensor: these are brought to one level and scale; if there are no filters, say so "
@@ -161,6 +164,11 @@ def of_one_level(exposure: Exposure) -> Exposure:
 def as_cut(exposure: Exposure, spec: PreprocessSpec) -> Exposure:
     """Return an exposure as it is cut: even, but for the reference, which takes it as it is."""
     return exposure if spec.preset == "reference" else evened(exposure)
+
+
+def level_as_cut(exposure: Exposure, spec: PreprocessSpec) -> Exposure:
+    """Return an exposure with the levels of `as_cut`, its sky still as steep as it is."""
+    return exposure if spec.preset == "reference" else of_one_level(exposure)
 
 
 def _slope_between(sample: Pixels, shape: tuple[int, int]) -> float:

@@ -18,7 +18,7 @@ from ..io.positions import peaks
 from ..io.records import Records
 from ..io.scratch import bands
 from ..io.tables import check_fit, takes_records, write_catalog
-from ..measure.even import as_cut, of_one_level
+from ..measure.even import as_cut, level_as_cut
 from ..measure.level import Level, measure_level
 from ..scoring.classifier import Classifier
 from .columns import add_sky, check_names, extra_of, picked
@@ -141,8 +141,7 @@ def score_file(
     for number in wanted:
         exposure = frames.read(number)
         frames.tell_of(exposure)
-        if classifier.spec.preprocess.preset != "reference":
-            exposure = of_one_level(exposure)
+        exposure = level_as_cut(exposure, classifier.spec.preprocess)
         levels.append(measure_level(exposure))
         exposure = as_cut(exposure, classifier.spec.preprocess)
         table, original = (None, None) if detections is None else detections.of(exposure.hdu)

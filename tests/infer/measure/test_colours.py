@@ -116,7 +116,7 @@ def test_what_is_said_to_have_no_filters_is_not_scaled(caplog):
     passed = np.array([[0.6, 1.0], [1.0, 0.5]])[Y % 2, X % 2]
     pixels = ((STARS + 500) * passed + NOISE).astype(np.float32)
     with caplog.at_level(logging.WARNING):
-        even = evened(replace(as_exposure(pixels), colours=False))
+        even = evened(replace(as_exposure(pixels), no_filters=True))
     assert not caplog.text
     added = even.pixels - pixels
     for i, j in np.ndindex(2, 2):

@@ -7,7 +7,7 @@ import pytest
 
 from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.dead import dead_value
-from rbinfer.measure.even import evened
+from rbinfer.measure.even import evened, of_one_level
 
 RNG = np.random.default_rng(7)
 SKY = RNG.normal(1000, 5, (200, 300))
@@ -35,6 +35,13 @@ def test_two_values_are_found():
     np.testing.assert_array_equal(even.mask, pixels <= 0)
 
 
+def test_those_behind_colour_filters_are_found_before_the_levels_are_changed():
+    rows, columns = np.indices(SKY.shape)
+    pixels = with_pixels(0.0, 0.02, SKY * np.array([[0.6, 1.0], [1.0, 0.5]])[rows % 2, columns % 2])
+    for even in (evened(as_exposure(pixels)), evened(of_one_level(as_exposure(pixels)))):
+        np.testing.assert_array_equal(even.mask, pixels == 0)
+
+
 @pytest.mark.parametrize(
     "pixels",
     [
@@ -44,6 +51,8 @@ def test_two_values_are_found():
             RNG.random(SKY.shape) < 0.02, RNG.uniform(-500, 500, SKY.shape), SKY
         ),  # cold, not alike
         with_pixels(60000.0, 0.02),
+        np.where(np.indices(SKY.shape)[1] % 2, np.rint(SKY), np.rint(SKY) - 500),  # two amplifiers
+        np.where(np.indices(SKY.shape)[1] < 60, np.rint(SKY) - 900, SKY),  # a dark fifth of the frame
         np.rint(SKY / 50),  # no noise left
         RNG.poisson(0.2, SKY.shape),
         np.maximum(SKY, 1000),
@@ -56,7 +65,9 @@ def test_other_frames_have_none(pixels):
 
 
 def test_a_single_pixel_is_not_enough():
-    assert dead_value(np.array([5, 6, 5, 7, -900], np.float32), 1.0) is None
-    assert dead_value(np.array([5, 6, 5, 7, -900, -900, -900], np.float32), 1.0) == -900
-    assert dead_value(np.array([5, 6, 5, 7, -900, -900, -900], np.float32), 0.0) is None
+    sky = 40 * [5.0, 6.0, 7.0]
+    assert dead_value(np.array([*sky, -900], np.float32), 1.0) is None
+    assert dead_value(np.array([*sky, -900, -900, -900], np.float32), 1.0) == -900
+    assert dead_value(np.array([*sky, -900, -900, -900], np.float32), 0.0) is None
+    assert dead_value(np.array([*sky, *20 * [-900]], np.float32), 1.0) is None
     assert dead_value(np.array([np.nan], np.float32), 1.0) is None
