@@ -100,7 +100,8 @@ def _without_dead(exposure: Exposure) -> Exposure:
     """Count pixels that share a value far below the sky among the bad ones."""
     for _ in range(_MOST_VALUES):
         sample = some_rows(exposure.pixels, exposure.mask)
-        dead = dead_value(sample, _noise_of(sample, 2))  # of one kind behind filters
+        # Behind filters the next but one is of the same kind; in crowded fields the next is more alike.
+        dead = dead_value(sample, min(_noise_of(sample), _noise_of(sample, 2)))
         if dead is None:
             break
         found = exposure.pixels == np.float32(dead)
