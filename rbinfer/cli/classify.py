@@ -125,7 +125,7 @@ def _rarely_collected() -> Iterator[None]:
     try:
         yield
     finally:
-        # What is left counts as old, or the next object that is made would have all of it looked through.
+        # What is left counts as old, or all of it would be looked through when the next object is made.
         gc.freeze()
         gc.set_threshold(*before)
         gc.unfreeze()
