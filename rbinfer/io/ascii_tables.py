@@ -18,7 +18,6 @@ _DAOPHOT = re.compile(rb"\s*NL\s+NX\s+NY\s", re.IGNORECASE)
 _IRAF = re.compile(rb"#[KNUF]\s")
 #: Up to four lines between bars: names, types, units and what stands for null.
 _IPAC = re.compile(rb"(?:\\[^\n]*\n)*(?:\|[^\n]*\|[ \t\r]*\n){1,4}(?!\|)")
-_HEADER_LINES = 3  # of DAOPHOT: names, values and an empty one
 #: Columns of DAOPHOT's files by their number, from its manual (Stetson 1987, and DAOPHOT II's): those of
 #: FIND, of PICK and GROUP, and of PEAK, NSTAR and ALLSTAR.
 _DAOPHOT_COLUMNS = {

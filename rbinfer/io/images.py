@@ -18,6 +18,7 @@ from .exposure import Exposure
 from .files import check_file, collect_warnings
 from .foreign import told_of
 from .layout import check_axes, content_of, is_gzip, places_of
+from .mask_planes import bad_bits_of
 from .plain import PlainHdu, plain_hdus
 from .planes import levelled, mosaic_of, plane_of, undone
 
@@ -25,20 +26,11 @@ log = logging.getLogger(__name__)
 
 #: Names of extensions with what is known of the pixels, not the pixels of the sky.
 _BESIDE = {
-    "MASK",
-    "DQ",
-    "BPM",
-    "FLAGS",
-    "ERR",
-    "ERROR",
-    "UNCERT",
-    "VAR",
-    "VARIANCE",
-    "WHT",
-    "WEIGHT",
-    "IVAR",
-    "BKG",
-    "BACKGROUND",
+    *("MASK", "DQ", "BPM", "FLAGS"),
+    *("ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"),
+    *("WHT", "WEIGHT", "IVAR", "CON", "CTX"),
+    *("BKG", "BACKGROUND"),
+    *("AREA", "D2IMARR", "WCSDVARR"),  # of a pixel on the sky, and what distorts it
 }
 _HALF = 2**63  # BZERO of unsigned integers of 64 bits
 # DATAMAX is left out: the FITS standard makes it the largest value in the image.
@@ -393,6 +385,9 @@ def _mask_extension(path: Path, hdus: Any, number: int, shape: tuple[int, ...]) 
         )
         return None
     values: NDArray[Any] = hdus[found].data
+    bits = bad_bits_of(hdus[found].header)
+    if bits is not None:
+        return (values.astype(np.int64) & bits).astype(bool)
     return values.astype(bool)
 
 

@@ -1,7 +1,7 @@
 """How the positions of a catalogue lie on its image: swapped, flipped, scaled, shifted."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,15 @@ class Placement:
     def __bool__(self) -> bool:
         """Whether it changes anything."""
         return self != type(self)()
+
+    @property
+    def is_shift(self) -> bool:
+        """Whether it shifts, and does nothing else."""
+        return bool(self) and self == type(self)(shift_x=self.shift_x, shift_y=self.shift_y)
+
+    def opposite(self) -> Self:
+        """Return the same with the shift the other way."""
+        return replace(self, shift_x=-self.shift_x, shift_y=-self.shift_y)
 
     def applied(self, x: Floats, y: Floats, shape: tuple[int, int]) -> tuple[Floats, Floats]:
         """Turn positions of the catalogue into pixels of the image.

@@ -20,6 +20,7 @@ MEAN = "mean"
 #: Cards in which capture programs note the mosaic of colour filters of the sensor.
 _MOSAIC_CARDS = ("BAYERPAT", "COLORTYP", "CFAPAT", "CFATYPE", "BAYER", "CFA-PAT")
 _MOSAIC = re.compile("(?<![A-Z])[RGBCMYWE]{4}(?![A-Z])")
+_NO_MOSAIC = ("GREY",)  # of a sensor without filters
 #: Cards that name a filter, or the four of a colour sensor.
 _FILTER_CARDS = ("FILTER", "FILTERS", "FILTER1", "FILTNAME", "FILTERID", "INSFLNAM")
 _BAYER = re.compile("RGGB|BGGR|GRBG|GBRG")
@@ -162,7 +163,7 @@ def mosaic_of(header: Mapping[str, Any]) -> str:
     for card in _MOSAIC_CARDS:
         # Also behind an underscore, as in BAYER_RGGB, or in quotes.
         found = _MOSAIC.search(str(header.get(card, "")).upper().replace("_", " "))
-        if found and len(set(found[0])) > 1:
+        if found and len(set(found[0])) > 1 and found[0] not in _NO_MOSAIC:
             return found[0]
     for card in _FILTER_CARDS:
         if found := _BAYER.fullmatch(str(header.get(card, "")).strip().upper()):

@@ -199,7 +199,9 @@ def peaks(table: "Table") -> tuple[NDArray[np.float64], NDArray[np.float64]] | N
     (ndarray, ndarray) of float64, shape (n,), or None
         0-based pixels, NaN where masked; None when the catalogue has no such columns.
     """
-    for x, y, origin in PEAK_COLUMNS:
+    by_lower = {name.lower(): name for name in reversed(table.colnames)}
+    for *known, origin in PEAK_COLUMNS:
+        x, y = (by_lower.get(name.lower(), name) for name in known)
         if x in table.colnames and y in table.colnames:
             try:
                 return in_pixels(table[x], x, origin), in_pixels(table[y], y, origin)

@@ -25,6 +25,7 @@ from .windows import (
     clear_rejected,
     copy,
     fill,
+    is_good,
     position_status,
     prefetch_part,
     write_channels,
@@ -38,11 +39,6 @@ _LEAST_NOISE = 1e-4
 
 
 @jit
-def _is_good(image: Any, mask: Any, has_mask: bool, i: int, j: int) -> bool:
-    return abs(image[i, j]) < LARGEST and not (has_mask and mask[i, j])
-
-
-@jit
 def _brightest(image: Any, mask: Any, has_mask: bool, i0: int, j0: int, reach: int) -> Any:
     """Return the brightest good pixel within `reach` of (i0, j0), which is itself returned without one.
 
@@ -52,7 +48,7 @@ def _brightest(image: Any, mask: Any, has_mask: bool, i0: int, j0: int, reach: i
     best_i, best_j, best, best_distance = i0, j0, -np.inf, 0
     for i in range(max(i0 - reach, 0), min(i0 + reach + 1, height)):
         for j in range(max(j0 - reach, 0), min(j0 + reach + 1, width)):
-            if _is_good(image, mask, has_mask, i, j):
+            if is_good(image, mask, has_mask, i, j):
                 value = image[i, j]
                 distance = (i - i0) ** 2 + (j - j0) ** 2
                 if value > best or (value == best and distance < best_distance):
@@ -149,7 +145,7 @@ def _resample_good(
                     b = left + p
                     if 0 <= b < width:
                         inside[p] += w
-                        if _is_good(image, mask, has_mask, a, b):
+                        if is_good(image, mask, has_mask, a, b):
                             columns[p] += w * (image[a, b] - (bg_map[a, b] if has_bg_map else 0.0))
                             known[p] += w
         for j in range(size):
@@ -252,7 +248,7 @@ def _fill_core(
     for p in range(n_pixels):
         i, j = ci - reach + p // side, cj - reach + p % side
         value = np.float32(0.0)
-        if 0 <= i < height and 0 <= j < width and _is_good(image, mask, has_mask, i, j):
+        if 0 <= i < height and 0 <= j < width and is_good(image, mask, has_mask, i, j):
             value = image[i, j] - (bg_map[i, j] if has_bg_map else level)
         core[p] = value
         peak = max(peak, abs(value))
@@ -294,7 +290,7 @@ def _add_good(
         for s in range(n_samples):
             i, j = ci + samples[0, s, p], cj + samples[1, s, p]
             on_image = 0 <= i < height and 0 <= j < width
-            if shares[s, p] > 0 and on_image and _is_good(image, mask, has_mask, i, j):
+            if shares[s, p] > 0 and on_image and is_good(image, mask, has_mask, i, j):
                 total += image[i, j] - (bg_map[i, j] if has_bg_map else level)
                 count += 1
         context[p] = total / np.float32(max(count, 1))

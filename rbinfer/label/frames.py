@@ -27,8 +27,6 @@ from ..report.stars import mean_star
 log = logging.getLogger(__name__)
 
 STRETCHES = ("asinh", "linear", "sky")
-#: How many times wider than a cutout the wider view is.
-WIDER = 4.0
 _LEAST_BYTES = 1 << 29  # of pixels that may be kept, however little memory is free
 _MOST_SIDE = 801  # pixels of a picture
 

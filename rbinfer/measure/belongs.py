@@ -95,12 +95,17 @@ def doubt_about(exposure: Exposure, x: Floats, y: Floats, is_origin_known: bool 
     if here.sigma >= _BELONGS:
         return None if is_origin_known else _first_pixel(exposure, x, y)
     maxima = _bright_maxima(exposure)
-    for reason, placement in _explanations(exposure.shape, x, y, maxima):
+
+    def has_light(placement: Placement) -> bool:
         there = _excess(exposure, *placement.applied(x, y, exposure.shape))
-        if there.sigma >= max(_SURE, here.sigma + _SURE) and there.likely >= max(
-            _LIKELY, here.likely + 0.1
-        ):
-            return Doubt(reason, placement)
+        is_likely = there.likely >= max(_LIKELY, here.likely + 0.1)
+        return is_likely and there.sigma >= max(_SURE, here.sigma + _SURE)
+
+    for reason, placement in _explanations(exposure.shape, x, y, maxima):
+        if has_light(placement):
+            # On both sides it is that of rings: defocused stars, with positions in their holes.
+            is_ring = placement.is_shift and has_light(placement.opposite())
+            return None if is_ring else Doubt(reason, placement)
     if here.sigma < _NO_LIGHT and here.power > _POWER and len(maxima[0]) >= _LEAST_STARS:
         return Doubt("there is no light at its positions; it may be of another field")
     return None

@@ -42,9 +42,9 @@ def line_through_most(x: Floats, y: Floats, tolerance: float) -> tuple[Floats, i
 def needed_on_line(n: int) -> int:
     """Return how many of n points on one line are more than chance has.
 
-    Three, and most of more; of many a half will do, for there may be two lines.
+    All of three or four, and most of more; of many a half will do, for there may be two lines.
     """
-    return (n + 1) // 2 + 1 if n < 9 else 9 * n // 20 + 1
+    return max((n + 1) // 2 + 1, min(n, 4)) if n < 9 else 9 * n // 20 + 1
 
 
 def is_close(line: Floats, x: Floats, y: Floats, tolerance: float) -> Bools:

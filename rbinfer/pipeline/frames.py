@@ -104,11 +104,10 @@ class Frames:
         if known.mask is not None:
             values = read_map(known.mask, self.file, shape, "mask", exposure.hdu)
             mask = bad_pixels(values, known.bad_bits)
-            share = float(mask.mean())
-            if share > _MASKED_MUCH:
-                log.warning(
-                    "%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, known.mask
-                )
+        share = 0.0 if mask is None else float(mask.mean())
+        if share > _MASKED_MUCH:
+            by = "its extension MASK" if known.mask is None else known.mask
+            log.warning("%.0f %% of the pixels are masked by %s; is it a mask?", 100 * share, by)
         if known.err is not None:
             err = read_map(known.err, self.file, shape, "noise map", exposure.hdu)
         return replace(exposure, mask=mask).known(err=err, saturation=known.saturation)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.columns import bare
 from ..io.content import Content
+from ..io.exposure import TRUSTED
 from ..io.formats import Format
 from ..io.images import list_images
 from ..io.original import Original
@@ -160,10 +161,14 @@ class Detections:
 
 
 def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
-    """Join the tables of a mosaic; what `meta` notes of each is the median of them."""
+    """Join the tables of a mosaic; what `meta` notes of each is the median of them.
+
+    A width that was assumed has no say where another one was not.
+    """
     from astropy.table import vstack
 
-    fwhm = [part.meta["rb_fwhm"] for part in parts]
+    trusted = [part for part in parts if part.meta["rb_fwhm_source"] in TRUSTED]
+    fwhm = [part.meta["rb_fwhm"] for part in trusted or parts]
     for part, number in zip(parts, numbers, strict=True):
         part[HDU_COLUMN] = np.full(len(part), number, np.int32)
     without_meta = [part.copy(copy_data=False) for part in parts]

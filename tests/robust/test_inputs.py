@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from scipy.special import expit
 
 from rbinfer.io.exposure import as_exposure
 from rbinfer.io.images import load_image
@@ -83,6 +84,22 @@ def with_faint_sources(exposure, rng, n=150):
         profile = np.exp(-4 * np.log(2) * ((columns - cx) ** 2 + (rows - cy) ** 2) / 9)
         pixels[i - 5 : i + 6, j - 5 : j + 6] += np.float32(0.43 * noise) * profile.astype(np.float32)
     return as_exposure(pixels), (x, y)
+
+
+@pytest.mark.parametrize("radius", [7.0, 10.0, 14.0])
+def test_defocused_stars_do_not_look_shifted(radius):
+    rng = np.random.default_rng(int(radius))
+    image = rng.normal(500, 5, (600, 600))
+    x, y = rng.uniform(30, 569, (2, 60))
+    rows, columns = np.indices(image.shape)
+    for cx, cy, peak in zip(x, y, rng.uniform(20, 400, 60), strict=True):
+        away = np.hypot(columns - cx, rows - cy)
+        image += peak * expit(2 * (radius - away)) * expit(2 * (away - 0.45 * radius))
+    exposure = as_exposure(image.astype(np.float32))
+    assert doubt_about(exposure, x, y) is None
+    shifted = doubt_about(exposure, x + 40, y - 25)
+    assert shifted is not None
+    assert shifted.reason.startswith("it is shifted")
 
 
 @pytest.mark.promise(

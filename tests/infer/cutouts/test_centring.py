@@ -111,7 +111,11 @@ def test_bad_pixels_neither_attract_nor_warn(scene):
 
 def test_peaks_are_found_by_name_and_origin():
     assert peaks(Table({"x": [1.0], "y": [2.0]})) is None
-    for names, shift in ((("xpeak", "ypeak"), 0), (("XPEAK_IMAGE", "YPEAK_IMAGE"), 1)):
+    for names, shift in (
+        (("xpeak", "ypeak"), 0),
+        (("XPEAK_IMAGE", "YPEAK_IMAGE"), 1),
+        (("xpeak_image", "ypeak_image"), 1),
+    ):
         found = peaks(Table(dict(zip(names, ([5], [7]), strict=True))))
         assert found is not None
         assert (found[0][0], found[1][0]) == (5 - shift, 7 - shift)

@@ -95,6 +95,8 @@ def test_a_colour_image_has_no_mosaic_any_more(tmp_path, caplog):
         ("FILTER", "WCMY", ""),  # a wheel's filter may have such a name
         ("FILTER", "no RGGB", ""),
         ("BAYERPAT", "RRRR", ""),
+        ("BAYERPAT", "GREY", ""),
+        ("COLORTYP", "grey", ""),
         ("OBJECT", "RGGB", ""),
     ],
 )

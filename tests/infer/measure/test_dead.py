@@ -54,6 +54,9 @@ def test_those_behind_colour_filters_are_found_before_the_levels_are_changed():
         np.where(np.indices(SKY.shape)[1] % 2, np.rint(SKY), np.rint(SKY) - 500),  # two amplifiers
         np.where(np.indices(SKY.shape)[1] < 60, np.rint(SKY) - 900, SKY),  # a dark fifth of the frame
         np.rint(SKY / 50),  # no noise left
+        np.rint(
+            (SKY - 3 * np.minimum(np.indices(SKY.shape)[1], 150)) / 8
+        ),  # a dark side, in coarse steps
         RNG.poisson(0.2, SKY.shape),
         np.maximum(SKY, 1000),
         np.full(SKY.shape, 3.0),

@@ -189,7 +189,7 @@ def test_the_line_that_most_points_are_on():
     assert abs(line[0] * 0.6 + line[1] * 0.8) > 0.99
 
 
-@pytest.mark.parametrize(("n", "needed"), [(3, 3), (4, 3), (5, 4), (6, 4), (12, 6), (40, 19)])
+@pytest.mark.parametrize(("n", "needed"), [(3, 3), (4, 4), (5, 4), (6, 4), (12, 6), (40, 19)])
 def test_how_many_on_a_line_are_a_trail(n, needed):
     assert needed_on_line(n) == needed
 
