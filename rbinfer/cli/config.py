@@ -7,7 +7,7 @@ from typing import Any
 
 from .options import add_common_options
 from .parser import add_verb
-from .site import SCORING, Setting, places, read_site, shared_options
+from .site import Setting, places, read_site, shared_options, sharing
 
 
 def add_parser(verbs: Any) -> None:
@@ -20,7 +20,9 @@ def add_parser(verbs: Any) -> None:
             "Print the defaults that are set, and the file that sets each: rbinfer.toml in the current "
             "folder, then that in the user's folder of settings; the command line goes over both. Keys "
             "are the names of options without the hyphens before them. Options that classify, batch and "
-            "watch share stand at the top, those of one verb in a table of its name, such as [batch]."
+            "watch share stand at the top. They hold for night, stamps, explain and completeness too, "
+            "where these have them. Those of one verb stand in a table of its name, such as [batch], "
+            "and go over those at the top."
         ),
         example="rbinfer config",
     )
@@ -44,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         rows = {
             name.replace("_", "-"): _row(site[verb].get(name), action.default)
             for name, action in shared.items()
-            if verb in SCORING
+            if verb in sharing(verbs, name)
         }
         rows |= {name.replace("_", "-"): _row(setting, None) for name, setting in site[verb].items()}
         if rows:

@@ -41,7 +41,12 @@ def add_parser(verbs: Any) -> None:
         metavar="N",
         help="its row, counted from 0, in CAT, or else among what 'rbinfer classify IMAGE' detects",
     )
-    parser.add_argument("--catalog", metavar="CAT", help="catalogue, also one that was scored")
+    parser.add_argument(
+        "--catalog",
+        metavar="CAT",
+        help="catalogue; of one that was scored, its threshold, FWHM and options of the pixels hold, "
+        "unless they are given",
+    )
     parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf, .svg, ...")
     add_overwrite_option(parser, "PICTURE if it exists")
     parser.add_argument(
@@ -63,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
     from ..diagnostics.sentences import in_words
     from ..errors import InputError
     from ..io.labels import read_labels
+    from ..io.tables import read_catalog
+    from ..pipeline.as_scored import as_scored
     from ..pipeline.one import detection_at
     from ..pipeline.options import ScoreOptions
 
@@ -77,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         options.at = (options.at[0] - options.origin, options.at[1] - options.origin)
         options.origin = None
     how = ScoreOptions(**score_arguments(options))
+    if options.catalog:
+        how = as_scored(how, read_catalog(options.catalog, how.catalog_format).meta)
     classifier = how.classifier()
     point = how.point(classifier)
     of = detection_at(options.image, how, at=options.at, row=options.row, catalog=options.catalog)

@@ -118,21 +118,28 @@ class _Picture:
         columns: Mapping[str, str | int | None],
     ) -> "Figure":
         """Draw the rows of one image; the catalogue's `meta` tell what is None in `columns`."""
+        import numpy as np
+
         from ..io.images import load_image
+        from ..io.noted import options_in
         from ..io.positions import scored_positions
         from ..model.spec import DEFAULT_FWHM
+        from ..pipeline.as_scored import rows_of_image
         from ..pipeline.mosaic import hdus_of_rows
         from ..report.gallery import cutout_sheet, histogram, overlay
 
         hdu = meta.get("rb_hdu") if self.hdu is None else self.hdu
+        rows = rows_of_image(table, self.image)
+        if rows is not None:
+            table = table[rows]
         numbers = hdus_of_rows(table)
         if numbers is not None and self.hdu is None:
             hdu = _only(numbers)
-        image = load_image(self.image, hdu)
-        rows = None
+        noted_options = options_in(meta.get("rb_opts"))
+        image = load_image(self.image, hdu, noted_options.get("plane"), noted_options.get("bayer"))
         if numbers is not None:
-            rows = (numbers == image.hdu).nonzero()[0]
-            table = table[rows]
+            own = np.flatnonzero(numbers == image.hdu)
+            rows, table = own if rows is None else rows[own], table[own]
             if not len(table):
                 raise InputError(
                     f"the catalogue has no rows of HDU {image.hdu}, but of {_listed(numbers)}"

@@ -15,6 +15,8 @@ from .parser import Parser
 NAME = "rbinfer.toml"
 #: Verbs that score images; what they share may stand above the tables of the verbs.
 SCORING = ("classify", "batch", "watch")
+#: Others for which it holds, too, as far as they have an option that means the same.
+_ALSO = ("night", "stamps", "explain", "completeness")
 
 _NOT_GIVEN = object()
 
@@ -63,8 +65,20 @@ def read_site(verbs: Mapping[str, Parser]) -> dict[str, dict[str, Setting]]:
     site: dict[str, dict[str, Setting]] = {name: {} for name in verbs}
     for place in places():
         for verb, option, setting in _read(place, verbs):
+            if option in EXCLUSIVE:  # what is said nearer to the verb goes over another way to say it
+                site[verb] = {name: each for name, each in site[verb].items() if name not in EXCLUSIVE}
             site[verb][option] = setting
     return site
+
+
+def sharing(verbs: Mapping[str, Parser], option: str) -> list[str]:
+    """Return the verbs for which an option above the tables holds."""
+    meaning = _options(verbs[SCORING[0]])[option].help
+    others = [verb for verb in _ALSO if verb in verbs]
+    same = [
+        verb for verb in others if getattr(_options(verbs[verb]).get(option), "help", None) == meaning
+    ]
+    return [*SCORING, *same]
 
 
 def shared_options(verbs: Mapping[str, Parser]) -> dict[str, argparse.Action]:
@@ -135,7 +149,7 @@ def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, 
     import tomllib
 
     try:
-        found = tomllib.loads(place.read_text(encoding="utf-8"))
+        found = tomllib.loads(place.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"the defaults {place} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -154,7 +168,7 @@ def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, 
             continue
         option = _known(place, key, shared, "", verbs)
         setting = _setting(place, key, given, shared[option])
-        yield from ((verb, option, setting) for verb in SCORING)
+        yield from ((verb, option, setting) for verb in sharing(verbs, option))
     for name, table in tables.items():
         if name not in verbs:
             hint = did_you_mean(name, verbs)

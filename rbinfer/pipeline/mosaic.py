@@ -167,8 +167,8 @@ def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
     """
     from astropy.table import vstack
 
-    trusted = [part for part in parts if part.meta["rb_fwhm_source"] in TRUSTED]
-    fwhm = [part.meta["rb_fwhm"] for part in trusted or parts]
+    trusted = [part for part in parts if part.meta["rb_fwhm_source"] in TRUSTED] or parts
+    fwhm = float(np.median([part.meta["rb_fwhm"] for part in trusted]))
     for part, number in zip(parts, numbers, strict=True):
         part[HDU_COLUMN] = np.full(len(part), number, np.int32)
     without_meta = [part.copy(copy_data=False) for part in parts]
@@ -176,7 +176,7 @@ def stacked(parts: "list[Table]", numbers: list[int]) -> "Table":
         part.meta.clear()  # joined, its lists would be one after another
     joined: Table = vstack(without_meta)
     joined.meta.update(parts[0].meta)
-    joined.meta.update(rb_fwhm=float(np.median(fwhm)), rb_fwhm_source="median of the images")
+    joined.meta.update(rb_fwhm=fwhm, rb_fwhm_source=trusted[0].meta["rb_fwhm_source"])
     joined.meta.pop("rb_theta", None)  # that of the first image
     for key, most in (("rb_fwhm_min", min), ("rb_fwhm_max", max)):
         if any(key in part.meta for part in parts):

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.exposure import Exposure
+from ..io.merged import IMAGE_COLUMN
 from ..io.positions import peaks
 from ..io.tables import as_table, read_catalog
 from ..measure.estimate import measure_width
 from ..measure.even import evened
+from .as_scored import rows_of_image
 from .frames import Frames
 from .mosaic import HDU_COLUMN, hdus_of_rows
 from .options import ScoreOptions
@@ -119,6 +121,11 @@ def _listed(image: str, options: ScoreOptions, row: int | None, catalog: str) ->
     """Find a detection by its row in a catalogue, on the HDU that the catalogue tells."""
     table = as_table(read_catalog(catalog, options.catalog_format))
     row = _checked(row, len(table), catalog)
+    own = rows_of_image(table, image)
+    if own is not None:
+        if row not in own:
+            raise InputError(f"row {row} of {catalog} is of {table[IMAGE_COLUMN][row]}, not of {image}")
+        row, table = int(np.searchsorted(own, row)), table[own]
     hdus = hdus_of_rows(table)
     noted = {str(key).lower(): value for key, value in table.meta.items()}.get(HDU_COLUMN)
     hdu = noted if hdus is None else int(hdus[row])

@@ -62,6 +62,26 @@ def test_another_way_to_say_the_threshold_takes_the_place_of_the_default(site, c
     assert summary(capsys, "--threshold", "0.25")[0]["threshold"] == 0.25
 
 
+def test_what_a_verb_says_goes_over_another_way_to_say_it_at_the_top(site, capsys):
+    site(here='max-missed = "1%"\n[classify]\nthreshold = 0.3', user='[classify]\nmax-false = "5%"')
+    found, err = summary(capsys)
+    assert found["threshold"] == 0.3
+    assert "max-missed" not in err
+    assert main(["explain", str(FIELD), "--row", "3"]) == 0
+    assert "max-missed 1%" in capsys.readouterr().err
+
+
+def test_what_stands_at_the_top_holds_for_a_look_at_one_detection(site, capsys):
+    site(here="\ufefffwhm = 2.5\nthreshold = 0.9995")  # some editors begin a file so
+    found, _ = summary(capsys)
+    assert found["fwhm"] == 2.5
+    score = float(Path("o.csv").read_text().splitlines()[4].split(",")[-3])
+    assert main(["explain", str(FIELD), "--row", "3"]) == 0
+    out = capsys.readouterr().out
+    assert f"score {score:.4f}" in " ".join(out.split()) or f"{score:.3f}" in out
+    assert "0.9995" in out
+
+
 def test_a_required_option_and_counted_ones(site, capsys, tmp_path):
     site(
         here=f'quiet = 1\n[report]\noutput = "{tmp_path}/p.txt"\n[batch]\noutput = "results"\nworkers=1'
@@ -121,9 +141,10 @@ def test_config_says_what_holds_and_whence(site, capsys, tmp_path):
         f"read  {tmp_path}/here/rbinfer.toml",
     ]
     tables = {part.splitlines()[0]: part.splitlines()[1:] for part in text.split("\n\n")[1:]}
-    assert list(tables) == ["[classify]", "[batch]", "[watch]"]
-    for rows in tables.values():
-        cells = {row.split()[0]: row.split()[1:] for row in rows}
+    scoring = ["[classify]", "[batch]", "[night]", "[watch]"]
+    assert list(tables) == [*scoring, "[stamps]", "[explain]", "[completeness]"]
+    for verb in scoring:
+        cells = {row.split()[0]: row.split()[1:] for row in tables[verb]}
         assert cells["threshold"] == ["0.3", "rbinfer.toml"]
         assert cells["model"] == ["reference", f"{tmp_path}/config/rbinfer/rbinfer.toml"]
         assert cells["device"] == ["auto", "default"]
@@ -134,6 +155,7 @@ def test_config_says_what_holds_and_whence(site, capsys, tmp_path):
 
 def test_config_prints_what_is_set_alone(site, capsys, tmp_path):
     site(here="threshold = 0.3\n[batch]\nworkers = 4")
+    also = ("watch", "stamps", "explain", "completeness")
     assert main(["config"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"read  {tmp_path}/config/rbinfer/rbinfer.toml",
@@ -146,8 +168,9 @@ def test_config_prints_what_is_set_alone(site, capsys, tmp_path):
         "threshold  0.3  rbinfer.toml",
         "workers    4    rbinfer.toml",
         "",
-        "[watch]",
+        "[night]",
         "threshold  0.3  rbinfer.toml",
+        *(line for verb in also for line in ("", f"[{verb}]", "threshold  0.3  rbinfer.toml")),
         "",
         "the rest as by default; --all lists the options",
     ]
