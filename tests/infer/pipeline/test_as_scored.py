@@ -73,7 +73,7 @@ def test_rows_of_many_images_are_of_their_own(two, capsys):
     row = len(first) + doubtful
     explain = ["explain", "--catalog", str(folder / "both.ecsv"), "--row", str(row)]
     assert main([*explain, str(folder / "b.fits")]) == 0
-    said = re.search(r"score +([0-9.]+)", capsys.readouterr().out)
+    said = re.search(r"score +([0-9.]+);", capsys.readouterr().out)
     assert float(said[1]) == pytest.approx(second["rb_score"][doubtful], abs=1e-3)
     assert main([*explain, str(folder / "a.fits")]) == 1
     assert f"row {row} of {folder}/both.ecsv is of raw/b.fits, not of" in capsys.readouterr().err
