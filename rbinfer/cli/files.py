@@ -133,6 +133,9 @@ def _check_image(image: str) -> None:
         deeper = " --recursive" if not has_images and any(map(Path.is_dir, inside)) else ""
         command = f"'rbinfer batch {shlex.quote(image)}{deeper} -o RESULTS'"
         raise InputError(f"{image} is a folder; {command} scores the images in it")
+    one = re.fullmatch(r"(.+)\[(\w+)\]", image)
+    if one and not os.path.exists(image) and os.path.exists(one[1]):
+        raise InputError(f"{image} does not exist; give {one[1]} and --hdu {one[2]}")
     command = f"'rbinfer batch \"{image}\" -o RESULTS'"
     if not os.path.exists(image) and re.search(r"[*?[]", image):
         raise InputError(f"{image} does not exist; {command} scores all that a pattern matches")

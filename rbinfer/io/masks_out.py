@@ -26,7 +26,8 @@ _OF_WCS = (
 def check_mask_place(path: Path, overwrite: bool = False) -> None:
     """Refuse a place for a mask before any work is done; raises `InputError`."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"a mask is a FITS image; call it {path.with_suffix('.fits').name}")
+        stem = path.name.removesuffix(path.suffix).removesuffix(".fits")
+        raise InputError(f"a mask is a FITS image; call it {stem}.fits, not {path.name}")
     check_place(path, overwrite)
 
 

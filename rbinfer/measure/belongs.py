@@ -69,6 +69,11 @@ class Doubt:
             return f"origin={self.origin}"
         return "" if self.placement is None else self.placement.arguments()
 
+    @property
+    def in_words(self) -> str:
+        """The reason, and what can be done where positions cannot be mended by arguments."""
+        return f"{self.reason}; mend its positions, or trust them by `trust_positions=True`"
+
 
 def doubt_about(exposure: Exposure, x: Floats, y: Floats, is_origin_known: bool = False) -> Doubt | None:
     """Hold positions against an image.

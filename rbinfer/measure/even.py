@@ -142,7 +142,7 @@ def of_one_level(exposure: Exposure) -> Exposure:
         log.warning(
             "the sky has other levels in every second row and column, as behind the colour filters of a "
             "sensor: these are brought to one level and scale; if there are no filters, say so "
-            "with `bayer=False`"
+            "with `bayer=False` where the image is read"
         )
         kinds = Kinds.of(exposure.pixels, exposure.mask)
     else:

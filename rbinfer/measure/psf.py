@@ -167,7 +167,7 @@ def measure_psf(
     >>> y, x = np.mgrid[:200, :200]
     >>> noise = np.random.default_rng(1).normal(100.0, 5.0, (200, 200))
     >>> stars = sum(
-    ...     1e3 * np.exp(-((x - k) ** 2 + (y - 0.37 * k) ** 2) / 4.5)
+    ...     1e3 * np.exp(-((x - k) ** 2 + (y - 15.0 - 7.3 * k % 170.0) ** 2) / 4.5)
     ...     for k in np.arange(15.0, 180.0, 16.3)
     ... )
     >>> round(measure_psf(noise + stars).fwhm, 1)
@@ -205,7 +205,7 @@ def measure_psf(
         if not is_of_hits:
             wider_than = _WELL_ABOVE * hits.widest
             likely = likely_width(stars, group, exposure.shape, shows_faint_stars, wider_than)
-        unmeasured = _unmeasured(n_fitted, group, hits)
+        unmeasured = _unmeasured(n_fitted, n_fitted - len(stars), group, hits)
         return replace(unmeasured, population=population, likely_fwhm=likely)
     if _are_streaks(stars, group):
         whole = fit_streaks(pyramid, stars[group.members])
@@ -306,7 +306,7 @@ def _is_better(group: Group | None, other: Group | None) -> bool:
     return other is None or not other.is_convincing or group.evidence > other.evidence
 
 
-def _unmeasured(n: int, group: Group | None, hits: _Hits) -> FramePsf:
+def _unmeasured(n: int, n_on_lines: int, group: Group | None, hits: _Hits) -> FramePsf:
     n_stars = 0 if group is None else len(group.members)
     if hits.are_left_out and n_stars < 3:
         why = (
@@ -314,7 +314,8 @@ def _unmeasured(n: int, group: Group | None, hits: _Hits) -> FramePsf:
             f"{hits.widest:.2f} pixels agree; those of hits are as narrow as that"
         )
     elif group is None or n_stars < 3:
-        why = _TOO_FEW.format(n)
+        trail = f" beside {n_on_lines} on a line, as along a trail" if n_on_lines else ""
+        why = _TOO_FEW.format(n) + trail
     elif group.in_one_phase:
         why = f"the {n_stars} local maxima that agree lie at one place in a pixel, as hot pixels do"
     elif group.in_many_shapes:

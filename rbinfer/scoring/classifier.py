@@ -132,8 +132,8 @@ class Classifier:
         Parameters
         ----------
         cutouts : array_like, shape (n, size, size, 2), or Cutouts
-            As `extract_cutouts` makes them, or :meth:`cutouts`, with the native pixels that newer
-            models read.
+            As :meth:`cutouts` makes them, with the native pixels that newer models read; for a model of
+            the reference preset also as `extract_cutouts` does. :meth:`score` knows the frame as well.
         batch_size, verbose : int, optional
             Taken for the sake of the call; the session has a batch of its own.
 
@@ -371,7 +371,7 @@ class Classifier:
             is_told = origin is not None or not (x_col is not None or has_positions(result))
             doubt = doubt_about(exposure, x, y, is_origin_known=is_told)
             if doubt is not None:
-                log.warning("the catalogue does not fit the image: %s", doubt.reason)
+                log.warning("the catalogue does not fit the image: %s", doubt.in_words)
         return self.classify_at(
             result,
             exposure,

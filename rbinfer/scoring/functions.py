@@ -164,6 +164,7 @@ def classify_realbogus(
     y_col: str | None = None,
     origin: int | None = None,
     wcs: Any = None,
+    trust_positions: bool = False,
 ) -> "Table":
     """Classify detected objects as real or bogus.
 
@@ -205,6 +206,8 @@ def classify_realbogus(
     x_col, y_col, origin, wcs : optional
         Names of the position columns, and what they call the first pixel; the WCS of the image, for a
         catalogue of right ascension and declination; see `Classifier.classify`.
+    trust_positions : bool
+        Do not warn of positions that look as if they belonged to another image.
 
     Returns
     -------
@@ -235,5 +238,5 @@ def classify_realbogus(
         return classifier.classify(
             obj, image, bg=bg, err=err, mask=mask, fwhm=fwhm, psf=psf, asinh_softening=asinh_softening,
             threshold=threshold, add_score=add_score, flag_bogus=flag_bogus,
-            x_col=x_col, y_col=y_col, origin=origin, wcs=wcs,
+            x_col=x_col, y_col=y_col, origin=origin, wcs=wcs, trust_positions=trust_positions,
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """Scores of what is cut out already: stamps for which there is no image, and cutouts."""
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from ..model.session import Output, Session
 from ..model.stamps import Stamps
 from ..status import UNSCORED, Status
 from .prepare import Prepared, prepare
+
+log = logging.getLogger(__name__)
 
 
 class StampScores(NamedTuple):
@@ -62,6 +65,12 @@ def output_of(network: Network, cutouts: ArrayLike | Cutouts) -> Output:
     cores = None
     if isinstance(cutouts, Cutouts):
         cores, cutouts = cutouts.core, cutouts.pixels
+    elif network.spec.preprocess.preset != "reference":
+        log.warning(
+            "the model %s takes what `Classifier.cutouts` returns; scores of a plain array are less good, "
+            "and wrong if `extract_cutouts` made it, for it makes those of the reference preset",
+            network.spec.name,
+        )
     pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
     size = network.spec.preprocess.size
     if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 2):

@@ -235,3 +235,10 @@ def test_a_damaged_image_is_one_sentence_in_a_new_process(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
+
+
+def test_an_hdu_in_brackets_is_told_how_to_be_given(tmp_path, capsys):
+    image = tmp_path / "m.fits"
+    image.touch()
+    assert main(["classify", f"{image}[2]"]) == 1
+    assert f"{image}[2] does not exist; give {image} and --hdu 2" in capsys.readouterr().err

@@ -90,7 +90,8 @@ def test_geometry_and_meaning_are_in_the_header(tmp_path):
 def test_refused_before_any_work(tmp_path, capsys):
     image = ["classify", str(FIELD), "-o", str(tmp_path / "o.ecsv")]
     for more, words in (
-        (["--mask-out", str(tmp_path / "m.png")], "a mask is a FITS image; call it m.fits"),
+        (["--mask-out", str(tmp_path / "m.png")], "a mask is a FITS image; call it m.fits, not m.png"),
+        (["--mask-out", str(tmp_path / "m.fits.gz")], "call it m.fits, not m.fits.gz"),
         (["--mask-out", str(FIELD), "--overwrite"], "is what is read"),
         (["--mask-out", str(tmp_path / "m.fits"), "--model", "reference"], "--model default"),
         (["--mask-out", str(tmp_path / "m.fits"), "--hdu", "all"], "of one image"),
