@@ -67,8 +67,8 @@ def output_of(network: Network, cutouts: ArrayLike | Cutouts) -> Output:
         cores, cutouts = cutouts.core, cutouts.pixels
     elif network.spec.preprocess.preset != "reference":
         log.warning(
-            "the model %s takes what `Classifier.cutouts` returns; scores of a plain array are less good, "
-            "and wrong if `extract_cutouts` made it, for it makes those of the reference preset",
+            "the model %s takes what `Classifier.cutouts` returns; scores of a plain array are less "
+            "good, and wrong if `extract_cutouts` made it, for it makes those of the reference preset",
             network.spec.name,
         )
     pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
