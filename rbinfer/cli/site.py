@@ -203,6 +203,7 @@ def _known(
 
 def _setting(place: Path, key: str, given: Any, action: argparse.Action) -> Setting:
     text = ",".join(map(str, given)) if isinstance(given, list) else str(given)
+    text = text.lower() if isinstance(given, bool) else text  # as it stands in the file
     wanted = "true or false" if action.const is True else "a number" if action.nargs == 0 else "a value"
     if isinstance(action, argparse._CountAction):
         is_right = isinstance(given, int) and not isinstance(given, bool)

@@ -1,5 +1,6 @@
 """Ready-made stamps in files: cubes and images in FITS, and alert packets in Avro."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from .exposure import Exposure
 from .files import check_file
 from .images import load_stamps
 
+log = logging.getLogger(__name__)
+
+_LARGEST = 256  # pixels; surveys cut stamps of 30 to 100
 _SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz", ".avro")
 
 
@@ -88,5 +92,11 @@ def _of_file(path: Path) -> list[ReadyStamp]:
         return alerts
     planes = load_stamps(path)
     if len(planes) == 1:
+        shape = planes[0].shape
+        if min(shape) > _LARGEST:
+            log.warning(
+                "%s has %d x %d pixels and is taken for one stamp, with its detection in the middle; if it "
+                "is an image, `rbinfer classify` scores what is on it", path, *shape,
+            )  # fmt: skip
         return [ReadyStamp(planes[0], file=str(path))]
     return [ReadyStamp(plane, str(k), str(path), str(path)) for k, plane in enumerate(planes)]

@@ -110,7 +110,7 @@ def test_an_option_with_two_names_is_known_by_both(site, capsys, tmp_path):
         ("[batch]\nworkrs = 4", "[batch] workrs is no option; did you mean workers?"),
         ("[bach]\nworkers = 4", "[bach] is no verb of rbinfer; did you mean batch?"),
         ("threshold = 2", "threshold: 2 does not lie in [0, 1]"),
-        ("threshold = true", "threshold is True, but a value is needed"),
+        ("threshold = true", "threshold is true, but a value is needed"),
         ('device = "gpu"', "device is gpu, which is none of auto, cpu, cuda"),
         ("[classify]\nfilter = 1", "filter is 1, but true or false is needed"),
         ('quiet = "very"', "quiet is very, but a number is needed"),

@@ -268,3 +268,10 @@ def test_a_stamp_of_the_folder_is_not_written_over(cube, tmp_path, capsys):
 def test_a_folder_without_stamps_is_told(tmp_path, capsys):
     assert main(["stamps", str(tmp_path)]) == 1
     assert "has no stamps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("side", "is_told"), [(300, True), (63, False)])
+def test_a_whole_image_is_hardly_a_stamp(tmp_path, caplog, side, is_told):
+    fits.writeto(tmp_path / "s.fits", np.zeros((side, side), np.float32))
+    assert len(read_stamps([tmp_path / "s.fits"])) == 1
+    assert ("300 x 300 pixels and is taken for one stamp" in caplog.text) == is_told
