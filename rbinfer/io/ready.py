@@ -95,8 +95,10 @@ def _of_file(path: Path) -> list[ReadyStamp]:
         shape = planes[0].shape
         if min(shape) > _LARGEST:
             log.warning(
-                "%s has %d x %d pixels and is taken for one stamp, with its detection in the middle; if it "
-                "is an image, `rbinfer classify` scores what is on it", path, *shape,
-            )  # fmt: skip
+                "%s has %d x %d pixels and is taken for one stamp, with its detection in the middle; "
+                "if it is an image, `rbinfer classify` scores what is on it",
+                path,
+                *shape,
+            )
         return [ReadyStamp(planes[0], file=str(path))]
     return [ReadyStamp(plane, str(k), str(path), str(path)) for k, plane in enumerate(planes)]
