@@ -5,25 +5,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 #: Units that pixels go by, in lower case.
 PIXEL_UNITS = {"", "pix", "pixel", "pixels", "px"}
 
 
+_LONGEST = 60  # of a value in a message
+#: Kinds of NumPy that convert to numbers, but cannot be meant as such.
+_NO_NUMBERS = {"b": "true and false", "c": "complex numbers", "M": "dates", "m": "times"}
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: on one line, and not all of a long one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """Return in words what an array of this type holds."""
+    names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
+    return names.get(dtype.kind, str(dtype))
+
+
 def as_number(value: Any, name: str) -> float:
-    """Return a number; raises `InputError` if it is none."""
+    """Return a number; raises `InputError` if it is none, as true, false and complex ones are."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
     try:
+        if isinstance(value, bool) or kind in _NO_NUMBERS:
+            raise TypeError(kind)
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} must be a number, not {value!r}") from error
+        raise InputError(f"{name} must be a number, not {shown(value)}") from error
+
+
+def as_pixels(value: Any, name: str) -> float:
+    """Return a number of pixels, with or without that unit."""
+    check_pixels(value, name)
+    return as_number(getattr(value, "value", value) if hasattr(value, "unit") else value, name)
+
+
+def check_pixels(value: Any, name: str) -> None:
+    """Refuse what is in a unit other than pixels."""
+    unit = getattr(value, "unit", None)
+    if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
+        raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
 
 
 def as_level(value: Any, name: str) -> float:
     """Return a finite number above 0."""
     number = as_number(value, name)
     if not (np.isfinite(number) and number > 0):
-        raise InputError(f"{name} must be a positive number, not {value!r}")
+        raise InputError(f"{name} must be a positive number, not {shown(value)}")
     return number
 
 
@@ -31,15 +64,15 @@ def as_share(value: Any, name: str) -> float:
     """Return a number from 0 to 1."""
     number = as_number(value, name)
     if not 0 <= number <= 1:
-        raise InputError(f"{name} must lie in [0, 1], not {value!r}")
+        raise InputError(f"{name} must lie in [0, 1], not {shown(value)}")
     return number
 
 
 def as_whole(value: Any, name: str, least: int) -> int:
     """Return a whole number of at least `least`."""
     number = as_number(value, name)
-    if isinstance(value, bool) or not number.is_integer() or number < least:
-        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if not number.is_integer() or number < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
     return int(number)
 
 
@@ -73,6 +106,24 @@ def unmasked(value: Any) -> tuple[NDArray[Any], Any]:
     return np.asarray(value), None
 
 
+def as_numbers(value: Any, name: str) -> tuple[NDArray[Any], Any]:
+    """Take numbers and their mask out of whatever holds them, as `unmasked` does.
+
+    Raises
+    ------
+    InputError
+        Lists of unequal lengths, and what NumPy would convert to numbers, but nobody can mean as such.
+    """
+    try:
+        bare, mask = unmasked(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} must be numbers: {one_line(error)}") from error
+    kind = _NO_NUMBERS.get(bare.dtype.kind)
+    if kind is not None:
+        raise InputError(f"{name} must be real numbers, not {kind}; convert them first")
+    return bare, mask
+
+
 def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return columns and rows as float64 arrays of one length; masked entries are NaN.
 
@@ -80,11 +131,11 @@ def as_positions(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArr
     """
     found = []
     for name, value in (("x", x), ("y", y)):
-        unit = getattr(value, "unit", None)
-        if unit is not None and str(unit).strip().lower() not in PIXEL_UNITS:
-            raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
+        check_pixels(value, name)
+        bare, mask = as_numbers(value, name)
+        if bare.dtype.kind == "O" and bare.ndim == 0:
+            bare = np.asarray(as_number(bare[()], name))
         try:
-            bare, mask = unmasked(value)
             array = np.require(bare, np.float64, ["A", "E", "W"])  # Numba takes nothing read-only
             if mask is not None:
                 array = array.copy()

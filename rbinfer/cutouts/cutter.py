@@ -10,13 +10,22 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from .._util.arguments import as_level, as_number, as_pixels, as_whole, unmasked
+from ..errors import InputError, one_line
 from ..io.arrays import as_image
 from ..io.exposure import Exposure, as_map
+from ..io.units import in_unit
 from ..kernels import dispatch
 from ..kernels.constants import LARGEST
 from ..kernels.workspace import default_workspace, reference_workspace
-from ..model.spec import AROUND, CONTEXT_CELL, CONTEXT_SIDE, CORE_SIDE, PreprocessSpec
+from ..model.spec import (
+    AROUND,
+    CONTEXT_CELL,
+    CONTEXT_SIDE,
+    CORE_SIDE,
+    DEFAULT_ASINH_SOFTENING_SIGMA,
+    PreprocessSpec,
+)
 from .resampling import Taps, context_samples, resampling, rescaling
 
 log = logging.getLogger(__name__)
@@ -292,8 +301,8 @@ def preprocess_cutout(
     cutout_bg : array_like, shape (h, w), or float, optional
         Background. Without it, the median of the four edge rows and columns.
     cutout_err : array_like or float, optional
-        Noise; its median is used. Without it, 1.4826 times the MAD of the cutout. A value that is not
-        finite or not above 0 becomes 1.0.
+        Noise; its median is used, without what is masked. Without it, 1.4826 times the MAD of the
+        cutout. A value that is not finite or not above 0 becomes 1.0.
     fwhm : float, optional
         FWHM of the image in pixels; None or not above 0 for no rescaling.
     target_fwhm : float
@@ -320,26 +329,23 @@ def preprocess_cutout(
         A cutout that is not two-dimensional or is empty, maps of another shape, or parameters that
         are not positive.
     """
-    pixels, masked = as_image(cutout_sci)
-    if asinh_softening is None:
-        asinh_softening = PreprocessSpec.reference().asinh_softening
-    for name, value in (
-        ("target_fwhm", target_fwhm),
-        ("target_size", target_size),
-        ("asinh_softening", asinh_softening),
-        ("downscale_threshold", downscale_threshold),
-    ):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be a positive number, not {value}")
-    if fwhm is not None and np.isinf(fwhm):
+    pixels, masked = as_image(cutout_sci, name="the cutout")
+    width = None if fwhm is None else as_pixels(fwhm, "fwhm")
+    if width is not None and np.isinf(width):
         raise InputError(f"fwhm must be a number of pixels, not {fwhm}")
+    target_fwhm = as_level(as_pixels(target_fwhm, "target_fwhm"), "target_fwhm")
+    threshold = as_level(downscale_threshold, "downscale_threshold")
+    size = as_whole(target_size, "target_size", 1)
+    softening = DEFAULT_ASINH_SOFTENING_SIGMA
+    if asinh_softening is not None:
+        softening = as_level(asinh_softening, "asinh_softening")
+    unit = getattr(cutout_sci, "unit", None)
+    given, _ = unmasked(cutout_sci)
+    level = None if cutout_bg is None else in_unit(cutout_bg, unit, "cutout_bg")[0]
     # A single cutout keeps its precision: without normalisation the output shows every digit.
-    maps = [np.asarray(a).dtype for a in (cutout_sci, cutout_bg) if a is not None and np.ndim(a)]
-    widest = np.result_type(*maps)
-    sci: NDArray[Any] = np.ascontiguousarray(
-        cutout_sci, np.float32 if widest == np.float32 else np.float64
-    )
-    bg = None if cutout_bg is None else as_map(cutout_bg, pixels.shape, "cutout_bg")
+    widest = np.result_type(*[a.dtype for a in (given, level) if a is not None and a.ndim])
+    sci: NDArray[Any] = np.ascontiguousarray(given, np.float32 if widest == np.float32 else np.float64)
+    bg = None if cutout_bg is None else as_map(cutout_bg, pixels.shape, "cutout_bg", unit)
     bg_map, has_map, background, has_background = _for_kernels(bg)
     if not abs(background) < LARGEST:
         raise InputError(f"cutout_bg must be a number below {LARGEST:g}, not {background}")
@@ -349,7 +355,7 @@ def preprocess_cutout(
     if has_map:
         has_level = np.abs(bg_map) < LARGEST
         known &= has_level
-        bg_map = np.ascontiguousarray(cutout_bg, sci.dtype)
+        bg_map = np.ascontiguousarray(level, sci.dtype)
     if not known.all():
         if not known.any():
             raise InputError("the cutout has no finite pixel")
@@ -360,16 +366,15 @@ def preprocess_cutout(
     bg_map = bg_map.astype(sci.dtype, copy=False)
     sigma = 0.0
     if cutout_err is not None:
-        errors = np.asarray(cutout_err, dtype=np.float64)
+        errors = _as_noise(cutout_err, unit)
         errors = errors[~np.isnan(errors)]
         sigma = float(np.median(errors)) if errors.size else np.nan
-    scale, down, up = rescaling(fwhm, target_fwhm, downscale_threshold)
+    scale, down, up = rescaling(width, target_fwhm, threshold)
     if down > min(sci.shape):
         raise InputError(
             f"a cutout of {sci.shape[0]} x {sci.shape[1]} pixels cannot be averaged in blocks of "
             f"{down}; give a larger cutout or check fwhm={fwhm}"
         )
-    size = int(target_size)
     out = np.empty((size, size, 2), np.float32)
     dispatch.preprocess_reference[sci.dtype.char](
         sci.reshape(-1),
@@ -382,7 +387,7 @@ def preprocess_cutout(
         cutout_err is not None,
         down,
         up,
-        float(asinh_softening),
+        softening,
         bool(normalize),
         *reference_workspace(size, sci.shape[0], sci.shape[1], 2, sci.dtype),
         out.reshape(-1),
@@ -390,8 +395,21 @@ def preprocess_cutout(
     return out, scale
 
 
+def _as_noise(value: Any, unit: Any) -> NDArray[np.float64]:
+    """Return the noise of a cutout in a unit, a number or several of any shape; NaN where masked."""
+    values, mask = in_unit(value, unit, "cutout_err")
+    try:
+        noise = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"cutout_err must be numbers: {one_line(error)}") from error
+    return noise if mask is None else np.where(mask, np.nan, noise)
+
+
 def reference_spec(radius: int, target_fwhm: float, asinh_softening: float | None) -> PreprocessSpec:
     """Return the reference spec with the parameters of the reference API."""
     spec = PreprocessSpec.reference(2 * radius + 1)
-    softening = spec.asinh_softening if asinh_softening is None else float(asinh_softening)
-    return dataclasses.replace(spec, target_fwhm=float(target_fwhm), asinh_softening=softening)
+    softening = spec.asinh_softening
+    if asinh_softening is not None:
+        softening = as_number(asinh_softening, "asinh_softening")
+    width = as_pixels(target_fwhm, "target_fwhm")
+    return dataclasses.replace(spec, target_fwhm=width, asinh_softening=softening)

@@ -4,7 +4,6 @@ FITS is big-endian and often integer; Numba and SEP want neither. The conversion
 """
 
 import logging
-import re
 from functools import lru_cache
 from os import PathLike
 from typing import Any
@@ -12,19 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.arguments import unmasked
+from .._util.arguments import kind_of, unmasked
 from ..errors import InputError, one_line
 from ..kernels.constants import LARGEST
 from .scratch import taken
+from .units import check_linear
 
 log = logging.getLogger(__name__)
 
-#: Units of Astropy in which pixels are logarithms.
-_NOT_LINEAR = re.compile(r"(mag|dex|dB)\b")
 _SAMPLE = 1000  # of values, which tells where about their median is
 
 
-def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+def as_image(
+    image: Any, mask: Any = None, name: str = "the image"
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Turn what the caller has into the image that the kernels take.
 
     Parameters
@@ -35,6 +35,8 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
         stages treat as bad pixels.
     mask : array_like of bool or int, shape (ny, nx), optional
         Nonzero or itself masked marks bad pixels; joined with the mask that `image` carries.
+    name : str
+        What messages call it.
 
     Returns
     -------
@@ -51,27 +53,23 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
     """
     if isinstance(image, str | PathLike):
         raise InputError(
-            f"the image is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
+            f"{name} is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
             "astropy.io.fits.getdata, or score the file with 'rbinfer classify'"
         )
     if hasattr(image, "is_image") or hasattr(image, "fileinfo"):
-        raise InputError("the image is an HDU of a FITS file, or a list of them; give the data of one")
-    unit = str(getattr(image, "unit", None) or "").strip()
-    if _NOT_LINEAR.match(unit):
-        raise InputError(f"the pixels are in {unit}, which is not linear; convert them to fluxes first")
+        raise InputError(f"{name} is an HDU of a FITS file, or a list of them; give the data of one")
+    check_linear(getattr(image, "unit", None), name)
     try:
         pixels, own_mask = unmasked(image)
     except ValueError as error:
-        raise InputError(f"the image is not an array of numbers: {one_line(error)}") from error
+        raise InputError(f"{name} is not an array of numbers: {one_line(error)}") from error
     if pixels.dtype.kind not in "fiub":
-        raise InputError(
-            f"the image must hold real numbers, not {_kind(pixels.dtype)}; convert it first"
-        )
+        raise InputError(f"{name} must hold real numbers, not {kind_of(pixels.dtype)}; convert it first")
     if pixels.ndim != 2:
         hint = "; give one plane, such as image[0]" if pixels.ndim > 2 else ""
-        raise InputError(f"the image must be 2-D, not {pixels.ndim}-D {pixels.shape}{hint}")
+        raise InputError(f"{name} must be 2-D, not {pixels.ndim}-D {pixels.shape}{hint}")
     if pixels.size == 0:
-        raise InputError(f"the image has no pixels: its shape is {pixels.shape}")
+        raise InputError(f"{name} has no pixels: its shape is {pixels.shape}")
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.require(pixels, np.float32, ["C", "A"])
     bad = None
@@ -85,7 +83,7 @@ def as_image(image: Any, mask: Any = None) -> tuple[NDArray[np.float32], NDArray
 def _as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     flags, unknown = unmasked(mask)
     if flags.dtype.kind not in "biu":
-        raise InputError(f"the mask must hold bool or integers, not {_kind(flags.dtype)}")
+        raise InputError(f"the mask must hold bool or integers, not {kind_of(flags.dtype)}")
     if flags.shape != shape:
         raise InputError(f"the mask has the shape {flags.shape}, the image {shape}")
     if unknown is not None:
@@ -125,11 +123,6 @@ def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
                 f"the uncertainty of the image cannot be used ({one_line(error)}); give err"
             ) from error
     return np.asarray(values, np.float64)
-
-
-def _kind(dtype: np.dtype[Any]) -> str:
-    names = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
-    return names.get(dtype.kind, str(dtype))
 
 
 def values_at(

@@ -6,9 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_level
+from .._util.arguments import as_level, as_number, as_pixels, shown
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
+from .units import in_unit
 
 #: Source of a width that the frame's own stars show.
 MEASURED = "measured"
@@ -120,6 +121,8 @@ class Exposure:
         The image was looked at for such a mosaic, for amplifiers that read in turn and for dead pixels.
     is_even : bool
         Also for a steep sky and for one that is cut off; see `rbinfer.measure.even`.
+    unit : astropy.units.UnitBase or str or None
+        Unit of `pixels` that the caller's image carries.
     """
 
     pixels: NDArray[np.float32]
@@ -136,6 +139,7 @@ class Exposure:
     no_filters: bool = False
     is_level: bool = False
     is_even: bool = False
+    unit: Any = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -153,8 +157,8 @@ class Exposure:
         mask: ArrayLike | None = None,
         bg: ArrayLike | None = None,
         err: ArrayLike | None = None,
-        saturation: float | None = None,
-        fwhm: float | None = None,
+        saturation: Any = None,
+        fwhm: Any = None,
         wcs: Any = None,
     ) -> Self:
         """Return a copy with what the caller knows; what is None stays as it is.
@@ -164,17 +168,18 @@ class Exposure:
         mask : array_like of bool or int, shape (ny, nx), optional
             Nonzero for bad pixels; joined with the mask that is there.
         bg, err : array_like, shape (ny, nx), or float, optional
-            Background and noise in the units of the image.
-        saturation : float, optional
-            Saturation level.
-        fwhm : float, optional
+            Background and noise in the units of the image; those with a unit of their own are
+            converted where the image has one, too.
+        saturation : float or Quantity, optional
+            Saturation level; so is this.
+        fwhm : float or Quantity, optional
             FWHM of the stars in pixels. Whether it can be used is checked where it is.
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
 
         Raises
         ------
         InputError
-            Another shape than the image's, or values of another kind.
+            Another shape than the image's, values of another kind, or units that cannot be converted.
         """
         changes: dict[str, Any] = {}
         if mask is not None:
@@ -183,11 +188,12 @@ class Exposure:
                 changes["mask"] = self.mask | changes["mask"]
         for key, name, value in (("background", "bg", bg), ("noise", "err", err)):
             if value is not None:
-                changes[key] = as_map(value, self.shape, name)
+                changes[key] = as_map(value, self.shape, name, self.unit)
         if saturation is not None:
-            changes["saturation"] = as_level(saturation, "saturation")
+            level, _ = in_unit(saturation, self.unit, "saturation")
+            changes["saturation"] = as_level(level[()], "saturation")
         if fwhm is not None:
-            changes["width"] = Width(float(fwhm), "given")
+            changes["width"] = Width(as_pixels(fwhm, "fwhm"), "given")
         if wcs is not None:
             changes["wcs"] = wcs
         return replace(self, **changes) if changes else self
@@ -218,7 +224,8 @@ def as_exposure(image: "ArrayLike | Exposure", **known: Any) -> Exposure:
     pixels, mask = as_image(image, known.pop("mask", None))
     if known.get("err") is None:
         known["err"] = uncertainty_of(image)
-    return Exposure(pixels, mask, wcs=getattr(image, "wcs", None)).known(**known)
+    wcs, unit = (getattr(image, name, None) for name in ("wcs", "unit"))
+    return Exposure(pixels, mask, wcs=wcs, unit=unit).known(**known)
 
 
 def _readable(image: Exposure) -> Exposure:
@@ -232,16 +239,20 @@ def _readable(image: Exposure) -> Exposure:
     return replace(image, pixels=pixels, mask=mask)
 
 
-def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.float32] | float:
+def as_map(
+    value: Any, shape: tuple[int, int], name: str, unit: Any = None
+) -> NDArray[np.float32] | float:
     """Check a number or a map of an image.
 
     Parameters
     ----------
-    value : array_like, shape `shape`, or float
+    value : array_like, masked array, Quantity or NDData, shape `shape`, or float
     shape : (int, int)
         Shape of the image.
     name : str
         Name of the argument, for messages.
+    unit : astropy.units.UnitBase or str, optional
+        That of the image; values in another unit are converted.
 
     Returns
     -------
@@ -251,19 +262,20 @@ def as_map(value: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.fl
     Raises
     ------
     InputError
-        Another shape, or no numbers.
+        Another shape, no numbers, or a unit that cannot be converted.
     """
-    try:
-        if np.ndim(value) == 0:
-            return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    values, mask = in_unit(value, unit, name)
+    if values.ndim == 0:
+        try:
+            return np.nan if mask is not None and np.any(mask) else as_number(values[()], name)
+        except InputError as error:
+            raise InputError(
+                f"{name} must be a number or a map (an array), not {shown(value)}"
+            ) from error
+    if values.shape != shape:
         raise InputError(
-            f"{name} must be a number or a map (an array), not {type(value).__name__}"
-        ) from error
-    if np.shape(value) != shape:
-        raise InputError(
-            f"{name} has shape {np.shape(value)} but the image has {shape}; give a map of the same "
+            f"{name} has shape {values.shape} but the image has {shape}; give a map of the same "
             "shape or a number"
         )
-    pixels, bad = as_image(value)
+    pixels, bad = as_image(values, mask, name)
     return pixels if bad is None else np.where(bad, np.float32(np.nan), pixels)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._util.arguments import as_numbers
 from ..errors import InputError
 from ..io.exposure import Width
 from .candidates import rough_shapes
@@ -75,15 +76,17 @@ def _as_image(psf: Any) -> Floats:
         from ..io.images import read_plane
 
         psf = read_plane(Path(psf))
-    psf = getattr(psf, "data", psf) if hasattr(psf, "uncertainty") else psf  # NDData
+    values, mask = as_numbers(psf, "the PSF")
     try:
-        image = np.ma.filled(np.ma.asarray(psf, np.float64), np.nan)
+        image = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"the PSF must be a 2-D image of numbers, not {type(psf).__name__}") from error
     if image.ndim != 2:
         raise InputError(
             f"the PSF must be a 2-D image, not {image.ndim}-D; give one plane, such as psf[0]"
         )
+    if mask is not None:
+        image[np.broadcast_to(np.asarray(mask, np.bool_), image.shape)] = np.nan
     if min(image.shape) < _FEWEST:
         raise InputError(
             f"the PSF has the shape {image.shape}; give an image of {_FEWEST} x {_FEWEST} pixels or more"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_level, as_number, as_peaks, as_positions
+from .._util.arguments import as_level, as_number, as_peaks, as_pixels, as_positions
 from ..cutouts.centring import centres
 from ..cutouts.cutter import Cutouts, Cutter
 from ..cutouts.star import star_on_grid
@@ -171,7 +171,7 @@ def _width(
     table: "Table | None",
 ) -> Width:
     """Return the width that the caller gives, or that was measured, or else measure it."""
-    known = None if fwhm is None else as_level(fwhm, "fwhm")
+    known = None if fwhm is None else as_level(as_pixels(fwhm, "fwhm"), "fwhm")
     # What measures is imported where it is wanted: a start with a given width does without.
     if psf is not None:
         from ..measure.given import width_of_psf

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_number
+from .._util.arguments import as_numbers, as_pixels, check_pixels
 from ..cutouts.cutter import Cutouts
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..io.exposure import Exposure, Width, as_exposure
 from ..model.networks import Network, run_network
 from ..model.session import Output, Session
@@ -71,7 +71,11 @@ def output_of(network: Network, cutouts: ArrayLike | Cutouts) -> Output:
             "good, and wrong if `extract_cutouts` made it, for it makes those of the reference preset",
             network.spec.name,
         )
-    pixels = np.ascontiguousarray(cutouts, dtype=np.float32)
+    numbers, _ = as_numbers(cutouts, "cutouts")
+    try:
+        pixels = np.ascontiguousarray(numbers, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"cutouts must be numbers: {one_line(error)}") from error
     size = network.spec.preprocess.size
     if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 2):
         raise InputError(f"cutouts have shape {pixels.shape}; this model takes (n, {size}, {size}, 2)")
@@ -182,7 +186,7 @@ def _widths(
         raise InputError(f"the images of {len(images)} stamps are named, but there are {n} stamps")
     given = np.full(n, np.nan)
     if fwhm is not None:
-        values = np.ma.filled(np.ma.asarray(fwhm, np.float64), np.nan)
+        values = _column(fwhm, "fwhm")
         if values.shape not in ((), (n,)):
             raise InputError(f"`fwhm` has shape {values.shape}; give one number, or one for each of {n}")
         bad = values[~(np.isnan(values) | (np.isfinite(values) & (values > 0)))]
@@ -202,13 +206,26 @@ def _widths(
     return [width if width is not None else next(found) for width in own]
 
 
+def _column(given: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return pixels, one number or one for each stamp; NaN where masked or None."""
+    if np.ndim(given) == 0:
+        return np.asarray(as_pixels(given, f"`{name}`"))
+    check_pixels(given, f"`{name}`")
+    numbers, mask = as_numbers(given, f"`{name}`")
+    try:
+        values = numbers.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`{name}` must be numbers: {one_line(error)}") from error
+    return values if mask is None else np.where(mask, np.nan, values)
+
+
 def _places(given: ArrayLike | None, sides: Sequence[int], name: str) -> NDArray[np.float64]:
     """Return where the detection lies in each stamp: in its middle unless it is given."""
     if given is None:
         return (np.asarray(sides, np.float64) - 1.0) / 2.0
-    if np.ndim(given) == 0:
-        return np.full(len(sides), as_number(given, name))
-    places = np.ma.filled(np.ma.asarray(given, np.float64), np.nan)
+    places = _column(given, name)
+    if places.ndim == 0:
+        return np.full(len(sides), places)
     if places.shape != (len(sides),):
         raise InputError(f"`{name}` has shape {places.shape}, but there are {len(sides)} stamps")
     return places

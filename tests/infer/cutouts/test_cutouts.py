@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.nddata import CCDData, NDData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -201,11 +203,43 @@ def test_rescaling():
         ({"cutout_sci": np.zeros((9, 9)), "target_size": 0}, "target_size"),
         ({"cutout_sci": np.zeros((9, 9)), "asinh_softening": -1.0}, "asinh_softening"),
         ({"cutout_sci": np.zeros((9, 9)), "fwhm": np.inf}, "fwhm"),
+        ({"cutout_sci": np.zeros((9, 9)) + 0j}, "the cutout must hold real numbers, not complex"),
+        *(
+            ({"cutout_sci": np.zeros((9, 9)), **bad}, f"{name} must be a")
+            for bad in (
+                {"target_size": 31.5},
+                {"target_size": None},
+                {"target_size": "x"},
+                {"target_fwhm": None},
+                {"target_fwhm": "x"},
+                {"downscale_threshold": "x"},
+                {"asinh_softening": True},
+                {"fwhm": True},
+                {"fwhm": [3.0]},
+                {"fwhm": np.ones((2, 2))},
+            )
+            for name in bad
+        ),
+        ({"cutout_sci": np.zeros((9, 9)), "cutout_err": "x"}, "cutout_err must be numbers"),
+        ({"cutout_sci": np.zeros((9, 9)) * u.mJy, "cutout_err": 3 * u.deg}, "cutout_err is in deg"),
     ],
 )
 def test_preprocess_refuses(kwargs, says):
     with pytest.raises(InputError, match=says):
         preprocess_cutout(**kwargs)
+
+
+def test_a_cutout_and_its_noise_in_any_form():
+    cutout, err = np.random.default_rng(0).normal(100, 5, (2, 31, 31))
+    cutout[15, 15] += 500
+    mask = np.arange(961).reshape(31, 31) < 300
+    plain = preprocess_cutout(np.ma.array(cutout, mask=mask), 90, err[~mask], 3.0)[0]
+    err[mask] = 1e6
+    for sci in (NDData(cutout, mask=mask), CCDData(cutout, unit="mJy", mask=mask)):
+        for noise in (np.ma.array(err, mask=mask), NDData(err, mask=mask)):
+            np.testing.assert_array_equal(preprocess_cutout(sci, 90, noise, "3")[0], plain)
+    in_jy = preprocess_cutout(sci, 0.09 * u.Jy, CCDData(err / 1e3, unit="Jy", mask=mask), 3 * u.pix)[0]
+    np.testing.assert_allclose(in_jy, plain, rtol=1e-6)
 
 
 def test_pixels_that_are_not_finite_take_the_median():

@@ -119,6 +119,8 @@ STAR = gaussian_stamp(25, 0.0, 0.0, 3.0)
         (np.zeros((15, 15)), "no maximum: all its pixels are 0"),
         (np.where(STAR.max() == STAR, np.nan, STAR), "1 of 625 pixels of the PSF are not finite"),
         (np.ma.masked_equal(STAR, STAR.max()), "1 of 625 pixels of the PSF are not finite or masked"),
+        (CCDData(STAR, unit="adu", mask=STAR.max() == STAR), "1 of 625 pixels .* or masked"),
+        (STAR + 0j, "the PSF must be real numbers, not complex"),
         (-STAR, "does not stand out"),
         (STAR + 9.0, "without sky"),
         (np.roll(STAR, 9, 0), r"9\.0 pixels from the middle of its image \(25 x 25 pixels\); centre it"),

@@ -206,6 +206,9 @@ def test_predict_has_the_call_of_keras(scene):
     np.testing.assert_array_equal(got[:, 0], scores[valid])
     with pytest.raises(InputError, match="cutouts have shape"):
         model.predict(np.zeros((2, 21, 21, 2)))
+    for wrong in (cutouts + 0j, "x", None, [[1], [2, 3]]):
+        with pytest.raises(InputError, match="cutouts"):
+            model.predict(wrong)
 
 
 def test_verbose_reports(scene, tmp_path):
