@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._util.arguments import kind_of, unmasked
 from ..errors import InputError, one_line
 from ..kernels.constants import LARGEST
+from .magnitude import check_magnitude
 from .scratch import taken
 from .units import check_linear
 
@@ -23,7 +24,7 @@ _SAMPLE = 1000  # of values, which tells where about their median is
 
 
 def as_image(
-    image: Any, mask: Any = None, name: str = "the image"
+    image: Any, mask: Any = None, name: str | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Turn what the caller has into the image that the kernels take.
 
@@ -35,8 +36,8 @@ def as_image(
         stages treat as bad pixels.
     mask : array_like of bool or int, shape (ny, nx), optional
         Nonzero or itself masked marks bad pixels; joined with the mask that `image` carries.
-    name : str
-        What messages call it.
+    name : str, optional
+        What messages call a map that is no image of the sky.
 
     Returns
     -------
@@ -48,9 +49,10 @@ def as_image(
     Raises
     ------
     InputError
-        The image is not 2-D, is empty, holds no real numbers or logarithms of fluxes, or the mask has
-        another shape.
+        The image is not 2-D, is empty, holds no real numbers or logarithms of fluxes, or numbers far too
+        large or too small; or the mask has another shape.
     """
+    is_sky, name = name is None, name or "the image"
     if isinstance(image, str | PathLike):
         raise InputError(
             f"{name} is the name of a file, {image}; read it with rbinfer.io.images.load_image or "
@@ -70,6 +72,8 @@ def as_image(
         raise InputError(f"{name} must be 2-D, not {pixels.ndim}-D {pixels.shape}{hint}")
     if pixels.size == 0:
         raise InputError(f"{name} has no pixels: its shape is {pixels.shape}")
+    if is_sky and pixels.dtype.kind == "f":
+        check_magnitude(pixels, *spread_over(pixels.shape, _SAMPLE))
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.require(pixels, np.float32, ["C", "A"])
     bad = None

@@ -1,0 +1,47 @@
+"""Images in units so large or small that 32 bits do not do: refused, and nothing else is."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from rbinfer import InputError, preprocess_cutout
+from rbinfer.io.exposure import as_exposure
+
+SKY = np.random.default_rng(1).normal(300, 8, (90, 110))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f4", ">f8"])
+@pytest.mark.parametrize(
+    ("factor", "says"),
+    [
+        (1e-37, "scatter by 8e-37, .*by 1e.37$"),
+        (1e-40, "scatter by 8e-40, .*by 1e.40$"),
+        (1e28, "are about 3e.30, .*by 1e-30$"),
+        (1e36, "are about 3e.38, .*by 1e-38$"),
+    ],
+)
+def test_a_unit_that_does_not_do_is_told(dtype, factor, says):
+    with np.errstate(all="ignore"):
+        image = (SKY * factor).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match=says.replace("8e", r"(8|7\.\d|8\.\d)e")):
+            as_exposure(image)
+
+
+def test_nothing_else_is_refused():
+    y, x = np.indices(SKY.shape)
+    for image in (
+        SKY * 1e-35,
+        SKY * 1e26,
+        np.zeros_like(SKY),
+        np.full_like(SKY, np.nan),
+        np.full_like(SKY, 3e30),
+        np.where(x > 20, -3.4e38, SKY),  # mostly missing
+        np.exp(-(((x - 50.0) ** 2 + (y - 40.0) ** 2) / 8)),  # of which most is far below 1e-36
+        SKY[:, :1],
+    ):
+        assert as_exposure(image).shape == image.shape
+    assert as_exposure(SKY, err=np.full_like(SKY, 1e-38)).shape == SKY.shape
+    assert np.isfinite(preprocess_cutout(SKY[:31, :31] * 1e-40)[0]).all()
