@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbinfer import InputError, ModelNotFoundError
+from rbinfer._util.arguments import as_number, as_numbers, as_whole, shown
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.model.registry import user_directory
 
 from ._arrays import F32
 from .data.training_data import generate_realbogus_training_data
+from .simulate.draws import generator
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DEFAULT_NAME = "realbogus_default.keras"
+_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False) -> "keras.Model":
@@ -69,12 +72,16 @@ def save_realbogus_model(
         directory. Folders are made as needed.
     verbose : bool or callable
         Tell where it was saved.
+
+    Raises
+    ------
+    InputError
+        Not a Keras model, or a file that cannot be written.
     """
     from .fitting.saved import save_atomically
 
-    path = _model_path(model_file)
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
-        raise InputError(f"model_file must end in .keras, .h5 or .hdf5, not {path.name!r}")
+    _check_model(model, "save")
+    path = _place_for(model_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_atomically(model, path)
     with reporting(verbose, "rbtrain"):
@@ -140,17 +147,25 @@ def train_realbogus_classifier(
     Raises
     ------
     InputError
-        Training data of another form, or parameters out of range.
+        Training data of another form or for another model, or parameters out of range; before anything
+        is simulated or trained.
     """
     import keras
 
     from .fitting.model import create_realbogus_model
 
-    if not 0 < validation_split < 1:
+    share = as_number(validation_split, "validation_split")
+    if not 0 < share < 1:
         raise InputError(f"validation_split must lie between 0 and 1, not {validation_split}")
+    epochs, batch_size = as_whole(epochs, "epochs", 1), as_whole(batch_size, "batch_size", 1)
+    if model is not None:
+        _check_model(model, "fit")
+    if model_file is not None:
+        _place_for(model_file)
+    rng = generator(seed)
     if training_data is None:
         training_data = generate_realbogus_training_data(
-            n_images=n_simulated,
+            n_images=as_whole(n_simulated, "n_simulated", 1),
             image_size=image_size,
             fwhm_range=fwhm_range,
             real_source_types=real_source_types,
@@ -158,12 +173,13 @@ def train_realbogus_classifier(
             verbose=verbose,
         )
     x, y, images = _pairs(training_data)
-    rng = np.random.default_rng(seed)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     if model is None:
         model = create_realbogus_model(x.shape[1:])
-    training, held_out = _split(images, validation_split, rng)
+    else:
+        _check_input(model, x)
+    training, held_out = _split(images, share, rng)
     if callbacks is None:
         callbacks = [
             keras.callbacks.EarlyStopping("val_loss", patience=10, restore_best_weights=True),
@@ -185,7 +201,38 @@ def train_realbogus_classifier(
 
 
 def _model_path(model_file: str | os.PathLike[str] | None) -> Path:
-    return user_directory() / _DEFAULT_NAME if model_file is None else Path(model_file).expanduser()
+    if model_file is None:
+        return user_directory() / _DEFAULT_NAME
+    if not isinstance(model_file, str | os.PathLike):
+        raise InputError(f"model_file must be the path of a file, not {shown(model_file)}")
+    return Path(model_file).expanduser()
+
+
+def _place_for(model_file: str | os.PathLike[str] | None) -> Path:
+    """Return where a model is to be saved, if it can be."""
+    path = _model_path(model_file)
+    if path.suffix not in _SUFFIXES:
+        raise InputError(f"model_file must end in .keras, .h5 or .hdf5, not {path.name!r}")
+    if path.is_dir():
+        raise InputError(f"model_file {path} is a folder; give the name of a file in it")
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"model_file {path} cannot be saved: {folder} is no folder that can be written")
+    return path
+
+
+def _check_model(model: Any, method: str) -> None:
+    if isinstance(model, type) or not callable(getattr(model, method, None)):
+        raise InputError(f"model must be a Keras model, which has {method}(), not {shown(model)}")
+
+
+def _check_input(model: Any, x: F32) -> None:
+    """Refuse cutouts of another shape than the model takes, where it tells."""
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != x.ndim:
+        return
+    if any(side not in (None, given) for side, given in zip(shape[1:], x.shape[1:], strict=True)):
+        raise InputError(f"X has cutouts of {x.shape[1:]}, but the model takes {shape[1:]}")
 
 
 def _split(
@@ -217,18 +264,33 @@ def _pairs(data: Any) -> tuple[F32, F32, NDArray[Any]]:
             "training_data must be a dict with 'X' and 'y', or a tuple (X, y) or (X, y, fwhm), not "
             f"{type(data).__name__}"
         )
-    x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    x, y = _floats(x, "X"), _floats(y, "y")
     if y.shape == (len(x), 1):
         y = y[:, 0]
     if x.ndim != 4 or y.shape != (len(x),):
         raise InputError(f"X must be (n, size, size, channels) and y (n,), not {x.shape} and {y.shape}")
     if len(x) < 2:
         raise InputError(f"{len(x)} cutouts are too few to train and validate on; simulate more")
+    bad = int(np.count_nonzero(~np.isfinite(x).all(axis=(1, 2, 3))))
+    if bad:
+        raise InputError(
+            f"{bad} of {len(x)} cutouts in X have pixels that are not finite; leave them out"
+        )
     if not np.isin(y, (0, 1)).all():
         raise InputError("y must be 1 for real and 0 for bogus")
     if images is None or len(images) != len(x) or len(np.unique(images)) < 2:
         images = np.arange(len(x))
     return x, y, np.asarray(images)
+
+
+def _floats(values: Any, name: str) -> F32:
+    if getattr(values, "dtype", None) == np.bool_:
+        return np.asarray(values, np.float32)
+    numbers, _ = as_numbers(values, name)
+    try:
+        return numbers.astype(np.float32, copy=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers, not {shown(values)}") from error
 
 
 def _class_weight(wanted: str | dict[int, float] | None, y: F32) -> dict[int, float] | None:

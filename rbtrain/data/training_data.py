@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from rbinfer import InputError, extract_cutouts
+from rbinfer._util.arguments import as_level, as_number, as_share, as_whole
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.measure.detect import detect
 
 from .._arrays import F32, F64
 from ..simulate import PSF, simulate_image
-from ..simulate.draws import log_uniform
+from ..simulate.draws import generator, log_uniform
 
 log = logging.getLogger(__name__)
 
@@ -127,12 +128,11 @@ def generate_realbogus_training_data(
         A range out of order or a parameter out of range.
     """
     given = {key: value for key, value in locals().items() if key != "verbose"}
-    wanted = (real_source_types,) if isinstance(real_source_types, str) else tuple(real_source_types)
-    given["real_source_types"] = list(wanted)
+    given["real_source_types"] = _kinds(real_source_types)
     _check(given)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     images = []
-    for index in range(n_images):
+    for index in range(int(n_images)):
         cut = _cut_image(rng, given)
         images.append(cut)
         with reporting(verbose, "rbtrain"):
@@ -140,24 +140,40 @@ def generate_realbogus_training_data(
     return _joined(images, given)
 
 
+def _kinds(given: Any) -> list[Any]:
+    """Return the types that count as real."""
+    kinds = [given] if isinstance(given, str) else list(given) if np.iterable(given) else []
+    if not kinds or not all(kind in ("star", "galaxy") for kind in kinds):
+        raise InputError(f"real_source_types must be of 'star' and 'galaxy', not {given!r}")
+    return kinds
+
+
 def _check(given: dict[str, Any]) -> None:
     """Refuse parameters that are out of range."""
-    types = given["real_source_types"]
-    if not types or not {"star", "galaxy"}.issuperset(types):
-        raise InputError(f"real_source_types must be of 'star' and 'galaxy', not {types}")
-    if given["n_images"] < 1:
-        raise InputError(f"n_images must be at least 1, not {given['n_images']}")
-    if len(np.atleast_1d(given["image_size"])) != 2:
-        raise InputError(f"image_size must be (width, height) in pixels, not {given['image_size']}")
-    if not 0 <= given["close_pair_fraction"] <= 1:
-        raise InputError(f"close_pair_fraction must lie in [0, 1], not {given['close_pair_fraction']}")
-    if not given["detection_threshold"] > 0:
-        raise InputError(f"detection_threshold must be above 0, not {given['detection_threshold']}")
+    as_whole(given["n_images"], "n_images", 1)
+    as_whole(given["cutout_radius"], "cutout_radius", 2)
+    size = given["image_size"]
+    if len(np.atleast_1d(size)) != 2:
+        raise InputError(f"image_size must be (width, height) in pixels, not {size}")
+    for side in size:
+        as_whole(side, "image_size", 1)
+    for name in ("close_pair_fraction", "aberration_fraction"):
+        as_share(given[name], name)
+    for name in ("detection_threshold", "match_radius"):
+        as_level(given[name], name)
+    pair = [as_number(given[name], name) for name in ("min_separation_fwhm", "max_separation_fwhm")]
+    if not 0 <= pair[0] <= pair[1]:
+        raise InputError(f"min_separation_fwhm must be from 0 to max_separation_fwhm, not {pair}")
     for name, value in given.items():
-        if name.endswith("_range") and len(np.atleast_1d(value)) != 2:
+        if not name.endswith("_range"):
+            continue
+        if len(np.atleast_1d(value)) != 2:
             raise InputError(f"{name} must be a pair (low, high), not {value}")
-        if name.endswith("_range") and not 0 <= value[0] <= value[1]:
+        low, high = (as_number(end, name) for end in value)
+        if not 0 <= low <= high < np.inf:
             raise InputError(f"{name} must be (low, high) with 0 <= low <= high, not {value}")
+        if name.startswith("n_"):
+            low, high = (as_whole(end, name, 0) for end in value)
 
 
 def _cut_image(rng: np.random.Generator, given: dict[str, Any]) -> _Cutouts:

@@ -1,12 +1,14 @@
 """Keras builders, and nothing else. They use the Keras 3 API alone, so any backend will do."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
+from rbinfer import InputError
+from rbinfer._util.arguments import as_number, as_whole, shown
 from rbinfer.model.spec import CONTEXT, CORE
 from rbinfer.model.stamps import POPULATION, Stamps
 
@@ -59,31 +61,43 @@ def create_realbogus_model(
 
     Raises
     ------
-    ValueError
+    InputError
         A parameter out of range.
     """
-    shape = tuple(input_shape)
+    shape = _each(input_shape, "input_shape", is_open=True)
     if len(shape) != 3 or shape[2] is None:
-        raise ValueError(f"input_shape must be (height, width, channels), not {input_shape}")
-    if len(filters) == 0 or min(filters) < 1:
-        raise ValueError(f"filters must be one or more positive numbers, not {filters}")
-    if not 0 <= dropout_rate < 1:
-        raise ValueError(f"dropout_rate must lie in [0, 1), not {dropout_rate}")
+        raise InputError(f"input_shape must be (height, width, channels), not {shown(input_shape)}")
+    sizes = _each(filters, "filters")
+    if not sizes:
+        raise InputError("filters must be one or more whole numbers, not none")
+    dense_units = as_whole(dense_units, "dense_units", 1)
+    rate = as_number(dropout_rate, "dropout_rate")
+    if not 0 <= rate < 1:
+        raise InputError(f"dropout_rate must lie in [0, 1), not {dropout_rate}")
     inputs = keras.Input(shape, name="cutouts")
     x = inputs
-    for n in filters:
-        x = layers.Conv2D(int(n), 3, padding="same", activation="relu")(x)
+    for n in sizes:
+        x = layers.Conv2D(n, 3, padding="same", activation="relu")(x)
         x = layers.BatchNormalization()(x)
         # A map of one pixel cannot be halved: deep networks of small cutouts stop pooling there.
         if None in x.shape[1:3] or min(x.shape[1:3]) > 1:
             x = layers.MaxPooling2D(2)(x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dense(dense_units, activation="relu")(x)
-    x = layers.Dropout(dropout_rate)(x)
+    x = layers.Dropout(rate)(x)
     outputs = layers.Dense(1, activation="sigmoid", name="score", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name="realbogus")
     compile_binary(model)
     return model
+
+
+def _each(values: Any, name: str, is_open: bool = False) -> list[int | None]:
+    """Return whole numbers above 0, of which some may be left open."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name} must be a sequence of whole numbers, not {shown(values)}")
+    return [
+        None if is_open and each is None else as_whole(each, f"each of {name}", 1) for each in values
+    ]
 
 
 def create_compact_model(

@@ -1,12 +1,27 @@
 """Draw numbers; every draw takes the one generator of the frame."""
 
+from typing import Any
+
 import numpy as np
+
+from rbinfer import InputError
+from rbinfer._util.arguments import shown
 
 from .._arrays import F32, F64
 from . import _render
 
 #: Low and high end of a range.
 Range = tuple[float, float]
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Return the generator of a seed; raises `InputError` if that is none."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"seed is {shown(seed)} but must be a whole number of at least 0, or None"
+        ) from error
 
 
 def uniform(rng: np.random.Generator, span: Range) -> float:

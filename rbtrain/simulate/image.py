@@ -10,10 +10,13 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
+from rbinfer import InputError
+from rbinfer._util.arguments import shown
+
 from .._arrays import F32, F64
 from . import defects, detector, particles, sources, trails
 from .canvas import Canvas
-from .draws import Range, chance, log_uniform, log_uniforms, uniform
+from .draws import Range, chance, generator, log_uniform, log_uniforms, uniform
 from .psf import PSF
 from .truth import Rows, extreme, truth_table
 
@@ -30,7 +33,13 @@ _COUNTS = ("n_stars", "n_galaxies", "n_cosmic_rays", "n_hot_pixels", "n_satellit
 _RANGES = ("star_flux_range", "galaxy_flux_range", "companion_separation_fwhm", "companion_flux_ratio")
 #: What the other parameters must be: a test, and the same in words.
 _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(_COUNTS, (lambda n: n >= 0, "0 or more; leave the kind out with 0")),
+    **dict.fromkeys(
+        _COUNTS,
+        (
+            lambda n: isinstance(n, int | np.integer) and bool(n >= 0),
+            "a whole number, 0 or more; 0 leaves the kind out",
+        ),
+    ),
     "width": (lambda n: n >= 1 and int(n) == n, "a whole number of pixels above 0"),
     "height": (lambda n: n >= 1 and int(n) == n, "a whole number of pixels above 0"),
     "star_fwhm": (lambda v: 0.5 <= v <= 50, "from 0.5 to 50 pixels"),
@@ -110,16 +119,18 @@ def simulate_image(
 
     Raises
     ------
-    ValueError
+    InputError
         When a parameter makes no sense.
     """
     given = dict(locals())
     for name, (fits, wanted) in _LIMITS.items():
-        _check(name, given[name], fits(given[name]), wanted)
+        _check(name, given[name], _meets(given[name], fits), wanted)
     spans = {name: _range(name, given[name]) for name in _RANGES}
     if rng is not None and seed is not None:
-        raise ValueError("give either rng or seed, not both")
-    rng = np.random.default_rng(seed) if rng is None else rng
+        raise InputError("give either rng or seed, not both")
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise InputError(f"rng must be a numpy.random.Generator, not {rng!r}; give a number as seed")
+    rng = generator(seed) if rng is None else rng
     report = verbose if callable(verbose) else log.info if verbose else log.debug
 
     psf = _psf(star_psf, star_fwhm)
@@ -242,14 +253,27 @@ def _paint_artefacts(
 
 def _check(name: str, value: object, good: bool, wanted: str) -> None:
     if not good:
-        raise ValueError(f"{name} is {value!r} but must be {wanted}")
+        raise InputError(f"{name} is {shown(value)} but must be {wanted}")
+
+
+def _meets(value: Any, fits: Callable[[Any], bool]) -> bool:
+    """Whether a number passes a test; what is none does not."""
+    try:
+        return not isinstance(value, bool) and bool(fits(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _range(name: str, value: Any) -> Range:
     """Return both ends of a range, one number standing for the two; fluxes must be above 0."""
     span: Range = (value, value) if np.ndim(value) == 0 else value
     least = "0 < " if name in ("star_flux_range", "galaxy_flux_range") else "0 <= "
-    good = len(span) == 2 and 0 <= span[0] <= span[1] < math.inf and (span[0] > 0 or least == "0 <= ")
+    good = _meets(
+        span,
+        lambda ends: (
+            len(ends) == 2 and 0 <= ends[0] <= ends[1] < math.inf and (ends[0] > 0 or least == "0 <= ")
+        ),
+    )
     _check(name, span, good, f"a (low, high) pair with {least}low <= high")
     return span
 
@@ -262,5 +286,5 @@ def _psf(star_psf: str | PSF | ArrayLike, fwhm: float) -> PSF:
             return PSF.gaussian(fwhm)
         if star_psf == "moffat":
             return PSF.moffat(fwhm)
-        raise ValueError(f"star_psf is {star_psf!r} but must be 'gaussian', 'moffat', a PSF or an array")
+        raise InputError(f"star_psf is {star_psf!r} but must be 'gaussian', 'moffat', a PSF or an array")
     return PSF.from_image(star_psf)

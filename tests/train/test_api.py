@@ -42,9 +42,26 @@ def test_open_and_other_shapes():
     assert open_model.predict(np.zeros((1, 41, 41, 2)), verbose=0).shape == (1, 1)
     small = create_realbogus_model((21, 21, 2), filters=(4, 8), dense_units=3, dropout_rate=0.0)
     assert small.input_shape == (None, 21, 21, 2)
-    for kwargs in ({"input_shape": (31, 31)}, {"filters": ()}, {"dropout_rate": 1.0}):
-        with pytest.raises(ValueError, match=next(iter(kwargs))):
-            create_realbogus_model(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("input_shape", (31, 31)),
+        ("input_shape", 31),
+        ("input_shape", (31, 31.5, 2)),
+        ("filters", ()),
+        ("filters", "a"),
+        ("filters", (32, 0)),
+        ("dense_units", 0),
+        ("dense_units", None),
+        ("dropout_rate", 1.0),
+        ("dropout_rate", "a"),
+    ],
+)
+def test_no_network_of_that_form(name, value):
+    with pytest.raises(InputError, match=name):
+        create_realbogus_model(**{name: value})
 
 
 def test_the_same_seed_trains_the_same_network(training_data):
@@ -108,6 +125,19 @@ def test_bad_parameters():
         ({"n_images": 0}, "n_images"),
         ({"real_source_types": ["unicorn"]}, "unicorn"),
         ({"fwhm_range": (5, 2)}, "fwhm_range"),
+        ({"fwhm_range": "ab"}, "fwhm_range"),
+        ({"fwhm_range": (1, None)}, "fwhm_range"),
+        ({"n_stars_range": (1.5, 2)}, "n_stars_range"),
+        ({"n_images": 1.5}, "n_images must be a whole number"),
+        ({"match_radius": -1}, "match_radius"),
+        ({"match_radius": "a"}, "match_radius"),
+        ({"cutout_radius": 1.5}, "cutout_radius"),
+        ({"image_size": (64, "a")}, "image_size"),
+        ({"image_size": 64}, "image_size"),
+        ({"real_source_types": 5}, "real_source_types"),
+        ({"aberration_fraction": 2}, "aberration_fraction"),
+        ({"max_separation_fwhm": 0.5}, "min_separation_fwhm"),
+        ({"seed": "a"}, "seed"),
     ):
         with pytest.raises(InputError, match=says):
             generate_realbogus_training_data(**{"n_images": 1, "image_size": (64, 64), **kwargs})
@@ -167,8 +197,61 @@ def test_forms_of_training_data(training_data):
     ):
         with pytest.raises(InputError, match=says):
             train_realbogus_classifier(form, epochs=1, verbose=False)
-    with pytest.raises(InputError, match="validation_split"):
-        train_realbogus_classifier((x, y), validation_split=1.0)
+    grey = create_realbogus_model((31, 31, 1), filters=(2,), dense_units=2)
+    for kwargs, says in (
+        ({"validation_split": 1.0}, "validation_split"),
+        ({"validation_split": "a"}, "validation_split"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"epochs": -1}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"model": 5}, "model must be a Keras model"),
+        ({"model": keras.Model}, "model must be a Keras model"),
+        ({"model": grey}, r"cutouts of \(31, 31, 2\), but the model takes \(31, 31, 1\)"),
+        ({"seed": "a"}, "seed"),
+    ):
+        with pytest.raises(InputError, match=says):
+            train_realbogus_classifier((x, y), **kwargs)
+    x = x.copy()
+    x[3] = np.nan
+    with pytest.raises(InputError, match="1 of 60 cutouts in X have pixels that are not finite"):
+        train_realbogus_classifier((x, y))
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("m.txt", "must end in .keras"),
+        ("folder.keras", "is a folder"),
+        ("file/m.keras", "is no folder that can be written"),
+        (5, "must be the path of a file, not 5"),
+    ],
+)
+def test_where_no_model_can_be_saved_is_told_before_training(tmp_path, place, says):
+    class Model:
+        def fit(self, *args, **kwargs):
+            pytest.fail("it was trained")
+
+        def save(self, path):
+            pytest.fail("it was saved")
+
+    (tmp_path / "folder.keras").mkdir()
+    (tmp_path / "file").touch()
+    path = place if isinstance(place, int) else str(tmp_path / place)
+    with pytest.raises(InputError, match=says):
+        train_realbogus_classifier(
+            (np.zeros((9, 31, 31, 2)), np.ones(9)), model=Model(), model_file=path
+        )
+    with pytest.raises(InputError, match=says):
+        save_realbogus_model(Model(), path)
+    with pytest.raises((InputError, ModelNotFoundError)):
+        load_realbogus_model(tmp_path if place == "folder.keras" else path)
+
+
+def test_what_is_no_model_is_not_saved(tmp_path):
+    for model in (5, None, keras.Model):
+        with pytest.raises(InputError, match="model must be a Keras model"):
+            save_realbogus_model(model, str(tmp_path / "m.keras"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_turned_copy_is_on_both_sides(training_data):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from rbinfer import InputError
 from rbtrain.simulate import PSF, _render, particles, simulate_image, trails
 from rbtrain.simulate.canvas import Canvas
 from rbtrain.simulate.sources import Galaxy, add_galaxy
@@ -168,11 +169,20 @@ def test_companions():
         (dict(star_fwhm=0.1), "star_fwhm is 0.1"),
         (dict(star_flux_range=(10, 1)), "star_flux_range is"),
         (dict(star_psf="airy"), "'gaussian', 'moffat'"),
+        (dict(width="a"), "width is 'a'"),
+        (dict(n_stars=1.5), "n_stars is 1.5 but must be a whole number"),
+        (dict(n_hot_pixels=True), "n_hot_pixels is True"),
+        (dict(background=1j), "background is 1j"),
+        (dict(star_flux_range="a"), "star_flux_range is"),
+        (dict(star_flux_range=(1, None)), "star_flux_range is"),
+        (dict(seed="a"), "seed is 'a'"),
+        (dict(seed=-1), "seed is -1"),
+        (dict(rng=5), "rng must be a numpy.random.Generator, not 5"),
         (dict(seed=1, rng=np.random.default_rng(1)), "not both"),
     ],
 )
 def test_bad_input_is_named(bad, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         simulate_image(**{"width": 64, "height": 64, **bad})
 
 
