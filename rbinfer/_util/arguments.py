@@ -1,5 +1,6 @@
 """What callers give, checked and made plain: numbers, positions."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,13 @@ def check_pixels(value: Any, name: str) -> None:
         raise InputError(f"{name} is in {unit}, not in pixels; convert it first")
 
 
+def check_number(value: Any, name: str) -> None:
+    """Refuse what is no number, and text that could be made one."""
+    if isinstance(value, str | bytes):
+        raise InputError(f"{name} must be a number, not {shown(value)}")
+    as_number(value, name)
+
+
 def as_level(value: Any, name: str) -> float:
     """Return a finite number above 0."""
     number = as_number(value, name)
@@ -74,6 +82,26 @@ def as_whole(value: Any, name: str, least: int) -> int:
     if not number.is_integer() or number < least:
         raise InputError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
     return int(number)
+
+
+def as_names(given: Any, name: str) -> tuple[str, ...]:
+    """Return names, each once; one text is one name."""
+    if isinstance(given, str):
+        return (given,)
+    each = given if isinstance(given, Iterable) and not isinstance(given, bytes) else [given]
+    names = list(each)
+    wrong = [one for one in names if not isinstance(one, str)]
+    if wrong:
+        raise InputError(f"{name} must be names, not {shown(wrong[0])}")
+    return tuple(dict.fromkeys(names))
+
+
+def check_progress(progress: Callable[[int, int], None] | None) -> None:
+    """Refuse what cannot be called, before there is any work to tell of."""
+    if not (progress is None or callable(progress)):
+        raise InputError(
+            f"progress must be called as progress(done, total), but {shown(progress)} cannot"
+        )
 
 
 def unmasked(value: Any) -> tuple[NDArray[Any], Any]:

@@ -30,7 +30,7 @@ def is_parquet(content: Content) -> bool:
 
 def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
     """Yield the rows; nulls are masked."""
-    from astropy.table import MaskedColumn, Table
+    from astropy.table import Table
 
     need_pyarrow()
     from pyarrow import parquet
@@ -41,6 +41,13 @@ def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
         yield "", Table.read(BytesIO(data), format="parquet")
         return
     # Written by others: Astropy's reader knows no nulls.
+    yield "", of_arrow(columns)
+
+
+def of_arrow(columns: Any) -> "Table":
+    """Return a table of PyArrow's as one of Astropy's; nulls are masked."""
+    from astropy.table import MaskedColumn, Table
+
     table = Table()
     for name, column in zip(columns.column_names, columns.columns, strict=True):
         absent = column.is_null().to_numpy()
@@ -50,7 +57,7 @@ def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
         if key.decode("utf-8", "replace").startswith(NOTED):
             with suppress(ValueError):
                 table.meta[key.decode()] = json.loads(text)
-    yield "", table
+    return table
 
 
 def _values(column: Any) -> NDArray[Any]:

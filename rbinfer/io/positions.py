@@ -132,6 +132,9 @@ def positions(
         table = as_table(table)
     if (x_col is None) != (y_col is None):
         raise InputError(f"give both position columns or none, not x_col={x_col!r} and y_col={y_col!r}")
+    for key, name in (("x_col", x_col), ("y_col", y_col)):
+        if not isinstance(name, str | None):
+            raise InputError(f"{key} must be the name of a column, not {name!r}")
     if origin not in (None, 0, 1):
         raise InputError(f"the pixel origin must be 0 or 1, not {origin!r}")
     have = list(table.colnames)

@@ -1,7 +1,7 @@
 """Catalogues in and out: whatever the caller has as a table, and files of any format that is known."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ def as_table(obj: Any) -> "Table":
 
     Parameters
     ----------
-    obj : Table, QTable, structured array, mapping of arrays, or pandas data frame
+    obj : Table, QTable, structured array, mapping of arrays, pandas data frame or pyarrow.Table
         The catalogue.
 
     Returns
@@ -55,21 +55,39 @@ def as_table(obj: Any) -> "Table":
 
     if isinstance(obj, Table):
         return obj.copy()
+    if type(obj).__module__.startswith("pyarrow") and hasattr(obj, "schema"):
+        from .parquet import of_arrow
+
+        _check_names(obj.column_names)
+        return of_arrow(obj)
     structured = isinstance(obj, np.ndarray) and obj.dtype.names is not None
     if not structured and not isinstance(obj, Mapping) and not hasattr(obj, "to_records"):
         raise InputError(
             f"the catalogue must be a table, a structured array, a mapping of columns or a data "
-            f"frame, not {type(obj).__name__}"
+            f"frame, not {type(obj).__module__}.{type(obj).__name__}".replace("builtins.", "")
         )
+    is_pandas = type(obj).__module__.startswith("pandas")
+    if is_pandas:
+        names = [str(name) for name in obj.columns]
+        _check_names(names)
+        obj = obj.set_axis(names, axis=1)
     try:
         if structured or isinstance(obj, Mapping):
             return Table(obj, copy=True)
         # Records would turn text and missing values into Python objects.
-        if hasattr(Table, "from_pandas") and type(obj).__module__.startswith("pandas"):
+        if hasattr(Table, "from_pandas") and is_pandas:
             return Table.from_pandas(obj)
         return Table(obj.to_records(index=False), copy=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"the catalogue cannot be made a table: {error}") from error
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"the catalogue has more than one column {', '.join(twice)}; give each a name of its own"
+        )
 
 
 def read_catalog(path: str | PathLike[str], format: str | None = None) -> "Table":

@@ -1,14 +1,18 @@
 """What the classifier needs of a network, and the face that a Keras-like model gets."""
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arguments import kind_of, shown
 from ..errors import InputError, ModelError
 from .session import Output, Session
 from .spec import ModelSpec, PreprocessSpec
 from .stamps import Stamps
+
+_NO_SCORES = "cOUSMm"  # kinds of NumPy
 
 
 class Network(Protocol):
@@ -65,16 +69,22 @@ class KerasNetwork:
     batch = 4096
 
     def __init__(self, model: Any, batch_size: int = 128) -> None:
-        if not (hasattr(model, "predict") and hasattr(model, "input_shape")):
+        has_both = hasattr(model, "predict") and hasattr(model, "input_shape")
+        if isinstance(model, type) or not has_both:
             raise InputError(
-                f"model must have 'predict' and 'input_shape', as Keras models do; this is {model!r}"
+                "model must have 'predict' and 'input_shape', as Keras models do; this is "
+                f"{shown(model)}"
             )
         shape = model.input_shape
         if isinstance(shape, list) and len(shape) == 1:
             shape = shape[0]  # of a model with a list of one input
-        shape = tuple(shape)
-        if len(shape) != 4 or shape[3] != 2 or shape[1] != shape[2]:
-            raise InputError(f"the model takes {shape}; it must take (None, size, size, 2)")
+        shape = tuple(shape) if isinstance(shape, Iterable) else ()
+        sides = [side for side in shape[1:] if side is not None]
+        is_of_sides = len(shape) == 4 and all(isinstance(side, int | np.integer) for side in sides)
+        if not is_of_sides or shape[3] != 2 or shape[1] != shape[2]:
+            raise InputError(
+                f"the model takes {shown(model.input_shape)}; it must take (None, size, size, 2)"
+            )
         size = 31 if shape[1] is None else int(shape[1])
         if size % 2 == 0:
             raise InputError(f"the model takes cutouts of {size} pixels; an odd size is needed")
@@ -85,9 +95,10 @@ class KerasNetwork:
 
     def run(self, cutouts: NDArray[np.float32]) -> Output:
         """Score cutouts with ``predict``."""
-        found = np.asarray(
-            self.model.predict(cutouts, batch_size=self.batch_size, verbose=0), np.float32
-        )
+        scores = np.asarray(self.model.predict(cutouts, batch_size=self.batch_size, verbose=0))
+        if scores.dtype.kind in _NO_SCORES:
+            raise ModelError(f"predict returned {kind_of(scores.dtype)}; one score each is needed")
+        found = np.asarray(scores, np.float32)
         if found.size != len(cutouts):
             raise ModelError(
                 f"predict returned shape {found.shape} for {len(cutouts)} cutouts; one score each is "

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arguments import as_level, check_number
 from .._util.sentences import reason_of
 from ..errors import InputError, ModelError
 from .readings import OperatingPoint, Reading
@@ -114,14 +115,15 @@ class PreprocessSpec:
     def __post_init__(self) -> None:
         if self.preset not in ("reference", "default"):
             raise InputError(f"preset must be 'reference' or 'default', not {self.preset!r}")
-        if isinstance(self.size, bool) or not isinstance(self.size, int):
+        if isinstance(self.size, bool) or not isinstance(self.size, int | np.integer):
             raise InputError(f"size must be an integer, not {self.size!r}")
+        object.__setattr__(self, "size", int(self.size))
+        for name in ("target_fwhm", "rescale_threshold", "asinh_softening", "clip", "min_good"):
+            check_number(getattr(self, name), name)
         if not 5 <= self.size <= 255 or self.size % 2 == 0:
             raise InputError(f"size must be odd and from 5 to 255, not {self.size}")
         for name in ("target_fwhm", "asinh_softening", "clip"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(f"{name} must be finite and above 0, not {value}")
+            as_level(getattr(self, name), name)
         if not 1e-6 <= self.asinh_softening <= 1e6:
             # Far beyond, float32 cannot hold the quotients that the channel is made of.
             raise InputError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_share, as_whole
+from .._util.arguments import as_share, as_whole, check_progress
 from .._util.machine import usable_cpus
 from ..cutouts.cutter import Cutouts
 from ..io.exposure import Exposure, as_exposure
@@ -19,7 +19,15 @@ from .engine import Engine
 from .loaded import Loaded
 from .prepare import Prepared, cut, note_frame, prepare
 from .ready import StampScores, output_of, score_stamps
-from .verdicts import Scores, Verdict, extra_columns, real_among, scores_counting, with_verdicts
+from .verdicts import (
+    Scores,
+    Verdict,
+    as_extra,
+    extra_columns,
+    real_among,
+    scores_counting,
+    with_verdicts,
+)
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -206,6 +214,7 @@ class Classifier:
         InputError
             Shapes that do not match or parameters out of range. A position without a score has a reason.
         """
+        check_progress(progress)
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
         prepared = prepare(
             exposure, self.spec.preprocess, x, y,
@@ -341,7 +350,7 @@ class Classifier:
         trust_positions : bool
             Do not warn of positions that look as if they belonged to another image; see
             `rbinfer.measure.belongs`.
-        extra : sequence of str
+        extra : sequence of str, or str
             More columns: ``"classes"`` for the probability of each class (``rb_p_star`` and the like),
             ``"snr"`` for ``rb_snr``.
 
@@ -360,6 +369,8 @@ class Classifier:
         from ..io.positions import find_positions, has_positions, peaks
         from ..io.tables import as_table
 
+        check_progress(progress)
+        extra = as_extra(extra, self.spec)
         result = as_table(table)
         exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs)
         exposure = with_no_data(exposure)
@@ -373,20 +384,10 @@ class Classifier:
             if doubt is not None:
                 log.warning("the catalogue does not fit the image: %s", doubt.in_words)
         return self.classify_at(
-            result,
-            exposure,
-            x,
-            y,
-            peaks=peaks(result),
-            fwhm=fwhm,
-            psf=psf,
-            asinh_softening=asinh_softening,
-            threshold=threshold,
-            add_score=add_score,
-            flag_bogus=flag_bogus,
-            progress=progress,
-            extra=extra,
-        )
+            result, exposure, x, y, peaks=peaks(result), fwhm=fwhm, psf=psf, threshold=threshold,
+            asinh_softening=asinh_softening, add_score=add_score, flag_bogus=flag_bogus,
+            progress=progress, extra=extra,
+        )  # fmt: skip
 
     def classify_at(
         self,
@@ -429,18 +430,13 @@ class Classifier:
         InputError
             As :meth:`classify`.
         """
+        check_progress(progress)
+        extra = as_extra(extra, self.spec)
         limit = self.threshold if threshold is None else as_share(threshold, "threshold")
         prepared = prepare(
-            exposure,
-            self.spec.preprocess,
-            x,
-            y,
-            fwhm=fwhm,
-            psf=psf,
-            asinh_softening=asinh_softening,
-            peaks=peaks,
-            table=table,
-        )
+            exposure, self.spec.preprocess, x, y,
+            fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks, table=table,
+        )  # fmt: skip
         snr = np.full(len(prepared.x), np.nan, np.float32) if "snr" in extra else None
         scores = self._score(prepared, progress, snr)
         more = extra_columns(extra, scores, snr, self.spec)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._util.hashing import digest
+from ..errors import InputError
 from ..model.networks import KerasNetwork, Network
 from ..model.registry import resolve
 from ..model.session import Session
@@ -26,6 +27,8 @@ class Loaded:
     def __init__(self, model: Any, device: str) -> None:
         self.device = device
         self._given: Network | None = None
+        if isinstance(model, type):
+            raise InputError(f"model must be a model, not the class {model.__name__}")
         if hasattr(model, "spec") and hasattr(model, "run"):
             self._given = model
         elif hasattr(model, "predict") and hasattr(model, "input_shape"):

@@ -87,6 +87,9 @@ def prepare(
     """
     columns, rows = as_positions(x, y)
     brightest = None if peaks is None else as_peaks(peaks, len(columns))
+    if asinh_softening is not None:
+        softening = as_number(asinh_softening, "asinh_softening")
+        spec = dataclasses.replace(spec, asinh_softening=softening)
     exposure = with_no_data(exposure)
     exposure = as_cut(exposure, spec)
     width = _width(exposure, fwhm, psf, table)
@@ -96,9 +99,6 @@ def prepare(
     no_data = lies_in_no_data(exposure, columns, rows)
     if brightest is not None and spec.recentre > 0:
         columns, rows = centres(exposure, columns, rows, *brightest, reach=spec.size // 2)
-    if asinh_softening is not None:
-        softening = as_number(asinh_softening, "asinh_softening")
-        spec = dataclasses.replace(spec, asinh_softening=softening)
     return _prepared(exposure, width, spec, columns, rows, no_data)
 
 
@@ -208,8 +208,8 @@ def note_frame(scores: Scores, prepared: Prepared, spec: ModelSpec) -> None:
     if not spec.fwhm_range[0] <= width.fwhm <= spec.fwhm_range[1]:
         scores.status[:] |= int(Status.FWHM_OUT_OF_RANGE)
         log.warning(
-            "FWHM %.2f px (%s) is outside the %.2f to %.2f px that the model was trained on",
-            width.fwhm,
+            "FWHM %s px (%s) is outside the %.2f to %.2f px that the model was trained on",
+            format(width.fwhm, ".2f" if 0.01 <= width.fwhm < 1e6 else ".2g"),
             width.source,
             *spec.fwhm_range,
         )

@@ -1,14 +1,14 @@
 """Scores of what is cut out already: stamps for which there is no image, and cutouts."""
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._util.arguments import as_numbers, as_pixels, check_pixels
+from .._util.arguments import as_numbers, as_pixels, check_pixels, check_progress, shown
 from ..cutouts.cutter import Cutouts
 from ..errors import InputError, one_line
 from ..io.exposure import Exposure, Width, as_exposure
@@ -112,8 +112,8 @@ def score_stamps(
     InputError
         As by `rbinfer.Classifier.score_stamps`.
     """
-    # They show too little sky to be made even.
-    exposures = [replace(as_exposure(stamp), is_even=True) for stamp in stamps]
+    check_progress(progress)
+    exposures = _exposures(stamps)
     n, spec = len(exposures), network.spec
     widths = _widths(exposures, fwhm, images)
     columns = _places(x, [each.shape[1] for each in exposures], "x")
@@ -182,8 +182,7 @@ def _widths(
 ) -> list[Width]:
     """Return the width of each stamp: given, or else found on those of its image together."""
     n = len(exposures)
-    if images is not None and len(images) != n:
-        raise InputError(f"the images of {len(images)} stamps are named, but there are {n} stamps")
+    of = list(range(n)) if images is None else _names_of(images, n)
     given = np.full(n, np.nan)
     if fwhm is not None:
         values = _column(fwhm, "fwhm")
@@ -194,7 +193,6 @@ def _widths(
             wrong = ", ".join(f"{value:g}" for value in (bad if bad.size else values.reshape(1))[:5])
             raise InputError(f"`fwhm` must be above 0, or NaN for a stamp without, not {wrong}")
         given[:] = values
-    of = range(n) if images is None else images
     own = [each.width if np.isnan(value) else None for each, value in zip(exposures, given, strict=True)]
     rest = [k for k in range(n) if own[k] is None]
     if images is None and not np.isnan(given[rest]).any():
@@ -204,6 +202,30 @@ def _widths(
 
     found = iter(pooled_widths([exposures[k] for k in rest], [of[k] for k in rest], list(given[rest])))
     return [width if width is not None else next(found) for width in own]
+
+
+def _exposures(stamps: Any) -> list[Exposure]:
+    if isinstance(stamps, str | Exposure) or not (
+        isinstance(stamps, Iterable) or hasattr(stamps, "__getitem__")
+    ):
+        raise InputError(f"stamps must be images, such as an array (n, ny, nx), not {shown(stamps)}")
+    if getattr(stamps, "ndim", 3) == 2:
+        raise InputError(f"stamps must be (n, ny, nx), not one stamp {stamps.shape}; give [stamp]")
+    # They show too little sky to be made even.
+    return [replace(as_exposure(stamp), is_even=True) for stamp in stamps]
+
+
+def _names_of(images: Any, n: int) -> list[Hashable]:
+    """Return what names the image of each stamp."""
+    names = list(images) if isinstance(images, Iterable) else [images]
+    wrong = [name for name in names if not isinstance(name, Hashable)]
+    if wrong:
+        raise InputError(
+            f"images must name the image of each stamp by a text or number, not {shown(wrong[0])}"
+        )
+    if len(names) != n:
+        raise InputError(f"the images of {len(names)} stamps are named, but there are {n} stamps")
+    return names
 
 
 def _column(given: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.arguments import as_names
 from ..errors import InputError
 from ..io.exposure import Width
 from ..model.readings import counted_score
@@ -92,8 +93,7 @@ def real_among(spec: ModelSpec, names: Sequence[str] | None) -> tuple[str, ...]:
     InputError
         One of them is no class of the model, or there are none.
     """
-    given = spec.real if names is None else (names,) if isinstance(names, str) else names
-    real = tuple(dict.fromkeys(given))
+    real = as_names(spec.real if names is None else names, "`real_source_types`")
     unknown = [name for name in real if name not in spec.classes]
     if unknown or not real:
         raise InputError(
@@ -129,6 +129,23 @@ def scores_counting(spec: ModelSpec, real: Sequence[str], output: Output) -> NDA
     return counted_score(output.classes, [spec.classes.index(name) for name in real])
 
 
+def as_extra(extra: Any, spec: ModelSpec) -> tuple[str, ...]:
+    """Return what is asked for beside the score.
+
+    Raises
+    ------
+    InputError
+        An extra that is not known, or probabilities of a model that has no classes.
+    """
+    names = () if extra is None else as_names(extra, "extra")
+    unknown = [name for name in names if name not in EXTRA]
+    if unknown:
+        raise InputError(f"there are no extra columns {', '.join(unknown)}, but {', '.join(EXTRA)}")
+    if "classes" in names and spec.classes == ("bogus", "real"):
+        raise InputError(f"the model {spec.name} has no classes, so it has no probabilities of them")
+    return names
+
+
 def extra_columns(
     extra: Sequence[str], scores: Scores, snr: NDArray[np.float32] | None, spec: ModelSpec
 ) -> dict[str, NDArray[np.float32]]:
@@ -137,7 +154,7 @@ def extra_columns(
     Parameters
     ----------
     extra : sequence of str
-        Of `EXTRA`.
+        From `as_extra`.
     scores : Scores
     snr : ndarray of float32, shape (n,), or None
         S/N of each row; needed for ``"snr"``.
@@ -147,21 +164,11 @@ def extra_columns(
     -------
     dict of str to ndarray of float32, shape (n,)
         NaN in rows without a score.
-
-    Raises
-    ------
-    InputError
-        An extra that is not known, or probabilities of a model that has no classes.
     """
-    unknown = [name for name in extra if name not in EXTRA]
-    if unknown:
-        raise InputError(f"there are no extra columns {', '.join(unknown)}, but {', '.join(EXTRA)}")
     found: dict[str, NDArray[np.float32]] = {}
     if "snr" in extra and snr is not None:
         found["rb_snr"] = np.where(scores.status & UNSCORED, np.float32(np.nan), snr)
-    if "classes" in extra:
-        if scores.classes is None:
-            raise InputError(f"the model {spec.name} has no classes, so it has no probabilities of them")
+    if "classes" in extra and scores.classes is not None:
         found |= {f"{P_PREFIX}{name}": scores.classes[:, k] for k, name in enumerate(spec.classes)}
     return found
 
