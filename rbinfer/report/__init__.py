@@ -1,6 +1,7 @@
 """A night's report: one HTML file for a directory of scored catalogues."""
 
 import logging
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def write_report(
     most: int = 12,
     reference: str | PathLike[str] | None = None,
     planted: int | None = None,
+    own: Collection[str] | None = None,
 ) -> Night:
     """Write a page about a directory of results that needs no other file and no network.
 
@@ -40,7 +42,7 @@ def write_report(
     ----------
     folder : str or path
         Where ``rbinfer batch`` or ``rbinfer classify`` wrote scored catalogues; its journal, if it
-        has one, says too which images failed.
+        has one, says too which images failed. Of each image the newest result counts.
     output : str or path
         The page, ``.html``; written whole or not at all. The same results make the same bytes.
     images : str or path, optional
@@ -57,6 +59,8 @@ def write_report(
     planted : int, optional
         How many stars to plant in the sharpest image, a middling one and the widest, to tell how faint
         stars may be; none by default, as it takes seconds an image.
+    own : collection of str, optional
+        Names of the only results that count, within `folder`; all by default.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def write_report(
         raise InputError(f"the folder of images {images} does not exist")
     watcher = None if reference is None else by_reference(reference, folder)
     with RowFile(output.parent, SOURCE) as bogus:
-        night = read_night(folder, None if images is None else Path(images), most, bogus)
+        night = read_night(folder, None if images is None else Path(images), most, bogus, own)
         check_distinct([output], [image.result for image in night.images])
         repeats = find_repeats(night.bogus, night.images_of_hdu)
         log.info("%d positions with bogus detections repeat", len(repeats.found))
@@ -91,7 +95,7 @@ def write_report(
             groups,
             stars,
             reference_scores(night, record),
-            drift_of(folder, watcher or by_record(record)),
+            drift_of(night.lines, watcher or by_record(record)),
             None if planted is None else measure_depths(night, planted),
             title or f"Night report: {folder.resolve().name}",
         )

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..model.spec import ModelSpec
 from ..pipeline.summary import BINS
 from ..runs.journal import Line
+from .current import current_lines
 from .journal import newest_lines, read_journals, results_in
 from .markup import escaped, sortable, words
 from .results import natural
@@ -107,18 +108,18 @@ def by_record(record: Record | str) -> Watcher | str:
     return record if isinstance(record, str) else Watcher(record, "the model's own record")
 
 
-def drift_of(folder: Path, watcher: Watcher | str) -> Drift | str:
+def drift_of(lines: Mapping[str, Line], watcher: Watcher | str) -> Drift | str:
     """Compare what the journals of a directory note, in the order of the exposures.
 
     Parameters
     ----------
-    folder : Path
+    lines : mapping of str to Line
+        Of the journals, by the names of the results.
     watcher : Watcher or str
         The reason why nothing is compared.
     """
     if isinstance(watcher, str):
         return watcher
-    lines = read_journals(folder)
     if not lines:
         return "there is no journal of 'rbinfer batch' or 'watch'"
     for line in in_time(lines):
@@ -160,7 +161,8 @@ def read_reference(folder: Path, night: Path) -> Reference:
     folder, night = results_in(folder), results_in(night)
     if night.exists() and folder.samefile(night):
         raise InputError(f"the reference {folder} is the night itself; give that of another night")
-    lines = [line for line in read_journals(folder).values() if line.ok and line.summary is not None]
+    newest = current_lines(read_journals(folder))
+    lines = [line for line in newest.values() if line.ok and line.summary is not None]
     if not lines:
         raise InputError(
             f"the reference {folder} has no journal with scored images; score a night that was as it "

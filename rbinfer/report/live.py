@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..io.files import check_place, written_whole
 from ..runs.journal import Line
 from . import charts
+from .current import current_lines
 from .drift import Drift, section
 from .journal import read_journals
 from .markup import Cell, escaped, maybe, part, percent, sortable, whole, words
@@ -82,8 +83,8 @@ class LivePage:
         if target.parent.exists() or os.path.realpath(target.parent) != os.path.realpath(folder):
             check_place(target, overwrite=_is_live(target))
         page = cls(target, f"Watch: {Path(folder).resolve().name}", drift)
-        lines = read_journals(Path(folder)).values() if Path(folder).is_dir() else ()
-        for line in sorted(lines, key=lambda line: line.finished):
+        lines = current_lines(read_journals(Path(folder))) if Path(folder).is_dir() else {}
+        for line in sorted(lines.values(), key=lambda line: line.finished):
             page._take(line)
         return page
 

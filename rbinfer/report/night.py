@@ -38,11 +38,14 @@ def write_night(
         options.plane,
         options.bayer,
     )
+    results = night.folder / RESULTS
     write_report(
-        night.folder / RESULTS,
+        results,
         night.folder / "report.html",
         overwrite=True,
         title=f"Night report: {name}",
+        # Results of frames that were taken away since are there still.
+        own={os.path.relpath(one.output, results) for one in night.batch.results},
     )
     night.seconds["pages"] = time.perf_counter() - start
     return night

@@ -44,6 +44,7 @@ SOURCE = np.dtype(
     ]
 )
 
+_ELSEWHERE = "'rbinfer report' and 'rbinfer label' look elsewhere with --images DIR"
 _THRESHOLD = 0.5
 _WIDEST = 100.0  # pixels of FWHM; more is no star
 #: Columns that say how bright a detection is, best first; magnitudes shrink with the brightness.
@@ -270,7 +271,7 @@ def _find(noted: str, result: Path, images: Path | None, lacking: list[str]) -> 
         return None
     found = noted_image(noted, result, images)
     if found is None:
-        lacking.append("the image was not found, so there are no cutouts of it (--images)")
+        lacking.append(f"the image was not found, so there are no cutouts of it; {_ELSEWHERE}")
     return found
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from ..night.bands import RowFile
 from ..pipeline.summary import BINS
 from ..runs.beside import SUFFIXES
 from ..runs.journal import Line
+from .current import current_results
 from .journal import read_journals
 from .one import BRIGHTNESS, SOURCE, ImageResult, OneResult, read_one, utc
 
@@ -65,6 +66,8 @@ class Night:
         The columns that ``bright`` is from.
     notes : list of str
         What a reader should know.
+    lines : dict of str to Line
+        What the journals say of the images, by the names of the results.
     """
 
     bogus: RowFile
@@ -79,10 +82,13 @@ class Night:
     extent: dict[int, tuple[float, float]] = field(default_factory=dict)
     brightness: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lines: dict[str, Line] = field(default_factory=dict)
 
 
-def read_night(folder: Path, images: Path | None, most: int, bogus: RowFile) -> Night:
-    """Read all results in a directory.
+def read_night(
+    folder: Path, images: Path | None, most: int, bogus: RowFile, own: Collection[str] | None = None
+) -> Night:
+    """Read the results in a directory: of each image the newest, unless it failed since.
 
     Parameters
     ----------
@@ -93,6 +99,8 @@ def read_night(folder: Path, images: Path | None, most: int, bogus: RowFile) -> 
         How many borderline detections of each image are kept.
     bogus : RowFile of `SOURCE`
         Takes the bogus detections, of which there may be too many to be held.
+    own : collection of str, optional
+        Names of the only results that count; all by default.
 
     Returns
     -------
@@ -108,19 +116,33 @@ def read_night(folder: Path, images: Path | None, most: int, bogus: RowFile) -> 
     if not folder.is_dir():
         raise InputError(f"{folder} is not a directory; give the one with the results")
     journal = read_journals(folder)
+    current = current_results(folder, names_of_results(folder, journal), journal, own)
     reader = _Reader(most, bogus)
-    for name in names_of_results(folder, journal):
-        try:
-            one = read_one(folder / name, images, journal.get(name, Line()))
-        except RbinferError as error:
-            reader.night.skipped.append((name, str(error)))
-        except Exception as error:
-            # Columns and metadata of others' files may hold anything; the other results count.
-            reader.night.skipped.append((name, unforeseen(error)))
-        else:
-            reader.add(one)
+    older = list(current.older)
+    for choice in current.choices:
+        left = list(choice)
+        while left:
+            name = left.pop(0)
+            try:
+                one = read_one(folder / name, images, current.lines.get(name, Line()))
+            except RbinferError as error:
+                reader.night.skipped.append((name, str(error)))
+            except Exception as error:
+                # Columns and metadata of others' files may hold anything; the other results count.
+                reader.night.skipped.append((name, unforeseen(error)))
+            else:
+                reader.add(one)
+                break
+        older += left
     night = reader.finish()
-    for key, line in journal.items():
+    night.lines = current.lines
+    night.skipped.sort(key=lambda skipped: natural(skipped[0]))
+    if older:
+        about = "older results of images that have a newer one, or failed since, are not counted"
+        which = some(sorted(older, key=natural))
+        log.warning("%s: %s", about, which)
+        night.notes.append(f"{about.capitalize()}: {which}.")
+    for key, line in current.lines.items():
         if line.ok is False:
             reason = in_options(" ".join((line.error or "no reason is noted").split()))
             night.failed.append(Failure(Path(line.image or key).name, reason, utc(line.finished)))

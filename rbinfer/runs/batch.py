@@ -272,6 +272,7 @@ def run_batch(
                     progress(result, total)
         finally:
             executor.close()
+        store.confirm(noted)
         ordered = (*(results[work.image] for work in works), *missing)
         summaries = [one.summary for one in ordered if one.summary is not None]
         totals = counts_of(chain(summaries, noted_summaries(folder, noted)))

@@ -152,6 +152,11 @@ class Entry(NamedTuple):
     former: tuple[bytes, ...] = ()
 
 
+def slot_of(output: str) -> str:
+    """Return what the results of an image in all formats have in common: the name without its suffix."""
+    return os.path.splitext(output)[0]
+
+
 def shortened(sha256: str | None) -> bytes:
     """Return what is kept of a hash; zeros where there is none."""
     return bytes.fromhex(sha256 or "")[:_KEPT].ljust(_KEPT, b"\0")
@@ -172,6 +177,7 @@ class Notes:
         # By the hash of the name, which takes less room than the name.
         self._done: dict[int, bytes] = {}
         self._failed: dict[int, tuple[bytes, str]] = {}
+        self._failing: set[int] = set()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -195,8 +201,13 @@ class Notes:
         packed, error = self._failed.get(hash(output), (None, ""))
         return None if packed is None else _unpacked(packed, error)
 
+    def is_failing(self, output: str) -> bool:
+        """Whether the newest entry of an image, in any format, says that it failed."""
+        return hash(slot_of(output)) in self._failing
+
     def _note(self, line: Line) -> None:
-        name = hash(line.output)
+        name, slot = hash(line.output), hash(slot_of(line.output))
+        (self._failing.discard if line.ok else self._failing.add)(slot)
         hashes = [line.content, line.how, line.output_sha256 if line.ok else None, line.lent]
         beside = [shortened(line.beside.get(kind)) for kind in KINDS_BESIDE]
         packed = b"".join([*map(shortened, hashes), *beside, *self._former(name, beside)])

@@ -16,7 +16,17 @@ from ..errors import RbinferError
 from ..io.formats import output_format
 from ..pipeline.options import ScoreOptions
 from .beside import beside, check_beside
-from .journal import KINDS_BESIDE, WRITERS, Journal, Line, Notes, journal_of, lines_of, shortened
+from .journal import (
+    KINDS_BESIDE,
+    WRITERS,
+    Journal,
+    Line,
+    Notes,
+    journal_of,
+    lines_of,
+    shortened,
+    slot_of,
+)
 from .lending import Lenders, Lent
 from .outcome import Kind, Outcome
 from .plan import Work
@@ -175,6 +185,41 @@ class Store:
                 self._place(Path(outcome.staged), task.work.output)
         return line
 
+    def confirm(self, results: Mapping[str, str | None]) -> None:
+        """Note results anew that are right as they are, where the last word is that their images failed.
+
+        An image that was cut short is scored no more when the bytes come back that it had before.
+
+        Parameters
+        ----------
+        results : mapping of str to str
+            The hash of each result, by its name.
+
+        Raises
+        ------
+        RbinferError
+            The file system refused.
+        """
+        wanted = {
+            slot_of(output): (output, sha256)
+            for output, sha256 in results.items()
+            if any(notes.is_failing(output) for notes in self._notes)
+        }
+        newest: dict[str, Line] = {}
+        right: dict[str, Line] = {}
+        paths = [journal_of(self.folder, writer) for writer in WRITERS] if wanted else []
+        for line in chain.from_iterable(lines_of(path) for path in paths if path.exists()):
+            slot = slot_of(line.output)
+            if slot not in wanted:
+                continue
+            if slot not in newest or line.finished >= newest[slot].finished:
+                newest[slot] = line
+            if line.ok and (line.output, line.output_sha256) == wanted[slot]:
+                right[slot] = line
+        for slot, line in right.items():
+            if not newest[slot].ok:
+                self.journal.append(replace(line, finished=_now()))
+
     def _line(self, task: Task, outcome: Outcome) -> Line:
         return Line(
             image=task.work.image,
@@ -187,7 +232,7 @@ class Store:
             seconds=outcome.seconds,
             worker=outcome.worker,
             attempts=outcome.attempts,
-            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            finished=_now(),
             content=outcome.content,
             how=self.recipe.how,
             output_sha256=outcome.output_sha256,
@@ -228,3 +273,7 @@ class Store:
         output_format(trial).check()
         trial.write_bytes(bytes(_TRIAL))
         trial.unlink()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

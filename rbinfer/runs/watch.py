@@ -425,6 +425,7 @@ class _Watch:
         self._n_failed += not outcome.ok
         if outcome.skipped:
             if outcome.ok:
+                self._store.confirm({task.work.output: outcome.output_sha256})
                 log.info("%s: nothing changed since it was scored", image)
             else:
                 log.warning("%s", of_image(image, outcome.error or ""))

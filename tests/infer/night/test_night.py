@@ -188,6 +188,26 @@ def test_a_frame_without_stars_is_merged_with_no_other(tmp_path, caplog):
     assert "merged with no other" in caplog.text
 
 
+def test_the_report_is_of_the_frames_that_are_there_now(tmp_path):
+    write_night(tmp_path / "in", n_frames=4)
+    write_night_pages(tmp_path / "in", tmp_path / "out", workers=1)
+    gone = tmp_path / "in" / "M 1" / "LIGHT" / "light_01.fits"
+    gone.unlink()
+    torn = gone.with_name("light_03.fits")
+    torn.write_bytes(torn.read_bytes()[:5000])
+    assert len(write_night_pages(tmp_path / "in", tmp_path / "out", workers=1).frames) == 2
+    torn.unlink()
+    night = write_night_pages(tmp_path / "in", tmp_path / "out", workers=1)
+    assert (len(night.frames), night.batch.failed) == (2, ())
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "<b>2</b>images" in text
+    assert "<b>0</b>failed" in text
+    assert "light_02.fits" in text
+    assert "light_01" not in text
+    assert "light_03" not in text
+    assert "not found" not in text
+
+
 def test_all_frames_are_taken_where_their_types_are_wrong(tmp_path):
     write_night(tmp_path / "in", n_frames=1)
     night = run_night(tmp_path / "in", tmp_path / "out", workers=1, all_frames=True)

@@ -22,6 +22,7 @@ from rbinfer.report.drift import (
     read_reference,
     section,
 )
+from rbinfer.report.journal import read_journals
 from rbinfer.report.live import LivePage
 from rbinfer.runs.batch import run_batch
 from rbinfer.runs.journal import Line
@@ -148,7 +149,7 @@ def changed(nights, folder, count=10, **other):
 
 
 def drift(nights, folder):
-    return drift_of(folder, by_reference(nights / "good", folder))
+    return drift_of(read_journals(folder), by_reference(nights / "good", folder))
 
 
 def test_frames_are_taken_in_the_order_of_their_exposures(nights, tmp_path):
@@ -172,7 +173,9 @@ def test_two_images_are_too_few_to_say_that_nothing_is_off(nights, tmp_path):
         text = section(drift(nights, changed(nights, tmp_path / str(count), count)))
         assert f"{count} images. {said}" in text
     bare = changed(nights, tmp_path / "bare", fwhm=None, scores=None)
-    text = section(drift_of(bare, Watcher(Record(np.ones((2, 20)), (1.0, 9.0)), "a record")))
+    text = section(
+        drift_of(read_journals(bare), Watcher(Record(np.ones((2, 20)), (1.0, 9.0)), "a record"))
+    )
     assert "0 images; of 10 too little is known to compare" in text
     assert "Nothing is off" not in text
 

@@ -103,6 +103,7 @@ def test_unscored_rows_and_no_rows(night, tmp_path):
     table["rb_score"][:3] = np.nan
     table["rb_status"][:3] = 2
     table.write(tmp_path / "a.ecsv")
+    table.meta["rb_image"] = "b.fits"
     table[:0].write(tmp_path / "b.ecsv")
     table["rb_class"].name = "other"
     table.write(tmp_path / "c.ecsv")
