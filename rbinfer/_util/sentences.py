@@ -10,6 +10,11 @@ _OF_PYTHON = re.compile(
 )
 
 
+def counted(n: int, what: str) -> str:
+    """Return a number with the noun after it, such as "1 image" or "2 images"."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the end of a sentence that names the known word closest to another.
 

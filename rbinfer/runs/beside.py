@@ -111,13 +111,18 @@ class FilesBeside:
         """Whether all that are wanted are there, as an entry notes them."""
         return all(self._hashes.get(kind) == _noted(entry, kind) for kind in self._names)
 
+    def noted(self, entries: Sequence[Entry]) -> list[str]:
+        """Return the names of those that one of the entries notes, or knows from before."""
+        return [self._names[kind] for kind in self._hashes if self._is_noted(kind, entries)]
+
     def strange(self, entries: Sequence[Entry]) -> str | None:
         """Return the name of one that no entry notes, if there is one."""
-        for kind, sha256 in self._hashes.items():
-            k = KINDS_BESIDE.index(kind)
-            if all(sha256 not in (entry.beside[k], entry.former[k]) for entry in entries):
-                return self._names[kind]
-        return None
+        found = (kind for kind in self._hashes if not self._is_noted(kind, entries))
+        return next((self._names[kind] for kind in found), None)
+
+    def _is_noted(self, kind: str, entries: Sequence[Entry]) -> bool:
+        k, sha256 = KINDS_BESIDE.index(kind), self._hashes[kind]
+        return any(sha256 in (entry.beside[k], entry.former[k]) for entry in entries)
 
 
 def _noted(entry: Entry, kind: str) -> bytes:

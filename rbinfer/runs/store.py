@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -12,13 +12,16 @@ from typing import Self
 
 from .._util.hashing import digest
 from .._util.interrupts import uninterrupted
-from ..errors import RbinferError
+from .._util.sentences import counted
+from ..errors import InputError, RbinferError
 from ..io.formats import output_format
 from ..pipeline.options import ScoreOptions
-from .beside import beside, check_beside
+from .beside import FilesBeside, beside, check_beside, digest_of_result
+from .formats import FORMATS
 from .journal import (
     KINDS_BESIDE,
     WRITERS,
+    Entry,
     Journal,
     Line,
     Notes,
@@ -95,6 +98,7 @@ class Store:
         others = [Notes.read(journal_of(folder, other)) for other in WRITERS if other != name]
         self._notes = [self.journal, *others]
         self._staging = folder / f".rbinfer-{name}"
+        self._n_cleared = 0
         self.recipe = Recipe(
             options=options,
             how=how,
@@ -122,6 +126,11 @@ class Store:
 
     def __exit__(self, *raised: object) -> None:
         self._sweep()
+        if self._n_cleared:
+            log.warning(
+                "%s removed from beside new results: of an earlier scoring, and not asked for now",
+                counted(self._n_cleared, "file"),
+            )
         self.journal.__exit__(*raised)
 
     def task(self, work: Work, lent: Lent | None = None, is_final: bool = False) -> Task:
@@ -137,9 +146,7 @@ class Store:
             content, or other frames would lend it something else now.
         """
         failed = self.journal.failed(work.output) if is_final else None
-        found = [notes.done(work.output) for notes in self._notes]
-        done = tuple(entry for entry in found if entry is not None)
-        return Task(work, done, failed, lent, keeps_lent=is_final)
+        return Task(work, self._done(work.output), failed, lent, keeps_lent=is_final)
 
     def lenders(self, results: Mapping[str, tuple[str, str]]) -> Lenders:
         """Return those of the results of a run whose frames have stars.
@@ -183,6 +190,7 @@ class Store:
                 self._place(Path(staged), beside(task.work.output, kind))
             if outcome.staged is not None:
                 self._place(Path(outcome.staged), task.work.output)
+                self._clear(task.work.output, [kind for kind, _, _ in outcome.beside], task.done)
         return line
 
     def confirm(self, results: Mapping[str, str | None]) -> None:
@@ -249,6 +257,22 @@ class Store:
         except OSError as error:
             raise RbinferError(f"{target} cannot be written: {error.strerror}") from error
 
+    def _done(self, output: str) -> tuple[Entry, ...]:
+        """Return what notes a result in any format: files beside them have the same names."""
+        names = {output, *(slot_of(output) + suffix for suffix in FORMATS.values())}
+        found = (notes.done(name) for notes in self._notes for name in sorted(names))
+        return tuple(entry for entry in found if entry is not None)
+
+    def _clear(self, output: str, written: Collection[str], entries: Sequence[Entry]) -> None:
+        """Remove files of ours beside a new result that are of other scores than it has."""
+        kinds = [kind for kind in KINDS_BESIDE if kind not in written]
+        try:
+            for name in FilesBeside(output, str(self.folder), kinds).noted(entries):
+                (self.folder / name).unlink()
+                self._n_cleared += 1
+        except (InputError, OSError) as error:
+            log.warning("%s: a file of an earlier scoring stays beside it: %s", output, error)
+
     def _finish_last(self) -> None:
         """Put in place what the last line notes, if its writer was killed before it did."""
         last = self.journal.last
@@ -262,6 +286,12 @@ class Store:
             if name is not None:
                 log.info("%s: put in place what was noted last", self.folder / name)
                 self._place(staged, name)
+        if shortened(digest_of_result(str(self.folder / last))) == entry.output:
+            nothing = shortened(None)
+            written = [
+                k for k, sha256 in zip(KINDS_BESIDE, entry.beside, strict=True) if sha256 != nothing
+            ]
+            self._clear(last, written, self._done(last))
 
     def _sweep(self) -> None:
         # The journal is locked: what lies there is nobody else's.

@@ -86,7 +86,7 @@ class Task:
     ----------
     work : Work
     done : tuple of Entry
-        What notes a result.
+        What notes a result, in any format.
     failed : Entry or None
         What notes that its content allows of none.
     lent : Lent or None

@@ -236,6 +236,48 @@ def test_regions_of_an_earlier_run_are_still_ours(night, tmp_path):
     assert "f0.reg exists, is not as rbinfer wrote it, and is kept" in report.failed[0].error
 
 
+def test_what_an_earlier_scoring_left_beside_a_new_result_is_removed(night, tmp_path, caplog):
+    def batch(fwhm, kinds, **given):
+        images = [night / "f0.fits", night / "f1.fits"]
+        options = ScoreOptions(fwhm=fwhm)
+        report = run_batch(images, tmp_path, options=options, workers=1, beside=kinds, **given)
+        assert report.failed == ()
+        told = [text for text in caplog.messages if "removed from beside" in text]
+        caplog.clear()
+        return told, sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".jsonl")
+
+    both, results = ["regions", "mask"], ["f0.ecsv", "f1.ecsv"]
+    extras = [f"f{k}{end}" for k in (0, 1) for end in (".mask.fits", ".reg")]
+    assert batch(None, both) == ([], sorted([*results, *extras]))
+    # Nothing is scored anew, so that they fit still.
+    assert batch(None, []) == ([], sorted([*results, *extras]))
+    (tmp_path / "f1.reg").write_text("edited")
+    told, there = batch(4.0, [])
+    assert there == [*results, "f1.reg"]
+    assert told == [
+        "3 files removed from beside new results: of an earlier scoring, and not asked for now"
+    ]
+    (tmp_path / "f1.reg").unlink()
+    # In another format, too.
+    batch(5.0, both)
+    told, there = batch(5.0, ["regions"], format="csv")
+    assert there == ["f0.csv", "f0.ecsv", "f0.reg", "f1.csv", "f1.ecsv", "f1.reg"]
+    assert told[0].startswith("2 files removed")
+
+
+def test_killed_before_what_is_old_was_removed(night, tmp_path, monkeypatch):
+    work = Work(str(night / "f0.fits"), None, "f0.ecsv")
+    for fwhm, kinds in ((3.0, ["regions"]), (4.0, [])):
+        with Store(tmp_path, "watch", ScoreOptions(fwhm=fwhm), ".ecsv", False, kinds) as store:
+            if not kinds:
+                monkeypatch.setattr(store, "_clear", lambda *args: None)
+                monkeypatch.setattr(store, "_sweep", lambda: None)
+            store.keep(store.task(work), run_task(store.task(work), store.recipe))
+        assert (tmp_path / "f0.reg").exists()
+    with Store(tmp_path, "watch", ScoreOptions(fwhm=4.0), ".ecsv", False):
+        assert not (tmp_path / "f0.reg").exists()
+
+
 def test_nothing_stays_staged_where_a_file_beside_the_result_fails(night, tmp_path, monkeypatch):
     work = Work(str(night / "f0.fits"), None, "f0.ecsv")
     with Store(tmp_path, "watch", ScoreOptions(), ".ecsv", False, ["regions"]) as store:
