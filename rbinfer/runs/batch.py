@@ -21,7 +21,7 @@ from .beside import uses_detector
 from .formats import suffix_of
 from .merge import check_merge, counts_of, merge_results, noted_summaries
 from .outcome import Kind, Outcome, of_image
-from .plan import Work, check_apart, plan
+from .plan import SAME_NAME, Work, check_apart, plan
 from .search import search_images, select
 from .store import Store
 from .task import Recipe, Task
@@ -74,7 +74,8 @@ class BatchReport:
         One JSON line for each image that was scored or failed, of this run and earlier ones.
     seconds : float
     left_out : dict of str to int
-        How many darks, flats and biases were left out, by their type.
+        How many darks, flats and biases were left out, by their type, and as "same name" how many
+        images whose result would have the name of another's in the same folder.
     totals : dict of str to int
         Detections, real, bogus and unscored in all images with a result, those done before too.
     merged : tuple of (Path, int) or None
@@ -184,7 +185,8 @@ def run_batch(
     images : str, path, or sequence of these
         Files, directories and patterns as for `rbinfer.runs.search.search_images`. Darks, flats and
         biases among what directories and patterns mean are left out, as headers and names of folders
-        tell them; the rest comes in the order of the times of observation.
+        tell them; the rest comes in the order of the times of observation. Of images in one folder
+        whose results would have one name, the first by name is taken.
     output : str or path
         Directory for the results, named after the images: ``a.fits.fz`` gives ``a.ecsv``; with
         `recursive` in folders of the same names as below the directory that is searched.
@@ -224,8 +226,8 @@ def run_batch(
     Raises
     ------
     InputError
-        No images at all, two with one result, results that would be taken for images, options that no
-        image can have, or another batch is at work in `output`.
+        No images at all, two of different folders with one result, results that would be taken for
+        images, options that no image can have, or another batch is at work in `output`.
     RbinferError
         No model, no scheduler, or a file system that refuses: what is the same for all images. A single
         image that fails is no exception but in the report.
@@ -238,7 +240,10 @@ def run_batch(
     suffix = suffix_of(format)
     found, unmatched = search_images(named, recursive)
     selected, left_out = select(found, all_frames)
-    works = plan(selected, folder, suffix, catalog, beside)
+    twins: list[str] = []
+    works = plan(selected, folder, suffix, catalog, beside, twins)
+    if twins:
+        left_out[SAME_NAME] = len(twins)
     check_apart(named, works, folder, recursive, beside)
     options = options or ScoreOptions()
     options.check(catalog)

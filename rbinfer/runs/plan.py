@@ -1,15 +1,23 @@
 """From images to the names of their catalogues and results."""
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from .._util.sentences import counted
 from ..errors import InputError
 from ..io.files import check_distinct
 from .beside import beside
 from .search import FITS_SUFFIXES, Found, is_fits_name, without_compression
+
+log = logging.getLogger(__name__)
+
+#: Key of the images that are left out since the result of another in their folder has their name.
+SAME_NAME = "same name"
+_TOLD = 3  # images in a message
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,17 @@ def work_of(image: str, below: str, suffix: str, template: str | None) -> Work:
 
 
 def plan(
-    images: Sequence[Found], folder: Path, suffix: str, template: str | None, kinds: Sequence[str] = ()
+    images: Sequence[Found],
+    folder: Path,
+    suffix: str,
+    template: str | None,
+    kinds: Sequence[str] = (),
+    left_out: list[str] | None = None,
 ) -> list[Work]:
     """Name the catalogue and the result of each image.
+
+    Of images in one folder whose results would have one name, such as ``a.fits`` and ``a.fits.fz``, the
+    first by name is taken, with a warning.
 
     Parameters
     ----------
@@ -84,17 +100,22 @@ def plan(
         As for `catalog_of`.
     kinds : sequence of str
         Of files beside each result, as in `rbinfer.runs.beside.SUFFIXES`.
+    left_out : list of str, optional
+        Takes the names of the images that are left out.
 
     Raises
     ------
     InputError
-        Two images would have one result, or a result would replace what is read.
+        Two images of different folders would have one result, or a result would replace what is read.
     """
     works = [work_of(image.path, image.below, suffix, template) for image in images]
     # A catalogue in FITS format that lies among the images is no image.
     real = os.path.realpath
     catalogs = {real(work.catalog) for work in works if work.catalog not in (None, work.image)}
     works = [work for work in works if real(work.image) not in catalogs]
+    works, twins = _without_twins(works)
+    if left_out is not None:
+        left_out.extend(twins)
     first: dict[str, str] = {}
     for work in works:
         other = first.setdefault(work.output, work.image)
@@ -109,6 +130,25 @@ def plan(
     outputs += [beside(work.output, kind) for work in works for kind in kinds]
     check_distinct([folder / output for output in outputs], read)
     return works
+
+
+def _without_twins(works: Sequence[Work]) -> tuple[list[Work], list[str]]:
+    """Take the first by name of images in one folder whose results would have one name."""
+    first: dict[tuple[str, str], str] = {}
+    twins: dict[str, str] = {}
+    for work in sorted(works, key=lambda work: work.image):
+        place = os.path.dirname(os.path.abspath(work.image)), work.output
+        if first.setdefault(place, work.image) != work.image:
+            twins[work.image] = first[place]
+    if twins:
+        named = [f"{image} ({os.path.basename(other)} is scored)" for image, other in twins.items()]
+        more = f", and {len(named) - _TOLD} more" if len(named) > _TOLD else ""
+        log.warning(
+            "left out: %s whose result would have the name of another's in the same folder; the first "
+            "by name is scored: %s%s",
+            counted(len(named), "image"), ", ".join(named[:_TOLD]), more,
+        )  # fmt: skip
+    return [work for work in works if work.image not in twins], list(twins)
 
 
 def check_apart(

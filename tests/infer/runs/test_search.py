@@ -1,6 +1,7 @@
 """Which files are meant, and what their catalogues and results are called."""
 
 import contextlib
+import gzip
 import os
 import re
 import shutil
@@ -137,6 +138,30 @@ def test_two_images_with_one_result_are_refused_before_any_work(tmp_path, night)
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="is what is read"):
         run_batch(night, night, format="fits")
+
+
+def test_of_two_images_of_a_folder_with_one_result_the_first_by_name_is_scored(night, tmp_path, caplog):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.fits", "a.fit", "b.fits"):
+        shutil.copy(night / "f0.fits", folder / name)
+    for name in ("a.fits.gz", "b.fits.gz", "c.fits.gz"):
+        (folder / name).write_bytes(gzip.compress((night / "f1.fits").read_bytes()))
+    report = run_batch(folder, tmp_path / "out", workers=1)
+    scored = [os.path.basename(one.image) for one in report.results]
+    assert sorted(scored) == ["a.fit", "b.fits", "c.fits.gz"]
+    assert report.as_dict()["left_out"] == {"same name": 3}
+    assert len(runs.results(tmp_path / "out")) == report.as_dict()["images"] == report.n_scored == 3
+    [told] = [text for text in caplog.messages if "left out" in text]
+    assert told.startswith("left out: 3 images whose result")
+    assert f"{folder / 'a.fits'} (a.fit is scored)" in told
+    assert f"{folder / 'b.fits.gz'} (b.fits is scored)" in told
+    # Of different folders they are refused still, which names both.
+    (folder / "deep").mkdir()
+    shutil.copy(night / "f0.fits", folder / "deep" / "a.fits")
+    with pytest.raises(InputError, match=r"in/a\.fit and .*deep/a\.fits would both"):
+        run_batch([folder, folder / "deep"], tmp_path / "out", workers=1)
+    assert run_batch(folder, tmp_path / "all", workers=1, recursive=True).n_scored == 4
 
 
 def test_catalogues_among_the_images_are_no_images(tmp_path):
