@@ -72,25 +72,27 @@ def run(options: argparse.Namespace) -> int:
         from ..runs import starting
 
         starting.begin()  # beside what is imported here
-    from ..runs.batch import run_batch
+    from ..runs.batch import NotMergedError, run_batch
 
+    not_merged = None
     with told(options) as (begin, tell, _):
-        report = run_batch(
-            options.patterns,
-            scheduler=options.scheduler,
-            merge=options.merge,
-            begin=begin,
-            progress=tell,
-            **store_arguments(options),
-        )
+        try:
+            report = run_batch(
+                options.patterns,
+                scheduler=options.scheduler,
+                merge=options.merge,
+                begin=begin,
+                progress=tell,
+                **store_arguments(options),
+            )
+        except NotMergedError as error:
+            report, not_merged = error.report, error
     if options.json:
-        found = report.as_dict()
-        for failure in found["failures"]:
-            failure["error"] = in_options(failure["error"])
-        json.dump(found, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(report.as_dict())
     if not options.quiet:
         print(_in_words(report), file=sys.stderr)
+    if not_merged is not None:
+        raise not_merged
     if report.failed:
         return ERROR
     return NOTHING_SCORED if report.is_nothing_scored else DONE
@@ -108,6 +110,14 @@ def _in_words(report: "BatchReport") -> str:
         f"{totals['unscored']} unscored\n"
         f"  journal: {found['journal']}{merged}"
     )
+
+
+def print_json(found: dict[str, Any]) -> None:
+    """Print a summary with its failures, in the words of the command line."""
+    for failure in found["failures"]:
+        failure["error"] = in_options(failure["error"])
+    json.dump(found, sys.stdout, indent=1)
+    sys.stdout.write("\n")
 
 
 @contextmanager

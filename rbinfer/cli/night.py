@@ -1,12 +1,11 @@
 """``rbinfer night``: a night from its folder to what to look at first."""
 
 import argparse
-import json
 import sys
 from typing import Any
 
 from .._util.wording import in_options
-from .batch import told
+from .batch import print_json, told
 from .codes import DONE, ERROR
 from .options import (
     add_all_frames_option,
@@ -73,8 +72,7 @@ def run(options: argparse.Namespace) -> int:
             merging=merging,
         )
     if options.json:
-        json.dump(night.as_dict(), sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(night.as_dict())
     if not options.quiet:
         print("\n".join(map(in_options, night.in_words())), file=sys.stderr)
     return ERROR if night.batch.failed else DONE

@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ from .search import search_images, select
 from .store import Store
 from .task import Recipe, Task
 
-__all__ = ["BatchReport", "ImageResult", "run_batch"]
+__all__ = ["BatchReport", "ImageResult", "NotMergedError", "run_batch"]
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,20 @@ class BatchReport:
         }
 
 
+class NotMergedError(InputError):
+    """The results of a batch cannot be one table; all the images are done all the same.
+
+    Attributes
+    ----------
+    report : BatchReport
+        What came of them.
+    """
+
+    def __init__(self, reason: str, report: BatchReport) -> None:
+        super().__init__(reason)
+        self.report = report
+
+
 class Executor(Protocol):
     """What runs tasks."""
 
@@ -228,6 +242,8 @@ def run_batch(
     InputError
         No images at all, two of different folders with one result, results that would be taken for
         images, options that no image can have, or another batch is at work in `output`.
+    NotMergedError
+        All is done, but the results cannot be one table. Its ``report`` says what came of the images.
     RbinferError
         No model, no scheduler, or a file system that refuses: what is the same for all images. A single
         image that fails is no exception but in the report.
@@ -281,12 +297,16 @@ def run_batch(
         ordered = (*(results[work.image] for work in works), *missing)
         summaries = [one.summary for one in ordered if one.summary is not None]
         totals = counts_of(chain(summaries, noted_summaries(folder, noted)))
-        merged = None
+        report = BatchReport(ordered, store.journal.path, 0.0, left_out, totals)
         if target is not None:
             done = [(work.image, work.output) for work in works if results[work.image].ok]
-            merged = target, merge_results(target, store.journal, folder, done)
-    seconds = time.perf_counter() - start
-    return BatchReport(ordered, store.journal.path, seconds, left_out, totals, merged)
+            try:
+                merged = target, merge_results(target, store.journal, folder, done)
+            except RbinferError as error:
+                report = replace(report, seconds=time.perf_counter() - start)
+                raise NotMergedError(str(error), report) from error
+            report = replace(report, merged=merged)
+    return replace(report, seconds=time.perf_counter() - start)
 
 
 def _missing(pattern: str, about: str, folder: Path) -> ImageResult:

@@ -1,5 +1,6 @@
 """Whole nights, from files to tables."""
 
+import json
 import os
 import random
 import re
@@ -16,6 +17,7 @@ from astropy.io import fits
 from astropy.table import Table
 from pyarrow import parquet
 
+from rbinfer.cli import main
 from rbinfer.errors import InputError
 from rbinfer.io.maps import read_map
 from rbinfer.io.tables import read_catalog
@@ -256,6 +258,19 @@ def test_the_command_ends_with_what_came_of_it_and_its_pages(dithered, tmp_path)
     assert "data:image/png" in page
     assert (tmp_path / "out" / "report.html").exists()
     assert (tmp_path / "out" / "regions" / "m1_r_1.reg").read_text().count("circle") > 30
+
+
+def test_failures_in_json_name_options_as_stderr_does(tmp_path, capsys):
+    write_night(tmp_path / "in", n_frames=1)
+    lights = tmp_path / "in" / "M 1" / "LIGHT"
+    planes = np.random.default_rng(0).normal(300, 8, (3, SIDE, SIDE)).astype(np.float32)
+    fits.writeto(lights / "cube.fits", planes)
+    assert main(["night", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json"]) == 1
+    captured = capsys.readouterr()
+    [failure] = json.loads(captured.out)["failures"]
+    assert "--plane" in failure["error"]
+    assert "`" not in failure["error"]
+    assert failure["error"] in captured.err
 
 
 def test_killed_at_a_random_moment_the_tables_are_the_same_to_the_byte(dithered, tmp_path):

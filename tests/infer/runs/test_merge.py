@@ -111,6 +111,26 @@ def test_failed_images_have_no_rows(night, tmp_path):
     assert report.totals["detections"] == len(merged)
 
 
+def test_a_table_that_cannot_be_written_costs_itself_alone(night, tmp_path, capsys):
+    """FITS holds no such name; what came of the images is told all the same."""
+    (tmp_path / "in").mkdir()
+    shutil.copy(night / "f0.fits", tmp_path / "in" / "sp ace ü☆.fits")
+    (tmp_path / "in" / "bad.fits").write_text("no image")
+    argv = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--workers", "1", "--json"]
+    assert main([*argv, "--merge", str(tmp_path / "all.fits")]) == 1
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert (found["images"], found["scored"], found["failed"]) == (2, 1, 1)
+    assert found["failures"][0]["image"].endswith("bad.fits")
+    assert found["totals"]["detections"] == len(read_catalog(tmp_path / "out" / "sp ace ü☆.ecsv"))
+    assert "merged" not in found
+    assert "2 images: 1 scored" in captured.err
+    assert "rb_image" in captured.err.splitlines()[-1]
+    assert not (tmp_path / "all.fits").exists()
+    assert main([*argv, "--merge", str(tmp_path / "all.ecsv")]) == 1
+    assert json.loads(capsys.readouterr().out)["rows"] == found["totals"]["detections"]
+
+
 def test_the_bar_knows_the_total_before_the_first_image(night, done):
     seen = []
     run_batch(
