@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 #: Key of the metadata of Parquet files that Astropy wrote.
 _OF_ASTROPY = b"table_meta_yaml"
+#: How the keys begin that tell how long the texts of a column are.
+_LENGTH = "table::len::"
+#: Key of the metadata of a field that has a unit, as `as_arrow` writes it.
+_UNIT = b"unit"
 
 
 def is_parquet(content: Content) -> bool:
@@ -37,10 +41,10 @@ def read_parquet(content: Content) -> "Iterator[tuple[str, Table]]":
 
     data = content.read()
     columns = parquet.read_table(BytesIO(data))
-    if _OF_ASTROPY in (columns.schema.metadata or {}):
+    if _is_of_astropy(columns):
         yield "", Table.read(BytesIO(data), format="parquet")
         return
-    # Written by others: Astropy's reader knows no nulls.
+    # Written by others, or a part at a time: Astropy's reader knows no nulls.
     yield "", of_arrow(columns)
 
 
@@ -53,11 +57,20 @@ def of_arrow(columns: Any) -> "Table":
         absent = column.is_null().to_numpy()
         values = _values(column)
         table[name] = MaskedColumn(values, mask=absent) if absent.any() else values
+        unit = (columns.schema.field(name).metadata or {}).get(_UNIT)
+        if unit is not None:
+            table[name].unit = unit.decode("utf-8", "replace")
     for key, text in (columns.schema.metadata or {}).items():
         if key.decode("utf-8", "replace").startswith(NOTED):
             with suppress(ValueError):
                 table.meta[key.decode()] = json.loads(text)
     return table
+
+
+def _is_of_astropy(columns: Any) -> bool:
+    """Whether Astropy reads a table as it was: with its metadata, and without nulls."""
+    has_nulls = any(column.null_count for column in columns.columns)
+    return _OF_ASTROPY in (columns.schema.metadata or {}) and not has_nulls
 
 
 def _values(column: Any) -> NDArray[Any]:
@@ -91,9 +104,32 @@ def stream_parquet(empty: "Table", n_rows: int, tables: "Iterable[Table]", path:
     from pyarrow.parquet import ParquetWriter
 
     schema = as_arrow(empty).schema
+    schema = schema.with_metadata({**(schema.metadata or {}), **astropy_metadata(empty)})
     with ParquetWriter(path, schema) as writer:
         for table in tables:
             writer.write_table(as_arrow(table).cast(schema))
+
+
+def astropy_metadata(empty: "Table") -> dict[str, str]:
+    """Return what Astropy notes in Parquet of its own.
+
+    Parameters
+    ----------
+    empty : Table
+        Columns with their types and units, and the metadata; texts are as wide as the longest will be.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    from astropy.table import meta
+
+    noted = {_OF_ASTROPY.decode(): "\n".join(meta.get_yaml_from_table(empty))}
+    for column in empty.itercols():
+        if column.dtype.kind in "US":
+            wide = column.dtype.itemsize // (4 if column.dtype.kind == "U" else 1)
+            noted[f"{_LENGTH}{column.name}"] = str(max(wide, 1))
+    return noted
 
 
 def as_arrow(table: "Table") -> Any:
@@ -121,7 +157,7 @@ def as_arrow(table: "Table") -> Any:
             array = pyarrow.array(values.tolist(), pyarrow.string(), mask=masked)
         else:
             array = pyarrow.array(values, mask=masked)
-        unit = {} if column.unit is None else {"unit": str(column.unit)}
+        unit = {} if column.unit is None else {_UNIT: str(column.unit)}
         arrays.append(array)
         fields.append(pyarrow.field(column.name, array.type, metadata=unit))
     noted = {key: json.dumps(value) for key, value in table.meta.items() if str(key).startswith(NOTED)}
@@ -134,10 +170,14 @@ def rewrite_parquet(table: "Table", original: Original, path: Path) -> None:
     from pyarrow import table as arrow_table
 
     source = parquet.read_table(BytesIO(original.content.read()))
-    metadata = source.schema.metadata or {}
-    if _OF_ASTROPY in metadata:
+    if _is_of_astropy(source):
         write_parquet(table, path)
         return
+    metadata = {
+        key: value
+        for key, value in (source.schema.metadata or {}).items()
+        if key != _OF_ASTROPY and not key.startswith(_LENGTH.encode())  # of other columns than now
+    }
     source = source.take(array(original.rows))
     old = {name for name in source.column_names if not name.startswith(NOTED)}
     columns = {}

@@ -1,6 +1,6 @@
 """The Parquet files of a night, which are written and read a part at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._util.extras import needed
 from ..io.files import written_whole
+from ..io.parquet import astropy_metadata
 from .fields import Field
 from .frames import Frame
 
@@ -41,6 +42,10 @@ class ParquetParts:
     Parameters
     ----------
     path : Path
+    texts : mapping of str to sequence of str
+        All that columns of text may hold, by their names: Astropy asks how long they are.
+    units : mapping of str to str
+        Of columns that have one.
 
     Raises
     ------
@@ -48,9 +53,16 @@ class ParquetParts:
         PyArrow is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        texts: Mapping[str, Iterable[str]],
+        units: Mapping[str, str],
+    ) -> None:
         needed("pyarrow", "Parquet needs", "night")
         self._path, self._writer = path, None
+        self._texts = {name: max(map(len, values), default=1) for name, values in texts.items()}
+        self._units = units
         self._whole = written_whole(path, ".parquet")
 
     def __enter__(self) -> Self:
@@ -64,8 +76,18 @@ class ParquetParts:
 
         table = pyarrow.table(columns)
         if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._beside, table.schema)
+            schema = table.schema.with_metadata(self._noted(table.schema))
+            self._writer = parquet.ParquetWriter(self._beside, schema)
         self._writer.write_table(table)  # type: ignore[attr-defined]
+
+    def _noted(self, schema: Any) -> dict[str, str]:
+        """Return what Astropy needs to read the table as it was."""
+        empty = _table(schema.empty_table())
+        for name in empty.colnames:
+            if empty[name].dtype.kind == "U":
+                empty[name] = empty[name].astype(f"U{max(self._texts[name], 1)}")
+            empty[name].unit = self._units.get(name)
+        return astropy_metadata(empty)
 
     def __exit__(
         self,

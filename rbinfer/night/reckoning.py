@@ -25,8 +25,10 @@ from .rows import Rows, read_rows
 from .sources import KINDS, Block
 from .stored import Stored
 from .tables import (
+    UNITS,
     frame_table,
     source_table,
+    texts_in,
     with_units,
     write_as_ecsv,
     write_mask,
@@ -163,9 +165,10 @@ class Reckoning:
             shown.setdefault(frame.group, (frame.target, frame.filter))
             self.night.groups[shown[frame.group]] = self.night.groups.get(shown[frame.group], 0) + 1
         out = self.night.folder
+        held = texts_in(self.frames, list(self.classes))
         with (
-            ParquetParts(out / "sources.parquet") as all_sources,
-            ParquetParts(out / DETECTIONS) as all_rows,
+            ParquetParts(out / "sources.parquet", held, UNITS) as all_sources,
+            ParquetParts(out / DETECTIONS, held, UNITS) as all_rows,
         ):
             for (group, number, camera), numbers in sorted(members.items()):
                 block = self._block(shown[group], number, camera, numbers)

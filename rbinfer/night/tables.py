@@ -21,8 +21,8 @@ from .sources import KINDS, Block
 if TYPE_CHECKING:
     from astropy.table import Table
 
-#: Units of the columns of sources.
-_UNITS = {
+#: Units of the columns of sources and detections.
+UNITS = {
     "ra": "deg",
     "dec": "deg",
     "x": "pix",
@@ -97,9 +97,20 @@ def source_table(
     return with_units(table)
 
 
+def texts_in(frames: Sequence[Frame], classes: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return what the columns of text of sources and detections may hold, by their names."""
+    kinds = ["", *classes]
+    times = ["", *map(_time, frames)]
+    held: dict[str, Sequence[str]] = {"kind": KINDS, "class": kinds, "rb_class": kinds}
+    held |= {"first": times, "last": times}
+    return held | {
+        name: [getattr(frame, name) for frame in frames] for name in ("target", "filter", "image")
+    }
+
+
 def with_units(table: "Table") -> "Table":
     """Set the units of the columns that have one."""
-    for name, unit in _UNITS.items():
+    for name, unit in UNITS.items():
         if name in table.colnames:
             table[name].unit = unit
     return table

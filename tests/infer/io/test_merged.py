@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -39,6 +40,19 @@ def tables():
     return [("a.fits", first), ("none.fits", empty), ("long name.fits", last)]
 
 
+def test_astropy_knows_the_metadata_and_how_long_texts_are(tmp_path):
+    path = tmp_path / "all.parquet"
+    write_merged(lambda: iter(tables()), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of texts whose length is not noted
+        found = Table.read(path)
+    assert found.meta == {"rb_model": "default"}
+    assert (found["rb_image"].dtype, found["id"].dtype) == (np.dtype("U14"), np.dtype("U15"))
+    assert found["id"].tolist() == ["a,b", "<TR>", 'a "longer" text']
+    assert found["ra"].unit == "deg"
+    np.testing.assert_array_equal(found["n"], [1, 255, np.nan])  # as of every null, without a mask
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_rows_come_out_as_they_went_in(tmp_path, suffix):
     path = tmp_path / f"all.{suffix}"
@@ -53,7 +67,7 @@ def test_rows_come_out_as_they_went_in(tmp_path, suffix):
     np.testing.assert_array_equal(score, [0.25, np.nan, 0.5])
     ra = np.ma.filled(np.ma.asarray(found["ra"], float), np.nan)
     np.testing.assert_array_equal(ra, [150.1, 150.2, np.nan])
-    if suffix not in ("csv", "parquet"):
+    if suffix != "csv":
         assert str(found["ra"].unit) == "deg"
     if suffix != "csv":
         # What the images do not share is not of all of them.

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,19 @@ def test_each_star_is_one_source_where_it_is(dithered):
     assert len(night.frames) == 6
     assert night.groups == {("M 1", "R"): 6}
     assert night.batch.left_out == {"dark": 1}
+
+
+def test_astropy_reads_the_parts_with_units_and_texts_as_long_as_they_are(dithered):
+    _, folder, night = dithered
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of texts whose length is not noted
+        sources, rows = (Table.read(folder / "out" / f"{k}.parquet") for k in ("sources", "detections"))
+    assert (sources["ra"].unit, sources["rate"].unit, rows["x"].unit) == ("deg", "pix / h", "pix")
+    whole = Table.read(folder / "out" / "sources.ecsv")
+    for name in ("target", "filter", "kind", "class", "first", "last"):
+        assert np.ma.filled(whole[name].astype(str), "").tolist() == sources[name].tolist()
+    assert set(rows["image"]) == {frame.image for frame in night.frames}
+    assert rows["image"].dtype == np.dtype(f"U{max(len(frame.image) for frame in night.frames)}")
 
 
 def test_hot_pixels_are_sources_of_the_detector_and_a_mask(dithered):

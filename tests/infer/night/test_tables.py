@@ -1,9 +1,11 @@
+import warnings
+
 import numpy as np
 from astropy.table import Table, vstack
 
 from rbinfer.night import parts
 from rbinfer.night.parts import ParquetParts, arrow_columns, texts
-from rbinfer.night.tables import with_units, write_as_ecsv, write_table
+from rbinfer.night.tables import UNITS, with_units, write_as_ecsv, write_table
 
 
 def sources(n, word):
@@ -15,7 +17,8 @@ def sources(n, word):
 
 
 def written(tables, folder):
-    with ParquetParts(folder / "parts.parquet") as file:
+    words = [word for table in tables for word in table["kind"]]
+    with ParquetParts(folder / "parts.parquet", {"kind": words}, UNITS) as file:
         for table in tables:
             file.add(arrow_columns(table))
     write_as_ecsv(folder / "parts.parquet", folder / "parts.ecsv")
@@ -29,6 +32,11 @@ def test_tables_one_below_the_other_are_one_to_the_byte(tmp_path, monkeypatch):
     write_table(vstack(some), tmp_path / "whole.ecsv")
     assert path.read_bytes() == (tmp_path / "whole.ecsv").read_bytes()
     assert len(Table.read(path)) == 11
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = Table.read(tmp_path / "parts.parquet")
+    assert (table["ra"].unit, table["kind"].dtype) == ("deg", np.dtype("U12"))
+    assert table["kind"].tolist() == vstack(some)["kind"].tolist()
 
 
 def test_no_sources_are_a_table_all_the_same(tmp_path):
