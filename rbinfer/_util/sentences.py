@@ -12,7 +12,12 @@ _OF_PYTHON = re.compile(
 
 def counted(n: int, what: str) -> str:
     """Return a number with the noun after it, such as "1 image" or "2 images"."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    return f"{n} {noun(n, what)}"
+
+
+def noun(n: int, what: str) -> str:
+    """Return a noun as it stands after a number: "image" after 1, "images" after any other."""
+    return what if n == 1 else f"{what}s"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

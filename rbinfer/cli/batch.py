@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._util.sentences import counted
 from .._util.wording import in_options
 from .codes import DONE, ERROR, NOTHING_SCORED
 from .options import (
@@ -102,11 +103,12 @@ def _in_words(report: "BatchReport") -> str:
     found = report.as_dict()
     rate = f", {found['images_per_s']:.2f} images/s" if found["scored"] else ""
     totals = found["totals"]
-    merged = f"\n  merged: {found['merged']}, {found['rows']} rows" if report.merged else ""
+    merged = f"\n  merged: {found['merged']}, {counted(found['rows'], 'row')}" if report.merged else ""
+    images, detections = counted(found["images"], "image"), counted(totals["detections"], "detection")
     return (
-        f"{found['images']} images: {found['scored']} scored, {found['skipped']} skipped (done before), "
+        f"{images}: {found['scored']} scored, {found['skipped']} skipped (done before), "
         f"{found['failed']} failed; {found['seconds']:.1f} s{rate}\n"
-        f"  in all {totals['detections']} detections: {totals['real']} real, {totals['bogus']} bogus, "
+        f"  in all {detections}: {totals['real']} real, {totals['bogus']} bogus, "
         f"{totals['unscored']} unscored\n"
         f"  journal: {found['journal']}{merged}"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._util.plain import plain_rows
+from .._util.sentences import counted
 from .codes import DONE, NOTHING_SCORED
 from .files import Files
 from .options import add_common_options, add_overwrite_option, add_scoring_options, score_arguments
@@ -192,7 +193,10 @@ def _run(options: argparse.Namespace, programs: "Listeners | None") -> int:
     if not options.quiet:
         print(_in_words(summary, options.detector), file=sys.stderr)
         if len(kept.table) < len(scored.table):
-            print(f"  {len(kept.table)} rows written, as --filter and --class say", file=sys.stderr)
+            print(
+                f"  {counted(len(kept.table), 'row')} written, as --filter and --class say",
+                file=sys.stderr,
+            )
     return NOTHING_SCORED if is_nothing_scored(summary) else DONE
 
 
@@ -263,14 +267,15 @@ def _in_words(summary: dict[str, Any], detector: str) -> str:
     also = {name: n for name, n in summary["status"].items() if name not in why}
     reasons = f" ({_listing(why)})" if why else ""
     lines = [
-        f"{summary['image']}: {summary['detections']} detections {source}; FWHM {_width(summary)}",
+        f"{summary['image']}: {counted(summary['detections'], 'detection')} {source}; "
+        f"FWHM {_width(summary)}",
         f"  {summary['real']} real, {summary['bogus']} bogus, "
         f"{summary['unscored']} unscored{reasons}; threshold {summary['threshold']:g}",
     ]
     for part in summary.get("extensions", ()):
         name = f"HDU {part['hdu']} {part['name']}".strip()
         lines.append(
-            f"  {name}: {part['detections']} detections, "
+            f"  {name}: {counted(part['detections'], 'detection')}, "
             f"{part['real']} real, {part['bogus']} bogus, {part['unscored']} unscored; "
             f"FWHM {_width(part)}"
         )

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any
 
+from .._util.sentences import counted
 from .options import add_common_options, add_overwrite_option, add_reference_option
 from .parser import add_verb
 from .values import count
@@ -66,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
         bogus = sum(image.bogus for image in night.images)
         failed = f", {len(night.failed)} failed" if night.failed else ""
         print(
-            f"{options.output}: {len(night.images)} images{failed}; {found} detections, {bogus} bogus",
+            f"{options.output}: {counted(len(night.images), 'image')}{failed}; "
+            f"{counted(found, 'detection')}, {bogus} bogus",
             file=sys.stderr,
         )
     return 0

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .._util.sentences import counted
 from .codes import DONE, NOTHING_SCORED
 from .options import add_common_options, add_model_options, add_overwrite_option
 from .parser import add_verb
@@ -103,7 +104,7 @@ def _in_words(table: "Table") -> str:
     sources = Counter(table["rb_fwhm_source"].tolist())
     told = ", ".join(f"{count} {source}" for source, count in sources.most_common())
     return (
-        f"{len(table)} stamps; FWHM {meta['rb_fwhm']:.2f} px in the median ({told})\n"
+        f"{counted(len(table), 'stamp')}; FWHM {meta['rb_fwhm']:.2f} px in the median ({told})\n"
         f"  {n_real} real, {len(table) - n_real - n_unscored} bogus, {n_unscored} unscored; "
         f"threshold {meta['rb_threshold']:g}\n"
         f"  model {meta['rb_model']} {meta['rb_version']}"

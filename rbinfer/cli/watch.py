@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from .._util.sentences import counted
 from .._util.wording import in_options
 from ..errors import InputError, RbinferError
 from .options import (
@@ -228,7 +229,7 @@ def _for_people(record: dict[str, Any]) -> str:
         return f"{when} {name}: failed"  # the reason is on stderr
     found = record["summary"]
     return (
-        f"{when} {name}: {found['detections']} detections, {found['real']} real, "
+        f"{when} {name}: {counted(found['detections'], 'detection')}, {found['real']} real, "
         f"{found['bogus']} bogus, {found['unscored']} unscored; FWHM {found['fwhm']:.2f} px "
         f"({found['fwhm_source']}); "
         f"{record['seconds']:.1f} s"

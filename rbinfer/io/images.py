@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import counted
 from ..errors import InputError, one_line
 from .arrays import as_image
 from .content import Content
@@ -411,9 +412,9 @@ def _companion(path: Path, hdus: Any, number: int, name: str) -> int | None:
         return behind[0]
     if not named:
         return None
+    there = f"{counted(len(images), 'image')} and {counted(len(named), 'HDU')}"
     raise InputError(
-        f"{path} has {len(images)} images and {len(named)} HDUs named {name}: which is of HDU {number} "
-        "is not clear; name it by its number"
+        f"{path} has {there} named {name}: which is of HDU {number} is not clear; name it by its number"
     )
 
 

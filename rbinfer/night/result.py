@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._util.sentences import counted
 from ..runs.batch import BatchReport
 from .frames import Frame
 
@@ -132,9 +133,8 @@ class NightResult:
         apart = f", {len(self.unmerged)} not aligned" if self.unmerged else ""
         frames, groups = len(self.frames), len(self.groups)
         first = (
-            f"{frames} {'frame' if frames == 1 else 'frames'}{besides} in "
-            f"{groups} {'group' if groups == 1 else 'groups'}{self._groups()}{apart}: "
-            f"{real} real sources, {self.kinds['bogus']} bogus"
+            f"{counted(frames, 'frame')}{besides} in {counted(groups, 'group')}{self._groups()}{apart}: "
+            f"{counted(real, 'real source')}, {self.kinds['bogus']} bogus"
         )
         look = (
             f"look first at {self.folder / 'candidates.ecsv'}: {moving} moving, {once} seen once"
@@ -148,7 +148,8 @@ class NightResult:
         elif not self.hot_pixels:
             mask = "no hot pixel was found that stands while the sky moves"
         else:
-            mask = f"{self.hot_pixels} hot pixels stand while the sky moves: score with {self._masks()}"
+            stand = "hot pixel stands" if self.hot_pixels == 1 else "hot pixels stand"
+            mask = f"{self.hot_pixels} {stand} while the sky moves: score with {self._masks()}"
         return [first, look, mask, *self._calibration()]
 
     def _calibration(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.sentences import counted
 from ..errors import InputError
 from ..io.columns import bare
 from ..io.content import Content
@@ -127,7 +128,7 @@ class Detections:
                 return numbers.index(number), None
         what = "one table" if len(tables) == 1 else f"{len(tables)} tables ({', '.join(names)})"
         raise InputError(
-            f"{self.catalog} has {what} but {self.image} has {len(skies)} images "
+            f"{self.catalog} has {what} but {self.image} has {counted(len(skies), 'image')} "
             f"({', '.join(f'{n} {name}'.strip() for n, name in skies.items())}); give a table for each "
             f"image, a column {_EXTENSION_COLUMN}, or a catalogue of one image alone"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._util.sentences import counted, noun
 from ..diagnostics.drift.expected import LEAST_FRAMES, Expectation, Record, Reference
 from ..diagnostics.drift.frames import FrameFigures
 from ..diagnostics.drift.monitor import NEEDED, Alarm, Monitor
@@ -171,14 +172,15 @@ def read_reference(folder: Path, night: Path) -> Reference:
     reference = Reference(FrameFigures.of(line.image, line.camera, line.summary or {}) for line in lines)
     few = {kind: n for kind, n in reference.kinds.items() if n < LEAST_FRAMES}
     if not reference.is_usable:
+        most = counted(max(few.values()), "image")
         raise InputError(
-            f"the reference {folder} has at most {max(few.values())} images of one camera, filter and "
-            f"exposure; it takes {LEAST_FRAMES}"
+            f"the reference {folder} has at most {most} of one camera, filter and exposure; it takes "
+            f"{LEAST_FRAMES}"
         )
     for kind, n in few.items():
         log.warning(
-            "the reference %s has %d images of '%s'; it takes %d, so such images are not compared",
-            folder, n, kind, LEAST_FRAMES,
+            "the reference %s has %s of '%s'; it takes %d, so such images are not compared",
+            folder, counted(n, "image"), kind, LEAST_FRAMES,
         )  # fmt: skip
     lacking = sum("background" not in (line.summary or {}) for line in lines)
     if lacking:
@@ -209,7 +211,8 @@ def section(drift: Drift | str) -> str:
     """Return the section of the page, from the reason where nothing was compared."""
     if isinstance(drift, str):
         return f'<h2>Drift</h2><p class="muted">No frame is compared: {escaped(drift)}.</p>'
-    said = f"Compared with {escaped(drift.against)}: {drift.n_compared:,} images"
+    n = drift.n_compared
+    said = f"Compared with {escaped(drift.against)}: {n:,} {noun(n, 'image')}"
     if drift.n_others:
         said += f"; {drift.n_others:,} of a camera, filter or exposure that it lacks are not compared"
     if drift.n_little:

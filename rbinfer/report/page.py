@@ -7,6 +7,7 @@ from string import Template
 
 import numpy as np
 
+from .._util.sentences import counted, noun
 from ..night.repeats import RADIUS, Repeat, Repeats, least_images
 from ..pipeline.summary import BINS
 from . import charts, completeness
@@ -80,9 +81,10 @@ def render(
 def _head(night: Night, title: str) -> str:
     scored = sum(image.scored for image in night.images)
     bogus = sum(image.bogus for image in night.images)
+    detections = sum(image.detections for image in night.images)
     tiles = [
-        ("images", len(night.images), "images"),
-        ("detections", sum(image.detections for image in night.images), "detections"),
+        ("images", len(night.images), noun(len(night.images), "image")),
+        ("detections", detections, noun(detections, "detection")),
         ("real", scored - bogus, "real"),
         ("bogus", bogus, f"bogus ({percent(bogus / scored)})" if scored else "bogus"),
         ("unscored", sum(image.unscored for image in night.images), "unscored"),
@@ -113,10 +115,10 @@ def _made_by(images: Sequence[ImageResult]) -> str:
         lines.append(", ".join(facts))
     times = sorted(image.finished for image in images if image.finished)
     scored = [f"Scored from {times[0]} to {times[-1]} UTC."] if times else []
-    several = [
-        f"{line}{'' if lines.count(line) == len(lines) else f' ({lines.count(line)} images)'}"
-        for line in dict.fromkeys(lines)
-    ]
+    several = []
+    for line in dict.fromkeys(lines):
+        n = lines.count(line)
+        several.append(line if n == len(lines) else f"{line} ({counted(n, 'image')})")
     return "".join(f'<p class="muted made">{escaped(line)}</p>' for line in several + scored)
 
 

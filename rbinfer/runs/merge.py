@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._util.hashing import digest
+from .._util.sentences import counted
 from ..errors import InputError
 from ..io.files import check_distinct, check_place
 from ..io.formats import output_format
@@ -51,7 +52,9 @@ def noted_summaries(folder: Path, results: dict[str, str | None]) -> Iterator[di
             del left[line.output]
             yield line.summary
     if left:
-        log.warning("the journal does not tell the counts of %d results, which are not added", len(left))
+        log.warning(
+            "the journal does not tell the counts of %s: not added", counted(len(left), "result")
+        )
 
 
 def check_merge(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._util.arguments import as_numbers, as_pixels, check_pixels, check_progress, shown
+from .._util.sentences import counted
 from ..cutouts.cutter import Cutouts
 from ..errors import InputError, one_line
 from ..io.exposure import Exposure, Width, as_exposure
@@ -224,7 +225,8 @@ def _names_of(images: Any, n: int) -> list[Hashable]:
             f"images must name the image of each stamp by a text or number, not {shown(wrong[0])}"
         )
     if len(names) != n:
-        raise InputError(f"the images of {len(names)} stamps are named, but there are {n} stamps")
+        named = counted(len(names), "stamp")
+        raise InputError(f"images are named for {named}, but the number of stamps is {n}")
     return names
 
 
@@ -249,5 +251,5 @@ def _places(given: ArrayLike | None, sides: Sequence[int], name: str) -> NDArray
     if places.ndim == 0:
         return np.full(len(sides), places)
     if places.shape != (len(sides),):
-        raise InputError(f"`{name}` has shape {places.shape}, but there are {len(sides)} stamps")
+        raise InputError(f"`{name}` has shape {places.shape}, but the number of stamps is {len(sides)}")
     return places

@@ -279,7 +279,7 @@ def test_masks_of_chips_with_names_of_their_own(halves, tmp_path):
     # Before both, it may be of either.
     fits.HDUList([hdus[0], hdus[2], hdus[1], hdus[3]]).writeto(tmp_path / "o.fits")
     assert load_image(tmp_path / "o.fits", 2).mask is None
-    with pytest.raises(InputError, match="which is of HDU 2 is not clear; name it by its number"):
+    with pytest.raises(InputError, match="has 2 images and 1 HDU named MASK: which is of HDU 2 is"):
         read_map("MASK", tmp_path / "o.fits", halves[0][0].shape, "mask", 2)
 
 

@@ -187,6 +187,14 @@ def test_what_fails_is_told_and_the_rest_go_on(night, tmp_path, capsys):
     assert "1 scored, 1 skipped (done before), 4 failed" in capsys.readouterr().err
 
 
+def test_one_image_is_singular(night, tmp_path, capsys):
+    assert main(["batch", str(night / "f0.fits"), "-o", str(tmp_path), "--workers", "1"]) == 0
+    assert "1 image: 1 scored" in capsys.readouterr().err
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "n.html")]) == 0
+    assert "n.html: 1 image; " in capsys.readouterr().err
+    assert "<b>1</b>image<" in (tmp_path / "n.html").read_text()
+
+
 def test_odd_names_and_every_format(tmp_path):
     runs.write_images(tmp_path / "in put", ODD_NAMES)
     for kind in ("fits", "csv", "vot", "parquet"):
