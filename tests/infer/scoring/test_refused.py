@@ -109,7 +109,7 @@ def test_progress_is_refused_before_any_work(classifier):
         (STAMPS, {"fwhm": ["x", "y"]}, "`fwhm` must be numbers"),
         (STAMPS, {"fwhm": 3.0, "x": [1j, 2]}, "`x` must be real numbers, not complex"),
         (STAMPS, {"images": [[1]] * 2}, r"images must name .*, not \[1\]"),
-        (STAMPS, {"images": 5}, "the images of 1 stamps are named, but there are 2"),
+        (STAMPS, {"images": 5}, "images are named for 1 stamp, but the number of stamps is 2"),
     ],
 )
 def test_what_are_no_stamps(classifier, stamps, given, says):
