@@ -275,14 +275,14 @@ def fit(
     FileExistsError
         The directory holds a run, and `resume` is not set.
     ValueError
-        The run to go on with was begun with another configuration, or cannot be read; or a network is
-        to teach and there is none.
+        The run to go on with was begun with another configuration or network, or cannot be read; or a
+        network is to teach, or to be moved back to, and there is none.
     FloatingPointError
         The validation loss is not finite; names the epoch.
     """
     keep_freed_memory(_KEPT, _AHEAD)
     where = Path(run)
-    begun = _begin(config, where, resume)
+    begun = _begin(config, where, resume, parent)
     targets = targets_of(config, data.rows["label"])
     shown = _taught(config, data, targets, where / _TAUGHT, teacher or parent)
     batches, held_out = _batches(config, data, targets, shown)
@@ -298,7 +298,7 @@ def fit(
             inherit(model, parent, to_measure(config, data))
             save_atomically(model, where / PARENT_NETWORK)
             with replaced(where / PARENT) as part:
-                part.write_text(f"{lineage(parent)}, fitted further\n", encoding="utf-8")
+                part.write_text(_noted(parent), encoding="utf-8")
         stop = _EarlyStopping(checkpoint.history, config.fit.patience)
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, _: _rate(config.fit, epoch))
         callbacks = [rate, checkpoint, stop]
@@ -339,14 +339,15 @@ def to_measure(config: TrainConfig, data: Dataset) -> F32:
     return data.inputs(np.sort(rows))[0]
 
 
-def _begin(config: TrainConfig, where: Path, resume: bool) -> bool:
+def _begin(config: TrainConfig, where: Path, resume: bool, parent: Path | None) -> bool:
     """Prepare a run's directory; returns whether there is a fit to resume."""
-    where.mkdir(parents=True, exist_ok=True)
     begun = (where / _LAST).exists() or (where / _HISTORY).exists()
     if begun and not resume:
         raise FileExistsError(f"{where} holds a run; add --resume, or name another directory")
     if begun:
         _check_same(config, where / _CONFIG)
+    _check_parent(config, where, begun, parent)
+    where.mkdir(parents=True, exist_ok=True)
     _remove_parts(where)
     if not begun:
         # It is left from a fit that was killed within its first epoch, or whose state was removed.
@@ -406,6 +407,32 @@ def _check_same(config: TrainConfig, path: Path) -> None:
         raise ValueError(
             f"{path.parent} was begun with another configuration ({path}); only epochs "
             "and patience may change on --resume"
+        )
+
+
+def _noted(parent: Path) -> str:
+    """Return what a run notes of the model file that it begins with."""
+    return f"{lineage(parent)}, fitted further\n"
+
+
+def _check_parent(config: TrainConfig, where: Path, begun: bool, parent: Path | None) -> None:
+    """Refuse a network to begin with that would not be used, and none where the export needs one."""
+    noted = where / PARENT
+    if begun and parent is not None:
+        first = noted.read_text(encoding="utf-8") if noted.exists() else ""
+        if first != _noted(parent):
+            raise ValueError(
+                f"{where} began with {first.strip() or 'no network of a model'}, not with {parent}: a "
+                "fit that is resumed goes on from its own state; leave --from out, or begin anew in "
+                "another directory"
+            )
+    share, taught = config.fit.parent_share, config.fit.taught
+    if share > 0 and not ((where / PARENT_NETWORK).exists() if begun else parent):
+        both = " and taught = 0.0" if taught > 0 else ""
+        raise ValueError(
+            f"fit.parent_share is {share:g}: the export moves the network back towards the one that the "
+            f"fit began with, and this fit {'began' if begun else 'begins'} with none. Begin with one "
+            f"by --from MODEL, or set parent_share = 0.0{both} under [fit]"
         )
 
 

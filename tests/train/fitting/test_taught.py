@@ -81,6 +81,41 @@ def test_a_fit_is_taught_and_goes_on_being_taught(star_config, star_data, teache
         fitted("alone", 1, 0.5, parent=None)
 
 
+@pytest.mark.parametrize(
+    ("taught", "teaches", "ways"),
+    [
+        (0.0, False, "or set parent_share = 0.0 under"),
+        (0.2, False, "or set parent_share = 0.0 and taught = 0.0 under"),
+        (0.2, True, "Begin with one by --from MODEL"),
+    ],
+)
+def test_without_a_network_to_move_back_to_no_fit_begins(
+    star_config, star_data, teacher, tmp_path, taught, teaches, ways
+):
+    settings = dataclasses.replace(_FITTED, taught=taught, parent_share=0.2)
+    config = dataclasses.replace(star_config, fit=settings)
+    with pytest.raises(ValueError, match=rf"fit\.parent_share is 0\.2: .*{ways}"):
+        fit(config, star_data, tmp_path / "fit", teacher=teacher if teaches else None, verbose=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_fit_takes_no_other_network_to_begin_with(star_config, star_data, teacher, tmp_path):
+    def fitted(name, epochs, parent, resume=False):
+        settings = dataclasses.replace(_FITTED, epochs=epochs)
+        config = dataclasses.replace(star_config, fit=settings)
+        fit(config, star_data, tmp_path / name, parent=parent, resume=resume, verbose=0)
+
+    fitted("from", 1, teacher)
+    fitted("from", 2, teacher, resume=True)
+    with pytest.raises(
+        ValueError, match=r"began with .*, fitted further, not with .*; leave --from out"
+    ):
+        fitted("from", 3, resolve("default"), resume=True)
+    fitted("alone", 1, None)
+    with pytest.raises(ValueError, match="began with no network of a model, not with"):
+        fitted("alone", 2, teacher, resume=True)
+
+
 def test_a_network_that_begins_anew_can_be_taught(star_config, star_data, teacher, targets, tmp_path):
     def fitted(name, share):
         settings = dataclasses.replace(_FITTED, epochs=2, taught=share)
