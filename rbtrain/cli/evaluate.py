@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
     from ..judging.baselines import load_astroscrappy
     from ..judging.bound.reading import read_bound
+    from ..judging.labelled import check_cases
 
     if options.plots and options.output is None:
         raise ValueError("--plots needs -o DIR to draw into")
@@ -82,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
     if options.before is not None and test is None:
         raise ValueError("--before compares on simulated test frames: give a training's TOML or --dir")
+    if options.images is not None:
+        check_cases(options.images)  # before any work
     spec = classifier.spec
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
     if options.bound is not None:
@@ -150,7 +153,7 @@ def _measure_images(
     versus: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure on labelled images in each way and print; returns the scores by way and group."""
-    from ..judging.labelled import labelled_cases, measure_calibration, measure_groups, score_images
+    from ..judging.labelled import check_cases, measure_calibration, measure_groups, score_images
     from ..judging.text import (
         format_calibration,
         format_groups,
@@ -164,12 +167,12 @@ def _measure_images(
     threshold = classifier.spec.threshold
     prior = metrics["simulation"]["fraction_real"] if "simulation" in metrics else None
     scored: dict[str, Any] = {}
-    tables = [table for folder in options.images for table, _ in labelled_cases(folder)]
-    for way in ways_for(tables):
+    told: set[str] = set()
+    for way in ways_for(check_cases(options.images)):
         key = way.key
         simple = options.baselines and way.columns == "peaks"
         with progress_bar(way.title, "image", options.quiet) as progress:
-            scored[key] = score_images(classifier, options.images, way, progress, simple)
+            scored[key] = score_images(classifier, options.images, way, progress, simple, told)
         metrics[key] = measure_groups(scored[key], threshold)
         print(f"\nlabelled images, {way.title}")
         print(format_groups(metrics[key]))

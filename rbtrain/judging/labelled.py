@@ -1,5 +1,6 @@
 """Labelled images: find them, score their detections in several ways, measure the scores by group."""
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
@@ -20,12 +20,16 @@ from rbinfer.io.images import load_image
 from rbinfer.io.positions import peaks, positions
 
 from .._arrays import F32, F64, Bools
+from .._logs import collected
 from ..config import SKY
 from ..metrics import expected_calibration_error, reliability, shift_prior
 from .baselines import baseline_scores
 from .evaluate import figures
+from .labelled_tables import misfit, read_case
 from .readings import short_figures
 from .ways import POSITIONS, Way, catalogue_of, given_widths, nearest_within
+
+log = logging.getLogger(__name__)
 
 #: A detection belongs to a labelled position within so many pixels.
 _REACH = 2.0
@@ -109,6 +113,30 @@ def labelled_cases(folder: str | os.PathLike[str]) -> list[tuple[Path, Path]]:
     return cases
 
 
+def check_cases(folders: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return the tables of folders of labelled images, once all can be read and something is labelled.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        See `labelled_cases`.
+
+    Raises
+    ------
+    FileNotFoundError
+        A folder has no labelled images.
+    InputError
+        A table cannot be used as it is, or there is no label in any.
+    """
+    cases = [case for folder in folders for case in labelled_cases(folder)]
+    if not any([(read_case(*case)[0]["label"] >= 0).any() for case in cases]):
+        raise InputError(
+            f"nothing is labelled in {', '.join(str(table) for table, _ in cases[:3])}"
+            f"{' and others' if len(cases) > 3 else ''}: 'label' is 1 for real and 0 for bogus"
+        )
+    return [table for table, _ in cases]
+
+
 def score_case(
     classifier: Classifier,
     table_path: Path,
@@ -117,7 +145,7 @@ def score_case(
     widths: Mapping[str, float] = MappingProxyType({}),
     baselines: bool = False,
 ) -> Scored | None:
-    """Score the labelled detections of one image; None where its FWHM is asked for and not known.
+    """Score the labelled detections of one image; None if there are none, or no FWHM is known to give.
 
     A cube is taken as one cutout a row of the table, centred on the object. Those with the same
     ``frame`` in the table are of one image, whose star is measured on all of them. Where the way gives
@@ -128,7 +156,7 @@ def score_case(
     ----------
     classifier : Classifier
     table_path : Path
-        Table with positions and ``label``.
+        Table with positions and ``label``, see `rbtrain.judging.labelled_tables.read_labelled`.
     image_path : Path
         FITS image (ny, nx) or cube (n, size, size).
     way : Way
@@ -145,19 +173,17 @@ def score_case(
     Raises
     ------
     InputError
-        The table has no labels; names it and the columns that it has.
+        The table cannot be used as it is; names it, and what is wrong with it.
     """
-    table = Table.read(table_path)
-    if "label" not in table.colnames:
-        raise InputError(
-            f"{table_path} has no column 'label' (1 real, 0 bogus, -1 not to be judged); it has "
-            f"{', '.join(table.colnames)}"
-        )
+    table, cube, left_out = read_case(table_path, image_path)
+    if left_out:
+        log.warning("%s: %s", table_path, left_out)
+    if not (table["label"] >= 0).any():
+        log.warning("%s: nothing is labelled; it is left out", table_path)
+        return None
     name = table_path.stem
-    with fits.open(image_path) as hdus:
-        cube = hdus[0].data if hdus[0].data is not None and hdus[0].data.ndim == 3 else None
     if cube is not None:
-        is_told = way.fwhm_given or "frame" in table.colnames
+        is_told = ("frame_fwhm" if way.fwhm_given else "frame") in table.colnames
         if way.columns != POSITIONS.columns or not is_told:
             return None
         return _score_cube(classifier, name, table, cube, way.fwhm_given, baselines)
@@ -165,8 +191,12 @@ def score_case(
     if way.fwhm_given and fwhm is None:
         return None
     image = load_image(image_path)
+    if way == POSITIONS and (reason := misfit(image, table)):
+        log.warning(
+            "%s does not fit %s: %s; its figures tell nothing then", table_path, image_path, reason
+        )
     catalogue = catalogue_of(table, way, image)
-    result = classifier.classify(catalogue, image, fwhm=fwhm)
+    result = classifier.classify(catalogue, image, fwhm=fwhm, trust_positions=True)
     if way.columns == "none":
         return _matched(name, table, result)
     judged = np.asarray(table["label"]) >= 0
@@ -270,6 +300,7 @@ def score_images(
     way: Way = POSITIONS,
     progress: Callable[[int, int], None] | None = None,
     baselines: bool = False,
+    told: set[str] | None = None,
 ) -> dict[str, list[Scored]]:
     """Score the labelled detections of folders of images, by group.
 
@@ -284,6 +315,8 @@ def score_images(
         Called as ``progress(images_done, images)``.
     baselines : bool
         Score by `rbtrain.judging.baselines` too.
+    told : set of str, optional
+        Warnings that were given for other ways; they are not given again, and new ones are added.
 
     Returns
     -------
@@ -292,8 +325,15 @@ def score_images(
     groups: dict[str, list[Scored]] = {}
     cases = [case for folder in folders for case in labelled_cases(folder)]
     widths = given_widths(folders)
+    told = set() if told is None else told
     for done, (table, image) in enumerate(cases, 1):
-        scored = score_case(classifier, table, image, way, widths, baselines)
+        with collected() as said:
+            scored = score_case(classifier, table, image, way, widths, baselines)
+        for level, text in said:
+            line = text if image.name in text or table.name in text else f"{image}: {text}"
+            if line not in told:
+                log.log(level, "%s", line)
+            told.add(line)
         if scored is not None:
             groups.setdefault(group_of(scored.name), []).append(scored)
         if progress is not None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.table import Table
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from ..data.cutting import find_detections, frame_rng
 from ..simulate import draw_frame
 from .baselines import peak_pixels, pixel_noise
 from .labelled import group_of, labelled_cases
+from .labelled_tables import read_case
 
 #: Side of a tile, native pixels.
 SIZE = 37
@@ -112,7 +112,7 @@ def real_tiles(folder: str | os.PathLike[str], per_class: int, seed: int = 0) ->
     found: dict[str, list[list[Tile]]] = {"real": [], "bogus": []}
     for cases in groups.values():
         table_path, image_path = cases[int(rng.integers(len(cases)))]
-        table, image = Table.read(table_path), load_image(image_path)
+        table, image = read_case(table_path, image_path)[0], load_image(image_path)
         x, y = peak_pixels(image.pixels, table)
         noise = pixel_noise(
             np.nan_to_num(image.pixels, nan=float(np.nanmedian(image.pixels))), image.mask

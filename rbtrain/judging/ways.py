@@ -18,6 +18,7 @@ from rbinfer.measure.detect import detect
 from rbinfer.measure.even import evened
 
 from .._arrays import F64
+from .labelled_tables import read_labelled
 
 #: Columns that say how wide or how bright a detection is.
 _WIDTHS = ("a", "b", "fwhm", "flux")
@@ -61,7 +62,7 @@ WAYS = (
 
 def ways_for(tables: Iterable[Path]) -> tuple[Way, ...]:
     """Return the `WAYS` that differ for these tables: not all name brightest pixels, or widths."""
-    read = [Table.read(table) for table in tables]
+    read = [read_labelled(table) for table in tables]
     different = {
         "all": any(name in table.colnames for table in read for name in _WIDTHS),
         "positions": any(peaks(table) is not None for table in read),
