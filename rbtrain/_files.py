@@ -1,9 +1,10 @@
-"""Files that are replaced whole or not at all."""
+"""Files that are replaced whole or not at all, and processes that do not come in each other's way."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 try:
     import fcntl
@@ -53,3 +54,47 @@ def alone(lock: Path) -> Iterator[None]:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def first(lock: Path) -> Iterator[bool]:
+    """Tell whether no other process does the same now, and let none begin meanwhile.
+
+    Parameters
+    ----------
+    lock : Path
+        An empty file, which is removed at the end.
+
+    Yields
+    ------
+    bool
+        False where another process is at it.
+    """
+    if fcntl is None:
+        yield True
+        return
+    with lock.open("w") as file:
+        # The file may have been removed, by one that was done, between opening and locking it.
+        is_free = _is_locked(file) and _is_at(file, lock)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                lock.unlink(missing_ok=True)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _is_locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True

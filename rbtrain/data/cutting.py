@@ -25,6 +25,7 @@ from rbinfer.model.spec import AROUND, DEFAULT_FWHM
 from rbinfer.status import is_scored
 
 from .._arrays import F16, F32, F64, I8, I64, Bools
+from .._logs import unheard
 from .._pixels import BOX, around
 from ..config import CLASSES, SOURCES, DataConfig
 from ..simulate import Frame
@@ -111,6 +112,7 @@ def frame_rng(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
+@unheard()
 def find_detections(frame: Frame, data: DataConfig, rng: np.random.Generator) -> Table:
     """Detect and label the objects of one frame, as a telescope's pipeline might.
 
@@ -182,6 +184,7 @@ def cut_frame(
     return cut_detections(frame, find_detections(frame, data, rng), spec, data, rng, index)
 
 
+@unheard()
 def cut_detections(
     frame: Frame,
     found: Table,

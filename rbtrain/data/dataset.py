@@ -27,6 +27,7 @@ from rbinfer.model.spec import AROUND
 from rbinfer.model.stamps import POPULATION, Stamps
 
 from .._arrays import F16, F32
+from .._files import first
 from ..config import CLASSES, DataConfig, TrainConfig
 from ..simulate import Backdrops, draw_frame
 from .cutting import ROW, Cut, cut_frame, frame_rng
@@ -97,7 +98,7 @@ class Dataset:
         FileNotFoundError
             There is no complete dataset.
         ValueError
-            It was made from something else.
+            It was made from something else, or is damaged.
         """
         where = Path(directory)
         if not (where / _ABOUT).is_file():
@@ -131,6 +132,12 @@ class Dataset:
         shape = (len(rows), made_by.size, made_by.size, 2)
         stars, populations = np.load(where / _STAMPS), np.load(where / _POPULATIONS)
         pixels: F16 = np.zeros(shape, np.float16)
+        found, due = (where / _PIXELS).stat().st_size, pixels.nbytes
+        if found != due or len(cores) != len(rows):
+            raise ValueError(
+                f"{where} is damaged: {_PIXELS} has {found} bytes and {_CORES} {len(cores)} rows, where "
+                f"{len(rows)} cutouts have {due} bytes and as many rows; remove it and simulate again"
+            )
         if len(rows) > 0:
             pixels = np.memmap(where / _PIXELS, np.float16, "r", shape=shape)
         return cls(pixels, rows, made_by, stars, populations, cores)
@@ -209,17 +216,37 @@ def build_dataset(
     Raises
     ------
     FileExistsError
-        There is something at `directory`.
+        There is something at `directory`, or another process makes it now.
     RuntimeError
         A frame cannot be drawn or cut; names it and its seed. Nothing is left then.
     """
     where = Path(directory)
-    if where.exists():
-        raise FileExistsError(f"{where} exists; remove it or name another directory")
+    unfinished = where.with_name(where.name + ".part")
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with first(where.with_name(unfinished.name + ".lock")) as is_first:
+        if not is_first:
+            raise FileExistsError(
+                f"another process simulates {where} now; wait for it, or name another directory"
+            )
+        if where.exists():
+            raise FileExistsError(f"{where} exists; remove it or name another directory")
+        _build(config, where, unfinished, part, workers, progress, backdrops)
+    return Dataset.open(where)
+
+
+def _build(
+    config: TrainConfig,
+    where: Path,
+    unfinished: Path,
+    part: Part,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+    backdrops: Backdrops | None,
+) -> None:
+    """Simulate into a folder, and give it its name when it is complete."""
     wanted = frames_of(config.data, part)
     n = len(wanted)
     tasks = [(config, wanted[i : i + _PER_TASK], backdrops) for i in range(0, n, _PER_TASK)]
-    unfinished = where.with_name(where.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -263,7 +290,6 @@ def build_dataset(
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     log.info("%s: %d cutouts of %d frames, %s", where, len(known), n, counts)
-    return Dataset.open(where)
 
 
 def check_backdrops(directory: str | os.PathLike[str], asked: dict[str, Any] | None) -> None:

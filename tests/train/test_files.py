@@ -2,7 +2,7 @@
 
 import pytest
 
-from rbtrain._files import part_of, replaced
+from rbtrain._files import first, part_of, replaced
 
 
 def test_what_was_written_takes_the_place(tmp_path):
@@ -35,4 +35,15 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path, error):
 def test_nothing_written_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), replaced(tmp_path / "state.json"):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_is_alone_until_it_is_done(tmp_path):
+    lock = tmp_path / "set.lock"
+    for _ in range(2):
+        with first(lock) as is_first, first(lock) as is_second:
+            assert (is_first, is_second) == (True, False)
+        assert not lock.exists()
+    with pytest.raises(KeyboardInterrupt), first(lock):
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,9 @@
 """Labels and datasets: what a detection owes its existence to, and the same seed, the same bytes."""
 
 import dataclasses
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from astropy.table import Table
 
 from rbinfer.io.exposure import as_exposure
 from rbinfer.measure.detect import detect
+from rbinfer.measure.nodata import with_no_data
 from rbtrain.config import CLASSES
 from rbtrain.data.cutting import (
     cut_detections,
@@ -298,9 +302,48 @@ def test_nothing_is_overwritten_or_half_there(config, data, tmp_path):
         Dataset.open(tmp_path / "taken")
 
 
+def test_two_processes_do_not_simulate_one_set(config, tmp_path):
+    few = dataclasses.replace(config, data=dataclasses.replace(config.data, frames=4))
+    refused = []
+
+    def again(done, n):
+        with pytest.raises(FileExistsError, match=r"another process simulates .*train now; wait"):
+            build_dataset(few, tmp_path / "train", workers=1)
+        refused.append(done)
+
+    alone = build_dataset(few, tmp_path / "alone", workers=1)
+    found = build_dataset(few, tmp_path / "train", workers=1, progress=again)
+    assert refused == [4]
+    assert found.pixels.tobytes() == alone.pixels.tobytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "train"]
+
+
+@pytest.mark.parametrize("file", ["pixels.f16", "cores.npy"])
+def test_a_damaged_set_is_told(data, tmp_path, file):
+    whole = Path(data.pixels.filename).parent
+    shutil.copytree(whole, tmp_path / "train")
+    if file == "cores.npy":
+        np.save(tmp_path / "train" / file, data.cores[:-1])
+    else:
+        os.truncate(tmp_path / "train" / file, data.pixels.nbytes - 2)
+    with pytest.raises(ValueError, match=r"train is damaged: .* remove it and simulate again"):
+        Dataset.open(tmp_path / "train")
+
+
+def test_what_is_said_of_simulated_frames_is_not_heard(config, tmp_path, caplog):
+    spoilt = dataclasses.replace(config, data=dataclasses.replace(config.data, frames=2))
+    frame = draw_frame(config.simulate, frame_rng(5, 0))
+    frame.image[:60] = frame.image[100, 100]  # a tenth of the pixels share a value
+    find_detections(frame, spoilt.data, np.random.default_rng(0))
+    cut_frame(frame, config.preprocess, spoilt.data, np.random.default_rng(0))
+    assert caplog.messages == []
+    with_no_data(as_exposure(frame.image))
+    assert "hold no data" in caplog.text
+
+
 def test_an_interrupted_simulation_leaves_nothing(config, tmp_path):
     def interrupt(done, n):
-        assert [path.name for path in tmp_path.iterdir()] == ["train.part"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["train.part", "train.part.lock"]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
