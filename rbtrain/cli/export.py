@@ -23,7 +23,13 @@ def add_parser(verbs: Any) -> Parser:
     )
     parser.add_argument("config", metavar="CONFIG|FILE", type=Path)
     parser.add_argument("--dir", type=Path, help="directory of the training (default: runs/NAME)")
-    parser.add_argument("-o", "--output", type=Path, help="the .onnx file")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="the .onnx file (default: model.onnx of the training, made anew, or the Keras file's name)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of -o if it exists")
     parser.add_argument(
         "--config", dest="trained_with", type=Path, help="for a Keras file: the TOML it was trained with"
     )
@@ -47,16 +53,32 @@ def run(options: argparse.Namespace) -> int:
         from ..data.dataset import Dataset
 
         config, where = open_training(options)
-        output = options.output or where.model
+        output = _output(options, where.model)
         worst = export_run(config, Dataset.open(where.train, config), where.fit / "best.keras", output)
     else:
         if not options.config.is_file():
             raise FileNotFoundError(f"{options.config} is not a file")
-        output = options.output or options.config.with_suffix(".onnx")
+        output = _output(options, None)
         trained_with = options.trained_with and TrainConfig.read(options.trained_with)
         worst = export_keras(options.config, output, trained_with)
     print(f"{output}: Keras and ONNX Runtime differ by {worst:.1e} at most on 1000 cutouts")
     return 0
+
+
+def _output(options: argparse.Namespace, of_training: Path | None) -> Path:
+    """Return the file to write, once it is sure that nothing is lost by it."""
+    from rbinfer.errors import InputError
+    from rbinfer.io.files import check_place
+
+    output: Path | None = options.output
+    if output is None and of_training is not None:
+        return of_training
+    output = output or options.config.with_suffix(".onnx")
+    if output.suffix.lower() != ".onnx":
+        raise InputError(f"a model file must end in .onnx, not {output.name!r}: name another with -o")
+    if output.parent.is_dir():  # another is made
+        check_place(output, options.overwrite)
+    return output
 
 
 def _recalibrate(options: argparse.Namespace) -> int:
@@ -70,7 +92,10 @@ def _recalibrate(options: argparse.Namespace) -> int:
         raise ValueError(f"--network needs the TOML of the new version, not {options.config}")
     config, where = open_training(options)
     frames = where.validation if where.validation.exists() else where.train
-    output = options.output or where.model
-    worst = export_recalibrated(config, Dataset.open(frames, config), resolve(options.network), output)
+    network = resolve(options.network)
+    output = _output(options, where.model)
+    if output.exists() and output.samefile(network):
+        raise ValueError(f"{output} is the model that --network names; name another file with -o")
+    worst = export_recalibrated(config, Dataset.open(frames, config), network, output)
     print(f"{output}: differs by {worst:.1e} at most from what it shall be on 1000 cutouts")
     return 0

@@ -1,7 +1,7 @@
 """Export Keras to ONNX: the graph is checked, compared with Keras, and describes itself."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,8 @@ from .graph import simplify
 from .proof import N_PROOF, ExportError, counted, write_proved
 
 OPSET = 17
+#: By how much probabilities in float32 may miss 1.
+_ROUNDING = 1e-4
 
 
 def export_model(
@@ -48,7 +50,8 @@ def export_model(
     Raises
     ------
     ExportError
-        Too few cutouts, a model of another shape, or a difference above 1e-5.
+        Too few cutouts, a model of another shape, outputs that are no probabilities, or a difference
+        above 1e-5.
     """
     size = spec.preprocess.size
     cutouts, stamps, cores = inputs
@@ -60,7 +63,24 @@ def export_model(
     some = slice(N_PROOF)
     inputs = np.ascontiguousarray(cutouts[some], np.float32), stamps.taken(some), cores[some]
     expected = keras_outputs(model, spec.classes, spec.real)(inputs_of(model, *inputs))
+    _check_probabilities(expected)
     return write_proved(simplify(convert(model, spec)), spec, path, inputs, expected)
+
+
+def _check_probabilities(outputs: Mapping[str, F32]) -> None:
+    """Refuse outputs that do not end in a sigmoid or a softmax."""
+    for found, end in ((outputs["score"], "sigmoid"), (outputs.get("classes"), "softmax")):
+        if found is None:
+            continue
+        sums = found.sum(axis=1)
+        in_range = bool(((found >= 0) & (found <= 1 + _ROUNDING)).all())  # no NaN
+        if not in_range or (end == "softmax" and np.abs(sums - 1).max() > _ROUNDING):
+            low, high = float(found.min()), float(found.max())
+            about = f", with sums from {sums.min():.3g} to {sums.max():.3g}" if end == "softmax" else ""
+            raise ExportError(
+                f"the outputs of the network reach from {low:.3g} to {high:.3g}{about}: they are no "
+                f"probabilities; end it with a {end}"
+            )
 
 
 def keras_outputs(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from ..fitting.rates import measured_reading, measured_readings, mix_weights, wi
 from ..fitting.saved import load_network
 from ..simulate import draw_frame
 from .convert import export_model, keras_outputs
-from .proof import N_PROOF
+from .proof import N_PROOF, ExportError
 
 #: Seed of the frames for proofs when there is no dataset; far from the seeds of trainings.
 _PROOF_SEED = 20_011
@@ -117,13 +118,40 @@ def export_keras(
     -------
     float
         Largest difference between Keras and ONNX Runtime on 1,000 simulated cutouts.
+
+    Raises
+    ------
+    ExportError
+        The file cannot be read, or holds a model of another form.
     """
-    model = keras.models.load_model(keras_file, safe_mode=True)
+    try:
+        model = keras.models.load_model(keras_file, safe_mode=True)
+    except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ExportError(
+            f"{keras_file} cannot be read as a file of Keras (.keras, .h5): {str(error).splitlines()[0]}"
+        ) from error
+    _check_form(model, keras_file, config)
     if config is None:
         size = model.input_shape[1] or 31
         config = TrainConfig(name=Path(path).stem, preprocess=PreprocessSpec.reference(size))
     spec = _spec(config, model.output_shape[-1] > 1)
     return export_model(model, spec, path, simulated_cutouts(config, N_PROOF))
+
+
+def _check_form(
+    model: keras.Model, keras_file: str | os.PathLike[str], config: TrainConfig | None
+) -> None:
+    """Refuse a network that no model file can hold, before anything is simulated for the proof."""
+    shapes = [tuple(tensor.shape) for tensor in model.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] not in (1, len(CLASSES)):
+        found = " and ".join(str(shape) for shape in shapes)
+        raise ExportError(
+            f"{keras_file} has outputs of the shape {found}; a network has one: (n, 1), the score, "
+            f"or (n, {len(CLASSES)}), a softmax over {', '.join(CLASSES)}"
+        )
+    taken = tuple(model.inputs[0].shape)
+    if config is None and not (len(taken) == 4 and taken[3] == 2 and taken[1] == taken[2]):
+        raise ExportError(f"{keras_file} takes {taken}; a network takes cutouts (n, size, size, 2)")
 
 
 def simulated_cutouts(config: TrainConfig, n: int) -> tuple[F32, Stamps, F32]:
