@@ -12,6 +12,8 @@ from .common import TrainingFolder, open_training, progress_bar, without_nan, wr
 if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
 
+    from ..config import TrainConfig
+
 
 #: Picture of mistakes on simulated test frames, beside the card.
 MISTAKES = "mistakes.png"
@@ -77,22 +79,22 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--plots needs -o DIR to draw into")
     if options.baselines:
         load_astroscrappy()
-    path, test = _find(options)
+    path, test, config = _find(options)
     classifier = Classifier(path, device="cpu")
     if test is None and options.images is None:
         raise ValueError("nothing to measure on: give a training's TOML, --dir, or --images")
     if options.before is not None and test is None:
         raise ValueError("--before compares on simulated test frames: give a training's TOML or --dir")
-    if options.images is not None:
-        check_cases(options.images)  # before any work
     spec = classifier.spec
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
     if options.bound is not None:
         metrics["bound"] = read_bound(options.bound, spec)
+    if options.images is not None:
+        check_cases(options.images)  # before any work
     versus: dict[str, Any] = {}
     scored: dict[str, Any] = {}
     if test is not None:
-        _measure_simulation(path, test, options, metrics, versus)
+        _measure_simulation(path, test, config, options, metrics, versus)
     if options.images is not None:
         scored = _measure_images(classifier, options, metrics, versus)
     if versus:
@@ -108,19 +110,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _find(options: argparse.Namespace) -> tuple[Path, Path | None]:
-    """Return the model's file and the test set, if there is one."""
+def _find(options: argparse.Namespace) -> "tuple[Path, Path | None, TrainConfig | None]":
+    """Return the model's file, the test set, if there is one, and what this must have been made from."""
     from rbinfer.model.registry import resolve
 
     if options.model.lower().endswith(".toml"):
         options.config = Path(options.model)
-        _, where = open_training(options)
-        return where.model, where.test
-    return resolve(options.model), None if options.dir is None else TrainingFolder(options.dir).test
+        config, where = open_training(options)
+        if not where.model.is_file():
+            raise FileNotFoundError(
+                f"there is no model {where.model} yet; make it with 'rbtrain export {options.model}'"
+            )
+        return where.model, where.test, config
+    test = None if options.dir is None else TrainingFolder(options.dir).test
+    return resolve(options.model), test, None
 
 
 def _measure_simulation(
-    path: Path, test: Path, options: argparse.Namespace, metrics: dict[str, Any], versus: dict[str, Any]
+    path: Path,
+    test: Path,
+    config: "TrainConfig | None",
+    options: argparse.Namespace,
+    metrics: dict[str, Any],
+    versus: dict[str, Any],
 ) -> None:
     """Measure on the test set and print; the figures go into `metrics` and `versus`."""
     from rbinfer.model.registry import resolve
@@ -132,7 +144,7 @@ def _measure_simulation(
     from ..judging.text import format_before, format_bins, format_table
     from ..judging.versus import classes_table, groups_table, pooled
 
-    data = Dataset.open(test, preprocess=read_spec(path).preprocess)
+    data = Dataset.open(test, config, read_spec(path).preprocess)
     metrics["simulation"] = evaluate_simulation(path, data)
     print(format_bins(metrics["simulation"]))
     if options.before is not None:

@@ -70,6 +70,10 @@ def run(options: argparse.Namespace) -> int:
     """Harvest, and say what came of it."""
     from ..data.harvest import HarvestOptions, harvest
 
+    if options.output.suffix.lower() != ".ecsv":
+        raise ValueError(
+            f"labels are written as ECSV: -o must end in .ecsv, not {options.output.name!r}"
+        )
     asked = HarvestOptions(
         options.night,
         tuple(options.darks),

@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--per-class must be at least 1 and --seed at least 0")
     if options.output.suffix.lower() not in (".png", ".pdf"):
         raise ValueError(f"{options.output} must end in .png or .pdf")
+    if not options.output.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {options.output.parent} for {options.output.name}")
     config = TrainConfig.read(options.config)
     real = {}
     if options.images is not None:

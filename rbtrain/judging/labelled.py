@@ -97,8 +97,10 @@ def labelled_cases(folder: str | os.PathLike[str]) -> list[tuple[Path, Path]]:
     Raises
     ------
     FileNotFoundError
-        There are none.
+        There are none, or no such folder.
     """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder} with labelled images")
     cases = []
     for table in sorted(Path(folder).glob("*.ecsv")):
         for suffix in (".fits.gz", ".fits", ".fit", ".fits.fz"):

@@ -90,7 +90,7 @@ def test_from_simulation_to_card(config, labelled, tmp_path):
     # What was made from other settings is refused, not mixed.
     changed = dataclasses.replace(config, data=dataclasses.replace(config.data, per_class=29))
     (tmp_path / "c.toml").write_text(changed.to_toml())
-    for verb in ("simulate", "export"):
+    for verb in ("simulate", "export", "evaluate"):
         done = rbtrain(verb, "c.toml", cwd=tmp_path)
         assert done.returncode == 1
         assert "other settings" in done.stderr
@@ -148,12 +148,17 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
         (("evaluate", "reference", "--images", "."), 1, "no labelled images"),
         (("evaluate", "reference", "--images", ".", "--plots"), 1, "-o DIR"),
         (("evaluate", "reference", "--images", ".", "--bound", "none.json"), 1, "none.json"),
+        (("evaluate", "reference", "--images", "nodir"), 1, "there is no folder nodir"),
+        (("evaluate", "c.toml"), 1, "there is no model runs/tiny/model.onnx yet; make it with 'rbtrain"),
         (("sheet", "missing.toml", "-o", "a.png"), 1, "missing.toml"),
+        (("sheet", "c.toml", "-o", "nodir/a.png"), 1, "there is no folder nodir for a.png"),
+        (("harvest", "night", "-o", "l.fits"), 1, "-o must end in .ecsv, not 'l.fits'"),
         (("dance",), 2, "VERB cannot be 'dance'; it is one of simulate"),
         ((), 2, "VERB"),
     ],
 )
-def test_errors_are_one_sentence(tmp_path, args, code, says):
+def test_errors_are_one_sentence(config, tmp_path, args, code, says):
+    (tmp_path / "c.toml").write_text(config.to_toml())
     done = rbtrain(*args, cwd=tmp_path)
     assert done.returncode == code
     assert says in done.stderr
