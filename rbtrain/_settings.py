@@ -1,7 +1,8 @@
 """Settings: frozen dataclasses of plain values, checked by their fields and made of nested dicts."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -25,7 +26,7 @@ class Settings:
         ------
         ValueError
             Text or a list where a number is due, a fraction where a whole number is, a list of
-            another length; names the field, what it is like, and the value.
+            another length, a number that is not finite; names the field, what it is like, and the value.
         """
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
@@ -33,6 +34,39 @@ class Settings:
                 value, item.default, get_args(item.type)
             ):
                 raise ValueError(f"{item.name} must be like {item.default!r}, not {value!r}")
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(_is_number(each) and not math.isfinite(each) for each in numbers):
+                raise ValueError(f"{item.name} must be finite, not {value!r}")
+
+    def check(self, names: Sequence[str], must: str, is_good: Callable[[Any], bool]) -> None:
+        """Check the values of some fields.
+
+        Parameters
+        ----------
+        names : sequence of str
+        must : str
+            What each must be, in words.
+        is_good : callable
+            Tells it of a value.
+
+        Raises
+        ------
+        ValueError
+            One is not; names the field and the value.
+        """
+        for name in names:
+            if not is_good(value := getattr(self, name)):
+                raise ValueError(f"{name} must {must}, not {value!r}")
+
+
+def is_share(value: float) -> bool:
+    """Whether a number lies between 0 and 1."""
+    return 0 <= value <= 1
+
+
+def is_range(value: tuple[float, float]) -> bool:
+    """Whether two numbers above 0 do not fall."""
+    return 0 < value[0] <= value[1]
 
 
 def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "") -> _Dataclass:
@@ -72,7 +106,12 @@ def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "")
             changed[name] = with_values(current, value, place)
         else:
             changed[name] = tuple(value) if isinstance(value, list) else value
-    return dataclasses.replace(default, **changed)
+    try:
+        return dataclasses.replace(default, **changed)
+    except (TypeError, ValueError) as error:
+        if not where:
+            raise
+        raise ValueError(f"[{where}] {error}") from error
 
 
 def identity(settings: "DataclassInstance") -> dict[str, Any]:
@@ -108,7 +147,10 @@ def _is_like(value: Any, default: Any, kinds: tuple[Any, ...]) -> bool:
     if isinstance(default, tuple):
         if not isinstance(value, tuple) or len(value) == 0:
             return False
-        return (Ellipsis in kinds or len(value) == len(kinds)) and all(map(_is_number, value))
+        is_whole = kinds[0] is int
+        are_numbers = all(isinstance(each, Integral) or not is_whole for each in value)
+        is_long = Ellipsis in kinds or len(value) == len(kinds)
+        return is_long and are_numbers and all(map(_is_number, value))
     if not _is_number(value):
         return False
     return isinstance(value, Integral) or not isinstance(default, Integral)

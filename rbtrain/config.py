@@ -18,7 +18,7 @@ import tomli_w
 from rbinfer import PreprocessSpec
 from rbinfer._util.hashing import digest_of
 
-from ._settings import LATER, Settings, identity, with_values
+from ._settings import LATER, Settings, identity, is_range, is_share, with_values
 from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
@@ -103,9 +103,13 @@ class DataConfig(Settings):
             raise ValueError(
                 f"frames must be at least 2 and test_frames 0, not {self.frames} and {self.test_frames}"
             )
-        for name in ("filtered", "maps_given", "measured", "known_noise"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        shares = "filtered", "maps_given", "measured", "known_noise", "fwhm_excess_fraction"
+        self.check(shares, "be between 0 and 1", is_share)
+        self.check(("seed", "fwhm_scatter"), "be 0 or more", lambda value: value >= 0)
+        self.check(("per_class", "sources"), "be 1 or more", lambda value: value >= 1)
+        self.check(("min_area",), "hold whole numbers of 1 or more", lambda areas: min(areas) >= 1)
+        pairs = "threshold", "fwhm_excess"
+        self.check(pairs, "be a range above 0, the lower end first", is_range)
         if not all(0 <= v <= 1 for v in self.deblending):
             raise ValueError(f"deblending must hold shares between 0 and 1, not {self.deblending}")
         if not 0 < self.validation <= 0.5:
@@ -162,10 +166,10 @@ class NetworkConfig(Settings):
             raise ValueError(
                 "population = true needs psf = true: both are told once for all cutouts of a frame"
             )
-        if min(self.native, self.judged) < 1:
-            raise ValueError(
-                f"native and judged must be 1 or more features, not {self.native} and {self.judged}"
-            )
+        features = "native", "judged", "dense_units"
+        self.check(features, "be 1 or more features", lambda value: value >= 1)
+        self.check(("filters",), "hold numbers of 1 or more", lambda numbers: min(numbers) >= 1)
+        self.check(("dropout",), "be 0 or more and below 1", lambda value: 0 <= value < 1)
 
 
 @dataclass(frozen=True)
@@ -215,10 +219,8 @@ class FitConfig(Settings):
                 "precision must be 'float32', 'mixed_float16' or 'mixed_bfloat16', not "
                 f"{self.precision!r}"
             )
-        if not 0 <= self.parent_share <= 1:
-            raise ValueError(f"parent_share must lie in [0, 1], not {self.parent_share}")
-        if not 0 <= self.taught <= 1:
-            raise ValueError(f"taught must lie in [0, 1], not {self.taught}")
+        self.check(("parent_share", "taught"), "be between 0 and 1", is_share)
+        self.check(("seed", "balance"), "be 0 or more", lambda value: value >= 0)
         rising = all(low < high for low, high in pairwise((0.0, *self.widths)))
         are_pairs = len(self.widths) == len(self.bogus_weights) > 0
         if not (rising and are_pairs and min(self.bogus_weights) > 0):
@@ -262,6 +264,19 @@ class TrainConfig:
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.name in (".", "..") or {*"/\\\n"} & {*self.name}:
+            raise ValueError(
+                f"name must be a text without slashes, as it also names a folder, not {self.name!r}"
+            )
+        if not isinstance(self.version, str) or not self.version:
+            raise ValueError(f'version must be a text such as "1", not {self.version!r}')
+        if not isinstance(self.real, tuple):
+            raise ValueError(f'real must be a list such as ["star"], not {self.real!r}')
+        if len(set(self.real)) < len(self.real) or set(self.real) == set(CLASSES):
+            raise ValueError(
+                f"real must name some of the {len(CLASSES)} classes once each, and not all, not "
+                f"{list(self.real)}"
+            )
         unknown = [name for name in self.real if name not in CLASSES]
         if unknown or not self.real:
             raise ValueError(f"real must name some of {', '.join(CLASSES)}, not {list(self.real)}")

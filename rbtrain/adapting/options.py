@@ -53,6 +53,8 @@ class AdaptOptions:
     def __post_init__(self) -> None:
         if not self.labels:
             raise InputError("no table of labels is given")
+        if self.seed < 0:
+            raise InputError(f"seed must be 0 or more, not {self.seed}")
         if self.layers not in get_args(_Layers):
             raise InputError(
                 f"layers must be one of {', '.join(get_args(_Layers))}, not {self.layers!r}"

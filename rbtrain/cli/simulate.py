@@ -75,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
     from ..data.dataset import Dataset, build_dataset, check_backdrops
     from ..simulate import describe, identify, open_backdrops
 
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers must be 1 or more, not {options.workers}")
     config, where = open_training(options)
     files = identify(options.darks, options.images)
     if not files and options.backdrop_fraction is not None:

@@ -75,6 +75,8 @@ class HarvestOptions:
             raise InputError("a catalogue and a mask tell of the detections of a night: give its tables")
         if self.most < 1:
             raise InputError(f"most must be at least 1, not {self.most}")
+        if self.seed < 0:
+            raise InputError(f"seed must be 0 or more, not {self.seed}")
 
 
 @dataclass(frozen=True)

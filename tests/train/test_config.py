@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from rbtrain._settings import identity
-from rbtrain.config import TrainConfig
+from rbtrain.config import CLASSES, TrainConfig
 
 
 def test_config_round_trip(config, tmp_path):
@@ -39,7 +39,7 @@ def test_a_setting_that_is_new_leaves_old_hashes_as_they_are():
         ("name = ", "Invalid value"),
         ("name = 'a'\n[data]\ndeblending = [2.0]", "deblending must hold shares"),
         ("name = 'a'\n[data]\nknown_noise = -0.1", "known_noise must be between 0 and 1, not -0.1"),
-        ("name = 'a'\n[data]\nmeasured = nan", "measured must be between 0 and 1, not nan"),
+        ("name = 'a'\n[data]\nmeasured = nan", "measured must be finite, not nan"),
         ("name = 'a'\nsources = '0.9'", "sources must be a share between 0 and 1, not '0.9'"),
         ("name = 'a'\n[fit]\nprecision = 'half'", "precision must be 'float32'"),
         ("name = 'a'\n[fit]\nepochs = 2.5", "epochs must be like 20, not 2.5"),
@@ -51,6 +51,47 @@ def test_a_setting_that_is_new_leaves_old_hashes_as_they_are():
         ("name = 'a'\n[simulate]\nwidth = 99.5", "width must be like 512, not 99.5"),
         ("name = 'a'\nfit = 3", "fit must be a table of settings, not 3"),
         ("name = 'a'\npreprocess = 'default'", "preprocess must be a table of settings, not 'default'"),
+        ("name = 'a'\n[data]\nthreshold = [6.0, 3.0]", r"\[data\] threshold must be a range above 0"),
+        ("name = 'a'\n[data]\nthreshold = [nan, 3.0]", r"\[data\] threshold must be finite, not \(nan"),
+        ("name = 'a'\n[data]\nfwhm_excess = [1.4, 1.0]", r"fwhm_excess .* not \(1.4, 1.0\)"),
+        (
+            "name = 'a'\n[data]\nfwhm_scatter = -1.0",
+            r"\[data\] fwhm_scatter must be 0 or more, not -1.0",
+        ),
+        (
+            "name = 'a'\n[data]\nfwhm_excess_fraction = 3.0",
+            "excess_fraction must be between 0 and 1, not 3",
+        ),
+        ("name = 'a'\n[data]\nseed = -1", r"\[data\] seed must be 0 or more, not -1"),
+        ("name = 'a'\n[data]\nper_class = -3", r"\[data\] per_class must be 1 or more, not -3"),
+        ("name = 'a'\n[data]\nsources = -3", r"\[data\] sources must be 1 or more, not -3"),
+        ("name = 'a'\n[data]\nmin_area = [1.5]", r"min_area must be like \(1, 1, 3, 5\), not \(1.5,\)"),
+        ("name = 'a'\n[data]\nmin_area = [0]", r"min_area must hold whole numbers of 1 or more"),
+        ("name = 'a'\n[network]\ndropout = 1.5", r"\[network\] dropout must be 0 or more and below 1"),
+        (
+            "name = 'a'\n[network]\nfilters = [-1]",
+            r"filters must hold numbers of 1 or more, not \(-1,\)",
+        ),
+        (
+            "name = 'a'\n[network]\nfilters = [8.5]",
+            r"filters must be like \(32, 64, 128\), not \(8.5,\)",
+        ),
+        ("name = 'a'\n[network]\ndense_units = 0", r"dense_units must be 1 or more features, not 0"),
+        ("name = 'a'\n[fit]\nseed = -1", r"\[fit\] seed must be 0 or more, not -1"),
+        ("name = 'a'\n[fit]\nbalance = nan", r"\[fit\] balance must be finite, not nan"),
+        ("name = 'a'\n[fit]\nlearning_rate = inf", r"\[fit\] learning_rate must be finite, not inf"),
+        ("name = 'a'\n[fit]\nepochs = '5'", r"\[fit\] epochs must be like 20, not '5'"),
+        ("name = 'a'\n[simulate.sky]\nfringes = nan", r"\[simulate.sky\] fringes must be finite"),
+        ("name = 5", "name must be a text without slashes, .* not 5"),
+        ("name = '../evil'", "name must be a text without slashes, .* not '../evil'"),
+        ("name = '..'", r"name must be a text without slashes, .* not '\.\.'"),
+        ("name = 'a'\nversion = 1", 'version must be a text such as "1", not 1'),
+        ("name = 'a'\nreal = 'star'", r"real must be a list such as \[\"star\"\], not 'star'"),
+        ("name = 'a'\nreal = ['star', 'star']", "real must name some of the 7 classes once each"),
+        (
+            f"name = 'a'\nreal = {[*CLASSES]}",
+            "real must name some of the 7 classes once each, and not all",
+        ),
     ],
 )
 def test_config_errors_name_file_and_key(tmp_path, text, says):
