@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from rbinfer import ModelSpec
 from rbinfer.errors import InputError
+from rbinfer.io.labels import Label
 from rbinfer.model.registry import list_models, user_directory
 
 from ..judging.promotion import Comparison
@@ -81,7 +82,9 @@ class Adapted:
         Why this was done and no other.
     comparison : Comparison
     left_out : list of str
-        Labels that could not be used.
+        Why some labels could not be used, in a sentence for each image and catalogue.
+    without : sequence of Label
+        These labels.
     """
 
     path: Path
@@ -90,12 +93,14 @@ class Adapted:
     why: str
     comparison: Comparison
     left_out: list[str]
+    without: Sequence[Label] = ()
 
     def in_words(self) -> list[str]:
         """Say what came of it, what was done, the rates before and after, and where the file is."""
         lines = [self._verdict(), f"{_DONE[self.method]}: {self.why}", *self.comparison.in_words()]
-        if self.left_out:
-            lines.append(f"left out: {len(self.left_out)} images with labels that can't be used")
+        if self.without:
+            n, images = len(self.without), len({label.image for label in self.without})
+            lines.append(f"left out: {n} labels that can't be used, of {images} images")
         return [*lines, f"{self.path}: {self.spec.name} {self.spec.version}"]
 
     def _verdict(self) -> str:

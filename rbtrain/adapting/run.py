@@ -120,7 +120,9 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
             golden=None,
         )
         _write(parent_file, new, chosen, material, path)
-    return Adapted(path, new, chosen.method, chosen.why, chosen.comparison, found.left_out)
+    kept = {label.key for label in found.labels}
+    without = [label for label in given.labels if label.key not in kept]
+    return Adapted(path, new, chosen.method, chosen.why, chosen.comparison, found.left_out, without)
 
 
 def _check_enough(labels: Sequence[Label]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Harvested labels that are taken at most, beside all that a person gave, and how pure they must be.
 _MOST_HARVESTED, _LEAST_PURITY = 2000, 0.95
+#: Labels that are taken; others were skipped.
+_COUNTING = "real", "bogus"
 #: Letters of what stands for a label in a model file; two of a million are alike once in 500 times.
 _LETTERS = 12
 
@@ -50,16 +53,18 @@ def given_labels(files: Sequence[str | os.PathLike[str]], rng: np.random.Generat
     InputError
         A table cannot be read, or changes meanwhile.
     """
-    rows: list[Label] = []
+    tables: list[tuple[Path, list[Label]]] = []
     sha256 = []
     for path in map(Path, files):
         check_file(path)
         before = digest(os.fspath(path))
-        rows += read_labels(path)
+        tables.append((path, read_labels(path)))
         if digest(os.fspath(path)) != before:
             raise InputError(f"{path} changed while it was read; start again")
         sha256.append(before)
-    counting = [label for label in current(rows) if label.label in ("real", "bogus")]
+    answers = current([label for _, rows in tables for label in rows])
+    _tell_of_contradictions(tables, answers)
+    counting = [label for label in answers if label.label in _COUNTING]
     pure = [label for label in counting if label.evidence == PERSON or not label.purity < _LEAST_PURITY]
     if len(pure) < len(counting):
         log.warning(
@@ -70,6 +75,20 @@ def given_labels(files: Sequence[str | os.PathLike[str]], rng: np.random.Generat
     harvested = [k for k, label in enumerate(pure) if label.evidence != PERSON]
     dropped = set(rng.permutation(harvested)[_MOST_HARVESTED:].tolist())
     return GivenLabels([label for k, label in enumerate(pure) if k not in dropped], sha256)
+
+
+def _tell_of_contradictions(tables: Sequence[tuple[Path, list[Label]]], answers: list[Label]) -> None:
+    """Warn of labels that another table contradicts, and say which of the two holds."""
+    holds = {label.key: label for label in answers if label.label in _COUNTING}
+    table_of = {id(label): path for path, rows in tables for label in rows}
+    pairs: Counter[tuple[Path, Path]] = Counter()
+    for path, rows in tables:
+        for label in current(rows):
+            other = holds.get(label.key, label)
+            if label.label in _COUNTING and label.label != other.label:
+                pairs[path, table_of[id(other)]] += 1
+    for (path, winner), n in pairs.items():
+        log.warning("labels of %s that %s contradicts: %d; those of %s hold", path, winner, n, winner)
 
 
 def marks_of(labels: Sequence[Label]) -> list[str]:

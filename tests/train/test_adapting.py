@@ -307,6 +307,7 @@ def test_labels_of_an_image_that_is_gone_or_changed_are_left_out(strange, small_
     assert sorted(reason.split(":")[0].split(" ")[0] for reason in found.left_out) == ["3", "5"]
     assert "the image is not there any more" in " ".join(found.left_out)
     assert "the image has changed since it was labelled" in " ".join(found.left_out)
+    assert "left out: 8 labels that can't be used, of 2 images" in found.in_words()
 
 
 def test_features_are_what_the_last_layer_gets(tmp_path, strange):

@@ -1,5 +1,7 @@
 """Labels to adapt to: which are taken, and which a model was fitted to before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,37 @@ def test_all_of_a_person_and_some_of_the_harvested_are_taken(tmp_path):
     found = given_labels([tmp_path / "labels.ecsv"], np.random.default_rng(0)).labels
     assert sum(one.evidence == "person" for one in found) == 30
     assert len(found) == 2030
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {}, []),
+        ({}, {3: "bogus", 4: "bogus"}, [("a", "b", 2)]),
+        ({3: "bogus"}, {4: "bogus", 5: "skip"}, [("a", "b", 2)]),
+    ],
+)
+def test_tables_that_contradict_each_other_are_told(tmp_path, caplog, first, second, told):
+    for name, other in (("a", first), ("b", second)):
+        rows = [replace(label(x), label=other.get(x, "real")) for x in range(6)]
+        LabelFile(tmp_path / f"{name}.ecsv").append(rows)
+    paths = {name: tmp_path / f"{name}.ecsv" for name in "ab"}
+    found = given_labels(paths.values(), np.random.default_rng(0)).labels
+    assert {int(one.x) for one in found if one.label == "bogus"} == {
+        x for x, said in second.items() if said == "bogus"
+    }
+    assert caplog.messages == [
+        f"labels of {paths[loser]} that {paths[winner]} contradicts: {n}; those of {paths[winner]} hold"
+        for loser, winner, n in told
+    ]
+
+
+def test_a_person_holds_whatever_table_is_named_last(tmp_path, caplog):
+    LabelFile(tmp_path / "a.ecsv").append([label(0), label(9)])
+    LabelFile(tmp_path / "b.ecsv").append([replace(label(0, 0.99, "dark"), label="bogus")])
+    found = given_labels([tmp_path / "a.ecsv", tmp_path / "b.ecsv"], np.random.default_rng(0)).labels
+    assert [one.label for one in found] == ["real", "real"]
+    assert "a.ecsv contradicts: 1; those of" in caplog.text
 
 
 def test_an_object_is_seen_if_one_of_its_labels_is():
