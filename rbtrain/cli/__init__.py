@@ -12,6 +12,7 @@ from typing import Any
 
 from rbinfer import __version__
 from rbinfer._util.sentences import unforeseen
+from rbinfer._util.wording import in_options
 from rbinfer.cli.parser import Parser
 
 _VERBS = ("simulate", "fit", "export", "evaluate", "sheet", "harvest", "adapt")
@@ -79,7 +80,7 @@ def _run(argv: Sequence[str] | None, came: list[int]) -> int:
                 f"{error.name} is not installed; rbtrain needs more than rbinfer does: "
                 f"pip install 'rbinfer[{_EXTRAS.get(options.verb, 'train')}]'"
             )
-        print(f"rbtrain: error: {text}", file=sys.stderr)
+        print(f"rbtrain: error: {in_options(text)}", file=sys.stderr)
         return 1
 
 

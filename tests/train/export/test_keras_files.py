@@ -71,7 +71,7 @@ def test_a_file_that_is_none_of_keras_is_named(tmp_path, name):
         (("m.keras", "-o", "m.keras"), "must end in .onnx, not 'm.keras'"),
         (("m.keras", "-o", "m.keras", "--overwrite"), "must end in .onnx, not 'm.keras'"),
         (("c.toml", "-o", "c.toml"), "must end in .onnx, not 'c.toml'"),
-        (("m.keras", "-o", "old.onnx"), "old.onnx exists"),
+        (("m.keras", "-o", "old.onnx"), "old.onnx exists and is kept; use --overwrite"),
         (("c.toml", "-o", "old.onnx"), "old.onnx exists"),
         (("old.keras",), "old.onnx exists"),
         (("c.toml", "--network", "old.onnx", "-o", "old.onnx"), "old.onnx exists"),
