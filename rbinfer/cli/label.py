@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, RbinferError
 from .options import add_common_options
 from .parser import add_verb
-from .values import count, whole
+from .values import count, port
 
 if TYPE_CHECKING:
     from ..label.pool import Pool
@@ -51,7 +51,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--who", metavar="NAME", help="noted with each label (your user name)")
     parser.add_argument(
-        "--port", type=whole, default=0, metavar="P", help="port; any that is free by default"
+        "--port", type=port, default=0, metavar="P", help="port; any that is free by default"
     )
     parser.add_argument(
         "--no-browser", action="store_true", help="print the address and open no browser"

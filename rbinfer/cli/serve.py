@@ -7,7 +7,7 @@ from typing import Any
 
 from .options import add_common_options, add_scoring_options, score_arguments
 from .parser import add_verb
-from .values import count, positive, whole
+from .values import count, port, positive
 
 _MB = 1_000_000
 
@@ -43,7 +43,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where")
     group.add_argument("--host", default="127.0.0.1", metavar="H", help="address (127.0.0.1)")
     group.add_argument(
-        "--port", type=whole, default=8787, metavar="P", help="port (8787); 0 for any that is free"
+        "--port", type=port, default=8787, metavar="P", help="port (8787); 0 for any that is free"
     )
     group.add_argument(
         "--socket", metavar="PATH", help="a Unix socket instead, which this user alone may use"
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 print(f"rbinfer: listening at {address}", file=sys.stderr, flush=True)
 
-        run_server(app, place, tell)
+        run_server(app, place, tell, patience=options.patience)
     return 0
 
 

@@ -65,6 +65,14 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """Read the number of a port, 0 to 65535."""
+    value = whole(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: they go up to 65535")
+    return value
+
+
 def bits(text: str) -> int:
     """Read an integer of at least 1, also in hexadecimal."""
     try:

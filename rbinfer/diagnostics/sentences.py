@@ -41,7 +41,8 @@ def sentence(found: Explanation) -> str:
 def _judged(found: Explanation) -> str:
     """Return the verdict with what is seen of the object: what speaks for the verdict first."""
     if not found.snr >= _FAINT:
-        said = f"hardly above the noise (S/N {found.snr:.1f})"
+        above = "hardly above the noise" if found.snr > 0 else "not above the sky"
+        said = f"{above} (S/N {found.snr:.1f})"
         return f"{'Real' if found.is_real else 'Bogus'}: {said}"
     against, like = _looks(found)
     if found.is_real:

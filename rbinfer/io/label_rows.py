@@ -131,6 +131,11 @@ class Label:
         """The detection that it is about."""
         return key_of(self.hash, self.hdu, self.plane, self.x, self.y)
 
+    @property
+    def told(self) -> tuple[Key, str, str, str, str]:
+        """What tells this answer from any other: about what, which, whose and when."""
+        return self.key, self.label, self.kind, self.who, self.when
+
 
 def key_of(hash: str, hdu: int, plane: str, x: float, y: float) -> Key:
     """Return what tells a detection apart from others; see `Key`. Planes are named in either case."""

@@ -143,7 +143,7 @@ class _Pages:
         def noted() -> dict[str, Any]:
             asked = _object(body)
             item, label, kind = asked.get("item"), asked.get("label"), asked.get("class", "")
-            if not (isinstance(item, int) and isinstance(label, str) and isinstance(kind, str)):
+            if not (type(item) is int and isinstance(label, str) and isinstance(kind, str)):
                 raise InputError("an answer has an item (a whole number), a label and a class (texts)")
             return self._session.answer(item, label, kind, _window(asked.get("window", "")))
 

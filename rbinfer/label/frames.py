@@ -168,12 +168,13 @@ class Frames:
         Raises
         ------
         ImageChangedError
-            It is another file by now.
-        RbinferError
-            It cannot be read.
+            It is another file by now, or cannot be read any more.
         """
         path = _path(image)
-        found = self.hash(image)
+        try:
+            found = self.hash(image)
+        except RbinferError as error:
+            raise ImageChangedError(f"{error}; its detections are passed over") from error
         if found != self._shown[path].hash:
             raise ImageChangedError(f"{path} has changed; score it again, and start anew")
         return found

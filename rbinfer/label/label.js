@@ -232,10 +232,15 @@ function once(work) {
   return doing;
 }
 
+function isCellSeen() {
+  const picture = at("grid").children[focus]?.querySelector("img");
+  return Boolean(picture?.complete && picture.naturalWidth);
+}
+
 function answer(label, kind = "") {
   return once(async () => {
     const item = inGrid ? cells[focus] : current;
-    if (!item || !(inGrid || isSeen())) return;
+    if (!item || !(inGrid ? isCellSeen() : isSeen())) return;
     try {
       showProgress(await ask("answer", { item: item.item, label, class: kind, window: name }));
     } catch (error) {
@@ -246,18 +251,31 @@ function answer(label, kind = "") {
       throw error;
     }
     item.answer = label;
-    stack.push(item.item);
-    sessionStorage.setItem("stack", JSON.stringify(stack));
+    keep([...stack, item.item]);
     await next();
   });
+}
+
+// The items that can be taken back, the last one first; they outlive a reload.
+function keep(items) {
+  stack = items;
+  sessionStorage.setItem("stack", JSON.stringify(stack));
 }
 
 function undo() {
   return once(async () => {
     if (!stack.length) throw new Error("There is no answer to take back.");
-    const number = stack.pop();
-    sessionStorage.setItem("stack", JSON.stringify(stack));
-    const { progress, item } = await ask("undo", { item: number, window: name });
+    const number = stack.at(-1);
+    let taken;
+    try {
+      taken = await ask("undo", { item: number, window: name });
+    } catch (error) {
+      // It cannot be taken back here, now or later; otherwise the answer stands, and so does its place.
+      if ([409, 422].includes(error.status)) keep(stack.slice(0, -1));
+      throw error;
+    }
+    keep(stack.slice(0, -1));
+    const { progress, item } = taken;
     showProgress(progress);
     if (inGrid) {
       const k = cells.findIndex((cell) => cell.item === number);
@@ -378,7 +396,7 @@ function showClasses(found) {
 
 async function start() {
   const state = await ask(`state?window=${name}`);
-  stack = (isReload && JSON.parse(sessionStorage.getItem("stack"))) || state.recent;
+  keep((isReload && JSON.parse(sessionStorage.getItem("stack"))) || state.recent);
   showProgress(state.progress);
   showClasses(state.classes);
   at("file").textContent = state.file;
@@ -399,4 +417,8 @@ at("near").onload = () => (seen = current);
 at("near").onerror = () => current && pass(current);
 at("star").onload = () => { at("star").hidden = false; at("starless").hidden = true; };
 at("star").onerror = () => { at("star").hidden = true; at("starless").hidden = false; };
+// What has the focus is not behind the bar of buttons.
+new ResizeObserver(([bar]) => {
+  document.documentElement.style.scrollPaddingBottom = `${bar.target.offsetHeight + 8}px`;
+}).observe(document.querySelector("nav"));
 once(start);

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.sentences import unforeseen
+from .._util.sentences import counted, unforeseen
 from ..errors import InputError, RbinferError
 from ..model.spec import DEFAULT_FWHM
 from ..night.parts import DETECTIONS
@@ -103,6 +103,9 @@ def read_pool(folder: Path, images: Path | None = None) -> Pool:
     notes = [f"Left out as no scored catalogues: {some(skipped)}."] if skipped else []
     pool = _pool(found, notes)
     if not len(pool.rows):
+        if found:
+            what = counted(len(found), "scored catalogue")
+            raise InputError(f"{folder} has nothing to label: no detection in {what}")
         raise InputError(
             f"{folder} has nothing to label: {some(pool.notes) or 'no scored catalogues'}; score images "
             f"with 'rbinfer batch IMAGES -o {folder}'"

@@ -6,7 +6,8 @@ import os
 import threading
 import time
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,8 +182,14 @@ class Session:
         self._check(item)
         row = self._row(item)
         image = self.pool.images[row["image"]]
-        try:
+        with self._or_passed_over(item):
             return row, image, self.frames.frame(image, int(row["hdu"]))
+
+    @contextmanager
+    def _or_passed_over(self, item: int) -> Iterator[None]:
+        """Give out no detection of an image for a while that cannot be read."""
+        try:
+            yield
         except Exception:
             with self._lock:
                 self._gone[self._place(item)] = time.monotonic() + _AGAIN
@@ -304,12 +311,14 @@ class Session:
 
     def _label(self, item: int, label: str, kind: str) -> Label:
         row, image, frame = self.frame(item)
+        with self._or_passed_over(item):
+            digest = self.frames.hash_as_shown(image)
         ra, dec = np.full(1, np.nan), np.full(1, np.nan)
         if frame.sky is not None:
             ra, dec = frame.sky.positions(np.array([row["x"]]), np.array([row["y"]]))
         return Label(
             image=os.path.abspath(str(image.path)),
-            hash=self.frames.hash_as_shown(image),
+            hash=digest,
             x=key_of("", 0, "", row["x"], 0.0).x,
             y=key_of("", 0, "", 0.0, row["y"]).y,
             label=label,
@@ -329,7 +338,7 @@ class Session:
 
     def _append(self, new: Label, window: str, file: int) -> dict[str, Any]:
         self._labels.append([new], file)
-        self._windows[_told(new)] = window
+        self._windows[new.told] = window
         try:
             self._learn(file)
         except RbinferError as error:
@@ -352,7 +361,7 @@ class Session:
             self._count(answers, item, -1)
             if label.label != "undo":
                 earlier = _EARLIER if is_anew and label.who == self._who else _ELSEWHERE
-                answers.append(_Answer(label, self._windows.get(_told(label), earlier)))
+                answers.append(_Answer(label, self._windows.get(label.told, earlier)))
             elif answers:
                 answers.pop()
             if answers:
@@ -431,11 +440,6 @@ def make_session(pool: Pool, path: Path, who: str, goal: int) -> Session:
     Session
     """
     return Session(pool, in_order(pool, draws(pool)), LabelFile(path), who, goal)
-
-
-def _told(label: Label) -> tuple[Key, str, str, str, str]:
-    """Return what tells an answer of this process from any other."""
-    return label.key, label.label, label.kind, label.who, label.when
 
 
 def _number(value: Any) -> float | None:

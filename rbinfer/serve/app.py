@@ -4,11 +4,11 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._util.collected import collected_warnings
 from .._util.extras import needed
@@ -22,10 +22,18 @@ from .jobs import Asked, Job, allowed_path, check_inflated, keep_upload, options
 from .limits import App, Guard, Limits, RefusedError
 from .metrics import Metrics
 
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
 log = logging.getLogger(__name__)
 
 _MOST_JSON = 1 << 26  # bytes of a request in JSON, which is held in memory
 _FORM = "multipart/form-data"
+_OF_CATALOGUES = (
+    *("catalog_format", "x_col", "y_col", "origin"),
+    *("swap_xy", "flip_x", "flip_y", "scale_xy", "shift_xy"),
+)
+_PLAIN = ScoreOptions()
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,12 @@ class Service:
     limits: Limits
     metrics: Metrics
 
+    @property
+    def of_pixels(self) -> ScoreOptions:
+        """The options without those about catalogues: positions are sent as pixels."""
+        plain: Any = {name: getattr(_PLAIN, name) for name in _OF_CATALOGUES}
+        return replace(self.options, **plain)
+
     def prepared(self, asked: Asked, uploads: dict[str, Any], folder: Path) -> Job:
         """Check what is asked for, and put what was sent where it can be read.
 
@@ -64,7 +78,7 @@ class Service:
         ------
         RefusedError, InputError
         """
-        options = options_of(asked.options, self.options)
+        options = options_of(asked.options, self.options if asked.positions is None else self.of_pixels)
         if ("image" in uploads) == (asked.image is not None):
             raise RefusedError(400, "give the image once: as a path, or as the part 'image' of a form")
         if "catalog" in uploads and (asked.catalog is not None or asked.positions is not None):
@@ -152,7 +166,7 @@ def make_app(service: Service, at_once: int) -> App:
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import Response
     from starlette.routing import Route
 
     room: list[CapacityLimiter] = []
@@ -165,15 +179,15 @@ def make_app(service: Service, at_once: int) -> App:
             kind = kind_asked(request.headers.get("accept", ""))
             found = await run_sync(service.answer, asked, uploads, kind, limiter=room[0])
         except RefusedError as refused:
-            return JSONResponse({"error": refused.text}, refused.status, refused.headers)
+            return _as_json({"error": refused.text}, refused.status, refused.headers)
         except ClientDisconnect:
             log.info("a client went away before its request was whole")
             return Response(status_code=400)
         except RbinferError as error:
-            return JSONResponse({"error": " ".join(str(error).split())}, 422)
+            return _as_json({"error": " ".join(str(error).split())}, 422)
         except Exception as error:
             log.exception("a request failed")
-            return JSONResponse({"error": unforeseen(error)}, 500)
+            return _as_json({"error": unforeseen(error)}, 500)
         finally:
             await request.close()
         return Response(found.body, media_type=found.kind)
@@ -183,7 +197,7 @@ def make_app(service: Service, at_once: int) -> App:
 
         spec = service.classifier.spec
         facts = {"model": spec.name, "version": spec.version, "rbinfer": __version__}
-        return JSONResponse({"status": "ok"} | facts)
+        return _as_json({"status": "ok"} | facts)
 
     async def metrics(request: Request) -> Response:
         body, kind = service.metrics.as_text()
@@ -193,7 +207,7 @@ def make_app(service: Service, at_once: int) -> App:
         assert isinstance(error, HTTPException)
         asked = f"{request.method} {request.url.path}"
         text = f"there is no {asked}; there are POST /classify, GET /health and GET /metrics"
-        return JSONResponse({"error": text}, error.status_code, error.headers)
+        return _as_json({"error": text}, error.status_code, error.headers)
 
     routes = [
         Route("/classify", classify, methods=["POST"]),
@@ -204,10 +218,17 @@ def make_app(service: Service, at_once: int) -> App:
     return Guard(app, service.limits, service.metrics)
 
 
+def _as_json(found: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> "Response":
+    """Answer in ASCII: names of files may hold what no other encoding can."""
+    from starlette.responses import Response
+
+    return Response(json.dumps(found), status, headers, "application/json")
+
+
 async def _read(request: Any, most_bytes: int) -> tuple[Asked, dict[str, Any]]:
     """Return what a request says, and the files that it brings."""
-    kind = request.headers.get("content-type", "")
-    if kind.startswith(_FORM):
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == _FORM:
         form = await _form_of(request, most_bytes)
         uploads = {}
         for name, value in form.multi_items():
@@ -223,7 +244,7 @@ async def _read(request: Any, most_bytes: int) -> tuple[Asked, dict[str, Any]]:
             uploads[name] = value
         text = uploads.pop("request", "{}")
         return Asked.of(_json_of(text)), uploads
-    if kind.split(";")[0].strip() == "application/json":
+    if kind == "application/json":
         body = b""
         async for piece in request.stream():
             body += piece

@@ -112,7 +112,10 @@ def allowed_path(path: str, folders: Sequence[str], what: str) -> str:
     """
     if "\0" in path or not os.path.isabs(path):
         raise RefusedError(400, f"the {what} must be an absolute path")
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except UnicodeEncodeError as error:
+        raise RefusedError(400, f"the {what} has a name that no file can have") from error
     if not any(real.startswith(os.path.join(folder, "")) for folder in folders):
         where = f"; allowed are {', '.join(folders)}" if folders else "; none is allowed (--allow)"
         raise RefusedError(403, f"the {what} {path} lies in no folder that this service may read{where}")
@@ -167,7 +170,7 @@ def _checked(name: str, value: Any) -> Any:
         return value
     if isinstance(value, list) and name == "show" and all(isinstance(each, str) for each in value):
         return tuple(value)
-    if isinstance(value, list) and name == "shift_xy" and len(value) == 2:
+    if isinstance(value, list) and name == "shift_xy" and len(value) == 2 and None not in value:
         return tuple(_checked("scale_xy", each) for each in value)
     raise RefusedError(400, f"the option {name} cannot be {value!r}")
 

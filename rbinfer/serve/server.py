@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from .limits import App
 
 log = logging.getLogger(__name__)
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|::1")
 _BACKLOG = 128
+_PATIENCE = 60.0
 _GRACE = 30  # seconds that requests at work have once the end is asked for
 
 
@@ -43,12 +45,12 @@ class Place:
         """What requests may call this host; anything where a token guards it, or a file's rights."""
         if self.path is not None or not self.is_local:
             return ()
-        return ("127.0.0.1", "localhost", "[::1]")
+        return (self.host, "127.0.0.1", "localhost", "[::1]")
 
     @property
     def is_local(self) -> bool:
         """Whether this machine alone can reach it."""
-        return self.path is not None or self.host in _LOOPBACK
+        return self.path is not None or _LOOPBACK.fullmatch(self.host) is not None
 
 
 @contextmanager
@@ -128,8 +130,32 @@ def _remove_stale(path: str) -> None:
     raise InputError(f"another process listens at {path}; end it, or name another place")
 
 
+def _patient(seconds: float) -> Any:
+    """Return the protocol of a connection that is closed if its first request does not begin in time."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Patient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._too_late = self.loop.call_later(seconds, self._give_up)
+
+        def _give_up(self) -> None:
+            if self.cycle is None:
+                self.transport.close()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._too_late.cancel()
+            super().connection_lost(exc)
+
+    return Patient
+
+
 def run_server(
-    app: App, place: Place, ready: Callable[[str], Any] = log.info, extra: str = "serve"
+    app: App,
+    place: Place,
+    ready: Callable[[str], Any] = log.info,
+    extra: str = "serve",
+    patience: float = _PATIENCE,
 ) -> None:
     """Answer requests until SIGTERM or SIGINT, which then takes its usual way.
 
@@ -144,6 +170,8 @@ def run_server(
         Called with the address once requests are taken.
     extra : str
         The extra of rbinfer that brings the server.
+    patience : float
+        Seconds in which the head of a connection's first request must have come.
 
     Raises
     ------
@@ -158,7 +186,7 @@ def run_server(
         server_header=False,
         proxy_headers=False,
         lifespan="off",
-        http="h11",
+        http=_patient(patience),
         ws="none",
         loop="asyncio",
         timeout_graceful_shutdown=_GRACE,
