@@ -29,8 +29,9 @@ def test_what_has_the_focus_in_the_grid_is_in_sight(person, width, height):
 
 
 def test_the_verdict_is_in_sight_on_a_laptop(person):
-    person.browser.set_window_size(1400, 650)
+    person.browser.set_window_size(1400, 650 + person.script("return outerHeight - innerHeight"))
     _wait(person.shown)
+    assert person.script("return innerHeight") == 650
     lower, bar = person.script(
         "const r = at('verdict').getBoundingClientRect();"
         "return [r.bottom, document.querySelector('nav').getBoundingClientRect().top]"
