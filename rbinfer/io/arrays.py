@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._util.arguments import kind_of, unmasked
 from ..errors import InputError, one_line
 from ..kernels.constants import LARGEST
-from .magnitude import check_magnitude
+from .magnitude import tell_magnitude
 from .scratch import taken
 from .units import check_linear
 
@@ -73,7 +73,7 @@ def as_image(
     if pixels.size == 0:
         raise InputError(f"{name} has no pixels: its shape is {pixels.shape}")
     if is_sky and pixels.dtype.kind == "f":
-        check_magnitude(pixels, *spread_over(pixels.shape, _SAMPLE))
+        tell_magnitude(pixels, *spread_over(pixels.shape, _SAMPLE))
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.require(pixels, np.float32, ["C", "A"])
     bad = None
