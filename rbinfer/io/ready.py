@@ -96,7 +96,7 @@ def _of_file(path: Path) -> list[ReadyStamp]:
         if min(shape) > _LARGEST:
             log.warning(
                 "%s has %d x %d pixels and is taken for one stamp, with its detection in the middle; "
-                "if it is an image, `rbinfer classify` scores what is on it",
+                "if it is an image, 'rbinfer classify' scores what is on it",
                 path,
                 *shape,
             )

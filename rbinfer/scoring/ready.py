@@ -69,7 +69,7 @@ def output_of(network: Network, cutouts: ArrayLike | Cutouts) -> Output:
     elif network.spec.preprocess.preset != "reference":
         log.warning(
             "the model %s takes what `Classifier.cutouts` returns; scores of a plain array are less "
-            "good, and wrong if `extract_cutouts` made it, for it makes those of the reference preset",
+            "good, and wrong if 'extract_cutouts' made it, for it makes those of the reference preset",
             network.spec.name,
         )
     numbers, _ = as_numbers(cutouts, "cutouts")
