@@ -2,7 +2,8 @@
 
 import warnings
 
-from .io.maps import bad_pixels, place_of, read_map
+from .io.maps import place_of, read_map
+from .io.mask_planes import bad_pixels
 
 __all__ = ["bad_pixels", "place_of", "read_map"]
 

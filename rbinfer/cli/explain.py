@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from ..diagnostics.sentences import in_words
     from ..errors import InputError
     from ..io.labels import read_labels
-    from ..io.tables import read_catalog
+    from ..io.tables import as_table, read_catalog
     from ..pipeline.as_scored import as_scored
     from ..pipeline.one import detection_at
     from ..pipeline.options import ScoreOptions
@@ -84,11 +84,15 @@ def run(options: argparse.Namespace) -> int:
         options.at = (options.at[0] - options.origin, options.at[1] - options.origin)
         options.origin = None
     how = ScoreOptions(**score_arguments(options))
+    table = None
     if options.catalog:
-        how = as_scored(how, read_catalog(options.catalog, how.catalog_format).meta)
+        table = as_table(read_catalog(options.catalog, how.catalog_format))
+        how = as_scored(how, table.meta)
     classifier = how.classifier()
     point = how.point(classifier)
-    of = detection_at(options.image, how, at=options.at, row=options.row, catalog=options.catalog)
+    of = detection_at(
+        options.image, how, at=options.at, row=options.row, catalog=options.catalog, table=table
+    )
     found = explain(
         classifier,
         of.exposure,

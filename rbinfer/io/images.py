@@ -19,7 +19,7 @@ from .exposure import Exposure
 from .files import check_file, collect_warnings
 from .foreign import told_of
 from .layout import check_axes, content_of, is_gzip, places_of
-from .mask_planes import bad_bits_of
+from .mask_planes import bad_bits_of, bad_pixels
 from .plain import PlainHdu, plain_hdus
 from .planes import levelled, mosaic_of, plane_of, undone
 
@@ -386,10 +386,7 @@ def _mask_extension(path: Path, hdus: Any, number: int, shape: tuple[int, ...]) 
         )
         return None
     values: NDArray[Any] = hdus[found].data
-    bits = bad_bits_of(hdus[found].header)
-    if bits is not None:
-        return (values.astype(np.int64) & bits).astype(bool)
-    return values.astype(bool)
+    return bad_pixels(values, bad_bits_of(hdus[found].header))
 
 
 def _companion(path: Path, hdus: Any, number: int, name: str) -> int | None:

@@ -105,28 +105,3 @@ def read_beside(
     """
     path, hdu = place_of(where, what)
     return read_plane(Path(image) if path is None else path, hdu, of)
-
-
-def bad_pixels(values: NDArray[np.generic], bits: int | None = None) -> NDArray[np.bool_]:
-    """Turn the values of a mask or of data-quality flags into True for bad pixels.
-
-    Parameters
-    ----------
-    values : ndarray
-        Numbers. Without `bits` all but zeros are bad, and NaN is.
-    bits : int, optional
-        Only these bits are bad; the values must be integers then.
-
-    Raises
-    ------
-    InputError
-        Bits were asked of values that are no integers.
-    """
-    if bits is None:
-        return np.asarray(values != 0, np.bool_)
-    integers = values
-    if values.dtype.kind == "f" and np.array_equal(values, np.rint(values)):
-        integers = values.astype(np.int64)  # BZERO makes numbers of unsigned flags
-    if integers.dtype.kind not in "iu":
-        raise InputError(f"bits can be taken of integers alone, but the mask holds {values.dtype}")
-    return np.asarray(integers.astype(np.int64) & bits, np.bool_)

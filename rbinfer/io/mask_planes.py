@@ -1,4 +1,4 @@
-"""What the bits of a mask mean, where its header says so.
+"""Which pixels a mask calls bad; what its bits mean, where its header says so.
 
 The pipelines of Rubin (LSST) and of Hyper Suprime-Cam write a card for each plane of a mask: ``MP_BAD``,
 ``MP_DETECTED`` and so on, with the number of its bit. Most planes say what a pixel shows, not that it is
@@ -8,6 +8,11 @@ bad: all sources have ``MP_DETECTED``.
 import re
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
 
 _CARD = re.compile(r"MP_(\w+)")
 #: Planes of pixels that are bad. Saturated ones are real stars, and those near an edge are good.
@@ -22,3 +27,28 @@ def bad_bits_of(header: Mapping[str, Any]) -> int | None:
         if (card := _CARD.fullmatch(name)) and isinstance(bit, int) and 0 <= bit < 63
     }
     return sum(1 << bit for plane, bit in planes.items() if plane in _BAD) if planes else None
+
+
+def bad_pixels(values: NDArray[np.generic], bits: int | None = None) -> NDArray[np.bool_]:
+    """Turn the values of a mask or of data-quality flags into True for bad pixels.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers. Without `bits` all but zeros are bad, and NaN is.
+    bits : int, optional
+        Only these bits are bad; the values must be integers then.
+
+    Raises
+    ------
+    InputError
+        Bits were asked of values that are no integers.
+    """
+    if bits is None:
+        return np.asarray(values != 0, np.bool_)
+    integers = values
+    if values.dtype.kind == "f" and np.array_equal(values, np.rint(values)):
+        integers = values.astype(np.int64)  # BZERO makes numbers of unsigned flags
+    if integers.dtype.kind not in "iu":
+        raise InputError(f"bits can be taken of integers alone, but the mask holds {values.dtype}")
+    return np.asarray(integers.astype(np.int64) & bits, np.bool_)

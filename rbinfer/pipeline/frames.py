@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import list_images, load_image
-from ..io.maps import bad_pixels, place_of, read_beside, read_map
+from ..io.maps import place_of, read_beside, read_map
+from ..io.mask_planes import bad_pixels
 from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
 from .options import ALL, PixelOptions

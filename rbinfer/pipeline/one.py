@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from .frames import Frames
 from .mosaic import HDU_COLUMN, hdus_of_rows
 from .options import ScoreOptions
 from .places import CatalogueOptions
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +84,7 @@ def detection_at(
     at: tuple[float, float] | None = None,
     row: int | None = None,
     catalog: str | None = None,
+    table: "Table | None" = None,
 ) -> Detection:
     """Find a detection by its place, or by its row in a catalogue.
 
@@ -94,6 +99,8 @@ def detection_at(
         Counted from 0; of the catalogue, or else of what is detected.
     catalog : str, optional
         Of a scored one, the row tells the HDU unless `options` do.
+    table : Table, optional
+        What `catalog` holds, if it was read already.
 
     Returns
     -------
@@ -106,7 +113,9 @@ def detection_at(
     """
     options.check(catalog)
     if at is None and catalog is not None:
-        return _listed(image, options, row, catalog)
+        if table is None:
+            table = as_table(read_catalog(catalog, options.catalog_format))
+        return _listed(image, options, row, catalog, table)
     exposure = open_frame(image, options)
     if at is not None:
         return Detection(exposure, *at, None)
@@ -117,9 +126,10 @@ def detection_at(
     return _at_row(exposure, table["x"], table["y"], peaks(table), row)
 
 
-def _listed(image: str, options: ScoreOptions, row: int | None, catalog: str) -> Detection:
+def _listed(
+    image: str, options: ScoreOptions, row: int | None, catalog: str, table: "Table"
+) -> Detection:
     """Find a detection by its row in a catalogue, on the HDU that the catalogue tells."""
-    table = as_table(read_catalog(catalog, options.catalog_format))
     row = _checked(row, len(table), catalog)
     own = rows_of_image(table, image)
     if own is not None:

@@ -1,5 +1,6 @@
 """What a request asks for: which image, which detections and how, checked before any work."""
 
+import logging
 import math
 import os
 import re
@@ -20,6 +21,8 @@ from ..io.headers import value_of
 from ..io.layout import check_axes
 from ..pipeline.options import ScoreOptions
 from .limits import RefusedError
+
+log = logging.getLogger(__name__)
 
 #: Options that a request may have, and the types that JSON gives them.
 _NUMBERS = ("threshold", "max_missed", "max_false", "fwhm", "saturation", "scale_xy")
@@ -291,8 +294,9 @@ def _check_claim(path: Path, most_bytes: int) -> None:
     try:
         with collect_warnings(), fits.open(path, disable_image_compression=True, memmap=True) as hdus:
             headers = [hdu.header for hdu in hdus]
-    except Exception:
-        return  # whoever reads it says why it cannot be read
+    except Exception as error:
+        log.debug("%s: left to whoever reads it: %s", path, error)
+        return
     for header in headers:
         for prefix in ("", "Z"):
             bits = _integer(header, f"{prefix}BITPIX", 8)

@@ -10,7 +10,8 @@ from scipy.spatial import cKDTree
 
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.maps import bad_pixels, read_beside
+from rbinfer.io.maps import read_beside
+from rbinfer.io.mask_planes import bad_pixels
 from rbinfer.io.positions import sky_columns, sky_degrees
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.detect import detect

@@ -19,7 +19,8 @@ from rbinfer._util.arguments import as_positions
 from rbinfer.errors import InputError
 from rbinfer.io.arrays import as_image, uncertainty_of
 from rbinfer.io.images import load_image, load_stamps, read_plane
-from rbinfer.io.maps import bad_pixels, read_map
+from rbinfer.io.maps import read_map
+from rbinfer.io.mask_planes import bad_pixels
 
 RAMP = np.arange(12, dtype=np.float32).reshape(3, 4)
 
