@@ -44,7 +44,7 @@ class Width:
     regions : tuple of Width
         Those of the ninths of the frame, in the order of `rbinfer.measure.ninths.ninth_of`, where its
         stars differ too much for one to stand for all; else none.
-    population : ndarray of float32, shape (62,), or None
+    population : ndarray of float32, shape (70,), or None
         What the maxima of this frame are like, see `rbinfer.measure.population`; None where they were
         not looked at.
     likely_fwhm : float or None

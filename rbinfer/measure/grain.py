@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 #: Side of the blocks that are looked at, pixels; how many along each axis, and how many at least in all.
 _SIDE, _ALONG, _FEWEST = 32, 6, 4
+_SOME = 8  # blocks are enough for pixels two apart
 _GOOD = 0.75  # share of the pixels of a block
 _FAR = 4  # pixels: noise at so great a distance is not alike
 _CLIP = 3.5 * 1.4826  # median deviations from the median: 3.5 scatters
@@ -47,28 +48,47 @@ class Grain:
     skew : float
         Distance of the median from the upper over that from the lower of the two sextiles. NaN where the
         image is rounded so coarsely that they say nothing.
-    single : float
-        FWHM in pixels of the image of what a single pixel of the detector became. The noise of
-        neighbours is as alike as a Gaussian is to itself, of which a fit to such a pixel has the width,
-        within a tenth (linear, cubic and Lanczos-3 interpolation to pixels of 0.5 to 0.7). 0 where the
-        noise of neighbours is not alike, or where stars crowd.
+    step : float
+        Least difference of two values, over what lies between the sextiles.
+    alike, further : float
+        How alike the noise of neighbours is, and that of pixels two apart: 0 where it is independent, 1
+        where they are the same.
     finest : float
-        Noise in the finest waves over that in those twice as long; infinite where `single` is 0.
+        Noise in the finest waves over that in those twice as long.
+    above, below : float
+        Shares of the pixels that are further than 3.5 scatters above and below the median.
     """
 
     skew: float
-    single: float = 0.0
-    finest: float = math.inf
+    step: float
+    alike: float
+    further: float
+    finest: float
+    above: float
+    below: float
+
+    @property
+    def single(self) -> float:
+        """FWHM in pixels of the image of what a single pixel of the detector became.
+
+        The noise of neighbours is as alike as a Gaussian is to itself, of which a fit to such a pixel
+        has the width, within a tenth (linear, cubic and Lanczos-3 interpolation to pixels of 0.5 to
+        0.7). 0 where the noise of neighbours is not alike, or where stars crowd.
+        """
+        if self.skew > _SKEW or not 0.0 < self.alike < 1.0:
+            return 0.0
+        return FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(self.alike)))
 
     @property
     def is_much_finer(self) -> bool:
         """Whether the grid is much finer than that of the detector."""
-        return self.finest <= _FINEST
+        return self.single > 0 and self.finest <= _FINEST
 
     @property
     def shows_single_pixels(self) -> bool:
         """Whether the image was interpolated, and what a single pixel became is known."""
-        return self.is_much_finer or (self.finest <= _INTERPOLATED and self.skew <= _EVEN)
+        interpolated = self.single > 0 and self.finest <= _INTERPOLATED
+        return self.is_much_finer or (interpolated and self.skew <= _EVEN)
 
     @property
     def shows_faint_stars(self) -> bool:
@@ -95,13 +115,10 @@ def grain_of(pixels: NDArray[np.float32]) -> Grain | None:
     if np.count_nonzero(is_seen) < _FEWEST:
         return None
     blocks, far = blocks[is_seen], far[is_seen]
-    skew = _skew(blocks)
-    if skew > _SKEW:
-        return Grain(skew)
-    alike = float(np.median(1.0 - _difference(blocks, 1) / far))
-    if not 0.0 < alike < 1.0:
-        return Grain(skew)
-    return Grain(skew, FWHM_PER_SIGMA / (2.0 * math.sqrt(-math.log(alike))), _finest(blocks))
+    each = max(len(blocks) // _SOME, 1)
+    some = blocks[::each]
+    alike = _alike(blocks, 1, far)
+    return Grain(*_skew(blocks), alike, _alike(some, 2, far[::each]), _finest(blocks), *_tails(blocks))
 
 
 def _blocks(pixels: NDArray[np.float32]) -> Floats:
@@ -115,6 +132,13 @@ def _blocks(pixels: NDArray[np.float32]) -> Floats:
     found = np.array(good, np.float64).reshape(-1, _SIDE, _SIDE)
     release(pixels)
     return found
+
+
+def _alike(blocks: Floats, step: int, far: Floats) -> float:
+    """Return how alike pixels are that lie so many apart, in blocks (n, side, side)
+    of which those far apart differ by `far` (n,).
+    """
+    return float(np.median(1.0 - _difference(blocks, step) / far))
 
 
 def _difference(blocks: Floats, step: int) -> Floats:
@@ -139,8 +163,17 @@ def _medians(values: Floats) -> Floats:
     return np.asarray(median(values, axis=1, keepdims=True))
 
 
-def _skew(blocks: Floats) -> float:
-    """Return the skew of the middle two thirds; NaN where steps are too large."""
+def _tails(blocks: Floats) -> tuple[float, float]:
+    """Return the shares of the pixels far above and far below the median of their block."""
+    values = blocks.reshape(len(blocks), _SIDE * _SIDE)
+    away = values - _medians(values)
+    limit = _CLIP * _medians(np.abs(away))
+    n = np.count_nonzero(np.isfinite(away))
+    return float(np.count_nonzero(away > limit) / n), float(np.count_nonzero(away < -limit) / n)
+
+
+def _skew(blocks: Floats) -> tuple[float, float]:
+    """Return the skew of the middle two thirds, NaN where steps are too large, and these."""
     values = blocks.reshape(len(blocks), _SIDE * _SIDE)
     levels = np.unique(values[:, ::_EACH])
     steps = np.diff(levels[np.isfinite(levels)])
@@ -149,9 +182,9 @@ def _skew(blocks: Floats) -> float:
     values = values + step * _SPREAD
     percentile = np.nanpercentile if np.isnan(values).any() else np.percentile
     low, middle, high = percentile(values, (100 / 6, 50, 500 / 6), axis=1)
-    if step > _COARSE * float(np.median(high - low)):
-        return math.nan
-    return float(np.median((high - middle) / (middle - low)))
+    coarse = step / float(np.median(high - low))
+    skew = math.nan if coarse > _COARSE else float(np.median((high - middle) / (middle - low)))
+    return skew, coarse
 
 
 def _finest(blocks: Floats) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .agreement import Group
 from .candidates import Candidates
+from .grain import Grain
 
 Floats = NDArray[np.float64]
 
@@ -22,10 +23,15 @@ _ROUND, _FITTED = 0.3, 0.1
 #: its middle.
 _NARROW, _IN_MIDDLE = 1.8, 0.15
 _MOST_ERROR = 0.5  # of the logarithm of a width
+_NOISE = 8
+#: Shares of far pixels are told on a logarithmic scale from about so much on, and this is about 1.
+_FEW, _MANY = 3e-3, 0.15
 
 
-def population_of(found: Candidates, group: Group | None) -> NDArray[np.float32]:
-    """Sum up what was fitted to a frame's maxima.
+def population_of(
+    found: Candidates, group: Group | None, grain: Grain | None = None
+) -> NDArray[np.float32]:
+    """Sum up what was fitted to a frame's maxima, and what its noise is like.
 
     No number depends on how the frame is turned.
 
@@ -35,14 +41,18 @@ def population_of(found: Candidates, group: Group | None) -> NDArray[np.float32]
         Round fits to the maxima of the whole frame.
     group : Group or None
         Those that agree best, whether or not they convince.
+    grain : Grain or None
+        The noise of the frame, where it is seen.
 
     Returns
     -------
-    ndarray of float32, shape (62,)
+    ndarray of float32, shape (70,)
         Shares of the maxima, by FWHM (14 cells from 0.5 to 16 pixels) and by FWHM over that of the group
         (11 cells, a factor of 1.28 each), those that are round and well fitted before the others; of the
-        narrow ones, how they lie in their pixels (2); and how many there are, and what agrees (10), all
-        of the order of 1. A share is parted between two cells. All are 0 where nothing was fitted.
+        narrow ones, how they lie in their pixels (2); how many there are, and what agrees (10); and the
+        noise (8): whether it is seen, its skew, the steps of its values, how alike that of neighbours is
+        and of pixels two apart, the finest waves, and what is far above and below the sky. All are of
+        the order of 1. A share is parted between two cells. The first 62 are 0 where nothing was fitted.
     """
     found = found[found.error < _MOST_ERROR]
     n = len(found)
@@ -51,7 +61,7 @@ def population_of(found: Candidates, group: Group | None) -> NDArray[np.float32]
     ratio = found.log_fwhm - (np.log(group.fwhm) if group is not None else np.nan)
     parts += [_shares(ratio[chosen], _RATIOS, n) for chosen in (is_round, ~is_round)]
     narrow = found[(found.log_fwhm < np.log(_NARROW)) & (found.factor == 1)]
-    parts += [_phases(narrow.phase), _overall(found, len(narrow), group)]
+    parts += [_phases(narrow.phase), _overall(found, len(narrow), group), _noise(grain)]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -83,3 +93,12 @@ def _overall(found: Candidates, n_narrow: int, group: Group | None) -> Floats:
     numbers += [1.0, np.log(group.fwhm) / 3.0, np.log1p(agree) / 6.0, min(agree / max(n, 1), 1.0)]
     evidence = np.clip(group.evidence / group.needed, 0.0, 3.0) / 3.0
     return np.array([*numbers, group.share, evidence, 10.0 * group.scatter])
+
+
+def _noise(grain: Grain | None) -> Floats:
+    if grain is None:
+        return np.zeros(_NOISE)
+    skew = 0.0 if np.isnan(grain.skew) else float(np.clip(2.0 * (grain.skew - 1.0), -1.0, 1.0))
+    far = np.log1p(np.array([grain.above, grain.below]) / _FEW) / np.log1p(_MANY / _FEW)
+    alike = np.clip([grain.alike, grain.further], -1.0, 1.0)
+    return np.array([1.0, skew, min(grain.step, 1.0), *alike, min(grain.finest, 1.5), *far])

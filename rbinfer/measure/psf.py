@@ -98,7 +98,7 @@ class FramePsf:
         FWHM in pixels in ninths of the frame, rows from y = 0 upwards; NaN where fewer than 5 stars are.
     variation : float
         Largest less smallest of these over `fwhm`; 0 where fewer than two are known.
-    population : ndarray of float32, shape (62,), or None
+    population : ndarray of float32, shape (70,), or None
         What the maxima of the frame are like, see `rbinfer.measure.population`. None where the frame is
         too small to be looked at.
     likely_fwhm : float or None
@@ -182,7 +182,8 @@ def measure_psf(
     found = measure_round(pyramid)
     n_fitted = len(found)
     stars, group = _alike(found, ROUND)
-    grain = _grain(group, layer.image)
+    noise = grain_of(layer.image)
+    grain = _unless_wide(noise, group)
     hits = _hits_of(group, grain)
     least = hits.widest if hits.are_left_out else 0.0
     if hits.are_left_out:
@@ -197,7 +198,7 @@ def measure_psf(
             others, odd = _alike(_wider(found, least), ODD)
             if _is_better(odd, None):
                 stars, group = others, odd
-    population = population_of(found, group)
+    population = population_of(found, group, noise)
     if group is None or not group.is_convincing:
         is_of_hits = group is not None and (group.is_like_hits or (hits.agree and not hits.are_left_out))
         shows_faint_stars = grain is not None and grain.shows_faint_stars
@@ -248,9 +249,9 @@ def _alike(found: Candidates, rules: Rules) -> tuple[Candidates, Group | None]:
     return found, group
 
 
-def _grain(group: Group | None, image: NDArray[np.float32]) -> Grain | None:
-    """Look at the noise, where hits may be taken for stars."""
-    return None if group is not None and group.fwhm > _WIDEST_HITS else grain_of(image)
+def _unless_wide(grain: Grain | None, group: Group | None) -> Grain | None:
+    """Return the noise where hits may be taken for stars."""
+    return None if group is not None and group.fwhm > _WIDEST_HITS else grain
 
 
 def _hits_of(group: Group | None, grain: Grain | None) -> _Hits:

@@ -17,7 +17,7 @@ import onnxruntime
 
 from ..errors import DeviceError, InputError, ModelError
 from .spec import AROUND, CONTEXT, CORE, METADATA_KEY, ModelSpec
-from .stamps import POPULATION, Stamps
+from .stamps import LEAST_POPULATION, POPULATION, Stamps
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class Session:
         many others are asked for with it.
     reads_psf : bool
         Whether the network looks at the frame's own stars, too.
-    reads_population : bool
-        Whether it is also told what the maxima of the frame are like.
+    reads_population : int
+        How many of the numbers it is told that say what the maxima of the frame are like; 0 if none.
     can_be_bound : bool
         Whether `bound` serves it: on the CPU, with outputs as `rbtrain` writes them.
     reads_around : int
@@ -130,7 +130,7 @@ class Session:
         self.spec = _spec_of(self._session, self.path)
         self._inputs, self._outputs = _check_signature(self._session, self.spec, self.path)
         self.reads_psf = _PSF_INPUTS[0] in self._inputs
-        self.reads_population = _POPULATION_INPUT in self._inputs
+        self.reads_population = _n_told(self._session)
         if self.spec.preprocess.likely_width and not self.reads_population:
             raise ModelError(
                 f"{self.path} asks for cutouts of a likely width, but has no input {_POPULATION_INPUT} "
@@ -211,7 +211,7 @@ class Session:
         """
         given: dict[str, NDArray[Any]] = {self._inputs[0]: _padded(cutouts, self.batch)}
         if stamps is not None and self.reads_psf:
-            given |= _of_frames(stamps, self._inputs, self.batch)
+            given |= _of_frames(stamps, self.reads_population, self.batch)
         if self.reads_around:
             given |= _told(cores, self.reads_around, self.batch)
         return given
@@ -338,14 +338,14 @@ def _padded(values: NDArray[Any], batch: int) -> NDArray[Any]:
     return full
 
 
-def _of_frames(stamps: Stamps, inputs: list[str], batch: int) -> dict[str, NDArray[Any]]:
-    """Return by input what is known of the frames of a batch."""
+def _of_frames(stamps: Stamps, n_told: int, batch: int) -> dict[str, NDArray[Any]]:
+    """Return by input what is known of the frames of a batch, with so many numbers of the population."""
     index = _padded(stamps.index, batch)
     given: dict[str, NDArray[Any]] = dict(
         zip(_PSF_INPUTS, (stamps.psf, stamps.known, index), strict=True)
     )
-    if _POPULATION_INPUT in inputs:
-        given[_POPULATION_INPUT] = stamps.population
+    if n_told:
+        given[_POPULATION_INPUT] = np.ascontiguousarray(stamps.population[:, :n_told])
     return given
 
 
@@ -367,14 +367,25 @@ def _told(cores: NDArray[np.float32] | None, reads: int, batch: int) -> dict[str
     return told
 
 
+def _n_told(session: Any) -> int:
+    """Return how many numbers of the population a network reads."""
+    widths = [i.shape[-1] for i in session.get_inputs() if i.name == _POPULATION_INPUT]
+    return widths[0] if widths and isinstance(widths[0], int) else 0
+
+
 def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[str], list[str]]:
     inputs, outputs = session.get_inputs(), [o.name for o in session.get_outputs()]
     size = spec.preprocess.size
     names = [i.name for i in inputs]
+    n_told = _n_told(session)
+    if n_told > POPULATION:
+        raise ModelError(
+            f"{path} reads {n_told} numbers of {_POPULATION_INPUT}, not {POPULATION}; update rbinfer"
+        )
     beside = dict(
         zip(
             (*_PSF_INPUTS, _POPULATION_INPUT, _CORE_INPUT, _CONTEXT_INPUT),
-            ([size, size, 1], [1], [], [POPULATION], [CORE], [CONTEXT]),
+            ([size, size, 1], [1], [], [max(n_told, LEAST_POPULATION)], [CORE], [CONTEXT]),
             strict=True,
         )
     )
@@ -391,9 +402,9 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
             f"{path} takes {dict(zip(names, (list(i.shape) for i in inputs), strict=True))} but its "
             f"metadata asks for cutouts (n, {size}, {size}, 2), where it reads stars for "
             f"{', '.join(_PSF_INPUTS)}, where it is told what else is there for {_POPULATION_INPUT} "
-            f"(k, {POPULATION}), where it reads native pixels for {_CORE_INPUT} (n, {CORE}), and "
-            f"where it reads the wide view as well for {_CONTEXT_INPUT} (n, {CONTEXT}); "
-            "export it again"
+            f"(k, {LEAST_POPULATION} to {POPULATION}), where it reads native pixels for {_CORE_INPUT} "
+            f"(n, {CORE}), and where it reads the wide view as well for {_CONTEXT_INPUT} "
+            f"(n, {CONTEXT}); export it again"
         )
     wanted = ["score"] if spec.classes == ("bogus", "real") else ["score", "classes"]
     if not set(wanted) <= set(outputs):
@@ -413,7 +424,7 @@ def _check_signature(session: Any, spec: ModelSpec, path: Path) -> tuple[list[st
         cores = None if golden.cores is None else golden.cores[:n]
     given = {names[0]: _padded(cutouts, CPU_BATCH)}
     if reads_psf:
-        given |= _of_frames(stamps, names, CPU_BATCH)
+        given |= _of_frames(stamps, n_told, CPU_BATCH)
     if around:
         given |= _told(cores, around, CPU_BATCH)
     try:

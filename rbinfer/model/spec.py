@@ -248,7 +248,7 @@ class GoldenPairs:
                 raise ModelError("golden stars must be known or not: 1 or 0")
             population = np.zeros((shape[0], POPULATION), np.float32)
             if "population" in data:
-                population = _unpacked(data["population"], population.shape)
+                population = _unpacked(data["population"], (shape[0], -1), POPULATION)
             stamps = Stamps(psf, known.astype(np.float32), population, np.arange(shape[0]))
         cores = _unpacked(data["cores"], (shape[0], CORE)) if "cores" in data else None
         if cores is not None and "contexts" in data:
@@ -261,9 +261,10 @@ def _packed(values: NDArray[np.float32]) -> str:
     return base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
 
 
-def _unpacked(text: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    # The length is known, so a crafted stream cannot fill the memory.
-    raw = zlib.decompressobj().decompress(base64.b64decode(text), 4 * math.prod(shape))
+def _unpacked(text: str, shape: tuple[int, ...], most: int = 0) -> NDArray[np.float32]:
+    n = 4 * math.prod(most if length < 0 else length for length in shape)
+    # No more than that, or a crafted stream could fill the memory.
+    raw = zlib.decompressobj().decompress(base64.b64decode(text), n)
     return np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
 
 

@@ -7,8 +7,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-#: Numbers that tell what the maxima of a frame are like; see `rbinfer.measure.population`.
-POPULATION = 62
+#: Numbers that tell what the maxima and the noise of a frame are like; see `rbinfer.measure.population`.
+#: More may come behind them: a model file reads as many as it was fitted with, from the first on.
+POPULATION = 70
+#: How many the first files read that are told any.
+LEAST_POPULATION = 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,7 @@ class Stamps:
         none is known.
     known : ndarray of float32, shape (k, 1)
         1 where a star is known, else 0.
-    population : ndarray of float32, shape (k, 62)
+    population : ndarray of float32, shape (k, 70)
         What the maxima of the frame are like; zeros where it is not known, or where there are none.
     index : ndarray of int64, shape (n,)
         Stamp of each cutout.
@@ -41,7 +44,7 @@ class Stamps:
         n: int,
         population: NDArray[np.floating] | None = None,
     ) -> Self:
-        """Give `n` cutouts of `size` pixels one stamp and one population (62,), or none."""
+        """Give `n` cutouts of `size` pixels one stamp and one population (70,), or none."""
         psf, known = np.zeros((1, size, size, 1), np.float32), np.zeros((1, 1), np.float32)
         if stamp is not None:
             psf[0, :, :, 0], known[0] = stamp, 1.0
@@ -66,5 +69,5 @@ class Stamps:
         return replace(self, index=self.index[rows])
 
     def one_each(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return stamp (n, size, size, 1), known (n, 1) and population (n, 62) of each cutout."""
+        """Return stamp (n, size, size, 1), known (n, 1) and population (n, 70) of each cutout."""
         return self.psf[self.index], self.known[self.index], self.population[self.index]

@@ -75,7 +75,7 @@ class Cut(NamedTuple):
         Native pixels and the wide view, as `rbinfer.cutouts.cutter.Cutouts` has them.
     star : ndarray of float32, shape (size, size), or None
         The star that was measured on the frame, on the grid of the cutouts.
-    population : ndarray of float32, shape (62,), or None
+    population : ndarray of float32, shape (70,), or None
         What the maxima of the frame are like, where it was measured.
     """
 

@@ -60,7 +60,7 @@ class Dataset:
         How the cutouts were made.
     stars : ndarray of float16, shape (k, size, size)
         The stars that were measured, on the grid of the cutouts.
-    populations : ndarray of float32, shape (l, 62)
+    populations : ndarray of float32, shape (l, 70)
         What the maxima of the frames are like that were measured.
     cores : ndarray of float16, shape (n, 196)
         Native pixels of each cutout, as `rbinfer.cutouts.cutter.Cutouts` has them.

@@ -150,7 +150,7 @@ def create_compact_model(
     judged : int
         Features of all that is seen, which the star weighs.
     population : bool
-        With `psf`, read what the maxima of the frame are like, too: a further input (62,), see
+        With `psf`, read what the maxima of the frame are like, too: a further input (70,), see
         `rbinfer.measure.population`.
 
     Returns
@@ -263,7 +263,7 @@ def split_psf(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     -------
     of_star : keras.Model
         From stars (k, size, size, 1), whether they are known (k, 1) and, where the network reads them,
-        populations (k, 62) to features of frames (k, m).
+        populations (k, 70) to features of frames (k, m).
     of_cutout : keras.Model
         From cutouts (n, size, size, 2), the features of the frame of each and, where the network reads
         them, native pixels (n, 27) and wide views (n, 169) to the classes (n, c).

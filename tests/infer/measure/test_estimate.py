@@ -12,6 +12,7 @@ from rbinfer import Classifier, PreprocessSpec, Status
 from rbinfer.io.exposure import Exposure, Width, as_exposure
 from rbinfer.io.header_width import header_fwhm
 from rbinfer.measure.estimate import catalogue_fwhm, measure_width
+from rbinfer.model.stamps import POPULATION
 from rbinfer.scoring.prepare import prepare
 
 SIZE = 256
@@ -48,7 +49,7 @@ def test_a_starless_frame_says_so_and_makes_no_width_up(caplog):
     width = measure_width(as_exposure(DARK))
     assert (width.fwhm, width.source) == (3.0, "assumed")
     assert width.note == "no stars found: a dark, a closed shutter, clouds?"
-    assert width.population.shape == (62,)
+    assert width.population.shape == (POPULATION,)
     assert "no stars found" in caplog.text
     scores = Classifier(device="cpu").score(DARK, [50.0], [50.0])
     assert scores.status[0] & Status.FWHM_ASSUMED

@@ -12,7 +12,7 @@ from rbinfer.model.networks import KerasNetwork
 from rbinfer.model.runner import runner_of
 from rbinfer.model.session import Session, read_spec
 from rbinfer.model.spec import METADATA_KEY
-from rbinfer.model.stamps import Stamps
+from rbinfer.model.stamps import POPULATION, Stamps
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def drawn(session, n, seed):
 def stamps_of(session, seed):
     rng = np.random.default_rng(seed)
     star = rng.random((session.spec.preprocess.size,) * 2).astype("f4")
-    return Stamps.of(star, len(star), session.batch, rng.random(62).astype("f4"))
+    return Stamps.of(star, len(star), session.batch, rng.random(POPULATION).astype("f4"))
 
 
 @pytest.mark.parametrize("told", [True, False])

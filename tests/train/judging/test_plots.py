@@ -5,6 +5,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from rbinfer import PreprocessSpec
+from rbinfer.model.stamps import POPULATION
 from rbtrain.config import CLASSES
 from rbtrain.data.cutting import ROW
 from rbtrain.data.dataset import Dataset
@@ -66,7 +67,7 @@ def test_only_what_is_wrong_is_shown_of_simulated_mistakes(tmp_path):
         rows,
         spec,
         np.zeros((0, 31, 31), "f2"),
-        np.zeros((0, 62), "f4"),
+        np.zeros((0, POPULATION), "f4"),
         np.zeros((len(rows), 196), "f2"),
     )
     # Stars are all lost, the other classes are all right.
