@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
+#: Type of a field with both ends of a range.
+_RANGE = tuple[float, float]
+
 #: Metadata of a field that was added after models were made; its default is what was done before it.
 LATER = {"later": True}
 
@@ -26,7 +29,8 @@ class Settings:
         ------
         ValueError
             Text or a list where a number is due, a fraction where a whole number is, a list of
-            another length, a number that is not finite; names the field, what it is like, and the value.
+            another length, a number that is not finite, a range whose ends are the wrong way round;
+            names the field, what it must be, and the value.
         """
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
@@ -37,6 +41,8 @@ class Settings:
             numbers = value if isinstance(value, tuple) else (value,)
             if any(_is_number(each) and not math.isfinite(each) for each in numbers):
                 raise ValueError(f"{item.name} must be finite, not {value!r}")
+            if item.type == _RANGE and value[0] > value[1]:
+                raise ValueError(f"{item.name} must be a range, the lower end first, not {value!r}")
 
     def check(self, names: Sequence[str], must: str, is_good: Callable[[Any], bool]) -> None:
         """Check the values of some fields.
@@ -62,11 +68,6 @@ class Settings:
 def is_share(value: float) -> bool:
     """Whether a number lies between 0 and 1."""
     return 0 <= value <= 1
-
-
-def is_range(value: tuple[float, float]) -> bool:
-    """Whether two numbers above 0 do not fall."""
-    return 0 < value[0] <= value[1]
 
 
 def with_values(default: _Dataclass, values: Mapping[str, Any], where: str = "") -> _Dataclass:

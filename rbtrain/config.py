@@ -18,7 +18,7 @@ import tomli_w
 from rbinfer import PreprocessSpec
 from rbinfer._util.hashing import digest_of
 
-from ._settings import LATER, Settings, identity, is_range, is_share, with_values
+from ._settings import LATER, Settings, identity, is_share, with_values
 from .simulate.config import SimulateConfig
 
 #: Classes of a detection, in the order of a multi-class model's output.
@@ -108,8 +108,7 @@ class DataConfig(Settings):
         self.check(("seed", "fwhm_scatter"), "be 0 or more", lambda value: value >= 0)
         self.check(("per_class", "sources"), "be 1 or more", lambda value: value >= 1)
         self.check(("min_area",), "hold whole numbers of 1 or more", lambda areas: min(areas) >= 1)
-        pairs = "threshold", "fwhm_excess"
-        self.check(pairs, "be a range above 0, the lower end first", is_range)
+        self.check(("threshold", "fwhm_excess"), "be a range above 0", lambda span: span[0] > 0)
         if not all(0 <= v <= 1 for v in self.deblending):
             raise ValueError(f"deblending must hold shares between 0 and 1, not {self.deblending}")
         if not 0 < self.validation <= 0.5:

@@ -1,11 +1,15 @@
 """The configuration of a training: to TOML and back, and what it says of bad values."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
 from rbtrain._settings import identity
 from rbtrain.config import CLASSES, TrainConfig
+
+MODELS = Path(__file__).parents[2] / "models"
 
 
 def test_config_round_trip(config, tmp_path):
@@ -51,7 +55,8 @@ def test_a_setting_that_is_new_leaves_old_hashes_as_they_are():
         ("name = 'a'\n[simulate]\nwidth = 99.5", "width must be like 512, not 99.5"),
         ("name = 'a'\nfit = 3", "fit must be a table of settings, not 3"),
         ("name = 'a'\npreprocess = 'default'", "preprocess must be a table of settings, not 'default'"),
-        ("name = 'a'\n[data]\nthreshold = [6.0, 3.0]", r"\[data\] threshold must be a range above 0"),
+        ("name = 'a'\n[data]\nthreshold = [6.0, 3.0]", r"\[data\] threshold must be a range, the lower"),
+        ("name = 'a'\n[data]\nthreshold = [0.0, 3.0]", r"threshold must be a range above 0, not \(0.0,"),
         ("name = 'a'\n[data]\nthreshold = [nan, 3.0]", r"\[data\] threshold must be finite, not \(nan"),
         ("name = 'a'\n[data]\nfwhm_excess = [1.4, 1.0]", r"fwhm_excess .* not \(1.4, 1.0\)"),
         (
@@ -100,3 +105,49 @@ def test_config_errors_name_file_and_key(tmp_path, text, says):
     with pytest.raises(ValueError, match=says) as caught:
         TrainConfig.read(path)
     assert "bad.toml" in str(caught.value)
+
+
+def ranges_of(settings, *place):
+    """Yield where each range of settings is, and its type of field."""
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from ranges_of(value, *place, item.name)
+        elif isinstance(value, tuple) and len(value) == 2:
+            yield (*place, item.name), value
+
+
+RANGES = dict(ranges_of(TrainConfig(name="a").simulate, "simulate"))
+
+
+@pytest.mark.parametrize("place", RANGES, ids=".".join)
+def test_a_range_upside_down_is_refused(place):
+    low, high = RANGES[place]
+    given = {"name": "a"}
+    table = given
+    for name in place[:-1]:
+        table = table.setdefault(name, {})
+    table[place[-1]] = [high + 1.0, low]
+    where, key = re.escape(".".join(place[:-1])), place[-1]
+    says = rf"\[{where}\] {key} must be a range, the lower end first, not \({high + 1.0}, {low}\)"
+    with pytest.raises(ValueError, match=says):
+        TrainConfig.from_dict(given)
+    table[place[-1]] = [low, low]  # one value is a range, too
+    TrainConfig.from_dict(given)
+
+
+def test_ranges_are_found_in_every_section():
+    assert len(RANGES) > 60
+    assert {place[1] for place in RANGES} >= {
+        "field",
+        "psf",
+        "sky",
+        "detector",
+        "artefacts",
+        "small_side",
+    }
+
+
+@pytest.mark.parametrize("name", ["default", "reference"])
+def test_configurations_of_the_models_are_read(name):
+    assert TrainConfig.read(MODELS / name / "config.toml").name == name
