@@ -1,8 +1,8 @@
-"""Warnings of one thread, collected for whoever asked for the work."""
+"""What is logged while work is done for somebody: collected for him, and in his words."""
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -32,5 +32,35 @@ def collected_warnings() -> Iterator[list[str]]:
     logger.addHandler(handler)
     try:
         yield texts
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Reworder(logging.Handler):
+    """Changes the texts of records before the handlers of the loggers above see them."""
+
+    def __init__(self, reword: Callable[[str], str]) -> None:
+        super().__init__()
+        self._reword = reword
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if (other := self._reword(text)) != text:
+            record.msg, record.args = other, None
+
+
+@contextmanager
+def reworded(reword: Callable[[str], str]) -> Iterator[None]:
+    """Change what rbinfer logs while it lasts, in any thread: `reword` must know its own texts.
+
+    Parameters
+    ----------
+    reword : callable
+        Takes a text and returns what is logged instead.
+    """
+    handler, logger = _Reworder(reword), logging.getLogger("rbinfer")
+    logger.addHandler(handler)
+    try:
+        yield
     finally:
         logger.removeHandler(handler)

@@ -5,12 +5,14 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .._util.collected import collected_warnings
+from .._util.collected import collected_warnings, reworded
 from .._util.extras import needed
 from .._util.sentences import unforeseen
 from ..errors import InputError, RbinferError
@@ -87,7 +89,7 @@ class Service:
         if "image" in uploads:
             image = folder / "image.fits"
             keep_upload(uploads["image"].file, image, self.limits.most_bytes)
-            name = uploads["image"].filename or "the image"
+            name = _names_sent(folder, uploads)[str(image)]
         else:
             name = str(asked.image)
             image = Path(allowed_path(name, self.folders, "image"))
@@ -111,19 +113,23 @@ class Service:
         RefusedError, RbinferError
         """
         start = time.perf_counter()
-        with TemporaryDirectory(prefix="rbinfer-") as folder, collected_warnings() as warnings:
-            job = self.prepared(asked, uploads, Path(folder))
+        with ExitStack() as until_done:
+            folder = Path(until_done.enter_context(TemporaryDirectory(prefix="rbinfer-")))
+            reword = partial(_reworded, names=_names_sent(folder, uploads))
+            # Before warnings are collected, which come in the same words.
+            until_done.enter_context(reworded(reword))
+            warnings = until_done.enter_context(collected_warnings())
+            job = self.prepared(asked, uploads, folder)
             try:
                 scored = score_file(job.image, job.catalog, job.options, self.classifier)
             except RbinferError as error:
-                raise InputError(_without(folder, job, str(error))) from error
+                raise InputError(reword(str(error))) from error
             summary = dict(scored.summary, image=job.name)
             if job.catalog is not None:
-                summary["catalog"] = _without(folder, job, job.catalog)
+                summary["catalog"] = reword(job.catalog)
             table = scored.with_columns(job.options.show).table
             table.meta["rb_image"] = job.name
-            told = [_without(folder, job, text) for text in warnings]
-            found = answer_of(table, summary, told, kind)
+            found = answer_of(table, summary, warnings, kind)
         self.metrics.seconds.observe(time.perf_counter() - start)
         for verdict in ("real", "bogus", "unscored"):
             self.metrics.detections.labels(verdict).inc(summary[verdict])
@@ -133,12 +139,21 @@ class Service:
         return found
 
 
-def _without(folder: str, job: Job, text: str) -> str:
+def _names_sent(folder: Path, uploads: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the files of a request are called, by where they lie while it is answered."""
+    image = uploads["image"].filename if "image" in uploads else None
+    return {
+        str(folder / "image.fits"): image or "the image",
+        str(folder / "positions.fits"): "the positions",
+        str(folder / "catalog"): "the catalogue",
+    }
+
+
+def _reworded(text: str, names: Mapping[str, str]) -> str:
     """Return a text in which files of a request have the names that it gave them."""
-    text = text.replace(str(Path(folder, "image.fits")), job.name)
-    return text.replace(str(Path(folder, "positions.fits")), "the positions").replace(
-        str(Path(folder, "catalog")), "the catalogue"
-    )
+    for path, name in names.items():
+        text = text.replace(path, name)
+    return text
 
 
 def make_app(service: Service, at_once: int) -> App:

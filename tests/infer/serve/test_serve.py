@@ -86,6 +86,20 @@ def test_a_catalogue_comes_back_in_its_order(service, expected):
     assert [row["id"] for row in found["rows"]] == ["b", "a"]
 
 
+def test_the_log_names_what_was_sent():
+    pixels = fits.getdata(FIELD)
+    sent = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(pixels), fits.ImageHDU(pixels)]).writeto(sent)
+    body, kind = form(image=sent.getvalue(), name="m31 [R].fits")
+    with running("--port", 0) as own:
+        _, _, answer = own.ask("POST", "/classify", body, {"Content-Type": kind})
+        assert own.end() == 0
+    said = "m31 [R].fits: 1 of 2 images (HDU 0) was scored"
+    assert said in json.loads(answer)["warnings"][0]
+    assert [line for line in own.texts if said in line]
+    assert not [line for line in own.texts if "rbinfer-" in line]
+
+
 def test_arrow_holds_the_same(service, expected):
     pyarrow = pytest.importorskip("pyarrow")
     body, kind = form(image=FIELD.read_bytes())
