@@ -5,6 +5,7 @@ import re
 import pytest
 
 from rbinfer.errors import InputError
+from rbinfer.report import live
 from rbinfer.report.live import LivePage
 from rbinfer.runs.journal import Line
 
@@ -80,3 +81,46 @@ def test_nothing_is_cut_off_in_a_browser(browser, tmp_path):
         assert widths[0] <= widths[1]
         assert len(browser.find_elements("css selector", "#images tbody tr")) == 100
         assert len(browser.find_elements("css selector", "svg.chart")) == 2
+
+
+#: The image of each row, and behind them the order of the table; in one go, between two reloads.
+_SHOWN = """
+const [table] = document.querySelectorAll("#images");
+const heads = [...table.tHead.rows[0].cells].filter((head) => head.ariaSort);
+const rows = [...table.tBodies[0].rows];
+return [...rows.map((row) => row.cells[0].textContent), ...heads.map((head) => head.ariaSort)];
+"""
+
+
+def test_the_order_of_a_table_outlasts_reloads_in_a_browser(browser, tmp_path, monkeypatch):
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    wait = WebDriverWait(browser, 30, ignored_exceptions=[WebDriverException])  # amid a reload
+
+    def shows(*expected):
+        names = [f"<f{each}>.fits" if isinstance(each, int) else each for each in expected]
+        wait.until(lambda _: browser.execute_script(_SHOWN) == names)
+
+    def page_of(name, *numbers):
+        page = LivePage.of(tmp_path / name, tmp_path)
+        for number in numbers:
+            page._take(line(number))
+        page.write()
+        browser.get(page.path.as_uri())
+        return page
+
+    monkeypatch.setattr(live, "_RELOAD", 1)
+    page = page_of("live.html", 3, 1, 5)
+    shows(5, 1, 3)  # the newest first
+    for expected in ((1, 3, 5, "ascending"), (5, 3, 1, "descending")):
+        browser.execute_script("document.querySelectorAll('#images th button')[6].click()")  # FWHM
+        shows(*expected)
+    page.add(line(4))
+    shows(5, 4, 3, 1, "descending")
+    page.add(line(0))
+    shows(5, 4, 3, 1, 0, "descending")
+    # The order of one page is no other's.
+    page_of("other.html", 3, 1, 5)
+    shows(5, 1, 3)
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
