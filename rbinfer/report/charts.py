@@ -190,20 +190,23 @@ def detector_map(
     scale = _MAP / span
     width, height = max(extent[0] * scale, 40.0), max(extent[1] * scale, 40.0)
     left, bottom = float(_LEFT), _TOP + height
-    cells = np.zeros((0, 2), np.int64)
+    at = [(left + px * scale, bottom - py * scale) for px, py, _ in marked]
+    # Those that are marked come first: each has a dot in its circle, which stands for those near it.
+    centres = np.array(at).reshape(-1, 2)
+    points = centres
     for x, y in places:
         seen = np.isfinite(x) & np.isfinite(y)
-        own = np.rint(np.column_stack([x[seen], y[seen]]) * scale / _CELL).astype(np.int64)
-        cells = np.unique(np.concatenate([cells, own]), axis=0)
-    dots = "".join(f"M{left + _CELL * i:g} {bottom - _CELL * j:.1f}h0" for i, j in cells)
+        own = np.column_stack([left + x[seen] * scale, bottom - y[seen] * scale])
+        points = _first_of_each_cell(np.concatenate([points, own]))
+    points = np.unique(np.concatenate([centres, points]), axis=0)
+    dots = "".join(f"M{px:.1f} {py:.1f}h0" for px, py in points)
     parts = [f'<rect class="frame" x="{left}" y="{_TOP}" width="{width:.1f}" height="{height:.1f}"/>']
     if dots:
         parts.append(f'<path class="dots" d="{dots}"/>')
     radius = 6 if len(marked) < _CROWD else 2.5
     parts += [
-        f'<circle class="repeat" cx="{left + px * scale:.1f}" cy="{bottom - py * scale:.1f}" '
-        f'r="{radius}">{_tip(text)}</circle>'
-        for px, py, text in marked
+        f'<circle class="repeat" cx="{px:.1f}" cy="{py:.1f}" r="{radius}">{_tip(text)}</circle>'
+        for (px, py), (_, _, text) in zip(at, marked, strict=True)
     ]
     parts += [
         _tick(left + tick * scale, f"{tick:g}", bottom) for tick in _nice(extent[0]) if tick <= extent[0]
@@ -215,6 +218,13 @@ def detector_map(
         if 0 < tick <= extent[1]
     ]
     return _svg(parts, "Positions of the bogus on the detector", left + width + 14, bottom + 24)
+
+
+def _first_of_each_cell(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return those points of a map, shape (n, 2), whose cells of `_CELL` pixels have none before."""
+    cells = np.floor(points / _CELL).astype(np.int64)
+    _, first = np.unique(cells, axis=0, return_index=True)
+    return points[first]
 
 
 def share_bar(bogus: int, real: int, most: int) -> str:

@@ -131,7 +131,17 @@ def test_in_a_browser(browser, page):
     assert "bad<i>.fits" in shown
     listed = zip(_column(browser, "repeats", 0), _column(browser, "repeats", 1), strict=True)
     assert {(float(x), float(y)) for x, y in listed} == set(map(tuple, HOT))
-    assert len(browser.find_elements("css selector", "circle.repeat")) == len(HOT)
+    # Each circle has its dot in its middle.
+    dots = browser.execute_script(
+        "const path = document.querySelector('path.dots').getAttribute('d').split('M').slice(1);"
+        "return path.map(each => each.replace('h0', ''))"
+    )
+    circles = browser.execute_script(
+        "return [...document.querySelectorAll('circle.repeat')]"
+        ".map(each => `${each.getAttribute('cx')} ${each.getAttribute('cy')}`)"
+    )
+    assert len(circles) == len(HOT)
+    assert set(circles) <= set(dots)
     # The page itself does not scroll sideways, however narrow.
     for width in (1400, 420):
         browser.set_window_size(width, 900)
