@@ -13,6 +13,7 @@ from .gallery import new_figure, stretched
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
 
 _GREY: dict[str, Any] = {"origin": "lower", "cmap": "gray", "interpolation": "nearest"}
 _SIGNED: dict[str, Any] = {"origin": "lower", "cmap": "RdBu_r", "interpolation": "nearest"}
@@ -37,7 +38,8 @@ def draw(found: Explanation, examples: Sequence[Example] = ()) -> "Figure":
         part, below = figure.subfigures(2, 1, height_ratios=(7.6, 2.8), squeeze=False)[:, 0]
         _draw_examples(examples, below.subplots(1, NEAREST))
     upper, lower = part.subplots(2, 3)
-    _draw_pixels(found, upper[0], lower[0])
+    _draw_pixels(found, upper[0])
+    _draw_rest(found, lower[0])
     upper[1].imshow(found.seen[:, :, 1], **_GREY)
     upper[1].set_title("what the network sees")
     if found.star is None:
@@ -49,9 +51,7 @@ def draw(found: Explanation, examples: Sequence[Example] = ()) -> "Figure":
     drawn = lower[1].imshow(found.influence, vmin=-most, vmax=most, **_SIGNED)
     lower[1].set_title("what counts")
     _mark_most_telling(found, lower[1])
-    bar = figure.colorbar(drawn, ax=lower[1], orientation="horizontal", shrink=0.9, pad=0.02)
-    bar.set_label("fall of the score without a patch:\nred speaks for real, blue for bogus", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    _add_bar(drawn, lower[1], "fall of the score without a patch:\nred speaks for real, blue for bogus")
     names = list(found.classes) or ["score"]
     values = list(found.classes.values()) or [np.nan_to_num(found.score)]
     lower[2].barh([name.replace("_", " ") for name in names], values, color="0.4")
@@ -76,11 +76,9 @@ def _draw_examples(examples: Sequence[Example], panels: "Sequence[Axes]") -> Non
         panel.set_title(f"labelled {label.label}{kind}\ndiffers by {example.distance:.3f}", fontsize=9)
 
 
-def _draw_pixels(found: Explanation, image: "Axes", rest: "Axes") -> None:
-    """Draw the pixels around an object, and what the frame's star leaves of them."""
-    ny, nx = found.window.shape
-    left, top = found.corner
-    extent = (left - 0.5, left + nx - 0.5, top - 0.5, top + ny - 0.5)
+def _draw_pixels(found: Explanation, image: "Axes") -> None:
+    """Draw the pixels around an object, and where it lies."""
+    extent, nx = _extent(found), found.window.shape[1]
     image.imshow(stretched(found.window), extent=extent, **_GREY)
     # Lines beside it, so that an object of one pixel stays to be seen.
     gap, length = max(found.width.fwhm, 2.0), 0.12 * nx
@@ -88,11 +86,34 @@ def _draw_pixels(found: Explanation, image: "Axes", rest: "Axes") -> None:
         from_to = np.array([gap, gap + length])
         image.plot(found.x + dx * from_to, found.y + dy * from_to, color="C1", linewidth=1.2)
     image.set(xlim=extent[:2], ylim=extent[2:], title="the image")
+
+
+def _draw_rest(found: Explanation, panel: "Axes") -> None:
+    """Draw what the frame's star leaves of the pixels around an object."""
     leaves = found.window - found.fit.model
     leaves -= np.nanmedian(leaves)
     most = max(_half_of_object(found), 1e-30)
-    rest.imshow(leaves, extent=extent, vmin=-most, vmax=most, **_SIGNED)
-    rest.set_title("what that star leaves")
+    drawn = panel.imshow(leaves, extent=_extent(found), vmin=-most, vmax=most, **_SIGNED)
+    panel.set_title("what that star leaves")
+    text = "more (red) or less (blue) than that star has,\nin units of the image"
+    _add_bar(drawn, panel, text, extend="both")  # neighbours are brighter
+
+
+def _extent(found: Explanation) -> tuple[float, float, float, float]:
+    """Return the edges of the window in pixels of the image, as matplotlib takes them."""
+    ny, nx = found.window.shape
+    left, top = found.corner
+    return left - 0.5, left + nx - 0.5, top - 0.5, top + ny - 0.5
+
+
+def _add_bar(drawn: "AxesImage", panel: "Axes", text: str, extend: str = "neither") -> None:
+    """Draw the scale of the colours of a panel, and say what it is of."""
+    bar = panel.figure.colorbar(
+        drawn, ax=panel, orientation="horizontal", shrink=0.9, pad=0.02, extend=extend
+    )
+    bar.set_label(text, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.locator_params(nbins=5)
 
 
 def _half_of_object(found: Explanation) -> float:

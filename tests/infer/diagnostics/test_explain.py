@@ -212,6 +212,30 @@ def test_command_line_by_place_by_row_and_as_a_picture(tmp_path, capsys):
     assert "exists and is kept" in capsys.readouterr().err
 
 
+def test_each_panel_in_colours_has_its_own_scale(classifier, frame):
+    pytest.importorskip("matplotlib")
+    from rbinfer.report.explanation import draw
+
+    figure = draw(explain(classifier, frame, *GALAXY))
+    figure.draw_without_rendering()
+    scales = {}
+    for panel in figure.axes:
+        for image in panel.images:
+            if image.get_cmap().name == "RdBu_r":
+                place, below = panel.get_window_extent(), image.colorbar.ax.get_window_extent()
+                assert below.y1 <= place.y0
+                assert place.x0 <= below.x0 < below.x1 <= place.x1
+                assert (image.colorbar.vmin, image.colorbar.vmax) == image.get_clim()
+                scales[panel.get_title()] = image.colorbar.vmax, image.colorbar.ax.get_xlabel()
+    assert scales.keys() == {"what that star leaves", "what counts"}
+    counts, text = scales["what that star leaves"]
+    assert counts > 100
+    assert "in units of the image" in text
+    share, text = scales["what counts"]
+    assert share <= 1
+    assert "fall of the score" in text
+
+
 def test_what_was_moved_to_its_brightest_pixel_says_so(frame, tmp_path, capsys, monkeypatch):
     """A star with a hot pixel beside it, which a catalogue names as its brightest pixel."""
     pixels = frame.pixels.copy()
