@@ -39,7 +39,7 @@ def draw_completeness(found: Completeness) -> "Figure":
     for level in (0.5, 0.9):
         upper.axhline(level, color="0.85", linewidth=0.8, zorder=0)
     upper.set(ylabel="fraction of planted stars", ylim=(-0.03, 1.05), xscale="log")
-    upper.legend()
+    figure.legend(loc="outside upper center", ncols=2)  # within the axes it would cover some bar
     lower.plot(found.stars.snr, found.score, ".", color="0.4", markersize=2)
     lower.set_xticks(_TICKS, [f"{snr:g}" for snr in _TICKS])
     lower.minorticks_off()

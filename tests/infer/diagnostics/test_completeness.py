@@ -280,6 +280,18 @@ def test_command_line_writes_table_and_picture(frame, tmp_path, capsys):
     assert "exists and is kept" in capsys.readouterr().err
 
 
+def test_the_legend_of_the_picture_covers_nothing(found):
+    pytest.importorskip("matplotlib")
+    from rbinfer.report.depth import draw_completeness
+
+    figure = draw_completeness(found)
+    figure.draw_without_rendering()
+    inside = [axes.get_legend() for axes in figure.axes]
+    (legend,) = [*figure.legends, *(each for each in inside if each is not None)]
+    assert [text.get_text() for text in legend.get_texts()] == ["detected", "and called real"]
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
 def test_without_a_gain_it_is_said_and_a_depth_outside_the_stars_is_named(frame, tmp_path, capsys):
     fits.writeto(tmp_path / "image.fits", frame.pixels)
     command = ["completeness", str(tmp_path / "image.fits"), "--stars", "150"]
