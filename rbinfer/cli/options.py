@@ -225,7 +225,11 @@ def _add_input_options(parser: argparse.ArgumentParser, format_flags: Sequence[s
         help="bad pixels (nonzero): FITS file, FILE[HDU] or HDU of IMAGE; its HDU named MASK by default",
     )
     group.add_argument(
-        "--bad-bits", type=bits, metavar="B", help="only these bits of the mask are bad, such as 0x1F"
+        "--bad-bits",
+        type=bits,
+        metavar="B",
+        help="only these bits of the mask are bad, such as 0x1F; by default those that its header calls "
+        "bad (MP_BAD, MP_CR, ...), or all where it names none",
     )
     group.add_argument("--err", metavar="E", help="noise of each pixel (1 sigma): as for --mask")
     group.add_argument(

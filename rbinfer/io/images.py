@@ -207,13 +207,20 @@ def read_plane(
     ndarray, shape (ny, nx)
         In the file's own type, native byte order.
     """
+    return plane_and_header(path, hdu, of)[0]
+
+
+def plane_and_header(
+    path: str | PathLike[str], hdu: int | str | None = None, of: int | None = None
+) -> tuple[NDArray[Any], Any]:
+    """Read the plane of an HDU as `read_plane` does, and its header."""
     path = Path(path)
     with _opened(path) as hdus:
         if of is not None and isinstance(hdu, str) and not hdu.lstrip("-").isdigit():
             of_image = _companion(path, hdus, of, hdu)
             hdu = hdu if of_image is None else of_image
-        _, found = _plane(path, hdus, hdu)
-        return found.astype(found.dtype.newbyteorder("="), copy=False)
+        number, found = _plane(path, hdus, hdu)
+        return found.astype(found.dtype.newbyteorder("="), copy=False), hdus[number].header
 
 
 def _read_hdu(

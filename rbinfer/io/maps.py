@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .images import read_plane
+from .images import plane_and_header, read_plane
+from .mask_planes import bad_bits_of, bad_pixels
 
 _WITH_EXTENSION = re.compile(r"(?P<file>.+)\[(?P<hdu>[^\[\]]+)\]")
 
@@ -79,9 +80,43 @@ def read_map(
         There is no such file or HDU, or it has another shape.
     """
     values = read_beside(where, image, what, of)
-    if values.shape != shape:
-        raise InputError(f"the {what} {where} has shape {values.shape} but the image has {shape}")
+    _check_shape(values, where, what, shape)
     return values
+
+
+def read_mask(
+    where: str,
+    image: str | PathLike[str],
+    shape: tuple[int, ...] | None = None,
+    bits: int | None = None,
+    of: int | None = None,
+) -> NDArray[np.bool_]:
+    """Read which pixels a mask calls bad.
+
+    Parameters
+    ----------
+    where, image, of
+        As for `read_map`.
+    shape : tuple of int, optional
+        Shape of the image, if it is known.
+    bits : int, optional
+        Only these bits of the mask are bad; by default those whose planes its header names and calls
+        bad, see `rbinfer.io.mask_planes`, or all where it names none.
+
+    Returns
+    -------
+    ndarray of bool, 2-D
+
+    Raises
+    ------
+    InputError
+        There is no such file or HDU, it has another shape, or bits are asked of what has none.
+    """
+    path, hdu = place_of(where, "mask")
+    values, header = plane_and_header(Path(image) if path is None else path, hdu, of)
+    if shape is not None:
+        _check_shape(values, where, "mask", shape)
+    return bad_pixels(values, bad_bits_of(header) if bits is None else bits)
 
 
 def read_beside(
@@ -105,3 +140,8 @@ def read_beside(
     """
     path, hdu = place_of(where, what)
     return read_plane(Path(image) if path is None else path, hdu, of)
+
+
+def _check_shape(values: NDArray[np.generic], where: str, what: str, shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise InputError(f"the {what} {where} has shape {values.shape} but the image has {shape}")

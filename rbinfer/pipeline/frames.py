@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.images import list_images, load_image
-from ..io.maps import place_of, read_beside, read_map
-from ..io.mask_planes import bad_pixels
+from ..io.maps import place_of, read_beside, read_map, read_mask
 from ..measure.nodata import with_no_data
 from ..measure.plausible import implausible
 from .options import ALL, PixelOptions
@@ -103,8 +102,7 @@ class Frames:
         """Take the maps and the level that are given; the mask else is that of the image's own file."""
         mask, err, shape, known = exposure.mask, None, exposure.shape, self.known
         if known.mask is not None:
-            values = read_map(known.mask, self.file, shape, "mask", exposure.hdu)
-            mask = bad_pixels(values, known.bad_bits)
+            mask = read_mask(known.mask, self.file, shape, known.bad_bits, exposure.hdu)
         share = 0.0 if mask is None else float(mask.mean())
         if share > _MASKED_MUCH:
             by = "its extension MASK" if known.mask is None else known.mask

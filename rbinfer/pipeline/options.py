@@ -65,7 +65,7 @@ class ScoreOptions:
     mask, err : str, optional
         Mask and noise map as `rbinfer.io.maps.read_map` takes them.
     bad_bits : int, optional
-        Bits of the mask that are bad.
+        Bits of the mask that are bad; by default as for `rbinfer.io.maps.read_mask`.
     saturation : float, optional
         Saturation level; that of the header by default.
     catalog_format : str, optional

@@ -10,8 +10,7 @@ from scipy.spatial import cKDTree
 
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.maps import read_beside
-from rbinfer.io.mask_planes import bad_pixels
+from rbinfer.io.maps import read_mask
 from rbinfer.io.positions import sky_columns, sky_degrees
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.detect import detect
@@ -183,7 +182,7 @@ def read_bad_pixels(where: str) -> Bools:
     InputError
         There is no such file or HDU, or it marks nothing, or every pixel.
     """
-    mask = bad_pixels(read_beside(where, where, "mask"))
+    mask = read_mask(where, where)
     if not mask.any() or mask.all():
         raise InputError(f"the mask {where} marks {'every' if mask.all() else 'no'} pixel as bad")
     return mask

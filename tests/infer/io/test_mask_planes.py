@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from rbinfer.errors import InputError
 from rbinfer.io.images import list_images, load_image
+from rbinfer.io.maps import read_mask
 from rbinfer.io.mask_planes import bad_bits_of
 from rbinfer.measure.detect import detect
+from rbinfer.pipeline.frames import Frames
+from rbinfer.pipeline.options import ScoreOptions
 
 PLANES = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "EDGE": 4, "DETECTED": 5, "NO_DATA": 8}
 
@@ -46,6 +50,29 @@ def test_sources_that_are_marked_are_scored(scene, tmp_path):
     assert (
         len(detect(exposure.pixels, mask=exposure.mask)) >= 0.9 * len(detect(image)) > 0.5 * len(table)
     )
+
+
+@pytest.mark.parametrize("where", ["FLAGS", "flags.fits", "calexp.fits[1]"])
+def test_a_mask_that_is_named_is_read_by_its_header_too(tmp_path, monkeypatch, where):
+    monkeypatch.chdir(tmp_path)
+    marks = np.zeros((40, 50), np.int32)
+    marks[:, :20], marks[:, 20:25], marks[:, 25:28] = 1 << 5, 1 << 8, 1 << 0  # DETECTED, NO_DATA, BAD
+    image = np.random.default_rng(1).normal(100, 5, marks.shape).astype(np.float32)
+    flags = fits.ImageHDU(marks, header(), name="FLAGS")
+    fits.HDUList([fits.PrimaryHDU(image), flags]).writeto("calexp.fits")
+    fits.HDUList([fits.PrimaryHDU(marks, header())]).writeto("flags.fits")
+
+    def read(**known):
+        pixels = ScoreOptions(mask=where, **known).pixels
+        return Frames("calexp.fits", "0", pixels).read("0").mask
+
+    np.testing.assert_array_equal(read(), (marks == 1 << 8) | (marks == 1))
+    # What is asked for counts, whatever the header says.
+    np.testing.assert_array_equal(read(bad_bits=1 << 5), marks == 1 << 5)
+    np.testing.assert_array_equal(read(bad_bits=2**31 - 1), marks > 0)
+    np.testing.assert_array_equal(read_mask(where, "calexp.fits"), read())
+    with pytest.raises(InputError, match=r"shape \(40, 50\) but the image has \(4, 5\)"):
+        read_mask(where, "calexp.fits", (4, 5))
 
 
 def test_without_names_all_but_zeros_are_bad(tmp_path):

@@ -15,7 +15,7 @@ from rbinfer.night.run import run_night
 from rbinfer.pipeline.options import ScoreOptions
 from rbtrain.cli import main
 from rbtrain.data.harvest import HarvestOptions, _path_of, _scored_place, harvest
-from rbtrain.data.harvest_frames import from_catalogue, from_darks, from_mask
+from rbtrain.data.harvest_frames import from_catalogue, from_darks, from_mask, read_bad_pixels
 from rbtrain.data.harvest_night import NightTables, from_night
 from rbtrain.data.harvested import harvested, joined
 from rbtrain.data.label_inputs import label_inputs
@@ -192,6 +192,14 @@ def test_a_catalogue_tells_what_is_real_and_nothing_of_the_rest(night, tmp_path)
     Table({"a": [1.0]}).write(tmp_path / "none.csv")
     with pytest.raises(InputError, match="no right ascension and declination; it has the columns a"):
         from_catalogue(detections, tmp_path / "none.csv", 2.0)
+
+
+def test_of_a_mask_whose_header_names_its_planes_the_bad_ones_are_taken(tmp_path):
+    mask = np.zeros((40, 50), np.int16)
+    mask[5:9, 20:30], mask[9, 31] = 32, 1
+    cards = fits.Header({"HIERARCH MP_BAD": 0, "HIERARCH MP_DETECTED": 5})
+    fits.writeto(tmp_path / "mask.fits", mask, cards)
+    np.testing.assert_array_equal(read_bad_pixels(str(tmp_path / "mask.fits")), mask == 1)
 
 
 def test_a_mask_tells_what_is_bogus_with_the_stars_that_lie_on_it_by_chance():
