@@ -18,6 +18,7 @@ OPTIONS = {
     "catalog": "--catalog",
     "catalog_format": "--catalog-format",
     "classes": "--class",
+    "detector": "--detector",
     "device": "--device",
     "flip_x": "--flip-x",
     "flip_y": "--flip-y",

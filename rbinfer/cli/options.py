@@ -286,4 +286,7 @@ def score_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
     attributes = {field.name: field.name for field in dataclasses.fields(ScoreOptions)}
     attributes["show"] = "columns"
-    return {name: getattr(options, each) for name, each in attributes.items()}
+    found = {name: getattr(options, each) for name, each in attributes.items()}
+    if "detector" in getattr(options, "by_site", ()) and getattr(options, "catalog", None) is not None:
+        found["detector"] = DETECTOR  # the site's is for images without a catalogue
+    return found

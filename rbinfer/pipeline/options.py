@@ -154,7 +154,7 @@ class ScoreOptions:
         return Placement(self.swap_xy, scale, dx, dy, self.flip_x, self.flip_y)
 
     def check(self, catalog: str | None) -> None:
-        """Refuse options about the columns of a catalogue where there is none.
+        """Refuse options about a catalogue where there is none, and about detection where there is one.
 
         Raises
         ------
@@ -168,6 +168,11 @@ class ScoreOptions:
             raise InputError("`catalog_format` is given, but no catalogue; give `catalog` too")
         if catalog is None and self.placement:
             raise InputError(f"`{self.placement.arguments()}` is about a catalogue; give `catalog` too")
+        if catalog is not None and self.detector != DETECTOR:
+            raise InputError(
+                f"with `detector={self.detector!r}` sources are detected, but the catalogue has them "
+                "already; leave out `detector` or `catalog`"
+            )
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not as by default and are not noted under names of their own."""

@@ -103,6 +103,8 @@ class Service:
         elif asked.positions is not None:
             catalog = folder / "positions.fits"
             write_positions(asked.positions, catalog)
+        if catalog is not None:
+            options = replace(options, detector=_PLAIN.detector)  # the service's is for other requests
         return Job(str(image), None if catalog is None else str(catalog), options, name)
 
     def answer(self, asked: Asked, uploads: dict[str, Any], kind: str) -> Answer:

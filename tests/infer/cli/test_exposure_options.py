@@ -67,3 +67,19 @@ def test_psf_is_a_file_or_an_hdu(inputs, field, capsys, tmp_path):
     before = alone.read_bytes()
     code, _, err = run(capsys, "classify", path, "--psf", alone, "-o", alone, "--overwrite")
     assert (code, alone.read_bytes()) == (1, before), err
+
+
+def test_a_detector_beside_a_catalogue_is_refused(inputs, capsys, tmp_path, monkeypatch):
+    image, catalog = inputs
+    command = ("classify", image, "--catalog", catalog, "-o", tmp_path / "o.ecsv")
+    code, _, err = run(capsys, *command, "--detector", "sep")
+    assert code == 1
+    assert "with --detector sep sources are detected, but the catalogue has them already" in err
+    assert "leave out --detector or --catalog" in err
+    assert not (tmp_path / "o.ecsv").exists()
+    assert run(capsys, *command, "--detector", "rbinfer", "--overwrite")[0] == 0
+    # What a site takes where there is no catalogue does not keep anybody from giving one.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rbinfer.toml").write_text("detector = 'sep'")
+    assert run(capsys, *command, "--overwrite")[0] == 0
+    assert "detections by SEP" in run(capsys, "classify", image, "--json")[2]

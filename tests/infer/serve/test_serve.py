@@ -86,6 +86,16 @@ def test_a_catalogue_comes_back_in_its_order(service, expected):
     assert [row["id"] for row in found["rows"]] == ["b", "a"]
 
 
+def test_the_detector_of_a_service_is_for_requests_without_positions(expected):
+    xy = {name: [row[name] for row in expected["rows"][:7]] for name in ("x", "y")}
+    with running("--port", 0, "--detector", "sep") as own:
+        status, found = own.classify({"positions": xy}, FIELD.read_bytes())
+        assert (status, len(found["rows"])) == (200, 7)
+        status, found = own.classify(image=FIELD.read_bytes())
+        assert (status, len(found["rows"])) == (200, len(expected["rows"]))
+        assert own.end() == 0
+
+
 def test_the_log_names_what_was_sent():
     pixels = fits.getdata(FIELD)
     sent = io.BytesIO()
