@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._util.arguments import as_level, as_number, as_pixels, shown
 from ..errors import InputError
 from .arrays import as_image, uncertainty_of
+from .planes import Kinds, with_one_level
 from .units import in_unit
 
 #: Source of a width that the frame's own stars show.
@@ -160,6 +161,7 @@ class Exposure:
         saturation: Any = None,
         fwhm: Any = None,
         wcs: Any = None,
+        bayer: bool | None = None,
     ) -> Self:
         """Return a copy with what the caller knows; what is None stays as it is.
 
@@ -175,12 +177,16 @@ class Exposure:
         fwhm : float or Quantity, optional
             FWHM of the stars in pixels. Whether it can be used is checked where it is.
         wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
+        bayer : bool, optional
+            Whether the pixels are a mosaic of colour filters, which is undone unless it was before.
 
         Raises
         ------
         InputError
             Another shape than the image's, values of another kind, or units that cannot be converted.
         """
+        if bayer is not None and not isinstance(bayer, bool | np.bool_):
+            raise InputError(f"bayer must be True, False or None, not {shown(bayer)}")
         changes: dict[str, Any] = {}
         if mask is not None:
             changes["mask"] = as_image(self.pixels, mask)[1]
@@ -196,7 +202,40 @@ class Exposure:
             changes["width"] = Width(as_pixels(fwhm, "fwhm"), "given")
         if wcs is not None:
             changes["wcs"] = wcs
-        return replace(self, **changes) if changes else self
+        known = replace(self, **changes) if changes else self
+        return known if bayer is None else known._without_filters(is_mosaic=bool(bayer))
+
+    def _without_filters(self, is_mosaic: bool) -> Self:
+        if self.no_filters:
+            return self
+        found = self
+        if is_mosaic:
+            found = self.of_one_level(Kinds.of(self.pixels, self.mask), self.saturation)
+        return replace(found, no_filters=True)
+
+    def of_one_level(self, kinds: Kinds, saturation: float | None) -> Self:
+        """Return a copy whose four kinds of pixel have one level and scale.
+
+        Parameters
+        ----------
+        kinds : Kinds
+            What they have.
+        saturation : float or None
+            Pixels at or above it stay as they are, and no other reaches it.
+
+        Returns
+        -------
+        Exposure
+            Maps of its background and its noise are changed with the pixels. A background that is one
+            number is gone: it is that of none of them.
+        """
+        background, noise = self.background, self.noise
+        return replace(
+            self,
+            pixels=with_one_level(self.pixels, kinds, saturation),
+            background=with_one_level(background, kinds) if isinstance(background, np.ndarray) else None,
+            noise=kinds.scaled(noise) if isinstance(noise, np.ndarray) else noise,
+        )
 
 
 def as_exposure(image: "ArrayLike | Exposure", **known: Any) -> Exposure:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..io.arrays import noise_between
 from ..io.exposure import Exposure
-from ..io.planes import Kinds, with_one_level
+from ..io.planes import Kinds
 from ..io.scratch import bands, copy_of
 from ..kernels.constants import LARGEST
 from ..model.spec import PreprocessSpec
@@ -142,7 +142,7 @@ def of_one_level(exposure: Exposure) -> Exposure:
         log.warning(
             "the sky has other levels in every second row and column, as behind the colour filters of a "
             "sensor: these are brought to one level and scale; if there are no filters, say so "
-            "with `bayer=False` where the image is read"
+            "with `bayer=False`"
         )
         kinds = Kinds.of(exposure.pixels, exposure.mask)
     else:
@@ -150,16 +150,11 @@ def of_one_level(exposure: Exposure) -> Exposure:
             "every second row or column has another level, as of amplifiers in turn: it is taken off"
         )
         kinds = Kinds(tuple(pattern.levels.tolist()))
-    background, noise, saturation = exposure.background, exposure.noise, exposure.saturation
+    saturation = exposure.saturation
     if saturation is None:
         level = np.nanmedian(some_rows(exposure.pixels, exposure.mask))
         saturation = _plateau(exposure, level + np.ptp(pattern.levels) + _ABOVE * pattern.noise)
-    return replace(
-        exposure,
-        pixels=with_one_level(exposure.pixels, kinds, saturation),
-        background=with_one_level(background, kinds) if isinstance(background, np.ndarray) else None,
-        noise=kinds.scaled(noise) if isinstance(noise, np.ndarray) else noise,
-    )
+    return exposure.of_one_level(kinds, saturation)
 
 
 def as_cut(exposure: Exposure, spec: PreprocessSpec) -> Exposure:

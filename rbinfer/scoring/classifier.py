@@ -174,6 +174,7 @@ class Classifier:
         asinh_softening: float | None = None,
         peaks: tuple[ArrayLike, ArrayLike] | None = None,
         psf: ArrayLike | os.PathLike[str] | None = None,
+        bayer: bool | None = None,
     ) -> Scores:
         """Score positions on an image.
 
@@ -192,8 +193,7 @@ class Classifier:
         mask : array_like of bool, shape (height, width), optional
             True for bad pixels.
         progress : callable, optional
-            Called as ``progress(done, total)`` while rows are scored, by a thread that scores: it
-            should be quick.
+            Called as ``progress(done, total)`` by the threads that score; it should be quick.
         saturation : float, optional
             Level at or above which a pixel is saturated.
         asinh_softening : float, optional
@@ -204,6 +204,8 @@ class Classifier:
         psf : array_like, shape (ny, nx), or path, optional
             A star of this image as `rbinfer.measure.given.width_of_psf` takes it: centred, without sky,
             in pixels of the image; or a FITS file with it. It tells the FWHM unless that is given too.
+        bayer : bool, optional
+            Whether the pixels are a mosaic of colour filters; by default, whether the sky shows one.
 
         Returns
         -------
@@ -215,7 +217,7 @@ class Classifier:
             Shapes that do not match or parameters out of range. A position without a score has a reason.
         """
         check_progress(progress)
-        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
+        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, bayer=bayer)
         prepared = prepare(
             exposure, self.spec.preprocess, x, y,
             fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
@@ -236,12 +238,13 @@ class Classifier:
         asinh_softening: float | None = None,
         peaks: tuple[ArrayLike, ArrayLike] | None = None,
         psf: ArrayLike | os.PathLike[str] | None = None,
+        bayer: bool | None = None,
     ) -> Cutouts:
         """Cut what the network sees of each position.
 
         Parameters
         ----------
-        image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks, psf
+        image, x, y, fwhm, bg, err, mask, saturation, asinh_softening, peaks, psf, bayer
             As for :meth:`score`.
 
         Returns
@@ -255,7 +258,7 @@ class Classifier:
         InputError
             As :meth:`score`.
         """
-        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation)
+        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, bayer=bayer)
         prepared = prepare(
             exposure, self.spec.preprocess, x, y,
             fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks,
@@ -323,6 +326,7 @@ class Classifier:
         trust_positions: bool = False,
         extra: Sequence[str] = (),
         psf: ArrayLike | os.PathLike[str] | None = None,
+        bayer: bool | None = None,
     ) -> "Table":
         """Score a catalogue.
 
@@ -332,7 +336,7 @@ class Classifier:
             Detections; columns ``x`` and ``y`` (0-based pixels) or a known alias. Not modified. Where
             it also has the brightest pixel of each (``xpeak``, ``ypeak`` or SExtractor's names), the
             default preset centres the cutout there if that is clearly brighter than the position.
-        image, bg, err, mask, fwhm, saturation, asinh_softening, progress, psf
+        image, bg, err, mask, fwhm, saturation, asinh_softening, progress, psf, bayer
             As for :meth:`score`.
         threshold : float, optional
             Scores above it are real; the model's own unless given.
@@ -372,8 +376,8 @@ class Classifier:
         check_progress(progress)
         extra = as_extra(extra, self.spec)
         result = as_table(table)
-        exposure = as_exposure(image, mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs)
-        exposure = with_no_data(exposure)
+        known = dict(mask=mask, bg=bg, err=err, saturation=saturation, wcs=wcs, bayer=bayer)
+        exposure = with_no_data(as_exposure(image, **known))
         # An empty table need not name the columns that it has no rows for.
         x, y = np.zeros(0), np.zeros(0)
         if result.colnames:

@@ -170,6 +170,7 @@ def classify_realbogus(
     origin: int | None = None,
     wcs: Any = None,
     trust_positions: bool = False,
+    bayer: bool | None = None,
 ) -> "Table":
     """Classify detected objects as real or bogus.
 
@@ -213,6 +214,8 @@ def classify_realbogus(
         catalogue of right ascension and declination; see `Classifier.classify`.
     trust_positions : bool
         Do not warn of positions that look as if they belonged to another image.
+    bayer : bool, optional
+        Whether the pixels are a mosaic of colour filters; by default, whether the sky shows one.
 
     Returns
     -------
@@ -244,4 +247,5 @@ def classify_realbogus(
             obj, image, bg=bg, err=err, mask=mask, fwhm=fwhm, psf=psf, asinh_softening=asinh_softening,
             threshold=threshold, add_score=add_score, flag_bogus=flag_bogus,
             x_col=x_col, y_col=y_col, origin=origin, wcs=wcs, trust_positions=trust_positions,
+            bayer=bayer,
         )  # fmt: skip
