@@ -1,4 +1,4 @@
-"""What is logged while work is done for somebody: collected for him, and in his words."""
+"""What is logged while work is done for a caller: collected, and put into other words."""
 
 import logging
 import threading
