@@ -23,6 +23,7 @@ from .colours import Pattern
 from .dead import dead_value
 from .floor import Floor
 from .nodata import with_no_data
+from .offsets import Offsets, without_offsets
 from .sky import cells_of, smoothed, without_gaps
 from .threads import Threads
 
@@ -136,8 +137,22 @@ def of_one_level(exposure: Exposure) -> Exposure:
         return exposure
     exposure = replace(_without_dead(exposure), is_level=True)
     pattern = Pattern.of(exposure)
-    if pattern is None:
+    if pattern is not None:
+        exposure = _without_pattern(exposure, pattern)
+    offsets = Offsets.of(exposure)
+    if offsets is None:
         return exposure
+    log.info("rows or columns have levels of their own, as of noise of the readout: they are taken off")
+    saturation = exposure.saturation
+    if saturation is None:
+        sample = some_rows(exposure.pixels, exposure.mask)
+        highest = np.ptp(offsets.rows) + np.ptp(offsets.columns) + _ABOVE * _noise_of(sample)
+        saturation = _plateau(exposure, float(np.nanmedian(sample)) + highest)
+    return without_offsets(exposure, offsets, saturation)
+
+
+def _without_pattern(exposure: Exposure, pattern: Pattern) -> Exposure:
+    """Bring the four kinds of pixel to one level, and behind colour filters to one scale."""
     if pattern.is_of_colours and not exposure.no_filters:
         log.warning(
             "the sky has other levels in every second row and column, as behind the colour filters of a "

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from rbinfer.measure.psf import measure_psf
 from rbinfer.model.stamps import POPULATION
@@ -11,7 +12,7 @@ from .frames import add_hot_pixels, add_tracks, star_frame
 #: Where the blocks of the numbers lie: round and well fitted ones, then others, by FWHM and by FWHM over
 #: the stars'; phases; all.
 ROUND, OTHERS, RATIO, OTHER_RATIO = slice(0, 14), slice(14, 28), slice(28, 39), slice(39, 50)
-PHASES, OVERALL = slice(50, 52), slice(52, 62)
+PHASES, OVERALL, NOISE = slice(50, 52), slice(52, 62), slice(62, 70)
 WIDTHS = np.exp(np.linspace(np.log(0.5), np.log(16.0), 14))
 
 
@@ -85,3 +86,47 @@ def test_a_frame_too_small_to_be_looked_at_has_none():
 
 def test_nothing_at_all():
     assert not of(np.full((200, 200), 7.0, "f4")).population.any()
+
+
+def test_the_noise_is_told_as_it_is():
+    rng = np.random.default_rng(6)
+    image = rng.normal(300.0, 6.0, (400, 400))
+    seen, skew, step, alike, further, finest, above, below = of(image.astype("f4")).population[NOISE]
+    assert seen == 1
+    np.testing.assert_allclose([skew, step, alike, further], 0, atol=0.1)
+    assert finest == pytest.approx(1, abs=0.05)
+    # 0.00023 of a normal deviate is further than 3.5 scatters, above as below.
+    np.testing.assert_allclose([above, below], 0.02, atol=0.03)
+
+
+def test_noise_that_was_smoothed_is_alike_and_has_no_fine_waves():
+    image = np.random.default_rng(6).normal(300.0, 6.0, (400, 400))
+    smooth = ndimage.gaussian_filter(image, 1.0).astype("f4")
+    *_, alike, further, finest, _, _ = of(smooth).population[NOISE]
+    # exp(-d^2 / 4 sigma^2), and what the sky's own subtraction takes of it.
+    assert alike == pytest.approx(np.exp(-0.25), abs=0.06)
+    assert further == pytest.approx(np.exp(-1.0), abs=0.09)
+    assert finest < 0.4
+
+
+def test_steps_hits_and_holes_of_the_sky_are_told():
+    rng = np.random.default_rng(6)
+    image = rng.normal(300.0, 1.0, (400, 400))
+    plain = of(image.astype("f4")).population[NOISE]
+    # The sextiles of a normal deviate are 1.93 scatters apart.
+    assert of(np.rint(image).astype("f4")).population[NOISE][2] == pytest.approx(1 / 1.93, abs=0.15)
+    bright, dark = image.copy(), image.copy()
+    where = rng.random(image.shape) < 0.02
+    bright[where] += 20.0
+    dark[where] -= 20.0
+    above = of(bright.astype("f4")).population[NOISE]
+    below = of(dark.astype("f4")).population[NOISE]
+    assert above[6] > 0.4 > 0.1 > above[7]
+    assert below[7] > 0.4 > 0.1 > below[6]
+    assert max(plain[6], plain[7]) < 0.1
+
+
+def test_light_that_fills_the_sky_skews_its_noise():
+    image = np.random.default_rng(6).normal(300.0, 6.0, (400, 400))
+    image += ndimage.gaussian_filter(np.random.default_rng(7).exponential(60.0, image.shape), 1.0)
+    assert of(image.astype("f4")).population[NOISE][1] > 0.1

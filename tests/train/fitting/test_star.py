@@ -3,11 +3,14 @@
 import dataclasses
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
-from rbinfer import Classifier
-from rbinfer.model.session import Session, verify
-from rbinfer.model.stamps import Stamps
+from rbinfer import Classifier, ModelError
+from rbinfer.model.session import Session, read_spec, verify
+from rbinfer.model.spec import METADATA_KEY
+from rbinfer.model.stamps import POPULATION, Stamps
 from rbtrain.config import CLASSES, SOURCES, NetworkConfig
 from rbtrain.export.convert import keras_outputs
 from rbtrain.export.release import export_run
@@ -211,6 +214,57 @@ def test_a_network_goes_on_from_one_that_reads_less(
     inherit(model, tmp_path / "model.onnx", cutouts)
     found = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
     np.testing.assert_allclose(found, session.run(cutouts, stamps, cores).classes, atol=1e-5)
+
+
+def _reading_fewer(model_file, target, n):
+    """Write a model file whose network reads the first `n` numbers of the population alone."""
+    proto = onnx.load(model_file)
+    name = next(node.input[1] for node in proto.graph.node if "population" in node.input)
+    kernel = next(c for c in proto.graph.initializer if c.name == name)
+    kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel)[:n], name))
+    of_input = next(value for value in proto.graph.input if value.name == "population")
+    of_input.type.tensor_type.shape.dim[1].dim_value = n
+    (entry,) = (e for e in proto.metadata_props if e.key == METADATA_KEY)
+    # Its golden pairs are of all numbers.
+    entry.value = dataclasses.replace(read_spec(model_file), golden=None).to_json()
+    target.write_bytes(proto.SerializeToString())
+    return target
+
+
+def test_a_network_goes_on_from_one_that_reads_fewer_numbers(star_config, star_data, exported, tmp_path):
+    session = Session(_reading_fewer(exported[0], tmp_path / "model.onnx", 62), "cpu")
+    assert session.reads_population == 62 < Session(exported[0], "cpu").reads_population == POPULATION
+    cutouts, stamps, cores = star_data.inputs(slice(0, 500))
+    assert stamps.population[:, 62:].any()
+    fewer = stamps.population.copy()
+    fewer[:, 62:] = 0.0
+    found = session.run(cutouts, stamps, cores)
+    without = dataclasses.replace(stamps, population=fewer)
+    np.testing.assert_array_equal(found.score, session.run(cutouts, without, cores).score)
+    # To the file that reads them all, numbers of 0 are as if they were not there.
+    whole = Session(exported[0], "cpu")
+    np.testing.assert_allclose(found.score, whole.run(cutouts, without, cores).score, atol=1e-5)
+    assert np.abs(found.score - whole.run(cutouts, stamps, cores).score).max() > 1e-4
+    model = build(star_config)
+    inherit(model, tmp_path / "model.onnx", cutouts)
+    grown = model.predict(inputs_of(model, cutouts, stamps, cores), verbose=0)
+    np.testing.assert_allclose(grown, found.classes, atol=1e-5)
+
+
+def test_a_file_that_reads_more_numbers_than_there_are_is_refused(exported, tmp_path):
+    proto = onnx.load(exported[0])
+    of_input = next(value for value in proto.graph.input if value.name == "population")
+    of_input.type.tensor_type.shape.dim[1].dim_value = POPULATION + 1
+    name = next(node.input[1] for node in proto.graph.node if "population" in node.input)
+    kernel = next(c for c in proto.graph.initializer if c.name == name)
+    wider = np.pad(numpy_helper.to_array(kernel), ((0, 1), (0, 0)))
+    kernel.CopyFrom(numpy_helper.from_array(wider, name))
+    newer = tmp_path / "newer.onnx"
+    newer.write_bytes(proto.SerializeToString())
+    with pytest.raises(
+        ModelError, match=f"reads {POPULATION + 1} numbers of population.*update rbinfer"
+    ):
+        Session(newer, "cpu")
 
 
 def test_of_a_part_of_the_cutouts_the_population_is_not_told(star_config, star_data):
