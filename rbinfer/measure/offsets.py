@@ -131,7 +131,8 @@ def _medians(lines: Pixels) -> Floats:
     n = np.isfinite(lines).sum(axis=1)
     ordered = np.sort(lines, axis=1)  # NaN comes last
     at, line = np.maximum(n - 1, 0), np.arange(len(lines))
-    medians = 0.5 * (ordered[line, at // 2].astype(np.float64) + ordered[line, (at + 1) // 2])
+    lower, upper = ordered[line, at // 2], ordered[line, (at + 1) // 2]
+    medians: Floats = 0.5 * (lower.astype(np.float64) + upper)
     medians[n == 0] = np.median(medians[n > 0]) if n.any() else 0.0
     return medians
 

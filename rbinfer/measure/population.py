@@ -98,7 +98,9 @@ def _overall(found: Candidates, n_narrow: int, group: Group | None) -> Floats:
 def _noise(grain: Grain | None) -> Floats:
     if grain is None:
         return np.zeros(_NOISE)
-    skew = 0.0 if np.isnan(grain.skew) else float(np.clip(2.0 * (grain.skew - 1.0), -1.0, 1.0))
+    skew = np.clip(2.0 * (grain.skew - 1.0), -1.0, 1.0)
     far = np.log1p(np.array([grain.above, grain.below]) / _FEW) / np.log1p(_MANY / _FEW)
     alike = np.clip([grain.alike, grain.further], -1.0, 1.0)
-    return np.array([1.0, skew, min(grain.step, 1.0), *alike, min(grain.finest, 1.5), *far])
+    found = np.array([1.0, skew, min(grain.step, 1.0), *alike, min(grain.finest, 1.5), *far])
+    # Where most pixels are equal, some are ratios of nothing; one NaN would spoil a whole fit.
+    return np.asarray(np.nan_to_num(found), np.float64)

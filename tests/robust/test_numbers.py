@@ -41,6 +41,9 @@ def all_ways(source, cutouts, cores=None):
             one = session(source, level, threads)
             known = {one.get_inputs()[0].name: cutouts} | beside(len(cutouts), cores)
             given = {wanted.name: known[wanted.name] for wanted in one.get_inputs()}
+            if "population" in given:  # a file may read fewer numbers than there are
+                width = next(i.shape[1] for i in one.get_inputs() if i.name == "population")
+                given["population"] = given["population"][:, :width]
             yield one.run(["score"], given)[0].reshape(-1)
 
 

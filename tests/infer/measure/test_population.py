@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from rbinfer.measure.candidates import Pyramid, measure_round
+from rbinfer.measure.clean import cleaned
+from rbinfer.measure.grain import Grain
+from rbinfer.measure.population import population_of
 from rbinfer.measure.psf import measure_psf
 from rbinfer.model.stamps import POPULATION
 
@@ -124,6 +128,16 @@ def test_steps_hits_and_holes_of_the_sky_are_told():
     assert above[6] > 0.4 > 0.1 > above[7]
     assert below[7] > 0.4 > 0.1 > below[6]
     assert max(plain[6], plain[7]) < 0.1
+
+
+def test_ratios_of_nothing_are_told_as_0():
+    rng = np.random.default_rng(6)
+    image = rng.normal(300.0, 6.0, (200, 200)).astype("f4")
+    found = measure_round(Pyramid.of(cleaned(image, None), None))
+    grain = Grain(np.nan, 1.0, 0.1, np.nan, np.nan, 0.0, 0.0)
+    told = population_of(found, None, grain)
+    assert np.isfinite(told).all()
+    np.testing.assert_allclose(told[NOISE], [1, 0, 1, 0.1, 0, 0, 0, 0], atol=1e-6)
 
 
 def test_light_that_fills_the_sky_skews_its_noise():
