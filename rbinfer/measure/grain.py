@@ -182,7 +182,8 @@ def _skew(blocks: Floats) -> tuple[float, float]:
     values = values + step * _SPREAD
     percentile = np.nanpercentile if np.isnan(values).any() else np.percentile
     low, middle, high = percentile(values, (100 / 6, 50, 500 / 6), axis=1)
-    coarse = step / float(np.median(high - low))
+    between = float(np.median(high - low))
+    coarse = step / between if between > 0 else math.inf
     skew = math.nan if coarse > _COARSE else float(np.median((high - middle) / (middle - low)))
     return skew, coarse
 

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from rbinfer.measure.candidates import Pyramid, measure_round
 from rbinfer.measure.clean import cleaned
-from rbinfer.measure.grain import grain_of
+from rbinfer.measure.grain import _skew, grain_of
 from rbinfer.measure.psf import measure_psf
 
 from .frames import NOISE, SKY, gaussian_stamp, star_frame
@@ -267,3 +267,13 @@ def test_where_many_pixels_are_equal_nothing_is_divided_by_zero(share):
     grain = grain_of(image.astype(np.float32))
     assert grain is None or not grain.shows_single_pixels
     assert measure_psf(image).fwhm is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_no_two_sextiles_differ_nothing_is_divided_by_zero():
+    """Most pixels are the same, and all of those at which steps are looked for."""
+    block = np.full((1, 32, 32), 100.0)
+    block[0, :, 1::8] = np.random.default_rng(24).normal(100, NOISE, (32, 4))
+    skew, coarse = _skew(block)
+    assert np.isnan(skew)
+    assert coarse == np.inf
