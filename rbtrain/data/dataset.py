@@ -131,6 +131,12 @@ class Dataset:
             )
         shape = (len(rows), made_by.size, made_by.size, 2)
         stars, populations = np.load(where / _STAMPS), np.load(where / _POPULATIONS)
+        spoiled = np.count_nonzero(~np.isfinite(populations).all(axis=1))
+        if spoiled:
+            raise ValueError(
+                f"{where} has numbers that are not finite of {spoiled} of {len(populations)} frames, and "
+                "one is enough to spoil a fit: an earlier version made it; remove it and simulate again"
+            )
         pixels: F16 = np.zeros(shape, np.float16)
         found, due = (where / _PIXELS).stat().st_size, pixels.nbytes
         if found != due or len(cores) != len(rows):

@@ -330,6 +330,15 @@ def test_a_damaged_set_is_told(data, tmp_path, file):
         Dataset.open(tmp_path / "train")
 
 
+def test_numbers_that_would_spoil_a_fit_are_told(data, tmp_path):
+    shutil.copytree(Path(data.pixels.filename).parent, tmp_path / "train")
+    populations = data.populations.copy()
+    populations[1, 66] = np.nan
+    np.save(tmp_path / "train" / "populations.npy", populations)
+    with pytest.raises(ValueError, match=rf"train has .* not finite of 1 of {len(populations)} frames"):
+        Dataset.open(tmp_path / "train")
+
+
 def test_what_is_said_of_simulated_frames_is_not_heard(config, tmp_path, caplog):
     spoilt = dataclasses.replace(config, data=dataclasses.replace(config.data, frames=2))
     frame = draw_frame(config.simulate, frame_rng(5, 0))
