@@ -34,6 +34,8 @@ from .windows import (
 # A resampled pixel is good when more than this share of it is good; sums of shares are rounded.
 _LEAST_SHARE = 0.4999
 _ROUNDING = 1e-6
+# Of the neighbours of a bad pixel, 12 with those at its sides twice, so many must be good to tell of it.
+_TELLING = 6
 # Noise below this part of the peak counts as none.
 _LEAST_NOISE = 1e-4
 
@@ -126,11 +128,34 @@ def _interpolate(
 
 
 @jit
+def _mended(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, level: Any, i: int, j: int
+) -> Any:  # fmt: skip
+    """Return what the good neighbours of a bad pixel are like, less the sky, and whether they tell.
+
+    Those at its sides count twice. They tell if they are half of them or more: then the bad pixel lies
+    alone, or in a line of bad ones.
+    """
+    height, width = image.shape
+    total, count = 0.0, 0
+    for a in range(max(i - 1, 0), min(i + 2, height)):
+        for b in range(max(j - 1, 0), min(j + 2, width)):
+            if is_good(image, mask, has_mask, a, b):
+                weight = 2 if a == i or b == j else 1
+                total += weight * (image[a, b] - (bg_map[a, b] if has_bg_map else level))
+                count += weight
+    return total / max(count, 1), count >= _TELLING
+
+
+@jit
 def _resample_good(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, top: int, left: int,
-    span: int, first: Any, weights: Any, columns: Any, known: Any, inside: Any, window: Any, good: Any,
+    span: int, first: Any, weights: Any, columns: Any, known: Any, inside: Any, whole: Any,
+    window: Any, good: Any,
 ) -> Any:  # fmt: skip
-    """Fill the window from good pixels; return how many of its pixels are good, and on the image."""
+    """Fill the window from good pixels, and from those around bad ones that lie alone; return how many
+    of its pixels are good, and on the image.
+    """
     height, width = image.shape
     size, taps = weights.shape
     n_good, n_inside = 0.0, 0.0
@@ -138,6 +163,7 @@ def _resample_good(
         fill(columns, 0.0)
         fill(known, 0.0)
         fill(inside, 0.0)
+        fill(whole, 0.0)
         for t in range(taps):
             w, a = weights[i, t], top + first[i] + t
             if w > 0 and 0 <= a < height:
@@ -148,9 +174,15 @@ def _resample_good(
                         if is_good(image, mask, has_mask, a, b):
                             columns[p] += w * (image[a, b] - (bg_map[a, b] if has_bg_map else 0.0))
                             known[p] += w
+                            whole[p] += w
+                        else:
+                            value, tells = _mended(image, mask, has_mask, bg_map, has_bg_map, 0.0, a, b)
+                            if tells:
+                                columns[p] += w * value
+                                known[p] += w
         for j in range(size):
             share = _weighted_sum(weights, j, known, first[j])
-            n_good += share
+            n_good += _weighted_sum(weights, j, whole, first[j])
             n_inside += _weighted_sum(weights, j, inside, first[j])
             good[i * size + j] = share > _LEAST_SHARE
             value = _weighted_sum(weights, j, columns, first[j])
@@ -249,7 +281,10 @@ def _fill_core(
         i, j = ci - reach + p // side, cj - reach + p % side
         value = np.float32(0.0)
         if 0 <= i < height and 0 <= j < width and is_good(image, mask, has_mask, i, j):
-            value = image[i, j] - (bg_map[i, j] if has_bg_map else level)
+            value = np.float32(image[i, j] - (bg_map[i, j] if has_bg_map else level))
+        elif 0 <= i < height and 0 <= j < width:
+            near, tells = _mended(image, mask, has_mask, bg_map, has_bg_map, level, i, j)
+            value = np.float32(near if tells else 0.0)
         core[p] = value
         peak = max(peak, abs(value))
     peak = max(peak, np.float32(sigma))
@@ -378,7 +413,7 @@ def cut_default(
         if not is_whole:
             n_good, n_inside = _resample_good(
                 image, mask, has_mask, bg_map, has_bg_map, top, left, span, first, weights,
-                sums[0], sums[1], sums[2], window, good,
+                sums[0], sums[1], sums[2], sums[3], window, good,
             )  # fmt: skip
             status[k] = _window_status(good, size, n_good, n_inside, min_good)
             if status[k] & TOO_FEW_GOOD_PIXELS:

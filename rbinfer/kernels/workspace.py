@@ -33,7 +33,7 @@ class DefaultWorkspace(NamedTuple):
         Native pixels, transposed; like `rows`, empty unless two native pixels make one.
     rows : ndarray of float64, shape (span, at least size)
         Native rows, resampled along the other axis.
-    sums : ndarray of float64, shape (3, at least span and size)
+    sums : ndarray of float64, shape (4, at least span and size)
         Weighted sums along native columns.
     good : ndarray of bool, shape (size * size,)
         Which pixels of the window are good.
@@ -65,7 +65,7 @@ def default_workspace(size: int, span: int, taps: int, cells: int) -> DefaultWor
         np.empty((3, padded(max(size * size, cells) + LANES)), np.float32),
         np.zeros((span, _lanes(span)) if is_between else (0, 0), np.float32),
         np.zeros((span, _lanes(size)) if is_between else (0, 0)),
-        np.empty((3, _lanes(max(span, size)))),
+        np.empty((4, _lanes(max(span, size)))),
         np.empty(size * size, np.bool_),
     )
 

@@ -102,6 +102,7 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
         scale = 1.0
     size, half = spec.size, spec.size // 2
     pixels = image.astype(np.float64) - (0 if bg is None or np.ndim(bg) == 0 else bg)
+    pixels, known = mended(pixels, ok)
     shares = [share_of_pixels((p - half) * scale, max(scale, 1.0)) for p in range(size)]
     value = np.zeros((size, size))
     good = np.zeros((size, size), bool)
@@ -118,10 +119,10 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
                     a, b = ci + di, cj + dj
                     if 0 <= a < height and 0 <= b < width:
                         n_inside += wi * wj
-                        if ok[a, b]:
+                        n_good += wi * wj * ok[a, b]
+                        if known[a, b]:
                             total += wi * wj * pixels[a, b]
                             share += wi * wj
-            n_good += share
             if share > 0.4999:
                 good[i, j] = True
                 value[i, j] = total / share
@@ -167,12 +168,32 @@ def default(image, x, y, spec, fwhm, mask=None, bg=None, err=None):
     for i in range(5):
         for j in range(5):
             a, b = ci + i - 2, cj + j - 2
-            if 0 <= a < height and 0 <= b < width and ok[a, b]:
+            if 0 <= a < height and 0 <= b < width and known[a, b]:
                 native[i, j] = pixels[a, b] - level
     top = max(np.abs(native).max(), sigma)
     native_core = [*(native / top).flat, np.arcsinh(top / sigma), np.log(scale)]
     wide = wide_view(np.where(ok, pixels - level, np.nan), ci, cj, max(round(8 * scale), 1))
     return np.stack(out, axis=-1), status, snr, np.array([*native_core, *np.arcsinh(wide / sigma).flat])
+
+
+def mended(pixels, ok):
+    """Pixels with the mean of their good neighbours in place of bad ones, and which are known then.
+
+    Neighbours at the sides count twice; half of all 12 parts must be good.
+    """
+    mended, known = pixels.copy(), ok.copy()
+    for i, j in zip(*np.nonzero(~ok), strict=True):
+        near = [
+            (2 if a == i or b == j else 1, pixels[a, b])
+            for a in range(max(i - 1, 0), min(i + 2, len(ok)))
+            for b in range(max(j - 1, 0), min(j + 2, ok.shape[1]))
+            if ok[a, b]
+        ]
+        parts = sum(part for part, _ in near)
+        if parts >= 6:
+            known[i, j] = True
+            mended[i, j] = sum(part * value for part, value in near) / parts
+    return mended, known
 
 
 def wide_view(pixels, ci, cj, cell):
