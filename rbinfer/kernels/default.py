@@ -17,6 +17,7 @@ from .constants import (
     SMALLEST,
     TOO_FEW_GOOD_PIXELS,
 )
+from .context import fill_context
 from .jit import jit
 from .numerics import absolute_peak, all_finite, asinh, mad_std, median
 from .windows import (
@@ -26,6 +27,7 @@ from .windows import (
     copy,
     fill,
     is_good,
+    mended,
     position_status,
     prefetch_part,
     write_channels,
@@ -34,8 +36,6 @@ from .windows import (
 # A resampled pixel is good when more than this share of it is good; sums of shares are rounded.
 _LEAST_SHARE = 0.4999
 _ROUNDING = 1e-6
-# Of the neighbours of a bad pixel, 12 with those at its sides twice, so many must be good to tell of it.
-_TELLING = 6
 # Noise below this part of the peak counts as none.
 _LEAST_NOISE = 1e-4
 
@@ -128,33 +128,14 @@ def _interpolate(
 
 
 @jit
-def _mended(
-    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, level: Any, i: int, j: int
-) -> Any:  # fmt: skip
-    """Return what the good neighbours of a bad pixel are like, less the sky, and whether they tell.
-
-    Those at its sides count twice. They tell if they are half of them or more: then the bad pixel lies
-    alone, or in a line of bad ones.
-    """
-    height, width = image.shape
-    total, count = 0.0, 0
-    for a in range(max(i - 1, 0), min(i + 2, height)):
-        for b in range(max(j - 1, 0), min(j + 2, width)):
-            if is_good(image, mask, has_mask, a, b):
-                weight = 2 if a == i or b == j else 1
-                total += weight * (image[a, b] - (bg_map[a, b] if has_bg_map else level))
-                count += weight
-    return total / max(count, 1), count >= _TELLING
-
-
-@jit
 def _resample_good(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, top: int, left: int,
     span: int, first: Any, weights: Any, columns: Any, known: Any, inside: Any, whole: Any,
     window: Any, good: Any,
 ) -> Any:  # fmt: skip
-    """Fill the window from good pixels, and from those around bad ones that lie alone; return how many
-    of its pixels are good, and on the image.
+    """Fill the window; return how many of its pixels are good, and how many lie on the image.
+
+    A bad one is as its good neighbours where these tell; it is not counted as good.
     """
     height, width = image.shape
     size, taps = weights.shape
@@ -176,7 +157,7 @@ def _resample_good(
                             known[p] += w
                             whole[p] += w
                         else:
-                            value, tells = _mended(image, mask, has_mask, bg_map, has_bg_map, 0.0, a, b)
+                            value, tells = mended(image, mask, has_mask, bg_map, has_bg_map, 0.0, a, b)
                             if tells:
                                 columns[p] += w * value
                                 known[p] += w
@@ -273,18 +254,22 @@ def _fill_core(
     image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
     sigma: Any, side: int, log_scale: float, core: Any,
 ) -> None:  # fmt: skip
-    """Fill the native pixels around the centre, with bad ones as background, and two numbers of them."""
+    """Fill the native pixels around the centre, and two numbers of them.
+
+    A bad one is as its good neighbours where these tell, else as the background.
+    """
     height, width = image.shape
     reach, n_pixels = side // 2, side * side
     peak = np.float32(0.0)
     for p in range(n_pixels):
         i, j = ci - reach + p // side, cj - reach + p % side
         value = np.float32(0.0)
-        if 0 <= i < height and 0 <= j < width and is_good(image, mask, has_mask, i, j):
-            value = np.float32(image[i, j] - (bg_map[i, j] if has_bg_map else level))
-        elif 0 <= i < height and 0 <= j < width:
-            near, tells = _mended(image, mask, has_mask, bg_map, has_bg_map, level, i, j)
-            value = np.float32(near if tells else 0.0)
+        if 0 <= i < height and 0 <= j < width:
+            if is_good(image, mask, has_mask, i, j):
+                value = np.float32(image[i, j] - (bg_map[i, j] if has_bg_map else level))
+            else:
+                near, tells = mended(image, mask, has_mask, bg_map, has_bg_map, level, i, j)
+                value = np.float32(near if tells else 0.0)
         core[p] = value
         peak = max(peak, abs(value))
     peak = max(peak, np.float32(sigma))
@@ -292,69 +277,6 @@ def _fill_core(
         core[p] /= peak
     core[n_pixels] = asinh(np.float32(min(peak / sigma, LARGEST)))
     core[n_pixels + 1] = log_scale
-
-
-@jit
-def _add_whole(
-    pixels: Any, sky: Any, has_sky: bool, centre: int, level: Any, offsets: Any, shares: Any,
-    context: Any,
-) -> None:  # fmt: skip
-    """Fill the cells with means of samples that all lie on the image; not finite where these are not.
-
-    Pixel by pixel: CPUs take longer to gather them into vectors.
-    """
-    n_samples, n_cells = shares.shape
-    for p in range(n_cells):
-        total = np.float32(0.0)
-        for s in range(n_samples):
-            at = np.uint64(centre + offsets[s, p])
-            total += shares[s, p] * (pixels[at] - (sky[at] if has_sky else level))
-        context[p] = total
-
-
-@jit
-def _add_good(
-    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
-    samples: Any, shares: Any, context: Any,
-) -> None:  # fmt: skip
-    """Fill the cells with means of their good samples, 0 without any."""
-    height, width = image.shape
-    n_samples, n_cells = shares.shape
-    for p in range(n_cells):
-        total, count = np.float32(0.0), 0
-        for s in range(n_samples):
-            i, j = ci + samples[0, s, p], cj + samples[1, s, p]
-            on_image = 0 <= i < height and 0 <= j < width
-            if shares[s, p] > 0 and on_image and is_good(image, mask, has_mask, i, j):
-                total += image[i, j] - (bg_map[i, j] if has_bg_map else level)
-                count += 1
-        context[p] = total / np.float32(max(count, 1))
-
-
-@jit
-def _fill_context(
-    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, ci: int, cj: int, level: Any,
-    sigma: Any, pixels: Any, sky: Any, samples: Any, offsets: Any, shares: Any, reach: int,
-    context: Any,
-) -> None:  # fmt: skip
-    """Fill the cells of the wide view: asinh of means over the noise."""
-    height, width = image.shape
-    side = 2 * reach + 1
-    is_whole = (
-        reach <= ci < height - reach and reach <= cj < width - reach
-        and not (has_mask and any_masked(mask, ci - reach, cj - reach, side, side))
-    )  # fmt: skip
-    if is_whole:
-        centre = ci * width + cj
-        _add_whole(pixels, sky, has_bg_map, centre, level, offsets, shares, context)
-        is_whole = all_finite(context, context.size)
-    if not is_whole:
-        _add_good(
-            image, mask, has_mask, bg_map, has_bg_map, ci, cj, level, samples, shares, context
-        )  # fmt: skip
-    inverse = np.float32(1.0 / sigma)
-    for p in range(context.size):
-        context[p] = asinh(max(min(context[p] * inverse, LARGEST), -LARGEST))
 
 
 @jit
@@ -447,7 +369,7 @@ def cut_default(
                 log_scale, core[k],
             )  # fmt: skip
         if core.shape[1] > n_core:
-            _fill_context(
+            fill_context(
                 image, mask, has_mask, bg_map, has_bg_map, ci, cj, zero_level, sigma, pixels, sky,
                 samples, offsets, shares, reach, core[k, n_core:],
             )  # fmt: skip

@@ -21,6 +21,8 @@ _LINE = 16
 MOST_AHEAD = 128
 # The number of parts that it is prefetched in.
 _PARTS = 4
+# Of the neighbours of a bad pixel, 12 with those at its sides twice, so many must be good to tell of it.
+_TELLING = 6
 
 
 @jit
@@ -97,6 +99,26 @@ def any_masked(mask: Any, top: int, left: int, h: int, w: int) -> Any:
 def is_good(image: Any, mask: Any, has_mask: bool, i: int, j: int) -> bool:
     """Tell whether a pixel is within `LARGEST` and not masked."""
     return abs(image[i, j]) < LARGEST and not (has_mask and mask[i, j])
+
+
+@jit
+def mended(
+    image: Any, mask: Any, has_mask: bool, bg_map: Any, has_bg_map: bool, level: Any, i: int, j: int
+) -> Any:  # fmt: skip
+    """Return what the good neighbours of a bad pixel are like, less the sky, and whether they tell.
+
+    Those at its sides count twice. They tell if they are half of them or more: then the bad pixel lies
+    alone, or in a line of bad ones.
+    """
+    height, width = image.shape
+    total, count = 0.0, 0
+    for a in range(max(i - 1, 0), min(i + 2, height)):
+        for b in range(max(j - 1, 0), min(j + 2, width)):
+            if is_good(image, mask, has_mask, a, b):
+                weight = 2 if a == i or b == j else 1
+                total += weight * (image[a, b] - (bg_map[a, b] if has_bg_map else level))
+                count += weight
+    return total / max(count, 1), count >= _TELLING
 
 
 def _code_of_prefetch(context: Any, image: Any, i: Any, j: Any) -> Any:
