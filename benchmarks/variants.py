@@ -6,7 +6,8 @@ A mirrored or turned image has the same stars, and so has one without its sky, i
 tiles, under a sloping sky or one that is cut off, or in whole numbers. Interpolated, smoothed or
 binned, its stars and hits have other shapes, as in the files of other pipelines. Another exposure that
 is subtracted adds noise and negative stars. Few photons are noisy themselves. Cameras without a shutter
-smear light along columns, two amplifiers or colour filters make neighbours unlike. Pixels and positions
+smear light along columns, two amplifiers or colour filters make neighbours unlike; rows have noise of
+their own, pixels and rows are bad. Pixels and positions
 alone are given, no header; galaxies are real.
 """
 
@@ -129,6 +130,30 @@ def behind_filters(image):
     return [replace(image, pixels=(image.pixels - level + 100 * scatter) * passed)]
 
 
+def with_noise_of_rows(image):
+    """Give each row a level of its own, as wide as the noise of a pixel."""
+    size = mad_std(image.pixels, ignore_nan=True)
+    levels = size * np.random.default_rng(5).standard_normal((len(image.pixels), 1))
+    return [replace(image, pixels=image.pixels + levels)]
+
+
+def with_bad_pixels(share):
+    """Return a change that leaves so large a share of the pixels without a value."""
+
+    def spoil(image):
+        bad = np.random.default_rng(6).random(image.pixels.shape) < share
+        return [replace(image, pixels=np.where(bad, np.nan, image.pixels))]
+
+    return spoil
+
+
+def with_bad_rows(image):
+    """Leave every tenth row without values."""
+    pixels = image.pixels.copy()
+    pixels[4::10] = np.nan
+    return [replace(image, pixels=pixels)]
+
+
 def in_tiles(side):
     """Return a change to tiles of that side, of which nothing else is known."""
 
@@ -228,6 +253,10 @@ VARIANTS = {
     "smeared along columns": smeared,
     "columns by two amplifiers": interleaved,
     "behind colour filters": behind_filters,
+    "noise of rows": with_noise_of_rows,
+    "3 % bad pixels": with_bad_pixels(0.03),
+    "10 % bad pixels": with_bad_pixels(0.1),
+    "every tenth row bad": with_bad_rows,
     "in tiles of 256 pixels": in_tiles(256),
     "in tiles of 128 pixels": in_tiles(128),
     "in tiles of 64 pixels": in_tiles(64),
