@@ -300,6 +300,11 @@ class DetectorConfig(Settings):
         Probability of an overscan, empty or vignetted strip at the edge.
     masked : float
         Probability of a masked region; half of these also hold NaN.
+    scattered : float
+        Probability that single pixels all over the frame are masked, as by a list of bad pixels of an
+        infrared array or by a program that finds cosmic rays; half of these frames hold NaN there.
+    scattered_share : Range
+        Their share of the pixels, log-uniform.
     nodded : float
         Probability that another exposure of the same field, on which the telescope was moved by some
         FWHM, was subtracted instead of a sky, as in the infrared: each source has a negative image.
@@ -329,6 +334,8 @@ class DetectorConfig(Settings):
     quantised: float = 0.08
     dead_edge: float = 0.12
     masked: float = 0.12
+    scattered: float = dataclasses.field(default=0.0, metadata=LATER)
+    scattered_share: Range = dataclasses.field(default=(1e-3, 0.05), metadata=LATER)
     regridded: float = dataclasses.field(default=0.0, metadata=LATER)
     nodded: float = dataclasses.field(default=0.0, metadata=LATER)
     bilinear: float = dataclasses.field(default=0.0, metadata=LATER)

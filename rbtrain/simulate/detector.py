@@ -360,14 +360,15 @@ def draw_mask(
 ) -> tuple[Bools | None, Bools]:
     """Draw an empty edge and masked regions; the image is changed in place.
 
-    Empty edges hold one value (zero, or the `level`); masked regions may hold NaN.
+    Empty edges hold one value (zero, or the `level`); masked regions and single pixels may hold NaN.
 
     Returns
     -------
     mask : bool array or None
         The pixels that are said to be bad.
     empty : bool array
-        The pixels that hold nothing of the sky any more, said to be bad or not.
+        The pixels that hold nothing of the sky any more, said to be bad or not. Single ones are not among
+        them: a star is seen by those around.
     """
     height, width = image.shape
     mask, empty = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
@@ -393,4 +394,9 @@ def draw_mask(
         if chance(rng, 0.5):
             image[block] = np.nan
             empty |= block
+    if config.scattered > 0 and chance(rng, config.scattered):
+        single = rng.random(image.shape, np.float32) < log_uniform(rng, config.scattered_share)
+        mask |= single
+        if chance(rng, 0.5):
+            image[single] = np.nan
     return (mask if mask.any() else None), empty
