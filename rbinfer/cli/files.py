@@ -143,12 +143,8 @@ def _check_image(image: str) -> None:
 
 def _read_besides(image: str, how: "ScoreOptions") -> Iterator[Path]:
     """Yield the files that are read, but for the catalogue, whose place the scored rows may take."""
-    from ..io.maps import place_of
     from ..model.registry import resolve
 
     yield Path(image)
     yield resolve(how.model)
-    for what, where in how.pixels.maps.items():
-        file = place_of(where, what)[0]
-        if file is not None:
-            yield file
+    yield from how.pixels.files

@@ -149,7 +149,10 @@ class NightResult:
             mask = "no hot pixel was found that stands while the sky moves"
         else:
             stand = "hot pixel stands" if self.hot_pixels == 1 else "hot pixels stand"
-            mask = f"{self.hot_pixels} {stand} while the sky moves: score with {self._masks()}"
+            mask = (
+                f"{self.hot_pixels} {stand} while the sky moves: score into another folder with "
+                f"{self._masks()}"
+            )
         return [first, look, mask, *self._calibration()]
 
     def _calibration(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._util.extras import needed
 from ..errors import InputError
+from ..io.files import check_distinct
 from ..pipeline.options import ALL, ScoreOptions
 from ..runs.batch import BatchReport, ImageResult, run_batch
 from .frames import Frame, read_frame
@@ -70,7 +71,8 @@ def run_night(
     Raises
     ------
     InputError
-        There are no lights, no frame could be scored, or a package of the extra ``night`` is absent.
+        There are no lights, no frame could be scored, a mask or the like would be replaced, or a package
+        of the extra ``night`` is absent.
     RbinferError
         The file system refused.
     """
@@ -82,6 +84,7 @@ def run_night(
     if options.hdu == ALL:
         raise InputError("a night takes one image of each file; give `hdu` a number or a name")
     out = Path(output)
+    check_distinct([out / name for name in OUTPUTS], options.pixels.files)
     _check_kept(out, overwrite)
     start = time.perf_counter()
     batch = run_batch(

@@ -2,10 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..io.formats import format_named
+from ..io.maps import place_of
 from ..io.placement import Placement
 from ..measure.detectors import DETECTOR, DETECTORS
 from ..model.readings import OperatingPoint
@@ -34,6 +36,12 @@ class PixelOptions:
         """Where the maps and the PSF that are given lie, by what they are."""
         named = {"mask": self.mask, "noise map": self.err, "PSF": self.psf}
         return {what: where for what, where in named.items() if where is not None}
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of these that all images have in common; others lie in each image."""
+        files = (place_of(where, what)[0] for what, where in self.maps.items())
+        return [file for file in files if file is not None]
 
 
 @dataclass(frozen=True)

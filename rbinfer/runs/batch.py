@@ -241,7 +241,8 @@ def run_batch(
     ------
     InputError
         No images at all, two of different folders with one result, results that would be taken for
-        images, options that no image can have, or another batch is at work in `output`.
+        images or replace what is read, options that no image can have, or another batch is at work in
+        `output`.
     NotMergedError
         All is done, but the results cannot be one table. Its ``report`` says what came of the images.
     RbinferError
@@ -257,15 +258,16 @@ def run_batch(
     found, unmatched = search_images(named, recursive)
     selected, left_out = select(found, all_frames)
     twins: list[str] = []
-    works = plan(selected, folder, suffix, catalog, beside, twins)
+    options = options or ScoreOptions()
+    maps = options.pixels.files
+    works = plan(selected, folder, suffix, catalog, beside, twins, maps)
     if twins:
         left_out[SAME_NAME] = len(twins)
     check_apart(named, works, folder, recursive, beside)
-    options = options or ScoreOptions()
     options.check(catalog)
     target = None if merge is None else Path(merge)
     if target is not None:
-        check_merge(target, folder, works, overwrite, named, recursive)
+        check_merge(target, folder, works, overwrite, named, recursive, maps)
     store = Store(folder, "batch", options, suffix, overwrite, beside)
     with store:
         missing = [_missing(pattern, about, folder) for pattern, about in unmatched.items()]

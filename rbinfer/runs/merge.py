@@ -16,7 +16,7 @@ from ..io.merged import write_merged
 from ..io.tables import read_catalogs
 from .beside import beside
 from .journal import KINDS_BESIDE, WRITERS, Journal, Line, journal_of, lines_of
-from .plan import Work, check_apart
+from .plan import Work, check_apart, read_by
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -64,6 +64,7 @@ def check_merge(
     overwrite: bool,
     patterns: Sequence[str | os.PathLike[str]],
     recursive: bool,
+    maps: Iterable[Path] = (),
 ) -> None:
     """Refuse a merged table before any work is done.
 
@@ -80,6 +81,8 @@ def check_merge(
         What the images were found by; they must not find the table.
     recursive : bool
         Whether directories are searched with all their folders.
+    maps : iterable of Path
+        Files that are read for all images.
 
     Raises
     ------
@@ -94,8 +97,8 @@ def check_merge(
     names = [work.output for work in works]
     results = [folder / name for name in names]
     results += [folder / beside(name, kind) for name in names for kind in KINDS_BESIDE]
-    read = [Path(name) for work in works for name in (work.image, work.catalog) if name is not None]
-    check_distinct([target], [*results, *read, *(journal_of(folder, writer) for writer in WRITERS)])
+    journals = [journal_of(folder, writer) for writer in WRITERS]
+    check_distinct([target], [*results, *read_by(works), *maps, *journals])
     check_apart(patterns, [Work("", None, target.name)], target.parent, recursive)
     if target.parent.exists() or os.path.realpath(target.parent) != os.path.realpath(folder):
         check_place(target, overwrite or _is_ours(target, folder))

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -81,6 +81,7 @@ def plan(
     template: str | None,
     kinds: Sequence[str] = (),
     left_out: list[str] | None = None,
+    maps: Iterable[Path] = (),
 ) -> list[Work]:
     """Name the catalogue and the result of each image.
 
@@ -102,6 +103,8 @@ def plan(
         Of files beside each result, as in `rbinfer.runs.beside.SUFFIXES`.
     left_out : list of str, optional
         Takes the names of the images that are left out.
+    maps : iterable of Path
+        Files that are read for all images.
 
     Raises
     ------
@@ -125,11 +128,16 @@ def plan(
                 "each folder an output directory of their own, or name the folder above with "
                 "`recursive=True`"
             )
-    read = {Path(name) for work in works for name in (work.image, work.catalog) if name is not None}
     outputs = [work.output for work in works]
     outputs += [beside(work.output, kind) for work in works for kind in kinds]
-    check_distinct([folder / output for output in outputs], read)
+    check_distinct([folder / output for output in outputs], {*read_by(works), *maps})
     return works
+
+
+def read_by(works: Iterable[Work]) -> Iterator[Path]:
+    """Yield the images and catalogues that are read."""
+    for work in works:
+        yield from (Path(name) for name in (work.image, work.catalog) if name is not None)
 
 
 def _without_twins(works: Sequence[Work]) -> tuple[list[Work], list[str]]:

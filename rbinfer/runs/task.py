@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -26,7 +26,6 @@ from ..io.exposure import Exposure, Width
 from ..io.files import check_file
 from ..io.headers import first_headers
 from ..io.layout import ends_early
-from ..io.maps import place_of
 from ..measure.estimate import star_of
 from ..model.registry import resolve
 from ..pipeline.frames import Frames
@@ -138,17 +137,15 @@ def fingerprint(options: ScoreOptions) -> str:
         if field.name not in _NOT_HASHED
     }
     facts["version"] = __version__
-    facts["files"] = [digest(resolve(options.model)), *map(digest, _map_files(options))]
+    facts["files"] = [digest(resolve(options.model)), *map(digest, _whole(options.pixels.files))]
     return digest_of(json.dumps(facts, sort_keys=True).encode())
 
 
-def _map_files(options: ScoreOptions) -> Iterator[Path]:
-    """Yield the files of maps and the PSF that all images have in common."""
-    for what, where in options.pixels.maps.items():
-        file = place_of(where, what)[0]
-        if file is not None:
-            check_file(file)
-            yield file
+def _whole(files: Iterable[Path]) -> Iterator[Path]:
+    """Yield files that can be read; raises `InputError` at the first that cannot."""
+    for file in files:
+        check_file(file)
+        yield file
 
 
 @lru_cache(maxsize=1)

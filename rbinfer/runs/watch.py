@@ -298,7 +298,8 @@ def run_watch(
     Raises
     ------
     InputError
-        There is no such directory, its results would be taken for images, or an option cannot be used.
+        There is no such directory, its results would be taken for images or could replace
+        what is read, or an option cannot be used.
     RbinferError
         What is the same for all images: no model, a file system that refuses.
     """
@@ -311,6 +312,9 @@ def run_watch(
         raise InputError(f"results in {output} would be taken for images; name another directory")
     options = options or ScoreOptions()
     options.check(catalog)
+    for file in options.pixels.files:
+        if file.name.endswith(tuple(suffixes)) and is_searched(output, file.parent, recursive):
+            raise InputError(f"a result could replace {file}, which is read; copy it to another folder")
     with Store(Path(output), "watch", options, suffix, overwrite, beside) as store:
         arrivals = Arrivals(source, catalog, settle, once, recursive)
         executor = Workers(store.recipe, workers, uses_detector(options, catalog, beside))

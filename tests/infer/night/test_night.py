@@ -246,6 +246,15 @@ def test_options_that_a_night_cannot_follow_are_refused(tmp_path, options):
         run_night(tmp_path, tmp_path / "out", options=ScoreOptions(**options))
 
 
+def test_a_mask_that_the_night_itself_would_write_is_refused(dithered):
+    _, folder, _ = dithered
+    mask = folder / "out" / "hotpixels.fits"
+    before = mask.read_bytes()
+    with pytest.raises(InputError, match=r"hotpixels\.fits is named twice, or is what is read"):
+        run_night(folder / "in", folder / "out", options=ScoreOptions(mask=str(mask)))
+    assert mask.read_bytes() == before
+
+
 def test_no_lights(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(InputError, match="no images are found for"):
@@ -264,7 +273,7 @@ def test_the_command_ends_with_what_came_of_it_and_its_pages(dithered, tmp_path)
     assert lines[0].startswith("6 frames in 1 group (M 1 R: 6): ")
     assert "candidates.ecsv: 1 moving" in lines[1]
     assert lines[1].endswith("seen once")
-    assert lines[2].endswith(f"score with --mask {tmp_path / 'out' / 'hotpixels.fits'}")
+    assert lines[2].endswith(f"score into another folder with --mask {tmp_path / 'out' / 'hotpixels.fits'}")
     assert lines[3].startswith("1 dark was not scored and not used for the mask")
     assert lines[3].endswith("which rests on the lights; 'rbtrain harvest' makes labels of them")
     assert '"moving": 1' in out

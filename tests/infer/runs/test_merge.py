@@ -91,6 +91,16 @@ def test_places_where_it_would_do_harm_are_refused(night, done, tmp_path):
     assert not (night / "all.fits").exists()
 
 
+def test_maps_that_are_read_are_not_replaced(night, done, tmp_path):
+    shutil.copy(night / "f0.fits", tmp_path / "f0.mask.fits")
+    options = ScoreOptions(mask=str(tmp_path / "f0.mask.fits"))
+    image = night / "f0.fits"
+    with pytest.raises(InputError, match=r"f0\.mask\.fits is named twice, or is what is read"):
+        run_batch(image, done, options=options, merge=tmp_path / "f0.mask.fits", overwrite=True)
+    with pytest.raises(InputError, match=r"f0\.mask\.fits is named twice, or is what is read"):
+        run_batch(image, tmp_path, options=options, beside=["mask"], overwrite=True)
+
+
 def test_into_a_folder_that_is_made(night, tmp_path):
     report = run_batch(
         night / "f0.fits", tmp_path / "new", workers=1, merge=tmp_path / "new" / "all.csv"

@@ -355,6 +355,14 @@ def test_results_are_not_taken_for_images(night, tmp_path):
         run_watch(tmp_path / "f0.fits", tmp_path, once=True)
 
 
+def test_a_mask_that_a_result_could_replace_is_refused(night, tmp_path):
+    shutil.copy(night / "f0.fits", tmp_path / "bad.mask.fits")
+    options = ScoreOptions(mask=str(tmp_path / "bad.mask.fits"))
+    with pytest.raises(InputError, match=r"could replace .*bad\.mask\.fits, which is read; copy it"):
+        run_watch(night, tmp_path, options=options, beside=["mask"], once=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.mask.fits"]
+
+
 def test_a_failure_that_the_content_does_not_explain_is_tried_again(night, tmp_path):
     out, lines = tmp_path / "out", []
     out.mkdir()
