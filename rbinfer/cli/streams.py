@@ -1,4 +1,4 @@
-"""Standard streams that a shell closed (``>&-``)."""
+"""Standard streams: names that they cannot encode, and streams that a shell closed (``>&-``)."""
 
 import io
 import os
@@ -18,11 +18,14 @@ class _Closed(io.TextIOBase):
 
 
 def open_streams() -> None:
-    """Put something in the place of standard streams that are closed.
+    """Put something in the place of standard streams that are closed, and let stdout take any name.
 
+    Names of files need not be text: what stdout cannot encode is printed with escapes, as on stderr.
     Nobody reads a closed stderr, so what it is sent is dropped. A closed stdout refuses rows and
     summaries, which would be lost. Files that are opened later do not get the numbers of the streams.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stdout is not None and sys.stderr is not None:
         return
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
