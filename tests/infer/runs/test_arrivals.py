@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rbinfer.runs.watch import Arrivals
+from rbinfer.runs.arrivals import Arrivals
 
 
 def aged(path, seconds):
@@ -42,7 +42,7 @@ def test_arrivals_name_the_catalogue_that_does_not_come(tmp_path, caplog, monkey
     (tmp_path / "a.fits").write_text("1")
     assert arrivals.look() == []
     assert caplog.text == ""
-    monkeypatch.setattr("rbinfer.runs.watch._PATIENCE", 0.0)
+    monkeypatch.setattr("rbinfer.runs.arrivals._PATIENCE", 0.0)
     assert arrivals.look() == arrivals.look() == []
     assert caplog.messages == [
         f"{tmp_path}/a.fits waits for its catalogue {tmp_path}/a.cta, which is not there"
