@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .plan import catalog_of, work_of
 from .search import is_fits_name, other_format, walk
@@ -23,7 +24,8 @@ class Arrivals:
     ----------
     folder : str
     catalog : str, optional
-        As for `rbinfer.runs.plan.catalog_of`; an image waits for its catalogue.
+        As for `rbinfer.runs.plan.catalog_of`; an image waits for its catalogue. A catalogue in FITS
+        format that lies among the images is no image.
     settle : float
         Seconds without a change of size or time after which a file is taken to be whole. One that
         was last changed so long ago, such as one moved in, is taken at once.
@@ -105,6 +107,27 @@ class Arrivals:
         return True
 
     def _names(self) -> Iterator[str]:
+        """Yield the names of images, without those that are the catalogue of another."""
+        example = catalog_of("a.fits", self._catalog)
+        if example is None or not is_fits_name(os.path.basename(example)):
+            yield from self._listed()
+            return
+        real = lru_cache(maxsize=64)(os.path.realpath)  # folders are few, names may be very many
+
+        def place(path: str) -> int:
+            return hash((real(os.path.dirname(path)), os.path.basename(path)))
+
+        catalogs = set()
+        for name in self._listed():
+            image = os.path.join(self._folder, name)
+            catalog = catalog_of(image, self._catalog)
+            if catalog is not None and place(catalog) != place(image):
+                catalogs.add(place(catalog))
+        for name in self._listed():
+            if place(os.path.join(self._folder, name)) not in catalogs:
+                yield name
+
+    def _listed(self) -> Iterator[str]:
         # One at a time: there may be very many, and most are known.
         if self._recursive:
             places = walk(self._folder, self._tell_of_folder, self._tell_of_format)

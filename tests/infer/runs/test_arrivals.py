@@ -37,6 +37,27 @@ def test_arrivals_wait_for_the_catalogue_and_tell_again_of_its_changes(tmp_path)
     assert once.look() == ["b.fits", "a.fits"]
 
 
+@pytest.mark.parametrize("template", ["{dir}/{stem}_cat.fits", "{dir}/cats/{name}"])
+def test_catalogues_among_the_images_are_no_images(tmp_path, template):
+    (tmp_path / "cats").mkdir()
+    for name in ("a.fits", "b.fits", "a_cat.fits", "b_cat.fits", "cats/a.fits", "cats/b.fits"):
+        (tmp_path / name).write_text("1")
+        aged(tmp_path / name, 100)
+    is_deep = "cats" in template
+    for name in ("a_cat.fits", "b_cat.fits") if is_deep else ("cats/a.fits", "cats/b.fits"):
+        (tmp_path / name).unlink()
+    os.symlink(tmp_path, link := tmp_path.with_name(f"{tmp_path.name}-link"))
+    for where in (template, template.replace("{dir}", str(link))):
+        for once in (True, False):
+            arrivals = Arrivals(str(tmp_path), where, settle=5, once=once, recursive=is_deep)
+            assert sorted(arrivals.look()) == ["a.fits", "b.fits"]
+            assert arrivals.look() == []
+            assert not arrivals.is_waiting
+    # An image that holds its own catalogue is one.
+    own = Arrivals(str(tmp_path), "{dir}/{name}", settle=5)
+    assert sorted(own.look())[0] == "a.fits"
+
+
 def test_arrivals_name_the_catalogue_that_does_not_come(tmp_path, caplog, monkeypatch):
     arrivals = Arrivals(str(tmp_path), "{dir}/{stem}.cta", settle=5)
     (tmp_path / "a.fits").write_text("1")
