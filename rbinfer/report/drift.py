@@ -16,7 +16,7 @@ from ..diagnostics.drift.monitor import NEEDED, Alarm, Monitor
 from ..errors import InputError
 from ..model.spec import ModelSpec
 from ..pipeline.summary import BINS
-from ..runs.journal import Line
+from ..runs.journal import Line, slot_of
 from .current import current_lines
 from .journal import newest_lines, read_journals, results_in
 from .markup import escaped, sortable, words
@@ -69,11 +69,21 @@ class Watcher:
         self._expectation = expectation
         self._monitor = Monitor(expectation)
         self._told_gaps: set[str] = set()
+        self._images: dict[str, str] = {}  # that were taken, by what their results have in common
 
     def take(self, line: Line) -> list[Alarm]:
-        """Take a line of a journal; returns the alarms that this frame makes."""
+        """Take a line of a journal in the place of an earlier one of its image.
+
+        Returns the alarms that this frame makes.
+        """
+        if not line.image:
+            return []
+        slot = slot_of(line.output)
+        if slot in self._images:
+            self._monitor.forget(self._images.pop(slot))
         if not line.ok or line.summary is None:
             return []
+        self._images[slot] = line.image
         frame = FrameFigures.of(line.image, line.camera, line.summary)
         alarms = self._monitor.add(frame)
         gap = self._expectation.gap(frame)

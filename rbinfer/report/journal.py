@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from pathlib import Path
 
-from ..runs.journal import WRITERS, Line, journal_of
+from ..runs.journal import WRITERS, Line, journal_of, slot_of
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ def newest_lines(folder: Path, most: int) -> list[Line]:
     Returns
     -------
     list of Line
-        The newest lines of all journals, in the order in which they were noted; an image that was scored
-        several times may have several.
+        The newest line of each image in the last lines of all journals, in the order in which they were
+        noted.
     """
     lines = []
     for writer in WRITERS:
@@ -53,12 +53,15 @@ def newest_lines(folder: Path, most: int) -> list[Line]:
         try:
             if path.is_file():
                 with path.open(encoding="utf-8", errors="replace") as file:
-                    lines += [
-                        line for line in map(Line.parse, deque(file, maxlen=most)) if line is not None
-                    ]
+                    parsed = map(Line.parse, deque(file, maxlen=most))
+                    lines += [line for line in parsed if line is not None and line.image]
         except OSError as error:
             log.warning(_UNREADABLE, path, error.strerror or error)
-    return sorted(lines, key=lambda line: line.finished)[-most:]
+    newest: dict[str, Line] = {}
+    for line in sorted(lines, key=lambda line: line.finished):
+        newest.pop(slot_of(line.output), None)  # so that the order is that of the newest
+        newest[slot_of(line.output)] = line
+    return list(newest.values())[-most:]
 
 
 def results_in(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from .._util.plain_number import number_of
 from .._util.wording import in_options
 from ..errors import InputError
 from ..io.files import check_place, written_whole
-from ..runs.journal import Line
+from ..runs.journal import Line, slot_of
 from . import charts
 from .current import current_lines
 from .drift import Drift, section
@@ -29,6 +29,7 @@ _RELOAD = 5  # seconds
 _DRAWN = 300  # newest images in the charts
 _LISTED = 100  # newest images in the table
 _ORDER = "the newest last"
+_COUNTED = ("images", "detections", "real", "bogus", "unscored")
 _FAILED = 100  # newest failures in the table
 #: Sources of a FWHM that is not that of the image's own stars.
 _ASSUMED = ("borrowed", "header", "catalogue", "assumed")
@@ -50,8 +51,10 @@ class LivePage:
     path: Path
     title: str
     drift: Drift | None = None
-    _newest: deque[Line] = field(default_factory=lambda: deque(maxlen=_DRAWN))
+    # By what the results of an image in all formats have in common; the last came last.
+    _newest: dict[str, Line] = field(default_factory=dict)
     _failed: dict[str, Line] = field(default_factory=dict)
+    _counted: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -113,16 +116,22 @@ class LivePage:
         return page.replace("<title>", reload, 1)
 
     def _take(self, line: Line) -> None:
+        """Take a line in the place of an earlier one of its image."""
         if not line.image:
             return
-        self._failed.pop(line.output, None)
+        slot = slot_of(line.output)
+        self._failed.pop(slot, None)
+        self._newest.pop(slot, None)
+        before = self._counted.pop(slot, (0,) * len(_COUNTED))
+        self._counts.subtract(dict(zip(_COUNTED, before, strict=True)))
         if not line.ok:
-            self._failed[line.output] = line
+            self._failed[slot] = line
             return
-        self._newest.append(line)
-        self._counts["images"] += 1
-        for key in ("detections", "real", "bogus", "unscored"):
-            self._counts[key] += _count(line, key)
+        self._newest[slot] = line
+        if len(self._newest) > _DRAWN:
+            del self._newest[next(iter(self._newest))]
+        self._counted[slot] = (1, *(_count(line, key) for key in _COUNTED[1:]))
+        self._counts.update(dict(zip(_COUNTED, self._counted[slot], strict=True)))
 
     def _head(self) -> str:
         counts = self._counts
@@ -141,7 +150,7 @@ class LivePage:
         )
         last = ""
         if self._newest:
-            line = self._newest[-1]
+            line = list(self._newest.values())[-1]
             when = escaped(utc(line.finished))
             last = f"<p>Last: <b>{escaped(Path(line.image).name)}</b>, {when} UTC.</p>"
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
@@ -166,12 +175,13 @@ class LivePage:
     def _charts(self) -> str:
         if len(self._newest) < 2:
             return ""
-        names = [Path(line.image).name for line in self._newest]
-        summaries = [line.summary or {} for line in self._newest]
+        lines = list(self._newest.values())
+        names = [Path(line.image).name for line in lines]
+        summaries = [line.summary or {} for line in lines]
         hollow = [found.get("fwhm_source") in _ASSUMED for found in summaries]
         widths = [number_of(found, "fwhm", 0) for found in summaries]
         fwhm = charts.trend(widths, names, "FWHM", hollow=hollow, order=_ORDER)
-        fractions = [_share(line) for line in self._newest]
+        fractions = [_share(line) for line in lines]
         shares = charts.trend(fractions, names, "Bogus fraction", percent=True, order=_ORDER)
         note = (
             '<p class="muted">Hollow: of images without stars of their own.</p>' if any(hollow) else ""
@@ -185,7 +195,7 @@ class LivePage:
     def _images(self) -> str:
         heads = ["Image", "Detections", "Real", "Bogus", "Unscored", "Bogus fraction"]
         heads += ["FWHM (px)", "FWHM from", "Finished (UTC)", "Seconds"]
-        rows = [_row(line) for line in list(self._newest)[-_LISTED:][::-1]]
+        rows = [_row(line) for line in list(self._newest.values())[-_LISTED:][::-1]]
         if not rows:
             return '<p class="muted">No image has been scored yet.</p>'
         more = self._counts["images"] - len(rows)

@@ -11,7 +11,7 @@ How often good frames give an alarm is measured by
 ``benchmarks/drift.py``.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -87,20 +87,30 @@ class Monitor:
     ----------
     expectation : Expectation
         A reference night, or the model's record.
-
-    Attributes
-    ----------
-    n_compared, n_others, n_little : int
-        Frames that were compared, those of a kind that the reference lacks, and those of which too
-        little is known to compare.
     """
 
     def __init__(self, expectation: Expectation) -> None:
-        self.n_compared = self.n_others = self.n_little = 0
+        self._counts: Counter[str] = Counter()
+        self._counted: dict[str, str] = {}
         self._expectation = expectation
         self._all = _Window()
         self._night = Night()
         self._by_kind: OrderedDict[str, _Window] = OrderedDict()
+
+    @property
+    def n_compared(self) -> int:
+        """Frames that were compared."""
+        return self._counts["compared"]
+
+    @property
+    def n_others(self) -> int:
+        """Frames of a kind that the reference lacks."""
+        return self._counts["others"]
+
+    @property
+    def n_little(self) -> int:
+        """Frames of which too little is known to compare."""
+        return self._counts["little"]
 
     def add(self, frame: FrameFigures) -> list[Alarm]:
         """Take a frame.
@@ -117,16 +127,16 @@ class Monitor:
         """
         found = self._expectation.deviations(frame)
         if found is None:
-            self.n_others += 1
+            self._count(frame.image, "others")
             return []
         for name, change in self._expectation.changes(frame, self._night.before(frame)).items():
             if change.is_beyond and not (name in found and found[name].is_beyond):
                 found[name] = change
         self._night.add(frame)
         if not found:
-            self.n_little += 1
+            self._count(frame.image, "little")
             return []
-        self.n_compared += 1
+        self._count(frame.image, "compared")
         windows = (self._all, self._window_of(frame.kind))
         for window in windows:
             window.add(frame.image, found)
@@ -147,10 +157,22 @@ class Monitor:
             alarms.append(crossed)
         return alarms
 
+    def forget(self, image: str) -> None:
+        """Let go of a frame that comes again, or is none any more."""
+        for window in (self._all, *self._by_kind.values()):
+            window.forget(image)
+        self._night.forget(image)
+        if image in self._counted:
+            self._counts[self._counted.pop(image)] -= 1
+
     def forget_told(self) -> None:
         """Tell of what is off once more with the next frame that shows it."""
         for window in (self._all, *self._by_kind.values()):
             window.told.clear()
+
+    def _count(self, image: str, how: str) -> None:
+        self._counts[how] += 1
+        self._counted[image] = how
 
     def _window_of(self, kind: str) -> "_Window":
         """Return the frames of a kind; of very many kinds those that came last are kept."""
@@ -172,6 +194,10 @@ class _Window:
         self._last.append((image, found))
         still = self._beyond(_WELL)
         self.told = {key: cause for key, cause in self.told.items() if key in still}
+
+    def forget(self, image: str) -> None:
+        """Let go of a frame."""
+        self._last = deque((each for each in self._last if each[0] != image), WINDOW)
 
     def off(self) -> dict[_Key, list[int]]:
         """Return the figures that are off, with the sign, and the frames that show it."""

@@ -71,6 +71,11 @@ class Night:
         self._by_telescope.of(frame.telescope).append(frame)
         self._by_kind.of(frame.kind).append(frame)
 
+    def forget(self, image: str) -> None:
+        """Let go of a frame."""
+        self._by_telescope.forget(image)
+        self._by_kind.forget(image)
+
 
 class _Last:
     """The last frames by a name; of very many names those that came last are kept."""
@@ -84,6 +89,10 @@ class _Last:
         if len(self._named) > KINDS:
             self._named.popitem(last=False)
         return last
+
+    def forget(self, image: str) -> None:
+        for name, last in self._named.items():
+            self._named[name] = deque((each for each in last if each.image != image), last.maxlen)
 
     def before(self, name: str, frame: FrameFigures) -> list[FrameFigures]:
         last = self.of(name)

@@ -189,21 +189,44 @@ def test_a_fault_that_is_in_the_journal_is_told_with_the_next_image(nights):
 
 
 def test_a_watch_begins_with_the_end_of_a_long_journal(nights, tmp_path):
-    line = (nights / "good" / "batch.jsonl").read_text().splitlines()[0]
-    (tmp_path / "watch.jsonl").write_text(f"{line}\n" * 3000)
+    line = runs.lines(nights / "good" / "batch.jsonl")[0]
+    lines = (json.dumps(line | {"output": f"f{k}.ecsv"}) for k in range(3000))
+    (tmp_path / "watch.jsonl").write_text("\n".join(lines))
     watcher = by_reference(nights / "good", tmp_path)
     watcher.take_night(tmp_path)
     assert watcher.drift.n_compared == 1000
+
+
+def test_an_image_that_is_scored_again_is_no_further_frame(nights, tmp_path):
+    good = runs.lines(nights / "good" / "batch.jsonl")
+    bad = runs.lines(nights / "results" / "batch.jsonl")[-1]
+    again = [bad | {"finished": f"9999-01-01T00:00:0{k}+00:00"} for k in range(5)]
+    watcher = by_reference(nights / "good", tmp_path)
+    told = [watcher.take(Line.parse(json.dumps(line))) for line in [*good, *again]]
+    (tmp_path / "watch.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in [*good, *again]))
+    started = by_reference(nights / "good", tmp_path)
+    started.take_night(tmp_path)
+    assert [alarm for alarms in told for alarm in alarms] == []
+    for each in (watcher, started):
+        assert (each.drift.n_compared, each.drift.n_alarms) == (11, 0)
+        # Two more are off: with that one they are three.
+        names = [{"image": f"u{k}.fits", "output": f"u{k}.ecsv"} for k in range(2)]
+        [[], [alarm]] = [each.take(Line.parse(json.dumps(bad | name))) for name in names]
+        assert [alarm.cause.name, len(alarm.images)] == ["gain", 3]
+        # What failed since is no frame any more.
+        assert each.take(Line.parse(json.dumps(bad | names[0] | {"ok": False}))) == []
+        each.take(Line.parse(json.dumps(good[0])))
+        assert each.drift.n_compared == 12
 
 
 def test_alarms_are_counted_and_the_newest_kept(nights, tmp_path):
     watcher = by_reference(nights / "good", tmp_path)
     found = runs.lines(nights / "good" / "batch.jsonl")[0]
     crossed = found["summary"] | {"classes": found["summary"]["classes"] | {"trail": 300}}
-    quiet, loud = (Line.parse(json.dumps(found | {"summary": s})) for s in (found["summary"], crossed))
-    for _ in range(120):
-        for line in (loud, *[quiet] * 4):
-            watcher.take(line)
+    for k in range(600):
+        summary = found["summary"] if k % 5 else crossed
+        names = {"image": f"f{k}.fits", "output": f"f{k}.ecsv"}
+        watcher.take(Line.parse(json.dumps(found | names | {"summary": summary})))
     assert (watcher.drift.n_alarms, len(watcher.drift.alarms)) == (120, 100)
     assert "The newest first; 20 more before." in section(watcher.drift)
 

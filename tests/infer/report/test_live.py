@@ -1,6 +1,8 @@
 """The page of a watch: what it tells, that it is whole, and that it looks as it should."""
 
+import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +45,23 @@ def test_counts_failures_and_reload(tmp_path):
     page.add(line(3))
     assert "no &amp; image" not in page.path.read_text()
     assert [each.name for each in tmp_path.iterdir()] == ["live.html"]
+
+
+def test_the_newest_line_of_an_image_is_the_one_that_counts(tmp_path):
+    lines = [line(0), line(1), line(2), line(0), line(0), line(1, ok=False)]
+    page = LivePage.of(tmp_path / "live.html", tmp_path)
+    for each in lines:
+        page.add(each)
+    with (tmp_path / "watch.jsonl").open("w") as journal:
+        journal.writelines(f"{json.dumps(each.as_dict())}\n" for each in lines)
+    for shown in (page, LivePage.of(tmp_path / "live.html", tmp_path)):
+        text = shown.render()
+        for tile in ("2</b>images", "200</b>detections", "120</b>real", "1</b>failed"):
+            assert f"<b>{tile}" in text
+        assert len(re.findall(r'<span title="in/&lt;f\d&gt;', text)) == 2
+    # In another format it is the same image.
+    page.add(replace(line(2), output="f2.csv"))
+    assert "<b>2</b>images" in page.render()
 
 
 def test_size_does_not_grow_with_the_night(tmp_path):
