@@ -116,15 +116,13 @@ def parse_with_site(
     actions = _options(verb)
     before = {name: actions[name].default for name in settings}
     for name, setting in settings.items():
-        action = actions[name]
-        is_counted = isinstance(action, argparse._CountAction)
-        action.default = setting.value if is_counted else _NOT_GIVEN
-        action.required = False
+        actions[name].default = _absent(actions[name], setting)
+        actions[name].required = False
     options, rest = parser.parse_known_args(words)
     used = {}
     for name, setting in settings.items():
         dest = actions[name].dest
-        if getattr(options, dest) not in (_NOT_GIVEN, setting.value):
+        if getattr(options, dest) not in (actions[name].default, setting.value):
             continue
         if _is_excluded(name, options, actions):
             setattr(options, dest, before[name])
@@ -132,6 +130,13 @@ def parse_with_site(
             setattr(options, dest, setting.value)
             used[name] = setting
     return options, rest, used
+
+
+def _absent(action: argparse.Action, setting: Setting) -> Any:
+    """Return what an option is where the command line does not give it."""
+    if isinstance(action, argparse._CountAction):
+        return setting.value
+    return None if isinstance(action, argparse._AppendAction) else _NOT_GIVEN
 
 
 def _is_excluded(name: str, options: argparse.Namespace, actions: Mapping[str, argparse.Action]) -> bool:
@@ -213,6 +218,8 @@ def _setting(place: Path, key: str, given: Any, action: argparse.Action) -> Sett
         raise InputError(f"{place}: {key} is {text}, but {wanted} is needed")
     if action.nargs == 0:
         return Setting(given, place, text.lower())
+    if isinstance(action, argparse._AppendAction):
+        return Setting([str(each) for each in given] if isinstance(given, list) else [text], place, text)
     try:
         value = action.type(text) if callable(action.type) else text
     except (argparse.ArgumentTypeError, ValueError) as error:

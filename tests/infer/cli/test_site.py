@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rbinfer.cli import main
+from rbinfer.cli import build_parser, main
+from rbinfer.cli.parser import verbs_of
+from rbinfer.cli.site import parse_with_site, read_site
 
 FIELD = Path(__file__).parents[3] / "benchmarks" / "example" / "field.fits"
 
@@ -30,6 +32,14 @@ def summary(capsys, *argv):
     assert main(["classify", str(FIELD), "--json", "-o", "o.csv", "--overwrite", *argv]) == 0
     captured = capsys.readouterr()
     return json.loads(captured.out)["summary"], captured.err
+
+
+def parsed(*words):
+    """Return the options of a command line, and the names of the defaults that hold for it."""
+    parser = build_parser()
+    verbs = verbs_of(parser)
+    options, _, used = parse_with_site(parser, verbs[words[0]], words, read_site(verbs)[words[0]])
+    return options, sorted(used)
 
 
 def test_the_folder_goes_over_the_user_and_the_command_line_over_both(site, capsys):
@@ -103,8 +113,25 @@ def test_an_option_with_two_names_is_known_by_both(site, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "folders"),
+    [
+        ('allow = "/data/a,b"', ["/data/a,b"]),
+        ('allow = ["/data/a", "/data/b"]', ["/data/a", "/data/b"]),
+        ("allow = []", []),
+    ],
+)
+def test_folders_are_a_text_or_a_list_and_the_command_line_goes_over_them(site, text, folders):
+    site(here=f"[serve]\n{text}")
+    options, used = parsed("serve")
+    assert (options.allow, used) == (folders, ["allow"])
+    options, used = parsed("serve", "--allow", "/x", "--allow", "/y")
+    assert (options.allow, used) == (["/x", "/y"], [])
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("[serve]\nallow = true", "allow is true, but a value is needed"),
         ("treshold = 0.4", "treshold is no option; did you mean threshold?"),
         ("workers = 4", "workers is not the same for all verbs; put it below [batch]"),
         ("[batch]\nworkrs = 4", "[batch] workrs is no option; did you mean workers?"),
