@@ -144,7 +144,6 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
             if text := instead_of_more(options.image, rest):
                 verbs[name].error(text)
         verbs[name].refuse(rest)
-    options.by_site = frozenset(used)
     by_place: dict[str, list[str]] = {}
     for option, setting in used.items():
         by_place.setdefault(str(setting.place), []).append(f"{option.replace('_', '-')} {setting.text}")

@@ -8,8 +8,13 @@ from ..measure.detectors import DETECTOR, DETECTORS
 from ..runs.formats import FORMATS
 from .values import bits, count, names, pair, positive, probability, share
 
-#: Ways to say where the threshold lies, by their attributes; one of them at most.
-EXCLUSIVE = ("threshold", "max_missed", "max_false")
+#: Options, by their attributes, of which one at most is given: where the threshold lies, who works.
+EXCLUSIVE = (("threshold", "max_missed", "max_false"), ("workers", "scheduler"))
+#: Options that are refused where there is no catalogue.
+ABOUT_CATALOG = (
+    *("catalog_format", "x_col", "y_col", "origin"),
+    *("swap_xy", "flip_x", "flip_y", "scale_xy", "shift_xy"),
+)
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -286,7 +291,4 @@ def score_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
     attributes = {field.name: field.name for field in dataclasses.fields(ScoreOptions)}
     attributes["show"] = "columns"
-    found = {name: getattr(options, each) for name, each in attributes.items()}
-    if "detector" in getattr(options, "by_site", ()) and getattr(options, "catalog", None) is not None:
-        found["detector"] = DETECTOR  # the site's is for images without a catalogue
-    return found
+    return {name: getattr(options, each) for name, each in attributes.items()}

@@ -4,12 +4,13 @@ import argparse
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from .._util.sentences import did_you_mean
 from ..errors import InputError
-from .options import EXCLUSIVE
+from .options import ABOUT_CATALOG, EXCLUSIVE
 from .parser import Parser
 
 NAME = "rbinfer.toml"
@@ -17,6 +18,8 @@ NAME = "rbinfer.toml"
 SCORING = ("classify", "batch", "watch")
 #: Others for which it holds, too, as far as they have an option that means the same.
 _ALSO = ("night", "stamps", "explain", "completeness")
+#: Options of theirs that they refuse.
+_REFUSED = {("night", "columns")}
 
 _NOT_GIVEN = object()
 
@@ -65,8 +68,8 @@ def read_site(verbs: Mapping[str, Parser]) -> dict[str, dict[str, Setting]]:
     site: dict[str, dict[str, Setting]] = {name: {} for name in verbs}
     for place in places():
         for verb, option, setting in _read(place, verbs):
-            if option in EXCLUSIVE:  # what is said nearer to the verb goes over another way to say it
-                site[verb] = {name: each for name, each in site[verb].items() if name not in EXCLUSIVE}
+            for other in _rivals(option):  # what is said nearer to the verb goes over what it excludes
+                site[verb].pop(other, None)
             site[verb][option] = setting
     return site
 
@@ -76,7 +79,10 @@ def sharing(verbs: Mapping[str, Parser], option: str) -> list[str]:
     meaning = _options(verbs[SCORING[0]])[option].help
     others = [verb for verb in _ALSO if verb in verbs]
     same = [
-        verb for verb in others if getattr(_options(verbs[verb]).get(option), "help", None) == meaning
+        verb
+        for verb in others
+        if getattr(_options(verbs[verb]).get(option), "help", None) == meaning
+        and (verb, option) not in _REFUSED
     ]
     return [*SCORING, *same]
 
@@ -111,7 +117,7 @@ def parse_with_site(
     rest : list of str
         Words without a meaning.
     used : dict of str to Setting
-        The settings that the command line left as they are.
+        The settings that the command line left as they are, and that have a say beside it.
     """
     actions = _options(verb)
     before = {name: actions[name].default for name in settings}
@@ -122,13 +128,16 @@ def parse_with_site(
     used = {}
     for name, setting in settings.items():
         dest = actions[name].dest
-        if getattr(options, dest) not in (actions[name].default, setting.value):
+        if getattr(options, dest) != actions[name].default:
             continue
         if _is_excluded(name, options, actions):
             setattr(options, dest, before[name])
         else:
             setattr(options, dest, setting.value)
             used[name] = setting
+    for name in [name for name in used if _is_idle(name, options)]:
+        setattr(options, actions[name].dest, before[name])
+        del used[name]
     return options, rest, used
 
 
@@ -140,11 +149,21 @@ def _absent(action: argparse.Action, setting: Setting) -> Any:
 
 
 def _is_excluded(name: str, options: argparse.Namespace, actions: Mapping[str, argparse.Action]) -> bool:
-    """Whether the command line gives another way to say the same."""
-    if name not in EXCLUSIVE:
-        return False
-    others = [other for other in EXCLUSIVE if other != name and other in actions]
+    """Whether the command line gives what excludes it."""
+    others = [other for other in _rivals(name) if other in actions]
     return any(getattr(options, other) not in (None, _NOT_GIVEN) for other in others)
+
+
+def _rivals(name: str) -> list[str]:
+    """Return the options that exclude one."""
+    return [other for group in EXCLUSIVE if name in group for other in group if other != name]
+
+
+def _is_idle(name: str, options: argparse.Namespace) -> bool:
+    """Whether an option is about a catalogue and there is none, or the other way round."""
+    if not hasattr(options, "catalog"):
+        return False
+    return name in ABOUT_CATALOG if options.catalog is None else name == "detector"
 
 
 def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, Setting]]:
@@ -159,11 +178,9 @@ def _read(place: Path, verbs: Mapping[str, Parser]) -> Iterator[tuple[str, str, 
         raise InputError(f"the defaults {place} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"the defaults {place} are no TOML: {error}") from error
-    for where, table in [
-        ("", found),
-        *((f"[{k}] ", v) for k, v in found.items() if isinstance(v, dict)),
-    ]:
-        both = [key for key in table if key.replace("-", "_") in EXCLUSIVE]
+    parts = {"": found} | {f"[{key}] ": given for key, given in found.items() if isinstance(given, dict)}
+    for (where, table), group in product(parts.items(), EXCLUSIVE):
+        both = [key for key in table if key.replace("-", "_") in group]
         if len(both) > 1:
             raise InputError(f"{place}: {where}{' and '.join(both)} exclude each other; keep one")
     shared = shared_options(verbs)

@@ -72,6 +72,60 @@ def test_another_way_to_say_the_threshold_takes_the_place_of_the_default(site, c
     assert summary(capsys, "--threshold", "0.25")[0]["threshold"] == 0.25
 
 
+def test_what_is_about_a_catalogue_has_no_say_without_one(site, capsys, tmp_path):
+    text = 'format = "CSV"\nx-col = "col2"\ny-col = "col3"\norigin = 1\nswap-xy = true\nflip-x = true\n'
+    site(here=f'[classify]\n{text}flip-y = true\nscale-xy = 2\nshift-xy = "3,4"\ntrust-positions = true')
+    found, err = summary(capsys)
+    assert found["detections"] == 133
+    assert err.startswith("rbinfer: defaults from rbinfer.toml: trust-positions true\n")
+    (tmp_path / "cat.txt").write_text("1 20.0 30.0\n2 40.0 50.0\n")
+    found, err = summary(capsys, "--catalog", str(tmp_path / "cat.txt"))
+    assert found["detections"] == 2
+    assert "x-col col2, y-col col3, origin 1" in err
+    # What is typed is refused as ever.
+    assert main(["classify", str(FIELD), "--origin", "1"]) == 1
+    assert "are about a catalogue" in capsys.readouterr().err
+
+
+def test_the_detector_of_a_site_is_for_images_without_a_catalogue(site):
+    site(here='[batch]\ndetector = "sep"\norigin = 1\ncatalog = "{stem}.cat"')
+    options, used = parsed("batch", "a.fits", "-o", "out")
+    assert (options.catalog, options.detector, options.origin) == ("{stem}.cat", "rbinfer", 1)
+    assert used == ["catalog", "origin"]
+    site(here='[batch]\ndetector = "sep"\norigin = 1')
+    options, used = parsed("batch", "a.fits", "-o", "out")
+    assert (options.detector, options.origin, used) == ("sep", None, ["detector"])
+
+
+@pytest.mark.parametrize("verb", ["batch", "night"])
+def test_workers_and_a_scheduler_exclude_each_other(site, capsys, verb):
+    words = (verb, "in", "-o", "out")
+    site(here=f"[{verb}]\nworkers = 4")
+    options, used = parsed(*words, "--scheduler", "tcp://host:8786")
+    assert (options.workers, options.scheduler, used) == (None, "tcp://host:8786", [])
+    assert parsed(*words)[0].workers == 4
+    site(here=f'[{verb}]\nscheduler = "tcp://host:8786"', user=f"[{verb}]\nworkers = 4")
+    options, used = parsed(*words)
+    assert (options.workers, options.scheduler, used) == (None, "tcp://host:8786", ["scheduler"])
+    options, used = parsed(*words, "--workers", "2")
+    assert (options.workers, options.scheduler, used) == (2, None, [])
+    site(here=f'[{verb}]\nscheduler = "tcp://host:8786"\nworkers = 4')
+    assert main(["config"]) == 1
+    assert f"[{verb}] scheduler and workers exclude each other; keep one" in capsys.readouterr().err
+
+
+def test_columns_at_the_top_are_not_for_a_night(site, capsys):
+    site(here='columns = ["classes"]\nthreshold = 0.3')
+    assert main(["config", "--all"]) == 0
+    tables = {part.splitlines()[0]: part for part in capsys.readouterr().out.split("\n\n")[1:]}
+    assert "columns" not in tables["[night]"]
+    assert "threshold" in tables["[night]"]
+    for verb in ("classify", "batch", "watch"):
+        assert "columns" in tables[f"[{verb}]"]
+    options, used = parsed("night", "in", "-o", "out")
+    assert (options.columns, options.threshold, used) == ((), 0.3, ["threshold"])
+
+
 def test_what_a_verb_says_goes_over_another_way_to_say_it_at_the_top(site, capsys):
     site(here='max-missed = "1%"\n[classify]\nthreshold = 0.3', user='[classify]\nmax-false = "5%"')
     found, err = summary(capsys)
