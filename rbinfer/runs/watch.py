@@ -123,7 +123,9 @@ def run_watch(
     options = options or ScoreOptions()
     options.check(catalog)
     for file in options.pixels.files:
-        if file.name.endswith(tuple(suffixes)) and is_searched(output, file.parent, recursive):
+        if file.name.endswith(tuple(suffixes)) and is_searched(
+            os.fspath(output), file.parent, recursive
+        ):
             raise InputError(f"a result could replace {file}, which is read; copy it to another folder")
     with Store(Path(output), "watch", options, suffix, overwrite, beside) as store:
         arrivals = Arrivals(source, catalog, settle, once, recursive)

@@ -273,7 +273,8 @@ def test_the_command_ends_with_what_came_of_it_and_its_pages(dithered, tmp_path)
     assert lines[0].startswith("6 frames in 1 group (M 1 R: 6): ")
     assert "candidates.ecsv: 1 moving" in lines[1]
     assert lines[1].endswith("seen once")
-    assert lines[2].endswith(f"score into another folder with --mask {tmp_path / 'out' / 'hotpixels.fits'}")
+    mask = tmp_path / "out" / "hotpixels.fits"
+    assert lines[2].endswith(f"score into another folder with --mask {mask}")
     assert lines[3].startswith("1 dark was not scored and not used for the mask")
     assert lines[3].endswith("which rests on the lights; 'rbtrain harvest' makes labels of them")
     assert '"moving": 1' in out
