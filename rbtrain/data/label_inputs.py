@@ -27,7 +27,7 @@ from rbinfer.pipeline.frames import Frames
 from rbinfer.pipeline.mosaic import HDU_COLUMN
 from rbinfer.pipeline.options import PixelOptions
 from rbinfer.runs.search import type_of
-from rbinfer.scoring.prepare import prepare
+from rbinfer.scoring.prepare import Prepared, by_region, prepare
 from rbinfer.status import is_scored
 
 from .._arrays import F64, I64, Bools
@@ -139,10 +139,20 @@ def _of_image(labels: Sequence[Label], preprocess: PreprocessSpec) -> tuple[Seen
     star = frames.star(exposure.hdu)
     width = _width(exposure, noted.width, star, first.image, _show_sky(labels))
     exposure = replace(exposure, width=width)
-    prepared = prepare(exposure, preprocess, x, y, peaks=(peak_x, peak_y))
-    cut = prepared.cutter.cut(prepared.x, prepared.y)
-    stamps = Stamps.of(prepared.psf, preprocess.size, len(labels), prepared.width.population)
-    return Seen(cut.pixels, stamps, cut.core), is_scored(cut.status) & ~prepared.no_data
+    return _cut(prepare(exposure, preprocess, x, y, peaks=(peak_x, peak_y)))
+
+
+def _cut(prepared: Prepared) -> tuple[Seen, Bools]:
+    """Return the inputs of rows, each region's with its own star, and which rows can be scored."""
+    parts, can_be_scored, of_rows = [], [], []
+    for rows, part in by_region(prepared):
+        cut = part.cutter.cut(part.x, part.y)
+        stamps = Stamps.of(part.psf, part.cutter.spec.size, len(rows), part.width.population)
+        parts.append(Seen(cut.pixels, stamps, cut.core))
+        can_be_scored.append(is_scored(cut.status) & ~part.no_data)
+        of_rows.append(rows)
+    in_order = np.argsort(np.concatenate(of_rows))
+    return Seen.joined(parts).taken(in_order), np.concatenate(can_be_scored)[in_order]
 
 
 def _show_sky(labels: Sequence[Label]) -> bool:

@@ -11,6 +11,7 @@ from rbinfer import Classifier
 from rbinfer._util.hashing import digest
 from rbinfer.io.images import load_image
 from rbinfer.io.labels import Label
+from rbinfer.measure.ninths import ninth_of
 from rbinfer.model.registry import shipped_model
 from rbinfer.model.session import Session
 from rbinfer.pipeline.options import ScoreOptions
@@ -18,6 +19,7 @@ from rbinfer.pipeline.score_file import score_file
 from rbtrain.config import CLASSES
 from rbtrain.data.label_inputs import label_inputs
 
+from ...infer.measure.test_regions import banded
 from ...infer.night.skies import add_star
 
 PLACES = np.array([(x, y) for x in range(20, 120, 30) for y in range(20, 120, 30)], float)
@@ -203,3 +205,24 @@ def test_labels_whose_maps_are_gone_are_left_out(options, why, image, shipped, t
     [reason] = found.left_out
     assert reason.startswith(f"4 labels of {image}: ")
     assert why in reason
+
+
+def test_labels_of_a_wide_field_are_cut_with_the_stars_around_each(shipped, tmp_path):
+    path, catalog = tmp_path / "wide.fits", tmp_path / "scored.ecsv"
+    fits.writeto(path, banded(np.random.default_rng(31)))
+    rng = np.random.default_rng(32)
+    x, y = rng.uniform(20, 880, 60), rng.uniform(20, 280, 60)
+    table = Table({"x": x, "y": y, "xpeak": np.rint(x), "ypeak": np.rint(y)})
+    scored = shipped.classify(table, load_image(path))
+    scored.write(catalog)
+    labels = [
+        Label(str(path), digest(path), *at, "real", catalog=str(catalog), row=k)
+        for k, at in enumerate(zip(x, y, strict=True))
+    ]
+    good = np.isfinite(scored["rb_score"])
+    real = np.isin(CLASSES, shipped.spec.real)
+    assert np.ptp(ninth_of(x, y, (300, 900))) == 8
+    seen = label_inputs(labels, shipped.spec.preprocess)
+    assert [label.row for label in seen.labels] == np.flatnonzero(good).tolist()
+    wanted = np.asarray(scored["rb_score"])[good]
+    assert classes(labels)[:, real].sum(axis=1) == pytest.approx(wanted, abs=1e-5)
