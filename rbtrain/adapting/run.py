@@ -37,6 +37,8 @@ from .tries import FOR_THRESHOLD, Try, check_layers, try_ways
 
 #: Labels that the layers of a model are tried on.
 _FOR_A_CHECK = 8
+#: What a calibration tells of the mix of objects that its scores are probabilities for.
+_MIX = "sources", "widths", "bogus_weights"
 
 
 def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> Adapted:
@@ -135,12 +137,11 @@ def _check_enough(labels: Sequence[Label]) -> None:
 
 
 def _calibration(spec: ModelSpec, method: str) -> Mapping[str, Any]:
-    """Return how the scores are calibrated: what a fit moved is not what the parent had."""
-    return (
-        spec.calibration
-        if method in ("threshold", "unchanged")
-        else {"method": f"fitted to labels ({method})"}
-    )
+    """Return how the scores are calibrated: the mix is the parent's, what a fit moved is not."""
+    if method in ("threshold", "unchanged"):
+        return spec.calibration
+    mix = {key: spec.calibration[key] for key in _MIX if key in spec.calibration}
+    return {"method": f"fitted to labels ({method})", **mix}
 
 
 def _readings(spec: ModelSpec, chosen: Try, material: Material) -> tuple[Reading, ...]:

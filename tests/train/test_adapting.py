@@ -79,6 +79,11 @@ def written(tmp_path, labels):
     return tmp_path / "labels.ecsv"
 
 
+def mix_of(spec):
+    """Return what a calibration tells of the mix; it must tell all of it."""
+    return {key: spec.calibration[key] for key in ("sources", "widths", "bogus_weights")}
+
+
 @pytest.fixture(scope="module")
 def labels(strange, tmp_path_factory):
     return written(tmp_path_factory.mktemp("labels"), strange)
@@ -122,7 +127,7 @@ def test_an_adapted_model_tells_what_the_shipped_one_does_not(
     told = capsys.readouterr().out
     assert f"(before: {on_one_set['missed']:.3%}, {on_one_set['false']:.3%})" in told
     assert f"on {spec.adaptation['rates_on']} simulated detections of 'rbtrain adapt'" in told
-    assert spec.calibration == {"method": "fitted to labels (head)"}
+    assert spec.calibration == {"method": "fitted to labels (head)", **mix_of(before.spec)}
     assert len(spec.adaptation["seen"]) == len(strange)
     assert len(spec.readings) == len(before.spec.readings)
     assert resolve(None) == shipped_model()  # nothing is promoted unasked
@@ -157,7 +162,8 @@ def test_all_layers_are_fitted_where_that_is_asked_for(
     assert verify(adapted.path).ok
     spec = read_spec(adapted.path)
     assert spec.parent.endswith(f"{digest(shipped_model())}, adapted to labels (layers)")
-    assert spec.calibration == {"method": "fitted to labels (layers)"}
+    shipped = read_spec(shipped_model())
+    assert spec.calibration == {"method": "fitted to labels (layers)", **mix_of(shipped)}
 
 
 def test_it_rehearses_on_frames_of_ones_own(labels, adapted, models, tmp_path, monkeypatch):
