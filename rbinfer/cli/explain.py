@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     )
     examples = []
     if options.labels:
-        examples = nearest_labelled(found.seen, labels, how, classifier.spec.preprocess)
+        examples = nearest_labelled(found.seen, labels, classifier.spec.preprocess)
     sys.stdout.write(in_options(in_words(found, examples)) + "\n")
     if options.output:  # after the words, which need no matplotlib
         from .._util.extras import needed

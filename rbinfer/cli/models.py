@@ -172,6 +172,8 @@ def _of_adaptation(spec: "ModelSpec") -> list[tuple[str, str]]:
     told = spec.adaptation
     if not told:
         return []
+    if "method" not in told:  # calibrated anew since
+        return [("has seen", f"{len(told.get('seen', ()))} labels, of an adaptation before")]
     labels = told.get("labels", {})
     counts = f"{labels.get('real', 0)} real and {labels.get('bogus', 0)} bogus labels"
     return [
@@ -210,7 +212,7 @@ def _of_parent(rates: Mapping[str, float] | None) -> str:
 def _of_rates(spec: "ModelSpec") -> str:
     """Say what the rates were measured on: those on different frames can't be compared."""
     told = spec.adaptation
-    if not told:
+    if "method" not in told:
         return "on simulated frames of its own training; do not compare them with another model's"
     if "rates_before" not in told:
         return "on simulated frames of 'rbtrain adapt'; do not compare them with another model's"

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +42,7 @@ class Example:
     distance: float
 
 
-def nearest_labelled(
-    seen: F32, labels: Sequence[Label], how: ScoreOptions, spec: PreprocessSpec
-) -> list[Example]:
+def nearest_labelled(seen: F32, labels: Sequence[Label], spec: PreprocessSpec) -> list[Example]:
     """Find the labelled detections of which the network sees nearly the same.
 
     Parameters
@@ -53,8 +51,7 @@ def nearest_labelled(
         What the network sees of the detection that is explained.
     labels : sequence of Label
         As from `rbinfer.io.labels.read_labels`; those that count and say real or bogus are looked at.
-    how : ScoreOptions
-        How images are read; the HDU and the plane are those of each label.
+        Their images are read by themselves: what is known of another one is not true of them.
     spec : PreprocessSpec
         Of the model.
 
@@ -71,7 +68,7 @@ def nearest_labelled(
     n_lost = 0
     for own in by_image.values():
         try:
-            found += _of_image(seen, own, how, spec)
+            found += _of_image(seen, own, spec)
         except (RbinferError, OSError) as error:
             log.info("%s: its labels are left out: %s", own[0].image, error)
             n_lost += len(own)
@@ -81,15 +78,13 @@ def nearest_labelled(
     return found
 
 
-def _of_image(
-    seen: F32, labels: Sequence[Label], how: ScoreOptions, spec: PreprocessSpec
-) -> list[Example]:
+def _of_image(seen: F32, labels: Sequence[Label], spec: PreprocessSpec) -> list[Example]:
     """Cut the labelled detections of one image out, and compare them."""
     first = labels[0]
     if first.hash and digest(Path(first.image)) != first.hash:
         raise RbinferError("it is another file than the one that was labelled")
     hdu = None if first.hdu == FIRST_HDU else str(first.hdu)
-    exposure = open_frame(first.image, replace(how, hdu=hdu, plane=first.plane or how.plane))
+    exposure = open_frame(first.image, ScoreOptions(hdu=hdu, plane=first.plane or None))
     x, y = np.array([(label.x, label.y) for label in labels], np.float64).T
     pixels = cut(prepare(exposure, spec, x, y)).pixels
     return [Example(label, *_alike(seen, own)) for label, own in zip(labels, pixels, strict=True)]

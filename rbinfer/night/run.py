@@ -81,7 +81,7 @@ def run_night(
     if options.show:
         raise InputError("the tables of a night have columns of their own; leave `show` out")
     options = replace(options, show=("snr",))
-    if options.hdu == ALL:
+    if options.hdu is not None and options.hdu.lower() == ALL:
         raise InputError("a night takes one image of each file; give `hdu` a number or a name")
     out = Path(output)
     check_distinct([out / name for name in OUTPUTS], options.pixels.files)

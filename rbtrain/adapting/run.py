@@ -25,7 +25,7 @@ from ..data.given_labels import GivenLabels, given_labels, marks_of
 from ..data.kept import shipped_config
 from ..data.label_inputs import label_inputs
 from ..export.last_layer import with_last_layer, write_features_model
-from ..export.place import placed, refuse_existing
+from ..export.place import check_suffix, placed, refuse_existing
 from ..export.proof import N_PROOF, counted, write_proved
 from ..fitting.head import Head
 from ..fitting.lineage import lineage
@@ -75,6 +75,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
             f"adapted that has {', '.join(CLASSES)}"
         )
     if options.output is not None:
+        check_suffix(options.output)
         refuse_existing(options.output)
     frames = identify([Path(p) for p in options.darks], [Path(p) for p in options.images])
     rng = np.random.default_rng(options.seed)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
 
     from ..config import TrainConfig
+    from ..data.dataset import Dataset
 
 
 #: Picture of mistakes on simulated test frames, beside the card.
@@ -145,10 +146,12 @@ def _measure_simulation(
     from ..judging.versus import classes_table, groups_table, pooled
 
     data = Dataset.open(test, config, read_spec(path).preprocess)
+    earlier = None if options.before is None else resolve(options.before)
+    if earlier is not None:
+        _check_cut_for(data, earlier)
     metrics["simulation"] = evaluate_simulation(path, data)
     print(format_bins(metrics["simulation"]))
-    if options.before is not None:
-        earlier = resolve(options.before)
+    if earlier is not None:
         metrics["before"] = what_changed(read_spec(earlier), evaluate_simulation(earlier, data), metrics)
         print(f"\n{format_before(metrics['before'])}")
     if options.baselines:
@@ -156,6 +159,19 @@ def _measure_simulation(
         print("\nthe same beside simple means, on frames drawn again")
         print(format_table(*classes_table(versus["simulation"])))
         print(format_table(*groups_table(pooled(versus["simulation"]))))
+
+
+def _check_cut_for(data: "Dataset", earlier: Path) -> None:
+    """Refuse to measure an earlier model on cutouts that it does not take."""
+    from rbinfer.errors import InputError
+    from rbinfer.model.session import read_spec
+
+    takes = read_spec(earlier).preprocess
+    if takes != data.preprocess:
+        raise InputError(
+            f"{earlier} takes other cutouts ({takes}) than those of the test set ({data.preprocess}): "
+            "its figures would not be true; leave --before out, or compare both with --images alone"
+        )
 
 
 def _measure_images(

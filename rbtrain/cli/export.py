@@ -67,15 +67,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _output(options: argparse.Namespace, of_training: Path | None) -> Path:
     """Return the file to write, once it is sure that nothing is lost by it."""
-    from rbinfer.errors import InputError
     from rbinfer.io.files import check_place
+
+    from ..export.place import check_suffix
 
     output: Path | None = options.output
     if output is None and of_training is not None:
         return of_training
     output = output or options.config.with_suffix(".onnx")
-    if output.suffix.lower() != ".onnx":
-        raise InputError(f"a model file must end in .onnx, not {output.name!r}: name another with -o")
+    check_suffix(output)
     if output.parent.is_dir():  # another is made
         check_place(output, options.overwrite)
     return output

@@ -134,8 +134,8 @@ class Dataset:
         spoiled = np.count_nonzero(~np.isfinite(populations).all(axis=1))
         if spoiled:
             raise ValueError(
-                f"{where} has numbers that are not finite of {spoiled} of {len(populations)} frames, and "
-                "one is enough to spoil a fit: an earlier version made it; remove it and simulate again"
+                f"{where} has numbers that are not finite of {spoiled} of {len(populations)} frames, "
+                "and one can spoil a fit: an earlier version made it; remove it and simulate again"
             )
         pixels: F16 = np.zeros(shape, np.float16)
         found, due = (where / _PIXELS).stat().st_size, pixels.nbytes

@@ -46,6 +46,14 @@ def placed(
         yield (folder if is_better else folder / REJECTED) / f"{name}-{version}.onnx", str(version)
 
 
+def check_suffix(output: str | os.PathLike[str]) -> None:
+    """Raise `InputError` if the name is not that of a model file."""
+    if Path(output).suffix.lower() != ".onnx":
+        raise InputError(
+            f"a model file must end in .onnx, not {Path(output).name!r}: name another with -o"
+        )
+
+
 def refuse_existing(output: str | os.PathLike[str]) -> None:
     """Raise `InputError` if a file is there already."""
     if os.path.lexists(output):

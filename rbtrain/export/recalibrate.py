@@ -94,6 +94,8 @@ def export_recalibrated(
             "widths": [*widths],
             "bogus_weights": [*of_bogus],
         },
+        # What an adaptation came to is not true of other scores; what it has seen stays seen.
+        adaptation={key: value for key, value in old.adaptation.items() if key == "seen"},
         golden=None,
     )
     proof = np.sort(np.random.default_rng(config.fit.seed).permutation(len(held_out))[:N_PROOF])

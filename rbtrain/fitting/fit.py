@@ -26,16 +26,15 @@ from .lineage import lineage
 from .model import create_compact_model, create_realbogus_model
 from .rates import width_weights
 from .saved import load_network, save_atomically
-from .taught import said_by
+from .taught import TAUGHT, TEACHER, check_teacher, taught
 
 log = logging.getLogger(__name__)
 
-#: Files of a run. A resumed fit needs `_LAST`, and `_TAUGHT` where a network teaches.
+#: Files of a run. A resumed fit needs `_LAST`, and `TAUGHT` where a network teaches.
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 #: Files of a run that begins with the network of a model: which it is, and the network.
 PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
 #: What that network says of the training set, where it teaches.
-_TAUGHT = "taught.npy"
 #: Bytes of freed memory that a fit keeps at most, and that it asks for ahead.
 _KEPT, _AHEAD = 2**31 - 1, 2**28
 #: Share of the epochs in which bogus are weighed by width, see `width_weights`.
@@ -275,16 +274,18 @@ def fit(
     FileExistsError
         The directory holds a run, and `resume` is not set.
     ValueError
-        The run to go on with was begun with another configuration or network, or cannot be read; or a
-        network is to teach, or to be moved back to, and there is none.
+        The run to go on with was begun with another configuration, network or teacher, or cannot be
+        read; or a network is to teach, or to be moved back to, and there is none; or one is named to
+        teach where ``fit.taught`` is 0.
     FloatingPointError
         The validation loss is not finite; names the epoch.
     """
     keep_freed_memory(_KEPT, _AHEAD)
     where = Path(run)
+    check_teacher(config, where, teacher, resume)
     begun = _begin(config, where, resume, parent)
     targets = targets_of(config, data.rows["label"])
-    shown = _taught(config, data, targets, where / _TAUGHT, teacher or parent)
+    shown = taught(config, data, targets, where, teacher or parent)
     batches, held_out = _batches(config, data, targets, shown)
     try:
         model = build(config)
@@ -352,28 +353,11 @@ def _begin(config: TrainConfig, where: Path, resume: bool, parent: Path | None) 
     if not begun:
         # It is left from a fit that was killed within its first epoch, or whose state was removed.
         (where / _BEST).unlink(missing_ok=True)
-        for name in (PARENT, PARENT_NETWORK, _TAUGHT):
+        for name in (PARENT, PARENT_NETWORK, TAUGHT, TEACHER):
             (where / name).unlink(missing_ok=True)
     with replaced(where / _CONFIG) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
     return begun
-
-
-def _taught(config: TrainConfig, data: Dataset, targets: F32, file: Path, teacher: Path | None) -> F32:
-    """Return what a network is fitted to: the labels, or these and what another network says."""
-    share = np.float32(config.fit.taught)
-    if share == 0:
-        return targets
-    if not file.exists():
-        if teacher is None:
-            raise ValueError(
-                f"fit.taught is {config.fit.taught}, but there is no network that could teach; name one "
-                "with --from or --teacher"
-            )
-        with replaced(file) as part, open(part, "wb") as stream:
-            np.save(stream, said_by(teacher, data, targets))
-    said: F32 = np.load(file)
-    return (1 - share) * targets + share * said
 
 
 def _batches(config: TrainConfig, data: Dataset, targets: F32, taught: F32) -> tuple[Batches, Batches]:
@@ -438,5 +422,5 @@ def _check_parent(config: TrainConfig, where: Path, begun: bool, parent: Path | 
 
 def _remove_parts(run: Path) -> None:
     """Remove what a killed fit was about to write."""
-    for name in (_BEST, _LAST, _HISTORY, _CONFIG, _TAUGHT):
+    for name in (_BEST, _LAST, _HISTORY, _CONFIG, TAUGHT, TEACHER):
         part_of(run / name).unlink(missing_ok=True)

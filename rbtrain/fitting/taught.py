@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,11 @@ from rbinfer.model.spec import CONTEXT_SIDE, CORE, CORE_SIDE
 from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
-from ..config import CLASSES, SOURCES
+from .._files import replaced
+from ..config import CLASSES, SOURCES, TrainConfig
 from ..data.dataset import Dataset
 from .batches import augment, square
+from .lineage import lineage
 from .rates import weight_of_bogus
 from .temperature import fit_temperature
 
@@ -25,7 +28,83 @@ _TURNS = 8
 _AT_ONCE, _TO_CALIBRATE = 1024, 200_000
 #: Probabilities below this are rounded up before their logarithm is taken.
 _LEAST = 1e-7
+#: Files of a run: what another network says of its set, and which network that is.
+TAUGHT, TEACHER = "taught.npy", "teacher.txt"
 _IS_SOURCE = np.isin(np.arange(len(CLASSES)), SOURCES)
+
+
+def check_teacher(config: TrainConfig, run: Path, teacher: Path | None, resume: bool) -> None:
+    """Refuse a network to teach that would not be asked.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    run : Path
+        Directory of the fit.
+    teacher : Path or None
+        The model file that was named.
+    resume : bool
+        Whether the fit goes on, if there is one.
+
+    Raises
+    ------
+    ValueError
+        ``fit.taught`` is 0, or another network taught the fit so far.
+    """
+    if teacher is None:
+        return
+    if config.fit.taught == 0:
+        raise ValueError(
+            f"{teacher} is to teach, but fit.taught is 0: give the share of the targets that it says "
+            "under [fit], or leave --teacher out"
+        )
+    noted = run / TEACHER
+    first = noted.read_text(encoding="utf-8").strip() if resume and noted.exists() else None
+    if first not in (None, lineage(teacher)):
+        raise ValueError(
+            f"{run} was taught by {first}, not by {teacher}: a fit that is resumed goes on with what it "
+            "was taught; leave --teacher out, or begin anew in another directory"
+        )
+
+
+def taught(config: TrainConfig, data: Dataset, targets: F32, run: Path, teacher: Path | None) -> F32:
+    """Return what a network is fitted to: the labels, or these and what another network says.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    data : Dataset
+    targets : ndarray of float32, shape (n, k)
+        Labels, one-hot.
+    run : Path
+        Directory of the fit, in which what the other says is kept.
+    teacher : Path or None
+        The model file of the other network.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+
+    Raises
+    ------
+    ValueError
+        ``fit.taught`` asks for a teacher, and there is none.
+    """
+    share, file = np.float32(config.fit.taught), run / TAUGHT
+    if share == 0:
+        return targets
+    if not file.exists():
+        if teacher is None:
+            raise ValueError(
+                f"fit.taught is {config.fit.taught}, but there is no network that could teach; name one "
+                "with --from or --teacher"
+            )
+        with replaced(run / TEACHER) as part:
+            part.write_text(lineage(teacher) + "\n", encoding="utf-8")
+        with replaced(file) as part, open(part, "wb") as stream:
+            np.save(stream, said_by(teacher, data, targets))
+    said: F32 = np.load(file)
+    return (1 - share) * targets + share * said
 
 
 def said_by(model_file: str | os.PathLike[str], data: Dataset, targets: F32) -> F32:

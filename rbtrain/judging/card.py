@@ -56,15 +56,15 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         f"- Classes: {', '.join(spec.classes)}; counted as real: "
         f"{', '.join(spec.calibration.get('counted_as_real', spec.real))}.",
         f"- Threshold: {spec.threshold:g}. Calibration: {_plain(spec.calibration)}.",
-        f"- Trained on simulation alone, FWHM {low:g} to {high:g} pixels; configuration hash "
-        f"`{spec.config_hash}`, see `config.toml`.",
+        f"- Trained on simulation{_and_labels(spec)}, FWHM {low:g} to {high:g} pixels; configuration "
+        f"hash `{spec.config_hash}`, see `config.toml`.",
     ]
     if "before" in metrics:
         parts += _changes(spec, metrics["before"])
     if spec.operating_points:
         parts += [
             "## Operating points",
-            "On the validation frames (simulated); galaxies that do not count as real take no part:",
+            f"On {_rates_on(spec)}; galaxies that do not count as real take no part:",
         ]
     for reading in spec.readings:
         if len(spec.readings) > 1:
@@ -87,7 +87,7 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         if way.key in metrics:
             parts += [f"## Labelled real images, {way.title}", _figures(metrics[way.key], "group")]
             parts += _images_more(metrics, way.key)
-    parts += ["## What it cannot do", _limits(metrics)]
+    parts += ["## What it cannot do", _limits(spec, metrics)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -307,7 +307,24 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
     return parts
 
 
-def _limits(metrics: dict[str, Any]) -> str:
+def _and_labels(spec: ModelSpec) -> str:
+    """Say what else than simulation a model has learned from."""
+    if not spec.adaptation:
+        return " alone"
+    counts = spec.adaptation.get("labels", {})
+    if not counts:
+        return f" and on {len(spec.adaptation.get('seen', ()))} labels of real images"
+    return f", and adapted to {counts['real']} real and {counts['bogus']} bogus labels of real images"
+
+
+def _rates_on(spec: ModelSpec) -> str:
+    """Say what the rates of the operating points were measured on."""
+    if "method" not in spec.adaptation:
+        return "the validation frames (simulated)"
+    return "simulated frames of `rbtrain adapt`"
+
+
+def _limits(spec: ModelSpec, metrics: dict[str, Any]) -> str:
     """List every measured bin and group in which it falls short, with the figures."""
     lines = _limits_of_readings(metrics.get("simulation", {}))
     for key in BIN_KEYS:
@@ -327,7 +344,8 @@ def _limits(metrics: dict[str, Any]) -> str:
                 f"{f['false_rate']:.1%} of the bogus let through."
             )
     lines += _limits_beside(metrics)
-    lines.append("- It has seen no real image in training; what simulation lacks, it does not know.")
+    if not spec.adaptation:
+        lines.append("- It has seen no real image in training; what simulation lacks, it does not know.")
     return "\n".join(lines)
 
 

@@ -212,9 +212,17 @@ def score_case(
         np.asarray(result["rb_score"], np.float32)[judged],
         used,
         classifier.cutouts(image, x, y, fwhm=used, peaks=brightest).pixels[judged],
-        None if sky is None else sky.score(image, x, y, fwhm=used, peaks=brightest).score[judged],
+        None if sky is None else _scores(sky, catalogue, image, fwhm)[judged],
         _baselines_of(image, table[judged], used) if baselines else None,
     )
+
+
+def _scores(
+    classifier: Classifier, catalogue: Table | None, image: Exposure, fwhm: float | None
+) -> NDArray[np.float32]:
+    """Score as `score_case` does, by another reading: with the star and the population, too."""
+    result = classifier.classify(catalogue, image, fwhm=fwhm, trust_positions=True)
+    return np.asarray(result["rb_score"], np.float32)
 
 
 def _matched(name: str, table: Table, found: Table) -> Scored:

@@ -367,8 +367,8 @@ def draw_mask(
     mask : bool array or None
         The pixels that are said to be bad.
     empty : bool array
-        The pixels that hold nothing of the sky any more, said to be bad or not. Single ones are not among
-        them: a star is seen by those around.
+        The pixels that hold nothing of the sky any more, said to be bad or not. Single ones are not
+        among them: a star is seen by those around.
     """
     height, width = image.shape
     mask, empty = np.zeros(image.shape, bool), np.zeros(image.shape, bool)

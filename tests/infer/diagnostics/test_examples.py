@@ -48,9 +48,8 @@ def seen_at(classifier, at):
 @pytest.mark.parametrize("at", [STAR, HOT, HIT])
 def test_the_same_object_is_the_nearest_also_in_a_turned_image(classifier, turned, at):
     path, place = turned
-    found = nearest_labelled(
-        seen_at(classifier, at), labels_of(path, place), ScoreOptions(), classifier.spec.preprocess
-    )
+    labels = labels_of(path, place)
+    found = nearest_labelled(seen_at(classifier, at), labels, classifier.spec.preprocess)
     assert len(found) == NEAREST == len(PLACES)
     assert [each.distance for each in found] == sorted(each.distance for each in found)
     assert (found[0].label.x, found[0].label.y) == place(*at)
@@ -67,12 +66,24 @@ def test_only_labels_that_count_and_whose_image_is_as_it_was(classifier, turned,
     found = nearest_labelled(
         seen_at(classifier, HOT),
         [kept[0], kept[1], kept[2], skipped, undone, *lost],
-        ScoreOptions(),
         classifier.spec.preprocess,
     )
     # The skip counts in place of the star's label.
     assert [each.label for each in found] == [kept[2]]
     assert "2 labels are left out" in caplog.text
+
+
+def test_what_is_given_for_the_image_is_not_given_for_those_of_the_labels(turned, tmp_path, capsys):
+    path, place = turned
+    LabelFile(tmp_path / "labels.ecsv").append(labels_of(path, place))
+    with fits.open(FIELD) as hdus:
+        shape = hdus[0].data.shape  # that of the labelled image is turned
+    fits.writeto(tmp_path / "mask.fits", np.zeros(shape, np.uint8))
+    asked = ["--labels", str(tmp_path / "labels.ecsv"), "--mask", str(tmp_path / "mask.fits")]
+    assert main(["explain", str(FIELD), "--at", ",".join(map(str, STAR)), *asked]) == 0
+    told = capsys.readouterr()
+    assert "left out" not in told.err
+    assert "turned.fits" in told.out
 
 
 def test_command_line_tells_and_draws_them(turned, tmp_path, capsys):

@@ -240,7 +240,7 @@ def test_tables_that_are_not_of_a_night_are_kept(tmp_path):
     assert (tmp_path / "out" / "sources.ecsv").read_text() == "mine"
 
 
-@pytest.mark.parametrize("options", [{"hdu": "all"}, {"show": ("classes",)}])
+@pytest.mark.parametrize("options", [{"hdu": "all"}, {"hdu": "ALL"}, {"show": ("classes",)}])
 def test_options_that_a_night_cannot_follow_are_refused(tmp_path, options):
     with pytest.raises(InputError, match="a night"):
         run_night(tmp_path, tmp_path / "out", options=ScoreOptions(**options))

@@ -1,6 +1,7 @@
 """Labels without a look: on a small night with its truth, on darks, from a catalogue, from a mask."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.errors import InputError
-from rbinfer.io.labels import current, read_labels
+from rbinfer.io.labels import LabelFile, current, read_labels
 from rbinfer.model.registry import shipped_model
 from rbinfer.model.session import read_spec
 from rbinfer.night.run import run_night
@@ -107,6 +108,23 @@ def test_the_table_grows_once_and_names_catalogue_and_row(night, tmp_path):
     before = (tmp_path / "labels.ecsv").read_bytes()
     assert harvest(options, tmp_path / "labels.ecsv").written == {}
     assert (tmp_path / "labels.ecsv").read_bytes() == before
+
+
+def test_a_later_harvest_that_knows_better_counts(night, tmp_path):
+    _, _, folder = night
+    options = HarvestOptions(folder / "out", most=30, seed=2)
+    path = tmp_path / "labels.ecsv"
+    harvest(options, path)
+    known = read_labels(path)
+    # An earlier harvest was less sure of one, and took another for what it is not.
+    other = "bogus" if known[1].label == "real" else "real"
+    doubtful, wrong = replace(known[0], purity=0.93), replace(known[1], label=other)
+    LabelFile(path).append([doubtful, wrong])
+    assert sum(harvest(options, path).written.values()) == 2
+    counting = {label.key: label for label in current(read_labels(path))}
+    for label in known:
+        assert replace(counting[label.key], when="") == replace(label, when="")
+    assert harvest(options, path).written == {}
 
 
 @pytest.mark.parametrize(("noted", "hdu"), [(2, 2), ("TWO", 2), (0, 0)])

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rbinfer.errors import InputError
-from rbtrain.export.place import placed
+from rbtrain.export.place import check_suffix, placed
 
 
 @pytest.fixture
@@ -43,3 +43,10 @@ def test_a_file_that_exists_is_kept(models, tmp_path):
     with placed("a", tmp_path / "new.onnx", False) as (path, version):
         assert (path, version) == (tmp_path / "new.onnx", "1")
     assert not models.exists()
+
+
+@pytest.mark.parametrize("name", ["mine.keras", "mine", "onnx"])
+def test_a_model_file_has_the_suffix_of_one(tmp_path, name):
+    check_suffix(tmp_path / "mine.ONNX")
+    with pytest.raises(InputError, match=rf"must end in \.onnx, not '{name}': name another with -o"):
+        check_suffix(tmp_path / name)

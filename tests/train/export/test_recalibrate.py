@@ -6,11 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
+from rbinfer.cli import main
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import Session, read_spec, verify
+from rbinfer.model.spec import METADATA_KEY
 from rbtrain.config import CLASSES
 from rbtrain.export.proof import ExportError
 from rbtrain.export.recalibrate import export_recalibrated, recalibrated
+from rbtrain.judging.card import card_text
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,27 @@ def test_the_file_says_whose_network_it_is(renewed, config_of_version_9):
     assert spec.parent.startswith(f"{old.name} {old.version}, SHA-256 ")
     assert spec.snr_range == old.snr_range
     assert verify(renewed[0]).max_difference < 1e-6
+
+
+def test_of_an_adaptation_only_what_was_seen_stays(config_of_version_9, data, tmp_path, capsys):
+    with_labels = tmp_path / "adapted.onnx"
+    proto = onnx.load(resolve("default"))
+    told = {"verdict": "worse", "method": "head", "rates_on": 9, "rates_before": {}, "seen": ["a", "b"]}
+    spec = dataclasses.replace(read_spec(resolve("default")), adaptation=told)
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, {METADATA_KEY: spec.to_json()})
+    onnx.save(proto, with_labels)
+    export_recalibrated(config_of_version_9, data, with_labels, tmp_path / "new.onnx")
+    assert read_spec(tmp_path / "new.onnx").adaptation == {"seen": ["a", "b"]}
+    assert main(["models", "info", str(tmp_path / "new.onnx")]) == 0
+    told = capsys.readouterr().out
+    assert "2 labels, of an adaptation before" in told
+    assert "on simulated frames of its own training" in told
+    assert "verdict" not in told
+    card = card_text(read_spec(tmp_path / "new.onnx"), {})
+    assert "Trained on simulation and on 2 labels of real images" in card
+    assert "On the validation frames (simulated)" in card
+    assert "no real image" not in card
 
 
 def test_rates_of_each_reading_are_those_of_its_scores(renewed, config_of_version_9, data):

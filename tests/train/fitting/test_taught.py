@@ -12,6 +12,7 @@ from rbtrain.config import SOURCES, FitConfig
 from rbtrain.export.release import export_run
 from rbtrain.fitting.batches import augment, targets_of
 from rbtrain.fitting.fit import fit
+from rbtrain.fitting.lineage import lineage
 from rbtrain.fitting.model import inputs_of
 from rbtrain.fitting.taught import free_logits, said_by
 
@@ -79,6 +80,22 @@ def test_a_fit_is_taught_and_goes_on_being_taught(star_config, star_data, teache
     fitted("whole", 3, 0.9, parent=None, resume=True)
     with pytest.raises(ValueError, match="no network that could teach; name one with"):
         fitted("alone", 1, 0.5, parent=None)
+
+
+def test_a_teacher_that_would_not_be_asked_is_refused(star_config, star_data, teacher, tmp_path):
+    def fitted(share, teacher, epochs=1, resume=False):
+        settings = dataclasses.replace(_FITTED, epochs=epochs, taught=share)
+        config = dataclasses.replace(star_config, fit=settings)
+        return fit(config, star_data, tmp_path / "a", teacher=teacher, resume=resume, verbose=0)
+
+    with pytest.raises(ValueError, match=r"is to teach, but fit\.taught is 0: give the share .* leave"):
+        fitted(0.0, teacher)
+    assert not (tmp_path / "a").exists()
+    fitted(0.5, teacher)
+    assert (tmp_path / "a" / "teacher.txt").read_text() == lineage(teacher) + "\n"
+    with pytest.raises(ValueError, match=r"a was taught by .*SHA-256 .*, not by .*default.*; leave"):
+        fitted(0.5, resolve("default"), resume=True)
+    fitted(0.5, teacher, epochs=2, resume=True)
 
 
 @pytest.mark.parametrize(
