@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 _FITS = b"SIMPLE  ="
+#: Cards that are not true any more once a table has other columns.
+_CHECKSUMS = {"CHECKSUM", "DATASUM"}
 _BLOCK = 2880  # bytes
 _OBJECTS = "LDAC_OBJECTS"
 _LDAC = b"'LDAC_"
@@ -83,7 +85,7 @@ def _plain_catalogues(path: Path) -> list[PlainHdu]:
 
 def write_fits(table: "Table", path: Path) -> None:
     """Write a table as the first extension."""
-    table.write(path, format="fits")
+    _without_checksums(table).write(path, format="fits")
 
 
 def stream_fits(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Path) -> None:
@@ -93,7 +95,7 @@ def stream_fits(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Pa
     """
     from astropy.io import fits
 
-    head = fits.table_to_hdu(empty)
+    head = fits.table_to_hdu(_without_checksums(empty))
     head.header["NAXIS2"] = n_rows
     size = 0
     with path.open("wb") as file:
@@ -104,6 +106,16 @@ def stream_fits(empty: "Table", n_rows: int, tables: "Iterable[Table]", path: Pa
         if size != n_rows * head.header["NAXIS1"]:
             raise ValueError("a table has other rows than it had before")
         file.write(bytes(-size % _BLOCK))
+
+
+def _without_checksums(table: "Table") -> "Table":
+    """Return a table without the checksums of the one that it is from, which has other columns."""
+    if not _CHECKSUMS & table.meta.keys():
+        return table
+    other = table.copy(copy_data=False)
+    for card in _CHECKSUMS:
+        other.meta.pop(card, None)
+    return other
 
 
 def _data_of(hdu: Any) -> bytes:
@@ -122,7 +134,7 @@ def rewrite_fits(table: "Table", original: Original, path: Path) -> None:
 
     with fits.open(original.content.path, memmap=False) as hdus:
         old = _catalogues(hdus, original.content.path)[original.number]
-        new = fits.table_to_hdu(table)
+        new = fits.table_to_hdu(_without_checksums(table))
         new.name = old.name
         fits.HDUList([new if hdu is old else hdu for hdu in hdus]).writeto(path)
 

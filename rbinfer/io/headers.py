@@ -28,6 +28,9 @@ _DATE_TIME = re.compile(
 _TIME = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
 #: Blocks in which the end of a plain header is searched: 36,000 cards.
 _MOST_BLOCKS = 1_000
+#: Cards that say whether a distortion stands in a table, and all that are of such tables.
+_LOOKED_UP = ("CPDIS1", "D2IMDIS1")
+_DISTORTION = re.compile(r"(CPDIS|CPERR|DP|D2IMDIS|D2IMERR|D2IM)\d|D2IMEXT|AXISCORR")
 
 
 def first_headers(path: str) -> "list[Header]":
@@ -126,13 +129,20 @@ def as_header(header: Any) -> Any:
 
 
 def readable(header: Any) -> Any:
-    """Return a header without the cards that cannot be read or written, which would cost the WCS."""
+    """Return a header without the cards that would cost the WCS.
+
+    Some cannot be read or written. Others name tables of distortions beside those of SIP (HST), which
+    are not read with the image.
+    """
     from astropy.io.fits import Card, Header, VerifyError
 
     cards = []
+    are_looked_up = any(str(header.get(each, "")).upper() == "LOOKUP" for each in _LOOKED_UP)
     for card in header.cards:
         try:
             image = str(card.image)
+            if are_looked_up and _DISTORTION.match(image):
+                continue
             if image.isascii() and image.isprintable():
                 cards.append(Card.fromstring(image))
         except (ValueError, VerifyError):

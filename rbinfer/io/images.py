@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 
 #: Names of extensions with what is known of the pixels, not the pixels of the sky.
 _BESIDE = {
-    *("MASK", "DQ", "BPM", "FLAGS"),
-    *("ERR", "ERROR", "UNCERT", "VAR", "VARIANCE", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"),
-    *("WHT", "WEIGHT", "IVAR", "CON", "CTX"),
+    *("MASK", "MSK", "DQ", "BPM", "FLAGS", "FLG"),
+    *("ERR", "ERROR", "UNCERT", "UNC", "RMS"),
+    *("VAR", "VARIANCE", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"),
+    *("WHT", "WGT", "WEIGHT", "IVAR", "IVM", "CON", "CTX"),
     *("BKG", "BACKGROUND"),
     *("AREA", "D2IMARR", "WCSDVARR"),  # of a pixel on the sky, and what distorts it
 }

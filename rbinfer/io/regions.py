@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,8 @@ _HEAD = (
     f'global color={COLOURS["unscored"]} dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1',
 )
 _PIXELS = ("image", "physical")
+#: Key of the metadata of a table whose positions are those of the whole detector; see `from_physical`.
+PHYSICAL = "ds9_physical"
 #: What DS9 calls systems of the sky, and Astropy their frames.
 _SKY = {
     "icrs": "icrs",
@@ -37,6 +39,8 @@ _SKY = {
     "b1950": "fk4",
     "galactic": "galactic",
 }
+#: Others of DS9, that nothing is read in.
+_UNREAD = re.compile(r"^(amplifier|detector|linear|ecliptic|wcs[a-z]?)$", re.IGNORECASE)
 _SYSTEM = re.compile(rf"^({'|'.join((*_PIXELS, *_SKY))})$", re.IGNORECASE)
 _SHAPE = re.compile(r"^[+]?([a-z]+)\s*[( ]\s*([^)#]*)\)?\s*(?:#(.*))?$", re.IGNORECASE)
 _LABEL = re.compile(r"text\s*=\s*(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')")
@@ -170,12 +174,15 @@ def read_regions(content: Content) -> "Iterator[tuple[str, Table]]":
     """
     from astropy.table import Table
 
-    system, places = "physical", list[tuple[str, str, str]]()
+    system, unread, places = "physical", "", list[tuple[str, str, str]]()
     systems, left_out = set[str](), dict[str, int]()
     for line in re.split(r"[\n;]", _joined_labels(content.read().decode("utf-8", "replace"))):
         line = line.strip()
         if _SYSTEM.match(line):
-            system = line.lower()
+            system, unread = line.lower(), ""
+            continue
+        if _UNREAD.match(line):
+            unread = line
             continue
         shape = _SHAPE.match(line)
         if shape is None or line.startswith(("#", "global")):
@@ -188,10 +195,12 @@ def read_regions(content: Content) -> "Iterator[tuple[str, Table]]":
         if kind not in _PLACES or len(numbers) < 2:
             left_out[kind] = left_out.get(kind, 0) + 1
             continue
+        if unread:
+            raise ValueError(f"its regions are in {unread}, which is not read; give fk5 or image")
         label = _LABEL.search(properties)
         text = next((part for part in label.groups() if part is not None), "") if label else ""
         places.append((numbers[0], numbers[1], text.replace(_SEMICOLON, ";")))
-        systems.add("image" if system in _PIXELS else _SKY[system])
+        systems.add(_SKY.get(system, system))
     if left_out:
         listed = ", ".join(f"{n} {kind}" for kind, n in left_out.items())
         log.warning("%s: %s are no points or circles and are left out", content.path, listed)
@@ -200,7 +209,36 @@ def read_regions(content: Content) -> "Iterator[tuple[str, Table]]":
     if not places:
         raise ValueError("it has no points or circles")
     first, second, labels = (list(column) for column in zip(*places, strict=True))
-    yield "", Table({**_columns(systems.pop(), first, second), "text": labels})
+    system = systems.pop()
+    table = Table({**_columns(system, first, second), "text": labels})
+    if system == "physical":
+        table.meta[PHYSICAL] = True
+    yield "", table
+
+
+def from_physical(
+    x: NDArray[np.float64], y: NDArray[np.float64], header: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn DS9's physical positions into pixels of the image: they are those of the whole detector.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        From 0.
+    header : mapping
+        Of the image, with the cards ``LTV1``, ``LTM1_1``, ... where it is a part of the detector or
+        binned: image = LTM physical + LTV, both from 1 (IRAF).
+
+    Returns
+    -------
+    x, y : ndarray of float64, shape (n,)
+        From 0.
+    """
+    parts = []
+    for axis, physical in (("1", x), ("2", y)):
+        scale, shift = header.get(f"LTM{axis}_{axis}", 1.0), header.get(f"LTV{axis}", 0.0)
+        parts.append(float(scale) * (physical + 1.0) + float(shift) - 1.0)
+    return parts[0], parts[1]
 
 
 #: What stands for a semicolon within a label while lines are divided at the others.
@@ -213,12 +251,13 @@ def _joined_labels(text: str) -> str:
 
 def _columns(system: str, first: list[str], second: list[str]) -> dict[str, NDArray[np.float64]]:
     """Return coordinates as text as columns of positions."""
-    if system == "image":
+    if system in _PIXELS:
         x, y = (np.array([text.rstrip("ip") for text in texts], float) for texts in (first, second))
         return {"x": x - 1, "y": y - 1}
     from astropy.coordinates import SkyCoord
 
-    in_hours = ":" in first[0] or "h" in first[0]
+    # Galactic longitude is in degrees, however it is written.
+    in_hours = system != "galactic" and (":" in first[0] or "h" in first[0])
     degrees = [[text.rstrip("d") if "m" not in text else text for text in t] for t in (first, second)]
     sky = SkyCoord(*degrees, unit=("hourangle" if in_hours else "deg", "deg"), frame=system).icrs
     return {"ra": sky.ra.deg, "dec": sky.dec.deg}

@@ -30,12 +30,21 @@ def read_votable(content: Content) -> "Iterator[tuple[str, Table]]":
     text = content.read()
     _check_self_contained(text, content.path)
     first = votable.parse(BytesIO(text)).get_first_table()
-    table = first.to_table(use_names_over_ids=True)
+    table = _with_texts(first.to_table(use_names_over_ids=True))
     for info in first.infos:
         if info.name.startswith(NOTED):
             with suppress(ValueError):
                 table.meta[info.name] = json.loads(info.value)
     yield "", table
+
+
+def _with_texts(table: "Table") -> "Table":
+    """Give texts of any length, which Astropy reads as Python's objects, the type that texts have."""
+    for name in table.colnames:
+        column = table[name]
+        if column.dtype == object and all(isinstance(cell, str) for cell in column.tolist()):
+            table[name] = column.astype(str)
+    return table
 
 
 def _check_self_contained(text: bytes, path: Path) -> None:

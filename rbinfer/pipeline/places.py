@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..io.exposure import Exposure
 from ..io.placement import Placement
 from ..io.positions import PLACED, find_positions, has_positions, peaks
+from ..io.regions import PHYSICAL, from_physical
 from ..measure.belongs import doubt_about
 from ..status import Status
 
@@ -76,6 +77,10 @@ class CatalogueOptions:
         if table.colnames:
             x, y = find_positions(table, self.x_col, self.y_col, self.origin, exposure.wcs)
         brightest = peaks(table)
+        if table.meta.pop(PHYSICAL, False) and exposure.header is not None:
+            on_image = from_physical(x, y, exposure.header)
+            if not np.array_equal(on_image, (x, y)):
+                x, y = table[PLACED[0]], table[PLACED[1]] = on_image
         if self.placement:
             x, y = self.placement.applied(x, y, exposure.shape)
             if brightest is not None:

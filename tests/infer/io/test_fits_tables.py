@@ -183,3 +183,17 @@ def test_vectors_of_length_one_are_numbers(tmp_path):
     assert (tmp_path / "o.csv").read_text() == "x,y\n1.5,3\n2.5,4\n"
     masked = Table({"x": MaskedColumn([[1.5], [2.5]], mask=[[True], [False]]), "y": [1, 2]})
     np.testing.assert_array_equal(positions(masked)[0], [np.nan, 2.5])
+
+
+@pytest.mark.parametrize("is_rewritten", [False, True])
+def test_checksums_of_the_catalogue_are_not_those_of_the_rows(tmp_path, is_rewritten):
+    path = tmp_path / "a.fits"
+    fits.HDUList([fits.PrimaryHDU(), objects()]).writeto(path, checksum=True)
+    table = read_catalog(path)
+    assert "CHECKSUM" in table.meta
+    table["rb_score"] = np.array([0.25, 0.5, 0.75], np.float32)
+    source = original(path, range(3)) if is_rewritten else None
+    write_catalog(table, tmp_path / "o.fits", original=source)
+    with fits.open(tmp_path / "o.fits", checksum=True) as after:  # a wrong sum would be warned of
+        assert "CHECKSUM" not in after[1].header
+        assert after[1].data["rb_score"].tolist() == [0.25, 0.5, 0.75]

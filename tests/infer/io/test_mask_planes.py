@@ -87,7 +87,7 @@ def test_without_names_all_but_zeros_are_bad(tmp_path):
 def test_maps_beside_an_image_are_none_of_the_sky(tmp_path):
     pixels = np.ones((30, 40), np.float32)
     names = ["SCI", "ERR", "DQ", "AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "CON", "WHT", "CTX"]
-    names += ["D2IMARR", "WCSDVARR"]
+    names += ["D2IMARR", "WCSDVARR", "MSK", "WGT", "RMS", "FLG", "IVM", "UNC"]
     hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(pixels, name=name) for name in names)]
     fits.HDUList(hdus).writeto(tmp_path / "jwst.fits")
     assert list_images(tmp_path / "jwst.fits") == {1: "SCI"}

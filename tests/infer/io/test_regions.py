@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 from rbinfer.errors import InputError
 from rbinfer.io.positions import find_positions, positions
-from rbinfer.io.regions import as_regions, write_regions
+from rbinfer.io.regions import PHYSICAL, as_regions, from_physical, write_regions
 from rbinfer.io.tables import read_catalog
 
 HEAD = '# Region file format: DS9 version 4.1\nglobal color=green font="helvetica 10" select=1\n'
@@ -110,3 +110,25 @@ def test_texts_one_below_the_other_are_one_text(tmp_path, cuts):
     assert (tmp_path / "parts.reg").read_text() == whole
     write_regions(whole, tmp_path / "whole.reg")
     assert (tmp_path / "whole.reg").read_text() == whole
+
+
+def test_galactic_longitude_is_in_degrees_however_it_is_written(tmp_path):
+    table = read(tmp_path, f'{HEAD}galactic\ncircle(20:06:00.0,+45:30:00,3")\n')
+    place = SkyCoord(20.1, 45.5, unit="deg", frame="galactic").icrs
+    assert table["ra"][0] == pytest.approx(place.ra.deg)
+    assert table["dec"][0] == pytest.approx(place.dec.deg)
+
+
+@pytest.mark.parametrize("system", ["ecliptic", "wcs", "wcsb", "linear", "detector", "amplifier"])
+def test_systems_that_are_not_read_are_refused(tmp_path, system):
+    with pytest.raises(InputError, match=f"its regions are in {system}, which is not read; give fk5 or"):
+        read(tmp_path, f"{HEAD}{system}\ncircle(150.5,20.2,3)\n")
+
+
+def test_physical_positions_are_those_of_the_whole_detector(tmp_path):
+    table = read(tmp_path, f"{HEAD}physical\ncircle(711,541,5)\n")
+    assert table.meta[PHYSICAL]
+    part = {"LTV1": -350.0, "LTV2": -250.0, "LTM1_1": 0.5, "LTM2_2": 0.5}
+    x, y = from_physical(*positions(table), part)
+    # 0.5 * 711 - 350 = 5.5 from 1.
+    np.testing.assert_allclose([x[0], y[0]], [4.5, 19.5])

@@ -395,3 +395,24 @@ def test_a_votable_opens_no_other_file(tmp_path, prefix, is_entity, encoding):
     (tmp_path / "a.vot").write_bytes(text.encode(encoding))
     with pytest.raises(InputError, match=r"rows are elsewhere \(STREAM with href='file:"):
         read_catalog(tmp_path / "a.vot")
+
+
+TEXTS = """<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE>
+<FIELD name="x" datatype="double"/><FIELD name="y" datatype="double"/>
+<FIELD name="designation" datatype="char" arraysize="*"><DESCRIPTION>a name</DESCRIPTION></FIELD>
+<FIELD name="note" datatype="unicodeChar" arraysize="*"/>
+<DATA><TABLEDATA><TR><TD>1.5</TD><TD>2</TD><TD>Gaia DR3 12</TD><TD>a</TD></TR>
+<TR><TD>3</TD><TD>4</TD><TD></TD><TD></TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"""
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".parquet", ".ecsv", ".vot"])
+def test_texts_of_any_length_of_a_votable_are_texts(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    (tmp_path / "gaia.vot").write_text(TEXTS, encoding="utf-8")
+    table = read_catalog(tmp_path / "gaia.vot")
+    assert table["designation"].dtype == "<U11"
+    assert table["designation"].description == "a name"
+    write_catalog(table, tmp_path / f"out{suffix}")
+    again = read_catalog(tmp_path / f"out{suffix}")
+    assert np.ma.filled(again["designation"], "").tolist() == ["Gaia DR3 12", ""]

@@ -99,6 +99,12 @@ def test_the_header_comes_before_the_catalogue():
         ({"PSF_FWHM": 3.25}, 3.25),
         ({"SEEING": 1.5, "CTYPE1": "RA---TAN", "CDELT1": -1e-4, "CDELT2": 1e-4}, 1.5 / 0.36),
         ({"L1FWHM": (1.8, "[arcsec]"), "CD1_1": -1e-4, "CD2_2": 1e-4}, 5.0),
+        # As Astropy's WCS writes it: CDELT is 1, and the scale is in PC.
+        (
+            {"SEEING": 1.5, "CTYPE1": "RA---TAN", "CDELT1": 1.0, "CDELT2": 1.0}
+            | {"PC1_1": 0.0, "PC1_2": 1e-4, "PC2_1": 1e-4, "PC2_2": 0.0},
+            1.5 / 0.36,
+        ),
         ({"SEEING": 1.5}, None),
         ({"FWHM": "n/a"}, None),
         ({"FWHM": 0.0}, None),

@@ -1,12 +1,16 @@
 """Where the rows of a catalogue lie on an image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer.errors import InputError
 from rbinfer.io.exposure import as_exposure
 from rbinfer.io.placement import Placement
+from rbinfer.io.regions import PHYSICAL
 from rbinfer.pipeline.places import CatalogueOptions
 from rbinfer.status import Status
 
@@ -46,6 +50,19 @@ def test_turned_positions_stand_in_columns_of_their_own(exposure):
     np.testing.assert_allclose(places.peaks[1], np.rint(y))
     assert table.colnames[-2:] == ["rb_x", "rb_y"]
     np.testing.assert_allclose(table["rb_y"], y)
+
+
+def test_ds9s_physical_positions_become_pixels_of_the_image(exposure):
+    x, y = positions().T
+    table = Table({"x": x + 700, "y": y + 500}, meta={PHYSICAL: True})
+    part = replace(exposure, header=fits.Header({"LTV1": -700.0, "LTV2": -500.0}))
+    places = options(trust=False).places(table, part, "a.fits")
+    np.testing.assert_allclose([places.x, places.y], [x, y])
+    np.testing.assert_allclose(table["rb_x"], x)
+    assert PHYSICAL not in table.meta
+    whole = Table({"x": x, "y": y}, meta={PHYSICAL: True})
+    options(trust=False).places(whole, replace(exposure, header=fits.Header()), "a.fits")
+    assert whole.colnames == ["x", "y"]
 
 
 def test_what_mends_positions_is_named_as_arguments(exposure):
