@@ -137,7 +137,8 @@ def test_a_network_that_begins_anew_can_be_taught(star_config, star_data, teache
     def fitted(name, share):
         settings = dataclasses.replace(_FITTED, epochs=2, taught=share)
         config = dataclasses.replace(star_config, fit=settings)
-        model = fit(config, star_data, tmp_path / name, teacher=teacher, verbose=0)
+        who = teacher if share > 0 else None
+        model = fit(config, star_data, tmp_path / name, teacher=who, verbose=0)
         found = model.predict(inputs_of(model, *star_data.inputs(slice(None))), verbose=0)
         return np.abs(found - said).mean()
 
