@@ -86,7 +86,8 @@ def measure(
         where = Path(folder)
         data = build_dataset(config, where / "train", workers=workers)
         test = build_dataset(asked, where / "test", part="test", workers=workers)
-        fit(config, data, where / "fit", verbose=0, teacher=resolve("default"))
+        teacher = resolve("default") if config.fit.taught else None
+        fit(config, data, where / "fit", verbose=0, teacher=teacher)
         export_run(config, data, where / "fit" / "best.keras", where / "model.onnx")
         simulated = evaluate_simulation(where / "model.onnx", test)
         result = {

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from .._util.hashing import digest
 from ..errors import RbinferError
 from ..io.labels import FIRST_HDU, Label, current
+from ..io.tables import read_catalog
 from ..model.spec import PreprocessSpec
+from ..pipeline.as_scored import as_scored
 from ..pipeline.one import open_frame
 from ..pipeline.options import ScoreOptions
 from ..scoring.prepare import cut, prepare
@@ -45,13 +47,14 @@ class Example:
 def nearest_labelled(seen: F32, labels: Sequence[Label], spec: PreprocessSpec) -> list[Example]:
     """Find the labelled detections of which the network sees nearly the same.
 
+    Each image is read with what its own scored catalogue notes of the pixels and the width.
+
     Parameters
     ----------
     seen : ndarray of float32, shape (size, size, channels)
         What the network sees of the detection that is explained.
     labels : sequence of Label
         As from `rbinfer.io.labels.read_labels`; those that count and say real or bogus are looked at.
-        Their images are read by themselves: what is known of another one is not true of them.
     spec : PreprocessSpec
         Of the model.
 
@@ -60,10 +63,11 @@ def nearest_labelled(seen: F32, labels: Sequence[Label], spec: PreprocessSpec) -
     list of Example
         `NEAREST` at most, the nearest first. A detection may be turned or mirrored.
     """
-    by_image: dict[tuple[str, str, int, str], list[Label]] = {}
+    by_image: dict[tuple[str, str, int, str, str], list[Label]] = {}
     for label in current(labels):
         if label.label in ("real", "bogus"):
-            by_image.setdefault((label.image, label.hash, label.hdu, label.plane), []).append(label)
+            place = (label.image, label.hash, label.hdu, label.plane, label.catalog)
+            by_image.setdefault(place, []).append(label)
     found: list[Example] = []
     n_lost = 0
     for own in by_image.values():
@@ -79,15 +83,27 @@ def nearest_labelled(seen: F32, labels: Sequence[Label], spec: PreprocessSpec) -
 
 
 def _of_image(seen: F32, labels: Sequence[Label], spec: PreprocessSpec) -> list[Example]:
-    """Cut the labelled detections of one image out, and compare them."""
+    """Cut the labelled detections of one image and catalogue out, and compare them."""
     first = labels[0]
     if first.hash and digest(Path(first.image)) != first.hash:
         raise RbinferError("it is another file than the one that was labelled")
-    hdu = None if first.hdu == FIRST_HDU else str(first.hdu)
-    exposure = open_frame(first.image, ScoreOptions(hdu=hdu, plane=first.plane or None))
+    exposure = open_frame(first.image, _as_scored(first))
     x, y = np.array([(label.x, label.y) for label in labels], np.float64).T
     pixels = cut(prepare(exposure, spec, x, y)).pixels
     return [Example(label, *_alike(seen, own)) for label, own in zip(labels, pixels, strict=True)]
+
+
+def _as_scored(label: Label) -> ScoreOptions:
+    """Return how the image of a label was scored, as far as label and catalogue tell."""
+    hdu = None if label.hdu == FIRST_HDU else str(label.hdu)
+    known = ScoreOptions(hdu=hdu, plane=label.plane or None)
+    if not label.catalog:
+        return known
+    try:
+        return as_scored(known, read_catalog(label.catalog).meta)
+    except (RbinferError, OSError) as error:
+        log.info("%s tells nothing of its labels: %s", label.catalog, error)
+        return known
 
 
 def _alike(seen: F32, other: F32) -> tuple[F32, float]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from rbinfer._util.hashing import digest
 from rbinfer.cli import main
@@ -13,6 +14,8 @@ from rbinfer.diagnostics.explain import explain
 from rbinfer.io.labels import Label, LabelFile
 from rbinfer.pipeline.one import open_frame
 from rbinfer.pipeline.options import ScoreOptions
+from rbinfer.pipeline.score_file import score_file
+from rbinfer.scoring.prepare import cut, prepare
 
 from .test_explain import FIELD, HIT, HOT, STAR
 
@@ -48,8 +51,8 @@ def seen_at(classifier, at):
 @pytest.mark.parametrize("at", [STAR, HOT, HIT])
 def test_the_same_object_is_the_nearest_also_in_a_turned_image(classifier, turned, at):
     path, place = turned
-    labels = labels_of(path, place)
-    found = nearest_labelled(seen_at(classifier, at), labels, classifier.spec.preprocess)
+    spec = classifier.spec.preprocess
+    found = nearest_labelled(seen_at(classifier, at), labels_of(path, place), spec)
     assert len(found) == NEAREST == len(PLACES)
     assert [each.distance for each in found] == sorted(each.distance for each in found)
     assert (found[0].label.x, found[0].label.y) == place(*at)
@@ -73,17 +76,39 @@ def test_only_labels_that_count_and_whose_image_is_as_it_was(classifier, turned,
     assert "2 labels are left out" in caplog.text
 
 
-def test_what_is_given_for_the_image_is_not_given_for_those_of_the_labels(turned, tmp_path, capsys):
+def test_labelled_images_are_read_as_they_were_scored(classifier, turned, tmp_path):
     path, place = turned
-    LabelFile(tmp_path / "labels.ecsv").append(labels_of(path, place))
-    with fits.open(FIELD) as hdus:
-        shape = hdus[0].data.shape  # that of the labelled image is turned
-    fits.writeto(tmp_path / "mask.fits", np.zeros(shape, np.uint8))
-    asked = ["--labels", str(tmp_path / "labels.ecsv"), "--mask", str(tmp_path / "mask.fits")]
-    assert main(["explain", str(FIELD), "--at", ",".join(map(str, STAR)), *asked]) == 0
-    told = capsys.readouterr()
-    assert "left out" not in told.err
-    assert "turned.fits" in told.out
+    catalog, spec = tmp_path / "scored.ecsv", classifier.spec.preprocess
+    x, y = np.array([place(*where) for where in PLACES]).T
+    Table({"x": x, "y": y}).write(catalog)
+    for options in ({}, {"fwhm": 5.0}, {"saturation": 400.0}):
+        how = ScoreOptions(**options)
+        scored = score_file(str(path), str(catalog), how, classifier).table
+        scored.write(tmp_path / "out.ecsv", overwrite=True)
+        wanted = cut(prepare(open_frame(str(path), how), spec, x, y)).pixels
+        labels = labels_of(path, place, catalog=str(tmp_path / "out.ecsv"))
+        for label, own in zip(labels, wanted, strict=True):
+            nearest = nearest_labelled(own, labels, spec)[0]
+            assert (nearest.label, nearest.distance) == (label, 0.0)
+    # A catalogue that is gone costs no label.
+    labels = labels_of(path, place, catalog=str(tmp_path / "gone.ecsv"))
+    assert len(nearest_labelled(wanted[0], labels, spec)) == len(PLACES)
+
+
+def test_what_is_known_of_the_explained_image_says_nothing_of_others(turned, tmp_path, capsys):
+    path, place = turned
+    table, mask = tmp_path / "labels.ecsv", tmp_path / "mask.fits"
+    LabelFile(table).append(labels_of(path, place))
+    bad = np.zeros(fits.getdata(FIELD).shape, np.uint8)
+    column, row = np.rint(place(*HOT)).astype(int)
+    bad[row - 8 : row + 9, column - 8 : column + 9] = 1
+    fits.writeto(mask, bad)
+    assert main(["explain", FIELD, "--at", "182,45", "--labels", str(table)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("like ") == NEAREST
+    command = ["explain", FIELD, "--at", "182,45", "--labels", str(table), "--mask", str(mask)]
+    assert main(command) == 0
+    assert capsys.readouterr().out == told
 
 
 def test_command_line_tells_and_draws_them(turned, tmp_path, capsys):
