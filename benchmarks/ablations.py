@@ -55,12 +55,16 @@ def configured(changes: dict[str, dict[str, Any]], frames: int, epochs: int) -> 
     # From the beginning: no parent to be moved back to or taught by.
     alone = {"epochs": epochs, "parent_share": 0.0, "taught": 0.0}
     fit_settings: dict[str, Any] = alone | changes.get("fit", {})
+    network = dataclasses.replace(config.network, **changes.get("network", {}))
+    # A network that is told of no population cannot weigh what is likely.
+    weighs = config.preprocess.likely_width and network.population
+    preprocess: dict[str, Any] = {"likely_width": weighs, **changes.get("preprocess", {})}
     return dataclasses.replace(
         config,
-        preprocess=dataclasses.replace(config.preprocess, **changes.get("preprocess", {})),
+        preprocess=dataclasses.replace(config.preprocess, **preprocess),
         simulate=simulate,
         data=dataclasses.replace(config.data, **data),
-        network=dataclasses.replace(config.network, **changes.get("network", {})),
+        network=network,
         fit=dataclasses.replace(config.fit, **fit_settings),
     )
 
