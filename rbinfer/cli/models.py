@@ -170,15 +170,13 @@ def _of_origin(spec: "ModelSpec") -> str:
 def _of_adaptation(spec: "ModelSpec") -> list[tuple[str, str]]:
     """Say what a model was adapted to, and what came of it."""
     told = spec.adaptation
-    if not told:
+    if "verdict" not in told:  # never adapted, or calibrated anew since
         return []
-    if "method" not in told:  # calibrated anew since
-        return [("has seen", f"{len(told.get('seen', ()))} labels, of an adaptation before")]
     labels = told.get("labels", {})
     counts = f"{labels.get('real', 0)} real and {labels.get('bogus', 0)} bogus labels"
     return [
         ("adapted to", f"{counts} ({told.get('method', 'unknown')})"),
-        ("verdict", "; ".join([str(told.get("verdict", "unknown")), *told.get("worse", ())])),
+        ("verdict", "; ".join([str(told["verdict"]), *told.get("worse", ())])),
     ]
 
 
@@ -212,7 +210,7 @@ def _of_parent(rates: Mapping[str, float] | None) -> str:
 def _of_rates(spec: "ModelSpec") -> str:
     """Say what the rates were measured on: those on different frames can't be compared."""
     told = spec.adaptation
-    if "method" not in told:
+    if "verdict" not in told:
         return "on simulated frames of its own training; do not compare them with another model's"
     if "rates_before" not in told:
         return "on simulated frames of 'rbtrain adapt'; do not compare them with another model's"

@@ -295,7 +295,8 @@ class ModelSpec:
         calibrated and counted anew, or fitted further; empty for one fitted from the beginning.
     adaptation : dict
         Of a model that was adapted to labels: what was done and why, which labels (hash and number),
-        rates before and after, and the verdict; empty for others.
+        rates before and after, the verdict, and ``seen``, a mark of each label; this alone once it was
+        calibrated anew; empty for others.
     golden : GoldenPairs or None
         Input and score pairs for ``rbinfer models verify``.
     """

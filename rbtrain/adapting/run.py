@@ -62,7 +62,7 @@ def adapt(options: AdaptOptions, progress: Steps = lambda _: nullcontext()) -> A
     Raises
     ------
     InputError
-        Too few labels, or a model that can't be adapted; says what to do.
+        Too few labels, a model that can't be adapted, or a file that can't be made; says what to do.
     """
     all_layers = options.layers == "all"
     for module in ("tensorflow", "tf2onnx") if all_layers else ():

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rbinfer import Classifier, ModelSpec
 
     from ..config import TrainConfig
-    from ..data.dataset import Dataset
 
 
 #: Picture of mistakes on simulated test frames, beside the card.
@@ -87,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
     if options.before is not None and test is None:
         raise ValueError("--before compares on simulated test frames: give a training's TOML or --dir")
     spec = classifier.spec
+    earlier = _earlier(options.before, spec)
     metrics: dict[str, Any] = {"model": spec.name, "version": spec.version}
     if options.bound is not None:
         metrics["bound"] = read_bound(options.bound, spec)
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     versus: dict[str, Any] = {}
     scored: dict[str, Any] = {}
     if test is not None:
-        _measure_simulation(path, test, config, options, metrics, versus)
+        _measure_simulation(path, test, config, earlier, options, metrics, versus)
     if options.images is not None:
         scored = _measure_images(classifier, options, metrics, versus)
     if versus:
@@ -127,16 +127,34 @@ def _find(options: argparse.Namespace) -> "tuple[Path, Path | None, TrainConfig 
     return resolve(options.model), test, None
 
 
+def _earlier(model: str | None, spec: "ModelSpec") -> Path | None:
+    """Return the file of the version before, once it is sure that it takes the same cutouts."""
+    from rbinfer.model.registry import resolve
+    from rbinfer.model.session import read_spec
+
+    if model is None:
+        return None
+    path = resolve(model)
+    taken = read_spec(path).preprocess
+    if taken != spec.preprocess:
+        raise ValueError(
+            f"--before names {model}, which takes cutouts of the {taken.preset} preset ({taken}), but "
+            f"those of the test frames are as {spec.name} {spec.version} takes them "
+            f"({spec.preprocess}): name a version with the same preprocessing, or leave --before out"
+        )
+    return path
+
+
 def _measure_simulation(
     path: Path,
     test: Path,
     config: "TrainConfig | None",
+    earlier: Path | None,
     options: argparse.Namespace,
     metrics: dict[str, Any],
     versus: dict[str, Any],
 ) -> None:
     """Measure on the test set and print; the figures go into `metrics` and `versus`."""
-    from rbinfer.model.registry import resolve
     from rbinfer.model.session import read_spec
 
     from ..data.dataset import Dataset
@@ -146,9 +164,6 @@ def _measure_simulation(
     from ..judging.versus import classes_table, groups_table, pooled
 
     data = Dataset.open(test, config, read_spec(path).preprocess)
-    earlier = None if options.before is None else resolve(options.before)
-    if earlier is not None:
-        _check_cut_for(data, earlier)
     metrics["simulation"] = evaluate_simulation(path, data)
     print(format_bins(metrics["simulation"]))
     if earlier is not None:
@@ -159,19 +174,6 @@ def _measure_simulation(
         print("\nthe same beside simple means, on frames drawn again")
         print(format_table(*classes_table(versus["simulation"])))
         print(format_table(*groups_table(pooled(versus["simulation"]))))
-
-
-def _check_cut_for(data: "Dataset", earlier: Path) -> None:
-    """Refuse to measure an earlier model on cutouts that it does not take."""
-    from rbinfer.errors import InputError
-    from rbinfer.model.session import read_spec
-
-    takes = read_spec(earlier).preprocess
-    if takes != data.preprocess:
-        raise InputError(
-            f"{earlier} takes other cutouts ({takes}) than those of the test set ({data.preprocess}): "
-            "its figures would not be true; leave --before out, or compare both with --images alone"
-        )
 
 
 def _measure_images(

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from astropy.table import Table
 from rbinfer._util.hashing import digest
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
-from rbinfer.io.labels import FIRST_HDU, PERSON, Key, Label, LabelFile
+from rbinfer.io.labels import FIRST_HDU, PERSON, Label, LabelFile
 from rbinfer.io.noted import noted_image, options_in
 from rbinfer.io.tables import read_catalog
 from rbinfer.night.parts import DETECTIONS
@@ -34,8 +34,6 @@ WHO = "rbtrain harvest"
 _LIKELY = 0.5
 #: Labels that are written at a time.
 _AT_ONCE = 500
-#: Digits of the purity in which a label must differ from an earlier one to be written again.
-_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,8 @@ def harvest(
 ) -> HarvestReport:
     """Harvest labels into a table of labels.
 
-    What the table has already stays; the same harvest again adds nothing. A later one adds what it
-    answers otherwise, or with another purity, which then counts.
+    What the table has already stays. Added is what differs from the last harvested answer about the same
+    detection, also in evidence or purity: the same harvest again adds nothing.
 
     Parameters
     ----------
@@ -154,7 +152,7 @@ def harvest(
     """
     rng = np.random.default_rng(options.seed)
     file = LabelFile(Path(output))
-    before = _last_answers(file.new())
+    before = {label.key: _answer(label) for label in file.new() if label.evidence != PERSON}
     night = None if options.night is None else NightTables.read(options.night)
     parts = [] if night is None else _of_night(night, options)
     if options.darks:
@@ -168,20 +166,15 @@ def harvest(
     table = found.table[_chosen(found.table, options.most, rng)]
     catalogues = {} if options.night is None else _catalogues(Path(options.night))
     harvested_now = _labels(table, catalogues, options)
-    labels = [label for label in harvested_now if _answer(label) != before.get(label.key)]
+    labels = [label for label in harvested_now if before.get(label.key) != _answer(label)]
     for start in range(0, len(labels), _AT_ONCE):
         file.append(labels[start : start + _AT_ONCE])
     return _report(night, found, labels)
 
 
-def _last_answers(labels: Iterable[Label]) -> dict[Key, tuple[str, str, float]]:
-    """Return the last harvested answer about each detection, taken back or not."""
-    harvested = (label for label in labels if label.evidence != PERSON and label.label != "undo")
-    return {label.key: _answer(label) for label in harvested}
-
-
 def _answer(label: Label) -> tuple[str, str, float]:
-    return label.label, label.evidence, round(label.purity, _DIGITS)
+    """Return what is harvested about a detection, and how surely."""
+    return label.label, label.evidence, label.purity
 
 
 def _of_night(night: NightTables, options: HarvestOptions) -> list[Table]:

@@ -47,11 +47,10 @@ def placed(
 
 
 def check_suffix(output: str | os.PathLike[str]) -> None:
-    """Raise `InputError` if the name is not that of a model file."""
-    if Path(output).suffix.lower() != ".onnx":
-        raise InputError(
-            f"a model file must end in .onnx, not {Path(output).name!r}: name another with -o"
-        )
+    """Raise `InputError` if a file has not the suffix of model files, by which they are known."""
+    path = Path(output)
+    if path.suffix.lower() != ".onnx":
+        raise InputError(f"a model file must end in .onnx, not {path.name!r}: name another with -o")
 
 
 def refuse_existing(output: str | os.PathLike[str]) -> None:

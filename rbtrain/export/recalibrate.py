@@ -94,7 +94,7 @@ def export_recalibrated(
             "widths": [*widths],
             "bogus_weights": [*of_bogus],
         },
-        # What an adaptation came to is not true of other scores; what it has seen stays seen.
+        # The verdict and the rates of an adaptation are of the old calibration.
         adaptation={key: value for key, value in old.adaptation.items() if key == "seen"},
         golden=None,
     )

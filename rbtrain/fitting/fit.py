@@ -26,7 +26,7 @@ from .lineage import lineage
 from .model import create_compact_model, create_realbogus_model
 from .rates import width_weights
 from .saved import load_network, save_atomically
-from .taught import TAUGHT, TEACHER, check_teacher, taught
+from .taught import TAUGHT, TEACHER, check_teacher, taught_targets
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 _BEST, _LAST, _HISTORY, _CONFIG = "best.keras", "last.npz", "state.json", "config.toml"
 #: Files of a run that begins with the network of a model: which it is, and the network.
 PARENT, PARENT_NETWORK = "parent.txt", "parent.keras"
-#: What that network says of the training set, where it teaches.
 #: Bytes of freed memory that a fit keeps at most, and that it asks for ahead.
 _KEPT, _AHEAD = 2**31 - 1, 2**28
 #: Share of the epochs in which bogus are weighed by width, see `width_weights`.
@@ -260,6 +259,7 @@ def fit(
         its own state.
     teacher : Path, optional
         Model file whose network teaches, where ``fit.taught`` asks for it; by default that of `parent`.
+        Which it is stands in ``teacher.txt``.
     is_stopped : callable, optional
         Asked before each batch; where it returns True, the fit ends as by Ctrl-C. A library may have
         dropped the interruption itself.
@@ -274,18 +274,17 @@ def fit(
     FileExistsError
         The directory holds a run, and `resume` is not set.
     ValueError
-        The run to go on with was begun with another configuration, network or teacher, or cannot be
-        read; or a network is to teach, or to be moved back to, and there is none; or one is named to
-        teach where ``fit.taught`` is 0.
+        The run to go on with was begun with another configuration or network, or cannot be read; or a
+        network is to teach, or to be moved back to, and there is none, or one is named that would not
+        teach.
     FloatingPointError
         The validation loss is not finite; names the epoch.
     """
     keep_freed_memory(_KEPT, _AHEAD)
     where = Path(run)
-    check_teacher(config, where, teacher, resume)
-    begun = _begin(config, where, resume, parent)
+    begun = _begin(config, where, resume, parent, teacher)
     targets = targets_of(config, data.rows["label"])
-    shown = taught(config, data, targets, where, teacher or parent)
+    shown = taught_targets(config.fit.taught, data, targets, where, teacher or parent)
     batches, held_out = _batches(config, data, targets, shown)
     try:
         model = build(config)
@@ -340,7 +339,9 @@ def to_measure(config: TrainConfig, data: Dataset) -> F32:
     return data.inputs(np.sort(rows))[0]
 
 
-def _begin(config: TrainConfig, where: Path, resume: bool, parent: Path | None) -> bool:
+def _begin(
+    config: TrainConfig, where: Path, resume: bool, parent: Path | None, teacher: Path | None
+) -> bool:
     """Prepare a run's directory; returns whether there is a fit to resume."""
     begun = (where / _LAST).exists() or (where / _HISTORY).exists()
     if begun and not resume:
@@ -348,6 +349,7 @@ def _begin(config: TrainConfig, where: Path, resume: bool, parent: Path | None) 
     if begun:
         _check_same(config, where / _CONFIG)
     _check_parent(config, where, begun, parent)
+    check_teacher(config.fit.taught, where, begun, teacher)
     where.mkdir(parents=True, exist_ok=True)
     _remove_parts(where)
     if not begun:

@@ -15,71 +15,75 @@ from rbinfer.model.stamps import Stamps
 
 from .._arrays import F32
 from .._files import replaced
-from ..config import CLASSES, SOURCES, TrainConfig
+from ..config import CLASSES, SOURCES
 from ..data.dataset import Dataset
 from .batches import augment, square
 from .lineage import lineage
 from .rates import weight_of_bogus
 from .temperature import fit_temperature
 
+#: Files of a run: what the network that teaches says of its set, and which network that is.
+TAUGHT, TEACHER = "taught.npy", "teacher.txt"
 #: The symmetries of the square; see `rbtrain.fitting.batches.augment`.
 _TURNS = 8
 #: Rows at a time, of few frames, and rows that the calibration is measured on.
 _AT_ONCE, _TO_CALIBRATE = 1024, 200_000
 #: Probabilities below this are rounded up before their logarithm is taken.
 _LEAST = 1e-7
-#: Files of a run: what another network says of its set, and which network that is.
-TAUGHT, TEACHER = "taught.npy", "teacher.txt"
 _IS_SOURCE = np.isin(np.arange(len(CLASSES)), SOURCES)
 
 
-def check_teacher(config: TrainConfig, run: Path, teacher: Path | None, resume: bool) -> None:
-    """Refuse a network to teach that would not be asked.
+def check_teacher(share: float, run: Path, begun: bool, teacher: Path | None) -> None:
+    """Refuse a network that is named to teach and would not.
 
     Parameters
     ----------
-    config : TrainConfig
+    share : float
+        Of the targets that a network gives; ``fit.taught``.
     run : Path
-        Directory of the fit.
-    teacher : Path or None
-        The model file that was named.
-    resume : bool
-        Whether the fit goes on, if there is one.
+        Directory of the run.
+    begun : bool
+        Whether there is a fit to resume, which is taught by what was said when it began.
+    teacher : Path, optional
+        Model file that is named.
 
     Raises
     ------
     ValueError
-        ``fit.taught`` is 0, or another network taught the fit so far.
+        The share is 0, or another network teaches.
     """
     if teacher is None:
         return
-    if config.fit.taught == 0:
+    if share == 0:
         raise ValueError(
-            f"{teacher} is to teach, but fit.taught is 0: give the share of the targets that it says "
-            "under [fit], or leave --teacher out"
+            f"{teacher} is to teach, but fit.taught is {share}: set taught to the share of the targets "
+            "that it gives, under [fit], or leave --teacher out"
         )
+    if not begun:
+        return
     noted = run / TEACHER
-    first = noted.read_text(encoding="utf-8").strip() if resume and noted.exists() else None
-    if first not in (None, lineage(teacher)):
+    first = noted.read_text(encoding="utf-8").strip() if noted.exists() else "a network not noted"
+    if first != lineage(teacher):
         raise ValueError(
-            f"{run} was taught by {first}, not by {teacher}: a fit that is resumed goes on with what it "
-            "was taught; leave --teacher out, or begin anew in another directory"
+            f"{run} is taught by {first}, not by {teacher}: a fit that is resumed goes on being taught "
+            "by the same; leave --teacher out, or begin anew in another directory"
         )
 
 
-def taught(config: TrainConfig, data: Dataset, targets: F32, run: Path, teacher: Path | None) -> F32:
+def taught_targets(share: float, data: Dataset, targets: F32, run: Path, teacher: Path | None) -> F32:
     """Return what a network is fitted to: the labels, or these and what another network says.
 
     Parameters
     ----------
-    config : TrainConfig
+    share : float
+        Of the targets that the other gives; ``fit.taught``.
     data : Dataset
     targets : ndarray of float32, shape (n, k)
         Labels, one-hot.
     run : Path
-        Directory of the fit, in which what the other says is kept.
-    teacher : Path or None
-        The model file of the other network.
+        Directory of the run, where what is said is kept.
+    teacher : Path, optional
+        Model file of the network that teaches.
 
     Returns
     -------
@@ -88,23 +92,23 @@ def taught(config: TrainConfig, data: Dataset, targets: F32, run: Path, teacher:
     Raises
     ------
     ValueError
-        ``fit.taught`` asks for a teacher, and there is none.
+        A network is to teach, and there is none, or one without classes.
     """
-    share, file = np.float32(config.fit.taught), run / TAUGHT
     if share == 0:
         return targets
-    if not file.exists():
+    if not (run / TAUGHT).exists():
         if teacher is None:
             raise ValueError(
-                f"fit.taught is {config.fit.taught}, but there is no network that could teach; name one "
-                "with --from or --teacher"
+                f"fit.taught is {share}, but there is no network that could teach; name one with --from "
+                "or --teacher"
             )
-        with replaced(run / TEACHER) as part:
-            part.write_text(lineage(teacher) + "\n", encoding="utf-8")
-        with replaced(file) as part, open(part, "wb") as stream:
+        with replaced(run / TEACHER) as file:
+            file.write_text(f"{lineage(teacher)}\n", encoding="utf-8")
+        with replaced(run / TAUGHT) as file, open(file, "wb") as stream:
             np.save(stream, said_by(teacher, data, targets))
-    said: F32 = np.load(file)
-    return (1 - share) * targets + share * said
+    said: F32 = np.load(run / TAUGHT)
+    part = np.float32(share)
+    return (1 - part) * targets + part * said
 
 
 def said_by(model_file: str | os.PathLike[str], data: Dataset, targets: F32) -> F32:

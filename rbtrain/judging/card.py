@@ -56,7 +56,7 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         f"- Classes: {', '.join(spec.classes)}; counted as real: "
         f"{', '.join(spec.calibration.get('counted_as_real', spec.real))}.",
         f"- Threshold: {spec.threshold:g}. Calibration: {_plain(spec.calibration)}.",
-        f"- Trained on simulation{_and_labels(spec)}, FWHM {low:g} to {high:g} pixels; configuration "
+        f"- Trained on simulation{_labels_of(spec)}, FWHM {low:g} to {high:g} pixels; configuration "
         f"hash `{spec.config_hash}`, see `config.toml`.",
     ]
     if "before" in metrics:
@@ -64,7 +64,7 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
     if spec.operating_points:
         parts += [
             "## Operating points",
-            f"On {_rates_on(spec)}; galaxies that do not count as real take no part:",
+            f"On {_measured_on(spec)}; galaxies that do not count as real take no part:",
         ]
     for reading in spec.readings:
         if len(spec.readings) > 1:
@@ -89,6 +89,24 @@ def card_text(spec: ModelSpec, metrics: dict[str, Any]) -> str:
             parts += _images_more(metrics, way.key)
     parts += ["## What it cannot do", _limits(spec, metrics)]
     return "\n\n".join(parts) + "\n"
+
+
+def _labels_of(spec: ModelSpec) -> str:
+    """Say what beside simulation a model was made from."""
+    told = spec.adaptation
+    if not told:
+        return " alone"
+    if "labels" not in told:  # calibrated anew since
+        return " and adapted to labels of real images"
+    counts = f"{told['labels']['real']} real and {told['labels']['bogus']} bogus labels of real images"
+    return f" and adapted to {counts} ({told['method']})"
+
+
+def _measured_on(spec: ModelSpec) -> str:
+    """Say what the operating points were measured on."""
+    if "rates_on" in spec.adaptation:
+        return f"{spec.adaptation['rates_on']} simulated detections of `rbtrain adapt`"
+    return "the validation frames (simulated)"
 
 
 def _points_of(reading: Reading) -> str:
@@ -307,23 +325,6 @@ def _images_more(metrics: dict[str, Any], key: str) -> list[str]:
     return parts
 
 
-def _and_labels(spec: ModelSpec) -> str:
-    """Say what else than simulation a model has learned from."""
-    if not spec.adaptation:
-        return " alone"
-    counts = spec.adaptation.get("labels", {})
-    if not counts:
-        return f" and on {len(spec.adaptation.get('seen', ()))} labels of real images"
-    return f", and adapted to {counts['real']} real and {counts['bogus']} bogus labels of real images"
-
-
-def _rates_on(spec: ModelSpec) -> str:
-    """Say what the rates of the operating points were measured on."""
-    if "method" not in spec.adaptation:
-        return "the validation frames (simulated)"
-    return "simulated frames of `rbtrain adapt`"
-
-
 def _limits(spec: ModelSpec, metrics: dict[str, Any]) -> str:
     """List every measured bin and group in which it falls short, with the figures."""
     lines = _limits_of_readings(metrics.get("simulation", {}))
@@ -344,8 +345,11 @@ def _limits(spec: ModelSpec, metrics: dict[str, Any]) -> str:
                 f"{f['false_rate']:.1%} of the bogus let through."
             )
     lines += _limits_beside(metrics)
-    if not spec.adaptation:
-        lines.append("- It has seen no real image in training; what simulation lacks, it does not know.")
+    if spec.adaptation:
+        seen = "Of real images it has seen its labels alone; what these and simulation lack"
+    else:
+        seen = "It has seen no real image in training; what simulation lacks"
+    lines.append(f"- {seen}, it does not know.")
     return "\n".join(lines)
 
 

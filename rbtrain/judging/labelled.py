@@ -201,28 +201,21 @@ def score_case(
     result = classifier.classify(catalogue, image, fwhm=fwhm, trust_positions=True)
     if way.columns == "none":
         return _matched(name, table, result)
+    sky, of_sky = _counting_sky(classifier), None
+    if sky is not None:
+        of_sky = sky.classify(catalogue, image, fwhm=fwhm, trust_positions=True)["rb_score"]
     judged = np.asarray(table["label"]) >= 0
     used = float(result.meta["rb_fwhm"])
     x, y = positions(table)
-    brightest = peaks(catalogue)
-    sky = _counting_sky(classifier)
     return Scored(
         name,
         np.asarray(table["label"])[judged] == 1,
         np.asarray(result["rb_score"], np.float32)[judged],
         used,
-        classifier.cutouts(image, x, y, fwhm=used, peaks=brightest).pixels[judged],
-        None if sky is None else _scores(sky, catalogue, image, fwhm)[judged],
+        classifier.cutouts(image, x, y, fwhm=used, peaks=peaks(catalogue)).pixels[judged],
+        None if of_sky is None else np.asarray(of_sky, np.float32)[judged],
         _baselines_of(image, table[judged], used) if baselines else None,
     )
-
-
-def _scores(
-    classifier: Classifier, catalogue: Table | None, image: Exposure, fwhm: float | None
-) -> NDArray[np.float32]:
-    """Score as `score_case` does, by another reading: with the star and the population, too."""
-    result = classifier.classify(catalogue, image, fwhm=fwhm, trust_positions=True)
-    return np.asarray(result["rb_score"], np.float32)
 
 
 def _matched(name: str, table: Table, found: Table) -> Scored:

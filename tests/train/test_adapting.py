@@ -362,6 +362,13 @@ def test_a_file_that_exists_is_kept(models, tmp_path):
     assert path.read_bytes() == b"precious"
 
 
+def test_a_file_without_the_suffix_of_models_is_refused_before_work(models, tmp_path):
+    for name in ("mine.keras", "mine"):
+        with pytest.raises(InputError, match=rf"must end in \.onnx, not '{name}': name another with -o"):
+            adapt(AdaptOptions([tmp_path / "none.ecsv"], output=tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_parent_was_fitted_to_proves_nothing(adapted, labels, models):
     found = adapt(AdaptOptions([labels], adapted.path))
     assert found.comparison.kept.n == found.comparison.let_in.n == 0

@@ -149,6 +149,11 @@ def test_ctrl_c_leaves_the_best_and_resume_goes_on(config, data, tmp_path):
         (("evaluate", "reference", "--images", ".", "--plots"), 1, "-o DIR"),
         (("evaluate", "reference", "--images", ".", "--bound", "none.json"), 1, "none.json"),
         (("evaluate", "reference", "--images", "nodir"), 1, "there is no folder nodir"),
+        (
+            ("evaluate", "default", "--dir", ".", "--before", "reference"),
+            1,
+            "--before names reference, which takes cutouts of the reference preset (",
+        ),
         (("evaluate", "c.toml"), 1, "there is no model runs/tiny/model.onnx yet; make it with 'rbtrain"),
         (("sheet", "missing.toml", "-o", "a.png"), 1, "missing.toml"),
         (("sheet", "c.toml", "-o", "nodir/a.png"), 1, "there is no folder nodir for a.png"),

@@ -110,22 +110,28 @@ def test_the_table_grows_once_and_names_catalogue_and_row(night, tmp_path):
     assert (tmp_path / "labels.ecsv").read_bytes() == before
 
 
-def test_a_later_harvest_that_knows_better_counts(night, tmp_path):
+def test_the_last_harvest_of_a_detection_counts(night, tmp_path):
+    """An earlier one may have been less sure, or have said the opposite, or both in turn."""
     _, _, folder = night
-    options = HarvestOptions(folder / "out", most=30, seed=2)
-    path = tmp_path / "labels.ecsv"
-    harvest(options, path)
-    known = read_labels(path)
-    # An earlier harvest was less sure of one, and took another for what it is not.
-    other = "bogus" if known[1].label == "real" else "real"
-    doubtful, wrong = replace(known[0], purity=0.93), replace(known[1], label=other)
-    LabelFile(path).append([doubtful, wrong])
-    assert sum(harvest(options, path).written.values()) == 2
-    counting = {label.key: label for label in current(read_labels(path))}
-    for label in known:
-        found = counting[label.key]
-        assert (found.label, found.evidence, found.purity) == (label.label, label.evidence, label.purity)
-    assert harvest(options, path).written == {}
+    options, table = HarvestOptions(folder / "out", most=10, seed=2), tmp_path / "labels.ecsv"
+    harvest(options, table)
+    wanted = read_labels(table)
+    turned = {"real": "bogus", "bogus": "real"}
+    unsure = [replace(label, purity=0.93) for label in wanted[:3]]
+    other = [replace(label, evidence="catalogue") for label in wanted[3:5]]
+    opposite = [replace(label, label=turned[label.label]) for label in wanted[5:9]]
+    LabelFile(table).append([*unsure, *other, *opposite])
+    said = replace(wanted[9], label=turned[wanted[9].label], evidence="person", purity=1.0)
+    LabelFile(table).append([said])
+    report = harvest(options, table)
+    assert sum(report.written.values()) == 9
+    found = current(read_labels(table))
+    for label, known in zip(found, [*wanted[:9], said, *wanted[10:]], strict=True):
+        for name in ("key", "label", "evidence", "purity"):
+            assert getattr(label, name) == getattr(known, name)
+    before = table.read_bytes()
+    assert harvest(options, table).written == {}
+    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize(("noted", "hdu"), [(2, 2), ("TWO", 2), (0, 0)])

@@ -13,7 +13,6 @@ from rbinfer.model.spec import METADATA_KEY
 from rbtrain.config import CLASSES
 from rbtrain.export.proof import ExportError
 from rbtrain.export.recalibrate import export_recalibrated, recalibrated
-from rbtrain.judging.card import card_text
 
 
 @pytest.fixture(scope="module")
@@ -68,25 +67,28 @@ def test_the_file_says_whose_network_it_is(renewed, config_of_version_9):
     assert verify(renewed[0]).max_difference < 1e-6
 
 
-def test_of_an_adaptation_only_what_was_seen_stays(config_of_version_9, data, tmp_path, capsys):
-    with_labels = tmp_path / "adapted.onnx"
-    proto = onnx.load(resolve("default"))
-    told = {"verdict": "worse", "method": "head", "rates_on": 9, "rates_before": {}, "seen": ["a", "b"]}
-    spec = dataclasses.replace(read_spec(resolve("default")), adaptation=told)
+def test_of_an_adaptation_is_kept_what_was_fitted_to(config_of_version_9, data, tmp_path, capsys):
+    """Its verdict and its rates are not of the new calibration."""
+    proto, spec = onnx.load(resolve("default")), read_spec(resolve("default"))
+    rates = {
+        r.name: {p.name: {"missed": 0.2, "false": 0.3} for p in r.operating_points}
+        for r in spec.readings
+    }
+    told = {"method": "head", "verdict": "worse", "worse": ["kept"], "rates_on": 9}
+    told |= {"rates_before": rates, "seen": ["0123456789ab"]}
+    adapted = dataclasses.replace(spec, name="mine", version="1", adaptation=told)
     del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, {METADATA_KEY: spec.to_json()})
-    onnx.save(proto, with_labels)
-    export_recalibrated(config_of_version_9, data, with_labels, tmp_path / "new.onnx")
-    assert read_spec(tmp_path / "new.onnx").adaptation == {"seen": ["a", "b"]}
-    assert main(["models", "info", str(tmp_path / "new.onnx")]) == 0
-    told = capsys.readouterr().out
-    assert "2 labels, of an adaptation before" in told
-    assert "on simulated frames of its own training" in told
-    assert "verdict" not in told
-    card = card_text(read_spec(tmp_path / "new.onnx"), {})
-    assert "Trained on simulation and on 2 labels of real images" in card
-    assert "On the validation frames (simulated)" in card
-    assert "no real image" not in card
+    proto.metadata_props.add(key=METADATA_KEY, value=adapted.to_json())
+    onnx.save(proto, tmp_path / "mine.onnx")
+    assert main(["models", "info", str(tmp_path / "mine.onnx")]) == 0
+    assert "(before: 20.000%, 30.000%)" in capsys.readouterr().out
+    renewed = tmp_path / "renewed.onnx"
+    export_recalibrated(config_of_version_9, data, tmp_path / "mine.onnx", renewed)
+    assert read_spec(renewed).adaptation == {"seen": ["0123456789ab"]}
+    assert main(["models", "info", str(renewed)]) == 0
+    said = capsys.readouterr().out
+    assert "on simulated frames of its own training" in said
+    assert not any(word in said for word in ("before", "verdict", "adapted to"))
 
 
 def test_rates_of_each_reading_are_those_of_its_scores(renewed, config_of_version_9, data):

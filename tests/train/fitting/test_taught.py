@@ -1,6 +1,7 @@
 """What a network teaches the one that goes on from it."""
 
 import dataclasses
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -82,20 +83,25 @@ def test_a_fit_is_taught_and_goes_on_being_taught(star_config, star_data, teache
         fitted("alone", 1, 0.5, parent=None)
 
 
-def test_a_teacher_that_would_not_be_asked_is_refused(star_config, star_data, teacher, tmp_path):
-    def fitted(share, teacher, epochs=1, resume=False):
+def test_a_network_that_would_not_teach_is_refused(star_config, star_data, teacher, tmp_path):
+    def fitted(epochs, share, teacher=None, resume=False):
         settings = dataclasses.replace(_FITTED, epochs=epochs, taught=share)
         config = dataclasses.replace(star_config, fit=settings)
-        return fit(config, star_data, tmp_path / "a", teacher=teacher, resume=resume, verbose=0)
+        fit(config, star_data, tmp_path / "fit", teacher=teacher, resume=resume, verbose=0)
 
-    with pytest.raises(ValueError, match=r"is to teach, but fit\.taught is 0: give the share .* leave"):
-        fitted(0.0, teacher)
-    assert not (tmp_path / "a").exists()
-    fitted(0.5, teacher)
-    assert (tmp_path / "a" / "teacher.txt").read_text() == lineage(teacher) + "\n"
-    with pytest.raises(ValueError, match=r"a was taught by .*SHA-256 .*, not by .*default.*; leave"):
-        fitted(0.5, resolve("default"), resume=True)
-    fitted(0.5, teacher, epochs=2, resume=True)
+    with pytest.raises(ValueError, match=r"is to teach, but fit\.taught is 0\.0: set taught to"):
+        fitted(1, 0.0, teacher)
+    assert list(tmp_path.iterdir()) == []
+    fitted(1, 0.5, teacher)
+    assert (tmp_path / "fit" / "teacher.txt").read_text() == f"{lineage(teacher)}\n"
+    fitted(2, 0.5, teacher, resume=True)
+    other = rf"is taught by {re.escape(lineage(teacher))}, not by .*; leave --teacher out"
+    with pytest.raises(ValueError, match=other):
+        fitted(3, 0.5, resolve("default"), resume=True)
+    (tmp_path / "fit" / "teacher.txt").unlink()
+    with pytest.raises(ValueError, match="is taught by a network not noted, not by"):
+        fitted(3, 0.5, teacher, resume=True)
+    fitted(3, 0.5, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +143,8 @@ def test_a_network_that_begins_anew_can_be_taught(star_config, star_data, teache
     def fitted(name, share):
         settings = dataclasses.replace(_FITTED, epochs=2, taught=share)
         config = dataclasses.replace(star_config, fit=settings)
-        who = teacher if share > 0 else None
-        model = fit(config, star_data, tmp_path / name, teacher=who, verbose=0)
+        teaches = teacher if share > 0 else None
+        model = fit(config, star_data, tmp_path / name, teacher=teaches, verbose=0)
         found = model.predict(inputs_of(model, *star_data.inputs(slice(None))), verbose=0)
         return np.abs(found - said).mean()
 

@@ -1,11 +1,18 @@
 """Labelled images scored with widths, without, without a catalogue, and with a FWHM that is given."""
 
+import dataclasses
+
 import numpy as np
+import onnx
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
 from rbinfer import Classifier, InputError
+from rbinfer.model.registry import shipped_model
+from rbinfer.model.session import read_spec
+from rbinfer.model.spec import METADATA_KEY
+from rbtrain.export.recalibrate import recalibrated
 from rbtrain.judging.labelled import measure_groups, score_images
 from rbtrain.judging.text import format_undetected
 from rbtrain.judging.ways import WAYS, given_widths, nearest_within, ways_for
@@ -69,6 +76,24 @@ def test_the_fwhm_that_is_given_is_the_tables_or_that_of_the_groups(folder, clas
     (tmp_path / "widths" / "groups.csv").write_text("case,fwhm\nfield_1,3.5\n")
     with pytest.raises(InputError, match=r"lacks the columns \['fwhm_px', 'name'\]"):
         given_widths([tmp_path])
+
+
+def test_stars_and_galaxies_are_counted_on_what_is_scored(folder, classifier, tmp_path):
+    """By a model that counts stars alone as what they are by one that counts both."""
+    old = read_spec(shipped_model())
+    spec = dataclasses.replace(old, readings=old.readings[::-1], golden=None)
+    assert (spec.real, old.real) == (("star",), ("star", "galaxy"))
+    proto = recalibrated(onnx.load(shipped_model()), spec, 1.0, np.zeros(len(spec.classes)))
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
+    onnx.save(proto, tmp_path / "stars.onnx")
+    stars = Classifier(tmp_path / "stars.onnx", device="cpu")
+    for key in ("images", "images_widths", "images_fwhm_given"):
+        (one,) = score_images(stars, [folder], BY_KEY[key])["field"]
+        (both,) = score_images(classifier, [folder], BY_KEY[key])["field"]
+        assert both.sky_score is None
+        assert one.sky_score == pytest.approx(both.score, abs=1e-5, nan_ok=True)
+        assert not np.allclose(one.score, both.score, atol=1e-4, equal_nan=True)
 
 
 def test_ways_that_do_not_differ_are_left_out(folder, tmp_path):
