@@ -294,9 +294,8 @@ class ModelSpec:
         Name, version and SHA-256 of the model that this network comes from, and what was done to it:
         calibrated and counted anew, or fitted further; empty for one fitted from the beginning.
     adaptation : dict
-        Of a model that was adapted to labels: what was done and why, which labels (hash and number),
-        rates before and after, the verdict, and ``seen``, a mark of each label; this alone once it was
-        calibrated anew; empty for others.
+        Of a model that was adapted to labels: what was done and why, which labels, rates before and
+        after, the verdict, and ``seen``, a mark of each label; this alone after a new calibration.
     golden : GoldenPairs or None
         Input and score pairs for ``rbinfer models verify``.
     """
