@@ -58,7 +58,8 @@ def _pixel_scale(header: Any) -> float | None:
         # CDELT is 1 where PC has the scale, as Astropy writes it.
         turn = [_number(header.get(f"PC{i}_{j}", float(i == j))) or 0.0 for i in (1, 2) for j in (1, 2)]
         area = abs(steps[0] * steps[1] * (turn[0] * turn[3] - turn[1] * turn[2]))
-        return 3600.0 * math.sqrt(area) if area > 0 else None
+        if area > 0:
+            return 3600.0 * math.sqrt(area)
     return next((scale for card in _SCALES if (scale := _number(header.get(card)) or 0.0) > 0), None)
 
 

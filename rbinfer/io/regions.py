@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._util.plain_number import number_of
 from ..status import is_real
 from .content import Content
 from .files import check_place, written_whole
@@ -236,8 +237,8 @@ def from_physical(
     """
     parts = []
     for axis, physical in (("1", x), ("2", y)):
-        scale, shift = header.get(f"LTM{axis}_{axis}", 1.0), header.get(f"LTV{axis}", 0.0)
-        parts.append(float(scale) * (physical + 1.0) + float(shift) - 1.0)
+        scale, shift = number_of(header, f"LTM{axis}_{axis}"), number_of(header, f"LTV{axis}")
+        parts.append((1.0 if scale is None else scale) * (physical + 1.0) + (shift or 0.0) - 1.0)
     return parts[0], parts[1]
 
 

@@ -132,3 +132,5 @@ def test_physical_positions_are_those_of_the_whole_detector(tmp_path):
     x, y = from_physical(*positions(table), part)
     # 0.5 * 711 - 350 = 5.5 from 1.
     np.testing.assert_allclose([x[0], y[0]], [4.5, 19.5])
+    # What is no number says nothing.
+    np.testing.assert_array_equal(from_physical(*positions(table), {"LTV1": "n/a"}), positions(table))

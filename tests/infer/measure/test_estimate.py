@@ -105,6 +105,10 @@ def test_the_header_comes_before_the_catalogue():
             | {"PC1_1": 0.0, "PC1_2": 1e-4, "PC2_1": 1e-4, "PC2_2": 0.0},
             1.5 / 0.36,
         ),
+        (
+            {"SEEING": 1.5, "CTYPE1": "RA---TAN", "CDELT1": 1, "CDELT2": 1, "PC1_1": 0, "SECPIX": 0.5},
+            3.0,
+        ),
         ({"SEEING": 1.5}, None),
         ({"FWHM": "n/a"}, None),
         ({"FWHM": 0.0}, None),

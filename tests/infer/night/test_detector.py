@@ -1,9 +1,13 @@
 import numpy as np
+import pytest
 
+from rbinfer.errors import InputError
 from rbinfer.night.bands import Bands
 from rbinfer.night.clusters import clusters
 from rbinfer.night.detector import _APART, SPOT, _places, find_standing
 from rbinfer.night.repeats import MARGIN
+from rbinfer.night.run import run_night
+from rbinfer.pipeline.options import ScoreOptions
 
 SIDE = 500
 
@@ -101,3 +105,12 @@ def test_what_repeats_too_often_to_be_compared_counts_all_other_frames(tmp_path)
     found = standing_of(tmp_path, spots, 520)
     assert len(found.x) == 2
     assert set(found.repeats[is_hot & (found.number >= 0)]) == {519}
+
+
+def test_a_mask_that_the_night_itself_would_write_is_refused(dithered):
+    _, folder, _ = dithered
+    mask = folder / "out" / "hotpixels.fits"
+    before = mask.read_bytes()
+    with pytest.raises(InputError, match=r"hotpixels\.fits is named twice, or is what is read"):
+        run_night(folder / "in", folder / "out", options=ScoreOptions(mask=str(mask)))
+    assert mask.read_bytes() == before

@@ -246,15 +246,6 @@ def test_options_that_a_night_cannot_follow_are_refused(tmp_path, options):
         run_night(tmp_path, tmp_path / "out", options=ScoreOptions(**options))
 
 
-def test_a_mask_that_the_night_itself_would_write_is_refused(dithered):
-    _, folder, _ = dithered
-    mask = folder / "out" / "hotpixels.fits"
-    before = mask.read_bytes()
-    with pytest.raises(InputError, match=r"hotpixels\.fits is named twice, or is what is read"):
-        run_night(folder / "in", folder / "out", options=ScoreOptions(mask=str(mask)))
-    assert mask.read_bytes() == before
-
-
 def test_no_lights(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(InputError, match="no images are found for"):

@@ -3,11 +3,9 @@ import errno
 import gzip
 import json
 import os
-import pty
 import queue
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -209,22 +207,6 @@ def test_lines_for_people_on_a_terminal():
     short = _as_json(failed)
     assert len(short) < 300
     assert failed["error"].startswith(json.loads(short)["error"])
-
-
-def test_a_name_that_the_terminal_cannot_encode_is_told_all_the_same(night, tmp_path):
-    inbox = tmp_path / "in"
-    inbox.mkdir()
-    shutil.copy(night / "f0.fits", inbox / os.fsdecode(b"caf\xe9.fits"))
-    terminal, end = pty.openpty()
-    argv = runs.command("watch", inbox, "-o", tmp_path / "out", "--once", "--settle", "0.1")
-    env = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
-    done = subprocess.run(argv, stdout=end, stderr=subprocess.PIPE, env=env, text=True, check=False)
-    os.close(end)
-    assert done.returncode == 0, done.stderr
-    told = os.read(terminal, 4096).decode()
-    os.close(terminal)
-    assert " caf\\udce9.fits: " in told
-    assert [line["ok"] for line in runs.lines(tmp_path / "out" / JOURNAL)] == [True]
 
 
 def test_killed_between_the_note_and_the_files(night, tmp_path, monkeypatch):
