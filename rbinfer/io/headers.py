@@ -1,5 +1,6 @@
 """Headers read without their pixels, from thousands of files in a short time."""
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from .layout import BLOCK, CARD
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
+
+log = logging.getLogger(__name__)
 
 _START = b"SIMPLE  ="
 _END = b"END".ljust(CARD)
@@ -138,6 +141,8 @@ def readable(header: Any) -> Any:
 
     cards = []
     are_looked_up = any(str(header.get(each, "")).upper() == "LOOKUP" for each in _LOOKED_UP)
+    if are_looked_up:
+        log.info("the tables of distortions that the WCS names (CPDIS, D2IM) are not used")
     for card in header.cards:
         try:
             image = str(card.image)

@@ -150,7 +150,7 @@ class LivePage:
         )
         last = ""
         if self._newest:
-            line = list(self._newest.values())[-1]
+            line = next(reversed(self._newest.values()))
             when = escaped(utc(line.finished))
             last = f"<p>Last: <b>{escaped(Path(line.image).name)}</b>, {when} UTC.</p>"
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,5 +1,7 @@
 """Where detections lie on the sky: by every WCS that can be used, and by none that cannot."""
 
+import logging
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -130,12 +132,14 @@ def test_regions_on_the_sky():
     assert float(radius[:-1]) == pytest.approx(6 * 2.8e-4 * 3600, abs=0.01)
 
 
-def test_tables_of_distortions_do_not_cost_the_wcs():
+def test_tables_of_distortions_do_not_cost_the_wcs(caplog):
+    caplog.set_level(logging.INFO)
     plain = sip()
     cards = {"CPDIS1": "LOOKUP", "CPDIS2": "LOOKUP", "D2IMDIS1": "Lookup", "D2IMERR1": 0.03}
     records = ["DP1     = 'EXTVER: 1'", "DP1     = 'NAXES: 2'", "DP1     = 'AXIS.1: 1'"]
     hst = fits.Header([*plain.cards, *fits.Header(cards).cards, *map(fits.Card.fromstring, records)])
     expected, found = (sky_map(each, SHAPE, "a.fits").positions(X, Y) for each in (plain, hst))
     np.testing.assert_array_equal(found, expected)
+    assert caplog.text.count("are not used") == 1
     table = Table({"ra": expected[0], "dec": expected[1]})
     np.testing.assert_allclose(sky_positions(table, hst), (X, Y), atol=1e-3)
