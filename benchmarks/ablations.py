@@ -76,7 +76,7 @@ def measure(
     from rbinfer import Classifier
     from rbinfer.model.registry import resolve
     from rbtrain.config import CLASSES
-    from rbtrain.data.dataset import build_dataset
+    from rbtrain.data.building import build_dataset
     from rbtrain.export.release import export_run
     from rbtrain.fitting.fit import fit
     from rbtrain.judging.evaluate import evaluate_simulation

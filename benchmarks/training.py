@@ -19,7 +19,8 @@ from _common import ROOT, processor
 
 from rbinfer._util.machine import usable_cpus
 from rbtrain.config import TrainConfig
-from rbtrain.data.dataset import Dataset, build_dataset
+from rbtrain.data.building import build_dataset
+from rbtrain.data.dataset import Dataset
 
 REFERENCE_CUTOUTS, REFERENCE_SAMPLES = 417.0, 685.0
 SYMMETRIES = 8

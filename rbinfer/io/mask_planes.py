@@ -35,9 +35,9 @@ def bad_pixels(values: NDArray[np.generic], bits: int | None = None) -> NDArray[
     Parameters
     ----------
     values : ndarray
-        Numbers. Without `bits` all but zeros are bad, and NaN is.
+        Numbers. Without `bits` all but zeros are bad. NaN, as of BLANK, is bad anyway.
     bits : int, optional
-        Only these bits are bad; the values must be integers then.
+        Only these bits are bad; the other values must be integers then.
 
     Raises
     ------
@@ -46,9 +46,11 @@ def bad_pixels(values: NDArray[np.generic], bits: int | None = None) -> NDArray[
     """
     if bits is None:
         return np.asarray(values != 0, np.bool_)
-    integers = values
-    if values.dtype.kind == "f" and np.array_equal(values, np.rint(values)):
-        integers = values.astype(np.int64)  # BZERO makes numbers of unsigned flags
-    if integers.dtype.kind not in "iu":
+    if values.dtype.kind == "f":  # BZERO makes real numbers of unsigned flags, and BLANK of all
+        unknown = np.isnan(values)
+        known = np.where(unknown, 0, values)
+        if np.array_equal(known, np.rint(known)):
+            return np.asarray(bad_pixels(known.astype(np.int64), bits) | unknown, np.bool_)
+    if values.dtype.kind not in "iu":
         raise InputError(f"bits can be taken of integers alone, but the mask holds {values.dtype}")
-    return np.asarray(integers.astype(np.int64) & bits, np.bool_)
+    return np.asarray(values.astype(np.int64) & bits, np.bool_)

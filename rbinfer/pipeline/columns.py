@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from .._util.sentences import did_you_mean
 from ..errors import InputError
 from ..io.exposure import Exposure
-from ..io.positions import PLACED, sky_columns
+from ..io.positions import PLACED
+from ..io.sky_in import sky_columns
 from ..io.sky_out import sky_map
 from ..model.spec import ModelSpec
 from ..scoring.verdicts import EXTRA, P_PREFIX

@@ -16,8 +16,9 @@ from ..io.exposure import TRUSTED
 from ..io.formats import Format
 from ..io.images import list_images
 from ..io.original import Original
-from ..io.positions import has_positions, sky_columns
+from ..io.positions import has_positions
 from ..io.records import Records
+from ..io.sky_in import sky_columns
 from ..io.tables import kind_of, read_catalogs, read_in_kind
 
 if TYPE_CHECKING:

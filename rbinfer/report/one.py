@@ -16,7 +16,8 @@ from ..io.columns import NOTED, bare
 from ..io.images import load_image
 from ..io.merged import IMAGE_COLUMN
 from ..io.noted import noted_image, options_in
-from ..io.positions import has_positions, scored_positions, sky_columns
+from ..io.positions import has_positions, scored_positions
+from ..io.sky_in import sky_columns
 from ..io.tables import read_catalog
 from ..runs.journal import Line
 from ..status import MEANING

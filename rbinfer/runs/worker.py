@@ -2,17 +2,15 @@
 
 import gc
 import logging
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing import connection
 from typing import Any
 
 from .._util.compiling import told_of_compiling
 from .._util.machine import keep_freed_memory
+from .._util.parent import follow_parent
 from ..measure.warmup import warmup
 from .task import Recipe, prepared, run_task
 
@@ -44,7 +42,7 @@ def serve(pipe: Any, recipe: Recipe, detects: bool, environment: Mapping[str, st
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     # Warnings travel with the outcome; Python would print them here too.
     logging.getLogger("rbinfer").addHandler(logging.NullHandler())
     keep_freed_memory(_KEPT)
@@ -65,11 +63,3 @@ def serve(pipe: Any, recipe: Recipe, detects: bool, environment: Mapping[str, st
             if is_first:
                 gc.freeze()
             is_first = False
-
-
-def _follow_parent() -> None:
-    """End at once when the process that has the run does, killed without a word too."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

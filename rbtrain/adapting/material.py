@@ -17,7 +17,8 @@ from rbinfer.model.session import Session
 
 from .._arrays import Bools
 from ..config import CLASSES, TrainConfig
-from ..data.dataset import Dataset, build_dataset
+from ..data.building import build_dataset
+from ..data.dataset import Dataset
 from ..data.given_labels import unseen
 from ..data.kept import JUDGED, REHEARSED, kept_set, shipped_config
 from ..data.label_inputs import LabelInputs

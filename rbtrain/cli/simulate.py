@@ -24,7 +24,7 @@ def add_parser(verbs: Any) -> Parser:
         summary="simulate frames and store their labelled cutouts",
         description=(
             "Simulate frames and store their labelled cutouts: a training set and a test set, whichever "
-            "is not there yet."
+            "is not there yet. After Ctrl-C or worse, the same command goes on."
         ),
         example=(
             "rbtrain simulate my.toml\n"
@@ -72,7 +72,8 @@ def add_parser(verbs: Any) -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Make the training set, or its validation frames, and the test set: what is not there yet."""
-    from ..data.dataset import Dataset, build_dataset, check_backdrops
+    from ..data.building import build_dataset, check_backdrops
+    from ..data.dataset import Dataset
     from ..simulate import describe, identify, open_backdrops
 
     if options.workers is not None and options.workers < 1:

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from rbinfer.errors import InputError
 from rbinfer.io.images import load_image
 from rbinfer.io.maps import read_mask
-from rbinfer.io.positions import sky_columns, sky_degrees
+from rbinfer.io.sky_in import sky_columns, sky_degrees
 from rbinfer.io.tables import read_catalog
 from rbinfer.measure.detect import detect
 from rbinfer.measure.even import evened

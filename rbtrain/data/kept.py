@@ -13,7 +13,8 @@ from rbinfer.model.registry import shipped_directory
 
 from .._files import alone
 from ..config import DataConfig, TrainConfig
-from .dataset import Dataset, build_dataset
+from .building import build_dataset
+from .dataset import Dataset
 
 log = logging.getLogger(__name__)
 

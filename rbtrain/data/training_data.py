@@ -71,7 +71,7 @@ def generate_realbogus_training_data(
     """Simulate images, detect on them, and cut out what was found, with labels.
 
     A detection is real when the nearest true object within `match_radius` is of a type in
-    `real_source_types`; all else is bogus. For sets larger than memory see `rbtrain.data.dataset`.
+    `real_source_types`; all else is bogus. For sets larger than memory see `rbtrain.data.building`.
 
     Parameters
     ----------

@@ -24,7 +24,8 @@ pytest.importorskip("tensorflow")
 import keras
 
 from rbtrain.config import DataConfig, FitConfig, NetworkConfig, TrainConfig
-from rbtrain.data.dataset import Dataset, build_dataset
+from rbtrain.data.building import build_dataset
+from rbtrain.data.dataset import Dataset
 from rbtrain.simulate import SimulateConfig
 
 SEED = 20_261
@@ -222,6 +223,35 @@ def test_a_killed_fit(undisturbed, tried, request):
         done += kills
         tried(kills)
     request.node.found = f"moments of seed {SEED}, from {min(moments.drawn)} to {max(moments.drawn)} s"
+
+
+@pytest.mark.promise(
+    "Faults", "A simulation killed at random moments and run again is the undisturbed one, byte for byte"
+)
+def test_a_killed_simulation(undisturbed, tried, request):
+    training = undisturbed.training
+    expected = {path.name: path.read_bytes() for path in (training.root / "train").iterdir()}
+    where = training.place("simulated")
+    (where / "train").unlink()
+    parts = where / "train.part" / "parts"
+    kept = [0]
+    for later in (0.0, 0.1):
+        with training.start(where, "simulate", "-q", "--workers", "2") as child:
+            deadline = time.monotonic() + _LONGEST
+            # One part more than before, and then a moment within the next.
+            while len(list(parts.glob("[0-9]*.npz"))) == kept[-1] and child.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(later)
+            child.send_signal(signal.SIGKILL)
+            _, said = child.communicate(timeout=_LONGEST)
+        assert child.returncode == -signal.SIGKILL, said
+        kept.append(len(list(parts.glob("[0-9]*.npz"))))
+        tried()
+    training.run(where, "simulate", "-q")
+    assert {path.name: path.read_bytes() for path in (where / "train").iterdir()} == expected
+    assert 0 < kept[1] < kept[2]
+    request.node.found = f"of 5 parts, {kept[1]} and {kept[2]} were kept"
 
 
 @pytest.mark.promise(

@@ -9,7 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from rbinfer import PreprocessSpec
 from rbtrain.config import DataConfig, FitConfig, NetworkConfig, TrainConfig
-from rbtrain.data.dataset import Dataset, build_dataset
+from rbtrain.data.building import build_dataset
+from rbtrain.data.dataset import Dataset
 from rbtrain.simulate import SimulateConfig
 
 

@@ -9,7 +9,7 @@ from rbinfer.model.readings import OperatingPoint
 from rbinfer.model.registry import resolve
 from rbinfer.model.session import read_spec
 from rbtrain.config import CLASSES
-from rbtrain.data.dataset import ROW
+from rbtrain.data.cutting import ROW
 from rbtrain.fitting.rates import operating_points
 from rbtrain.judging.evaluate import figures
 from rbtrain.judging.labelled import ALL, Scored, group_of, measure_calibration, measure_groups

@@ -342,7 +342,8 @@ def test_bits_of_a_mask():
     for kind in (np.uint8, np.int32, np.float32):
         found = bad_pixels(flags.astype(kind), 0b101)
         np.testing.assert_array_equal(found, [[False, True, True], [True, False, False]])
-    assert bad_pixels(np.array([[np.nan, 0.0]])).tolist() == [[True, False]]
+    for bits in (None, 1):  # NaN is what BLANK makes of a pixel
+        assert bad_pixels(np.array([[np.nan, 0.0, 3.0]]), bits).tolist() == [[True, False, True]]
     with pytest.raises(InputError, match="float64"):
         bad_pixels(np.array([[0.5]]), 1)
 

@@ -7,11 +7,12 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import MaskedColumn, QTable, Table
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 
 from rbinfer import Classifier, InputError
 from rbinfer.cli import main
-from rbinfer.io.positions import SKY_COLUMNS, find_positions, sky_positions
+from rbinfer.io.positions import find_positions
+from rbinfer.io.sky_in import SKY_COLUMNS, sky_positions
 
 X, Y = np.array([10.0, 100.25, 180.5]), np.array([20.0, 55.75, 150.0])
 
@@ -173,3 +174,24 @@ def test_what_may_be_meant_as_positions_on_the_sky_is_named(names):
     table = Table({names[0]: [150.0], names[1]: [2.0], "radius": [1.0], "detector": [1]})
     with pytest.raises(InputError, match=f"on the sky rename {names[0]}, {names[1]} to ra, dec$"):
         find_positions(table, wcs=wcs())
+
+
+def test_stars_far_off_an_image_with_distortions_do_not_land_on_it():
+    # Degrees away the polynomials are huge, and the search for their inverse ends anywhere.
+    image = WCS(naxis=2)
+    image.wcs.crpix, image.wcs.crval, image.wcs.cdelt = [512, 512], [10, 20], [-1 / 3600, 1 / 3600]
+    image.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    a, b = np.zeros((4, 4)), np.zeros((4, 4))
+    a[2, 0], a[3, 0], a[1, 2], b[0, 3] = 1e-5, -1.5e-8, 3e-9, 1.2e-8
+    image.sip = Sip(a, b, None, None, image.wcs.crpix)
+    rng = np.random.default_rng(0)
+    ra, dec = 10 + rng.uniform(-4, 4, 4000), 20 + rng.uniform(-4, 4, 4000)
+    x, y = sky_positions(Table({"ra": ra, "dec": dec}), image)
+    is_near = np.hypot(*image.wcs_world2pix(ra, dec, 0) - np.array([[511.0], [511.0]])) < 1000
+    is_on = (np.minimum(x, y) > -0.5) & (np.maximum(x, y) < 1023.5)
+    assert 0 < np.count_nonzero(is_on) < np.count_nonzero(is_near) < 40
+    assert not (is_on & ~is_near).any()
+    raw_x, raw_y = image.all_world2pix(ra, dec, 0, quiet=True)
+    raw_is_on = (np.minimum(raw_x, raw_y) > -0.5) & (np.maximum(raw_x, raw_y) < 1023.5)
+    assert (raw_is_on & ~is_near).any()  # what Astropy's search makes of them
+    np.testing.assert_array_equal(x[is_on], raw_x[is_on])

@@ -9,8 +9,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from rbinfer.io.positions import sky_positions
 from rbinfer.io.regions import as_regions
+from rbinfer.io.sky_in import sky_positions
 from rbinfer.io.sky_out import sky_map
 
 SHAPE = (400, 600)

@@ -21,7 +21,7 @@ from rbtrain.data.cutting import (
     frame_rng,
     noise_over_scatter,
 )
-from rbtrain.data.dataset import Dataset, build_dataset
+from rbtrain.data.dataset import Dataset
 from rbtrain.data.label import AMBIGUOUS, label_detections
 from rbtrain.simulate import Artefact, Frame, SimulateConfig, draw_frame
 
@@ -206,16 +206,6 @@ def test_the_bleeding_core_of_a_star_is_the_star():
     assert labels.tolist() == [STAR, SPIKE]
 
 
-def test_the_same_seed_gives_the_same_bytes(config, data, tmp_path):
-    again = build_dataset(config, tmp_path / "again", workers=2)
-    assert again.rows.tobytes() == data.rows.tobytes()
-    assert again.pixels.tobytes() == data.pixels.tobytes()
-    other = dataclasses.replace(config, data=dataclasses.replace(config.data, seed=6, frames=4))
-    assert build_dataset(other, tmp_path / "other", workers=1).pixels.tobytes() != (
-        data.pixels[: len(Dataset.open(tmp_path / "other"))].tobytes()
-    )
-
-
 def test_a_dataset_is_what_it_says(config, data):
     assert data.pixels.dtype == np.float16
     assert isinstance(data.pixels, np.memmap)
@@ -238,21 +228,6 @@ def test_no_frame_is_on_both_sides_of_the_split(config, data):
     assert not set(frames[training]) & set(frames[held_out])
     assert len(training) + len(held_out) == len(data)
     assert 0.05 < len(held_out) / len(data) < 0.35
-
-
-def test_validation_frames_drawn_alone_are_those_of_the_training_set(config, data, tmp_path):
-    alone = build_dataset(config, tmp_path / "validation", part="validation", workers=1)
-    training, held_out = alone.split(config.data.validation)
-    assert len(training) == 0
-    assert len(held_out) == len(alone) > 100
-    _, rows = data.split(config.data.validation)
-    np.testing.assert_array_equal(alone.rows, data.rows[rows])
-    np.testing.assert_array_equal(alone.pixels, data.pixels[rows])
-
-
-def test_test_frames_are_others(config, data, tmp_path):
-    test = build_dataset(config, tmp_path / "test", part="test", workers=1)
-    assert not set(test.rows["frame"]) & set(data.rows["frame"])
 
 
 def test_cutouts_are_those_of_the_kernels(config):
@@ -295,30 +270,6 @@ def test_a_frames_rows_are_those_of_its_catalogue(config):
     assert (np.hypot(found["xpeak"][good] - rows["x"], found["ypeak"][good] - rows["y"]) < 1).all()
 
 
-def test_nothing_is_overwritten_or_half_there(config, data, tmp_path):
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(FileExistsError, match="taken exists"):
-        build_dataset(config, tmp_path / "taken")
-    with pytest.raises(FileNotFoundError, match="rbtrain simulate"):
-        Dataset.open(tmp_path / "taken")
-
-
-def test_two_processes_do_not_simulate_one_set(config, tmp_path):
-    few = dataclasses.replace(config, data=dataclasses.replace(config.data, frames=4))
-    refused = []
-
-    def again(done, n):
-        with pytest.raises(FileExistsError, match=r"another process simulates .*train now; wait"):
-            build_dataset(few, tmp_path / "train", workers=1)
-        refused.append(done)
-
-    alone = build_dataset(few, tmp_path / "alone", workers=1)
-    found = build_dataset(few, tmp_path / "train", workers=1, progress=again)
-    assert refused == [4]
-    assert found.pixels.tobytes() == alone.pixels.tobytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "train"]
-
-
 @pytest.mark.parametrize("file", ["pixels.f16", "cores.npy"])
 def test_a_damaged_set_is_told(data, tmp_path, file):
     whole = Path(data.pixels.filename).parent
@@ -349,13 +300,3 @@ def test_what_is_said_of_simulated_frames_is_not_heard(config, tmp_path, caplog)
     assert caplog.messages == []
     with_no_data(as_exposure(frame.image))
     assert "hold no data" in caplog.text
-
-
-def test_an_interrupted_simulation_leaves_nothing(config, tmp_path):
-    def interrupt(done, n):
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["train.part", "train.part.lock"]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        build_dataset(config, tmp_path / "train", workers=1, progress=interrupt)
-    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from rbtrain.config import DataConfig, NetworkConfig
-from rbtrain.data.dataset import build_dataset
+from rbtrain.data.building import build_dataset
 
 
 @pytest.fixture(scope="session")

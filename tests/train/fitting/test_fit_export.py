@@ -18,8 +18,8 @@ from rbinfer.model.session import Session, verify
 from rbinfer.model.spec import METADATA_KEY, ModelSpec
 from rbinfer.model.stamps import Stamps
 from rbtrain.config import CLASSES, SOURCES, FitConfig
+from rbtrain.data.building import build_dataset
 from rbtrain.data.cutting import ROW
-from rbtrain.data.dataset import build_dataset
 from rbtrain.export.convert import export_model, keras_outputs
 from rbtrain.export.proof import ExportError
 from rbtrain.export.release import _least_snr, export_run

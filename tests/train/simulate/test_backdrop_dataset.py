@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from rbtrain.cli import main
 from rbtrain.config import DataConfig, TrainConfig
-from rbtrain.data.dataset import build_dataset
+from rbtrain.data.building import build_dataset
 from rbtrain.simulate import SimulateConfig, identify, open_backdrops
 
 TINY = dict(frames=10, test_frames=2, seed=5, per_class=20, sources=40)
