@@ -25,7 +25,7 @@ from .simulate.config import SimulateConfig
 CLASSES = ("star", "galaxy", "cosmic_ray", "hot_pixel", "trail", "spike", "noise")
 #: Raise this whenever the same configuration gives other cutouts or labels than before, so that an older
 #: dataset is not taken for a new one.
-SIMULATION = 14
+SIMULATION = 15
 #: Indices of those that are in the sky.
 SOURCES = (0, 1)
 #: Their names.

@@ -277,3 +277,17 @@ def test_where_no_two_sextiles_differ_nothing_is_divided_by_zero():
     skew, coarse = _skew(block)
     assert np.isnan(skew)
     assert coarse == np.inf
+
+
+@pytest.mark.parametrize(("n", "fwhm"), [(3000, 1.8), (5000, 3.0)])
+def test_where_negative_stars_crowd_too_it_is_not_known(n, fwhm):
+    """Another exposure of the field was subtracted: pixels are as far below the median as above it."""
+    rng = np.random.default_rng(12)
+    stars = star_frame(rng, n, fwhm, size=400)
+    image = stars - np.roll(stars + rng.normal(0, NOISE, stars.shape), (13, -9), (0, 1))
+    image = image.astype(np.float32)
+    found = grain_of(image)
+    assert found.skew < 1.25
+    assert found.alike > 0.3
+    assert found.single == 0.0
+    assert measure_psf(image).fwhm == pytest.approx(fwhm, rel=0.1)
