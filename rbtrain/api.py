@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbinfer import InputError, ModelNotFoundError
+from rbinfer import InputError, ModelError, ModelNotFoundError
 from rbinfer._util.arguments import as_number, as_numbers, as_whole, shown
 from rbinfer._util.verbosity import Verbose, reporting
+from rbinfer.errors import one_line
 from rbinfer.model.registry import user_directory
 
 from ._arrays import F32
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_NAME = "realbogus_default.keras"
 _SUFFIXES = (".keras", ".h5", ".hdf5")
+_KERAS_SEEDS = 2**32  # it takes no larger ones
 
 
 def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False) -> "keras.Model":
@@ -46,14 +48,20 @@ def load_realbogus_model(model_file: str | None = None, verbose: Verbose = False
     ------
     ModelNotFoundError
         There is no such file.
+    ModelError
+        It is no Keras model, or a damaged one.
     """
     import keras
 
     path = _model_path(model_file)
     if not path.is_file():
         raise ModelNotFoundError(f"there is no Keras model {path}; train one, or give its path")
-    # Never runs code from the file.
-    model = keras.models.load_model(path, safe_mode=True)
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path} is an ONNX file, which rbinfer.load_realbogus_model reads")
+    try:
+        model = keras.models.load_model(path, safe_mode=True)  # never runs code from the file
+    except Exception as error:  # of many kinds, from Keras, HDF5 and zip files
+        raise ModelError(f"{path} cannot be read as a Keras model: {one_line(error)}") from error
     with reporting(verbose, "rbtrain"):
         log.info("loaded %s", path)
     return model
@@ -130,7 +138,8 @@ def train_realbogus_classifier(
         Where to save the trained model; not saved unless given.
     epochs, batch_size : int
     class_weight : "balanced" or dict, optional
-        Weight of each class; ``"balanced"`` is n / (2 n_class), and none if there is but one class.
+        Weight of bogus (0) and real (1); ``"balanced"`` is n / (2 n_class), and none if there is but one
+        class.
     callbacks : list, optional
         Keras callbacks, instead of early stopping on ``val_loss`` (patience 10, best weights
         restored) and halving of the learning rate after 5 epochs without gain (floor 1e-6).
@@ -162,7 +171,9 @@ def train_realbogus_classifier(
         _check_model(model, "fit")
     if model_file is not None:
         _place_for(model_file)
+    _check_class_weight(class_weight)
     rng = generator(seed)
+    keras_seed = _seed_for_keras(seed, rng)
     if training_data is None:
         training_data = generate_realbogus_training_data(
             n_images=as_whole(n_simulated, "n_simulated", 1),
@@ -173,8 +184,8 @@ def train_realbogus_classifier(
             verbose=verbose,
         )
     x, y, images = _pairs(training_data)
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
+    if keras_seed is not None:
+        keras.utils.set_random_seed(keras_seed)
     if model is None:
         model = create_realbogus_model(x.shape[1:])
     else:
@@ -286,17 +297,40 @@ def _pairs(data: Any) -> tuple[F32, F32, NDArray[Any]]:
 def _floats(values: Any, name: str) -> F32:
     if getattr(values, "dtype", None) == np.bool_:
         return np.asarray(values, np.float32)
-    numbers, _ = as_numbers(values, name)
+    numbers, mask = as_numbers(values, name)
+    if mask is not None and np.any(mask):
+        raise InputError(f"{name} has masked values; leave the cutouts with these out")
     try:
         return numbers.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be numbers, not {shown(values)}") from error
 
 
+def _seed_for_keras(seed: Any, rng: np.random.Generator) -> int | None:
+    """Return the seed that Keras takes, a Python number of 32 bits; None without a seed."""
+    if seed is None:
+        return None
+    if isinstance(seed, int | np.integer) and seed < _KERAS_SEEDS:
+        return int(seed)
+    return int(rng.integers(_KERAS_SEEDS))
+
+
+def _check_class_weight(wanted: Any) -> None:
+    """Refuse what is no weight of each class; Keras would pass over other names."""
+    if wanted is None or (isinstance(wanted, str) and wanted == "balanced"):
+        return
+    if not isinstance(wanted, dict) or not wanted or not set(wanted) <= {0, 1}:
+        raise InputError(
+            "class_weight must be 'balanced', None, or a dict with weights of 0 (bogus) and 1 (real), "
+            f"not {shown(wanted)}"
+        )
+    for weight in wanted.values():
+        if not 0 <= as_number(weight, "class_weight") < np.inf:
+            raise InputError(f"class_weight must have finite weights of 0 or more, not {shown(wanted)}")
+
+
 def _class_weight(wanted: str | dict[int, float] | None, y: F32) -> dict[int, float] | None:
-    if wanted != "balanced":
-        if isinstance(wanted, str):
-            raise InputError(f"class_weight must be 'balanced', a dict or None, not {wanted!r}")
+    if not isinstance(wanted, str):
         return wanted
     counts = [int((y == 0).sum()), int((y == 1).sum())]
     if 0 in counts:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._util.arguments import kind_of, unmasked
 from ..errors import InputError, one_line
 from ..kernels.constants import LARGEST
-from .magnitude import tell_magnitude
+from .magnitude import tell_lost_digits, tell_magnitude
 from .scratch import taken
 from .units import check_linear
 
@@ -74,11 +74,13 @@ def as_image(
         raise InputError(f"{name} has no pixels: its shape is {pixels.shape}")
     if is_sky and pixels.dtype.kind == "f":
         tell_magnitude(pixels, *spread_over(pixels.shape, _SAMPLE))
+    if is_sky and pixels.dtype.itemsize >= 4 and pixels.dtype != np.float32:
+        tell_lost_digits(pixels, *spread_over(pixels.shape, _SAMPLE))
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.require(pixels, np.float32, ["C", "A"])
     bad = None
     for one in (own_mask, mask):
-        if one is not None and one is not np.ma.nomask:
+        if one is not None and (np.ndim(one) or np.any(one)):  # a single false one is no mask
             flags = _as_mask(one, data.shape)
             bad = flags if bad is None else bad | flags
     return data, bad
@@ -106,7 +108,8 @@ def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
     Returns
     -------
     ndarray of float64, shape (ny, nx), or None
-        NaN and infinity where they cannot be told, as for an inverse variance of 0.
+        NaN and infinity where they cannot be told, as for an inverse variance of 0. None, with a
+        warning, where none can.
     """
     declared = getattr(image, "uncertainty", None)
     if declared is None or getattr(declared, "array", None) is None:
@@ -126,6 +129,9 @@ def uncertainty_of(image: Any) -> NDArray[np.float64] | None:
             raise InputError(
                 f"the uncertainty of the image cannot be used ({one_line(error)}); give err"
             ) from error
+    if not (np.isfinite(values) & (values > 0)).any():
+        log.warning("the uncertainty of the image is nowhere finite and above 0, and not used")
+        return None
     return np.asarray(values, np.float64)
 
 

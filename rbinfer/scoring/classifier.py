@@ -23,6 +23,7 @@ from .verdicts import (
     Scores,
     Verdict,
     as_extra,
+    check_flags,
     extra_columns,
     real_among,
     scores_counting,
@@ -437,6 +438,8 @@ class Classifier:
         check_progress(progress)
         extra = as_extra(extra, self.spec)
         limit = self.threshold if threshold is None else as_share(threshold, "threshold")
+        if flag_bogus:
+            check_flags(table)
         prepared = prepare(
             exposure, self.spec.preprocess, x, y,
             fwhm=fwhm, psf=psf, asinh_softening=asinh_softening, peaks=peaks, table=table,

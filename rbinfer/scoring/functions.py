@@ -30,7 +30,7 @@ __all__ = ["classify_realbogus", "extract_cutouts", "load_realbogus_model", "pre
 
 log = logging.getLogger(__name__)
 
-_LARGEST_RADIUS = 127  # cutouts have at most 255 pixels on a side
+LARGEST_RADIUS = 127  # cutouts have at most 255 pixels on a side
 
 
 @lru_cache(maxsize=4)
@@ -129,8 +129,8 @@ def extract_cutouts(
         No positions, shapes that do not match, parameters out of range.
     """
     radius = as_whole(radius, "radius", 2)
-    if radius > _LARGEST_RADIUS:
-        raise InputError(f"radius must be at most {_LARGEST_RADIUS}, not {radius}")
+    if radius > LARGEST_RADIUS:
+        raise InputError(f"radius must be at most {LARGEST_RADIUS}, not {radius}")
     spec = reference_spec(radius, target_fwhm, asinh_softening)
     table = as_table(obj)
     # An empty table need not name the columns that it has no rows for.

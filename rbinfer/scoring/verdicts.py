@@ -194,7 +194,8 @@ def with_verdicts(
     add_score : bool
         Add ``rb_score``, ``rb_status`` and, where there are classes, ``rb_class``.
     flag_bogus : bool
-        Set `BOGUS_FLAG` in ``flags`` for all that is not real, and return the real rows only.
+        Set `BOGUS_FLAG` in ``flags`` for all that is not real, and return the real rows only; see
+        `check_flags`.
     extra : mapping of str to ndarray of float32, shape (n,)
         From `extra_columns`.
 
@@ -202,11 +203,6 @@ def with_verdicts(
     -------
     Table
         `table`, or its real rows.
-
-    Raises
-    ------
-    InputError
-        A column ``flags`` that is not of integers.
     """
     n = len(scores.score)
     real = is_real(scores.score, verdict.threshold)
@@ -253,13 +249,25 @@ def _is_ours(name: str) -> bool:
     return name in _COLUMNS or name.startswith(P_PREFIX)
 
 
+def check_flags(table: "Table") -> None:
+    """Refuse a column ``flags`` that no bit can be set in.
+
+    Raises
+    ------
+    InputError
+        It is not of integers.
+    """
+    if "flags" in table.colnames and (kind := table["flags"].dtype).kind not in "iu":
+        raise InputError(
+            f"column 'flags' has dtype {kind}, not an integer one; convert it, or give flag_bogus=False"
+        )
+
+
 def _flagged(table: "Table", bogus: NDArray[np.bool_]) -> Any:
     """Return the column ``flags`` with `BOGUS_FLAG` set where it is due."""
     if "flags" not in table.colnames:
         return np.where(bogus, np.int32(BOGUS_FLAG), np.int32(0))
     flags = table["flags"].copy()
-    if flags.dtype.kind not in "iu":
-        raise InputError(f"column 'flags' has dtype {flags.dtype}, not an integer one")
     if flags.dtype.itemsize < 2:
         flags = flags.astype(np.int32)  # bit 0x1000 needs 13 bits
     flags[bogus] |= flags.dtype.type(BOGUS_FLAG)

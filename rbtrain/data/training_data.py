@@ -14,10 +14,12 @@ from rbinfer import InputError, extract_cutouts
 from rbinfer._util.arguments import as_level, as_number, as_share, as_whole
 from rbinfer._util.verbosity import Verbose, reporting
 from rbinfer.measure.detect import detect
+from rbinfer.scoring.functions import LARGEST_RADIUS
 
 from .._arrays import F32, F64
 from ..simulate import PSF, simulate_image
 from ..simulate.draws import generator, log_uniform
+from ..simulate.image import FWHM_LIMITS
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +134,12 @@ def generate_realbogus_training_data(
     _check(given)
     rng = generator(seed)
     images = []
-    for index in range(int(n_images)):
+    count = int(n_images)
+    for index in range(count):
         cut = _cut_image(rng, given)
         images.append(cut)
         with reporting(verbose, "rbtrain"):
-            log.info("image %d of %d: %d cutouts", index + 1, n_images, len(cut.kind))
+            log.info("image %d of %d: %d cutouts", index + 1, count, len(cut.kind))
     return _joined(images, given)
 
 
@@ -151,7 +154,10 @@ def _kinds(given: Any) -> list[Any]:
 def _check(given: dict[str, Any]) -> None:
     """Refuse parameters that are out of range."""
     as_whole(given["n_images"], "n_images", 1)
-    as_whole(given["cutout_radius"], "cutout_radius", 2)
+    if as_whole(given["cutout_radius"], "cutout_radius", 2) > LARGEST_RADIUS:
+        raise InputError(f"cutout_radius must be at most {LARGEST_RADIUS}, not {given['cutout_radius']}")
+    if given["asinh_softening"] is not None:
+        as_level(given["asinh_softening"], "asinh_softening")
     size = given["image_size"]
     if len(np.atleast_1d(size)) != 2:
         raise InputError(f"image_size must be (width, height) in pixels, not {size}")
@@ -161,6 +167,11 @@ def _check(given: dict[str, Any]) -> None:
         as_share(given[name], name)
     for name in ("detection_threshold", "match_radius"):
         as_level(given[name], name)
+    if float(given["detection_threshold"]) > _BRIGHTEST:
+        raise InputError(
+            f"detection_threshold must be at most {_BRIGHTEST:g}, which is what the brightest objects "
+            f"have, not {given['detection_threshold']}"
+        )
     pair = [as_number(given[name], name) for name in ("min_separation_fwhm", "max_separation_fwhm")]
     if not 0 <= pair[0] <= pair[1]:
         raise InputError(f"min_separation_fwhm must be from 0 to max_separation_fwhm, not {pair}")
@@ -174,6 +185,10 @@ def _check(given: dict[str, Any]) -> None:
             raise InputError(f"{name} must be (low, high) with 0 <= low <= high, not {value}")
         if name.startswith("n_"):
             low, high = (as_whole(end, name, 0) for end in value)
+        if name == "fwhm_range" and not FWHM_LIMITS[0] <= low <= high <= FWHM_LIMITS[1]:
+            raise InputError(f"fwhm_range must lie within {FWHM_LIMITS} pixels, not {value}")
+        if name == "gain_range" and not low > 0:
+            raise InputError(f"gain_range must be above 0 electrons per ADU, not {value}")
 
 
 def _cut_image(rng: np.random.Generator, given: dict[str, Any]) -> _Cutouts:

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from rbinfer import InputError
 from rbinfer._util.arguments import shown
+from rbinfer._util.verbosity import Verbose, reporting
+from rbinfer.errors import one_line
 
 from .._arrays import F32, F64
 from . import defects, detector, particles, sources, trails
@@ -29,6 +31,8 @@ _ENERGY = (3.0, 200.0)
 #: Wings of sources below this fraction of the noise (or of one electron) are left out.
 _LEVEL = 0.02
 
+#: FWHM that stars may have, pixels.
+FWHM_LIMITS = (0.5, 50.0)
 _COUNTS = ("n_stars", "n_galaxies", "n_cosmic_rays", "n_hot_pixels", "n_satellites", "n_bad_columns")
 _RANGES = ("star_flux_range", "galaxy_flux_range", "companion_separation_fwhm", "companion_flux_ratio")
 #: What the other parameters must be: a test, and the same in words.
@@ -42,7 +46,10 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "width": (lambda n: n >= 1 and int(n) == n, "a whole number of pixels above 0"),
     "height": (lambda n: n >= 1 and int(n) == n, "a whole number of pixels above 0"),
-    "star_fwhm": (lambda v: 0.5 <= v <= 50, "from 0.5 to 50 pixels"),
+    "star_fwhm": (
+        lambda v: FWHM_LIMITS[0] <= v <= FWHM_LIMITS[1],
+        f"from {FWHM_LIMITS[0]} to {FWHM_LIMITS[1]} pixels",
+    ),
     "gain": (lambda v: 0 < v < math.inf, "above 0 electrons per ADU"),
     "readnoise": (lambda v: 0 <= v < math.inf, "0 electrons or more"),
     "background": (lambda v: 0 <= v < math.inf, "0 ADU or more"),
@@ -71,7 +78,7 @@ def simulate_image(
     readnoise: float = 10.0,
     gain: float = 1.0,
     return_catalog: bool = True,
-    verbose: bool | Callable[[str], object] = False,
+    verbose: Verbose = False,
     rng: np.random.Generator | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
@@ -103,7 +110,7 @@ def simulate_image(
     return_catalog : bool
         Whether to make the truth table.
     verbose : bool or callable
-        Whether to report what was drawn to the log, or where to report it.
+        Tell what was drawn.
     rng : numpy.random.Generator, optional
         Source of all randomness.
     seed : int, optional
@@ -131,7 +138,6 @@ def simulate_image(
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise InputError(f"rng must be a numpy.random.Generator, not {rng!r}; give a number as seed")
     rng = generator(seed) if rng is None else rng
-    report = verbose if callable(verbose) else log.info if verbose else log.debug
 
     psf = _psf(star_psf, star_fwhm)
     shape = (int(height), int(width))
@@ -156,10 +162,14 @@ def simulate_image(
         made = canvas.rows()
         made = replace(made, peak=extreme(canvas.signal, made.x, made.y))
         catalog = truth_table([r.in_adu(gain) for r in (stars, galaxies, made)], psf.fwhm, shape)
-    report(
-        f"simulated {width} x {height} pixels, FWHM {psf.fwhm:.2f}: "
-        + ", ".join(f"{name[2:]} {given[name]}" for name in _COUNTS)
-    )
+    with reporting(verbose, "rbtrain"):
+        log.info(
+            "simulated %d x %d pixels, FWHM %.2f: %s",
+            width,
+            height,
+            psf.fwhm,
+            ", ".join(f"{name[2:]} {given[name]}" for name in _COUNTS),
+        )
     return {
         "image": image,
         "catalog": catalog,
@@ -287,4 +297,9 @@ def _psf(star_psf: str | PSF | ArrayLike, fwhm: float) -> PSF:
         if star_psf == "moffat":
             return PSF.moffat(fwhm)
         raise InputError(f"star_psf is {star_psf!r} but must be 'gaussian', 'moffat', a PSF or an array")
-    return PSF.from_image(star_psf)
+    try:
+        return PSF.from_image(star_psf)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"star_psf must be 'gaussian', 'moffat', a PSF or a picture of one: {one_line(error)}"
+        ) from error

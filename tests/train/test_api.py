@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from rbinfer import InputError, ModelNotFoundError, classify_realbogus
+from rbinfer import InputError, ModelError, ModelNotFoundError, classify_realbogus
 from rbtrain import (
     create_realbogus_model,
     generate_realbogus_training_data,
@@ -127,6 +127,12 @@ def test_bad_parameters():
         ({"fwhm_range": (5, 2)}, "fwhm_range"),
         ({"fwhm_range": "ab"}, "fwhm_range"),
         ({"fwhm_range": (1, None)}, "fwhm_range"),
+        ({"fwhm_range": (0.3, 3.0)}, "fwhm_range must lie within"),
+        ({"fwhm_range": (40, 70)}, "fwhm_range must lie within"),
+        ({"gain_range": (0, 1)}, "gain_range must be above 0"),
+        ({"cutout_radius": 200}, "cutout_radius must be at most 127"),
+        ({"asinh_softening": -1}, "asinh_softening must be a positive number"),
+        ({"detection_threshold": 2000}, "detection_threshold must be at most 1000"),
         ({"n_stars_range": (1.5, 2)}, "n_stars_range"),
         ({"n_images": 1.5}, "n_images must be a whole number"),
         ({"match_radius": -1}, "match_radius"),
@@ -141,6 +147,43 @@ def test_bad_parameters():
     ):
         with pytest.raises(InputError, match=says):
             generate_realbogus_training_data(**{"n_images": 1, "image_size": (64, 64), **kwargs})
+
+
+@pytest.mark.parametrize(
+    "weights", ["equal", [1, 2], {}, {"real": 1.0, "bogus": 2.0}, {0: -1.0}, {1: np.inf}, {1: "a"}]
+)
+def test_weights_are_refused_before_anything_is_simulated(weights):
+    said = []
+    with pytest.raises(InputError, match="class_weight must"):
+        train_realbogus_classifier(
+            n_simulated=1, image_size=(64, 64), class_weight=weights, verbose=said.append
+        )
+    assert said == []
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), 2**40, [1, 2]])
+def test_any_seed_of_numpy_trains(training_data, seed):
+    weights = [
+        train_realbogus_classifier(training_data, epochs=1, seed=seed, verbose=False)[0].get_weights()
+        for _ in range(2)
+    ]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("of", ["X", "y"])
+def test_masked_training_data_is_refused(training_data, of):
+    masked = np.ma.masked_array(training_data[of], mask=False)
+    masked[3] = np.ma.masked
+    with pytest.raises(InputError, match=f"{of} has masked values"):
+        train_realbogus_classifier({**training_data, of: masked}, epochs=1, verbose=False)
+
+
+@pytest.mark.parametrize("name", ["bad.keras", "bad.h5", "model.onnx"])
+def test_what_is_no_keras_model_is_told(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no model")
+    with pytest.raises(ModelError, match=f"{name} (cannot be read as a Keras model|is an ONNX file)"):
+        load_realbogus_model(str(tmp_path / name))
 
 
 def test_train_save_load_classify(training_data, tmp_path, monkeypatch):

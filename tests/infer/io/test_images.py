@@ -318,6 +318,9 @@ def test_uncertainty_that_says_nothing(caplog):
     assert uncertainty_of(NDData(RAMP)) is None
     assert uncertainty_of(NDData(RAMP, uncertainty=UnknownUncertainty(RAMP))) is None
     assert "unknown type" in caplog.text
+    for nothing in (0.0, np.nan):
+        assert uncertainty_of(NDData(RAMP, uncertainty=StdDevUncertainty(RAMP * nothing))) is None
+    assert "nowhere finite and above 0" in caplog.text
 
 
 def test_map_from_a_file_an_extension_or_the_image(tmp_path):

@@ -47,3 +47,29 @@ def test_nothing_else_is_told(caplog):
     assert as_exposure(SKY, err=np.full_like(SKY, 1e-38)).shape == SKY.shape
     assert np.isfinite(preprocess_cutout(SKY[:31, :31] * 1e-40)[0]).all()
     assert "cannot be computed with" not in caplog.text
+
+
+@pytest.mark.parametrize("offset", [2.0**31, -(2.0**31), 1e10])
+def test_noise_that_32_bits_do_not_hold_is_told(offset, caplog):
+    as_exposure(SKY + offset)
+    assert re.search(
+        r"values are about -?(2.15e\+09|1e\+10) .*noise of [78].*subtract a constant", caplog.text
+    )
+
+
+def test_noise_that_32_bits_hold_is_not_told_of(caplog):
+    for image in (
+        SKY + 1e7,
+        (SKY + 1e7).astype(np.int32),
+        (SKY + 2.0**31).astype(np.float32),  # it is too late then
+        np.full(SKY.shape, 1e12),
+        np.full(SKY.shape, np.nan),
+        SKY[:, :1],
+    ):
+        as_exposure(image)
+    assert "32 bits" not in caplog.text
+
+
+def test_whole_numbers_of_many_digits_are_told_of(caplog):
+    as_exposure((SKY + 2.0**31).astype(np.int64))
+    assert "subtract a constant" in caplog.text

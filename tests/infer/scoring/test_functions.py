@@ -80,6 +80,18 @@ def test_flag_bogus_returns_the_real_ones(scene):
     assert "flags" in classify_realbogus(table["x", "y"], image, fwhm=fwhm).colnames
 
 
+@pytest.mark.parametrize("dtype", [float, bool, str])
+def test_flags_of_another_type_are_refused_before_anything_is_scored(scene, dtype):
+    image, table, _ = scene
+    table = Table(table)
+    table["flags"] = np.zeros(len(table)).astype(dtype)
+    done = []
+    with pytest.raises(InputError, match=r"column 'flags' has dtype .*give flag_bogus=False"):
+        Classifier().classify(table, image, flag_bogus=True, progress=lambda *n: done.append(n))
+    assert done == []
+    assert len(classify_realbogus(table, image, flag_bogus=False)) == len(table)
+
+
 def test_a_score_equal_to_the_threshold_is_not_real(scene):
     image, table, fwhm = scene
     every = classify_realbogus(table, image, fwhm=fwhm, flag_bogus=False)

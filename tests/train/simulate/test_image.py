@@ -169,6 +169,9 @@ def test_companions():
         (dict(star_fwhm=0.1), "star_fwhm is 0.1"),
         (dict(star_flux_range=(10, 1)), "star_flux_range is"),
         (dict(star_psf="airy"), "'gaussian', 'moffat'"),
+        (dict(star_psf=np.ones((4, 4))), "star_psf must be .* odd side"),
+        (dict(star_psf=np.zeros((5, 5))), "star_psf must be .* positive sum"),
+        (dict(star_psf=object()), "star_psf must be"),
         (dict(width="a"), "width is 'a'"),
         (dict(n_stars=1.5), "n_stars is 1.5 but must be a whole number"),
         (dict(n_hot_pixels=True), "n_hot_pixels is True"),
@@ -186,7 +189,10 @@ def test_bad_input_is_named(bad, message):
         simulate_image(**{"width": 64, "height": 64, **bad})
 
 
-def test_verbose_may_be_a_callable():
+def test_verbose_may_be_a_callable(capsys):
     said = []
     simulate_image(width=64, height=64, verbose=said.append, seed=0)
     assert "64 x 64" in said[0]
+    assert capsys.readouterr().err == ""
+    simulate_image(width=64, height=64, verbose=True, seed=0)
+    assert "64 x 64" in capsys.readouterr().err
