@@ -244,6 +244,12 @@ class _Slope:
         pixels, shape = exposure.pixels, exposure.shape
         half = side_of(shape) // 2
         halves, _, _ = cells_of(pixels, exposure.mask, half, Threads(1))
+        # The last of a row may be a pixel wide, and one bad column would be all of them.
+        narrow = [n % half for n in shape]
+        if 0 < narrow[0] < half / 2:
+            halves[-1] = np.nan
+        if 0 < narrow[1] < half / 2:
+            halves[:, -1] = np.nan
         before = _slope_within(halves)
         if not before > _STEEP * noise * half:
             return None

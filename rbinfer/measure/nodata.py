@@ -38,6 +38,7 @@ _PLATEAU = 0.05  # share of the image below which an area at the highest level i
 _ISLAND = 25  # pixels on a side: larger is what a real image has beside an area
 _MOST_VALUES = 3  # different fillings of one image
 _SAMPLE = 100_000  # pixels whose quantile is that of all
+_EXTREME = (0.001, 0.999)  # quantiles: one pixel of 1e10 must not decide what the others are like
 
 
 def with_no_data(exposure: Exposure) -> Exposure:
@@ -294,10 +295,9 @@ class _Around:
         return np.concatenate(parts)
 
     def deviation(self, n: int) -> float:
-        """Return the standard deviation of all `n` values."""
-        mean = sum(part.sum(dtype=np.float64) for part in self.values()) / n
-        squares = (np.square(np.subtract(part, mean, dtype=np.float64)).sum() for part in self.values())
-        return float(np.sqrt(sum(squares) / n))
+        """Return the standard deviation of `n` values, of which a few extreme ones have no say."""
+        values = self.sample(n).astype(np.float64)
+        return float(np.std(np.clip(values, *np.quantile(values, _EXTREME))))
 
     def neighbours(self, value: np.float32) -> tuple[int, int]:
         """Count the pixels of a value away from the area, and those whose neighbour has it too."""

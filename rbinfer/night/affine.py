@@ -20,6 +20,9 @@ _STANDING = 1.0
 _LEAST_PAIRS = 5
 _MOST_FREE = 0.9
 _LEAST_SHARE = 0.3
+#: That of no shift must pair more: if two frames show different stars, what stands on the detector is
+#: a third of what they show and more, where many of its spots are soft.
+_LEAST_STILL = 0.5
 #: How many of the brightest stars the search for a map begins with; more where these are not enough. A
 #: search in vain takes the fourth power of it: two seconds with 50.
 _BRIGHTEST = (25, 50)
@@ -63,6 +66,11 @@ class Affine(NamedTuple):
         """Return the map back."""
         back = np.linalg.inv(self.matrix[:, :2])
         return Affine(np.column_stack([back, -back @ self.matrix[:, 2]]))
+
+    def after(self, first: "Affine") -> "Affine":
+        """Return the map that goes through another one before."""
+        turn, shift = self.matrix[:, :2], self.matrix[:, 2]
+        return Affine(np.column_stack([turn @ first.matrix[:, :2], turn @ first.matrix[:, 2] + shift]))
 
     @property
     def scale(self) -> float:
@@ -164,9 +172,15 @@ def _common(affine: Affine, stars: F64, anchors: F64) -> int:
 
 
 def _is_enough(trial: _Trial, stars: F64, anchors: F64) -> bool:
-    """Whether a map pairs more stars than chance does, and a good share of those in common."""
+    """Whether a map pairs more stars than chance does, and a good share of those in common.
+
+    If it shifts them by no more than what stands on the detector, it must be a larger share.
+    """
     area = float(np.prod(np.ptp(anchors, axis=0))) or 1.0
     by_chance = len(stars) * len(anchors) * np.pi * _PAIRED[-1] ** 2 / area
     least = max(_LEAST_PAIRS, by_chance + 4.0 * np.sqrt(by_chance))
     flat = abs(trial.affine.scale - 1.0) < 0.05
-    return bool(flat and len(trial.stars) >= least and trial.share >= _LEAST_SHARE)
+    if not (flat and len(trial.stars) >= least):
+        return False
+    shifts = np.hypot(*(anchors[trial.anchors] - stars[trial.stars]).T)
+    return bool(trial.share >= (_LEAST_SHARE if np.median(shifts) > _STANDING else _LEAST_STILL))

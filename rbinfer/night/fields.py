@@ -4,6 +4,7 @@ The plane of a field is the pixel grid of its first frame. Sky positions reach i
 projection about that frame; frames without a WCS that can be used reach it by the stars that both have.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,6 +134,44 @@ class Fields:
         identity = Affine(np.eye(2, 3))
         return Place(len(self.fields) - 1, "first" if anchors else "alone", identity)
 
+    def joined(self, places: Sequence[Place]) -> list[Place]:
+        """Join fields that are known by their stars alone to those on the sky that show the same stars.
+
+        A frame whose WCS failed may come before those of its field that have one.
+
+        Parameters
+        ----------
+        places : sequence of Place
+            Of all frames, as `add` found them.
+
+        Returns
+        -------
+        list of Place
+            The same, on the fields that are left.
+        """
+        on_sky = [number for number, known in enumerate(self.fields) if known.wcs is not None]
+        maps: dict[int, tuple[int, Affine]] = {}
+        for number, known in enumerate(self.fields):
+            if known.wcs is None and known.anchors:
+                found = self._same_stars(known.anchors, on_sky)
+                if found is not None:
+                    maps[number] = found
+        left = [number for number in range(len(self.fields)) if number not in maps]
+        for number, (other, _) in maps.items():
+            self.fields[other].n_frames += self.fields[number].n_frames
+        self.fields = [self.fields[number] for number in left]
+        return [_moved_to(place, maps, left) for place in places]
+
+    def _same_stars(self, stars: Sequence[F64], numbers: Sequence[int]) -> tuple[int, Affine] | None:
+        """Return a field among some that shows one of these lists of stars, and the map to its plane."""
+        for number in numbers:
+            for anchor in self.fields[number].anchors:
+                for own in stars:
+                    affine = align(own, anchor)
+                    if affine is not None:
+                        return number, affine
+        return None
+
     def lay(self, rows: Rows, place: Place) -> None:
         """Set ``u`` and ``v`` of the rows."""
         wcs = self.fields[place.field].wcs
@@ -183,6 +222,15 @@ class Fields:
         if affine is not None and len(stars) >= _LEAST_ROWS:
             self.fields[number].anchors[1:] = [np.column_stack(affine(*stars.T))]
         return Place(number, "sky", affine)
+
+
+def _moved_to(place: Place, maps: Mapping[int, tuple[int, Affine]], left: Sequence[int]) -> Place:
+    """Return a place on the field that its own was joined to, by the number that this has now."""
+    number, affine, how = place.field, place.affine, place.how
+    if number in maps:
+        number, onto = maps[number]
+        affine, how = None if affine is None else onto.after(affine), "stars"
+    return Place(left.index(number), how, affine)
 
 
 def _stars(rows: Rows) -> F64:

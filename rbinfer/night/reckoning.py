@@ -114,6 +114,7 @@ class Reckoning:
             self.facts["note"].append(note)
             if note:
                 log.warning("%s: %s", frame.image, note)
+        places = self.fields.joined(places)
         self.places = places
         several = Counter(place.field for place in places)
         lone = [n for n, place in enumerate(places) if place.how == "alone"]

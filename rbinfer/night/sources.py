@@ -156,6 +156,9 @@ def sources(
     alone = np.where(found["n_seen"] == 1, found["n_cover"] - 1, 0)
     known = evidence(mean, found["snr"], seen, alone, by_chance, standing, chance, still)
     found["probability"] = probability(known)
+    if kind == "detector":
+        # However much it looks like a star: that it stands there while the sky moves has been decided.
+        found["probability"] = np.minimum(found["probability"], 1.0 - found["probability"])
     return found, known
 
 

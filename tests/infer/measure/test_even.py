@@ -288,3 +288,17 @@ def test_areas_without_data_are_found_in_what_is_said_to_be_even():
     found = evened(exposure)
     assert found.pixels is exposure.pixels
     assert found.mask[:, :195].all()
+
+
+@pytest.mark.parametrize("side", [257, 258, 260, 300])
+@pytest.mark.parametrize("bad", ["last column", "corner"])
+def test_bad_pixels_at_the_far_edge_do_not_drag_the_slope(side, bad):
+    """Where a cell of the mesh is a few pixels wide there, they are most of it."""
+    y, x = np.mgrid[:side, :side]
+    slope = NOISE * (0.15 * x + 0.07 * y)
+    image = np.random.default_rng(2).normal(500.0, NOISE, (side, side)) + slope
+    where = np.s_[:, -1] if bad == "last column" else np.s_[-2:, -2:]
+    image[where] += 300 * NOISE
+    even = evened(as_exposure(image.astype(np.float32)))
+    left = (image - even.pixels - slope)[:-3, :-3]
+    assert np.abs(left - np.median(left)).max() < 2.0 * NOISE

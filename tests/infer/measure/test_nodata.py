@@ -55,6 +55,13 @@ def test_a_large_area_of_one_value_is_found(image, where, value):
     assert found[~where].mean() < 0.003
 
 
+@pytest.mark.parametrize("extreme", [1e7, -1e7, 1e10, 1e20])
+def test_one_extreme_pixel_does_not_hide_it(extreme):
+    image = filled(sky(0, 1), HALF, 0)
+    image[300, 17] = extreme
+    assert list(no_data_areas(image)) == [0]
+
+
 def test_two_fillings():
     image = filled(filled(sky(), CORNER, 0), (X * 0.3 - Y * 0.9) > 30, -999)
     assert sorted(no_data_areas(image)) == [-999, 0]

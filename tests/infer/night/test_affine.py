@@ -66,6 +66,15 @@ def test_other_skies_are_not_aligned(seed):
     assert align(scattered(rng, 150), scattered(rng, 150)) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n_spots", [28, 40, 45])
+def test_what_stands_on_the_detector_does_not_make_two_skies_one(seed, n_spots):
+    rng = np.random.default_rng(seed)
+    spots = scattered(rng, n_spots)
+    frames = [np.vstack([scattered(rng, 60), spots]) for _ in range(2)]
+    assert align(*(each[rng.permutation(len(each))] for each in frames)) is None
+
+
 def test_where_the_search_began_leaves_no_trace():
     rng = np.random.default_rng(5)
     stars = scattered(rng, 120)

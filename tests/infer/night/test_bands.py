@@ -159,3 +159,13 @@ def test_rows_that_the_disk_has_no_place_for(tmp_path):
         RbinferError, match=r"rows cannot be kept on the disk of .*nowhere: No such file"
     ):
         RowFile(tmp_path / "nowhere", ROW)
+
+
+@pytest.mark.parametrize("score", [0.999, 0.9, 0.5, 0.01])
+def test_what_stands_on_the_detector_is_bogus_however_much_it_looks_like_a_star(score):
+    n, here = len(COVERS), np.array([120.0])
+    rows = np.concatenate([rows_of(k, here + 5 * k, here - 3 * k, here, here, score) for k in range(n)])
+    merged = merge_rows(rows, COVERS, HOURS, np.zeros(n, int))
+    (found,) = of_kind(merged, "detector")
+    assert merged.found["n_seen"][found] == n
+    assert merged.found["probability"][found] < 0.5

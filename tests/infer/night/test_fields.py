@@ -133,3 +133,39 @@ def test_frames_of_one_to_three_rows_begin_a_field_by_the_wcs_of_their_image(tmp
     table["dec"] += 0.01
     table.write(tmp_path / "r.fits", overwrite=True)
     assert read_rows(read_frame(str(image), [], tmp_path / "r.fits"), 0).grid is None
+
+
+@pytest.mark.parametrize("without", [(0,), (0, 1), (0, 2, 3), (1, 3)])
+def test_frames_whose_wcs_failed_are_of_the_same_field_wherever_they_come(without):
+    stars = np.random.default_rng(4).uniform(-200, 800, (300, 2))
+    fields, frames, places = Fields(), [], []
+    for k in range(4):
+        shift, wcs = np.array([7.0 * k, -11.0 * k]), wcs_at(83.6, 22.0)
+        wcs.wcs.crpix += shift
+        x, y = (stars + shift)[np.all((stars + shift > 0) & (stars + shift < 600), axis=1)].T
+        rows = rows_of(k, x, y)
+        sky = None if k in without else tuple(np.asarray(each) for each in wcs.wcs_pix2world(x, y, 0))
+        frames.append(Rows(rows, [], 0.5, 3.0, sky, 0, None))
+        places.append(fields.add(frames[-1]))
+    places = fields.joined(places)
+    assert [place.field for place in places] == [0] * 4
+    assert [place.how for place in places] == ["stars" if k in without else "sky" for k in range(4)]
+    assert [known.n_frames for known in fields.fields] == [4]
+    for rows, place in zip(frames, places, strict=True):
+        fields.lay(rows, place)
+    u, v = (frames[0].rows[name] for name in ("u", "v"))
+    for k, rows in enumerate(frames[1:], 1):
+        there = np.column_stack([rows.rows["x"], rows.rows["y"]]) - np.array([7.0 * k, -11.0 * k])
+        here = np.column_stack([frames[0].rows["x"], frames[0].rows["y"]])
+        same = np.hypot(*(there[:, None] - here).transpose(2, 0, 1)) < 0.01
+        i, j = np.nonzero(same)
+        assert len(i) > 80
+        np.testing.assert_allclose(rows.rows["u"][i], u[j], atol=0.01)
+        np.testing.assert_allclose(rows.rows["v"][i], v[j], atol=0.01)
+
+
+def test_fields_of_other_stars_are_not_joined():
+    fields = Fields()
+    places = [fields.add(seen(80, None, seed=5)), fields.add(seen(80, wcs_at(10.0, 40.0), seed=6))]
+    assert [(place.field, place.how) for place in fields.joined(places)] == [(0, "first"), (1, "sky")]
+    assert [known.n_frames for known in fields.fields] == [1, 1]
