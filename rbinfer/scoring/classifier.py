@@ -96,12 +96,8 @@ class Classifier:
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "model": self._loaded.origin,
-            "device": self.device,
-            "threads": self.threads,
-            "real_source_types": self.real_source_types,
-        }
+        own = ("device", "threads", "real_source_types")
+        return {"model": self._loaded.origin, **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
